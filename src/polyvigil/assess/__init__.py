@@ -1,0 +1,1 @@
+"""What a decision is worth: figures with intervals, checks of data, reports."""

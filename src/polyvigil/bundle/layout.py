@@ -1,0 +1,86 @@
+"""Names and shapes of what stands in a bundle. Data only.
+
+::
+
+    bundle.json             what this is: id, languages, versions, and size and SHA-256 of every other file
+    members/00-linear/      one folder for each member: config.json, weights.safetensors
+    policy.json             thresholds, and how each was found
+    seen.safetensors        64-bit hashes of the posts used for training and for tuning; no text
+    evaluation.json         figures on the dev posts, optimistic since the thresholds were tuned on them
+    recipe.toml             the resolved recipe: every setting of the run
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = 1
+MANIFEST = "bundle.json"
+POLICY = "policy.json"
+SEEN = "seen.safetensors"
+EVALUATION = "evaluation.json"
+RECIPE = "recipe.toml"
+MEMBERS = "members"
+
+_FOLDER = re.compile(rf"{MEMBERS}/\d\d-[a-z][a-z0-9-]{{0,40}}")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
+
+
+class Stored(BaseModel):
+    """Base of what stands in bundle.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(Stored):
+    """Size in bytes and SHA-256 (hex) of one file."""
+
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class MemberEntry(Stored):
+    """One member: its folder and its kind."""
+
+    folder: str
+    kind: str
+
+
+class Manifest(Stored):
+    """``bundle.json``."""
+
+    format: Literal["polyvigil-bundle"] = "polyvigil-bundle"
+    schema_version: int = SCHEMA
+    id: str = Field(pattern=r"^[0-9a-f]{16}$")
+    """Hash of all that moves a decision: members, policy, normalisation."""
+    normalisation: str
+    trained_languages: tuple[str, ...]
+    tuned_languages: tuple[str, ...]
+    members: tuple[MemberEntry, ...] = Field(min_length=1)
+    libraries: dict[str, str]
+    created: str
+    files: dict[str, FileEntry]
+
+
+def member_folder(place: int, kind: str) -> str:
+    """``members/00-linear`` for place 0."""
+    return f"{MEMBERS}/{place:02d}-{kind}"
+
+
+def is_member_folder(path: str) -> bool:
+    """Whether ``path`` may be a member's folder: inside the bundle, one plain name."""
+    return _FOLDER.fullmatch(path) is not None
+
+
+def is_bundle_file(path: str) -> bool:
+    """Whether ``path`` may be a file of a bundle: at its top or in a member's folder, a plain name, never ``..``."""
+    folder, _, name = path.rpartition("/")
+    return _FILE.fullmatch(name) is not None and (not folder or is_member_folder(folder))
+
+
+def decides(path: str) -> bool:
+    """Whether a file of a bundle moves decisions, and so belongs to the bundle's id."""
+    return path == POLICY or path.startswith(f"{MEMBERS}/")

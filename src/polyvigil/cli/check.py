@@ -1,0 +1,56 @@
+"""``polyvigil check``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from polyvigil.cli.options import Columns, Settings, Split, data_spec
+from polyvigil.cli.output import Answer, Output, command
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        examples=(
+            "polyvigil check train.csv dev.csv test.csv",
+            "polyvigil check posts.jsonl --column text=body --set data.labels.yes=1 --strict",
+        ),
+    )(check)
+
+
+def check(
+    out: Output,
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Labelled files, checked one by one and together.")
+    ],
+    split: Split = "",
+    columns: Columns = None,
+    settings: Settings = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when a finding is an error.")] = False,
+) -> Answer:
+    """Look for what would spoil a training or its figures: leaks, duplicates, contradictions, give-away columns."""
+    from polyvigil.assess.check import check as run_check
+    from polyvigil.cli.tables import table
+    from polyvigil.data.read import read_labelled
+
+    spec = data_spec(columns, settings)
+    readings = [read_labelled(file, spec, split=split) for file in files]
+    for reading in readings:
+        for note in reading.notes:
+            out.note(note)
+    result = run_check(readings, progress=out.say)
+    counts = [
+        (c.language, c.split or "-", c.file.rpartition("/")[2], f"{c.posts:,}", f"{c.positives:,}", f"{c.share:.1%}")
+        for c in result.languages
+    ]
+    lines = [table(("language", "split", "file", "posts", "positives", "share"), counts, left=3), ""]
+    for finding in result.findings:
+        where = f" [{finding.where}]" if str(finding.where) else ""
+        lines += [f"{finding.severity:<8} {finding.code}{where}: {finding.message}", f"         {finding.hint}"]
+    severities = [finding.severity for finding in result.findings]
+    told = ", ".join(f"{severities.count(name)} {name}" for name in ("error", "warning", "info"))
+    lines += ["", f"findings: {told}" if severities else "nothing found"]
+    return Answer(result, lines, 3 if strict and "error" in severities else 0)

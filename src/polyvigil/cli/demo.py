@@ -1,0 +1,39 @@
+"""``polyvigil demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polyvigil.cli.output import Answer, Output, command
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, examples=("polyvigil demo", "polyvigil demo -o /tmp/tour --json"))(demo)
+
+
+def demo(
+    out: Output,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A new folder, or an earlier demo's.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic posts and of the training.")] = 42,
+) -> Answer:
+    """Do the main job once on synthetic posts in seven languages: check, train, evaluate, score, report."""
+    from polyvigil.cli.tables import evaluation_lines
+    from polyvigil.recipe.demo import run_demo
+
+    result = run_demo(output, seed=seed, say=out.say)
+    lines = [
+        "",
+        result.note,
+        "",
+        *evaluation_lines(result.evaluation),
+        "",
+        f"report: {result.report}",
+        "",
+        "next, on the demo's files or on your own:",
+        *(f"  {step}" for step in result.next_steps),
+    ]
+    return Answer(result, lines)

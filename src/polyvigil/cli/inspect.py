@@ -1,0 +1,52 @@
+"""``polyvigil inspect``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from polyvigil.cli.output import Answer, Output, command
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, examples=("polyvigil inspect BUNDLE", "polyvigil inspect BUNDLE --json"))(inspect)
+
+
+def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle's folder.")]) -> Answer:  # noqa: ARG001
+    """Check every hash of a bundle, then show what is in it: members, languages, thresholds, settings, versions."""
+    from polyvigil.bundle import layout, store
+    from polyvigil.cli.tables import table
+
+    loaded = store.load(bundle)
+    manifest, policy = loaded.manifest, loaded.policy
+    recipe = store.read_document(bundle, layout.RECIPE) if layout.RECIPE in manifest.files else ""
+    rows = [
+        (name, f"{t.value:.4f}", t.source, t.rule, f"{t.posts:,}", f"{t.positives:,}")
+        for name, t in [*policy.thresholds.items(), ("any other", policy.fallback)]
+    ]
+    size = sum(entry.bytes for entry in manifest.files.values())
+    lines = [
+        f"bundle {manifest.id}, {size / 1e6:,.1f} MB, {len(manifest.files)} files, all hashes match",
+        f"created {manifest.created} with " + ", ".join(f"{name} {v}" for name, v in manifest.libraries.items()),
+        f"normalisation {manifest.normalisation}",
+        "",
+        *(
+            f"member {entry.folder}: seed {member.fit_record.seed}, {member.fit_record.posts:,} posts,"
+            f" {member.fit_record.positives:,} positive"
+            for entry, member in zip(manifest.members, loaded.members, strict=True)
+        ),
+        f"trained languages: {', '.join(manifest.trained_languages) or 'none'}",
+        "",
+        table(("language", "threshold", "source", "rule", "dev posts", "positives"), rows),
+        "",
+        recipe.rstrip(),
+    ]
+    data = {
+        "manifest": manifest.model_dump(mode="json"),
+        "policy": policy.model_dump(mode="json"),
+        "members": [member.fit_record.model_dump(mode="json") for member in loaded.members],
+        "recipe": recipe,
+    }
+    return Answer(data, lines)

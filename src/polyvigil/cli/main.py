@@ -1,0 +1,120 @@
+"""The program: its commands, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from polyvigil import __version__
+from polyvigil.errors import PolyvigilError
+
+_UsageError = typer.BadParameter.__bases__[0]  # click's, wherever this version of typer keeps it
+COMMANDS = ("demo", "check", "train", "evaluate", "score", "submit", "inspect", "recipes", "doctor")
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="polyvigil",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"polyvigil {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    help="\b\nExamples:\n  polyvigil demo\n  polyvigil score BUNDLE posts.csv -o scored.csv\n\n"
+    "Find adverse drug events in posts of many languages. A triage aid, never a medical or regulatory decision.\n\n"
+    "Exit codes: 0 ok, 1 run-time failure, 2 usage, recipe or data, 3 a gate said no, 4 bad bundle, "
+    "5 rows set aside (with --fail-on-quarantine), 130 interrupted."
+)
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None: ...
+
+
+for _name in COMMANDS:
+    importlib.import_module(f"polyvigil.cli.{_name}").add_to(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the program and exit: no traceback without ``--debug``."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    _speak_utf8()
+    try:
+        result = app(arguments, standalone_mode=False, prog_name="polyvigil")
+        return result if isinstance(result, int) else 0
+    except PolyvigilError as error:
+        return _fail(arguments, error, error.code, error.message, error.hint, error.where, error.exit_code)
+    except _UsageError as error:
+        context = getattr(error, "ctx", None)
+        hint = f"see: {context.command_path if context else 'polyvigil'} --help"
+        return _fail(arguments, error, "usage", error.format_message(), hint, "", 2)
+    except (typer.Abort, KeyboardInterrupt) as error:
+        return _fail(arguments, error, "interrupted", "interrupted; nothing half-written is left behind",
+                     "run the same command again", "", INTERRUPTED)  # fmt: skip
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read stdout has gone: not an error
+        return 0
+    except OSError as error:
+        return _fail(arguments, error, "system", *_system_fault(error), 1)
+    except MemoryError as error:
+        return _fail(arguments, error, "memory", "out of memory", "use fewer or shorter posts at once", "", 1)
+    except Exception as error:  # the last resort: an error nobody foresaw still gives a message and a code
+        told = f"unexpected {type(error).__name__}: this is a fault of the program"
+        return _fail(arguments, error, "internal", told, "run again with --debug and report what it prints", "", 1)
+
+
+def _fail(
+    arguments: list[str], error: BaseException, code: str, message: str, hint: str, where: str, exit_code: int
+) -> int:
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if "--debug" in own:
+        traceback.print_exception(error)
+    if "--json" in own:
+        fault = {"code": code, "message": message, "hint": hint, "where": where}
+        typer.echo(json.dumps({"ok": False, "error": fault}, ensure_ascii=False))
+    else:
+        typer.echo(f"error: {where + ': ' if where else ''}{message}", err=True)
+        if hint:
+            typer.echo(f"  next: {hint}", err=True)
+    return exit_code
+
+
+def _system_fault(error: OSError) -> tuple[str, str, str]:
+    """Message, hint and place of an error of the operating system."""
+    where = str(error.filename or "")
+    hints = {
+        errno.ENOSPC: "free some space and run the same command again; nothing half-written is left behind",
+        errno.EACCES: "check the permissions",
+        errno.EROFS: "choose a place that can be written to",
+        errno.EMFILE: "close other programs or raise the limit of open files",
+    }
+    return error.strerror or type(error).__name__, hints.get(error.errno or 0, "check the path and the disk"), where
+
+
+def _speak_utf8() -> None:
+    """Posts come in all scripts; a terminal or pipe in another encoding must not end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")

@@ -1,0 +1,118 @@
+"""What commands share: ``--json -q --debug``, answers on stdout, messages on stderr, examples in ``--help``."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+Show = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command found: ``data`` for ``--json``, ``lines`` for people, and the exit code."""
+
+    data: BaseModel | dict[str, Any]
+    lines: Sequence[str] = ()
+    exit_code: int = 0
+
+
+@dataclass(slots=True)
+class Output:
+    """Where a command speaks: messages and progress go to stderr, warnings also into the JSON document."""
+
+    json: bool = False
+    quiet: bool = False
+    warnings: list[str] = field(default_factory=list)
+    _last: float = 0.0
+
+    def say(self, message: str) -> None:
+        """A message about what happens, on stderr."""
+        if not self.quiet:
+            typer.echo(message, err=True)
+
+    def note(self, message: str) -> None:
+        """Something the user may want to know: on stderr, and in the JSON document."""
+        self.warnings.append(message)
+        self.say(f"note: {message}")
+
+    def warn(self, message: str) -> None:
+        """A warning: on stderr even with -q, and in the JSON document."""
+        self.warnings.append(message)
+        typer.echo(f"warning: {message}", err=True)
+
+    def progress(self, what: str, started: float, done: int, aside: int, share: float | None) -> None:
+        """How far a long step is: rewritten in place on a terminal, else a plain line every 10 seconds."""
+        now = time.monotonic()
+        terminal = sys.stderr.isatty()
+        if self.quiet or now - self._last < (0.2 if terminal else 10.0) or now - started < 1:
+            return
+        self._last = now
+        rate = done / (now - started)
+        left = f", {share:.0%}, {(now - started) * (1 - share) / share:,.0f} s left" if share else ""
+        line = f"{what}: {done:,} posts, {rate:,.0f}/s{left}" + (f", {aside:,} set aside" if aside else "")
+        sys.stderr.write(f"\r\x1b[2K{line}" if terminal else line + "\n")
+        sys.stderr.flush()
+
+    def end_progress(self) -> None:
+        """Leave the line that ``progress`` rewrote."""
+        if self._last and sys.stderr.isatty() and not self.quiet:
+            sys.stderr.write("\r\x1b[2K")
+        self._last = 0.0
+
+    def give(self, command: str, answer: Answer) -> None:
+        """Write the answer to stdout: lines for people, or exactly one JSON document."""
+        if self.json:
+            data = answer.data.model_dump(mode="json") if isinstance(answer.data, BaseModel) else answer.data
+            document = {"ok": answer.exit_code == 0, "command": command, "data": data, "warnings": self.warnings}
+            typer.echo(json.dumps(document, ensure_ascii=False))
+        else:
+            for line in answer.lines:
+                typer.echo(line)
+
+
+_SHARED = {
+    "json_": (Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")], False),
+    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="No messages, only warnings and the answer.")], False),
+    "debug": (Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")], False),
+}
+
+
+def command(app: typer.Typer, *, examples: tuple[str, str]) -> Callable[[Callable[..., Answer]], Callable[..., None]]:
+    """Register ``function(out, ...) -> Answer`` as a command of its name, with the shared options and two examples."""
+
+    def register(function: Callable[..., Answer]) -> Callable[..., None]:
+        name = function.__name__
+
+        @functools.wraps(function)
+        def run(*, json_: bool, quiet: bool, debug: bool, **options: Any) -> None:  # noqa: ARG001 - main reads --debug
+            out = Output(json=json_, quiet=quiet)
+            answer = function(out, **options)
+            out.give(name, answer)
+            if answer.exit_code:
+                raise typer.Exit(answer.exit_code)
+
+        own = inspect.signature(function, eval_str=True)
+        parameters = [p for p in own.parameters.values() if p.name != "out"]
+        shared = [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+            for key, (annotation, default) in _SHARED.items()
+        ]
+        keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+        run.__signature__ = inspect.Signature(keyword + shared)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in keyword + shared}
+        shown = "\n".join(f"  {example}" for example in examples)
+        summary = inspect.cleandoc(function.__doc__ or "")
+        app.command(name=name, help=f"\b\nExamples:\n{shown}\n\n{summary}", short_help=summary.split("\n")[0])(run)
+        return run
+
+    return register

@@ -1,0 +1,41 @@
+"""``polyvigil submit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polyvigil.cli.options import Columns, Settings, Split, data_spec
+from polyvigil.cli.output import Answer, Output, command
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        examples=(
+            "polyvigil submit BUNDLE test.csv -o submission.zip",
+            "polyvigil submit BUNDLE all.csv --split test -o submission.zip --json",
+        ),
+    )(submit)
+
+
+def submit(
+    out: Output,
+    bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
+    source: Annotated[str, typer.Argument(metavar="TEST", help="The test file: every id in it gets an answer.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The zip to write.")] = Path("submission.zip"),
+    split: Split = "",
+    columns: Columns = None,
+    settings: Settings = None,
+) -> Answer:
+    """Write a submission to the shared task: a flat zip with one CSV, id,predicted_label, one row per test id."""
+    from polyvigil.bundle.store import load
+    from polyvigil.score.submission import write_submission
+
+    result = write_submission(load(bundle), source, output, spec=data_spec(columns, settings), split=split)
+    for note in result.notes:
+        out.note(note)
+    return Answer(result, [f"{result.posts:,} answers, {result.flagged:,} positive -> {output} ({result.member})"])

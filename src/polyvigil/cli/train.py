@@ -1,0 +1,87 @@
+"""``polyvigil train``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polyvigil.cli.options import (
+    QUARANTINED,
+    Columns,
+    FailOnQuarantine,
+    OnErrorChoice,
+    OnErrorOption,
+    Replace,
+    Settings,
+    settings_of,
+)
+from polyvigil.cli.output import Answer, Output, command
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        examples=(
+            "polyvigil train linear --train train.csv --dev dev.csv -o bundle",
+            "polyvigil train my.toml --train posts.csv -o bundle --set model.C=2 --column text=tweet",
+        ),
+    )(train)
+
+
+def train(
+    out: Output,
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    train_files: Annotated[list[str], typer.Option("--train", help="Posts to learn from. Repeatable.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the bundle goes.")],
+    dev_files: Annotated[
+        list[str] | None, typer.Option("--dev", help="Posts to tune thresholds on; else some are held out.")
+    ] = None,
+    columns: Columns = None,
+    settings: Settings = None,
+    seed: Annotated[int | None, typer.Option(help="The recipe's seed, as --set seed=N.")] = None,
+    replace: Replace = False,
+    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    fail_on_quarantine: FailOnQuarantine = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, learn nothing.")] = False,
+) -> Answer:
+    """Train a bundle: learn from the train posts, tune one threshold per language on the dev posts."""
+    from polyvigil.bundle.store import check_free
+    from polyvigil.cli.tables import evaluation_lines
+    from polyvigil.data.atomic import write_whole
+    from polyvigil.data.read import reject_line
+    from polyvigil.recipe import run
+    from polyvigil.recipe.load import load, to_toml
+
+    chosen = settings_of(columns, settings) + ([f"seed={seed}"] if seed is not None else [])
+    resolved = load(recipe, settings=chosen)
+    check_free(output, replace=replace)
+    material = run.gather(resolved, train=train_files, dev=dev_files or [], on_error=on_error.value)
+    for note in material.notes:
+        out.note(note)
+    if material.faults and not dry_run:
+        rejects = output.parent / f"{output.name}.rejects.jsonl"
+        write_whole(rejects, "".join(reject_line(name, fault) for name, fault in material.faults))
+        out.warn(f"{len(material.faults):,} rows set aside -> {rejects}; use --on-error fail to stop at the first")
+    counts = {"train": len(material.train), "dev": len(material.dev), "set_aside": len(material.faults)}
+    if dry_run:
+        plan = [f"would learn from {counts['train']:,} posts and tune on {counts['dev']:,}", "", to_toml(resolved)]
+        return Answer(counts | {"recipe": resolved.model_dump(mode="json")}, plan)
+    trained = run.train(resolved, material, output=output, replace=replace, say=out.say)
+    bundle = trained.bundle
+    data = counts | {"bundle": bundle.id, "folder": str(output), "dev": trained.evaluation.model_dump(mode="json")}
+    lines = [
+        f"bundle {bundle.id} -> {output}",
+        "",
+        *evaluation_lines(trained.evaluation),
+        "",
+        *_next_steps(output),
+    ]
+    return Answer(data, lines, QUARANTINED if fail_on_quarantine and material.faults else 0)
+
+
+def _next_steps(output: Path) -> Sequence[str]:
+    return (f"next: polyvigil evaluate {output} TEST.csv", f"      polyvigil score {output} POSTS.csv -o scored.csv")

@@ -1,0 +1,27 @@
+"""Fingerprints of posts, so that a set of posts is not used for two purposes unnoticed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyvigil.records import Post
+from polyvigil.text.normalise import model_text
+
+
+def post_hashes(posts: Iterable[Post]) -> NDArray[np.uint64]:
+    """A 64-bit hash of the normalised, lower-cased text of each post, shape (n_posts,), in their order (BLAKE2b)."""
+    digests = [hashlib.blake2b(model_text(post.text).lower().encode(), digest_size=8).digest() for post in posts]
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+
+
+def fingerprint(posts: Sequence[Post]) -> str:
+    """Hex digest of the ids and texts of the posts, whatever their order."""
+    lines = sorted(f"{post.id}\0{model_text(post.text)}" for post in posts)
+    whole = hashlib.sha256()
+    for line in lines:
+        whole.update(line.encode() + b"\n")
+    return whole.hexdigest()[:32]

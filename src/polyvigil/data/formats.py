@@ -1,0 +1,296 @@
+"""Files to rows, streaming: CSV, TSV, JSONL and Parquet, plain or as .gz or .zst, or standard input (``-``).
+
+A row that cannot be taken apart is yielded as a ``Fault`` with its line; a file of which nothing can be made raises
+DataError. Bytes that are not UTF-8 stay in the cells as lone surrogates (PEP 383), so that nothing is lost before the
+row is judged.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import json
+import lzma
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from polyvigil.errors import DataError
+
+STDIN = "-"
+MAX_CELL = 16 * 1024 * 1024  # characters; more than this in one cell is a missing quote, not a post
+FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
+_COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
+_ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: ``line`` is the line it starts on (Parquet: its number), from 1; cells are as the file holds them."""
+
+    line: int
+    cells: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A row that cannot be used: where, why, and its cells, so that nothing is lost."""
+
+    line: int
+    column: str
+    reason: str
+    cells: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An open file: its name for messages, its columns in order, its rows. ``schema`` is set for Parquet alone."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Iterator[Row | Fault]
+    schema: pa.Schema | None = None
+    fraction: Callable[[], float] | None = None
+    """How much of the file has been read, in [0, 1]; None where nobody knows (standard input)."""
+
+
+def format_of(path: str | Path) -> str:
+    """``csv``, ``tsv``, ``jsonl`` or ``parquet``, by the name. Raises DataError for another ending."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSION:
+        suffixes.pop()
+    if not suffixes or suffixes[-1] not in FORMATS:
+        raise DataError(
+            f"unknown kind of file {''.join(suffixes[-1:]) or '(no ending)'}",
+            where=str(path),
+            hint=f"use one of {', '.join(FORMATS)}, each also as .gz or .zst, or - for standard input",
+        )
+    return FORMATS[suffixes[-1]]
+
+
+@contextmanager
+def open_table(path: str | Path) -> Iterator[Table]:
+    """Open a file of rows; ``-`` is standard input (CSV, TSV or JSONL, told apart by its first line).
+
+    Raises DataError, naming file and line, when the file cannot be opened, is empty or damaged, or its header is
+    unusable; while rows are drawn, when a quote never closes or compressed data break off.
+    """
+    name = "<stdin>" if str(path) == STDIN else str(path)
+    kind = None if str(path) == STDIN else format_of(path)
+    try:
+        with _open_raw(path) as raw, _decompressed(raw, Path(path).suffix.lower()) as plain:
+            size = 0 if str(path) == STDIN else Path(path).stat().st_size
+            if kind == "parquet":
+                yield _parquet(name, plain)
+                return
+            head = plain.peek(4096)[:4096]
+            encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+            stream = io.TextIOWrapper(plain, encoding=encoding, errors="surrogateescape", newline="")
+            kind = kind or _sniff(head)
+            table = _json_lines(name, stream) if kind == "jsonl" else _delimited(name, stream, kind)
+            try:
+                yield replace(table, fraction=(lambda: raw.tell() / size) if size else None)
+            finally:
+                with suppress(ValueError, OSError):
+                    stream.detach()
+    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
+        raise DataError(
+            f"compressed data break off or are damaged ({error})", where=name, hint="copy it again"
+        ) from error
+    except FileNotFoundError as error:
+        if error.filename is not None and str(error.filename) != str(path):
+            raise
+        raise DataError("no such file", where=name, hint=_nearby(Path(path))) from error
+    except IsADirectoryError as error:
+        raise DataError("is a folder, not a file", where=name, hint="name the files in it") from error
+    except pa.ArrowInvalid as error:
+        raise DataError(f"not readable as Parquet ({_first_line(error)})", where=name, hint="write it again") from error
+
+
+def _open_raw(path: str | Path) -> BinaryIO:
+    if str(path) == STDIN:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    return Path(path).open("rb")
+
+
+@contextmanager
+def _decompressed(raw: BinaryIO, suffix: str) -> Iterator[io.BufferedReader[Any]]:
+    if suffix == ".gz":
+        with gzip.GzipFile(fileobj=raw) as zipped, io.BufferedReader(zipped) as plain:
+            yield plain
+    elif suffix == ".zst":
+        with io.BufferedReader(_Zstandard(pa.CompressedInputStream(raw, "zstd"))) as plain:
+            yield plain
+    else:
+        assert isinstance(raw, io.BufferedReader)
+        yield raw
+
+
+class _Zstandard(io.RawIOBase):
+    """pyarrow's decompressing stream as a raw stream of the standard library."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._source.read(len(buffer))
+        except OSError as error:
+            raise EOFError(_first_line(error)) from error
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+def _sniff(head: bytes) -> str:
+    first = head.lstrip(b"\xef\xbb\xbf \t\r\n").split(b"\n", 1)[0]
+    if first.startswith(b"{"):
+        return "jsonl"
+    return "tsv" if first.count(b"\t") > first.count(b",") else "csv"
+
+
+def _delimited(name: str, stream: io.TextIOWrapper, kind: str) -> Table:
+    csv.field_size_limit(MAX_CELL)
+    reader = csv.reader(stream, delimiter="\t" if kind == "tsv" else ",", strict=True)
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise DataError(f"unreadable header ({error})", where=f"{name}:1") from error
+    columns = tuple(cell.strip() for cell in header)
+    if not any(columns):
+        raise DataError("is empty: not even a header", where=name, hint="the first line must name the columns")
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        raise DataError(f"column {twice[0]!r} stands twice in the header", where=f"{name}:1", hint="rename one of them")
+    return Table(name, columns, _delimited_rows(name, reader, columns))
+
+
+def _delimited_rows(name: str, reader: Any, columns: Sequence[str]) -> Iterator[Row | Fault]:
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "end of data" in str(error) or "field larger" in str(error):
+                raise DataError(
+                    f"a quoted cell opens in this row and does not close (read on to line {reader.line_num})",
+                    where=f"{name}:{line}",
+                    hint='close it, or double every " inside quoted cells',
+                ) from error
+            yield Fault(line, "", f"broken quoting ({error})")
+            continue
+        if not cells:
+            continue
+        if len(cells) != len(columns):
+            named = dict(zip(columns, cells, strict=False))
+            rest = {f"cell {place + 1}": cells[place] for place in range(len(columns), len(cells))}
+            yield Fault(line, "", f"{len(cells)} cells where the header has {len(columns)}", named | rest)
+            continue
+        row = dict(zip(columns, cells, strict=True))
+        undecoded = next((fault for column in columns if (fault := _undecoded(line, column, row))), None)
+        yield undecoded or Row(line, row)
+
+
+def _undecoded(line: int, column: str, row: Mapping[str, str]) -> Fault | None:
+    """A fault when the cell holds a byte that was not UTF-8, kept by PEP 383 as U+DC80 ... U+DCFF."""
+    cell = row[column]
+    if cell.isascii():
+        return None
+    try:
+        cell.encode()
+    except UnicodeEncodeError as error:
+        return Fault(line, column, f"not UTF-8 (byte 0x{ord(cell[error.start]) - 0xDC00:02X})", row)
+    return None
+
+
+def _json_lines(name: str, stream: io.TextIOWrapper) -> Table:
+    rows = _json_rows(name, stream)
+    ahead: list[Row | Fault] = []
+    columns: tuple[str, ...] = ()
+    for row in rows:
+        ahead.append(row)
+        if isinstance(row, Row):
+            columns = tuple(row.cells)
+            break
+    if not columns:
+        what = f"no line holds a JSON object ({len(ahead)} other lines)" if ahead else "is empty"
+        raise DataError(what, where=name, hint='each line must be an object such as {"text": "..."}')
+
+    def chained() -> Iterator[Row | Fault]:
+        yield from ahead
+        yield from rows
+
+    return Table(name, columns, chained())
+
+
+def _json_rows(name: str, stream: io.TextIOWrapper) -> Iterator[Row | Fault]:
+    line = 0
+    while text := stream.readline(2 * MAX_CELL):
+        line += 1
+        if len(text) == 2 * MAX_CELL and not text.endswith("\n"):
+            raise DataError(f"a line of over {2 * MAX_CELL:,} characters", where=f"{name}:{line}", hint="is it JSONL?")
+        if not text.strip():
+            continue
+        if undecoded := _undecoded(line, "line", {"line": text.rstrip("\r\n")}):
+            yield undecoded
+            continue
+        try:
+            cells = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+            yield Fault(line, "", f"not JSON ({reason})", {"line": text.rstrip("\r\n")})
+            continue
+        if not isinstance(cells, dict) or not cells:
+            yield Fault(line, "", "not a JSON object with columns", {"line": text.rstrip("\r\n")})
+            continue
+        yield Row(line, cells)
+
+
+def _parquet(name: str, raw: BinaryIO) -> Table:
+    file = pq.ParquetFile(raw)
+    schema = file.schema_arrow
+    if len(set(schema.names)) < len(schema.names):
+        raise DataError("a column name stands twice", where=name, hint="rename one of them")
+
+    done = 0
+
+    def rows() -> Iterator[Row | Fault]:
+        nonlocal done
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+            for cells in batch.to_pylist():
+                done += 1
+                yield Row(done, cells)
+
+    total = max(file.metadata.num_rows, 1)
+    return Table(name, tuple(schema.names), rows(), schema, lambda: done / total)
+
+
+def _nearby(path: Path) -> str:
+    import difflib
+
+    here = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, here, n=1)
+    if close:
+        return f"did you mean {path.parent / close[0]}?"
+    return "check the path" if path.parent.is_dir() else f"there is no folder {path.parent}"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

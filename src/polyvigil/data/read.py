@@ -1,0 +1,199 @@
+"""Rows to posts: the schema of the shared task, checked row by row. Bad rows are kept apart with their reason."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from polyvigil.data.columns import ColumnMap, map_columns
+from polyvigil.data.formats import Fault, Row, Table, open_table
+from polyvigil.errors import DataError
+from polyvigil.records import LabelledPost, Post
+from polyvigil.specs import DataSpec
+from polyvigil.text.language import detect_languages, language_group
+from polyvigil.text.normalise import model_text
+
+OnError = Literal["quarantine", "fail"]
+_NUMERIC_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+_SPLITS = {"train": "train", "training": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev"}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPost:
+    """A post, the row it came from, and its label where the file is read for labels."""
+
+    post: Post
+    row: Row
+    label: int | None = None
+    language_detected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All labelled posts of a file, in its order; the rows set aside; what a user should be told."""
+
+    name: str
+    posts: tuple[LabelledPost, ...]
+    rows: tuple[Row, ...]
+    faults: tuple[Fault, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def read_labelled(
+    path: str | Path, spec: DataSpec | None = None, *, split: str = "", on_error: OnError = "quarantine"
+) -> Reading:
+    """Read a file of labelled posts. ``split`` keeps the rows of that split only.
+
+    Raises DataError when nothing usable remains, or at the first bad row with ``on_error="fail"``.
+    """
+    spec = spec or DataSpec()
+    good: list[ReadPost] = []
+    faults: list[Fault] = []
+    with open_table(path) as table:
+        columns = map_columns(table.columns, spec.columns, required=("text", "label"), where=table.name)
+        if split and columns.get("split") is None:
+            raise DataError(f"no column for split, so split {split!r} cannot be picked", where=table.name)
+        for item in read_rows(table, columns, spec, labelled=True):
+            if isinstance(item, Fault):
+                if on_error == "fail":
+                    raise fault_error(item, table.name)
+                faults.append(item)
+            elif not split or item.post.split == split:
+                good.append(item)
+    if not good:
+        what = f" of split {split!r}" if split else ""
+        raise DataError(
+            f"no usable row{what}; {len(faults)} rows set aside"
+            + (f", the first: {_told(faults[0])}" if faults else ""),
+            where=table.name,
+            hint=_advice(faults) or "check the file",
+        )
+    posts = tuple(LabelledPost(item.post, item.label) for item in good if item.label is not None)
+    detected = sum(item.language_detected for item in good)
+    tally = FaultTally()
+    for fault in faults:
+        tally.add(fault)
+    notes = [*(f"{table.name}: {guess}" for guess in columns.guesses), *tally.told(table.name)]
+    if detected:
+        notes.append(f"{table.name}: language detected for {detected:,} posts without one")
+    return Reading(table.name, posts, tuple(item.row for item in good), tuple(faults), tuple(notes))
+
+
+def read_rows(table: Table, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> Iterator[ReadPost | Fault]:
+    """Each row of an open table as a post or a fault, in order. Without ``labelled`` an empty text is no fault."""
+    for row in table.rows:
+        yield row if isinstance(row, Fault) else _read_row(row, columns, spec, labelled=labelled)
+
+
+def fault_error(fault: Fault, name: str) -> DataError:
+    """The error that names a fault: file, line, column, reason, next step."""
+    return DataError(
+        _told(fault), where=f"{name}:{fault.line}", hint=_advice([fault]) or "mend the row or leave it out"
+    )
+
+
+def reject_line(name: str, fault: Fault) -> str:
+    """A fault as one line of a rejects file (JSONL): file, line, column, reason and the whole row; nothing is lost."""
+    record = {"file": name, "line": fault.line, "column": fault.column, "reason": fault.reason}
+    return json.dumps(record | {"row": dict(fault.cells)}, default=str) + "\n"
+
+
+class FaultTally:
+    """Counts faults by kind and remembers the first of each, whatever their number."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, str], Fault] = {}
+        self._kinds: Counter[tuple[str, str]] = Counter()
+
+    def add(self, fault: Fault) -> None:
+        kind = (fault.column, fault.reason.split(" (")[0])
+        self._kinds[kind] += 1
+        self._first.setdefault(kind, Fault(fault.line, fault.column, fault.reason))
+
+    @property
+    def total(self) -> int:
+        return self._kinds.total()
+
+    def told(self, name: str) -> list[str]:
+        """One line for each of the five most frequent kinds: the first line it stands on, how many, what to do."""
+        lines = []
+        for kind, number in self._kinds.most_common(5):
+            first = self._first[kind]
+            advice = _advice([first])
+            lines.append(
+                f"{name}:{first.line}: {_told(first)}"
+                + (f"; {number:,} such rows" if number > 1 else "")
+                + (f"; {advice}" if advice else "")
+            )
+        return lines
+
+
+def split_name(value: str) -> str:
+    """A split by its usual name: ``validation`` is ``dev``; unknown names stay, in lower case."""
+    value = value.strip().lower()
+    return _SPLITS.get(value, value)
+
+
+def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> ReadPost | Fault:
+    def cell(role: str) -> str:
+        column = columns.get(role)
+        return "" if column is None else _text(row.cells.get(column))
+
+    def fault(role: str, reason: str) -> Fault:
+        return Fault(row.line, columns.get(role) or role, reason, row.cells)
+
+    text = cell("text")
+    if labelled and not text.strip("\0 \t\r\n"):
+        return fault("text", "empty")
+    label = None
+    if labelled:
+        raw = cell("label").strip()
+        label = spec.labels.get(raw, _NUMERIC_LABELS.get(raw))
+        if label is None:
+            return fault("label", f"{_short(raw)} is not 0 or 1")
+    identity = cell("id") or f"row-{row.line}"
+    kind = cell("type")
+    try:
+        language = language_group(cell("language"), type=kind, id=identity)
+    except ValueError:
+        return fault("language", f"{_short(cell('language'))} is not a language code")
+    detected = not cell("language").strip()
+    if detected:
+        language = language_group(detect_languages([model_text(text)])[0], type=kind, id=identity)
+    post = Post(identity, text, language, kind, cell("origin"), split_name(cell("split")), cell("group"))
+    return ReadPost(post, row, label, detected)
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    return value if isinstance(value, str) else str(value)
+
+
+def _short(value: str) -> str:
+    return repr(value if len(value) <= 20 else value[:20] + "...")
+
+
+def _told(fault: Fault) -> str:
+    return f'column "{fault.column}": {fault.reason}' if fault.column else fault.reason
+
+
+def _advice(faults: list[Fault]) -> str:
+    reasons = Counter(fault.reason.split(" (")[0] for fault in faults)
+    if not reasons:
+        return ""
+    reason = reasons.most_common(1)[0][0]
+    if reason == "not UTF-8":
+        return "if the file is Windows-1252 or another encoding, convert it: iconv -f WINDOWS-1252 -t UTF-8"
+    if reason.endswith("is not 0 or 1"):
+        return "map it with data.labels, e.g. --set data.labels.yes=1"
+    if reason.endswith("is not a language code"):
+        return "use codes such as en, de, ja; leave the cell empty to have it detected"
+    return ""

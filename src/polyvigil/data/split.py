@@ -1,0 +1,64 @@
+"""Split posts in two without tearing groups apart: the posts of one review, thread or text stay on one side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import regex
+from sklearn.model_selection import StratifiedGroupKFold
+
+from polyvigil.data.fingerprint import post_hashes
+from polyvigil.errors import SplitError
+from polyvigil.records import LabelledPost, Post
+
+_CADEC_REVIEW = regex.compile(r"cadec\w*?_?(\d+)$", regex.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The two sides, each in the order of the posts."""
+
+    train: tuple[LabelledPost, ...]
+    dev: tuple[LabelledPost, ...]
+
+
+def group_key(post: Post, text_hash: int) -> str:
+    """What a post may not be parted from: its ``group``; for a CADEC row its review, since the German and the French
+    row of a number are translations of one review; else the posts of equal normalised text."""
+    if post.group:
+        return f"group:{post.group}"
+    review = _CADEC_REVIEW.search(post.id)
+    return f"cadec:{review.group(1)}" if review else f"text:{text_hash}"
+
+
+def split_off(items: Sequence[LabelledPost], *, dev_share: float, seed: int) -> Split:
+    """Split off about ``dev_share`` of the posts, stratified by language x label, groups whole; the seed decides.
+
+    Raises SplitError when a side would be left without positives or without negatives.
+    """
+    folds = max(2, round(1 / dev_share))
+    hashes = post_hashes(item.post for item in items)
+    groups = [group_key(item.post, int(text)) for item, text in zip(items, hashes, strict=True)]
+    strata = [f"{item.post.language} {item.label}" for item in items]
+    if len(set(groups)) < folds:
+        raise SplitError(
+            f"{len(set(groups))} groups of posts are too few to hold {dev_share:.0%} out", hint="give a dev file: --dev"
+        )
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    import warnings
+
+    with warnings.catch_warnings():  # a stratum smaller than the number of folds: it stands on one side, which is fine
+        warnings.simplefilter("ignore", UserWarning)
+        _, dev_places = next(splitter.split(np.zeros(len(items)), strata, groups))
+    in_dev = np.zeros(len(items), dtype=bool)
+    in_dev[dev_places] = True
+    split = Split(
+        tuple(item for item, dev in zip(items, in_dev, strict=True) if not dev),
+        tuple(item for item, dev in zip(items, in_dev, strict=True) if dev),
+    )
+    for name, side in (("training", split.train), ("dev", split.dev)):
+        if len({item.label for item in side}) < 2:
+            raise SplitError(f"the {name} side would hold one class only", hint="give a dev file: --dev")
+    return split

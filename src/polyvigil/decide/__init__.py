@@ -1,0 +1,1 @@
+"""From stored probabilities to decisions: arithmetic only, no model is run here."""

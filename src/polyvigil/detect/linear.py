@@ -1,0 +1,130 @@
+"""Logistic regression over hashed n-grams: the embedded default. No downloads, no torch, fitted in seconds.
+
+It knows only the words and scripts it was trained on: n-grams transfer nothing to a language without training posts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from polyvigil.detect.base import FitRecord
+from polyvigil.detect.ngram_features import NgramSpace, Vocabulary, batches, characters_of, count, term_weights
+from polyvigil.errors import BundleError
+from polyvigil.records import Post, Probabilities
+from polyvigil.text.hashing import HASHING
+from polyvigil.text.normalise import NORMALISATION
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "weights.safetensors"
+
+
+class LinearConfig(BaseModel):
+    """All of a linear detector that is not an array; ``config.json`` of its folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["linear"] = "linear"
+    hashing: str = HASHING
+    normalisation: str = NORMALISATION
+    word_ngrams: tuple[int, int]
+    character_ngrams: tuple[int, int]
+    sublinear: bool
+    intercept: float
+    fit_record: FitRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One kind of n-gram: its vocabulary, and float32 (n_grams,) arrays of inverse document frequency and weight."""
+
+    vocabulary: Vocabulary
+    idf: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class LinearDetector:
+    """sigmoid(intercept + sum of weight x TF-IDF over both blocks)."""
+
+    config: LinearConfig
+    words: Block
+    characters: Block
+
+    kind: ClassVar[str] = "linear"
+
+    @property
+    def fit_record(self) -> FitRecord:
+        return self.config.fit_record
+
+    def probabilities(self, posts: Sequence[Post]) -> Probabilities:
+        """See detect.base.Detector. Bit-equal whatever posts stand beside a post."""
+        if not posts:
+            return np.empty(0)
+        logits = np.concatenate([self._logits(batch) for batch in batches(posts)])
+        probabilities: Probabilities = 1.0 / (1.0 + np.exp(-logits))
+        return probabilities
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json`` and ``weights.safetensors``."""
+        (folder / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        arrays: dict[str, NDArray[np.generic]] = {}
+        for name, block in (("words", self.words), ("characters", self.characters)):
+            arrays[f"{name}.hashes"] = block.vocabulary.hashes
+            arrays[f"{name}.idf"] = block.idf
+            arrays[f"{name}.weights"] = block.weights
+        save_file(arrays, folder / WEIGHTS_FILE)
+
+    def _logits(self, posts: Sequence[Post]) -> NDArray[np.float64]:
+        logits = np.full(len(posts), self.config.intercept)
+        space = NgramSpace(self.config.word_ngrams, self.config.character_ngrams)
+        for grams, block in zip(space.blocks(characters_of(posts)), (self.words, self.characters), strict=True):
+            counts = count(grams, block.vocabulary)
+            values = term_weights(counts, block.idf, sublinear=self.config.sublinear, n_rows=len(posts))
+            logits += np.bincount(counts.rows, weights=values * block.weights[counts.columns], minlength=len(posts))
+        return logits
+
+
+def load(folder: Path) -> LinearDetector:
+    """Read what ``save`` wrote. Raises BundleError when it is damaged or made by another normalisation or hashing."""
+    try:
+        config = LinearConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
+        arrays = load_file(folder / WEIGHTS_FILE)
+        words, characters = (
+            _block(arrays[f"{n}.hashes"], arrays[f"{n}.idf"], arrays[f"{n}.weights"]) for n in ("words", "characters")
+        )
+    except (OSError, ValidationError, SafetensorError, KeyError, ValueError) as error:
+        raise BundleError(
+            f"not a readable linear detector ({type(error).__name__})",
+            where=str(folder),
+            hint="copy the bundle again from where it was made, or train it again",
+        ) from error
+    for name, found, known in (
+        ("normalisation", config.normalisation, NORMALISATION),
+        ("hashing", config.hashing, HASHING),
+    ):
+        if found != known:
+            raise BundleError(
+                f"made with {name} {found!r}; this version of polyvigil has {known!r}",
+                where=str(folder / CONFIG_FILE),
+                hint="score it with the version that made it, or train it again",
+            )
+    return LinearDetector(config, words, characters)
+
+
+def _block(hashes: NDArray[np.uint64], idf: NDArray[np.float32], weights: NDArray[np.float32]) -> Block:
+    if not (hashes.shape == idf.shape == weights.shape == (len(hashes),)):
+        raise ValueError("arrays of different length")
+    if (hashes.dtype.name, idf.dtype.name, weights.dtype.name) != ("uint64", "float32", "float32"):
+        raise ValueError("arrays of another type")
+    if not (np.isfinite(idf).all() and np.isfinite(weights).all()):
+        raise ValueError("numbers that are not finite")
+    return Block(Vocabulary.of(hashes), idf, weights)

@@ -1,0 +1,120 @@
+"""TF-IDF over hashed word and character n-grams: scikit-learn's numbers without its dictionary of strings.
+
+A vocabulary is a sorted array of 64-bit hashes (text.hashing), so a stored model holds no piece of any training post
+that a reader could read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyvigil.records import Post
+from polyvigil.text.hashing import Characters, Grams, character_ngrams, lay_out, word_ngrams
+from polyvigil.text.normalise import model_text
+
+BATCH_CHARACTERS = 1 << 19  # bounds memory: about 60 bytes a character while a batch is in work
+_BUCKET_BITS = 18
+
+_T = TypeVar("_T", str, Post)
+
+
+@dataclass(frozen=True, slots=True)
+class NgramSpace:
+    """Which n-grams are looked at: words from-to and characters from-to."""
+
+    word_ngrams: tuple[int, int]
+    character_ngrams: tuple[int, int]
+
+    def blocks(self, characters: Characters) -> tuple[Grams, Grams]:
+        """The word n-grams and the character n-grams, in this order."""
+        return (
+            word_ngrams(characters, low=self.word_ngrams[0], high=self.word_ngrams[1]),
+            character_ngrams(characters, low=self.character_ngrams[0], high=self.character_ngrams[1]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Non-zero counts of one batch, by row, then by column: ``rows`` (n,), ``columns`` (n,), ``counts`` (n,)."""
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    counts: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Sorted hashes of the n-grams of one block; ``buckets[b]`` is where hashes with top bits b begin."""
+
+    hashes: NDArray[np.uint64]
+    buckets: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, hashes: NDArray[np.uint64]) -> Vocabulary:
+        """From sorted distinct hashes. Raises ValueError when they are not."""
+        if len(hashes) > 1 and not bool(np.all(hashes[1:] > hashes[:-1])):
+            raise ValueError("hashes must be sorted and distinct")
+        tops = (hashes >> np.uint64(64 - _BUCKET_BITS)).astype(np.int64)
+        return cls(hashes, np.searchsorted(tops, np.arange((1 << _BUCKET_BITS) + 1)))
+
+    def columns(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The column of each hash, -1 for one not in the vocabulary: (n,). One look at the bucket, then along it."""
+        found = np.full(len(hashes), -1, dtype=np.int64)
+        if not len(self.hashes):
+            return found
+        top = (hashes >> np.uint64(64 - _BUCKET_BITS)).astype(np.int64)
+        place, end = self.buckets[top], self.buckets[top + 1]
+        open_ = np.flatnonzero(place < end)
+        while len(open_):
+            at = place[open_]
+            hit = self.hashes[at] == hashes[open_]
+            found[open_[hit]] = at[hit]
+            place[open_] += 1
+            open_ = open_[~hit & (at + 1 < end[open_])]
+        return found
+
+
+def batches(items: Sequence[_T], *, characters: int = BATCH_CHARACTERS) -> Iterator[Sequence[_T]]:
+    """Runs of consecutive items with about ``characters`` characters in all; a longer item is a batch of its own."""
+    start = size = 0
+    for place, item in enumerate(items):
+        length = len(item.text if isinstance(item, Post) else item)
+        if size and size + length > characters:
+            yield items[start:place]
+            start, size = place, 0
+        size += length
+    if start < len(items):
+        yield items[start:]
+
+
+def characters_of(posts: Sequence[Post]) -> Characters:
+    """The normalised characters of the posts, laid out for hashing."""
+    return lay_out([model_text(post.text) for post in posts])
+
+
+def count(grams: Grams, vocabulary: Vocabulary) -> Counts:
+    """How often each n-gram of the vocabulary stands in each text."""
+    columns = vocabulary.columns(grams.hashes)
+    known = columns >= 0
+    width = max(len(vocabulary.hashes), 1)
+    keys = np.sort(grams.rows[known].astype(np.int64) * width + columns[known])
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    counts = np.diff(np.append(first, len(keys))).astype(np.float64)
+    return Counts(keys[first] // width, keys[first] % width, counts)
+
+
+def term_weights(counts: Counts, idf: NDArray[np.floating], *, sublinear: bool, n_rows: int) -> NDArray[np.float64]:
+    """TF-IDF of each non-zero count, each row of Euclidean length 1: (n,), in the order of ``counts``.
+
+    Equal to scikit-learn's TfidfVectorizer (norm="l2", smooth_idf=True) on the same vocabulary. Sums run row by row
+    in the order of the columns, so a row's values are bit-equal whatever rows stand beside it.
+    """
+    frequency = 1.0 + np.log(counts.counts) if sublinear else counts.counts
+    values = frequency * idf[counts.columns]
+    squares = np.bincount(counts.rows, weights=values * values, minlength=n_rows)
+    return values / np.sqrt(squares)[counts.rows]

@@ -1,0 +1,76 @@
+"""Every error this library raises on purpose.
+
+::
+
+    PolyvigilError           code      exit  what went wrong
+    ├── RecipeError          recipe       2  a recipe or an option is wrong; all its faults are in one message
+    ├── DataError            data         2  a file cannot be read as posts
+    │   └── SplitError       split        2  one set of posts is used for two purposes
+    ├── PredictionsError     predictions  2  a predictions file does not answer the gold file
+    ├── BundleError          bundle       4  a bundle is missing, damaged or not to be trusted
+    └── GateError            gate         3  an audit or a strict check says no
+
+A message says what is wrong, where, and what to do. The exit codes are used by the command line alone.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PolyvigilError(Exception):
+    """Base of all errors raised on purpose: ``message``, and apart from it ``hint`` (next step) and ``where``."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "", where: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{head}; {self.hint}" if self.hint else head
+
+
+class RecipeError(PolyvigilError):
+    """A recipe or an option is wrong."""
+
+    code = "recipe"
+    exit_code = 2
+
+
+class DataError(PolyvigilError):
+    """A file cannot be read as posts."""
+
+    code = "data"
+    exit_code = 2
+
+
+class SplitError(DataError):
+    """One set of posts is used for two purposes (fitting and reporting, say)."""
+
+    code = "split"
+
+
+class PredictionsError(PolyvigilError):
+    """A predictions file does not answer the gold file, id by id."""
+
+    code = "predictions"
+    exit_code = 2
+
+
+class BundleError(PolyvigilError):
+    """A bundle is missing, damaged, or not to be trusted."""
+
+    code = "bundle"
+    exit_code = 4
+
+
+class GateError(PolyvigilError):
+    """An audit or a strict check says no."""
+
+    code = "gate"
+    exit_code = 3

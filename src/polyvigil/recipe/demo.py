@@ -1,0 +1,76 @@
+"""The main job on the synthetic sample corpus, from files on disk to a report, as a user would do it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from polyvigil.assess.evaluate import Evaluation
+from polyvigil.assess.measure import measure, write_report
+from polyvigil.data.read import read_labelled
+from polyvigil.data.sample import SAMPLE_NOTE, sample_corpus
+from polyvigil.data.write import write_posts
+from polyvigil.errors import DataError
+from polyvigil.recipe import run
+from polyvigil.recipe.load import load
+from polyvigil.score.batch import score_file
+
+_MARK = ".polyvigil-demo"
+
+
+class Demo(BaseModel):
+    """What a demo made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    note: str
+    bundle: str
+    report: str
+    scored: str
+    seconds: float
+    evaluation: Evaluation
+    next_steps: tuple[str, ...]
+
+
+def run_demo(folder: Path, *, seed: int = 42, say: Callable[[str], None] = lambda _: None) -> Demo:
+    """Write data/, bundle/, report.html, evaluation.json and scored.csv into ``folder``.
+
+    Raises DataError when ``folder`` holds anything that is not an earlier demo's.
+    """
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / _MARK).is_file())):
+        raise DataError("exists and is no earlier demo", where=str(folder), hint="choose another folder: -o FOLDER")
+    started = time.perf_counter()
+    data = folder / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    (folder / _MARK).touch()
+    corpus = sample_corpus(seed=seed)
+    say(f"wrote {len(corpus):,} synthetic posts to {data}")
+    files = {split: data / f"{split}.csv" for split in ("train", "dev", "test")}
+    for split, path in files.items():
+        write_posts(path, [item for item in corpus if item.post.split == split])
+    recipe = load("linear", settings=[f"seed={seed}"])
+    material = run.gather(recipe, train=[str(files["train"])], dev=[str(files["dev"])])
+    trained = run.train(recipe, material, output=folder / "bundle", replace=True, say=say)
+    say("evaluating on the test posts")
+    evaluation = measure(trained.bundle, read_labelled(files["test"]))
+    command = f"polyvigil evaluate {folder / 'bundle'} {files['test']} -o {folder}"
+    report = write_report(evaluation, trained.bundle, folder, title="polyvigil demo", note=SAMPLE_NOTE, command=command)
+    say("scoring the test posts")
+    scored = folder / "scored.csv"
+    score_file(trained.bundle, str(files["test"]), str(scored))
+    return Demo(
+        note=SAMPLE_NOTE,
+        bundle=str(folder / "bundle"),
+        report=str(report),
+        scored=str(scored),
+        seconds=round(time.perf_counter() - started, 1),
+        evaluation=evaluation,
+        next_steps=(
+            f"polyvigil check {files['train']} {files['dev']} {files['test']}",
+            f"polyvigil inspect {folder / 'bundle'}",
+            f"polyvigil score {folder / 'bundle'} {files['test']} -o again.csv",
+        ),
+    )

@@ -1,0 +1,144 @@
+"""The story of a training run: read -> split -> learn -> score once -> tune -> evaluate -> bundle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from polyvigil.assess.evaluate import Evaluation, evaluate
+from polyvigil.bundle import layout, store
+from polyvigil.data.fingerprint import fingerprint, post_hashes
+from polyvigil.data.formats import Fault
+from polyvigil.data.read import OnError, Reading, read_labelled
+from polyvigil.data.split import split_off
+from polyvigil.decide.policy import tune
+from polyvigil.errors import DataError, SplitError
+from polyvigil.learn.linear import LinearLearner
+from polyvigil.recipe.load import to_toml
+from polyvigil.records import LabelledPost
+from polyvigil.specs import Recipe
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """The posts of a run, each split with its one use: train fits, dev tunes."""
+
+    train: tuple[LabelledPost, ...]
+    dev: tuple[LabelledPost, ...]
+    data: str
+    faults: tuple[tuple[str, Fault], ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished run. ``evaluation`` is on the dev posts, so its figures are optimistic."""
+
+    bundle: store.Bundle
+    evaluation: Evaluation
+
+
+def gather(recipe: Recipe, *, train: Sequence[str], dev: Sequence[str], on_error: OnError = "quarantine") -> Material:
+    """Read the posts. A file with a split column gives its train rows to ``train`` and its dev rows to ``dev``.
+
+    Without dev files the dev rows of the train files are used; without any, ``data.dev_share`` of the posts are held
+    out, groups whole. Raises SplitError when one set of posts plays both parts.
+    """
+    train_readings = [read_labelled(path, recipe.data, on_error=on_error) for path in train]
+    dev_readings = [read_labelled(path, recipe.data, on_error=on_error) for path in dev]
+    notes = [note for reading in (*train_readings, *dev_readings) for note in reading.notes]
+    train_posts = [post for reading in train_readings for post in _role(reading, "train", notes)]
+    if dev_readings:
+        dev_posts = [post for reading in dev_readings for post in _role(reading, "dev", notes)]
+    else:
+        dev_posts = [post for reading in train_readings for post in reading.posts if post.post.split == "dev"]
+        if dev_posts:
+            notes.append(f"no dev file given: the {len(dev_posts):,} rows of split dev are used")
+    if not dev_posts:
+        split = split_off(train_posts, dev_share=recipe.data.dev_share, seed=recipe.seed)
+        train_posts, dev_posts = list(split.train), list(split.dev)
+        notes.append(f"no dev file given: {len(dev_posts):,} of the training posts are held out for tuning")
+    notes += _shared(train_posts, dev_posts)
+    faults = [(reading.name, fault) for reading in (*train_readings, *dev_readings) for fault in reading.faults]
+    return Material(
+        tuple(train_posts),
+        tuple(dev_posts),
+        ", ".join(Path(path).name for path in (dev or train)),
+        tuple(faults),
+        tuple(notes),
+    )
+
+
+def train(
+    recipe: Recipe, material: Material, *, output: Path, replace: bool = False, say: Say = lambda _: None
+) -> Trained:
+    """Learn, tune and save a bundle at ``output``. ``say`` is told each stage as it begins."""
+    store.check_free(output, replace=replace)
+    say(f"learning from {len(material.train):,} posts ({sum(p.label for p in material.train):,} positive)")
+    member = LinearLearner(recipe.model, recipe.balance).fit(material.train, material.dev, seed=recipe.seed)
+    say(f"tuning thresholds on {len(material.dev):,} dev posts ({sum(p.label for p in material.dev):,} positive)")
+    dev = [item.post for item in material.dev]
+    probabilities = store.member_probabilities([member], dev).mean(axis=0)
+    policy = tune(
+        probabilities,
+        np.array([item.label for item in material.dev], dtype=np.int8),
+        [post.language for post in dev],
+        spec=recipe.decide,
+        dev_fingerprint=fingerprint(dev),
+    )
+    evaluation = evaluate(
+        material.dev,
+        probabilities,
+        policy,
+        trained_languages=member.fit_record.languages,
+        bundle=str(output),
+        data=material.data,
+    )
+    say(f"writing {output}")
+    bundle = store.save(
+        output,
+        members=[member],
+        policy=policy,
+        seen=store.Seen(np.unique(post_hashes(item.post for item in material.train)), np.unique(post_hashes(dev))),
+        documents={
+            layout.EVALUATION: evaluation.model_dump_json(indent=2) + "\n",
+            layout.RECIPE: to_toml(recipe),
+        },
+        replace=replace,
+    )
+    return Trained(bundle, evaluation)
+
+
+def _role(reading: Reading, role: str, notes: list[str]) -> tuple[LabelledPost, ...]:
+    """The posts of a file that may play ``role``: all of them, or its rows of that split where it mixes splits."""
+    splits = Counter(post.post.split for post in reading.posts)
+    if len(splits) < 2:
+        return reading.posts
+    chosen = tuple(post for post in reading.posts if post.post.split == role)
+    if not chosen:
+        raise DataError(
+            f"its split column has {', '.join(repr(name) for name in splits)}, none of them {role!r}",
+            where=reading.name,
+            hint=f"call the rows of this part {role!r}",
+        )
+    notes.append(f"{reading.name}: {len(chosen):,} of {len(reading.posts):,} rows have split {role}")
+    return chosen
+
+
+def _shared(train: Sequence[LabelledPost], dev: Sequence[LabelledPost]) -> list[str]:
+    train_hashes, dev_hashes = (post_hashes(item.post for item in side) for side in (train, dev))
+    shared = int(np.isin(dev_hashes, train_hashes).sum())
+    if 2 * shared >= len(dev):
+        raise SplitError(
+            f"{shared:,} of {len(dev):,} dev posts are training posts; thresholds tuned on them would be worthless",
+            hint="give a dev file of other posts, or leave --dev out to have some held out",
+        )
+    return [
+        f"{shared:,} of {len(dev):,} dev posts have the text of a training post (polyvigil check tells which)"
+    ] * bool(shared)

@@ -1,0 +1,1 @@
+"""Score posts with a bundle."""

@@ -1,0 +1,257 @@
+"""Score a file of posts: streaming, in bounded memory, the output whole or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from polyvigil.bundle.store import Bundle
+from polyvigil.data.atomic import whole_file, write_whole
+from polyvigil.data.columns import ColumnMap, map_columns
+from polyvigil.data.formats import STDIN, Fault, Table, format_of, open_table
+from polyvigil.data.read import FaultTally, OnError, ReadPost, fault_error, read_rows, reject_line
+from polyvigil.errors import DataError
+from polyvigil.score.wire import COLUMNS, Decision, decide
+from polyvigil.score.write import RowWriter, delimited_writer, json_writer, parquet_writer
+from polyvigil.specs import DataSpec
+
+_POSTS_AT_ONCE = 2000
+_CHARACTERS_AT_ONCE = 4_000_000
+_ARROW_TYPES = {"p": pa.float64(), "decision": pa.int8(), "threshold": pa.float64(), "spread": pa.float64()} | {
+    "n_tokens": pa.int32(),
+    "truncated": pa.bool_(),
+}
+
+
+class LanguageTally(BaseModel):
+    """What was decided in one language group."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    language: str
+    posts: int
+    flagged: int
+    threshold: float
+    threshold_source: str
+    trained: bool
+
+
+class ScoreSummary(BaseModel):
+    """What was done to a file; also the sidecar ``OUT.manifest.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle: str
+    input: str
+    output: str
+    output_sha256: str
+    posts: int
+    flagged: int
+    no_text: int
+    set_aside: int
+    rejects: str | None
+    languages: tuple[LanguageTally, ...]
+    libraries: dict[str, str]
+    notes: tuple[str, ...]
+
+
+Progress = Callable[[int, int, float | None], None]
+"""Told the posts done, the rows set aside, and the share of the file read (None where nobody knows)."""
+
+
+def score_file(
+    bundle: Bundle,
+    source: str,
+    output: str,
+    *,
+    spec: DataSpec | None = None,
+    on_error: OnError = "quarantine",
+    raw_csv: bool = False,
+    progress: Progress = lambda *_: None,
+) -> ScoreSummary:
+    """Score every post of ``source`` into ``output``, in order, the input's columns kept; ``-`` is stdin or stdout.
+
+    Bad rows go to ``OUT.rejects.jsonl`` with their reason. Raises DataError for a file or, with ``on_error="fail"``, a
+    row that cannot be read; nothing is then left behind.
+    """
+    spec = spec or DataSpec()
+    kind = "csv" if output == STDIN else format_of(output)
+    if output not in (STDIN, source) and Path(output).is_dir():
+        raise DataError("is a folder", where=output, hint="name a file, e.g. scored.csv")
+    if output == source != STDIN:
+        raise DataError("input and output are one file", where=output, hint="choose another output")
+    rejects_path = Path(f"{_stem(output)}.rejects.jsonl")
+    tally, faults = _Tally(bundle), FaultTally()
+    with ExitStack() as stack:
+        table = stack.enter_context(open_table(source))
+        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name)
+        stream = _Hashed(sys.stdout.buffer if output == STDIN else stack.enter_context(whole_file(Path(output))))
+        packed = stack.enter_context(_compressed(stream, output))
+        write = _writer(stack, packed, table, columns, kind, raw_csv=raw_csv)
+        rejects: IO[bytes] | None = None
+        for chunk in _chunks(read_rows(table, columns, spec, labelled=False)):
+            bad = [item for item in chunk if isinstance(item, Fault)]
+            if bad and on_error == "fail":
+                raise fault_error(bad[0], table.name)
+            if bad and output != STDIN:
+                rejects = rejects or stack.enter_context(whole_file(rejects_path))
+                rejects.write("".join(reject_line(table.name, fault) for fault in bad).encode())
+            for fault in bad:
+                faults.add(fault)
+            good = [item for item in chunk if isinstance(item, ReadPost)]
+            decisions = decide(bundle, [item.post for item in good], detected=[item.language_detected for item in good])
+            write([_output_row(item, d, columns) for item, d in zip(good, decisions, strict=True)])
+            tally.add(decisions)
+            progress(tally.posts, faults.total, table.fraction() if table.fraction else None)
+        name, notes = table.name, [*columns.guesses, *faults.told(table.name)]
+    if output == STDIN:
+        sys.stdout.buffer.flush()
+    elif rejects is None:
+        rejects_path.unlink(missing_ok=True)  # of an earlier run into the same output
+    summary = ScoreSummary(
+        bundle=bundle.id,
+        input=name,
+        output=output,
+        output_sha256=stream.hexdigest(),
+        posts=tally.posts,
+        flagged=tally.flagged,
+        no_text=tally.no_text,
+        set_aside=faults.total,
+        rejects=str(rejects_path) if rejects else None,
+        languages=tally.languages(),
+        libraries=bundle.manifest.libraries,
+        notes=tuple(notes),
+    )
+    if output != STDIN:
+        write_whole(Path(f"{output}.manifest.json"), summary.model_dump_json(indent=2) + "\n")
+    return summary
+
+
+def _chunks(items: Iterator[ReadPost | Fault]) -> Iterator[list[ReadPost | Fault]]:
+    chunk: list[ReadPost | Fault] = []
+    characters = 0
+    for item in items:
+        chunk.append(item)
+        characters += len(item.post.text) if isinstance(item, ReadPost) else 0
+        if len(chunk) >= _POSTS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _output_columns(found: Sequence[str], columns: ColumnMap) -> dict[str, str]:
+    """Input column -> its name in the output: ``input_p`` where the name is ours; a column of languages named
+    ``language`` gives way to ours, which says the same in canonical form."""
+    return {
+        column: f"input_{column}" if column in COLUMNS else column
+        for column in found
+        if not (column == "language" and columns.get("language") == "language")
+    }
+
+
+def _output_row(item: ReadPost, decision: Decision, columns: ColumnMap) -> dict[str, Any]:
+    kept = _output_columns(tuple(item.row.cells), columns)
+    return {kept[column]: value for column, value in item.row.cells.items() if column in kept} | asdict(decision)
+
+
+def _writer(
+    stack: ExitStack, stream: IO[bytes], table: Table, columns: ColumnMap, kind: str, *, raw_csv: bool
+) -> RowWriter:
+    kept = _output_columns(table.columns, columns)
+    names = [*kept.values(), *COLUMNS]
+    if kind == "jsonl":
+        return json_writer(stream)
+    if kind == "parquet":
+        types = {field.name: field.type for field in table.schema} if table.schema else {}
+        inputs = [pa.field(name, types.get(column, pa.string())) for column, name in kept.items()]
+        ours = [pa.field(name, _ARROW_TYPES.get(name, pa.string())) for name in COLUMNS]
+        write, close = parquet_writer(stream, pa.schema(inputs + ours))
+        stack.callback(close)
+        return write
+    return delimited_writer(stream, names, delimiter="\t" if kind == "tsv" else ",", raw=raw_csv)
+
+
+def _compressed(stream: IO[bytes], output: str) -> Any:
+    import contextlib
+    import gzip
+
+    suffix = Path(output).suffix.lower()
+    if suffix == ".gz":
+        return gzip.GzipFile(fileobj=stream, mode="wb", mtime=0, filename="")
+    if suffix == ".zst":
+        return pa.CompressedOutputStream(stream, "zstd")
+    return contextlib.nullcontext(stream)
+
+
+class _Hashed(io.RawIOBase, BinaryIO):
+    """A writable stream that hashes what goes through it. The stream behind is closed by who opened it."""
+
+    def __init__(self, target: IO[bytes]) -> None:
+        self._target = target
+        self._hash = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._hash.update(data)
+        self._target.write(data)
+        return len(data)
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def _stem(output: str) -> str:
+    path = Path(output)
+    while path.suffix.lower() in {".gz", ".zst", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq"}:
+        path = path.with_suffix("")
+    return str(path)
+
+
+class _Tally:
+    """Running counts of decisions."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._posts: Counter[str] = Counter()
+        self._flagged: Counter[str] = Counter()
+        self.no_text = 0
+
+    def add(self, decisions: Sequence[Decision]) -> None:
+        for decision in decisions:
+            self._posts[decision.language] += 1
+            self._flagged[decision.language] += decision.decision
+            self.no_text += decision.flags.startswith("no_text")
+
+    @property
+    def posts(self) -> int:
+        return self._posts.total()
+
+    @property
+    def flagged(self) -> int:
+        return self._flagged.total()
+
+    def languages(self) -> tuple[LanguageTally, ...]:
+        return tuple(
+            LanguageTally(
+                language=language,
+                posts=self._posts[language],
+                flagged=self._flagged[language],
+                threshold=(threshold := self._bundle.policy.threshold(language)).value,
+                threshold_source=threshold.source,
+                trained=self._bundle.is_trained_on(language),
+            )
+            for language in sorted(self._posts)
+        )

@@ -1,0 +1,73 @@
+"""A submission to the shared task: a zip holding one CSV at its top, one row for each id of the test file."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from polyvigil.assess.official import predictions_csv
+from polyvigil.bundle.store import Bundle
+from polyvigil.data.atomic import whole_file
+from polyvigil.data.columns import map_columns
+from polyvigil.data.formats import Fault, open_table
+from polyvigil.data.read import fault_error, read_rows
+from polyvigil.errors import DataError
+from polyvigil.records import Post
+from polyvigil.score.wire import decide
+from polyvigil.specs import DataSpec
+
+MEMBER = "predictions.csv"
+_POSTS_AT_ONCE = 2000
+
+
+class Submission(BaseModel):
+    """What was written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle: str
+    posts: int
+    flagged: int
+    member: str
+    notes: tuple[str, ...]
+
+
+def write_submission(bundle: Bundle, source: str, output: Path, *, spec: DataSpec, split: str = "") -> Submission:
+    """Decide on every post of ``source``. Raises DataError for a row that cannot be read, an id missing or given twice:
+    a submission must answer every id once, so nothing is set aside here."""
+    posts: list[Post] = []
+    lines: dict[str, int] = {}
+    with open_table(source) as table:
+        columns = map_columns(
+            table.columns, spec.columns, required=("id", "text", *(("split",) if split else ())), where=table.name
+        )
+        for item in read_rows(table, columns, spec, labelled=False):
+            if isinstance(item, Fault):
+                raise fault_error(item, table.name)
+            if split and item.post.split != split:
+                continue
+            where = f"{table.name}:{item.row.line}"
+            if not str(item.row.cells.get(columns.columns["id"]) or "").strip():
+                raise DataError("the id is empty", where=where, hint="give every row its id")
+            if item.post.id in lines:
+                raise DataError(
+                    f"id {item.post.id!r} stands twice, first at line {lines[item.post.id]}",
+                    where=where,
+                    hint="give each id one row",
+                )
+            lines[item.post.id] = item.row.line
+            posts.append(item.post)
+        name, notes = table.name, columns.guesses
+    if not posts:
+        raise DataError("no post to answer" + (f" in split {split!r}" if split else ""), where=name)
+    flags = [
+        bool(decision.decision)
+        for start in range(0, len(posts), _POSTS_AT_ONCE)
+        for decision in decide(bundle, posts[start : start + _POSTS_AT_ONCE])
+    ]
+    text = predictions_csv([post.id for post in posts], flags)
+    with whole_file(output) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo(MEMBER, date_time=(1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
+    return Submission(bundle=bundle.id, posts=len(posts), flagged=sum(flags), member=MEMBER, notes=notes)

@@ -1,0 +1,82 @@
+"""The one record that scoring gives out, shared by every way of scoring, and how it is made from a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from polyvigil.bundle.store import Bundle
+from polyvigil.records import Post
+from polyvigil.text.normalise import has_lone_surrogate, model_text, no_text_reason
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about one post. The field names are the columns of every output."""
+
+    p: float
+    """P(ADE), mean over the members, in [0, 1]; 0 where there is nothing to read."""
+    decision: int
+    """1: flagged as mentioning an ADE; 0: not flagged, which is not the same as harmless (see ``flags``)."""
+    language: str
+    """The language group the post was decided in."""
+    threshold: float
+    threshold_source: str
+    """own, pooled or fallback (decide.policy)."""
+    spread: float
+    """Largest minus smallest member probability; 0 with one member."""
+    n_tokens: int | None
+    """Tokens read by the members that count them; None where none does (the linear one reads every n-gram)."""
+    truncated: bool
+    window: str
+    """The window of a long post that carried the score; empty where the post was read whole."""
+    flags: str
+    """What to know about this row, joined by ``;``: no_text:REASON, language_not_trained, language_detected,
+    lone_surrogate."""
+    bundle: str
+    """Id of the bundle that decided."""
+
+
+COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Decision))
+
+
+def decide(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[bool] | None = None) -> list[Decision]:
+    """Score posts and decide on each, in their order. ``detected`` says whose language was detected, not given."""
+    if not posts:
+        return []
+    members = bundle.member_probabilities(posts)
+    probabilities = members.mean(axis=0)
+    flagged = bundle.policy.flags(probabilities, [post.language for post in posts])
+    spreads = members.max(axis=0) - members.min(axis=0)
+    decisions = []
+    for place, post in enumerate(posts):
+        threshold = bundle.policy.threshold(post.language)
+        decisions.append(
+            Decision(
+                p=float(probabilities[place]),
+                decision=int(flagged[place]),
+                language=post.language,
+                threshold=threshold.value,
+                threshold_source=threshold.source,
+                spread=float(spreads[place]),
+                n_tokens=None,
+                truncated=False,
+                window="",
+                flags=_flags(bundle, post, detected=detected is not None and detected[place]),
+                bundle=bundle.id,
+            )
+        )
+    return decisions
+
+
+def _flags(bundle: Bundle, post: Post, *, detected: bool) -> str:
+    flags = []
+    if reason := no_text_reason(model_text(post.text)):
+        flags.append(f"no_text:{reason}")
+    if not bundle.is_trained_on(post.language):
+        flags.append("language_not_trained")
+    if detected:
+        flags.append("language_detected")
+    if has_lone_surrogate(post.text):
+        flags.append("lone_surrogate")
+    return ";".join(flags)

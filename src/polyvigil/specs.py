@@ -1,0 +1,92 @@
+"""Every knob of the program: its default, its range, and where the default comes from. The one home of defaults.
+
+Specs are frozen; an unknown key is an error. A recipe (TOML) is these specs and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Role = Literal["id", "text", "label", "origin", "type", "language", "split", "group"]
+ThresholdRule = Literal["argmax", "paper-grid"]
+
+
+class Spec(BaseModel):
+    """Base of all specs: frozen, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataSpec(Spec):
+    """How columns and labels of a file are named."""
+
+    columns: dict[Role, str] = Field(
+        default={}, description='which column of the file plays which part, e.g. {text = "tweet"}'
+    )
+    labels: dict[str, Literal[0, 1]] = Field(
+        default={}, description="what other labels mean, e.g. {yes = 1, no = 0}; 0, 1, 0.0 and 1.0 need no entry"
+    )
+    dev_share: float = Field(
+        default=0.2, gt=0, lt=1, description="share of the training posts held out for tuning when no dev file is given"
+    )
+
+
+class LinearSpec(Spec):
+    """TF-IDF over word and character n-grams, then logistic regression: the embedded default."""
+
+    kind: Literal["linear"] = "linear"
+    word_ngrams: tuple[int, int] = Field(
+        default=(1, 2), strict=False, description="shortest and longest word n-gram; measured best of 14 CPU models"
+    )
+    character_ngrams: tuple[int, int] = Field(
+        default=(2, 5), strict=False, description="shortest and longest character n-gram inside words"
+    )
+    min_posts: int = Field(
+        default=1, ge=1, description="an n-gram in fewer training posts is left out; 1 ranks best (docs/decisions/0003)"
+    )
+    sublinear: bool = Field(default=True, description="count n-grams as 1 + log(count)")
+    C: float = Field(default=4.0, gt=0, description="inverse of the L2 penalty (liblinear)")
+
+    @model_validator(mode="after")
+    def _ranges(self) -> LinearSpec:
+        for name, (low, high), least in (
+            ("word_ngrams", self.word_ngrams, 1),
+            ("character_ngrams", self.character_ngrams, 2),
+        ):
+            if not least <= low <= high <= 8:
+                raise ValueError(f"{name} must be two whole numbers with {least} <= first <= second <= 8")
+        return self
+
+
+class BalanceSpec(Spec):
+    """What is done about the rarity of positives, in training alone. It moves thresholds, hardly the ranking."""
+
+    weights: Literal["group", "class", "none"] = Field(
+        default="group",
+        description="group: positives and negatives weigh the same inside each (language, type); class: over all posts",
+    )
+    oversample: int = Field(default=1, ge=1, le=100, description="each positive stands this many times (paper: 3)")
+
+
+class DecideSpec(Spec):
+    """How thresholds are found on the dev posts."""
+
+    rule: ThresholdRule = Field(
+        default="argmax",
+        description="argmax: best F1 over every cut between two scores; paper-grid: best F1 over .20, .21, ... .79",
+    )
+
+
+Detector = Annotated[LinearSpec, Field(description="the kind of detector and its settings")]
+
+
+class Recipe(Spec):
+    """One training run, from files to a bundle."""
+
+    seed: int = Field(default=42, ge=0, le=2**32 - 1, description="every random choice follows from it")
+    data: DataSpec = DataSpec()
+    model: Detector = LinearSpec()
+    balance: BalanceSpec = BalanceSpec()
+    decide: DecideSpec = DecideSpec()

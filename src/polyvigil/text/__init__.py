@@ -1,0 +1,1 @@
+"""What is done to the characters of a post before a model reads it."""

@@ -1,0 +1,67 @@
+"""What many tests share. Data are made here or authored in the program; nothing is fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from polyvigil.assess.evaluate import Evaluation
+from polyvigil.bundle.store import Bundle, load
+from polyvigil.data.sample import sample_corpus
+from polyvigil.recipe import run
+from polyvigil.records import LabelledPost
+from polyvigil.specs import Recipe
+
+OPEN_ADE = Path(__file__).parents[2] / "shared" / "data" / "open_ade" / "sentences.csv"
+
+
+@pytest.fixture(scope="session")
+def corpus() -> tuple[LabelledPost, ...]:
+    """The synthetic sample corpus."""
+    return sample_corpus()
+
+
+@pytest.fixture(scope="session")
+def material(corpus: tuple[LabelledPost, ...]) -> run.Material:
+    """A training run's posts: the German, English and Japanese ones of the corpus."""
+    chosen = [item for item in corpus if item.post.language in {"de", "de_cadec", "en", "ja"}]
+    return run.Material(
+        train=tuple(item for item in chosen if item.post.split == "train"),
+        dev=tuple(item for item in chosen if item.post.split == "dev"),
+        data="synthetic",
+        faults=(),
+        notes=(),
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(material: run.Material, tmp_path_factory: pytest.TempPathFactory) -> run.Trained:
+    """A bundle trained on ``material``; its folder is ``bundle_folder``."""
+    return run.train(Recipe(), material, output=tmp_path_factory.mktemp("trained") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(trained: run.Trained) -> Path:
+    """The folder of ``trained``. Tests that change it copy it first."""
+    return Path(trained.evaluation.bundle)
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_folder: Path) -> Bundle:
+    """The trained bundle, loaded from its folder."""
+    return load(bundle_folder)
+
+
+@pytest.fixture(scope="session")
+def evaluation(trained: run.Trained) -> Evaluation:
+    """The trained bundle's figures on its dev posts."""
+    return trained.evaluation
+
+
+@pytest.fixture(scope="session")
+def open_ade() -> Path:
+    """The openly licensed posts; tests that need them are marked ``open_ade``."""
+    if not OPEN_ADE.is_file():
+        pytest.skip("the openly licensed posts are not beside the checkout")
+    return OPEN_ADE

@@ -1,0 +1,251 @@
+"""Reading: every format, every way a file can be wrong, and nothing lost."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from polyvigil.data.formats import MAX_CELL, Fault, open_table
+from polyvigil.data.read import Reading, read_labelled, reject_line
+from polyvigil.errors import DataError
+from polyvigil.specs import DataSpec
+
+HEADER = "id,text,label,origin,type,language,split\n"
+ROWS = [
+    {"id": "de_1", "text": 'zwei\nZeilen, "Zitat"', "label": "1", "type": "tweet", "language": "de"},
+    {"id": "ja_2", "text": "頭が痛い", "label": "0.0", "type": "tweet", "language": "ja"},
+]
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def _csv(delimiter: str = ",") -> str:
+    import csv
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(ROWS[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(ROWS)
+    return text.getvalue()
+
+
+def _file(folder: Path, kind: str) -> Path:
+    jsonl = "".join(json.dumps(row) + "\n" for row in ROWS)
+    if kind == "csv":
+        return _write(folder / "p.csv", _csv())
+    if kind == "bom":
+        return _write(folder / "bom.csv", "\ufeff" + _csv())
+    if kind == "utf16":
+        (folder / "u.tsv").write_bytes(_csv("\t").encode("utf-16"))
+        return folder / "u.tsv"
+    if kind == "tsv":
+        return _write(folder / "p.tsv", _csv("\t"))
+    if kind == "jsonl":
+        return _write(folder / "p.jsonl", jsonl)
+    if kind == "gz":
+        (folder / "p.csv.gz").write_bytes(gzip.compress(_csv().encode()))
+        return folder / "p.csv.gz"
+    if kind == "zst":
+        with pa.output_stream(str(folder / "p.jsonl.zst"), compression="zstd") as stream:
+            stream.write(jsonl.encode())
+        return folder / "p.jsonl.zst"
+    pq.write_table(pa.Table.from_pylist(ROWS), folder / "p.parquet")
+    return folder / "p.parquet"
+
+
+@pytest.mark.parametrize("kind", ["csv", "bom", "utf16", "tsv", "jsonl", "gz", "zst", "parquet"])
+def test_every_format_gives_the_same_posts(tmp_path: Path, kind: str) -> None:
+    reading = read_labelled(_file(tmp_path, kind))
+    assert [(item.post.id, item.post.text, item.label, item.post.language) for item in reading.posts] == [
+        ("de_1", 'zwei\nZeilen, "Zitat"', 1, "de"),
+        ("ja_2", "頭が痛い", 0, "ja"),
+    ]
+    assert not reading.faults
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
+def test_standard_input_is_told_apart_by_its_first_line(tmp_path: Path, kind: str) -> None:
+    program = "from polyvigil.data.read import read_labelled; print([p.post.id for p in read_labelled('-').posts])"
+    with _file(tmp_path, kind).open("rb") as stdin:
+        done = subprocess.run([sys.executable, "-c", program], stdin=stdin, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['de_1', 'ja_2']"
+
+
+def _faults(tmp_path: Path, text: str, spec: DataSpec | None = None) -> Reading:
+    good = "ok_1,fine,0,a,tweet,en,\n"
+    return read_labelled(_write(tmp_path / "posts.csv", HEADER + good + text), spec)
+
+
+@pytest.mark.parametrize(
+    ("row", "line", "column", "reason"),
+    [
+        ("x,,1,a,tweet,en,\n", 3, "text", "empty"),
+        ("x, \t ,1,a,tweet,en,\n", 3, "text", "empty"),
+        ("x,hi,yes,a,tweet,en,\n", 3, "label", "'yes' is not 0 or 1"),
+        ("x,hi,,a,tweet,en,\n", 3, "label", "'' is not 0 or 1"),
+        ("x,hi,2,a,tweet,en,\n", 3, "label", "'2' is not 0 or 1"),
+        ("x,hi,1,a,tweet,English please,\n", 3, "language", "'English please' is not a language code"),
+        ("x,hi,1\n", 3, "", "3 cells where the header has 7"),
+        ("x,hi,1,a,tweet,en,,,\n", 3, "", "9 cells where the header has 7"),
+        ('x,"hi"there,1,a,tweet,en,\n', 3, "", "broken quoting (',' expected after '\"')"),
+        ('ok_2,"a\nb\nc",0,a,tweet,en,\nx,,1,a,tweet,en,\n', 6, "text", "empty"),  # lines, not rows, are counted
+    ],
+)
+def test_bad_rows_are_set_aside_with_line_column_and_reason(
+    tmp_path: Path, row: str, line: int, column: str, reason: str
+) -> None:
+    reading = _faults(tmp_path, row)
+    assert [(fault.line, fault.column, fault.reason) for fault in reading.faults] == [(line, column, reason)]
+    assert "ok_1" in {item.post.id for item in reading.posts}
+    assert any(f":{line}: " in note for note in reading.notes)
+
+
+def test_broken_encoding_is_set_aside_and_kept_byte_for_byte(tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes(HEADER.encode() + b"ok,fine,0,a,tweet,en,\nx,caf\xe9,1,a,tweet,fr,\n")
+    reading = read_labelled(path)
+    (fault,) = reading.faults
+    assert (fault.line, fault.column, fault.reason) == (3, "text", "not UTF-8 (byte 0xE9)")
+    kept = json.loads(reject_line("latin.csv", fault))["row"]["text"]
+    assert kept.encode("utf-8", "surrogateescape") == b"caf\xe9"
+    assert any("iconv" in note for note in reading.notes)
+
+
+def test_labels_are_mapped_and_the_error_says_how(tmp_path: Path) -> None:
+    text = HEADER + "a,hi,yes,o,tweet,en,\nb,ho,no,o,tweet,en,\n"
+    path = _write(tmp_path / "posts.csv", text)
+    with pytest.raises(DataError, match=r"no usable row; 2 rows set aside.*'yes' is not 0 or 1.*data\.labels"):
+        read_labelled(path)
+    reading = read_labelled(path, DataSpec(labels={"yes": 1, "no": 0}))
+    assert [item.label for item in reading.posts] == [1, 0]
+
+
+def test_on_error_fail_stops_at_the_first_bad_row(tmp_path: Path) -> None:
+    path = _write(tmp_path / "posts.csv", HEADER + "a,,1,o,tweet,en,\n")
+    with pytest.raises(DataError, match=r'posts\.csv:2: column "text": empty'):
+        read_labelled(path, on_error="fail")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", r"is empty: not even a header"),
+        ("a.csv", b"id,text,text,label\n", r"column 'text' stands twice"),
+        ("a.csv", b"id,label\n1,0\n", r"no column for text; it has 'id', 'label'; name it with --column text=NAME"),
+        ("a.csv", b"id,text,label\n", r"no usable row"),
+        ("a.csv", b'id,text,label\n1,"never closed,0\n2,b,0\n', r"a\.csv:2: a quoted cell opens in this row"),
+        ("a.xlsx", b"x", r"unknown kind of file \.xlsx; use one of \.csv"),
+        ("a", b"x", r"unknown kind of file \(no ending\)"),
+        ("a.jsonl", b"", r"is empty"),
+        ("a.jsonl", b"[1, 2]\nhello\n", r"no line holds a JSON object \(2 other lines\)"),
+        ("a.parquet", b"PAR1 not really", r"not readable as Parquet"),
+        ("a.csv.gz", b"no gzip", r"compressed data break off or are damaged"),
+        ("a.csv.gz", gzip.compress(b"id,text,label\n" + b"1,hello there,0\n" * 5000)[:60], r"compressed data break off"),
+        ("a.csv.zst", b"no zstd at all", r"compressed data break off or are damaged"),
+    ],
+)
+def test_unusable_files_are_named_with_the_next_step(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_labelled(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_files_suggest_their_neighbours(tmp_path: Path) -> None:
+    _file(tmp_path, "csv")
+    with pytest.raises(DataError, match=r"no such file; did you mean .*p\.csv\?"):
+        read_labelled(tmp_path / "pp.csv")
+    with pytest.raises(DataError, match=r"there is no folder"):
+        read_labelled(tmp_path / "nowhere" / "p.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(DataError, match=r"is a folder"):
+        read_labelled(tmp_path / "folder.csv")
+
+
+def test_columns_are_guessed_aloud_mapped_and_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "p.csv", "Tweet,ADE\nhello my friend,1\n")
+    reading = read_labelled(path)
+    assert {"column 'Tweet' is read as text", "column 'ADE' is read as label"} <= {
+        note.partition(": ")[2] for note in reading.notes
+    }
+    assert reading.posts[0].post.id == "row-2"
+    assert any("language detected for 1 posts" in note for note in reading.notes)
+    assert read_labelled(path, DataSpec(columns={"text": "Tweet"})).posts[0].post.text == "hello my friend"
+    with pytest.raises(DataError, match=r"there is no column 'Twet' \(given for text\); it has 'Tweet', 'ADE'"):
+        read_labelled(path, DataSpec(columns={"text": "Twet"}))
+
+
+def test_json_rows_of_other_kinds_are_set_aside(tmp_path: Path) -> None:
+    lines = ['{"text": "fine here", "label": 1, "language": "en"}', "[1]", "{broken", '"text"', "{}", "", "null"]
+    lines += ['{"text": null, "label": 0}', '{"label": 0}', '{"text": "deep", "label": true, "language": "en"}']
+    lines += ['{"text": "half \\ud800 pair", "label": 0.0, "language": "en"}', "[" * 100_000]
+    reading = read_labelled(_write(tmp_path / "p.jsonl", "\n".join(lines)))
+    assert [item.label for item in reading.posts] == [1, 1, 0]
+    assert [fault.line for fault in reading.faults] == [2, 3, 4, 5, 7, 8, 9, 12]
+
+
+def test_bad_bytes_in_json_are_not_taken_for_escapes(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(b'{"text": "good", "label": 0, "language": "en"}\n{"text": "caf\xe9", "label": 1}\n')
+    (fault,) = read_labelled(path).faults
+    assert fault.reason == "not UTF-8 (byte 0xE9)"
+
+
+def test_nul_bytes_and_a_megabyte_post_are_read(tmp_path: Path) -> None:
+    long = "head ache " * 100_000
+    path = _write(tmp_path / "p.csv", f'{HEADER}a,nul\0byte,0,o,tweet,en,\nb,"{long}",1,o,tweet,en,\n')
+    reading = read_labelled(path)
+    assert [len(item.post.text) for item in reading.posts] == [8, 1_000_000]
+
+
+def test_a_cell_beyond_all_reason_is_an_error(tmp_path: Path) -> None:
+    path = _write(tmp_path / "p.csv", f'{HEADER}a,"{"x" * (MAX_CELL + 10)}",0,o,tweet,en,\n')
+    with pytest.raises(DataError, match=r"p\.csv:2: a quoted cell opens in this row and does not close"):
+        read_labelled(path)
+
+
+def test_cadec_rows_are_recognised_and_splits_picked(tmp_path: Path) -> None:
+    rows = "de_cadecv2_5,gut,1,c,drug_review,de,train\nde_6,gut,0,s,tweet,de,Validation\n"
+    reading = read_labelled(_write(tmp_path / "p.csv", HEADER + rows))
+    assert [item.post.language for item in reading.posts] == ["de_cadec", "de"]
+    assert [item.post.split for item in reading.posts] == ["train", "dev"]
+    assert len(read_labelled(tmp_path / "p.csv", split="dev").posts) == 1
+    with pytest.raises(DataError, match=r"no usable row of split 'test'"):
+        read_labelled(tmp_path / "p.csv", split="test")
+
+
+def test_rows_stream_and_say_how_far_they_are(tmp_path: Path) -> None:
+    path = _write(tmp_path / "p.csv", HEADER + "a,hello there,0,o,tweet,en,\n" * 20_000)
+    with open_table(path) as table:
+        assert table.fraction is not None
+        next(table.rows)
+        early = table.fraction()
+        assert sum(not isinstance(row, Fault) for row in table.rows) == 19_999
+        assert early < 0.5 < table.fraction() <= 1.0
+
+
+def test_the_sample_corpus_survives_a_round_trip(tmp_path: Path, corpus: tuple[object, ...]) -> None:
+    from polyvigil.data.write import write_posts
+
+    chosen = corpus[:500]
+    write_posts(tmp_path / "sample.csv", chosen)  # type: ignore[arg-type]
+    assert read_labelled(tmp_path / "sample.csv").posts == chosen
+
+
+@pytest.mark.open_ade
+def test_real_posts_are_read_whole(open_ade: Path) -> None:
+    reading = read_labelled(open_ade)
+    assert (len(reading.posts), len(reading.faults)) == (10_983, 0)
+    assert sum(item.label for item in reading.posts) == 2167 + 376 + 43

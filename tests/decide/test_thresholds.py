@@ -1,0 +1,102 @@
+"""Threshold rules against brute force over every cut, ties and one-class sets included."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from polyvigil.decide.policy import DecisionPolicy, tune
+from polyvigil.decide.thresholds import PAPER_GRID, argmax, paper_grid
+from polyvigil.errors import DataError
+from polyvigil.metrics import count
+from polyvigil.specs import DecideSpec
+
+
+def _case(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    size = int(random.integers(1, 25))
+    labels = (random.random(size) < random.random()).astype(np.int8)
+    scores = np.round(random.random(size), int(random.integers(0, 4)))
+    return scores, labels
+
+
+def _f1(scores: np.ndarray, labels: np.ndarray, threshold: float) -> float:
+    return count(labels, scores >= threshold).f1
+
+
+def test_argmax_equals_brute_force_on_10000_small_sets() -> None:
+    random = np.random.default_rng(3)
+    tried = 0
+    while tried < 10_000:
+        scores, labels = _case(random)
+        if not (labels[scores > 0] == 1).any():
+            with pytest.raises(ValueError, match="no positive post"):
+                argmax(scores, labels)
+            continue
+        tried += 1
+        cut = argmax(scores, labels)
+        distinct = sorted(set(scores[scores > 0].tolist()))
+        best = max(_f1(scores, labels, candidate) for candidate in distinct)
+        assert cut.f1 == pytest.approx(best, abs=1e-12)
+        assert _f1(scores, labels, cut.threshold) == pytest.approx(best, abs=1e-12)
+        lowest = next(c for c in distinct if _f1(scores, labels, c) == pytest.approx(best, abs=1e-12))
+        assert 0 < cut.threshold <= lowest  # the lowest cut on ties: more recall for the same F1
+        below = [score for score in scores.tolist() if score < lowest]
+        assert not below or cut.threshold > max(below)
+
+
+def test_paper_grid_equals_60_calls_of_scikit_learn_on_100_sets() -> None:
+    assert len(PAPER_GRID) == 60
+    assert PAPER_GRID[0] == 0.20
+    assert PAPER_GRID[-1] == 0.79
+    random = np.random.default_rng(4)
+    for _ in range(100):
+        scores, labels = _case(random)
+        figures = [f1_score(labels, scores >= threshold, zero_division=0) for threshold in PAPER_GRID]
+        cut = paper_grid(scores, labels)
+        assert cut.f1 == pytest.approx(max(figures), abs=1e-12)
+        assert cut.threshold == PAPER_GRID[int(np.argmax(figures))]
+
+
+def test_neighbouring_floats_are_told_apart() -> None:
+    high = 0.3
+    low = float(np.nextafter(high, 0))
+    scores, labels = np.array([high, low, low]), np.array([1, 0, 0], dtype=np.int8)
+    assert _f1(scores, labels, argmax(scores, labels).threshold) == 1.0
+
+
+def test_policy_tunes_each_language_and_falls_back_to_the_mean() -> None:
+    scores = np.array([0.9, 0.2, 0.6, 0.1, 0.5, 0.5])
+    labels = np.array([1, 0, 1, 0, 0, 0], dtype=np.int8)
+    languages = ["en", "en", "ja", "ja", "zh", "zh"]
+    policy = tune(scores, labels, languages, spec=DecideSpec(), dev_fingerprint="x")
+    assert policy.thresholds["en"].value == pytest.approx(0.55)
+    assert policy.thresholds["ja"].value == pytest.approx(0.35)
+    assert policy.thresholds["en"].source == "own"
+    assert policy.thresholds["zh"].source == "pooled"  # no positive: its own posts say nothing about a threshold
+    assert policy.fallback.value == pytest.approx(0.45)
+    assert policy.threshold("fa").source == "fallback"
+    flags = policy.flags(np.array([0.5, 0.5, 0.45]), ["en", "ja", "fa"])
+    assert flags.tolist() == [False, True, True]
+    assert DecisionPolicy.model_validate_json(policy.model_dump_json()) == policy
+
+
+def test_cadec_thresholds_stay_out_of_the_fallback() -> None:
+    scores = np.array([0.9, 0.2, 0.3, 0.1])
+    labels = np.array([1, 0, 1, 0], dtype=np.int8)
+    policy = tune(scores, labels, ["de", "de", "de_cadec", "de_cadec"], spec=DecideSpec(), dev_fingerprint="x")
+    assert policy.fallback.value == policy.thresholds["de"].value
+
+
+def test_a_score_of_zero_is_never_flagged() -> None:
+    scores = np.array([0.0, 0.0, 0.4])
+    labels = np.array([1, 1, 1], dtype=np.int8)
+    cut = argmax(scores, labels)
+    assert 0 < cut.threshold <= 0.4
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_dev_posts_of_one_class_are_refused(label: int) -> None:
+    labels = np.full(4, label, dtype=np.int8)
+    with pytest.raises(DataError, match="thresholds need both classes"):
+        tune(np.full(4, 0.5), labels, ["en"] * 4, spec=DecideSpec(), dev_fingerprint="x")

@@ -1,0 +1,125 @@
+"""The normalisation: the paper's steps exactly, the Unicode rules, and time on hostile text."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polyvigil.text.normalise import clean, has_lone_surrogate, model_text, no_text_reason, normalise
+
+ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=60)  # surrogates and controls included
+NASTY = st.text(st.sampled_from("a ا\u0301\u0323\u200c\u200d\u202e\0\ud800👩👨\ufe0f🏽क़\u0958 가각ᄀ\n@<>h:/"), max_size=80)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("see https://t.co/abc now", "see [URL] now"),
+        ("http://a.b?c=d&e", "[URL]"),
+        ("@USER___ @bob_1 <user> hi", "@USER @USER @USER hi"),
+        ("in <pi> today", "in [PLACE] today"),
+        ("soooo baaad!!!!", "soo baad!!"),
+        ("  a \n\t b  ", "a b"),
+        ("NOT the same Case", "NOT the same Case"),
+        ("ｗｗｗｗ すごーーーい", "ｗｗ すごーーい"),
+        ("see https://t.co/aaaa", "see [URL]"),
+        ("htttp://x.y", "http://x.y"),  # links go before runs, as in the paper: this one is no link yet
+        ("@ alone a@b.c", "@ alone a@USER.c"),
+    ],
+)
+def test_paper_steps_in_their_order(text: str, expected: str) -> None:
+    assert normalise(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\0b", "ab"),
+        ("\u202egnp.exe\u202c", "gnp.exe"),
+        ("x\ud800y", "x\ufffdy"),
+        ("e\u0301", "é"),
+        ("می\u200cشود", "می\u200cشود"),  # ZWNJ between Persian letters stays
+        ("\u200cab\u200c c\u200d", "ab c"),
+        ("می\u200c\u200cشود", "می\u200cشود"),
+        ("👩\u200d👩\u200d👧", "👩\u200d👩\u200d👧"),
+        ("👩🏽\u200d⚕\ufe0f", "👩🏽\u200d⚕\ufe0f"),
+        ("soft\u00adhyphen zero\u200bwidth\ufeff", "softhyphen zerowidth"),
+        ("line\nbreak\ttab", "line\nbreak\ttab"),
+    ],
+)
+def test_unicode_rules(text: str, expected: str) -> None:
+    assert clean(text) == expected
+
+
+@settings(max_examples=400)
+@given(st.one_of(ANY_TEXT, NASTY))
+def test_clean_is_stable_encodable_and_nfc(text: str) -> None:
+    once = clean(text)
+    assert clean(once) == once
+    assert unicodedata.is_normalized("NFC", once)
+    once.encode()
+    assert "\0" not in once
+
+
+@settings(max_examples=200)
+@given(st.one_of(ANY_TEXT, NASTY))
+def test_model_text_never_fails_and_collapses_space(text: str) -> None:
+    result = model_text(text)
+    assert result == result.strip()
+    assert "  " not in result
+
+
+HOSTILE = {
+    "marks": "a" + "\u0301\u0323" * 50_000,
+    "letters": "a" * 100_000,
+    "mentions": "@" * 100_000,
+    "links": "http" * 25_000,
+    "joiners": "a\u200c" * 50_000,
+    "emoji": "👨\u200d👩\u200d" * 30_000,
+    "open tags": "<use" * 25_000,
+    "spaces": " \n" * 50_000,
+    "surrogates": "\ud800" * 100_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_text_takes_linear_time(name: str) -> None:
+    """Doubling the text must not take four times as long; the bound is loose, since machines are noisy."""
+    text = HOSTILE[name]
+
+    def best(part: str) -> float:
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            model_text(part)
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    assert best(text) < 12 * best(text[: len(text) // 4]) + 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty"),
+        ("\0 \u200b\n", "empty"),
+        ("https://t.co/x http://y.z", "url_only"),
+        ("@bob @USER___ https://t.co/x", "mention_only"),
+        ("😀🤮!!!", "no_words"),
+        ("...", "no_words"),
+        ("ok 😀", ""),
+        ("頭痛", ""),
+        ("5mg", ""),
+    ],
+)
+def test_posts_with_nothing_to_read(text: str, reason: str) -> None:
+    assert no_text_reason(model_text(text)) == reason
+
+
+def test_lone_surrogate_is_noticed() -> None:
+    assert has_lone_surrogate("a\udfff")
+    assert not has_lone_surrogate("a😀")
