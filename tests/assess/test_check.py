@@ -147,7 +147,9 @@ def test_a_leak_of_one_percent_or_less_is_a_warning(tmp_path: Path) -> None:
 def test_leaks_between_files(tmp_path: Path) -> None:
     one, other = rows("en", 50, 12, split=""), rows("en", 40, 12, split="", first=500)
     other[0]["text"] = one[0]["text"]
-    assert [finding.severity for finding in found(checked(tmp_path, one, other), "leak")] == ["error"]
+    finding = found(checked(tmp_path, one, other), "leak")[0]
+    assert finding.severity == "error"
+    assert str(finding.where) == str(tmp_path / "file1.csv")
     train = [[cells | {"split": "train"} for cells in content] for content in (one, other)]
     result = checked(tmp_path, *train)
     assert not found(result, "leak")
@@ -288,6 +290,26 @@ def test_the_result_is_json_and_the_same_each_time(tmp_path: Path) -> None:
     assert json.loads(one.model_dump_json())["findings"][0]["severity"] == "error"
     severities = [finding.severity for finding in one.findings]
     assert severities == sorted(severities, key=["error", "warning", "info"].index)
+
+
+def test_broken_unicode_in_ids_and_columns_does_not_break_the_json(tmp_path: Path) -> None:
+    path = tmp_path / "posts.jsonl"
+    lines = [
+        {
+            "id": "\ud800",
+            "text": f"my head hurts {i} \ud83d",
+            "label": i % 2,
+            "language": "en",
+            "type": "\udfff",
+            "\ud801": [i % 2],
+        }
+        for i in range(60)
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    result = check([read_labelled(path)])
+    assert CheckResult.model_validate_json(result.model_dump_json()) == result
+    assert {item.column for item in result.giveaways} == {"\ufffd"}
+    assert result.suspects[0].examples[0].id == "\ufffd"
 
 
 def test_stages_are_told(tmp_path: Path) -> None:

@@ -151,7 +151,11 @@ def test_on_error_fail_stops_at_the_first_bad_row(tmp_path: Path) -> None:
         ("a.jsonl", b"[1, 2]\nhello\n", r"no line holds a JSON object \(2 other lines\)"),
         ("a.parquet", b"PAR1 not really", r"not readable as Parquet"),
         ("a.csv.gz", b"no gzip", r"compressed data break off or are damaged"),
-        ("a.csv.gz", gzip.compress(b"id,text,label\n" + b"1,hello there,0\n" * 5000)[:60], r"compressed data break off"),
+        (
+            "a.csv.gz",
+            gzip.compress(b"id,text,label\n" + b"1,hello there,0\n" * 5000)[:60],
+            r"compressed data break off",
+        ),
         ("a.csv.zst", b"no zstd at all", r"compressed data break off or are damaged"),
     ],
 )

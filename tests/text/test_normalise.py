@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from polyvigil.text.normalise import clean, has_lone_surrogate, model_text, no_text_reason, normalise
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=60)  # surrogates and controls included
-NASTY = st.text(st.sampled_from("a ا\u0301\u0323\u200c\u200d\u202e\0\ud800👩👨\ufe0f🏽क़\u0958 가각ᄀ\n@<>h:/"), max_size=80)
+NASTY = st.text(
+    st.sampled_from("a ا\u0301\u0323\u200c\u200d\u202e\0\ud800👩👨\ufe0f🏽क़\u0958 가각ᄀ\n@<>h:/"), max_size=80
+)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from polyvigil.assess.giveaway import Giveaway
+from polyvigil.assess.told import Told
 
 Severity = Literal["error", "warning", "info"]
 SuspectKind = Literal[
@@ -18,11 +17,7 @@ SuspectKind = Literal[
 ]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PostRef(_Frozen):
+class PostRef(Told):
     """A post by its file, the line its row starts on, and its id."""
 
     file: str
@@ -30,14 +25,14 @@ class PostRef(_Frozen):
     id: str
 
 
-class PostPair(_Frozen):
+class PostPair(Told):
     """Two posts that belong together: alike, or of contrary labels."""
 
     first: PostRef
     second: PostRef
 
 
-class FaultCount(_Frozen):
+class FaultCount(Told):
     """Rows set aside in reading, for one reason."""
 
     column: str
@@ -45,7 +40,7 @@ class FaultCount(_Frozen):
     rows: int
 
 
-class FileCount(_Frozen):
+class FileCount(Told):
     """One file: its rows, those set aside, and the posts that remain."""
 
     file: str
@@ -55,7 +50,7 @@ class FileCount(_Frozen):
     set_aside: tuple[FaultCount, ...]
 
 
-class LanguageCount(_Frozen):
+class LanguageCount(Told):
     """Posts and positives of a language in one split of a file; ``share`` = positives / posts."""
 
     file: str
@@ -72,7 +67,7 @@ class TypeCount(LanguageCount):
     type: str
 
 
-class ScriptCount(_Frozen):
+class ScriptCount(Told):
     """Posts of a language in one script over all files; ``training_*`` are those of split train or of no split."""
 
     language: str
@@ -84,7 +79,7 @@ class ScriptCount(_Frozen):
     training_positives: int
 
 
-class PlaceCount(_Frozen):
+class PlaceCount(Told):
     """One split of one file: how many of its posts repeat an earlier post there, word for word or nearly."""
 
     file: str
@@ -94,7 +89,7 @@ class PlaceCount(_Frozen):
     near_repeats: int
 
 
-class Suspect(_Frozen):
+class Suspect(Told):
     """Posts of a file that share a defect: how many, and up to 20 of them."""
 
     kind: SuspectKind
@@ -103,7 +98,7 @@ class Suspect(_Frozen):
     examples: tuple[PostRef, ...]
 
 
-class Conflicts(_Frozen):
+class Conflicts(Told):
     """Posts of the same normalised text and different labels: ``posts`` of them, ``texts`` texts; up to 20 pairs."""
 
     posts: int
@@ -111,7 +106,7 @@ class Conflicts(_Frozen):
     pairs: tuple[PostPair, ...]
 
 
-class Leak(_Frozen):
+class Leak(Told):
     """Posts that stand in two places (a place is a split of a file).
 
     ``first`` is the smaller place, with ``first_posts`` posts: ``exact`` of them stand word for word in the second too,
@@ -135,7 +130,7 @@ class Leak(_Frozen):
         return self.first_split == self.second_split != ""
 
 
-class LanguageCheck(_Frozen):
+class LanguageCheck(Told):
     """Of ``checked`` posts that a file gives as ``language``, ``disagree`` are surely another (``mostly`` that one)."""
 
     file: str
@@ -146,7 +141,7 @@ class LanguageCheck(_Frozen):
     mostly: str
 
 
-class Where(_Frozen):
+class Where(Told):
     """What a finding is about; an empty field means all."""
 
     file: str = ""
@@ -157,7 +152,7 @@ class Where(_Frozen):
         return ", ".join(part for part in (self.file, self.split, self.language) if part)
 
 
-class Finding(_Frozen):
+class Finding(Told):
     """One thing to know, and what to do. Errors make figures wrong; warnings can; the rest is information."""
 
     severity: Severity
@@ -167,7 +162,7 @@ class Finding(_Frozen):
     where: Where
 
 
-class CheckResult(_Frozen):
+class CheckResult(Told):
     """All that was counted, and ``findings``: errors first, then warnings, then information."""
 
     files: tuple[FileCount, ...]

@@ -25,8 +25,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from scipy.special import rel_entr
+
+from polyvigil.assess.told import Told
 
 GIVES_AWAY = 0.9
 HINTS = 0.75
@@ -48,10 +49,8 @@ ReadAs = Literal["value", "pattern", "range"]
 Verdict = Literal["gives-away", "hints", "quiet"]
 
 
-class ValueShare(BaseModel):
+class ValueShare(Told):
     """How many posts have one value of a column, and how many of them are positive (``share`` in [0, 1])."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     value: str
     posts: int
@@ -59,7 +58,7 @@ class ValueShare(BaseModel):
     share: float
 
 
-class Giveaway(BaseModel):
+class Giveaway(Told):
     """How well a column tells the label in a language: ``auc`` in [0, 1], 0.5 = not at all.
 
     ``file`` is the one it was measured in, empty for all together.
@@ -67,8 +66,6 @@ class Giveaway(BaseModel):
     ``read_as``: its values as they are, with runs of digits as ``#`` (pattern), or numbers cut into 20 ranges (range).
     ``values`` counts the distinct ones; ``telling`` holds up to five that say most (only of columns that hint).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str
     file: str

@@ -14,7 +14,7 @@ _SEVERITY: tuple[Level, ...] = ("pass", "warn", "fail")
 _SUMMARY: dict[Level, str] = {
     "pass": "The figures below hold, within their intervals.",
     "warn": "The figures below hold only with the cautions given here.",
-    "fail": "Do not rely on this detector because of these figures.",
+    "fail": "These figures do not support the use of this detector.",
 }
 
 
@@ -58,7 +58,7 @@ def _posts(evaluation: Evaluation) -> Finding:
 
 def _figure(evaluation: Evaluation, flag_all: float) -> Finding:
     if not evaluation.pooled.positives:
-        return Finding("fail", "None of these posts is labelled as an ADE, so they cannot show that any would be found.")
+        return Finding("fail", "None of these posts is labelled as an ADE, so they cannot show that any is found.")
     low = evaluation.pooled.f1_interval.low
     if low <= flag_all:
         return Finding(

@@ -44,21 +44,30 @@ def whole_folder(path: Path) -> Iterator[Path]:
             folder.chmod(0o777 & ~_umask())
             _sync_folder(folder)
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-            path.rename(old / path.name)
-            try:
-                partial.rename(path)
-            except OSError:
-                (old / path.name).rename(path)
-                raise
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
+            _exchange(partial, path)
         else:
             partial.rename(path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     _sync_folder(path.parent)
+
+
+def _exchange(partial: Path, path: Path) -> None:
+    """Put ``partial`` in the place of ``path``; the old folder is removed only once the new one stands."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    try:
+        path.rename(aside / path.name)
+        try:
+            partial.rename(path)
+        except OSError:
+            (aside / path.name).rename(path)
+            raise
+    except OSError:
+        with suppress(OSError):
+            aside.rmdir()  # never a folder that still holds the old one
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +56,8 @@ def gather(recipe: Recipe, *, train: Sequence[str], dev: Sequence[str], on_error
     if dev_readings:
         dev_posts = [post for reading in dev_readings for post in _role(reading, "dev", notes)]
     else:
-        dev_posts = [post for reading in train_readings for post in reading.posts if post.post.split == "dev"]
+        mixed = [reading for reading in train_readings if len(_splits(reading)) > 1]
+        dev_posts = [post for reading in mixed for post in reading.posts if post.post.split == "dev"]
         if dev_posts:
             notes.append(f"no dev file given: the {len(dev_posts):,} rows of split dev are used")
     if not dev_posts:
@@ -117,7 +117,7 @@ def train(
 
 def _role(reading: Reading, role: str, notes: list[str]) -> tuple[LabelledPost, ...]:
     """The posts of a file that may play ``role``: all of them, or its rows of that split where it mixes splits."""
-    splits = Counter(post.post.split for post in reading.posts)
+    splits = _splits(reading)
     if len(splits) < 2:
         return reading.posts
     chosen = tuple(post for post in reading.posts if post.post.split == role)
@@ -129,6 +129,10 @@ def _role(reading: Reading, role: str, notes: list[str]) -> tuple[LabelledPost, 
         )
     notes.append(f"{reading.name}: {len(chosen):,} of {len(reading.posts):,} rows have split {role}")
     return chosen
+
+
+def _splits(reading: Reading) -> tuple[str, ...]:
+    return tuple(sorted({post.post.split for post in reading.posts}))
 
 
 def _shared(train: Sequence[LabelledPost], dev: Sequence[LabelledPost]) -> list[str]:

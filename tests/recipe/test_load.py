@@ -1,0 +1,111 @@
+"""Recipes: the shipped ones, every fault at once, and back again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from polyvigil.errors import RecipeError
+from polyvigil.recipe.load import find, known_keys, load, shipped, to_toml
+from polyvigil.specs import Recipe
+
+
+def test_every_shipped_recipe_is_valid_and_says_how_it_is_run() -> None:
+    assert set(shipped()) == {"linear"}
+    for name, path in shipped().items():
+        recipe = load(name)
+        header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+        assert any(f"polyvigil train {name}" in line for line in header)
+        assert any("Expected:" in line for line in header)
+        assert any("Source:" in line for line in header)
+        assert recipe == load(str(path))
+
+
+def test_the_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate(
+        {
+            "seed": 7,
+            "data": {"columns": {"text": 'the "tweet"'}, "labels": {"yes": 1, "no, never": 0}},
+            "model": {"C": 0.5, "word_ngrams": [1, 3], "sublinear": False},
+            "decide": {"rule": "paper-grid"},
+        }
+    )
+    (tmp_path / "r.toml").write_text(to_toml(recipe), encoding="utf-8")
+    assert load(str(tmp_path / "r.toml")) == recipe
+    for key in known_keys():
+        assert key.rpartition(".")[2] in to_toml(recipe)
+
+
+def test_every_setting_says_what_it_does() -> None:
+    for section in Recipe.model_fields.values():
+        fields = getattr(section.annotation, "model_fields", {"": section})
+        for name, field in fields.items():
+            assert field.description or name == "kind", name
+
+
+def test_all_faults_are_told_at_once_with_their_paths(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(
+        'sed = 1\n[model]\nC = -1\nword_ngrams = [3, 1]\n[balance]\nweight = "group"\noversample = "3"\n'
+        '[data]\ncolumns = {txt = "a"}\nlabels = {yes = 2}\n'
+    )
+    with pytest.raises(RecipeError) as caught:
+        load(str(path))
+    told = str(caught.value)
+    for part in (
+        "bad.toml: ",
+        "sed: there is no such setting; did you mean seed?",
+        "model.C: Input should be greater than 0 (it is -1)",
+        "balance.weight: there is no such setting; did you mean balance.weights?",
+        "balance.oversample: Input should be a valid integer (it is '3')",
+        "data.columns.txt",
+        "data.labels.yes",
+    ):
+        assert part in told
+    path.write_text("[model]\nword_ngrams = [3, 1]\n")
+    with pytest.raises(RecipeError, match="word_ngrams must be two whole numbers with 1 <= first <= second <= 8"):
+        load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("setting", "check"),
+    [
+        ("model.C=2", lambda recipe: recipe.model.C == 2),
+        ("balance.weights=none", lambda recipe: recipe.balance.weights == "none"),
+        ('data.columns.text="my column"', lambda recipe: recipe.data.columns == {"text": "my column"}),
+        ("data.labels.yes=1", lambda recipe: recipe.data.labels == {"yes": 1}),
+        ("seed=9", lambda recipe: recipe.seed == 9),
+    ],
+)
+def test_settings_change_a_recipe(setting: str, check: object) -> None:
+    assert check(load("linear", settings=[setting]))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.C", "is not section.key=value"),
+        ("=2", "is not section.key=value"),
+        ("seed.x=1", "there is no such setting|Input should be"),
+        ("model.C.x=1", "Input should be a valid number"),
+        ("model.kind=2", "Input should be 'linear'"),
+    ],
+)
+def test_bad_settings_are_refused(setting: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load("linear", settings=[setting])
+
+
+def test_a_missing_recipe_suggests_its_neighbour(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no recipe is called 'liner'; did you mean 'linear'"):
+        find("liner")
+    with pytest.raises(RecipeError, match=r"nope\.toml: no such recipe file; shipped recipes: linear"):
+        find(str(tmp_path / "nope.toml"))
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"a = [", "not TOML"), (b"\xff\xfe", "cannot be read as UTF-8")])
+def test_what_is_no_toml_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "r.toml").write_bytes(content)
+    with pytest.raises(RecipeError, match=message):
+        load(str(tmp_path / "r.toml"))

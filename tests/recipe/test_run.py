@@ -1,0 +1,73 @@
+"""The story of a run: each split has one use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from polyvigil.data.write import write_posts
+from polyvigil.errors import BundleError, DataError, SplitError
+from polyvigil.recipe import run
+from polyvigil.records import LabelledPost
+from polyvigil.specs import Recipe
+
+
+@pytest.fixture
+def files(corpus: tuple[LabelledPost, ...], tmp_path: Path) -> dict[str, str]:
+    english = [item for item in corpus if item.post.language == "en"]
+    write_posts(tmp_path / "all.csv", english)
+    for split in ("train", "dev", "test"):
+        write_posts(tmp_path / f"{split}.csv", [item for item in english if item.post.split == split])
+    return {path.stem: str(path) for path in tmp_path.glob("*.csv")}
+
+
+def test_separate_files_and_one_mixed_file_give_the_same_posts(files: dict[str, str]) -> None:
+    separate = run.gather(Recipe(), train=[files["train"]], dev=[files["dev"]])
+    mixed = run.gather(Recipe(), train=[files["all"]], dev=[])
+    twice = run.gather(Recipe(), train=[files["all"]], dev=[files["all"]])
+    assert separate.train == mixed.train == twice.train
+    assert separate.dev == mixed.dev == twice.dev
+    assert any("rows have split train" in note for note in mixed.notes)
+    assert any("the 500 rows of split dev are used" in note for note in mixed.notes)
+
+
+def test_without_dev_posts_some_are_held_out(files: dict[str, str]) -> None:
+    material = run.gather(Recipe(), train=[files["train"]], dev=[])
+    assert len(material.train) + len(material.dev) == 1600
+    assert 250 < len(material.dev) < 400
+    assert not set(material.train) & set(material.dev)
+
+
+def test_training_posts_cannot_tune(files: dict[str, str]) -> None:
+    with pytest.raises(SplitError, match="1,600 of 1,600 dev posts are training posts"):
+        run.gather(Recipe(), train=[files["train"]], dev=[files["train"]])
+
+
+def test_a_mixed_file_without_training_rows_is_refused(corpus: tuple[LabelledPost, ...], tmp_path: Path) -> None:
+    path = tmp_path / "odd.csv"
+    write_posts(path, [item for item in corpus if item.post.split in {"dev", "test"}])
+    with pytest.raises(DataError, match=r"its split column has .*none of them 'train'"):
+        run.gather(Recipe(), train=[str(path)], dev=[])
+
+
+def test_a_file_of_one_other_split_is_taken_at_its_word(files: dict[str, str]) -> None:
+    assert len(run.gather(Recipe(), train=[files["test"]], dev=[files["dev"]]).train) == 600
+    held_out = run.gather(Recipe(), train=[files["dev"]], dev=[])
+    assert len(held_out.train) + len(held_out.dev) == 500
+
+
+def test_an_occupied_output_is_refused_before_anything_is_learned(material: run.Material, tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(BundleError, match="exists and is no bundle"):
+        run.train(Recipe(), material, output=tmp_path, say=said.append)
+    assert not said
+
+
+def test_the_paper_grid_is_a_rule_by_name(material: run.Material, tmp_path: Path) -> None:
+    recipe = Recipe.model_validate({"decide": {"rule": "paper-grid"}})
+    policy = run.train(recipe, material, output=tmp_path / "b").bundle.policy
+    for threshold in policy.thresholds.values():
+        assert threshold.rule == "paper-grid"
+        assert round(threshold.value * 100) == pytest.approx(threshold.value * 100)
+        assert 0.2 <= threshold.value <= 0.79
