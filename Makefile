@@ -7,7 +7,6 @@ BIN := $(VENV)/bin
 
 demo: $(VENV)/.ready
 	@$(BIN)/polyvigil demo -o demo
-	@echo "(the program is $(BIN)/polyvigil; 'source $(BIN)/activate' puts it on your path)"
 
 test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -n auto

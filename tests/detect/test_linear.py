@@ -1,4 +1,4 @@
-"""The linear detector against scikit-learn's own pipeline, and its promises: bit-equal in any batch and after saving."""
+"""The linear detector against scikit-learn's own pipeline; bit-equal in any batch and after saving."""
 
 from __future__ import annotations
 

@@ -179,5 +179,6 @@ def _cautions(languages: Sequence[Slice], *, same_set: bool) -> list[str]:
         told.append(f"not validated for {', '.join(foreign)}: no member was trained on it")
     for part in languages:
         if part.positives < FEW_POSITIVES:
-            told.append(f"{part.name}: only {part.positives} positives; its figures can move a lot")
+            noun = "positive" if part.positives == 1 else "positives"
+            told.append(f"{part.name}: only {part.positives} {noun}; its figures can move a lot")
     return told

@@ -18,7 +18,6 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from polyvigil import __version__
 from polyvigil.bundle import layout
 from polyvigil.bundle.layout import FileEntry, Manifest, MemberEntry
 from polyvigil.data.atomic import whole_folder
@@ -243,5 +242,5 @@ def _bundle_id(manifest: Manifest) -> str:
 
 
 def _libraries() -> dict[str, str]:
-    names = ("numpy", "scipy", "scikit-learn", "safetensors")
-    return {"polyvigil": __version__, "python": platform.python_version(), **{name: version(name) for name in names}}
+    names = ("polyvigil", "numpy", "scipy", "scikit-learn", "safetensors")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

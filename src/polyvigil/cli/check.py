@@ -41,7 +41,7 @@ def check(
     for reading in readings:
         for note in reading.notes:
             out.note(note)
-    result = run_check(readings, progress=out.say)
+    result = run_check(readings, spec=spec, progress=lambda stage: out.say(f"looking at {stage}"))
     counts = [
         (c.language, c.split or "-", c.file.rpartition("/")[2], f"{c.posts:,}", f"{c.positives:,}", f"{c.share:.1%}")
         for c in result.languages

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +24,9 @@ def demo(
 ) -> Answer:
     """Do the main job once on synthetic posts in seven languages: check, train, evaluate, score, report."""
     from polyvigil.cli.tables import evaluation_lines
-    from polyvigil.recipe.demo import run_demo
+    from polyvigil.demo import run_demo
 
-    result = run_demo(output, seed=seed, say=out.say)
+    result = run_demo(output, seed=seed, program=_program(), say=out.say)
     lines = [
         "",
         result.note,
@@ -33,7 +35,14 @@ def demo(
         "",
         f"report: {result.report}",
         "",
-        "next, on the demo's files or on your own:",
+        "next:",
         *(f"  {step}" for step in result.next_steps),
     ]
     return Answer(result, lines)
+
+
+def _program() -> str:
+    """How a shell here calls this program: by name if that finds it, else by the path it was started from."""
+    name = Path(sys.argv[0]).name
+    found = shutil.which(name)
+    return name if found and Path(found).resolve() == Path(sys.argv[0]).resolve() else sys.argv[0]

@@ -8,14 +8,14 @@ import json
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from polyvigil import __version__
 from polyvigil.errors import PolyvigilError
 
-_UsageError = typer.BadParameter.__bases__[0]  # click's, wherever this version of typer keeps it
+_UsageError: Any = typer.BadParameter.__bases__[0]  # click's, wherever this version of typer keeps it
 COMMANDS = ("demo", "check", "train", "evaluate", "score", "submit", "inspect", "recipes", "doctor")
 INTERRUPTED = 130
 

@@ -35,8 +35,11 @@ class Demo(BaseModel):
     next_steps: tuple[str, ...]
 
 
-def run_demo(folder: Path, *, seed: int = 42, say: Callable[[str], None] = lambda _: None) -> Demo:
-    """Write data/, bundle/, report.html, evaluation.json and scored.csv into ``folder``.
+def run_demo(
+    folder: Path, *, seed: int = 42, program: str = "polyvigil", say: Callable[[str], None] = lambda _: None
+) -> Demo:
+    """Write data/, bundle/, report.html, evaluation.json and scored.csv into ``folder``. ``program`` is how the next
+    steps call the program.
 
     Raises DataError when ``folder`` holds anything that is not an earlier demo's.
     """
@@ -69,8 +72,8 @@ def run_demo(folder: Path, *, seed: int = 42, say: Callable[[str], None] = lambd
         seconds=round(time.perf_counter() - started, 1),
         evaluation=evaluation,
         next_steps=(
-            f"polyvigil check {files['train']} {files['dev']} {files['test']}",
-            f"polyvigil inspect {folder / 'bundle'}",
-            f"polyvigil score {folder / 'bundle'} {files['test']} -o again.csv",
+            f"{program} check {files['train']} {files['dev']} {files['test']}",
+            f"{program} inspect {folder / 'bundle'}",
+            f"{program} score {folder / 'bundle'} {files['test']} -o {folder / 'again.csv'}",
         ),
     )
