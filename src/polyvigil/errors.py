@@ -8,7 +8,8 @@
     │   └── SplitError       split        2  one set of posts is used for two purposes
     ├── PredictionsError     predictions  2  a predictions file does not answer the gold file
     ├── BundleError          bundle       4  a bundle is missing, damaged or not to be trusted
-    └── GateError            gate         3  an audit or a strict check says no
+    ├── GateError            gate         3  an audit or a strict check says no
+    └── Interrupted          interrupted 130  the user pressed Ctrl-C
 
 A message says what is wrong, where, and what to do. The exit codes are used by the command line alone.
 """
@@ -74,3 +75,10 @@ class GateError(PolyvigilError):
 
     code = "gate"
     exit_code = 3
+
+
+class Interrupted(PolyvigilError):
+    """The user pressed Ctrl-C."""
+
+    code = "interrupted"
+    exit_code = 130

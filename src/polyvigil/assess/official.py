@@ -6,7 +6,6 @@ value. The organisers' scorer leaves out gold ids without a prediction; this one
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from polyvigil.data.formats import Fault, open_table
+from polyvigil.data.write import csv_text
 from polyvigil.errors import PredictionsError
 from polyvigil.metrics import count
 from polyvigil.records import LabelledPost
@@ -92,10 +92,5 @@ def official_scores(gold: Sequence[LabelledPost], predictions: Mapping[str, int]
 
 def predictions_csv(ids: Sequence[str], flags: Sequence[bool]) -> str:
     """The text of a predictions file, one row per id in their order."""
-    from io import StringIO
-
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow((ID_COLUMN, LABEL_COLUMN))
-    writer.writerows((identity, int(flag)) for identity, flag in zip(ids, flags, strict=True))
-    return out.getvalue()
+    answers = ((identity, int(flag)) for identity, flag in zip(ids, flags, strict=True))
+    return csv_text([(ID_COLUMN, LABEL_COLUMN), *answers])

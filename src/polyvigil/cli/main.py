@@ -17,7 +17,6 @@ from polyvigil.errors import PolyvigilError
 
 _UsageError: Any = typer.BadParameter.__bases__[0]  # click's, wherever this version of typer keeps it
 COMMANDS = ("demo", "check", "train", "evaluate", "score", "submit", "inspect", "recipes", "doctor")
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="polyvigil",
@@ -70,12 +69,6 @@ def run(arguments: list[str]) -> int:
         context = getattr(error, "ctx", None)
         hint = f"see: {context.command_path if context else 'polyvigil'} --help"
         return _fail(arguments, error, "usage", error.format_message(), hint, "", 2)
-    except (typer.Abort, KeyboardInterrupt) as error:
-        return _fail(arguments, error, "interrupted", "interrupted; nothing half-written is left behind",
-                     "run the same command again", "", INTERRUPTED)  # fmt: skip
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read stdout has gone: not an error
-        return 0
     except OSError as error:
         return _fail(arguments, error, "system", *_system_fault(error), 1)
     except MemoryError as error:

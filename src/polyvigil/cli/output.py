@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
+
+from polyvigil.errors import Interrupted
 
 Show = Callable[[], None]
 
@@ -96,8 +99,15 @@ def command(app: typer.Typer, *, examples: tuple[str, str]) -> Callable[[Callabl
         @functools.wraps(function)
         def run(*, json_: bool, quiet: bool, debug: bool, **options: Any) -> None:  # noqa: ARG001 - main reads --debug
             out = Output(json=json_, quiet=quiet)
-            answer = function(out, **options)
-            out.give(name, answer)
+            try:  # here, since typer has its own mind about these two
+                answer = function(out, **options)
+                out.give(name, answer)
+            except KeyboardInterrupt as error:
+                told = "interrupted; nothing half-written is left behind"
+                raise Interrupted(told, hint="run the same command again") from error
+            except BrokenPipeError as error:  # whoever read stdout has gone, as `head` does
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(0) from error
             if answer.exit_code:
                 raise typer.Exit(answer.exit_code)
 

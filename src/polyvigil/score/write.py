@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import regex
 
+from polyvigil.data.write import csv_text
 from polyvigil.text.normalise import replace_lone_surrogates
 
 Cells = Mapping[str, Any]
@@ -34,9 +33,7 @@ def delimited_writer(stream: IO[bytes], columns: Sequence[str], *, delimiter: st
     """Write the header now and rows later, as RFC 4180 with ``\\n``. ``raw`` leaves formulas as they are."""
 
     def send(rows: Sequence[Sequence[str]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
-        stream.write(text.getvalue().encode())
+        stream.write(csv_text(rows, delimiter=delimiter).encode())
 
     def cell(value: Any) -> str:
         text = replace_lone_surrogates(_plain(value))

@@ -62,7 +62,7 @@ def model_text(text: str) -> str:
 
 
 def no_text_reason(model_text: str) -> str:
-    """Why a normalised post is unreadable: ``empty``, ``url_only``, ``mention_only``, ``no_words``; else an empty text."""
+    """Why a normalised post is unreadable: ``empty``, ``url_only``, ``mention_only``, ``no_words``; or ``""``."""
     if not model_text:
         return "empty"
     rest = model_text.replace("[URL]", " ")

@@ -1,0 +1,314 @@
+"""Scoring files: every format, nothing lost, nothing half-written, bounded memory, spreadsheets not armed."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+import zipfile
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from polyvigil.bundle.store import Bundle
+from polyvigil.data.formats import open_table
+from polyvigil.errors import DataError
+from polyvigil.records import LabelledPost, Post
+from polyvigil.score.batch import score_file
+from polyvigil.score.submission import write_submission
+from polyvigil.score.wire import COLUMNS, decide
+from polyvigil.score.write import neutralised
+from polyvigil.specs import DataSpec
+
+POSTS = [
+    {"id": "a", "text": "these pills gave me a terrible headache", "language": "en", "note": "=cmd()"},
+    {"id": "b", "text": "頭が痛い\nまた薬", "language": "ja", "note": "-5"},
+    {"id": "c", "text": "", "language": "en", "note": "+49 170"},
+    {"id": "d", "text": "https://t.co/x", "language": "de", "note": "@x"},
+    {"id": "e", "text": "سرم درد می\u200cکند بعد از قرص", "language": "fa", "note": "fine"},
+]
+
+
+def _read(path: Path) -> list[dict[str, object]]:
+    with open_table(path) as table:
+        return [dict(row.cells) for row in table.rows]
+
+
+def _jsonl(path: Path, rows: list[dict[str, object]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    return _jsonl(tmp_path / "posts.jsonl", POSTS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.tsv", "o.jsonl", "o.parquet", "o.csv.gz", "o.jsonl.zst"])
+def test_every_format_says_the_same(bundle: Bundle, source: str, tmp_path: Path, name: str) -> None:
+    summary = score_file(bundle, source, str(tmp_path / name))
+    rows = _read(tmp_path / name)
+    assert [row["id"] for row in rows] == ["a", "b", "c", "d", "e"]
+    assert list(rows[0]) == ["id", "text", "note", *COLUMNS]
+    expected = decide(bundle, [Post(r["id"], r["text"], r["language"]) for r in POSTS])
+    for row, decision in zip(rows, expected, strict=True):
+        assert float(row["p"]) == decision.p  # bit-equal through text
+        assert int(row["decision"]) == decision.decision  # type: ignore[call-overload]
+        assert row["flags"] == decision.flags
+        assert row["bundle"] == bundle.id
+    assert rows[1]["text"] == "頭が痛い\nまた薬"
+    assert (summary.posts, summary.no_text, summary.set_aside) == (5, 2, 0)
+    manifest = json.loads((tmp_path / f"{name}.manifest.json").read_text())
+    import hashlib
+
+    assert manifest["output_sha256"] == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+
+
+def test_flags_and_sources_tell_what_to_know(bundle: Bundle) -> None:
+    found = decide(bundle, [Post(r["id"], r["text"], r["language"]) for r in POSTS])
+    assert [decision.flags for decision in found] == [
+        "",
+        "",
+        "no_text:empty",
+        "no_text:url_only",
+        "language_not_trained",
+    ]
+    assert [decision.threshold_source for decision in found] == ["own", "own", "own", "own", "fallback"]
+    assert [decision.decision for decision in found[2:4]] == [0, 0]
+    (detected,) = decide(bundle, [Post("x", "half \ud800 pair", "en")], detected=[True])
+    assert detected.flags == "language_detected;lone_surrogate"
+    assert decide(bundle, []) == []
+
+
+def test_a_missing_language_is_detected_and_a_strange_one_falls_back(bundle: Bundle, tmp_path: Path) -> None:
+    rows = [{"text": "the doctor gave me these pills and I got a bad headache"}, {"text": "ok", "language": "tlh"}]
+    rows[0]["language"] = ""
+    score_file(bundle, _jsonl(tmp_path / "i.jsonl", rows), str(tmp_path / "o.jsonl"))  # type: ignore[arg-type]
+    first, second = _read(tmp_path / "o.jsonl")
+    assert (first["language"], first["flags"]) == ("en", "language_detected")
+    assert (second["language"], second["threshold_source"]) == ("tlh", "fallback")
+    assert second["flags"] == "language_not_trained"
+
+
+def test_columns_of_ours_are_kept_under_another_name(bundle: Bundle, source: str, tmp_path: Path) -> None:
+    score_file(bundle, source, str(tmp_path / "once.csv"))
+    score_file(bundle, str(tmp_path / "once.csv"), str(tmp_path / "twice.csv"))
+    once, twice = _read(tmp_path / "once.csv"), _read(tmp_path / "twice.csv")
+    assert twice[0]["input_p"] == once[0]["p"] == twice[0]["p"]
+    assert twice[0]["language"] == "en"
+    assert "input_language" not in twice[0]
+
+
+def test_formulas_are_disarmed_unless_asked_not_to(bundle: Bundle, source: str, tmp_path: Path) -> None:
+    score_file(bundle, source, str(tmp_path / "o.csv"))
+    assert [row["note"] for row in _read(tmp_path / "o.csv")] == ["'=cmd()", "-5", "'+49 170", "'@x", "fine"]
+    score_file(bundle, source, str(tmp_path / "raw.csv"), raw_csv=True)
+    assert [row["note"] for row in _read(tmp_path / "raw.csv")] == [row["note"] for row in POSTS]
+    assert neutralised("\uff1dSUM(1)") == "'\uff1dSUM(1)"
+    assert neutralised("-1.5e3") == "-1.5e3"
+    assert neutralised("\tx") == "'\tx"
+    assert neutralised("plain = text") == "plain = text"
+
+
+def test_bad_rows_are_set_aside_whole_and_their_lines_named(bundle: Bundle, tmp_path: Path) -> None:
+    source = tmp_path / "i.csv"
+    source.write_bytes(b"id,text,language\na,fine,en\nb,caf\xe9,fr\nc,too,many,cells\nd,fine too,en\n")
+    summary = score_file(bundle, str(source), str(tmp_path / "o.csv"))
+    assert (summary.posts, summary.set_aside) == (2, 2)
+    rejects = [json.loads(line) for line in (tmp_path / "o.rejects.jsonl").read_text().splitlines()]
+    assert [(reject["line"], reject["reason"]) for reject in rejects] == [
+        (3, "not UTF-8 (byte 0xE9)"),
+        (4, "4 cells where the header has 3"),
+    ]
+    assert rejects[1]["row"] == {"id": "c", "text": "too", "language": "many", "cell 4": "cells"}
+    assert summary.rejects == str(tmp_path / "o.rejects.jsonl")
+    with pytest.raises(DataError, match=r"i\.csv:3"):
+        score_file(bundle, str(source), str(tmp_path / "strict.csv"), on_error="fail")
+    assert not list(tmp_path.glob("*strict*"))  # nothing half-written
+    source.write_text("id,text,language\na,fine,en\n")
+    score_file(bundle, str(source), str(tmp_path / "o.csv"))
+    assert not (tmp_path / "o.rejects.jsonl").exists()  # those were the earlier run's
+
+
+def test_parquet_keeps_the_types_of_its_columns(bundle: Bundle, tmp_path: Path) -> None:
+    table = pa.table({"text": ["bad pills", None], "likes": pa.array([3, None], pa.int32()), "tags": [["a"], []]})
+    pq.write_table(table, tmp_path / "i.parquet")
+    score_file(bundle, str(tmp_path / "i.parquet"), str(tmp_path / "o.parquet"))
+    schema = pq.read_schema(tmp_path / "o.parquet")
+    assert schema.field("likes").type == pa.int32()
+    assert schema.field("tags").type == pa.list_(pa.string())
+    assert schema.field("p").type == pa.float64()
+    assert schema.field("decision").type == pa.int8()
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "message"),
+    [
+        ("posts.jsonl", "o.xlsx", "unknown kind of file"),
+        ("posts.jsonl", "posts.jsonl", "input and output are one file"),
+        ("nope.csv", "o.csv", "no such file"),
+    ],
+)
+def test_bad_paths_are_told_before_anything_is_written(
+    bundle: Bundle, source: str, tmp_path: Path, output: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _jsonl(tmp_path / "posts.jsonl", POSTS)  # type: ignore[arg-type]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=message):
+        score_file(bundle, source, output)
+    assert [path.name for path in tmp_path.iterdir()] == ["posts.jsonl"]
+
+
+def test_memory_does_not_grow_with_the_file(bundle: Bundle, tmp_path: Path) -> None:
+    peaks = []
+    for rows in (4_000, 24_000):
+        source = tmp_path / "i.csv"
+        source.write_text("text,language\n" + "these pills gave me a headache again today,en\n" * rows)
+        tracemalloc.start()
+        score_file(bundle, str(source), str(tmp_path / "o.csv"))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_order_and_neighbours_change_nothing(bundle: Bundle, corpus: tuple[LabelledPost, ...], tmp_path: Path) -> None:
+    posts = [item.post for item in corpus if item.post.split == "test"][:600]
+    rows = [{"id": post.id, "text": post.text, "language": post.language} for post in posts]
+    scores = []
+    for seed in (1, 2):
+        random.Random(seed).shuffle(rows)
+        score_file(bundle, _jsonl(tmp_path / "i.jsonl", rows), str(tmp_path / "o.jsonl"))  # type: ignore[arg-type]
+        scores.append({row["id"]: row["p"] for row in _read(tmp_path / "o.jsonl")})
+    assert scores[0] == scores[1]
+
+
+def test_text_of_all_planes_goes_through(bundle: Bundle, tmp_path: Path) -> None:
+    """20,000 random strings, half-pairs and controls included: read, scored, written, read again."""
+    chance = random.Random(7)
+    planes = [(0, 0x80), (0x80, 0x3000), (0x3000, 0xD800), (0xD800, 0xE000), (0xE000, 0x10000), (0x10000, 0x110000)]
+    rows = []
+    for number in range(20_000):
+        low, high = chance.choice(planes)
+        text = "".join(chr(chance.randrange(low, high)) for _ in range(chance.randrange(12)))
+        rows.append({"id": str(number), "text": text, "language": chance.choice(["en", "xx", "ja"])})
+    source = _jsonl(tmp_path / "i.jsonl", rows)  # type: ignore[arg-type]
+    for name in ("o.csv", "o.jsonl", "o.parquet"):
+        summary = score_file(bundle, source, str(tmp_path / name))
+        assert summary.posts == 20_000
+        found = _read(tmp_path / name)
+        assert [row["id"] for row in found] == [row["id"] for row in rows]
+        scores = np.array([float(row["p"]) for row in found])  # type: ignore[arg-type]
+        assert ((scores >= 0) & (scores <= 1)).all()
+    texts = [row["text"] for row in _read(tmp_path / "o.jsonl")]
+    assert texts == [json.loads(json.dumps(row["text"])) for row in rows]  # every character, half-pairs too
+
+
+def test_a_megabyte_post_is_scored(bundle: Bundle, tmp_path: Path) -> None:
+    rows = [{"text": "headache and nausea " * 50_000, "language": "en"}, {"text": "😀" * 250_000, "language": "en"}]
+    score_file(bundle, _jsonl(tmp_path / "i.jsonl", rows), str(tmp_path / "o.csv"))  # type: ignore[arg-type]
+    with (tmp_path / "o.csv").open(newline="") as stream:
+        assert len(list(csv.reader(stream))) == 3
+
+
+def test_a_failing_disk_leaves_nothing_behind(bundle: Bundle, source: str, tmp_path: Path) -> None:
+    """The n-th fsync or rename fails, for each n: the output is not there, or whole with its old content."""
+    (tmp_path / "o.csv").write_text("precious")
+    for call in ("fsync", "replace"):
+        real = getattr(os, call)
+        for n in range(2):
+            calls = 0
+
+            def failing(*args: object, _n: int = n, _real: object = real, **options: object) -> object:
+                nonlocal calls
+                calls += 1
+                if calls == _n + 1:
+                    raise OSError(28, "No space left on device")
+                return _real(*args, **options)  # type: ignore[operator]
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(os, call, failing)
+                folder_sync = (call, n) == ("fsync", 1)  # which not every file system allows, so it may fail
+                with nullcontext() if folder_sync else pytest.raises(OSError, match="No space left"):
+                    score_file(bundle, source, str(tmp_path / "o.csv"))
+            if n == 0:
+                assert (tmp_path / "o.csv").read_text() == "precious"
+            else:
+                assert len(_read(tmp_path / "o.csv")) == 5
+            assert not list(tmp_path.glob(".*.partial"))
+        (tmp_path / "o.csv").write_text("precious")
+
+
+def test_killed_at_any_instant_the_output_is_absent_or_whole(bundle_folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "i.csv"
+    source.write_text("text,language\n" + "these pills gave me a headache again today,en\n" * 60_000)
+    command = [
+        sys.executable,
+        "-m",
+        "polyvigil",
+        "score",
+        str(bundle_folder),
+        str(source),
+        "-o",
+        str(tmp_path / "o.csv"),
+    ]
+    chance = random.Random(3)
+    for _ in range(3):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(1.0 + chance.random())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (tmp_path / "o.csv").exists() or len(_read(tmp_path / "o.csv")) == 60_000
+    subprocess.run(command, check=True, capture_output=True)
+    assert len(_read(tmp_path / "o.csv")) == 60_000
+
+
+def test_a_submission_is_a_flat_zip_answering_every_id(bundle: Bundle, source: str, tmp_path: Path) -> None:
+    result = write_submission(bundle, source, tmp_path / "s.zip", spec=DataSpec())
+    with zipfile.ZipFile(tmp_path / "s.zip") as archive:
+        assert archive.namelist() == ["predictions.csv"]
+        lines = archive.read("predictions.csv").decode().splitlines()
+    assert lines[0] == "id,predicted_label"
+    expected = decide(bundle, [Post(r["id"], r["text"], r["language"]) for r in POSTS])
+    assert lines[1:] == [f"{row['id']},{d.decision}" for row, d in zip(POSTS, expected, strict=True)]
+    assert result.posts == 5
+    first = (tmp_path / "s.zip").read_bytes()
+    write_submission(bundle, source, tmp_path / "s.zip", spec=DataSpec())
+    assert (tmp_path / "s.zip").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,text\na,x\na,y\n", r"t\.csv:3: id 'a' stands twice, first at line 2"),
+        ("id,text\na,x\n,y\n", r"t\.csv:3: the id is empty"),
+        ("id,text\na,x,z\n", r"t\.csv:2: 3 cells where the header has 2"),
+        ("text\nx\n", r"no column for id"),
+        ("id,text\n", r"no post to answer"),
+    ],
+)
+def test_a_submission_that_could_not_be_scored_is_refused(
+    bundle: Bundle, tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        write_submission(bundle, str(tmp_path / "t.csv"), tmp_path / "s.zip", spec=DataSpec())
+    assert not (tmp_path / "s.zip").exists()
+
+
+def test_gzip_output_does_not_depend_on_the_clock(bundle: Bundle, source: str, tmp_path: Path) -> None:
+    score_file(bundle, source, str(tmp_path / "a.csv.gz"))
+    first = (tmp_path / "a.csv.gz").read_bytes()
+    score_file(bundle, source, str(tmp_path / "a.csv.gz"))
+    assert (tmp_path / "a.csv.gz").read_bytes() == first
+    assert gzip.decompress(first).startswith(b"id,text")
