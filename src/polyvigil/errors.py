@@ -9,7 +9,7 @@
     ├── PredictionsError     predictions  2  a predictions file does not answer the gold file
     ├── BundleError          bundle       4  a bundle is missing, damaged or not to be trusted
     ├── GateError            gate         3  an audit or a strict check says no
-    └── Interrupted          interrupted 130  the user pressed Ctrl-C
+    └── InterruptError       interrupted 130  the user pressed Ctrl-C
 
 A message says what is wrong, where, and what to do. The exit codes are used by the command line alone.
 """
@@ -77,7 +77,7 @@ class GateError(PolyvigilError):
     exit_code = 3
 
 
-class Interrupted(PolyvigilError):
+class InterruptError(PolyvigilError):
     """The user pressed Ctrl-C."""
 
     code = "interrupted"

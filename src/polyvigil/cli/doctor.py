@@ -16,7 +16,7 @@ from polyvigil.cli.output import Answer, Output, command
 
 _NEEDED = (
     *("numpy", "scipy", "scikit-learn", "pyarrow", "pydantic", "typer", "rich", "jinja2"),
-    *("ftfy", "regex", "py3langid", "safetensors", "tomli-w"),
+    *("ftfy", "regex", "py3langid", "safetensors", "threadpoolctl", "tomli-w"),
 )
 _LEAST_DISK_GB = 1.0
 

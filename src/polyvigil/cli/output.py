@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
-from polyvigil.errors import Interrupted
+from polyvigil.errors import InterruptError
 
 Show = Callable[[], None]
 
@@ -104,7 +104,7 @@ def command(app: typer.Typer, *, examples: tuple[str, str]) -> Callable[[Callabl
                 out.give(name, answer)
             except KeyboardInterrupt as error:
                 told = "interrupted; nothing half-written is left behind"
-                raise Interrupted(told, hint="run the same command again") from error
+                raise InterruptError(told, hint="run the same command again") from error
             except BrokenPipeError as error:  # whoever read stdout has gone, as `head` does
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(0) from error

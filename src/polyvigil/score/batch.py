@@ -6,9 +6,9 @@ import hashlib
 import io
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -21,7 +21,7 @@ from polyvigil.data.columns import ColumnMap, map_columns
 from polyvigil.data.formats import STDIN, Fault, Table, format_of, open_table
 from polyvigil.data.read import FaultTally, OnError, ReadPost, fault_error, read_rows, reject_line
 from polyvigil.errors import DataError
-from polyvigil.score.wire import COLUMNS, Decision, decide
+from polyvigil.score.wire import COLUMNS, Decision, as_cells, decide
 from polyvigil.score.write import RowWriter, delimited_writer, json_writer, parquet_writer
 from polyvigil.specs import DataSpec
 
@@ -150,25 +150,26 @@ def _chunks(items: Iterator[ReadPost | Fault]) -> Iterator[list[ReadPost | Fault
         yield chunk
 
 
-def _output_columns(found: Sequence[str], columns: ColumnMap) -> dict[str, str]:
+@lru_cache(maxsize=64)
+def _output_columns(found: tuple[str, ...], language_column: str | None) -> Mapping[str, str]:
     """Input column -> its name in the output: ``input_p`` where the name is ours; a column of languages named
     ``language`` gives way to ours, which says the same in canonical form."""
     return {
         column: f"input_{column}" if column in COLUMNS else column
         for column in found
-        if not (column == "language" and columns.get("language") == "language")
+        if not (column == "language" == language_column)
     }
 
 
 def _output_row(item: ReadPost, decision: Decision, columns: ColumnMap) -> dict[str, Any]:
-    kept = _output_columns(tuple(item.row.cells), columns)
-    return {kept[column]: value for column, value in item.row.cells.items() if column in kept} | asdict(decision)
+    kept = _output_columns(tuple(item.row.cells), columns.get("language"))
+    return {kept[column]: value for column, value in item.row.cells.items() if column in kept} | as_cells(decision)
 
 
 def _writer(
     stack: ExitStack, stream: IO[bytes], table: Table, columns: ColumnMap, kind: str, *, raw_csv: bool
 ) -> RowWriter:
-    kept = _output_columns(table.columns, columns)
+    kept = _output_columns(table.columns, columns.get("language"))
     names = [*kept.values(), *COLUMNS]
     if kind == "jsonl":
         return json_writer(stream)

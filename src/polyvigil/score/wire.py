@@ -40,6 +40,11 @@ class Decision:
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Decision))
 
 
+def as_cells(decision: Decision) -> dict[str, object]:
+    """The record by column name, in the order of COLUMNS."""
+    return {name: getattr(decision, name) for name in COLUMNS}
+
+
 def decide(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[bool] | None = None) -> list[Decision]:
     """Score posts and decide on each, in their order. ``detected`` says whose language was detected, not given."""
     if not posts:

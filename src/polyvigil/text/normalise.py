@@ -6,6 +6,7 @@ every bundle, and changes when one character of any result changes.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import regex
@@ -18,11 +19,9 @@ _JOINERS = regex.compile(rf"(?<={_JOINED})([\u200c\u200d])[\u200c\u200d]*(?={_JO
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
 _MARKS = regex.compile(r"(\p{M}{30})\p{M}+")
 
-_URL = regex.compile(r"https?://\S+")
-_MENTION = regex.compile(r"@\w+|<user>")
-_PLACE = regex.compile(r"<pi>")
-_RUN = regex.compile(r"(.)\1{2,}", regex.DOTALL)
-_SPACE = regex.compile(r"\s+")
+_URL = re.compile(r"https?://\S+")
+_MENTION = re.compile(r"@\w+|<user>")
+_RUN = re.compile(r"(.)\1\1+", re.DOTALL)
 _VISIBLE_WORD = regex.compile(r"[\p{L}\p{N}]")
 
 
@@ -33,11 +32,13 @@ def clean(text: str) -> str:
     between letters (Persian) and inside emoji only; of a pile of combining marks 30 stay (UAX 15, stream-safe
     text); the result is NFC.
     """
-    if text.isascii() and text.isprintable():
+    printable = text.isprintable()  # then it holds no control, joiner, override or surrogate
+    if printable and text.isascii():
         return text
-    text = replace_lone_surrogates(text)
-    text = _CONTROLS.sub("", text)
-    text = _JOINERS.sub(r"\1", text)
+    if not printable:
+        text = replace_lone_surrogates(text)
+        text = _CONTROLS.sub("", text)
+        text = _JOINERS.sub(r"\1", text)
     text = unicodedata.normalize("NFC", _MARKS.sub(r"\1", text))  # NFC alone takes quadratic time on a pile of marks
     stable: str = _MARKS.sub(r"\1", text)
     return stable
@@ -49,11 +50,14 @@ def normalise(text: str) -> str:
     Links become ``[URL]``; ``@USER___``, ``@handle`` and ``<user>`` become ``@USER``; ``<pi>`` becomes ``[PLACE]``;
     a character repeated three or more times is kept twice; white space collapses. Case and function words stay.
     """
-    text = _URL.sub("[URL]", text)
-    text = _MENTION.sub("@USER", text)
-    text = _PLACE.sub("[PLACE]", text)
-    text = _RUN.sub(r"\1\1", text)
-    return str(_SPACE.sub(" ", text)).strip()
+    if "http" in text:
+        text = _URL.sub("[URL]", text)
+    if "@" in text or "<user>" in text:
+        text = _MENTION.sub("@USER", text)
+    text = text.replace("<pi>", "[PLACE]")
+    if _RUN.search(text):
+        text = _RUN.sub(r"\1\1", text)
+    return " ".join(text.split())
 
 
 def model_text(text: str) -> str:
