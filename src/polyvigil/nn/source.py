@@ -1,0 +1,103 @@
+"""From what a recipe calls a model (a folder, or a name of the Hugging Face hub) to a folder that can be loaded.
+
+Knows file names, no classes. Only JSON, safetensors and vocabularies are fetched or read: nothing pickled, no code.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from polyvigil.errors import RecipeError
+
+KNOWN_NAMES = (
+    "xlm-roberta-base",
+    "xlm-roberta-large",
+    "FacebookAI/xlm-roberta-base",
+    "FacebookAI/xlm-roberta-large",
+    "microsoft/mdeberta-v3-base",
+    "google-bert/bert-base-multilingual-cased",
+    "cardiffnlp/twitter-xlm-roberta-base",
+    "tohoku-nlp/bert-base-japanese-v3",
+    "cl-tohoku/bert-base-japanese-v3",
+)
+"""Names offered when one is misspelt."""
+
+_FETCHED = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.ckpt.index", "tf_model.h5")
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model", "tokenizer.model")
+
+
+def model_folder(source: str, *, offline: bool) -> Path:
+    """The folder of a model, fetched from the hub if need be; ``offline`` uses what was fetched before.
+
+    Raises RecipeError when there is no such folder or name, or when configuration, safetensors weights or tokenizer
+    are missing.
+    """
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        if folder.exists():
+            raise RecipeError("is a file, not a model folder", where=source, hint=_FOLDER_HINT)
+        if _looks_like_a_path(source):
+            raise RecipeError("no such folder", where=source, hint=_FOLDER_HINT)
+        folder = _fetched(source, offline=offline)
+    _check_files(folder, source)
+    return folder
+
+
+_FOLDER_HINT = "give a folder with config.json, model.safetensors and tokenizer files, or a name of the hub"
+
+
+def _looks_like_a_path(source: str) -> bool:
+    return source.startswith((".", "/", "~")) or "\\" in source or source.count("/") > 1 or source.endswith("/")
+
+
+def _fetched(name: str, *, offline: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError
+
+    try:
+        folder = snapshot_download(name, allow_patterns=_FETCHED, ignore_patterns=["*/*"], local_files_only=offline)
+    except GatedRepoError as error:
+        raise RecipeError(
+            "this model is given out on request only",
+            where=name,
+            hint="accept its terms on huggingface.co, then run: hf auth login",
+        ) from error
+    except Exception as error:  # the hub's, the network's and a bad name's errors have no common class
+        reason = "not fetched before, and fetching is off" if offline else "no network or no such model"
+        known = name in KNOWN_NAMES
+        near = [] if known else difflib.get_close_matches(name, KNOWN_NAMES, n=2, cutoff=0.6)
+        spelling = f"check the spelling (did you mean {' or '.join(near)}?)" if near else "check the spelling"
+        raise RecipeError(reason, where=name, hint=f"give a local folder with the model, or {spelling}") from error
+    return Path(folder)
+
+
+def _check_files(folder: Path, source: str) -> None:
+    def has(names: tuple[str, ...]) -> str:
+        return next((name for name in names if (folder / name).is_file()), "")
+
+    if not has(("config.json",)):
+        adapter = has(("adapter_config.json",))
+        hint = "it holds a LoRA adapter: merge it into its model and save that" if adapter else _FOLDER_HINT
+        raise RecipeError("has no config.json", where=source, hint=hint)
+    if not has(_WEIGHTS):
+        pickled = has(_PICKLED)
+        fault = f"has its weights in {pickled} only" if pickled else "has no weights (model.safetensors)"
+        hint = f"only safetensors are read, for other formats can run code; {_convert_hint(source)}"
+        raise RecipeError(fault, where=source, hint=hint)
+    if not has(_TOKENIZERS):
+        raise RecipeError(
+            "has no tokenizer files",
+            where=source,
+            hint="copy tokenizer.json and tokenizer_config.json (or the vocabulary) of the original model into it",
+        )
+
+
+def _convert_hint(source: str) -> str:
+    return (
+        'convert once, if you trust the model: python -c "from transformers import AutoModel, AutoTokenizer; n = '
+        f"{source!r}; AutoModel.from_pretrained(n).save_pretrained('converted'); "
+        "AutoTokenizer.from_pretrained(n).save_pretrained('converted')\""
+    )
