@@ -1,34 +1,46 @@
 # Two commands do everything: `make demo` and `make test`. They need Python 3.11 to 3.13 and make.
+#
+#   make test TORCH=torch            on a machine with a GPU: the ordinary build
+#   make test TORCH=                 without torch; the tests of encoders are skipped
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
-VENV := .venv
-BIN := $(VENV)/bin
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint coverage clean
 
-demo: $(VENV)/.ready
+demo: .venv/ready
 	@$(BIN)/polyvigil demo -o demo
 
-test: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest -n auto
+test: .venv/ready-for-tests
+	$(BIN)/python -m pytest -n 2
 
-lint: $(VENV)/.ready-dev
+lint: .venv/ready-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-$(VENV)/bin/python:
+coverage: .venv/ready-for-tests
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing
+
+.venv/bin/python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-	  || { echo "Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=/path/to/python3.11 ..."; exit 1; }
-	"$(PYTHON)" -m venv $(VENV)
+	  || { echo "Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=/path/to/python3.11 demo"; exit 1; }
+	"$(PYTHON)" -m venv .venv
 
-$(VENV)/.ready: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+.venv/ready: .venv/bin/python pyproject.toml
+	@echo "installing (once, about a minute) ..."
+	@$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+.venv/ready-for-tests: .venv/ready
+	@echo "installing what the tests need (once, a few minutes) ..."
+	@test -z "$(TORCH)" || $(PIP) $(TORCH)
+	@$(PIP) --editable ".[dev$(if $(TORCH),$(comma)encoders)]"
 	@touch $@
+
+comma := ,
 
 clean:
-	rm -rf $(VENV) demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
