@@ -286,18 +286,29 @@ def test_starting_is_light() -> None:
 
 
 def test_imports_have_no_effects() -> None:
-    """Importing every module changes no environment variable, no random state, no logging, and prints nothing."""
-    program_text = (
-        "import os, random, logging, pkgutil, importlib, numpy as np, sklearn.linear_model, py3langid, rich.console\n"
-        "before = (dict(os.environ), random.getstate(), logging.root.handlers[:], np.random.get_state()[1].tolist())\n"
-        "import polyvigil\n"
-        "for module in pkgutil.walk_packages(polyvigil.__path__, 'polyvigil.'):\n"
-        "    if not module.name.endswith('__main__'): importlib.import_module(module.name)\n"
-        "after = (dict(os.environ), random.getstate(), logging.root.handlers[:], np.random.get_state()[1].tolist())\n"
-        "assert before == after\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program_text], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("", "")
+    """Importing every module changes no environment variable, no random state, no logging, and prints nothing.
+
+    What the libraries below do when they are imported is theirs, so they come first.
+    """
+    program_text = """
+import contextlib, importlib, logging, os, pkgutil, random
+import numpy as np, py3langid, rich.console, sklearn.linear_model
+with contextlib.suppress(ImportError):
+    import torch.distributed
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+state = lambda: (dict(os.environ), random.getstate(), logging.root.handlers[:], np.random.get_state()[1].tolist())
+before = state()
+import polyvigil
+for module in pkgutil.walk_packages(polyvigil.__path__, "polyvigil."):
+    if not module.name.endswith("__main__"):
+        try:
+            importlib.import_module(module.name)
+        except ModuleNotFoundError as error:
+            assert error.name.partition(".")[0] in ("torch", "transformers", "accelerate", "peft")
+assert before == state()
+"""
+    done = subprocess.run([sys.executable, "-c", program_text], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_no_network_is_touched(tmp_path: Path, files: Path) -> None:
