@@ -8,6 +8,7 @@
     │   └── SplitError       split        2  one set of posts is used for two purposes
     ├── PredictionsError     predictions  2  a predictions file does not answer the gold file
     ├── BundleError          bundle       4  a bundle is missing, damaged or not to be trusted
+    ├── TrainingError        training     1  a training run cannot go on: no memory, no disk, numbers that overflow
     ├── GateError            gate         3  an audit or a strict check says no
     └── InterruptError       interrupted 130  the user pressed Ctrl-C
 
@@ -68,6 +69,13 @@ class BundleError(PolyvigilError):
 
     code = "bundle"
     exit_code = 4
+
+
+class TrainingError(PolyvigilError):
+    """A training run cannot begin, go on or be resumed."""
+
+    code = "training"
+    exit_code = 1
 
 
 class GateError(PolyvigilError):

@@ -60,6 +60,59 @@ class LinearSpec(Spec):
         return self
 
 
+class EncoderSpec(Spec):
+    """A pretrained multilingual encoder with a two-class head, fine-tuned. The defaults are the paper's."""
+
+    kind: Literal["encoder"] = "encoder"
+    name: str = Field(default="xlm-roberta-large", description="a model of the Hugging Face hub, or a local folder")
+    max_tokens: int = Field(
+        default=256, ge=8, le=8192, description="a longer post is cut here, special tokens counted (paper: 256)"
+    )
+    packing: bool = Field(
+        default=True,
+        description="run on real tokens only where the architecture is known (XLM-R, RoBERTa, BERT); same results",
+    )
+    lora_rank: int = Field(
+        default=0, ge=0, le=512, description="rank of LoRA adapters, merged on save; 0: full training"
+    )
+
+
+class TrainingSpec(Spec):
+    """How an encoder is fine-tuned. Defaults: the paper's recipe (task.md of the paper: 8 posts x 4 accumulations)."""
+
+    epochs: int = Field(default=5, ge=1, le=1000, description="passes over the training posts, all of them run")
+    posts_per_step: int = Field(default=32, ge=1, description="posts of one optimiser step (paper: 8 x 4)")
+    micro_tokens: int = Field(
+        default=2048, ge=8, description="tokens held on the device at once; halved when memory runs out"
+    )
+    learning_rate: float = Field(default=1e-5, gt=0, description="peak rate of AdamW; cosine to zero after the warm-up")
+    warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps over which the rate rises from zero")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, not on biases and layer norms")
+    clip: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
+    loss: Literal["focal", "cross-entropy"] = Field(default="focal", description="focal: Lin et al. 2017")
+    alpha: float = Field(
+        default=0.75, gt=0, lt=1, description="focal: weight of the positive class, 1 - alpha of the other"
+    )
+    gamma: float = Field(default=2.0, ge=0, description="focal: how much easy posts are played down")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="cross-entropy: share given to the other class")
+    sampling: Literal["shuffle", "language"] = Field(
+        default="shuffle", description="shuffle: every post once an epoch; language: drawn by share ** temperature"
+    )
+    temperature: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="language sampling: 1 keeps the shares of the languages, 0 makes them equal",
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="fp16 uses a gradient scaler")
+    gradient_checkpointing: bool = Field(default=False, description="less memory for about a third more time")
+    checkpoint_minutes: float = Field(
+        default=10.0,
+        ge=0,
+        description="a checkpoint to resume from at least this often, and after each epoch; 0: each step",
+    )
+
+
 class BalanceSpec(Spec):
     """What is done about the rarity of positives, in training alone. It moves thresholds, hardly the ranking."""
 

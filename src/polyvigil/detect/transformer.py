@@ -1,0 +1,136 @@
+"""One fine-tuned encoder: a Hugging Face folder with one file of ours beside it. Needs the extra ``encoders``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from polyvigil.detect.base import FitRecord
+from polyvigil.errors import BundleError, PolyvigilError
+from polyvigil.nn.encoder import Encoder, load_encoder
+from polyvigil.nn.predict import probabilities
+from polyvigil.records import Post, Probabilities
+from polyvigil.text.normalise import NORMALISATION, model_text
+
+CONFIG_FILE = "polyvigil.json"
+_BUDGET = {"cpu": 2048}  # tokens at once: beyond it a CPU gains nothing
+_BUDGET_OF_A_GPU = 32_768
+
+
+class Stored(BaseModel):
+    """Base of what stands in ``polyvigil.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EpochRecord(Stored):
+    """One row of the paper's Table 4, and what the epoch cost."""
+
+    epoch: int
+    """From 1."""
+    loss: float
+    """Mean over the posts of the epoch."""
+    learning_rate: float
+    """After the epoch's last step."""
+    dev_f1: float
+    """Pooled F1 on the dev posts at thresholds tuned on them, CADEC groups left out; in [0, 1], optimistic."""
+    best: bool
+    """Whether its dev F1 is above that of every epoch before it."""
+    seconds: float
+    posts_per_second: float
+    """Training posts, time of training and scoring together; both are sums over interrupted runs."""
+    peak_memory: int
+    """Bytes: the epoch's most on a GPU, the process's most so far on a CPU."""
+    warnings: tuple[str, ...] = ()
+
+
+class TrainingLog(Stored):
+    """How an encoder was trained, epoch by epoch."""
+
+    epochs: tuple[EpochRecord, ...]
+    steps_per_epoch: int
+    posts_per_epoch: int
+    parameters: int
+    micro_tokens: int
+    """At the end: lower than asked for where memory ran out."""
+    device: str
+
+    @property
+    def best(self) -> EpochRecord:
+        """The epoch whose weights are kept: the first of the highest dev F1."""
+        return max(self.epochs, key=lambda record: record.dev_f1)
+
+
+class EncoderConfig(Stored):
+    """All of an encoder member that Hugging Face's files do not say."""
+
+    kind: Literal["encoder"] = "encoder"
+    normalisation: str = NORMALISATION
+    max_tokens: int
+    packing: bool
+    fit_record: FitRecord
+    log: TrainingLog
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderDetector:
+    """softmax of a two-class head over a pretrained encoder."""
+
+    encoder: Encoder
+    config: EncoderConfig
+
+    kind: ClassVar[str] = "encoder"
+
+    @property
+    def fit_record(self) -> FitRecord:
+        return self.config.fit_record
+
+    def probabilities(self, posts: Sequence[Post]) -> Probabilities:
+        """See detect.base.Detector. The same within 1e-5 whatever posts stand beside a post."""
+        if not posts:
+            return np.empty(0)
+        items = self.encoder.tokenise([model_text(post.text) for post in posts])
+        return probabilities(self.encoder, items, budget=_BUDGET.get(self.encoder.device.type, _BUDGET_OF_A_GPU))
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that AutoModelForSequenceClassification.from_pretrained opens, and ``polyvigil.json``."""
+        self.encoder.save(folder)
+        (folder / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def load(folder: Path, *, device: str = "cpu") -> EncoderDetector:
+    """Read what ``save`` wrote; never uses the network. Raises BundleError when it is damaged or of another make."""
+    try:
+        config = EncoderConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise _unreadable(folder, error) from error
+    if config.normalisation != NORMALISATION:
+        raise BundleError(
+            f"made with normalisation {config.normalisation!r}; this version of polyvigil has {NORMALISATION!r}",
+            where=str(folder / CONFIG_FILE),
+            hint="score it with the version that made it, or train it again",
+        )
+    try:
+        encoder = load_encoder(
+            str(folder), max_tokens=config.max_tokens, packing=config.packing, offline=True, fresh_head=False
+        )
+    except BundleError:
+        raise
+    except (PolyvigilError, OSError, ValueError, RuntimeError) as error:
+        raise _unreadable(folder, error) from error
+    encoder.model.to(device)
+    return EncoderDetector(encoder, config)
+
+
+def _unreadable(folder: Path, error: Exception) -> BundleError:
+    reason = error.message if isinstance(error, PolyvigilError) else type(error).__name__
+    return BundleError(
+        f"not a readable encoder ({reason})",
+        where=str(folder),
+        hint="copy the bundle again from where it was made, or train it again",
+    )

@@ -1,0 +1,44 @@
+"""The learning rate as a function of the step, and which weights decay. Nothing here has a state to save."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import torch
+
+_NO_DECAY = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.|_)norm(?:$|\.)")  # the patterns of Transformers' Trainer
+
+
+def warmup_steps(share: float, *, steps: int) -> int:
+    """Steps of the warm-up: ``share`` of all steps, rounded up, as Transformers' Trainer counts them."""
+    return math.ceil(share * steps)
+
+
+def warmup_cosine(step: int, *, steps: int, warmup: int) -> float:
+    """Share of the peak rate, in [0, 1], used by the step with ``step`` steps before it; 0 at ``steps``.
+
+    Linear from 0 over ``warmup`` steps, then half a cosine to zero: equal at every step to Transformers'
+    get_cosine_schedule_with_warmup. So the first step of a warm-up has rate 0.
+    """
+    if step < warmup:
+        return step / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def parameter_groups(model: torch.nn.Module, *, weight_decay: float) -> list[dict[str, object]]:
+    """AdamW's groups: weights that decay, then biases and layer norms, which do not (as Transformers' Trainer)."""
+    in_norms = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, torch.nn.LayerNorm)
+        for parameter in module.parameters()
+    }
+    groups: tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]] = ([], [])
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            exempt = id(parameter) in in_norms or _NO_DECAY.search(name.lower()) is not None
+            groups[exempt].append(parameter)
+    decay, no_decay = groups
+    return [{"params": decay, "weight_decay": weight_decay}, {"params": no_decay, "weight_decay": 0.0}]

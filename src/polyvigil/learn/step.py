@@ -1,0 +1,166 @@
+"""One optimiser step, whatever fits into memory: micro-batches, precision, clipping, AdamW."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from polyvigil.errors import TrainingError
+from polyvigil.learn.checkpoint import Tensors
+from polyvigil.learn.losses import per_post_loss
+from polyvigil.learn.memory import is_out_of_memory, release
+from polyvigil.learn.ranks import Ranks
+from polyvigil.learn.schedule import parameter_groups
+from polyvigil.nn.batching import token_batches
+from polyvigil.nn.encoder import Encoder, TokenIds
+from polyvigil.records import Labels
+from polyvigil.specs import TrainingSpec
+
+_FUSED = {"cpu", "cuda", "mps", "xpu"}
+_AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_SMALLEST_SCALE = 2.0**-14
+OVERFLOW = (
+    "the numbers overflow: set training.precision = 'fp32' (mDeBERTa cannot be trained in fp16; with "
+    "training.gradient_checkpointing = true it needs less memory), or a lower training.learning_rate"
+)
+NO_MEMORY = (
+    "set training.gradient_checkpointing = true, a lower model.max_tokens, training.precision = 'bf16', or choose a "
+    "smaller model"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The posts of one step. ``weights`` (n,) multiply the losses."""
+
+    tokens: Sequence[TokenIds]
+    labels: Labels
+    weights: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """``loss``: sum over the step's posts. ``micro_tokens``: the budget that fitted into memory."""
+
+    loss: float
+    micro_tokens: int
+
+
+class Stepper:
+    """An encoder under AdamW: the only thing that changes its weights."""
+
+    def __init__(self, encoder: Encoder, *, spec: TrainingSpec, ranks: Ranks) -> None:
+        self.encoder = encoder
+        self.spec = spec
+        self.ranks = ranks
+        self.per_post = per_post_loss(spec)
+        self.device = encoder.device
+        self.parameters = [p for p in encoder.model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            parameter_groups(encoder.model, weight_decay=spec.weight_decay), lr=0.0, fused=self.device.type in _FUSED
+        )
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=spec.precision == "fp16")
+
+    def step(self, batch: Batch, *, rate: float, seed: int, micro_tokens: int, where: str) -> StepResult:
+        """Change the weights once by the mean loss of ``batch``: the same change whatever ``micro_tokens`` is.
+
+        ``rate``: learning rate; ``seed``: of the dropout masks. When memory runs out, the step begins again with half
+        the tokens at once. Raises TrainingError when one post alone does not fit, or a loss or gradient is no number.
+        """
+        result = self._gradients(batch, seed=seed, micro_tokens=micro_tokens, where=where)
+        if not math.isfinite(result.loss):
+            raise TrainingError(f"the loss is {result.loss}", where=where, hint=OVERFLOW)
+        self.ranks.total_gradients(self.parameters)
+        self.scaler.unscale_(self.optimiser)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.spec.clip))
+        if not math.isfinite(norm) and not self.scaler.is_enabled():
+            raise TrainingError(f"the gradient's norm is {norm}", where=where, hint=OVERFLOW)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        try:
+            self.scaler.step(self.optimiser)  # in fp16 a step whose gradients overflow is left out, the scale halved
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrainingError("no memory for the optimiser's moments", where=where, hint=NO_MEMORY) from error
+        self.scaler.update()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.scaler.is_enabled() and self.scaler.get_scale() < _SMALLEST_SCALE:
+            raise TrainingError("the gradients overflow at any scale", where=where, hint=OVERFLOW)
+        return result
+
+    def moments(self) -> Tensors:
+        """The optimiser's state: ``<parameter>.exp_avg``, ``.exp_avg_sq`` and ``.step``."""
+        return {
+            f"{name}.{key}": value
+            for name, parameter in self.encoder.model.named_parameters()
+            for key, value in self.optimiser.state.get(parameter, {}).items()
+        }
+
+    def restore_moments(self, moments: Tensors) -> None:
+        """Put back what ``moments`` gave."""
+        for name, parameter in self.encoder.model.named_parameters():
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                if (value := moments.get(f"{name}.{key}")) is not None:
+                    self.optimiser.state[parameter][key] = value.to(parameter.device, copy=True)
+
+    @property
+    def scale(self) -> float | None:
+        """The gradient scaler's factor; None without one."""
+        return float(self.scaler.get_scale()) if self.scaler.is_enabled() else None
+
+    @property
+    def growth(self) -> int:
+        """Steps since the gradient scaler last changed its factor."""
+        return int(self.scaler.state_dict().get("_growth_tracker", 0))
+
+    def restore_scale(self, scale: float | None, *, growth: int) -> None:
+        """Put back what ``scale`` and ``growth`` gave."""
+        if scale is not None:
+            self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": scale, "_growth_tracker": growth})
+
+    def _gradients(self, batch: Batch, *, seed: int, micro_tokens: int, where: str) -> StepResult:
+        mine = self.ranks.share(np.arange(len(batch.tokens)))
+        lengths = np.array([len(batch.tokens[place]) for place in mine], dtype=np.int64)
+        while True:
+            places = token_batches(lengths, budget=micro_tokens, padded=not self.encoder.packed)
+            try:
+                loss = self._backward(batch, [mine[some] for some in places], seed=seed)
+                return StepResult(loss, micro_tokens)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # outside of the except block: an error keeps the tensors of the frames it came through
+            self.optimiser.zero_grad(set_to_none=True)
+            release(self.device)
+            if max(map(len, places)) == 1:
+                raise TrainingError(
+                    f"no memory for one post of {lengths.max()} tokens at a time", where=where, hint=NO_MEMORY
+                )
+            held = max(int(lengths[some].sum()) for some in places)
+            micro_tokens = max(1, min(micro_tokens, held) // 2)
+
+    def _backward(self, batch: Batch, micro_batches: Sequence[NDArray[np.int64]], *, seed: int) -> float:
+        """Add the gradient of (sum of losses / posts of the step), micro-batch by micro-batch; the sum of losses."""
+        losses = []
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [], device_type="cuda"):
+            torch.manual_seed(seed)
+            for places in micro_batches:
+                labels = torch.from_numpy(batch.labels[places].astype(np.int64)).to(self.device)
+                weights = torch.from_numpy(batch.weights[places].astype(np.float32)).to(self.device)
+                with self._precision():
+                    logits = self.encoder.logits([batch.tokens[place] for place in places])
+                loss = (self.per_post(logits.float(), labels) * weights).sum()
+                torch.autograd.backward(self.scaler.scale(loss / len(batch.tokens)))
+                losses.append(loss.detach())
+        own = torch.stack(losses).double().sum() if losses else torch.zeros((), dtype=torch.float64, device=self.device)
+        return float(self.ranks.total(own))
+
+    def _precision(self) -> torch.autocast:
+        name = self.spec.precision
+        return torch.autocast(self.device.type, dtype=_AUTOCAST[name], enabled=name != "fp32")

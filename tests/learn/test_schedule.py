@@ -1,0 +1,57 @@
+"""The schedule and the parameter groups are those of Transformers."""
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+sys.path.append(str(Path(__file__).parents[1] / "nn"))
+from tiny import KINDS, tiny_folder
+
+from polyvigil.learn.schedule import parameter_groups, warmup_cosine, warmup_steps
+from polyvigil.nn.encoder import load_encoder
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (1, 1), (7, 0), (50, 5), (101, 11), (20, 20)])
+def test_the_schedule_equals_transformers_at_every_step(steps: int, warmup: int) -> None:
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2e-5)
+    theirs = transformers.get_cosine_schedule_with_warmup(optimiser, warmup, steps)
+    for step in range(steps + 1):
+        mine = 2e-5 * warmup_cosine(step, steps=steps, warmup=warmup)
+        assert mine == theirs.get_last_lr()[0]
+        optimiser.step()
+        theirs.step()
+
+
+def test_warm_up_is_counted_as_by_the_trainer_and_ends_at_zero() -> None:
+    arguments = transformers.TrainingArguments(output_dir="unused", warmup_steps=0.1, use_cpu=True, report_to=[])
+    for steps in (1, 9, 10, 11, 8515):
+        assert warmup_steps(0.1, steps=steps) == arguments.get_warmup_steps(steps)
+    assert warmup_cosine(8515, steps=8515, warmup=852) == 0.0
+
+
+def test_the_learning_rates_are_those_of_the_papers_table_4() -> None:
+    steps = 5 * 1704  # 54,503 posts, 32 a step
+    rates = [1e-5 * warmup_cosine(e * 1704, steps=steps, warmup=warmup_steps(0.1, steps=steps)) for e in range(1, 6)]
+    assert [round(rate, 7) for rate in rates] == [9.7e-6, 7.5e-6, 4.1e-6, 1.2e-6, 0.0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_groups_are_the_trainers(tmp_path: Path, kind: str) -> None:
+    model = load_encoder(str(tiny_folder(tmp_path, kind)), max_tokens=16, offline=True).model
+    frozen = next(model.parameters())
+    frozen.requires_grad_(False)
+    decaying = set(transformers.Trainer.get_decay_parameter_names(None, model))
+    decay, no_decay = parameter_groups(model, weight_decay=0.01)
+    expected = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    assert decay["weight_decay"] == 0.01
+    assert no_decay["weight_decay"] == 0.0
+    assert [id(p) for p in decay["params"]] == [id(p) for name, p in expected if name in decaying]
+    assert [id(p) for p in no_decay["params"]] == [id(p) for name, p in expected if name not in decaying]
+    assert decay["params"]
+    assert no_decay["params"]
