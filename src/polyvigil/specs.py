@@ -5,7 +5,7 @@ Specs are frozen; an unknown key is an error. A recipe (TOML) is these specs and
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -132,14 +132,34 @@ class DecideSpec(Spec):
     )
 
 
-Detector = Annotated[LinearSpec, Field(description="the kind of detector and its settings")]
-
-
 class Recipe(Spec):
     """One training run, from files to a bundle."""
 
     seed: int = Field(default=42, ge=0, le=2**32 - 1, description="every random choice follows from it")
+    seeds: tuple[Annotated[int, Field(ge=0, le=2**32 - 1)], ...] = Field(
+        default=(), strict=False, description="encoders: one member for each of these; none: one member, of `seed`"
+    )
     data: DataSpec = DataSpec()
-    model: Detector = LinearSpec()
+    model: LinearSpec | EncoderSpec = Field(default=LinearSpec(), discriminator="kind")
+    training: TrainingSpec = TrainingSpec()
     balance: BalanceSpec = BalanceSpec()
     decide: DecideSpec = DecideSpec()
+
+    @property
+    def member_seeds(self) -> tuple[int, ...]:
+        """The seed of each member, in their order."""
+        return self.seeds or (self.seed,)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _linear_by_default(cls, tree: Any) -> Any:
+        model = tree.get("model") if isinstance(tree, dict) else None
+        return {**tree, "model": {"kind": "linear", **model}} if isinstance(model, dict) else tree
+
+    @model_validator(mode="after")
+    def _encoder_settings(self) -> Recipe:
+        if self.model.kind == "linear" and (self.seeds or "training" in self.model_fields_set):
+            raise ValueError("seeds and [training] are for encoders; a linear model has one optimum, whatever the seed")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("a seed stands twice in seeds; its members would be the same")
+        return self

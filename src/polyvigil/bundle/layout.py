@@ -4,6 +4,7 @@
 
     bundle.json             what this is: id, languages, versions, and size and SHA-256 of every other file
     members/00-linear/      one folder for each member: config.json, weights.safetensors
+    members/00-encoder/     or a Hugging Face folder, with polyvigil.json and training.json (times; not in the id)
     policy.json             thresholds, and how each was found
     seen.safetensors        64-bit hashes of the posts used for training and for tuning; no text
     evaluation.json         figures on the dev posts, optimistic since the thresholds were tuned on them
@@ -24,6 +25,7 @@ SEEN = "seen.safetensors"
 EVALUATION = "evaluation.json"
 RECIPE = "recipe.toml"
 MEMBERS = "members"
+TRAINING_LOG = "training.json"
 
 _FOLDER = re.compile(rf"{MEMBERS}/\d\d-[a-z][a-z0-9-]{{0,40}}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
@@ -83,4 +85,4 @@ def is_bundle_file(path: str) -> bool:
 
 def decides(path: str) -> bool:
     """Whether a file of a bundle moves decisions, and so belongs to the bundle's id."""
-    return path == POLICY or path.startswith(f"{MEMBERS}/")
+    return path == POLICY or (path.startswith(f"{MEMBERS}/") and not path.endswith(f"/{TRAINING_LOG}"))

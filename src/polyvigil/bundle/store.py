@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,12 +22,15 @@ from polyvigil.bundle import layout
 from polyvigil.bundle.layout import FileEntry, Manifest, MemberEntry
 from polyvigil.data.atomic import whole_folder
 from polyvigil.decide.policy import DecisionPolicy
-from polyvigil.detect.base import Detector
+from polyvigil.detect.base import Detector, Lengths
 from polyvigil.errors import BundleError
 from polyvigil.records import Post, Probabilities
 from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
 
-_LOADERS = {"linear": "polyvigil.detect.linear"}  # kind of a member -> the module whose load(folder) reads it
+_LOADERS = {  # kind of a member -> the module whose load(folder, device=...) reads it
+    "linear": "polyvigil.detect.linear",
+    "encoder": "polyvigil.detect.transformer",
+}
 _AGAIN = "copy the bundle again from where it was made, or train it again"
 
 
@@ -59,6 +62,11 @@ class Bundle:
     def member_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         """See ``member_probabilities`` of this module; shape (n_members, n_posts)."""
         return member_probabilities(self.members, posts)
+
+    def lengths(self, posts: Sequence[Post]) -> Lengths | None:
+        """Token counts by the first member that counts them; None when none does."""
+        found = (member.lengths(posts) for member in self.members)
+        return next((lengths for lengths in found if lengths is not None), None)
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """Mean P(ADE) over the members, shape (n_posts,), in [0, 1]; exactly 0 for a post with nothing to read."""
@@ -125,8 +133,8 @@ def save(
     return load(folder)
 
 
-def load(folder: Path | str) -> Bundle:
-    """Load a bundle after checking the name, size and hash of every file.
+def load(folder: Path | str, *, device: str = "auto") -> Bundle:
+    """Load a bundle after checking the name, size and hash of every file. ``device``: for encoders; auto, cpu, cuda.
 
     Raises BundleError when it is missing, damaged, changed after it was saved, or of another version.
     """
@@ -144,8 +152,19 @@ def load(folder: Path | str) -> Bundle:
             raise BundleError(
                 f"member of unknown kind {entry.kind!r}", where=str(folder), hint="update polyvigil to read it"
             )
-        members.append(importlib.import_module(_LOADERS[entry.kind]).load(folder / entry.folder))
+        members.append(_loader(entry.kind)(folder / entry.folder, device=device))
     return Bundle(manifest, tuple(members), policy, seen)
+
+
+def _loader(kind: str) -> Callable[..., Detector]:
+    try:
+        loader: Callable[..., Detector] = importlib.import_module(_LOADERS[kind]).load
+    except ModuleNotFoundError as error:
+        raise BundleError(
+            f"a member of kind {kind!r} needs {error.name}, which is not installed",
+            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
+        ) from error
+    return loader
 
 
 def read_document(folder: Path | str, name: str) -> str:

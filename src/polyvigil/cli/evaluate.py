@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from polyvigil.cli.options import Columns, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
+from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
 from polyvigil.cli.output import Answer, Output, command
 from polyvigil.specs import DataSpec
 
@@ -44,6 +44,7 @@ def evaluate(
     columns: Columns = None,
     settings: Settings = None,
     on_error: OnErrorChoice = OnErrorOption.quarantine,
+    device: Device = "auto",
 ) -> Answer:
     """Measure a bundle on labelled posts it has not seen; or a predictions file by the official score."""
     spec = data_spec(columns, settings)
@@ -59,7 +60,7 @@ def evaluate(
     from polyvigil.data.read import read_labelled
 
     folder, file = paths
-    bundle = load(folder)
+    bundle = load(folder, device=device)
     reading = read_labelled(file, spec, split=split, on_error=on_error.value)
     for note in reading.notes:
         out.note(note)

@@ -31,6 +31,10 @@ OnErrorChoice = Annotated[
 ]
 FailOnQuarantine = Annotated[bool, typer.Option("--fail-on-quarantine", help="Exit with 5 when rows were set aside.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace a bundle that stands there already.")]
+Device = Annotated[str, typer.Option("--device", help="Where encoders run: auto, cpu, cuda, cuda:1.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Fetch no model: use local folders and what was fetched before.")
+]
 Split = Annotated[str, typer.Option("--split", help="Read only the rows whose split column says this.")]
 
 QUARANTINED = 5

@@ -6,9 +6,11 @@ import functools
 import inspect
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -66,6 +68,17 @@ class Output:
         sys.stderr.write(f"\r\x1b[2K{line}" if terminal else line + "\n")
         sys.stderr.flush()
 
+    def steps(self, what: str, started: float, done: int, steps: int, rate: float, left: float) -> None:
+        """How far a training is, as ``progress``."""
+        now = time.monotonic()
+        terminal = sys.stderr.isatty()
+        if self.quiet or now - self._last < (0.2 if terminal else 10.0) or now - started < 1:
+            return
+        self._last = now
+        line = f"{what}: step {done:,} of {steps:,}, {rate:,.0f} posts/s, {left:,.0f} s left"
+        sys.stderr.write(f"\r\x1b[2K{line}" if terminal else line + "\n")
+        sys.stderr.flush()
+
     def end_progress(self) -> None:
         """Leave the line that ``progress`` rewrote."""
         if self._last and sys.stderr.isatty() and not self.quiet:
@@ -81,6 +94,29 @@ class Output:
         else:
             for line in answer.lines:
                 typer.echo(line)
+
+
+@contextmanager
+def asked_to_stop(out: Output) -> Iterator[Callable[[], bool]]:
+    """Inside, the first Ctrl-C only makes the given function true, so that work can be saved; the second interrupts."""
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        out.say("stopping after this step; press Ctrl-C again to stop at once")
+
+    try:
+        before = signal.signal(signal.SIGINT, ask)
+    except ValueError:  # not in the main thread, where no Ctrl-C arrives
+        yield lambda: False
+        return
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _SHARED = {

@@ -10,6 +10,7 @@ import typer
 from polyvigil.cli.options import (
     QUARANTINED,
     Columns,
+    Device,
     FailOnQuarantine,
     OnErrorChoice,
     OnErrorOption,
@@ -41,6 +42,7 @@ def score(
     settings: Settings = None,
     on_error: OnErrorChoice = OnErrorOption.quarantine,
     fail_on_quarantine: FailOnQuarantine = False,
+    device: Device = "auto",
     raw_csv: Annotated[
         bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")
     ] = False,
@@ -51,7 +53,7 @@ def score(
 
     if output == "-" and out.json:
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
-    loaded = load(bundle)
+    loaded = load(bundle, device=device)
     started = time.monotonic()
     summary = score_file(
         loaded,

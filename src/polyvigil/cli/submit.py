@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from polyvigil.cli.options import Columns, Settings, Split, data_spec
+from polyvigil.cli.options import Columns, Device, Settings, Split, data_spec
 from polyvigil.cli.output import Answer, Output, command
 
 
@@ -30,12 +30,15 @@ def submit(
     split: Split = "",
     columns: Columns = None,
     settings: Settings = None,
+    device: Device = "auto",
 ) -> Answer:
     """Write a submission to the shared task: a flat zip with one CSV, id,predicted_label, one row per test id."""
     from polyvigil.bundle.store import load
     from polyvigil.score.submission import write_submission
 
-    result = write_submission(load(bundle), source, output, spec=data_spec(columns, settings), split=split)
+    result = write_submission(
+        load(bundle, device=device), source, output, spec=data_spec(columns, settings), split=split
+    )
     for note in result.notes:
         out.note(note)
     return Answer(result, [f"{result.posts:,} answers, {result.flagged:,} positive -> {output} ({result.member})"])

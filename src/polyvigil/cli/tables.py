@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from io import StringIO
 
 from polyvigil.assess.evaluate import Evaluation, Slice
+from polyvigil.assess.subsets import SeedSubset
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
@@ -39,6 +40,14 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
         f"macro F1 {evaluation.macro_f1:.3f} over the languages; pooled leaves the CADEC groups out, as the task does",
         *(f"caution: {caution}" for caution in evaluation.cautions),
     ]
+
+
+def seed_lines(subsets: Sequence[SeedSubset]) -> list[str]:
+    """What each set of seeds reaches, so that a user sees whether another seed pays; nothing for one seed."""
+    if not subsets:
+        return []
+    rows = [(" + ".join(map(str, subset.seeds)), f"{subset.same_set_f1:.3f}") for subset in subsets]
+    return [table(("seeds", "dev F1 (same set)"), rows), ""]
 
 
 def _row(part: Slice) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,14 +12,16 @@ import typer
 from polyvigil.cli.options import (
     QUARANTINED,
     Columns,
+    Device,
     FailOnQuarantine,
+    Offline,
     OnErrorChoice,
     OnErrorOption,
     Replace,
     Settings,
     settings_of,
 )
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output, asked_to_stop, command
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,11 +49,13 @@ def train(
     replace: Replace = False,
     on_error: OnErrorChoice = OnErrorOption.quarantine,
     fail_on_quarantine: FailOnQuarantine = False,
+    device: Device = "auto",
+    offline: Offline = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, learn nothing.")] = False,
 ) -> Answer:
     """Train a bundle: learn from the train posts, tune one threshold per language on the dev posts."""
     from polyvigil.bundle.store import check_free
-    from polyvigil.cli.tables import evaluation_lines
+    from polyvigil.cli.tables import evaluation_lines, seed_lines
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import reject_line
     from polyvigil.recipe import run
@@ -70,14 +75,28 @@ def train(
     if dry_run:
         plan = [f"would learn from {counts['train']:,} posts and tune on {counts['dev']:,}", "", to_toml(resolved)]
         return Answer(counts | {"recipe": resolved.model_dump(mode="json")}, plan)
-    trained = run.train(resolved, material, output=output, replace=replace, say=out.say)
+    started = time.monotonic()
+    with asked_to_stop(out) as stop:
+        machine = run.Machine(
+            device=device,
+            offline=offline,
+            progress=lambda done, steps, rate, left: out.steps("training", started, done, steps, rate, left),
+            stop=stop,
+        )
+        trained = run.train(resolved, material, output=output, replace=replace, machine=machine, say=out.say)
     bundle = trained.bundle
-    data = counts | {"bundle": bundle.id, "folder": str(output), "dev": trained.evaluation.model_dump(mode="json")}
+    data = counts | {
+        "bundle": bundle.id,
+        "folder": str(output),
+        "dev": trained.evaluation.model_dump(mode="json"),
+        "seeds": [subset.model_dump(mode="json") for subset in trained.subsets],
+    }
     lines = [
         f"bundle {bundle.id} -> {output}",
         "",
         *evaluation_lines(trained.evaluation),
         "",
+        *seed_lines(trained.subsets),
         *_next_steps(output),
     ]
     return Answer(data, lines, QUARANTINED if fail_on_quarantine and material.faults else 0)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from polyvigil.records import LabelledPost, Post, Probabilities
@@ -24,6 +27,14 @@ class FitRecord(BaseModel):
     train_fingerprint: str
 
 
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """``tokens`` int32 (n_posts,), special tokens included, before any cut; ``truncated`` bool (n_posts,)."""
+
+    tokens: NDArray[np.int32]
+    truncated: NDArray[np.bool_]
+
+
 class Detector(Protocol):
     """Fitted and immutable: there is no unfitted detector."""
 
@@ -34,6 +45,10 @@ class Detector(Protocol):
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """P(ADE), shape (n_posts,), in [0, 1], in the order of ``posts``, the same whatever the other posts are."""
+        ...
+
+    def lengths(self, posts: Sequence[Post]) -> Lengths | None:
+        """How many tokens each post has and whether some were cut off; None from a detector that counts no tokens."""
         ...
 
     def save(self, folder: Path) -> None:

@@ -73,6 +73,10 @@ class LinearDetector:
         probabilities: Probabilities = 1.0 / (1.0 + np.exp(-logits))
         return probabilities
 
+    def lengths(self, posts: Sequence[Post]) -> None:  # noqa: ARG002
+        """None: it reads every n-gram of a post and counts no tokens."""
+        return
+
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``weights.safetensors``."""
         (folder / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -93,7 +97,7 @@ class LinearDetector:
         return logits
 
 
-def load(folder: Path) -> LinearDetector:
+def load(folder: Path, *, device: str = "auto") -> LinearDetector:  # noqa: ARG001 - every loader takes a device
     """Read what ``save`` wrote. Raises BundleError when it is damaged or made by another normalisation or hashing."""
     try:
         config = LinearConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from polyvigil.detect.base import FitRecord
+from polyvigil.detect.base import FitRecord, Lengths
 from polyvigil.errors import BundleError, PolyvigilError
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.predict import probabilities
@@ -18,12 +18,13 @@ from polyvigil.records import Post, Probabilities
 from polyvigil.text.normalise import NORMALISATION, model_text
 
 CONFIG_FILE = "polyvigil.json"
+LOG_FILE = "training.json"  # holds times, so it is no part of a bundle's id (bundle.layout.decides)
 _BUDGET = {"cpu": 2048}  # tokens at once: beyond it a CPU gains nothing
 _BUDGET_OF_A_GPU = 32_768
 
 
 class Stored(BaseModel):
-    """Base of what stands in ``polyvigil.json``."""
+    """Base of what stands in ``polyvigil.json`` and ``training.json``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -74,7 +75,6 @@ class EncoderConfig(Stored):
     max_tokens: int
     packing: bool
     fit_record: FitRecord
-    log: TrainingLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class EncoderDetector:
 
     encoder: Encoder
     config: EncoderConfig
+    log: TrainingLog
 
     kind: ClassVar[str] = "encoder"
 
@@ -97,16 +98,23 @@ class EncoderDetector:
         items = self.encoder.tokenise([model_text(post.text) for post in posts])
         return probabilities(self.encoder, items, budget=_BUDGET.get(self.encoder.device.type, _BUDGET_OF_A_GPU))
 
+    def lengths(self, posts: Sequence[Post]) -> Lengths:
+        """See detect.base.Detector."""
+        tokens = self.encoder.token_counts([model_text(post.text) for post in posts])
+        return Lengths(tokens, tokens > self.config.max_tokens)
+
     def save(self, folder: Path) -> None:
-        """Write a folder that AutoModelForSequenceClassification.from_pretrained opens, and ``polyvigil.json``."""
+        """Write a folder that AutoModelForSequenceClassification.from_pretrained opens, and two files of ours."""
         self.encoder.save(folder)
-        (folder / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        for name, document in ((CONFIG_FILE, self.config), (LOG_FILE, self.log)):
+            (folder / name).write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def load(folder: Path, *, device: str = "cpu") -> EncoderDetector:
+def load(folder: Path, *, device: str = "auto") -> EncoderDetector:
     """Read what ``save`` wrote; never uses the network. Raises BundleError when it is damaged or of another make."""
     try:
         config = EncoderConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
+        log = TrainingLog.model_validate_json((folder / LOG_FILE).read_bytes())
     except (OSError, ValidationError) as error:
         raise _unreadable(folder, error) from error
     if config.normalisation != NORMALISATION:
@@ -123,8 +131,8 @@ def load(folder: Path, *, device: str = "cpu") -> EncoderDetector:
         raise
     except (PolyvigilError, OSError, ValueError, RuntimeError) as error:
         raise _unreadable(folder, error) from error
-    encoder.model.to(device)
-    return EncoderDetector(encoder, config)
+    encoder.to(device)
+    return EncoderDetector(encoder, config, log)
 
 
 def _unreadable(folder: Path, error: Exception) -> BundleError:

@@ -1,4 +1,4 @@
-"""What the training does about the rarity of positives: weights and repeats. Nothing here touches a text.
+"""Which languages can be learned, and what is done about rare positives: weights, repeats. No text is touched.
 
 Measured (docs/decisions/0003): balancing moves the threshold, hardly the ranking. Average precision of plain,
 balanced and three-fold positives is the same within .001; F1 at 0.5 is not.
@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 
 from polyvigil.records import LabelledPost, Labels
 from polyvigil.specs import BalanceSpec
+
+
+def trained_languages(train: Sequence[LabelledPost]) -> tuple[str, ...]:
+    """The language groups with a positive and a negative training post, sorted: those a detector can be trusted in."""
+    seen = {(item.post.language, item.label) for item in train}
+    return tuple(sorted(language for language, label in seen if label == 1 and (language, 0) in seen))
 
 
 def training_indices(labels: Labels, *, times: int) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from polyvigil.detect.base import FitRecord
 from polyvigil.detect.linear import Block, LinearConfig, LinearDetector
 from polyvigil.detect.ngram_features import Counts, NgramSpace, Vocabulary, batches, characters_of, term_weights
 from polyvigil.errors import DataError
-from polyvigil.learn.balance import training_indices, training_weights
+from polyvigil.learn.balance import trained_languages, training_indices, training_weights
 from polyvigil.records import LabelledPost, Post
 from polyvigil.specs import BalanceSpec, LinearSpec
 from polyvigil.text.hashing import Grams
@@ -64,16 +64,11 @@ class LinearLearner:
                 seed=seed,
                 posts=len(train),
                 positives=int(labels.sum()),
-                languages=_trained_languages(train),
+                languages=trained_languages(train),
                 train_fingerprint=fingerprint(posts),
             ),
         )
         return LinearDetector(config, words, characters)
-
-
-def _trained_languages(train: Sequence[LabelledPost]) -> tuple[str, ...]:
-    seen = {(item.post.language, item.label) for item in train}
-    return tuple(sorted(language for language, label in seen if label == 1 and (language, 0) in seen))
 
 
 @dataclass(frozen=True, slots=True)

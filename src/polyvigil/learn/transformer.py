@@ -14,7 +14,7 @@ from polyvigil.detect.base import FitRecord
 from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
 from polyvigil.errors import DataError, RecipeError
 from polyvigil.learn import loop
-from polyvigil.learn.balance import training_indices, training_weights
+from polyvigil.learn.balance import trained_languages, training_indices, training_weights
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.loop import Hooks, TrainSet
 from polyvigil.nn.encoder import Encoder, load_encoder
@@ -39,7 +39,7 @@ class EncoderLearner:
     _: KW_ONLY
     work: Path | None = None
     offline: bool = False
-    device: str = "cpu"
+    device: str = "auto"
     decide: DecideSpec = _RULE
     say: Callable[[str], None] = _SILENT.say
     progress: Callable[[int, int, float, float], None] = _SILENT.progress
@@ -79,11 +79,11 @@ class EncoderLearner:
             seed=seed,
             posts=len(train),
             positives=int(labels.sum()),
-            languages=_trained_languages(train),
+            languages=trained_languages(train),
             train_fingerprint=fingerprint([item.post for item in train]),
         )
-        config = EncoderConfig(max_tokens=self.spec.max_tokens, packing=self.spec.packing, fit_record=record, log=log)
-        return EncoderDetector(encoder, config)
+        config = EncoderConfig(max_tokens=self.spec.max_tokens, packing=self.spec.packing, fit_record=record)
+        return EncoderDetector(encoder, config, log)
 
     def _encoder(self, seed: int) -> Encoder:
         if self.spec.lora_rank:
@@ -95,11 +95,7 @@ class EncoderLearner:
             offline=self.offline,
             seed=seed,
         )
-        try:
-            encoder.model.to(self.device)
-        except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
-            reason = str(error).splitlines()[0]
-            raise RecipeError(f"the device cannot be used ({reason})", where=self.device, hint="try cpu") from error
+        encoder.to(self.device)
         return encoder
 
 
@@ -114,8 +110,3 @@ def _check(labels: Labels, readable: NDArray[np.bool_], *, part: str) -> None:
             f"the {len(labels)} {part} posts hold {positives} positives with a text; both classes are needed",
             hint="check which split and which label column was read",
         )
-
-
-def _trained_languages(train: Sequence[LabelledPost]) -> tuple[str, ...]:
-    seen = {(item.post.language, item.label) for item in train}
-    return tuple(sorted(language for language, label in seen if label == 1 and (language, 0) in seen))

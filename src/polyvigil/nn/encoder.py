@@ -53,6 +53,15 @@ class Encoder:
         """Where the weights are."""
         return next(self.model.parameters()).device
 
+    def to(self, device: str) -> None:
+        """Move the weights; ``auto`` is a CUDA GPU where there is one, else the CPU. Raises RecipeError."""
+        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        try:
+            self.model.to(chosen)
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
+            reason = str(error).splitlines()[0]
+            raise RecipeError(f"the device cannot be used ({reason})", where=device, hint="try cpu") from error
+
     @property
     def packed(self) -> bool:
         """Whether posts run without padding (``nn.packed``); if not, they are padded to the longest of their batch."""

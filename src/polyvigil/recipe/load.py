@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -17,6 +17,7 @@ from polyvigil.errors import RecipeError
 from polyvigil.specs import Recipe
 
 _Tree = dict[str, Any]
+_OF_ENCODERS = ("seeds", "training")
 
 
 def shipped() -> Mapping[str, Path]:
@@ -76,6 +77,8 @@ def to_toml(recipe: Recipe) -> str:
     top, sections = [], []
     for name, field in Recipe.model_fields.items():
         value = getattr(recipe, name)
+        if name in _OF_ENCODERS and recipe.model.kind == "linear":
+            continue
         if not isinstance(value, BaseModel):
             top.append(_setting(name, field.description, value))
             continue
@@ -115,7 +118,10 @@ def apply_setting(tree: _Tree, setting: str) -> None:
 
 
 def _told(fault: Any) -> str:
-    path = ".".join(str(part) for part in fault["loc"])
+    places = [str(part) for part in fault["loc"]]
+    if places[:1] == ["model"] and places[1:2] in (["linear"], ["encoder"]):
+        del places[1]  # the kind, which is a value of the file and no key
+    path = ".".join(places) or "recipe"
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         close = difflib.get_close_matches(path, known_keys(), n=1, cutoff=0.5)
@@ -131,11 +137,12 @@ def known_keys() -> tuple[str, ...]:
     def walk(spec: type[BaseModel], prefix: str) -> list[str]:
         keys: list[str] = []
         for name, field in spec.model_fields.items():
-            inner = field.annotation
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                keys += walk(inner, f"{prefix}{name}.")
-            else:
+            kinds = get_args(field.annotation) or (field.annotation,)
+            sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+            for section in sections:
+                keys += walk(section, f"{prefix}{name}.")
+            if not sections:
                 keys.append(prefix + name)
         return keys
 
-    return tuple(walk(Recipe, ""))
+    return tuple(dict.fromkeys(walk(Recipe, "")))

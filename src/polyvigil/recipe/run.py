@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from polyvigil.assess.evaluate import Evaluation, evaluate
+from polyvigil.assess.subsets import SeedSubset, seed_subsets
 from polyvigil.bundle import layout, store
 from polyvigil.data.fingerprint import fingerprint, post_hashes
 from polyvigil.data.formats import Fault
 from polyvigil.data.read import OnError, Reading, read_labelled
 from polyvigil.data.split import split_off
 from polyvigil.decide.policy import tune
-from polyvigil.errors import DataError, SplitError
+from polyvigil.detect.base import Detector, Learner
+from polyvigil.errors import DataError, RecipeError, SplitError
 from polyvigil.learn.linear import LinearLearner
 from polyvigil.recipe.load import to_toml
 from polyvigil.records import LabelledPost
-from polyvigil.specs import Recipe
+from polyvigil.specs import LinearSpec, Recipe
 
 Say = Callable[[str], None]
 
@@ -41,6 +44,8 @@ class Trained:
 
     bundle: store.Bundle
     evaluation: Evaluation
+    subsets: tuple[SeedSubset, ...] = ()
+    """Dev F1 of each set of seeds, when there are several (the paper's appendix B)."""
 
 
 def gather(recipe: Recipe, *, train: Sequence[str], dev: Sequence[str], on_error: OnError = "quarantine") -> Material:
@@ -75,20 +80,49 @@ def gather(recipe: Recipe, *, train: Sequence[str], dev: Sequence[str], on_error
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where and how openly encoders are trained, and whom their steps are told (learn.loop.Hooks)."""
+
+    device: str = "auto"
+    offline: bool = False
+    progress: Callable[[int, int, float, float], None] = lambda *_: None
+    stop: Callable[[], bool] = lambda: False
+
+
+_HERE = Machine()
+
+
 def train(
-    recipe: Recipe, material: Material, *, output: Path, replace: bool = False, say: Say = lambda _: None
+    recipe: Recipe,
+    material: Material,
+    *,
+    output: Path,
+    replace: bool = False,
+    machine: Machine = _HERE,
+    say: Say = lambda _: None,
 ) -> Trained:
-    """Learn, tune and save a bundle at ``output``. ``say`` is told each stage as it begins."""
+    """Learn, tune and save a bundle at ``output``. ``say`` is told each stage as it begins.
+
+    Encoders keep checkpoints in ``OUTPUT.work``; the same call after an interruption goes on from there.
+    """
     store.check_free(output, replace=replace)
     say(f"learning from {len(material.train):,} posts ({sum(p.label for p in material.train):,} positive)")
-    member = LinearLearner(recipe.model, recipe.balance).fit(material.train, material.dev, seed=recipe.seed)
+    work = output.with_name(output.name + ".work")
+    members = [
+        _learner(recipe, work / f"seed-{seed}", machine, say).fit(material.train, material.dev, seed=seed)
+        for seed in recipe.member_seeds
+    ]
     say(f"tuning thresholds on {len(material.dev):,} dev posts ({sum(p.label for p in material.dev):,} positive)")
     dev = [item.post for item in material.dev]
-    probabilities = store.member_probabilities([member], dev).mean(axis=0)
+    by_member = store.member_probabilities(members, dev)
+    probabilities = by_member.mean(axis=0)
+    labels = np.array([item.label for item in material.dev], dtype=np.int8)
+    languages = [post.language for post in dev]
     policy = tune(
         probabilities,
-        np.array([item.label for item in material.dev], dtype=np.int8),
-        [post.language for post in dev],
+        labels,
+        languages,
         spec=recipe.decide,
         dev_fingerprint=fingerprint(dev),
     )
@@ -96,14 +130,14 @@ def train(
         material.dev,
         probabilities,
         policy,
-        trained_languages=member.fit_record.languages,
+        trained_languages=sorted({language for member in members for language in member.fit_record.languages}),
         bundle=str(output),
         data=material.data,
     )
     say(f"writing {output}")
     bundle = store.save(
         output,
-        members=[member],
+        members=members,
         policy=policy,
         seen=store.Seen(np.unique(post_hashes(item.post for item in material.train)), np.unique(post_hashes(dev))),
         documents={
@@ -112,7 +146,34 @@ def train(
         },
         replace=replace,
     )
-    return Trained(bundle, evaluation)
+    shutil.rmtree(work, ignore_errors=True)
+    subsets = seed_subsets(by_member, labels, languages, seeds=recipe.member_seeds, spec=recipe.decide)
+    return Trained(bundle, evaluation, subsets)
+
+
+def _learner(recipe: Recipe, work: Path, machine: Machine, say: Say) -> Learner[Detector]:
+    if isinstance(recipe.model, LinearSpec):
+        return LinearLearner(recipe.model, recipe.balance)
+    try:
+        from polyvigil.learn.transformer import EncoderLearner
+    except ModuleNotFoundError as error:
+        raise RecipeError(
+            f"an encoder needs {error.name}, which is not installed",
+            where="model.kind",
+            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
+        ) from error
+    return EncoderLearner(
+        recipe.model,
+        recipe.training,
+        recipe.balance,
+        work=work,
+        offline=machine.offline,
+        device=machine.device,
+        decide=recipe.decide,
+        say=say,
+        progress=machine.progress,
+        stop=machine.stop,
+    )
 
 
 def _role(reading: Reading, role: str, notes: list[str]) -> tuple[LabelledPost, ...]:

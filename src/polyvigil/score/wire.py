@@ -26,8 +26,9 @@ class Decision:
     spread: float
     """Largest minus smallest member probability; 0 with one member."""
     n_tokens: int | None
-    """Tokens read by the members that count them; None where none does (the linear one reads every n-gram)."""
+    """Tokens of the post, before any cut, to the first member that counts them; None where none does (linear)."""
     truncated: bool
+    """Whether that member was given less than the whole post."""
     window: str
     """The window of a long post that carried the score; empty where the post was read whole."""
     flags: str
@@ -52,6 +53,7 @@ def decide(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[bool] | 
     members = bundle.member_probabilities(posts)
     probabilities = members.mean(axis=0)
     flagged = bundle.policy.flags(probabilities, [post.language for post in posts])
+    lengths = bundle.lengths(posts)
     spreads = members.max(axis=0) - members.min(axis=0)
     decisions = []
     for place, post in enumerate(posts):
@@ -64,8 +66,8 @@ def decide(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[bool] | 
                 threshold=threshold.value,
                 threshold_source=threshold.source,
                 spread=float(spreads[place]),
-                n_tokens=None,
-                truncated=False,
+                n_tokens=None if lengths is None else int(lengths.tokens[place]),
+                truncated=lengths is not None and bool(lengths.truncated[place]),
                 window="",
                 flags=_flags(bundle, post, detected=detected is not None and detected[place]),
                 bundle=bundle.id,

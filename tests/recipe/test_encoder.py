@@ -1,0 +1,160 @@
+"""The paper's path in small, through the real command line: seeds, an ensemble, its bundle, scores, resume."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from tests.nn.tiny import tiny_folder
+
+from polyvigil.bundle.store import load
+from polyvigil.cli import main as program
+from polyvigil.data.write import write_posts
+from polyvigil.errors import RecipeError
+from polyvigil.recipe import run
+from polyvigil.recipe.load import load as load_recipe
+from polyvigil.records import LabelledPost, Post
+
+SETTINGS = ("training.epochs=3", "training.learning_rate=3e-3", "training.posts_per_step=16", "balance.oversample=3")
+
+
+def _posts(number: int, split: str) -> list[LabelledPost]:
+    """Synthetic: a post with the word rash is positive."""
+    chance = np.random.default_rng([number, len(split)])
+    words = np.array(
+        ["the", "pills", "gave", "me", "a", "day", "of", "work", "and", "sleep", "again", "with", "my", "doctor"]
+    )
+    posts = []
+    for place in range(number):
+        chosen = [str(word) for word in chance.choice(words, 6)]
+        positive = place % 3 == 0
+        if positive:
+            chosen[int(chance.integers(6))] = "rash"
+        language = ("en", "de")[place % 2]
+        post = Post(f"{split}_{place}", " ".join(chosen) + f" {place}", language, "tweet", split=split)
+        posts.append(LabelledPost(post, int(positive)))
+    return posts
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encoder")
+    train, dev, test = _posts(120, "train"), _posts(60, "dev"), _posts(60, "testing")
+    for name, posts in (("train", train), ("dev", dev), ("test", test)):
+        write_posts(folder / f"{name}.csv", posts)
+    tiny_folder(folder / "model", "xlm-roberta", texts=[item.post.text for item in train], seed=3)
+    return folder
+
+
+def _arguments(files: Path, output: Path) -> list[str]:
+    line = ["train", "quick", "--train", f"{files}/train.csv", "--dev", f"{files}/dev.csv", "-o", str(output)]
+    for setting in (f"model.name={files}/model", "model.max_tokens=32", "seeds=[1, 2]", *SETTINGS):
+        line += ["--set", setting]
+    return [*line, "--offline", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def bundle_folder(files: Path) -> Path:
+    assert program.run(_arguments(files, files / "bundle")) == 0
+    return files / "bundle"
+
+
+def test_seeds_make_an_ensemble(bundle_folder: Path) -> None:
+    bundle = load(bundle_folder)
+    assert [entry.folder for entry in bundle.manifest.members] == ["members/00-encoder", "members/01-encoder"]
+    assert [member.fit_record.seed for member in bundle.members] == [1, 2]
+    posts = [item.post for item in _posts(60, "testing")]
+    by_member = bundle.member_probabilities(posts)
+    assert np.allclose(bundle.probabilities(posts), by_member.mean(axis=0))
+    assert not np.allclose(by_member[0], by_member[1])
+    assert not bundle_folder.with_name("bundle.work").exists()  # checkpoints are gone once the bundle stands
+
+
+def test_members_open_with_transformers(bundle_folder: Path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    for folder in sorted((bundle_folder / "members").iterdir()):
+        assert AutoModelForSequenceClassification.from_pretrained(folder).config.num_labels == 2
+        assert len(AutoTokenizer.from_pretrained(folder)("a rash")["input_ids"]) > 2
+
+
+def test_it_evaluates_scores_and_says_what_was_cut(
+    files: Path, bundle_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert program.run(["evaluate", str(bundle_folder), f"{files}/test.csv", "--json", "--device", "cpu"]) == 0
+    assert json.loads(capfd.readouterr().out)["data"]["pooled"]["average_precision"] > 0.9
+    with (files / "posts.jsonl").open("w") as stream:
+        stream.write('{"text": "a rash", "language": "en"}\n')
+        stream.write(json.dumps({"text": "the pills " * 40, "language": "en"}) + "\n")
+    assert program.run(["score", str(bundle_folder), f"{files}/posts.jsonl", "-o", f"{files}/o.jsonl", "-q"]) == 0
+    short, long = (json.loads(line) for line in (files / "o.jsonl").read_text().splitlines())
+    assert (short["truncated"], long["truncated"]) == (False, True)
+    assert long["n_tokens"] > 32 > short["n_tokens"]
+    assert short["spread"] > 0
+
+
+def test_the_same_line_makes_the_same_bundle(files: Path, bundle_folder: Path, tmp_path: Path) -> None:
+    assert program.run([*_arguments(files, tmp_path / "again"), "-q"]) == 0
+    assert load(tmp_path / "again").id == load(bundle_folder).id
+
+
+def test_interrupted_after_the_first_member_it_goes_on(files: Path, bundle_folder: Path, tmp_path: Path) -> None:
+    chosen = [f"model.name={files}/model", "model.max_tokens=32", "seeds=[1, 2]", *SETTINGS]
+    recipe = load_recipe("quick", settings=chosen)
+    material = run.gather(recipe, train=[f"{files}/train.csv"], dev=[f"{files}/dev.csv"])
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 50  # in the second member: one has 39 steps
+
+    machine = run.Machine(device="cpu", offline=True, stop=stop)
+    with pytest.raises(Exception, match=r"(?i)interrupted|stopped"):
+        run.train(recipe, material, output=tmp_path / "b", machine=machine)
+    assert (tmp_path / "b.work").is_dir()
+    assert not (tmp_path / "b").exists()
+    trained = run.train(recipe, material, output=tmp_path / "b", machine=run.Machine(device="cpu", offline=True))
+    assert trained.bundle.id == load(bundle_folder).id
+    assert [subset.seeds for subset in trained.subsets] == [(1,), (2,), (1, 2)]
+
+
+def test_without_torch_the_error_says_what_to_install(files: Path, tmp_path: Path) -> None:
+    blocked = f"""
+import builtins, sys
+real = builtins.__import__
+def block(name, *args, **options):
+    if name.partition(".")[0] == "torch":
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+    return real(name, *args, **options)
+builtins.__import__ = block
+from polyvigil.cli.main import main
+main({_arguments(files, tmp_path / "b")!r})
+"""
+    line = [sys.executable, "-c", blocked]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "an encoder needs torch, which is not installed" in done.stderr
+    assert "pip install 'polyvigil[encoders]'" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["gladiators", "xlmr-base", "mdeberta", "japanese-bert", "quick"])
+def test_shipped_recipes_dry_run(files: Path, name: str, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = ["train", name, "--train", f"{files}/train.csv", "--dev", f"{files}/dev.csv", "-o", f"{tmp_path}/b"]
+    assert program.run([*line, "--dry-run"]) == 0
+    assert "would learn from 120 posts and tune on 60" in capfd.readouterr().out
+
+
+def test_a_missing_model_is_told_before_anything_is_learned(files: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("quick", settings=["model.name=xlm-robreta-base"])
+    material = run.gather(recipe, train=[f"{files}/train.csv"], dev=[f"{files}/dev.csv"])
+    with pytest.raises(RecipeError, match="xlm-roberta-base"):
+        run.train(recipe, material, output=tmp_path / "b", machine=run.Machine(device="cpu", offline=True))
