@@ -142,6 +142,12 @@ def test_on_error_fail_stops_at_the_first_bad_row(tmp_path: Path) -> None:
     [
         ("a.csv", b"", r"is empty: not even a header"),
         ("a.csv", b"id,text,text,label\n", r"column 'text' stands twice"),
+        ("a.csv", b'"id"x,text\n', r"a\.csv:1: unreadable header"),
+        (
+            "a.jsonl",
+            b'{"text": "' + b"x" * (2 * MAX_CELL) + b'"}\n',
+            r"a\.jsonl:1: a line of over 33,554,432 characters",
+        ),
         ("a.csv", b"id,label\n1,0\n", r"no column for text; it has 'id', 'label'; name it with --column text=NAME"),
         ("a.csv", b"id,text,label\n", r"no usable row"),
         ("a.csv", b'id,text,label\n1,"never closed,0\n2,b,0\n', r"a\.csv:2: a quoted cell opens in this row"),
@@ -165,6 +171,30 @@ def test_unusable_files_are_named_with_the_next_step(tmp_path: Path, name: str, 
     with pytest.raises(DataError, match=message) as caught:
         read_labelled(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_parquet_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(table, tmp_path / "p.parquet")
+    with pytest.raises(DataError, match="a column name stands twice"):
+        read_labelled(tmp_path / "p.parquet")
+
+
+def test_damaged_parquet_pages_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table({"text": [f"post {n}" for n in range(5000)], "label": [0, 1] * 2500}), path)
+    content = bytearray(path.read_bytes())
+    content[200:2000] = b"\xff" * 1800
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"p\.parquet.*not readable as Parquet"):
+        read_labelled(path)
+
+
+def test_a_split_cannot_be_picked_without_its_column(tmp_path: Path) -> None:
+    path = _write(tmp_path / "p.csv", "text,label\nhello,1\n\nthere,0\n")
+    assert len(read_labelled(path).posts) == 2  # the blank line is no row
+    with pytest.raises(DataError, match="no column for split, so split 'dev' cannot be picked"):
+        read_labelled(path, split="dev")
 
 
 def test_missing_files_suggest_their_neighbours(tmp_path: Path) -> None:

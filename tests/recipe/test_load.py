@@ -103,6 +103,7 @@ def test_settings_change_a_recipe(setting: str, check: object) -> None:
     [
         ("model.C", "is not section.key=value"),
         ("=2", "is not section.key=value"),
+        ("decide.rule=none", "Input should be 'argmax' or 'paper-grid'"),
         ("seed.x=1", "there is no such setting|Input should be"),
         ("model.C.x=1", "Input should be a valid number"),
         ("model.kind=2", "does not match any of the expected tags"),

@@ -112,8 +112,6 @@ def open_table(path: str | Path) -> Iterator[Table]:
         raise DataError("no such file", where=name, hint=_nearby(Path(path))) from error
     except IsADirectoryError as error:
         raise DataError("is a folder, not a file", where=name, hint="name the files in it") from error
-    except pa.ArrowInvalid as error:
-        raise DataError(f"not readable as Parquet ({_first_line(error)})", where=name, hint="write it again") from error
 
 
 def _open_raw(path: str | Path) -> BinaryIO:
@@ -264,7 +262,10 @@ def _json_rows(name: str, stream: io.TextIOWrapper) -> Iterator[Row | Fault]:
 
 
 def _parquet(name: str, raw: BinaryIO) -> Table:
-    file = pq.ParquetFile(raw)
+    try:
+        file = pq.ParquetFile(raw)
+    except pa.ArrowInvalid as error:
+        raise _no_parquet(name, error) from error
     schema = file.schema_arrow
     if len(set(schema.names)) < len(schema.names):
         raise DataError("a column name stands twice", where=name, hint="rename one of them")
@@ -273,13 +274,20 @@ def _parquet(name: str, raw: BinaryIO) -> Table:
 
     def rows() -> Iterator[Row | Fault]:
         nonlocal done
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
-            for cells in batch.to_pylist():
-                done += 1
-                yield Row(done, cells)
+        try:
+            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+                for cells in batch.to_pylist():
+                    done += 1
+                    yield Row(done, cells)
+        except (pa.ArrowException, OSError) as error:
+            raise _no_parquet(f"{name}: after row {done}", error) from error
 
     total = max(file.metadata.num_rows, 1)
     return Table(name, tuple(schema.names), rows(), schema, lambda: done / total)
+
+
+def _no_parquet(where: str, error: Exception) -> DataError:
+    return DataError(f"not readable as Parquet ({_first_line(error)})", where=where, hint="write the file again")
 
 
 def _nearby(path: Path) -> str:
