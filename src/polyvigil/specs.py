@@ -72,9 +72,6 @@ class EncoderSpec(Spec):
         default=True,
         description="run on real tokens only where the architecture is known (XLM-R, RoBERTa, BERT); same results",
     )
-    lora_rank: int = Field(
-        default=0, ge=0, le=512, description="rank of LoRA adapters, merged on save; 0: full training"
-    )
 
 
 class TrainingSpec(Spec):

@@ -53,8 +53,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_folder(folder, "xlm-roberta", texts=[" ".join([*WORDS, "dizzy"])], hidden=32, layers=1)
 
 
-def _learner(source: Path, *, max_tokens: int = 24, lora_rank: int = 0, **options: object) -> EncoderLearner:
-    spec = EncoderSpec(name=str(source), max_tokens=max_tokens, lora_rank=lora_rank)
+def _learner(source: Path, *, max_tokens: int = 24, **options: object) -> EncoderLearner:
+    spec = EncoderSpec(name=str(source), max_tokens=max_tokens)
     return EncoderLearner(spec, TRAINING, BALANCE, offline=True, **options)
 
 
@@ -172,5 +172,3 @@ def test_models_and_devices_that_cannot_be_are_refused(source: Path) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(RecipeError, match="cuda: the device cannot be used"):
             _learner(source, device="cuda").fit(TRAIN, DEV, seed=1)
-    with pytest.raises(RecipeError, match=r"model.lora_rank: LoRA is not there yet"):
-        _learner(source, lora_rank=4).fit(TRAIN, DEV, seed=1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import FitRecord
 from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
-from polyvigil.errors import DataError, RecipeError
+from polyvigil.errors import DataError
 from polyvigil.learn import loop
 from polyvigil.learn.balance import trained_languages, training_indices, training_weights
 from polyvigil.learn.dev import DevSet
@@ -86,8 +86,6 @@ class EncoderLearner:
         return EncoderDetector(encoder, config, log)
 
     def _encoder(self, seed: int) -> Encoder:
-        if self.spec.lora_rank:
-            raise RecipeError("LoRA is not there yet", where="model.lora_rank", hint="set it to 0: full training")
         encoder = load_encoder(
             self.spec.name,
             max_tokens=self.spec.max_tokens,
