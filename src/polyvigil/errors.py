@@ -9,10 +9,10 @@
     ├── PredictionsError     predictions  2  a predictions file does not answer the gold file
     ├── BundleError          bundle       4  a bundle is missing, damaged or not to be trusted
     ├── TrainingError        training     1  a training run cannot go on: no memory, no disk, numbers that overflow
-    ├── GateError            gate         3  an audit or a strict check says no
     └── InterruptError       interrupted 130  the user pressed Ctrl-C
 
-A message says what is wrong, where, and what to do. The exit codes are used by the command line alone.
+A message says what is wrong, where, and what to do. The exit codes are used by the command line alone, which has 3 for a
+gate that says no and 5 for rows set aside besides.
 """
 
 from __future__ import annotations
@@ -76,13 +76,6 @@ class TrainingError(PolyvigilError):
 
     code = "training"
     exit_code = 1
-
-
-class GateError(PolyvigilError):
-    """An audit or a strict check says no."""
-
-    code = "gate"
-    exit_code = 3
 
 
 class InterruptError(PolyvigilError):
