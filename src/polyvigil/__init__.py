@@ -3,7 +3,7 @@
     >>> import polyvigil
     >>> bundle = polyvigil.load_bundle("demo/bundle")
     >>> post = polyvigil.Post("1", "these pills gave me such a headache", language="en")
-    >>> polyvigil.decide(bundle, [post])[0].decision
+    >>> polyvigil.score_posts(bundle, [post])[0].decision
 
 The names below are the public ones; they are imported when first used, so that ``import polyvigil`` stays light.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from polyvigil.errors import PolyvigilError
     from polyvigil.records import LabelledPost, Post
     from polyvigil.score.batch import score_file
-    from polyvigil.score.wire import Decision, decide
+    from polyvigil.score.wire import Decision, score_posts
 
 __version__ = "0.1.0"
 
@@ -31,11 +31,11 @@ _PUBLIC = {
     "LabelledPost": ("polyvigil.records", "LabelledPost"),
     "PolyvigilError": ("polyvigil.errors", "PolyvigilError"),
     "Post": ("polyvigil.records", "Post"),
-    "decide": ("polyvigil.score.wire", "decide"),
     "load_bundle": ("polyvigil.bundle.store", "load"),
     "measure": ("polyvigil.assess.measure", "measure"),
     "read_labelled": ("polyvigil.data.read", "read_labelled"),
     "score_file": ("polyvigil.score.batch", "score_file"),
+    "score_posts": ("polyvigil.score.wire", "score_posts"),
 }
 
 __all__ = [
@@ -45,11 +45,11 @@ __all__ = [
     "PolyvigilError",
     "Post",
     "__version__",
-    "decide",
     "load_bundle",
     "measure",
     "read_labelled",
     "score_file",
+    "score_posts",
 ]
 
 

@@ -11,8 +11,8 @@
     ├── TrainingError        training     1  a training run cannot go on: no memory, no disk, numbers that overflow
     └── InterruptError       interrupted 130  the user pressed Ctrl-C
 
-A message says what is wrong, where, and what to do. The exit codes are used by the command line alone, which has 3 for a
-gate that says no and 5 for rows set aside besides.
+A message says what is wrong, where, and what to do. The exit codes are used by the command line alone, which has 3 for
+a gate that says no and 5 for rows set aside besides.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from polyvigil.errors import DataError
 from polyvigil.records import LabelledPost, Post
 from polyvigil.score.batch import score_file
 from polyvigil.score.submission import write_submission
-from polyvigil.score.wire import COLUMNS, decide
+from polyvigil.score.wire import COLUMNS, score_posts
 from polyvigil.score.write import neutralised
 from polyvigil.specs import DataSpec
 
@@ -61,7 +61,7 @@ def test_every_format_says_the_same(bundle: Bundle, source: str, tmp_path: Path,
     rows = _read(tmp_path / name)
     assert [row["id"] for row in rows] == ["a", "b", "c", "d", "e"]
     assert list(rows[0]) == ["id", "text", "note", *COLUMNS]
-    expected = decide(bundle, [Post(r["id"], r["text"], r["language"]) for r in POSTS])
+    expected = score_posts(bundle, [Post(r["id"], r["text"], r["language"]) for r in POSTS])
     for row, decision in zip(rows, expected, strict=True):
         assert float(row["p"]) == decision.p  # bit-equal through text
         assert int(row["decision"]) == decision.decision  # type: ignore[call-overload]
@@ -76,7 +76,7 @@ def test_every_format_says_the_same(bundle: Bundle, source: str, tmp_path: Path,
 
 
 def test_flags_and_sources_tell_what_to_know(bundle: Bundle) -> None:
-    found = decide(bundle, [Post(r["id"], r["text"], r["language"]) for r in POSTS])
+    found = score_posts(bundle, [Post(r["id"], r["text"], r["language"]) for r in POSTS])
     assert [decision.flags for decision in found] == [
         "",
         "",
@@ -86,9 +86,9 @@ def test_flags_and_sources_tell_what_to_know(bundle: Bundle) -> None:
     ]
     assert [decision.threshold_source for decision in found] == ["own", "own", "own", "own", "fallback"]
     assert [decision.decision for decision in found[2:4]] == [0, 0]
-    (detected,) = decide(bundle, [Post("x", "half \ud800 pair", "en")], detected=[True])
+    (detected,) = score_posts(bundle, [Post("x", "half \ud800 pair", "en")], detected=[True])
     assert detected.flags == "language_detected;lone_surrogate"
-    assert decide(bundle, []) == []
+    assert score_posts(bundle, []) == []
 
 
 def test_a_missing_language_is_detected_and_a_strange_one_falls_back(bundle: Bundle, tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_a_submission_is_a_flat_zip_answering_every_id(bundle: Bundle, source: s
         assert archive.namelist() == ["predictions.csv"]
         lines = archive.read("predictions.csv").decode().splitlines()
     assert lines[0] == "id,predicted_label"
-    expected = decide(bundle, [Post(r["id"], r["text"], r["language"]) for r in POSTS])
+    expected = score_posts(bundle, [Post(r["id"], r["text"], r["language"]) for r in POSTS])
     assert lines[1:] == [f"{row['id']},{d.decision}" for row, d in zip(POSTS, expected, strict=True)]
     assert result.posts == 5
     first = (tmp_path / "s.zip").read_bytes()

@@ -21,7 +21,7 @@ from polyvigil.data.columns import ColumnMap, map_columns
 from polyvigil.data.formats import STDIN, Fault, Table, format_of, open_table
 from polyvigil.data.read import FaultTally, OnError, ReadPost, fault_error, read_rows, reject_line
 from polyvigil.errors import DataError
-from polyvigil.score.wire import COLUMNS, Decision, as_cells, decide
+from polyvigil.score.wire import COLUMNS, Decision, as_cells, score_posts
 from polyvigil.score.write import RowWriter, delimited_writer, json_writer, parquet_writer
 from polyvigil.specs import DataSpec
 
@@ -109,7 +109,9 @@ def score_file(
             for fault in bad:
                 faults.add(fault)
             good = [item for item in chunk if isinstance(item, ReadPost)]
-            decisions = decide(bundle, [item.post for item in good], detected=[item.language_detected for item in good])
+            decisions = score_posts(
+                bundle, [item.post for item in good], detected=[item.language_detected for item in good]
+            )
             write([_output_row(item, d, columns) for item, d in zip(good, decisions, strict=True)])
             tally.add(decisions)
             progress(tally.posts, faults.total, table.fraction() if table.fraction else None)

@@ -15,7 +15,7 @@ from polyvigil.data.formats import Fault, open_table
 from polyvigil.data.read import fault_error, read_rows
 from polyvigil.errors import DataError
 from polyvigil.records import Post
-from polyvigil.score.wire import decide
+from polyvigil.score.wire import score_posts
 from polyvigil.specs import DataSpec
 
 MEMBER = "predictions.csv"
@@ -65,7 +65,7 @@ def write_submission(bundle: Bundle, source: str, output: Path, *, spec: DataSpe
     flags = [
         bool(decision.decision)
         for start in range(0, len(posts), _POSTS_AT_ONCE)
-        for decision in decide(bundle, posts[start : start + _POSTS_AT_ONCE])
+        for decision in score_posts(bundle, posts[start : start + _POSTS_AT_ONCE])
     ]
     text = predictions_csv([post.id for post in posts], flags)
     with whole_file(output) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:

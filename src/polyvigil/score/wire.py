@@ -46,7 +46,7 @@ def as_cells(decision: Decision) -> dict[str, object]:
     return {name: getattr(decision, name) for name in COLUMNS}
 
 
-def decide(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[bool] | None = None) -> list[Decision]:
+def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[bool] | None = None) -> list[Decision]:
     """Score posts and decide on each, in their order. ``detected`` says whose language was detected, not given."""
     if not posts:
         return []

@@ -1,0 +1,44 @@
+"""The public names: they are what they say in every order of imports, and the README's Python runs as written."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+import polyvigil
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_public_names_are_no_modules() -> None:
+    """A subpackage of the same name would take the place of a function as soon as it is imported."""
+    modules = {module.name for module in pkgutil.iter_modules(polyvigil.__path__)}
+    assert not modules & set(polyvigil.__all__)
+    for name in polyvigil.__all__:
+        value = getattr(polyvigil, name)
+        if name != "__version__":
+            assert getattr(importlib.import_module(value.__module__), value.__name__) is value
+    assert dir(polyvigil) == sorted(polyvigil.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = polyvigil.nothing
+
+
+def test_the_readme_s_python_runs_as_written(
+    bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "bundle").symlink_to(bundle_folder)
+    (tmp_path / "readme.py").write_text(block, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path("readme.py")
+    p, decision, threshold, *flags = capsys.readouterr().out.split()
+    assert 0 < float(p) < 1
+    assert decision in {"0", "1"}
+    assert int(float(p) >= float(threshold)) == int(decision)
+    assert not flags
