@@ -159,11 +159,12 @@ def test_on_error_fail_stops_at_the_first_bad_row(tmp_path: Path) -> None:
         ("a.csv.gz", b"no gzip", r"compressed data break off or are damaged"),
         (
             "a.csv.gz",
-            gzip.compress(b"id,text,label\n" + b"1,hello there,0\n" * 5000)[:60],
+            gzip.compress(b"id,text,label\n" + b"1,hello there,0\n" * 5000, mtime=0)[:60],
             r"compressed data break off",
         ),
         ("a.csv.zst", b"no zstd at all", r"compressed data break off or are damaged"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_unusable_files_are_named_with_the_next_step(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
