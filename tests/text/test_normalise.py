@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import unicodedata
 
 import pytest
@@ -76,32 +75,26 @@ def test_model_text_never_fails_and_collapses_space(text: str) -> None:
 
 
 HOSTILE = {
-    "marks": "a" + "\u0301\u0323" * 50_000,
-    "letters": "a" * 100_000,
-    "mentions": "@" * 100_000,
-    "links": "http" * 25_000,
-    "joiners": "a\u200c" * 50_000,
-    "emoji": "👨\u200d👩\u200d" * 30_000,
-    "open tags": "<use" * 25_000,
-    "spaces": " \n" * 50_000,
-    "surrogates": "\ud800" * 100_000,
+    "marks": "a\u0301\u0323\u0301\u0323\u0301",
+    "pile of marks": "\u0301\u0323",
+    "letters": "a",
+    "mentions": "@",
+    "links": "http",
+    "joiners": "a\u200c",
+    "emoji": "👨\u200d👩\u200d",
+    "open tags": "<use",
+    "spaces": " \n",
+    "surrogates": "\ud800",
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_text_takes_linear_time(name: str) -> None:
-    """Doubling the text must not take four times as long; the bound is loose, since machines are noisy."""
-    text = HOSTILE[name]
-
-    def best(part: str) -> float:
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            model_text(part)
-            times.append(time.perf_counter() - started)
-        return min(times)
-
-    assert best(text) < 12 * best(text[: len(text) // 4]) + 0.05
+def test_a_megabyte_of_hostile_text_goes_through(name: str) -> None:
+    """No step is quadratic: one that were would take minutes here. benchmarks/hostile_text.py has the times."""
+    text = HOSTILE[name] * (1_000_000 // len(HOSTILE[name]))
+    once = clean(text)
+    assert clean(once) == once
+    assert len(normalise(once)) <= len(once)
 
 
 @pytest.mark.parametrize(
