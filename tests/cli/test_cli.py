@@ -104,14 +104,16 @@ def test_one_file_that_mixes_splits(polyvigil, files: Path) -> None:  # type: ig
     assert on_training_posts.json["error"]["code"] == "split"
 
 
-def test_scoring_from_and_to_pipes(bundle_folder: Path) -> None:
-    posts = '{"body": "these pills gave me a headache"}\n{"body": "頭が痛い、薬のせい"}\n'
+def test_scoring_from_and_to_pipes(bundle_folder: Path, tmp_path: Path) -> None:
+    posts = '{"body": "these pills gave me a headache"}\n{"body": "頭が痛い、薬のせい"}\n{broken\n'
     command = [sys.executable, "-m", "polyvigil", "score", str(bundle_folder), "-", "-o", "-", "--column", "text=body"]
-    done = subprocess.run(command, input=posts.encode(), capture_output=True, check=True)
+    done = subprocess.run(command, input=posts.encode(), cwd=tmp_path, capture_output=True, check=True)
     lines = done.stdout.decode().splitlines()
     assert lines[0].startswith("body,p,decision,language,")
     assert [line.split(",")[3] for line in lines[1:]] == ["en", "ja"]
     assert b"2 posts scored" in done.stderr
+    assert b"1 rows set aside -> scored.rejects.jsonl" in done.stderr
+    assert "{broken" in (tmp_path / "scored.rejects.jsonl").read_text()  # a pipe is read once: nothing may be lost
 
 
 def test_a_closed_pipe_is_no_error(bundle_folder: Path, tmp_path: Path) -> None:

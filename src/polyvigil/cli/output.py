@@ -57,25 +57,21 @@ class Output:
 
     def progress(self, what: str, started: float, done: int, aside: int, share: float | None) -> None:
         """How far a long step is: rewritten in place on a terminal, else a plain line every 10 seconds."""
-        now = time.monotonic()
-        terminal = sys.stderr.isatty()
-        if self.quiet or now - self._last < (0.2 if terminal else 10.0) or now - started < 1:
-            return
-        self._last = now
-        rate = done / (now - started)
-        left = f", {share:.0%}, {(now - started) * (1 - share) / share:,.0f} s left" if share else ""
-        line = f"{what}: {done:,} posts, {rate:,.0f}/s{left}" + (f", {aside:,} set aside" if aside else "")
-        sys.stderr.write(f"\r\x1b[2K{line}" if terminal else line + "\n")
-        sys.stderr.flush()
+        spent = max(time.monotonic() - started, 1e-9)
+        left = f", {share:.0%}, {spent * (1 - share) / share:,.0f} s left" if share else ""
+        set_aside = f", {aside:,} set aside" if aside else ""
+        self._rewrite(f"{what}: {done:,} posts, {done / spent:,.0f}/s{left}{set_aside}", started)
 
     def steps(self, what: str, started: float, done: int, steps: int, rate: float, left: float) -> None:
         """How far a training is, as ``progress``."""
+        self._rewrite(f"{what}: step {done:,} of {steps:,}, {rate:,.0f} posts/s, {left:,.0f} s left", started)
+
+    def _rewrite(self, line: str, started: float) -> None:
         now = time.monotonic()
         terminal = sys.stderr.isatty()
         if self.quiet or now - self._last < (0.2 if terminal else 10.0) or now - started < 1:
             return
         self._last = now
-        line = f"{what}: step {done:,} of {steps:,}, {rate:,.0f} posts/s, {left:,.0f} s left"
         sys.stderr.write(f"\r\x1b[2K{line}" if terminal else line + "\n")
         sys.stderr.flush()
 

@@ -78,7 +78,7 @@ def score(
         ),
     ]
     if summary.set_aside:
-        lines.append(f"{summary.set_aside:,} rows set aside -> {summary.rejects or 'see the warnings'}")
+        lines.append(f"{summary.set_aside:,} rows set aside -> {summary.rejects}")
     if output == "-":  # stdout is the data
         for line in lines:
             out.say(line)

@@ -81,8 +81,8 @@ def score_file(
 ) -> ScoreSummary:
     """Score every post of ``source`` into ``output``, in order, the input's columns kept; ``-`` is stdin or stdout.
 
-    Bad rows go to ``OUT.rejects.jsonl`` with their reason. Raises DataError for a file or, with ``on_error="fail"``, a
-    row that cannot be read; nothing is then left behind.
+    Bad rows go to ``OUT.rejects.jsonl`` with their reason (``scored.rejects.jsonl``, where ``-`` is the output). Raises
+    DataError for a file or, with ``on_error="fail"``, a row that cannot be read; nothing is then left behind.
     """
     spec = spec or DataSpec()
     kind = "csv" if output == STDIN else format_of(output)
@@ -90,7 +90,7 @@ def score_file(
         raise DataError("is a folder", where=output, hint="name a file, e.g. scored.csv")
     if output == source != STDIN:
         raise DataError("input and output are one file", where=output, hint="choose another output")
-    rejects_path = Path(f"{_stem(output)}.rejects.jsonl")
+    rejects_path = Path(f"{'scored' if output == STDIN else _stem(output)}.rejects.jsonl")
     tally, faults = _Tally(bundle), FaultTally()
     with ExitStack() as stack:
         table = stack.enter_context(open_table(source))
@@ -103,7 +103,7 @@ def score_file(
             bad = [item for item in chunk if isinstance(item, Fault)]
             if bad and on_error == "fail":
                 raise fault_error(bad[0], table.name)
-            if bad and output != STDIN:
+            if bad:
                 rejects = rejects or stack.enter_context(whole_file(rejects_path))
                 rejects.write("".join(reject_line(table.name, fault) for fault in bad).encode())
             for fault in bad:
