@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from polyvigil.detect.transformer import TrainingLog
+from polyvigil.detect.base import TrainingLog
 from polyvigil.learn import loop
 from polyvigil.learn.balance import training_indices
 from polyvigil.learn.dev import DevSet

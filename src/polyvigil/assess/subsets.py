@@ -26,6 +26,8 @@ class SeedSubset(BaseModel):
     seeds: tuple[int, ...]
     same_set_f1: float
     """Optimistic: the thresholds were tuned on the same posts."""
+    seconds: float
+    """Spent on training these members."""
 
 
 def seed_subsets(
@@ -34,10 +36,12 @@ def seed_subsets(
     languages: Sequence[str],
     *,
     seeds: Sequence[int],
+    seconds: Sequence[float],
     spec: DecideSpec,
 ) -> tuple[SeedSubset, ...]:
     """Every set of 1, 2, ... members of stored ``probabilities`` (n_members, n_posts), smaller sets first.
 
+    ``seconds`` (n_members,): spent on training each.
     Empty for one member, and for more than 6.
     """
     if not 1 < len(seeds) <= _MOST_MEMBERS:
@@ -49,5 +53,11 @@ def seed_subsets(
             mean = probabilities[list(chosen)].mean(axis=0)
             flags = tune(mean, labels, languages, spec=spec, dev_fingerprint="").flags(mean, languages)
             figure = count(labels[official], flags[official]).f1
-            rows.append(SeedSubset(seeds=tuple(seeds[place] for place in chosen), same_set_f1=figure))
+            rows.append(
+                SeedSubset(
+                    seeds=tuple(seeds[place] for place in chosen),
+                    same_set_f1=figure,
+                    seconds=sum(seconds[place] for place in chosen),
+                )
+            )
     return tuple(rows)

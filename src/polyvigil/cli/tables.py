@@ -7,6 +7,7 @@ from io import StringIO
 
 from polyvigil.assess.evaluate import Evaluation, Slice
 from polyvigil.assess.subsets import SeedSubset
+from polyvigil.detect.base import TrainingLog
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
@@ -46,8 +47,36 @@ def seed_lines(subsets: Sequence[SeedSubset]) -> list[str]:
     """What each set of seeds reaches, so that a user sees whether another seed pays; nothing for one seed."""
     if not subsets:
         return []
-    rows = [(" + ".join(map(str, subset.seeds)), f"{subset.same_set_f1:.3f}") for subset in subsets]
-    return [table(("seeds", "dev F1 (same set)"), rows), ""]
+    rows = [
+        (" + ".join(map(str, subset.seeds)), f"{subset.same_set_f1:.3f}", duration(subset.seconds))
+        for subset in subsets
+    ]
+    return [table(("seeds", "dev F1 (same set)", "training"), rows), ""]
+
+
+def epoch_lines(seed: int, log: TrainingLog) -> list[str]:
+    """A training, epoch by epoch: the table of the paper's appendix A, and what each epoch cost."""
+    rows = [
+        (
+            f"{record.epoch}{' *' if record is log.best else ''}",
+            f"{record.loss:.4f}",
+            f"{record.learning_rate:.1e}",
+            f"{record.dev_f1:.4f}",
+            duration(record.seconds),
+            f"{record.posts_per_second:,.1f}",
+            f"{record.peak_memory / 1e9:.1f} GB",
+        )
+        for record in log.epochs
+    ]
+    header = ("epoch", "loss", "lr", "dev F1 (same set)", "time", "posts/s", "memory")
+    return [f"seed {seed}, {log.device}; * the epoch that is kept", "", table(header, rows), ""]
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``3.5 min``, ``2.1 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _row(part: Slice) -> tuple[str, ...]:

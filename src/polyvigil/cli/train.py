@@ -55,7 +55,7 @@ def train(
 ) -> Answer:
     """Train a bundle: learn from the train posts, tune one threshold per language on the dev posts."""
     from polyvigil.bundle.store import check_free
-    from polyvigil.cli.tables import evaluation_lines, seed_lines
+    from polyvigil.cli.tables import epoch_lines, evaluation_lines, seed_lines
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import reject_line
     from polyvigil.recipe import run
@@ -89,6 +89,7 @@ def train(
         "bundle": bundle.id,
         "folder": str(output),
         "dev": trained.evaluation.model_dump(mode="json"),
+        "training": [member.log.model_dump(mode="json") for member in bundle.members if member.log],
         "seeds": [subset.model_dump(mode="json") for subset in trained.subsets],
     }
     lines = [
@@ -96,6 +97,7 @@ def train(
         "",
         *evaluation_lines(trained.evaluation),
         "",
+        *(line for member in bundle.members if member.log for line in epoch_lines(member.fit_record.seed, member.log)),
         *seed_lines(trained.subsets),
         *_next_steps(output),
     ]

@@ -14,10 +14,14 @@ from pydantic import BaseModel, ConfigDict
 from polyvigil.records import LabelledPost, Post, Probabilities
 
 
-class FitRecord(BaseModel):
-    """How a detector was fitted: enough to fit it again and to notice that a set of posts is used twice."""
+class Stored(BaseModel):
+    """Base of what a detector keeps in JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FitRecord(Stored):
+    """How a detector was fitted: enough to fit it again and to notice that a set of posts is used twice."""
 
     seed: int
     posts: int
@@ -25,6 +29,49 @@ class FitRecord(BaseModel):
     languages: tuple[str, ...]
     """Language groups with at least one positive and one negative training post, sorted."""
     train_fingerprint: str
+
+
+class EpochRecord(Stored):
+    """One row of the paper's Table 4, and what the epoch cost."""
+
+    epoch: int
+    """From 1."""
+    loss: float
+    """Mean over the posts of the epoch."""
+    learning_rate: float
+    """After the epoch's last step."""
+    dev_f1: float
+    """Pooled F1 on the dev posts at thresholds tuned on them, CADEC groups left out; in [0, 1], optimistic."""
+    best: bool
+    """Whether its dev F1 is above that of every epoch before it."""
+    seconds: float
+    posts_per_second: float
+    """Training posts, time of training and scoring together; both are sums over interrupted runs."""
+    peak_memory: int
+    """Bytes: the epoch's most on a GPU, the process's most so far on a CPU."""
+    warnings: tuple[str, ...] = ()
+
+
+class TrainingLog(Stored):
+    """How an encoder was trained, epoch by epoch."""
+
+    epochs: tuple[EpochRecord, ...]
+    steps_per_epoch: int
+    posts_per_epoch: int
+    parameters: int
+    micro_tokens: int
+    """At the end: lower than asked for where memory ran out."""
+    device: str
+
+    @property
+    def best(self) -> EpochRecord:
+        """The epoch whose weights are kept: the first of the highest dev F1."""
+        return max(self.epochs, key=lambda record: record.dev_f1)
+
+    @property
+    def seconds(self) -> float:
+        """Of all epochs, training and scoring of the dev posts together."""
+        return sum(record.seconds for record in self.epochs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +89,11 @@ class Detector(Protocol):
 
     @property
     def fit_record(self) -> FitRecord: ...
+
+    @property
+    def log(self) -> TrainingLog | None:
+        """How it was trained, epoch by epoch; None from a detector without epochs."""
+        ...
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """P(ADE), shape (n_posts,), in [0, 1], in the order of ``posts``, the same whatever the other posts are."""

@@ -65,6 +65,11 @@ class LinearDetector:
     def fit_record(self) -> FitRecord:
         return self.config.fit_record
 
+    @property
+    def log(self) -> None:
+        """None: it is solved at once, without epochs."""
+        return
+
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """See detect.base.Detector. Bit-equal whatever posts stand beside a post."""
         if not posts:

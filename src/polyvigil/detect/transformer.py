@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from polyvigil.detect.base import FitRecord, Lengths
+from polyvigil.detect.base import FitRecord, Lengths, Stored, TrainingLog
 from polyvigil.errors import BundleError, PolyvigilError
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.predict import probabilities
@@ -21,50 +21,6 @@ CONFIG_FILE = "polyvigil.json"
 LOG_FILE = "training.json"  # holds times, so it is no part of a bundle's id (bundle.layout.decides)
 _BUDGET = {"cpu": 2048}  # tokens at once: beyond it a CPU gains nothing
 _BUDGET_OF_A_GPU = 32_768
-
-
-class Stored(BaseModel):
-    """Base of what stands in ``polyvigil.json`` and ``training.json``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class EpochRecord(Stored):
-    """One row of the paper's Table 4, and what the epoch cost."""
-
-    epoch: int
-    """From 1."""
-    loss: float
-    """Mean over the posts of the epoch."""
-    learning_rate: float
-    """After the epoch's last step."""
-    dev_f1: float
-    """Pooled F1 on the dev posts at thresholds tuned on them, CADEC groups left out; in [0, 1], optimistic."""
-    best: bool
-    """Whether its dev F1 is above that of every epoch before it."""
-    seconds: float
-    posts_per_second: float
-    """Training posts, time of training and scoring together; both are sums over interrupted runs."""
-    peak_memory: int
-    """Bytes: the epoch's most on a GPU, the process's most so far on a CPU."""
-    warnings: tuple[str, ...] = ()
-
-
-class TrainingLog(Stored):
-    """How an encoder was trained, epoch by epoch."""
-
-    epochs: tuple[EpochRecord, ...]
-    steps_per_epoch: int
-    posts_per_epoch: int
-    parameters: int
-    micro_tokens: int
-    """At the end: lower than asked for where memory ran out."""
-    device: str
-
-    @property
-    def best(self) -> EpochRecord:
-        """The epoch whose weights are kept: the first of the highest dev F1."""
-        return max(self.epochs, key=lambda record: record.dev_f1)
 
 
 class EncoderConfig(Stored):

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from polyvigil.data.atomic import whole_folder
-from polyvigil.detect.transformer import EpochRecord
+from polyvigil.detect.base import EpochRecord
 from polyvigil.errors import TrainingError
 
 Tensors: TypeAlias = Mapping[str, torch.Tensor]

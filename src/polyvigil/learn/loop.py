@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.detect.transformer import EpochRecord, TrainingLog
+from polyvigil.detect.base import EpochRecord, TrainingLog
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import checkpoint
 from polyvigil.learn.checkpoint import Progress

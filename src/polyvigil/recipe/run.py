@@ -147,7 +147,14 @@ def train(
         replace=replace,
     )
     shutil.rmtree(work, ignore_errors=True)
-    subsets = seed_subsets(by_member, labels, languages, seeds=recipe.member_seeds, spec=recipe.decide)
+    subsets = seed_subsets(
+        by_member,
+        labels,
+        languages,
+        seeds=recipe.member_seeds,
+        seconds=[member.log.seconds if member.log else 0.0 for member in members],
+        spec=recipe.decide,
+    )
     return Trained(bundle, evaluation, subsets)
 
 
