@@ -106,6 +106,23 @@ def test_the_same_line_makes_the_same_bundle(files: Path, bundle_folder: Path, t
     assert load(tmp_path / "again").id == load(bundle_folder).id
 
 
+def test_the_tables_of_the_papers_appendices_are_printed(
+    files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert program.run([*_arguments(files, tmp_path / "told"), "-q"]) == 0
+    told = capfd.readouterr().out
+    logs = [member.log for member in load(tmp_path / "told").members]
+    for seed, log in zip((1, 2), logs, strict=True):
+        assert log is not None
+        [place] = [i for i, line in enumerate(told.splitlines()) if line.startswith(f"seed {seed}, cpu")]
+        rows = [line.split() for line in told.splitlines()[place + 4 : place + 7]]
+        assert [float(row[-6]) for row in rows] == [float(f"{record.dev_f1:.4f}") for record in log.epochs], rows
+        assert [row[0] for row in rows if row[1] == "*"] == [str(log.best.epoch)]
+    both = next(line for line in told.splitlines() if line.startswith("1 + 2 "))
+    assert both.endswith((" s", " min"))
+    assert f"{sum(log.seconds for log in logs if log):.0f} s" in both
+
+
 def test_interrupted_after_the_first_member_it_goes_on(files: Path, bundle_folder: Path, tmp_path: Path) -> None:
     chosen = [f"model.name={files}/model", "model.max_tokens=32", "seeds=[1, 2]", *SETTINGS]
     recipe = load_recipe("quick", settings=chosen)
