@@ -61,6 +61,20 @@ def f1(
     return np.divide(twice, whole, out=np.zeros_like(whole), where=whole > 0)
 
 
+def f_beta(
+    tp: NDArray[np.floating] | NDArray[np.integer] | float,
+    fp: NDArray[np.floating] | NDArray[np.integer] | float,
+    fn: NDArray[np.floating] | NDArray[np.integer] | float,
+    *,
+    beta: float,
+) -> NDArray[np.float64]:
+    """F-beta of counts: (1 + b^2) tp / ((1 + b^2) tp + fp + b^2 fn); 0 where nothing is positive or flagged."""
+    square = beta * beta
+    top = (1 + square) * np.asarray(tp, dtype=np.float64)
+    whole = top + fp + square * np.asarray(fn, dtype=np.float64)
+    return np.divide(top, whole, out=np.zeros_like(whole), where=whole > 0)
+
+
 def average_precision(labels: Labels, probabilities: Probabilities) -> float:
     """Area under the precision-recall steps, sum of (R_k - R_{k-1}) P_k over distinct scores from the top, in [0, 1].
 

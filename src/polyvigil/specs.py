@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Role = Literal["id", "text", "label", "origin", "type", "language", "split", "group"]
-ThresholdRule = Literal["argmax", "paper-grid"]
+ThresholdRule = Literal["fixed", "paper-grid", "argmax", "bagged-argmax", "platt-fstar", "blend", "pooled", "shrunk"]
+UnlabelledRule = Literal["overlap", "mean"]
+CalibrationKind = Literal["identity", "temperature", "platt", "hierarchical-platt", "beta", "isotonic"]
 
 
 class Spec(BaseModel):
@@ -110,6 +112,28 @@ class TrainingSpec(Spec):
     )
 
 
+class LoraSpec(Spec):
+    """Small adapters trained in place of the backbone's weights, and the head in full. Hu et al. 2021, section 4.1."""
+
+    rank: int = Field(default=0, ge=0, le=1024, description="of each adapter; 0: no adapters, every weight is trained")
+    alpha: int = Field(
+        default=16, ge=1, description="adapters are scaled by alpha / rank (Hu et al. 2021, RoBERTa-large: 16, rank 8)"
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="of an adapter's inputs, in training alone")
+
+
+class DistilSpec(Spec):
+    """Learning from a teacher's probabilities beside the labels. Hinton et al. 2015, section 2."""
+
+    teacher: str = Field(default="", description="a bundle whose P(ADE) is learned; empty: labels alone")
+    weight: float = Field(
+        default=0.5, ge=0, le=1, description="share of the teacher in a labelled post's loss; the label has the rest"
+    )
+    temperature: float = Field(
+        default=1.0, ge=1, le=100, description="flattens both probabilities: their log-odds are divided by it"
+    )
+
+
 class BalanceSpec(Spec):
     """What is done about the rarity of positives, in training alone. It moves thresholds, hardly the ranking."""
 
@@ -120,13 +144,85 @@ class BalanceSpec(Spec):
     oversample: int = Field(default=1, ge=1, le=100, description="each positive stands this many times (paper: 3)")
 
 
+class F1Objective(Spec):
+    """Best F1 in each language: the default."""
+
+    kind: Literal["f1"] = "f1"
+
+
+class FBetaObjective(Spec):
+    """Best F-beta in each language: above 1, recall weighs more."""
+
+    kind: Literal["f-beta"] = "f-beta"
+    beta: float = Field(gt=0, le=10, description="recall counts beta times as much as precision")
+
+
+class PooledF1Objective(Spec):
+    """Best F1 over all languages together; a small language may be given up for it."""
+
+    kind: Literal["pooled-f1"] = "pooled-f1"
+
+
+class RecallObjective(Spec):
+    """In each language, the fewest flags that find this share of its positives."""
+
+    kind: Literal["recall"] = "recall"
+    at_least: float = Field(gt=0, le=1, description="share of the positives to be found")
+
+
+class PrecisionObjective(Spec):
+    """In each language, the most positives found while this share of the flags is right."""
+
+    kind: Literal["precision"] = "precision"
+    at_least: float = Field(gt=0, le=1, description="share of the flagged posts to be positive")
+
+
+class BudgetObjective(Spec):
+    """The most positives found by so many reviews a day; languages compete by calibrated P."""
+
+    kind: Literal["budget"] = "budget"
+    reviews: int = Field(ge=1, description="posts that can be reviewed in a day")
+    posts: int = Field(ge=1, description="posts that come in a day, in the languages' mix of the dev posts")
+
+    @model_validator(mode="after")
+    def _fewer(self) -> BudgetObjective:
+        if self.reviews > self.posts:
+            raise ValueError("reviews may not be more than posts")
+        return self
+
+
+Objective = F1Objective | FBetaObjective | PooledF1Objective | RecallObjective | PrecisionObjective | BudgetObjective
+
+
 class DecideSpec(Spec):
     """How thresholds are found on the dev posts."""
 
     rule: ThresholdRule = Field(
-        default="argmax",
-        description="argmax: best F1 over every cut between two scores; paper-grid: best F1 over .20, .21, ... .79",
+        default="blend",
+        description="blend: mean logit of bagged-argmax and platt-fstar, the best of those measured when positives "
+        "are few (benchmarks/decisions.py); argmax: the best cut between two scores; bagged-argmax: mean logit of its "
+        "bootstrap resamples; platt-fstar: half the best F1 that calibrated scores reach; pooled: one cut for all; "
+        "shrunk: between own and pooled by the number of positives; fixed: 0.5; paper-grid: best of .20, .21, ... .79",
     )
+    objective: Objective = Field(default=F1Objective(), discriminator="kind", description="what a threshold is best at")
+    unlabelled: UnlabelledRule = Field(
+        default="overlap",
+        description="a language of which unlabelled posts are given: overlap weighs the labelled languages by how like "
+        "their scores are and keeps the share of flags near theirs; mean: the paper's mean of all thresholds",
+    )
+    calibration: CalibrationKind = Field(
+        default="hierarchical-platt",
+        description="the map from the ensemble's mean to a calibrated P; it moves no decision",
+    )
+
+    @model_validator(mode="after")
+    def _together(self) -> DecideSpec:
+        joint = self.objective.kind == "pooled-f1"
+        if joint and self.rule in {"fixed", "paper-grid", "pooled", "shrunk"}:
+            raise ValueError(f"the objective pooled-f1 has no rule {self.rule}; choose blend, bagged-argmax or argmax")
+        if self.objective.kind == "budget" and self.rule != "blend":
+            raise ValueError("the objective budget ranks posts by calibrated P and takes no rule; leave it out")
+        return self
 
 
 class Recipe(Spec):
@@ -139,6 +235,8 @@ class Recipe(Spec):
     data: DataSpec = DataSpec()
     model: LinearSpec | EncoderSpec = Field(default=LinearSpec(), discriminator="kind")
     training: TrainingSpec = TrainingSpec()
+    lora: LoraSpec = LoraSpec()
+    distil: DistilSpec = DistilSpec()
     balance: BalanceSpec = BalanceSpec()
     decide: DecideSpec = DecideSpec()
 
@@ -157,6 +255,10 @@ class Recipe(Spec):
     def _encoder_settings(self) -> Recipe:
         if self.model.kind == "linear" and (self.seeds or "training" in self.model_fields_set):
             raise ValueError("seeds and [training] are for encoders; a linear model has one optimum, whatever the seed")
+        if self.model.kind == "linear" and {"lora", "distil"} & self.model_fields_set:
+            raise ValueError(
+                "[lora] and [distil], a teacher, are for encoders; a linear model learns from labels alone"
+            )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("a seed stands twice in seeds; its members would be the same")
         return self

@@ -10,10 +10,14 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from polyvigil.assess.evaluate import Evaluation, evaluate
+from polyvigil.assess.evaluate import Evaluation, evaluate, gold_of
+from polyvigil.bundle.dev import stored
 from polyvigil.bundle.layout import Manifest, MemberEntry
 from polyvigil.bundle.store import Bundle, Seen
-from polyvigil.decide.policy import DecisionPolicy, tune
+from polyvigil.decide.calibration import Calibration, Identity
+from polyvigil.decide.combine import Combination
+from polyvigil.decide.policy import DecisionPolicy
+from polyvigil.decide.tune import tune
 from polyvigil.detect.base import FitRecord
 from polyvigil.records import LabelledPost, Labels, Post, Probabilities
 from polyvigil.specs import DecideSpec
@@ -68,7 +72,7 @@ def report_policy() -> DecisionPolicy:
 
 def _evaluate(items: Sequence[LabelledPost], policy: DecisionPolicy) -> Evaluation:
     return evaluate(
-        items,
+        gold_of(items),
         _probabilities(items, seed=1),
         policy,
         trained_languages=_TRAINED,
@@ -112,4 +116,12 @@ def report_bundle(report_policy: DecisionPolicy) -> Bundle:
         files={},
     )
     none = np.empty(0, dtype=np.uint64)
-    return Bundle(manifest, (Fixed(record),), report_policy, Seen(none, none))
+    return Bundle(
+        manifest=manifest,
+        members=(Fixed(record),),
+        combination=Combination(),
+        policy=report_policy,
+        calibration=Calibration(Identity()),
+        dev=stored(np.empty((1, 0)), []),
+        seen=Seen(none, none),
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from polyvigil.assess.evaluate import Evaluation, evaluate, seen_before
+from polyvigil.assess.evaluate import Evaluation, evaluate, gold_of, seen_before
 from polyvigil.assess.intervals import f1_interval, share_interval
 from polyvigil.assess.official import official_scores, predictions_csv, read_predictions
 from polyvigil.data.fingerprint import fingerprint, post_hashes
@@ -36,7 +36,7 @@ def _policy(**values: float) -> DecisionPolicy:
 
 
 def _evaluate(items: list[LabelledPost], scores: list[float], policy: DecisionPolicy) -> Evaluation:
-    return evaluate(items, np.array(scores), policy, trained_languages=("en",), bundle="b", data="d.csv")
+    return evaluate(gold_of(items), np.array(scores), policy, trained_languages=("en",), bundle="b", data="d.csv")
 
 
 def test_pooled_leaves_cadec_out_and_macro_is_over_languages() -> None:

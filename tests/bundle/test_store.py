@@ -93,7 +93,7 @@ def _link_folder(folder: Path) -> None:
         (lambda f: (f / layout.MANIFEST).unlink(), r"not a bundle: it has no bundle\.json"),
         (lambda f: (f / layout.MANIFEST).write_bytes(b"\xff\xfe{"), r"bundle\.json: unreadable"),
         (lambda f: (f / layout.MANIFEST).write_text("[" * 100_000), r"bundle\.json: unreadable"),
-        (_edit_manifest(lambda m: m.update(schema_version=99)), r"schema version 99; this polyvigil reads 1"),
+        (_edit_manifest(lambda m: m.update(schema_version=99)), r"schema version 99; this polyvigil reads 2"),
         (_edit_manifest(lambda m: m.update(id="0" * 16)), r"its id does not match its contents"),
         (_edit_manifest(lambda m: m.update(trained_languages=["fa"])), r"its id does not match its contents"),
         (_edit_manifest(lambda m: m.update(extra=1)), r"bundle\.json: unreadable"),
@@ -162,11 +162,17 @@ def test_1000_random_damages_are_refused_or_harmless(copy: Path, bundle: Bundle)
         path.write_bytes(original)
 
 
+def _parts(bundle: Bundle) -> dict[str, object]:
+    """What a bundle is saved from."""
+    names = ("members", "combination", "policy", "calibration", "dev", "seen")
+    return {name: getattr(bundle, name) for name in names} | {"documents": {}}
+
+
 def test_an_existing_folder_is_never_overwritten_unasked(
     copy: Path, trained: run.Trained, material: run.Material, tmp_path: Path
 ) -> None:
     bundle = trained.bundle
-    parts = {"members": bundle.members, "policy": bundle.policy, "seen": bundle.seen, "documents": {}}
+    parts = _parts(bundle)
     with pytest.raises(BundleError, match="a bundle stands there already; choose another folder, or --replace it"):
         save(copy, **parts)
     (tmp_path / "mine").mkdir()
@@ -184,7 +190,7 @@ def test_a_full_disk_leaves_the_old_bundle_whole(
 ) -> None:
     """The n-th system call of a kind fails (and all after it, if lasting), for every n until saving succeeds."""
     bundle = trained.bundle
-    parts = {"members": bundle.members, "policy": bundle.policy, "seen": bundle.seen, "documents": {}}
+    parts = _parts(bundle)
     real = getattr(os, call)
     failures = 0
     for n in range(100):

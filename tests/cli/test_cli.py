@@ -109,8 +109,8 @@ def test_scoring_from_and_to_pipes(bundle_folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "polyvigil", "score", str(bundle_folder), "-", "-o", "-", "--column", "text=body"]
     done = subprocess.run(command, input=posts.encode(), cwd=tmp_path, capture_output=True, check=True)
     lines = done.stdout.decode().splitlines()
-    assert lines[0].startswith("body,p,decision,language,")
-    assert [line.split(",")[3] for line in lines[1:]] == ["en", "ja"]
+    assert lines[0].startswith("body,p,p_calibrated,decision,language,")
+    assert [line.split(",")[4] for line in lines[1:]] == ["en", "ja"]
     assert b"2 posts scored" in done.stderr
     assert b"1 rows set aside -> scored.rejects.jsonl" in done.stderr
     assert "{broken" in (tmp_path / "scored.rejects.jsonl").read_text()  # a pipe is read once: nothing may be lost

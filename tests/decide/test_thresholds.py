@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from polyvigil.decide.policy import DecisionPolicy, tune
+from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.thresholds import PAPER_GRID, argmax, paper_grid
+from polyvigil.decide.tune import tune
 from polyvigil.errors import DataError
 from polyvigil.metrics import count
 from polyvigil.specs import DecideSpec
@@ -37,7 +38,7 @@ def test_argmax_equals_brute_force_on_10000_small_sets() -> None:
         cut = argmax(scores, labels)
         distinct = sorted(set(scores[scores > 0].tolist()))
         best = max(_f1(scores, labels, candidate) for candidate in distinct)
-        assert cut.f1 == pytest.approx(best, abs=1e-12)
+        assert cut.value == pytest.approx(best, abs=1e-12)
         assert _f1(scores, labels, cut.threshold) == pytest.approx(best, abs=1e-12)
         lowest = next(c for c in distinct if _f1(scores, labels, c) == pytest.approx(best, abs=1e-12))
         assert 0 < cut.threshold <= lowest  # the lowest cut on ties: more recall for the same F1
@@ -54,7 +55,7 @@ def test_paper_grid_equals_60_calls_of_scikit_learn_on_100_sets() -> None:
         scores, labels = _case(random)
         figures = [f1_score(labels, scores >= threshold, zero_division=0) for threshold in PAPER_GRID]
         cut = paper_grid(scores, labels)
-        assert cut.f1 == pytest.approx(max(figures), abs=1e-12)
+        assert cut.value == pytest.approx(max(figures), abs=1e-12)
         assert cut.threshold == PAPER_GRID[int(np.argmax(figures))]
 
 
@@ -69,7 +70,7 @@ def test_policy_tunes_each_language_and_falls_back_to_the_mean() -> None:
     scores = np.array([0.9, 0.2, 0.6, 0.1, 0.5, 0.5])
     labels = np.array([1, 0, 1, 0, 0, 0], dtype=np.int8)
     languages = ["en", "en", "ja", "ja", "zh", "zh"]
-    policy = tune(scores, labels, languages, spec=DecideSpec(), dev_fingerprint="x")
+    policy = tune(scores, labels, languages, spec=DecideSpec(rule="argmax"), dev_fingerprint="x")
     assert policy.thresholds["en"].value == pytest.approx(0.55)
     assert policy.thresholds["ja"].value == pytest.approx(0.35)
     assert policy.thresholds["en"].source == "own"

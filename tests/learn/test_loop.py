@@ -204,10 +204,10 @@ def test_dev_f1_is_pooled_at_tuned_thresholds_without_the_cadec_groups() -> None
     scores = np.array([0.9, 0.8, 0.7, 0.1, 0.3, 0.1, 0.2, 0.05, 0.1, 0.1, 0.9, 0.9])
     dev = DevSet([], labels, languages, np.ones(12, dtype=bool))
     # de: both positives at a cut of .75; fr: both, and one negative, at .075
-    found = verdict(scores, dev, decide=DecideSpec())
+    found = verdict(scores, dev, decide=DecideSpec(rule="argmax"))
     assert found.f1 == pytest.approx(2 * 4 / (2 * 4 + 1 + 0))
     only = DevSet([], labels[8:], languages[8:], np.ones(4, dtype=bool))
-    assert verdict(scores[8:], only, decide=DecideSpec()).f1 == pytest.approx(2 * 2 / (2 * 2 + 2))
+    assert verdict(scores[8:], only, decide=DecideSpec(rule="argmax")).f1 == pytest.approx(2 * 2 / (2 * 2 + 2))
 
 
 def test_a_collapsed_language_is_a_warning_in_the_record() -> None:

@@ -163,11 +163,37 @@ main({_arguments(files, tmp_path / "b")!r})
     assert "pip install 'polyvigil[encoders]'" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["gladiators", "xlmr-base", "mdeberta", "japanese-bert", "quick"])
+@pytest.mark.parametrize("name", ["gladiators", "xlmr-base", "mdeberta", "japanese-bert", "quick", "lora"])
 def test_shipped_recipes_dry_run(files: Path, name: str, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = ["train", name, "--train", f"{files}/train.csv", "--dev", f"{files}/dev.csv", "-o", f"{tmp_path}/b"]
     assert program.run([*line, "--dry-run"]) == 0
     assert "would learn from 120 posts and tune on 60" in capfd.readouterr().out
+
+
+def test_a_dry_run_says_what_training_would_take(
+    files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert program.run([*_arguments(files, tmp_path / "b"), "--dry-run", "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)["data"]["rehearsal"]
+    assert program.run([*_arguments(files, tmp_path / "b"), "-q", "--json"]) == 0
+    log = json.loads(capfd.readouterr().out)["data"]["training"][0]
+    assert (told["steps_per_epoch"], told["posts_per_epoch"]) == (log["steps_per_epoch"], log["posts_per_epoch"])
+    assert told["parameters"] == told["trained"] == log["parameters"]
+    weights = (tmp_path / "b" / "members" / "00-encoder" / "model.safetensors").stat().st_size
+    assert weights == pytest.approx(told["member_bytes"], rel=0.15)  # and names, of which a tiny model has many
+    assert told["seconds"] > 0
+    assert told["measured_steps"] == 3
+    assert program.run([*_arguments(files, tmp_path / "c"), "--dry-run", "--set", "lora.rank=2"]) == 0
+    out = capfd.readouterr().out
+    assert "2, one for each seed" in out
+    assert "of checkpoints meanwhile" in out
+    assert not list(tmp_path.glob("c*"))  # a dry run leaves nothing
+
+
+def test_a_dry_run_sees_a_bad_folder(files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    line = [*_arguments(files, tmp_path / "b"), "--dry-run", "--set", f"model.name={tmp_path}/nowhere"]
+    assert program.run(line) == 2
+    assert "no such folder" in capfd.readouterr().err
 
 
 def test_a_missing_model_is_told_before_anything_is_learned(files: Path, tmp_path: Path) -> None:

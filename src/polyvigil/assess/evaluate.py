@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,11 @@ from pydantic import BaseModel, ConfigDict
 
 from polyvigil.assess.intervals import Interval, f1_interval, share_interval
 from polyvigil.data.fingerprint import fingerprint, post_hashes
+from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.policy import DecisionPolicy, ThresholdSource
+from polyvigil.decide.rules import DevScores
 from polyvigil.errors import SplitError
-from polyvigil.metrics import average_precision, count, macro
+from polyvigil.metrics import Counts, average_precision, count, f1, macro
 from polyvigil.records import LabelledPost, Labels, Probabilities
 from polyvigil.text.language import is_cadec
 
@@ -21,6 +24,15 @@ FEW_POSITIVES = 20
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CrossFitted(_Frozen):
+    """Figures on dev posts, each decided by thresholds tuned on others (decide.crossfit), over several deals."""
+
+    precision: float
+    recall: float
+    f1: float
+    f1_interval: Interval
 
 
 class Slice(_Frozen):
@@ -41,6 +53,8 @@ class Slice(_Frozen):
     f1: float
     f1_interval: Interval
     average_precision: float
+    cross_fitted: CrossFitted | None = None
+    """Set where the thresholds were tuned on these very posts: the figures to stand by."""
     threshold: float | None = None
     threshold_source: ThresholdSource | None = None
     validated: bool = True
@@ -61,13 +75,38 @@ class Evaluation(_Frozen):
     """Over all rows but the CADEC groups, as the official score of the shared task."""
     macro_f1: float
     """Unweighted mean of F1 over the languages, CADEC groups left out."""
+    cross_fitted_macro_f1: float | None = None
     languages: tuple[Slice, ...]
     types: tuple[Slice, ...]
     cautions: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """What figures need of labelled posts, each field (n_posts,): no text."""
+
+    labels: Labels
+    languages: NDArray[np.str_]
+    types: NDArray[np.str_]
+    groups: Sequence[str]
+    """Posts of one group (not empty) belong together, such as translations of one review."""
+    fingerprint: str
+
+
+def gold_of(items: Sequence[LabelledPost]) -> Gold:
+    """Of posts as they were read."""
+    posts = [item.post for item in items]
+    return Gold(
+        labels=np.array([item.label for item in items], dtype=np.int8),
+        languages=np.array([post.language for post in posts], dtype=np.str_),
+        types=np.array([post.type for post in posts], dtype=np.str_),
+        groups=[post.group for post in posts],
+        fingerprint=fingerprint(posts),
+    )
+
+
 def evaluate(
-    items: Sequence[LabelledPost],
+    gold: Gold,
     probabilities: Probabilities,
     policy: DecisionPolicy,
     *,
@@ -76,22 +115,25 @@ def evaluate(
     data: str,
     cautions: Sequence[str] = (),
 ) -> Evaluation:
-    """Score stored ``probabilities`` (n_posts,) against the labels of ``items``, in the same order.
+    """Score stored ``probabilities`` (n_posts,) against ``gold``, in the same order.
 
     Raises ValueError when there are none, or not as many probabilities as posts.
     """
-    if not items or len(items) != len(probabilities):
-        raise ValueError(f"{len(items)} posts, {len(probabilities)} probabilities")
-    posts = [item.post for item in items]
-    labels = np.array([item.label for item in items], dtype=np.int8)
-    languages = np.array([post.language for post in posts])
-    types = np.array([post.type for post in posts])
+    labels, languages, types = gold.labels, gold.languages, gold.types
+    if not len(labels) or len(labels) != len(probabilities):
+        raise ValueError(f"{len(labels)} posts, {len(probabilities)} probabilities")
     flags = policy.flags(probabilities, languages.tolist())
+    same_set = gold.fingerprint == policy.dev_fingerprint
+    crossed = None
+    if same_set:
+        dev = DevScores(probabilities, labels, languages)
+        crossed = cross_fitted_flags(dev, spec=policy.spec, groups=gold.groups)
+    told = _Told(labels, flags, probabilities, crossed)
     per_language = []
     for language in sorted(set(languages.tolist())):
         threshold = policy.threshold(language)
         per_language.append(
-            _slice(language, languages == language, labels, flags, probabilities).model_copy(
+            _slice(language, languages == language, told).model_copy(
                 update={
                     "threshold": threshold.value,
                     "threshold_source": threshold.source,
@@ -102,22 +144,22 @@ def evaluate(
     official = np.array([not is_cadec(language) for language in languages.tolist()])
     if not official.any():
         official[:] = True
-    data_fingerprint = fingerprint(posts)
-    same_set = data_fingerprint == policy.dev_fingerprint
     return Evaluation(
         bundle=bundle,
         data=data,
-        data_fingerprint=data_fingerprint,
+        data_fingerprint=gold.fingerprint,
         same_set=same_set,
-        posts=len(posts),
+        posts=len(labels),
         positives=int(labels.sum()),
-        pooled=_slice("pooled", official, labels, flags, probabilities),
+        pooled=_slice("pooled", official, told),
         macro_f1=macro({part.name: part.f1 for part in per_language if not is_cadec(part.name)}),
+        cross_fitted_macro_f1=macro(
+            {part.name: part.cross_fitted.f1 for part in per_language if part.cross_fitted and not is_cadec(part.name)}
+        )
+        if same_set
+        else None,
         languages=tuple(per_language),
-        types=tuple(
-            _slice(kind or "(none)", types == kind, labels, flags, probabilities)
-            for kind in sorted(set(types.tolist()))
-        ),
+        types=tuple(_slice(kind or "(none)", types == kind, told) for kind in sorted(set(types.tolist()))),
         cautions=(*cautions, *_cautions(per_language, same_set=same_set)),
     )
 
@@ -148,10 +190,19 @@ def seen_before(
     return tuple(told)
 
 
-def _slice(
-    name: str, mask: NDArray[np.bool_], labels: Labels, flags: NDArray[np.bool_], probabilities: Probabilities
-) -> Slice:
-    counts = count(labels[mask], flags[mask])
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is known of all posts, (n_posts,) each; ``crossed`` (deals, n_posts) on dev posts."""
+
+    labels: Labels
+    flags: NDArray[np.bool_]
+    probabilities: Probabilities
+    crossed: NDArray[np.bool_] | None
+
+
+def _slice(name: str, mask: NDArray[np.bool_], told: _Told) -> Slice:
+    labels, probabilities = told.labels, told.probabilities
+    counts = count(labels[mask], told.flags[mask])
     return Slice(
         name=name,
         posts=int(np.count_nonzero(mask)),
@@ -168,13 +219,32 @@ def _slice(
         f1=counts.f1,
         f1_interval=f1_interval(counts),
         average_precision=average_precision(labels[mask], probabilities[mask]),
+        cross_fitted=None if told.crossed is None else _crossed(labels[mask], told.crossed[:, mask]),
+    )
+
+
+def _crossed(labels: Labels, deals: NDArray[np.bool_]) -> CrossFitted:
+    """Figures of the mean counts over the deals; the interval is that of the whole numbers nearest to them."""
+    tp = float(deals[:, labels == 1].sum(axis=1).mean())
+    flagged = float(deals.sum(axis=1).mean())
+    positives = int(np.count_nonzero(labels == 1))
+    figure = float(f1(tp, flagged - tp, positives - tp))
+    found, false = round(tp), round(flagged - tp)
+    interval = f1_interval(Counts(found, false, positives - found, len(labels) - positives - false))
+    return CrossFitted(
+        precision=tp / flagged if flagged else 0.0,
+        recall=tp / positives if positives else 0.0,
+        f1=figure,
+        f1_interval=Interval(low=min(interval.low, figure), high=max(interval.high, figure)),
     )
 
 
 def _cautions(languages: Sequence[Slice], *, same_set: bool) -> list[str]:
     told = []
     if same_set:
-        told.append("the thresholds were tuned on these very posts: the figures are optimistic")
+        told.append(
+            "the thresholds were tuned on these very posts: same-set figures are optimistic, stand by the cross-fitted"
+        )
     if foreign := [part.name for part in languages if not part.validated]:
         told.append(f"not validated for {', '.join(foreign)}: no member was trained on it")
     for part in languages:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from polyvigil.assess.evaluate import Evaluation, evaluate, seen_before
+from polyvigil.assess.evaluate import Evaluation, evaluate, gold_of, seen_before
+from polyvigil.assess.leave_out import LeftOut, leave_one_language_out
 from polyvigil.assess.render import report_html
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.atomic import write_whole
 from polyvigil.data.read import Reading
+from polyvigil.decide.rules import DevScores
 from polyvigil.errors import SplitError
 
 REPORT = "report.html"
@@ -30,7 +32,7 @@ def measure(bundle: Bundle, reading: Reading) -> Evaluation:
         )
     cautions = seen_before(reading.posts, bundle.seen.train, bundle.seen.dev, data=reading.name)
     return evaluate(
-        reading.posts,
+        gold_of(reading.posts),
         bundle.probabilities([item.post for item in reading.posts]),
         bundle.policy,
         trained_languages=bundle.manifest.trained_languages,
@@ -38,6 +40,13 @@ def measure(bundle: Bundle, reading: Reading) -> Evaluation:
         data=Path(reading.name).name,
         cautions=cautions,
     )
+
+
+def left_out(bundle: Bundle, reading: Reading) -> tuple[LeftOut, ...]:
+    """Each language of the posts played as one without labels (assess.leave_out)."""
+    gold = gold_of(reading.posts)
+    probabilities = bundle.probabilities([item.post for item in reading.posts])
+    return leave_one_language_out(DevScores(probabilities, gold.labels, gold.languages), spec=bundle.policy.spec)
 
 
 def write_report(

@@ -5,10 +5,14 @@
     bundle.json             what this is: id, languages, versions, and size and SHA-256 of every other file
     members/00-linear/      one folder for each member: config.json, weights.safetensors
     members/00-encoder/     or a Hugging Face folder, with polyvigil.json and training.json (times; not in the id)
+    combination.json        how the members' probabilities become one
     policy.json             thresholds, and how each was found
+    calibration.json        the map from the mean of the members to a calibrated P; moves no decision
+    dev.safetensors         probabilities of the members on the dev posts, labels, languages; no text
     seen.safetensors        64-bit hashes of the posts used for training and for tuning; no text
-    evaluation.json         figures on the dev posts, optimistic since the thresholds were tuned on them
+    evaluation.json         figures on the dev posts, same-set and cross-fitted
     recipe.toml             the resolved recipe: every setting of the run
+    sources.json            of an ensemble: the bundles its members come from, each with its recipe
 """
 
 from __future__ import annotations
@@ -18,12 +22,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "bundle.json"
+COMBINATION = "combination.json"
 POLICY = "policy.json"
+CALIBRATION = "calibration.json"
+DEV = "dev.safetensors"
 SEEN = "seen.safetensors"
 EVALUATION = "evaluation.json"
 RECIPE = "recipe.toml"
+SOURCES = "sources.json"
 MEMBERS = "members"
 TRAINING_LOG = "training.json"
 
@@ -49,6 +57,15 @@ class MemberEntry(Stored):
 
     folder: str
     kind: str
+
+
+class Sources(Stored):
+    """``sources.json``."""
+
+    members: tuple[str, ...]
+    """Of each member the id of the bundle that it was trained in."""
+    recipes: dict[str, str]
+    """The recipe of each of those bundles, as TOML."""
 
 
 class Manifest(Stored):
@@ -85,4 +102,4 @@ def is_bundle_file(path: str) -> bool:
 
 def decides(path: str) -> bool:
     """Whether a file of a bundle moves decisions, and so belongs to the bundle's id."""
-    return path == POLICY or (path.startswith(f"{MEMBERS}/") and not path.endswith(f"/{TRAINING_LOG}"))
+    return path in {POLICY, COMBINATION} or (path.startswith(f"{MEMBERS}/") and not path.endswith(f"/{TRAINING_LOG}"))

@@ -6,23 +6,30 @@ import hashlib
 import importlib
 import json
 import platform
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from polyvigil.bundle import layout
+from polyvigil.bundle.dev import StoredDev
+from polyvigil.bundle.dev import read as read_dev
+from polyvigil.bundle.dev import write as write_dev
 from polyvigil.bundle.layout import FileEntry, Manifest, MemberEntry
 from polyvigil.data.atomic import whole_folder
+from polyvigil.decide.calibration import Calibration
+from polyvigil.decide.combine import Combination
 from polyvigil.decide.policy import DecisionPolicy
-from polyvigil.detect.base import Detector, Lengths
+from polyvigil.detect.base import Detector, FitRecord, Lengths
 from polyvigil.errors import BundleError
 from polyvigil.records import Post, Probabilities
 from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
@@ -44,11 +51,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A loaded bundle: fitted members and the policy that decides on the mean of their probabilities."""
+    """A loaded bundle: fitted members, how they are combined, and the policy that decides on the result."""
 
     manifest: Manifest
     members: tuple[Detector, ...]
+    combination: Combination
     policy: DecisionPolicy
+    calibration: Calibration
+    dev: StoredDev
     seen: Seen
 
     @property
@@ -69,9 +79,26 @@ class Bundle:
         return next((lengths for lengths in found if lengths is not None), None)
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
-        """Mean P(ADE) over the members, shape (n_posts,), in [0, 1]; exactly 0 for a post with nothing to read."""
-        mean: Probabilities = self.member_probabilities(posts).mean(axis=0)
-        return mean
+        """P(ADE) combined over those asked, shape (n_posts,), in [0, 1]; exactly 0 for a post with nothing to read."""
+        return self.combination.mean(self.asked_probabilities(posts))
+
+    def asked_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
+        """P(ADE) of each member that is asked of a post, NaN of the others; shape (n_members, n_posts).
+
+        Without a cascade all are asked. With one, whether a post's others are asked hangs on that post alone.
+        """
+        cascade = self.combination.cascade
+        if cascade is None:
+            return self.member_probabilities(posts)
+        first = member_probabilities([self.members[cascade.first]], posts)[0]
+        called = np.flatnonzero(cascade.calls(first, self.policy.cuts([post.language for post in posts])))
+        result = np.full((len(self.members), len(posts)), np.nan)
+        result[cascade.first] = first
+        others = [place for place in range(len(self.members)) if place != cascade.first]
+        chosen = [posts[place] for place in called.tolist()]
+        for place, row in zip(others, member_probabilities([self.members[o] for o in others], chosen), strict=True):
+            result[place, called] = row
+        return result
 
 
 def member_probabilities(members: Sequence[Detector], posts: Sequence[Post]) -> NDArray[np.float64]:
@@ -88,11 +115,47 @@ def member_probabilities(members: Sequence[Detector], posts: Sequence[Post]) -> 
     return result
 
 
+class Member(Protocol):
+    """What of a member is saved."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def fit_record(self) -> FitRecord: ...
+
+    def save(self, folder: Path) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A member of a bundle that stands on disk at ``source``: saved into another one byte by byte."""
+
+    source: Path
+    kind: str
+    fit_record: FitRecord
+
+    def save(self, folder: Path) -> None:
+        """Copy the files."""
+        shutil.copytree(self.source, folder, dirs_exist_ok=True)
+
+
+def copied(folder: Path | str, bundle: Bundle) -> tuple[Copied, ...]:
+    """The members of the ``bundle`` that was loaded from ``folder``."""
+    return tuple(
+        Copied(Path(folder) / entry.folder, entry.kind, member.fit_record)
+        for entry, member in zip(bundle.manifest.members, bundle.members, strict=True)
+    )
+
+
 def save(
     folder: Path,
     *,
-    members: Sequence[Detector],
+    members: Sequence[Member],
+    combination: Combination,
     policy: DecisionPolicy,
+    calibration: Calibration,
+    dev: StoredDev,
     seen: Seen,
     documents: Mapping[str, str],
     replace: bool = False,
@@ -109,14 +172,14 @@ def save(
             (partial / entry.folder).mkdir(parents=True)
             member.save(partial / entry.folder)
             entries.append(entry)
-        for name, text in {layout.POLICY: policy.model_dump_json(indent=2) + "\n", **documents}.items():
+        (partial / layout.COMBINATION).write_text(combination.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        locked = policy.model_copy(update={"tuned_for": _scores_id(tuple(entries), _entries(partial))})
+        decided = {layout.POLICY: locked, layout.CALIBRATION: calibration}
+        texts = {name: value.model_dump_json(indent=2) + "\n" for name, value in decided.items()}
+        for name, text in {**texts, **documents}.items():
             (partial / name).write_text(text, encoding="utf-8")
+        write_dev(dev, partial / layout.DEV)
         save_file({"train": seen.train, "dev": seen.dev}, partial / layout.SEEN)
-        files = {
-            str(path.relative_to(partial).as_posix()): _entry(path)
-            for path in sorted(partial.rglob("*"))
-            if path.is_file()
-        }
         trained = {language for member in members for language in member.fit_record.languages}
         draft = Manifest(
             id="0" * 16,
@@ -126,25 +189,29 @@ def save(
             members=tuple(entries),
             libraries=_libraries(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            files=files,
+            files=_entries(partial),
         )
         manifest = draft.model_copy(update={"id": _bundle_id(draft)})
         (partial / layout.MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return load(folder)
 
 
-def load(folder: Path | str, *, device: str = "auto") -> Bundle:
+def load(folder: Path | str, *, device: str = "auto", stale: bool = False) -> Bundle:
     """Load a bundle after checking the name, size and hash of every file. ``device``: for encoders; auto, cpu, cuda.
 
-    Raises BundleError when it is missing, damaged, changed after it was saved, or of another version.
+    Raises BundleError when it is missing, damaged, changed after it was saved, or of another version; and, unless
+    ``stale``, when its thresholds were tuned on the scores of other members, since they would decide nonsense.
     """
     folder = Path(folder)
     manifest = _verified_manifest(folder)
     try:
+        combination = Combination.model_validate_json((folder / layout.COMBINATION).read_bytes())
         policy = DecisionPolicy.model_validate_json((folder / layout.POLICY).read_bytes())
+        calibration = Calibration.model_validate_json((folder / layout.CALIBRATION).read_bytes())
+        dev = read_dev(folder / layout.DEV)
         arrays = load_file(folder / layout.SEEN)
         seen = Seen(arrays["train"], arrays["dev"])
-    except (OSError, ValidationError, SafetensorError, KeyError) as error:
+    except (OSError, ValueError, SafetensorError, KeyError, IndexError) as error:
         raise BundleError(f"unreadable ({type(error).__name__})", where=str(folder), hint=_AGAIN) from error
     members = []
     for entry in manifest.members:
@@ -153,7 +220,16 @@ def load(folder: Path | str, *, device: str = "auto") -> Bundle:
                 f"member of unknown kind {entry.kind!r}", where=str(folder), hint="update polyvigil to read it"
             )
         members.append(_loader(entry.kind)(folder / entry.folder, device=device))
-    return Bundle(manifest, tuple(members), policy, seen)
+    first = combination.cascade.first if combination.cascade else 0
+    if {len(combination.weights or members), len(dev.by_member)} != {len(members)} or first not in range(len(members)):
+        raise BundleError("its weights or dev scores are of other members", where=str(folder), hint=_AGAIN)
+    if not stale and policy.tuned_for != _scores_id(manifest.members, manifest.files):
+        raise BundleError(
+            "its thresholds are stale: they were tuned on the scores of other members",
+            where=str(folder),
+            hint="tune them again: polyvigil tune BUNDLE DEV.csv -o TUNED",
+        )
+    return Bundle(manifest, tuple(members), combination, policy, calibration, dev, seen)
 
 
 def _loader(kind: str) -> Callable[..., Detector]:
@@ -205,7 +281,7 @@ def _verified_manifest(folder: Path) -> Manifest:
         manifest = Manifest.model_validate(raw)
     except (OSError, ValueError, RecursionError) as error:  # JSON, Unicode and pydantic errors are ValueErrors
         raise BundleError(f"unreadable ({type(error).__name__})", where=str(path), hint=_AGAIN) from error
-    needed = {layout.POLICY, layout.SEEN}
+    needed = {layout.COMBINATION, layout.POLICY, layout.CALIBRATION, layout.DEV, layout.SEEN}
     for entry in manifest.members:
         if not layout.is_member_folder(entry.folder):
             raise BundleError(f"member folder {entry.folder!r} is not allowed", where=str(path), hint=_AGAIN)
@@ -232,6 +308,19 @@ def _verify_file(folder: Path, name: str, entry: FileEntry) -> None:
         raise BundleError("is missing", where=str(path), hint=_AGAIN)
     if path.stat().st_size != entry.bytes or _entry(path) != entry:
         raise BundleError("was changed or damaged after the bundle was saved", where=str(path), hint=_AGAIN)
+
+
+def _entries(folder: Path) -> dict[str, FileEntry]:
+    """Size and hash of every file in a folder, by its path inside it."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): _entry(path) for path in paths}
+
+
+def _scores_id(members: tuple[MemberEntry, ...], files: Mapping[str, FileEntry]) -> str:
+    """Hash of all that moves a score: what thresholds are tuned for."""
+    moving = {name: files[name].sha256 for name in sorted(files) if layout.decides(name) and name != layout.POLICY}
+    told = [NORMALISATION, [entry.model_dump() for entry in members], moving]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _entry(path: Path) -> FileEntry:

@@ -40,6 +40,12 @@ def evaluate(
             "--output", "-o", help="Folder for report.html and evaluation.json; with --predictions, scores.json."
         ),
     ] = None,
+    leave_one_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-one-language-out", help="Play each language as one without labels: what its threshold would cost."
+        ),
+    ] = False,
     split: Split = "",
     columns: Columns = None,
     settings: Settings = None,
@@ -54,9 +60,9 @@ def evaluate(
         return _official(predictions, paths[0], output, split, spec)
     if len(paths) != 2:
         raise typer.BadParameter("give a bundle and a file of labelled posts", param_hint="BUNDLE FILE")
-    from polyvigil.assess.measure import measure, write_report
+    from polyvigil.assess.measure import left_out, measure, write_report
     from polyvigil.bundle.store import load
-    from polyvigil.cli.tables import evaluation_lines
+    from polyvigil.cli.tables import evaluation_lines, left_out_lines
     from polyvigil.data.read import read_labelled
 
     folder, file = paths
@@ -65,6 +71,9 @@ def evaluate(
     for note in reading.notes:
         out.note(note)
     out.say(f"scoring {len(reading.posts):,} posts")
+    if leave_one_out:
+        told = left_out(bundle, reading)
+        return Answer({"left_out": [part.model_dump(mode="json") for part in told]}, left_out_lines(told))
     evaluation = measure(bundle, reading)
     lines = evaluation_lines(evaluation)
     if output:

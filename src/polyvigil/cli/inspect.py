@@ -17,6 +17,7 @@ def add_to(app: typer.Typer) -> None:
 def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle's folder.")]) -> Answer:  # noqa: ARG001
     """Check every hash of a bundle, then show what is in it: members, languages, thresholds, settings, versions."""
     from polyvigil.bundle import layout, store
+    from polyvigil.cli.ensemble_tables import cascade_lines
     from polyvigil.cli.tables import table
 
     loaded = store.load(bundle)
@@ -26,6 +27,9 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
         (name, f"{t.value:.4f}", t.source, t.rule, f"{t.posts:,}", f"{t.positives:,}")
         for name, t in [*policy.thresholds.items(), ("any other", policy.fallback)]
     ]
+    combination = loaded.combination
+    weights = [f", weight {weight:.4g}" for weight in combination.weights] or [""] * len(loaded.members)
+    cascade = ["", *cascade_lines(combination.cascade)] if combination.cascade else []
     size = sum(entry.bytes for entry in manifest.files.values())
     lines = [
         f"bundle {manifest.id}, {size / 1e6:,.1f} MB, {len(manifest.files)} files, all hashes match",
@@ -34,9 +38,10 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
         "",
         *(
             f"member {entry.folder}: seed {member.fit_record.seed}, {member.fit_record.posts:,} posts,"
-            f" {member.fit_record.positives:,} positive"
-            for entry, member in zip(manifest.members, loaded.members, strict=True)
+            f" {member.fit_record.positives:,} positive{weight}"
+            for entry, member, weight in zip(manifest.members, loaded.members, weights, strict=True)
         ),
+        *cascade,
         f"trained languages: {', '.join(manifest.trained_languages) or 'none'}",
         "",
         table(("language", "threshold", "source", "rule", "dev posts", "positives"), rows),
@@ -45,6 +50,7 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
     ]
     data = {
         "manifest": manifest.model_dump(mode="json"),
+        "combination": combination.model_dump(mode="json"),
         "policy": policy.model_dump(mode="json"),
         "members": [member.fit_record.model_dump(mode="json") for member in loaded.members],
         "recipe": recipe,

@@ -51,6 +51,14 @@ def settings_of(columns: Sequence[str] | None, settings: Sequence[str] | None) -
     return all_settings
 
 
+def numbers(given: str, *, option: str) -> tuple[float, ...]:
+    """``1.0,0.7`` as numbers, none of an empty text. Raises RecipeError for anything else."""
+    try:
+        return tuple(float(part) for part in given.split(",")) if given else ()
+    except ValueError as error:
+        raise RecipeError(f"{given!r} is no list of numbers", where=option, hint="as 1.0,0.7") from error
+
+
 def data_spec(columns: Sequence[str] | None, settings: Sequence[str] | None) -> DataSpec:
     """The data settings of a command that takes no recipe. Raises RecipeError for a setting of another section."""
     tree: dict[str, Any] = {}

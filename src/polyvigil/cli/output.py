@@ -33,16 +33,20 @@ class Answer:
 
 @dataclass(slots=True)
 class Output:
-    """Where a command speaks: messages and progress go to stderr, warnings also into the JSON document."""
+    """Where a command speaks: messages and progress go to stderr, warnings also into the JSON document.
+
+    ``mute``: another process speaks for this one (cli.together); errors apart, nothing is written.
+    """
 
     json: bool = False
     quiet: bool = False
+    mute: bool = False
     warnings: list[str] = field(default_factory=list)
     _last: float = 0.0
 
     def say(self, message: str) -> None:
         """A message about what happens, on stderr."""
-        if not self.quiet:
+        if not self.quiet and not self.mute:
             typer.echo(message, err=True)
 
     def note(self, message: str) -> None:
@@ -53,7 +57,8 @@ class Output:
     def warn(self, message: str) -> None:
         """A warning: on stderr even with -q, and in the JSON document."""
         self.warnings.append(message)
-        typer.echo(f"warning: {message}", err=True)
+        if not self.mute:
+            typer.echo(f"warning: {message}", err=True)
 
     def progress(self, what: str, started: float, done: int, aside: int, share: float | None) -> None:
         """How far a long step is: rewritten in place on a terminal, else a plain line every 10 seconds."""
@@ -69,7 +74,7 @@ class Output:
     def _rewrite(self, line: str, started: float) -> None:
         now = time.monotonic()
         terminal = sys.stderr.isatty()
-        if self.quiet or now - self._last < (0.2 if terminal else 10.0) or now - started < 1:
+        if self.quiet or self.mute or now - self._last < (0.2 if terminal else 10.0) or now - started < 1:
             return
         self._last = now
         sys.stderr.write(f"\r\x1b[2K{line}" if terminal else line + "\n")
@@ -83,6 +88,8 @@ class Output:
 
     def give(self, command: str, answer: Answer) -> None:
         """Write the answer to stdout: lines for people, or exactly one JSON document."""
+        if self.mute:
+            return
         if self.json:
             data = answer.data.model_dump(mode="json") if isinstance(answer.data, BaseModel) else answer.data
             document = {"ok": answer.exit_code == 0, "command": command, "data": data, "warnings": self.warnings}

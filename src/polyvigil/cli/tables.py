@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from io import StringIO
 
 from polyvigil.assess.evaluate import Evaluation, Slice
-from polyvigil.assess.subsets import SeedSubset
-from polyvigil.detect.base import TrainingLog
+from polyvigil.assess.leave_out import LeftOut
+from polyvigil.assess.subsets import MemberSubset
+from polyvigil.decide.shift import Shift
+from polyvigil.detect.base import Rehearsal, TrainingLog
+from polyvigil.specs import Recipe
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
@@ -29,29 +32,111 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
     """An evaluation as a table with language as row, and its cautions."""
-    header = ("language", "posts", "positives", "flagged", "precision", "recall", "F1", "F1 95%", "AP", "threshold")
-    rows = [_row(part) for part in evaluation.languages]
-    rows.append(_row(evaluation.pooled))
+    header = ["language", "posts", "positives", "flagged", "precision", "recall", "F1", "F1 95%", "AP", "threshold"]
+    if evaluation.same_set:
+        header[6:8] = ["F1 same set", "F1 cross-fitted", "95%"]
+    rows = [_row(part) for part in (*evaluation.languages, evaluation.pooled)]
     title = f"{evaluation.data}: {evaluation.posts:,} posts, {evaluation.positives:,} positive"
     return [
         title,
         "",
         table(header, rows),
         "",
-        f"macro F1 {evaluation.macro_f1:.3f} over the languages; pooled leaves the CADEC groups out, as the task does",
+        f"macro F1 {_macro(evaluation)} over the languages; pooled leaves the CADEC groups out, as the task does",
         *(f"caution: {caution}" for caution in evaluation.cautions),
     ]
 
 
-def seed_lines(subsets: Sequence[SeedSubset]) -> list[str]:
-    """What each set of seeds reaches, so that a user sees whether another seed pays; nothing for one seed."""
+def left_out_lines(told: Sequence[LeftOut]) -> list[str]:
+    """Each language without its labels: F1 of each rule, and what it loses to the best threshold."""
+    rules = list(told[0].guesses)
+    rows = [
+        (
+            part.language,
+            f"{part.positives:,}",
+            part.like,
+            f"{part.best_f1:.3f}",
+            *(f"{guess.f1:.3f} (-{guess.regret:.3f})" for guess in (part.guesses[rule] for rule in rules)),
+        )
+        for part in told
+    ]
+    means = {rule: sum(part.guesses[rule].regret for part in told) / len(told) for rule in rules}
+    return [
+        table(("language", "positives", "most like", "best F1", *rules), rows),
+        "",
+        "mean regret: " + ", ".join(f"{rule} {regret:.3f}" for rule, regret in means.items()),
+        "F1 of a threshold found without the language's labels, and what it loses to the best one on these very posts",
+        *(f"{part.language}: {warning}" for part in told for warning in part.warnings),
+    ]
+
+
+def shift_lines(shifts: Sequence[Shift]) -> list[str]:
+    """Old thresholds beside new ones, and the share of posts that each flags."""
+    rows = [
+        (
+            shift.language,
+            f"{shift.posts:,}",
+            f"{shift.old:.3f}",
+            f"{shift.new:.3f}",
+            f"{shift.new - shift.old:+.3f}",
+            f"{shift.old_share:.1%}",
+            f"{shift.new_share:.1%}",
+            shift.source,
+        )
+        for shift in shifts
+    ]
+    header = ("language", "posts", "old", "new", "moved", "flagged before", "now", "source")
+    return [table(header, rows)]
+
+
+def subset_lines(subsets: Sequence[MemberSubset], *, what: str) -> list[str]:
+    """What each set of members reaches, so that a user sees whether another one pays; nothing for one member.
+
+    ``what`` heads the column of their names.
+    """
     if not subsets:
         return []
     rows = [
-        (" + ".join(map(str, subset.seeds)), f"{subset.same_set_f1:.3f}", duration(subset.seconds))
+        (
+            " + ".join(subset.members),
+            f"{subset.same_set_f1:.3f}",
+            "" if subset.cross_fitted_f1 is None else f"{subset.cross_fitted_f1:.3f}",
+            duration(subset.seconds),
+        )
         for subset in subsets
     ]
-    return [table(("seeds", "dev F1 (same set)", "training"), rows), ""]
+    return [table((what, "dev F1 (same set)", "cross-fitted", "training"), rows), ""]
+
+
+def rehearsal_lines(recipe: Recipe, told: Rehearsal | None) -> list[str]:
+    """What a training would take: the first member measured, the others like it."""
+    if recipe.model.kind == "linear":
+        return ["one linear model: no steps, no checkpoints, seconds to a minute", ""]
+    members, epochs = len(recipe.member_seeds), recipe.training.epochs
+    if told is None:
+        return [
+            f"{recipe.model.name} is not on this machine: it is fetched when training begins, and until then nobody "
+            "knows its time, memory and disk",
+            "",
+        ]
+    steps = f"{told.steps_per_epoch:,} steps"
+    disk = f"{size(told.checkpoint_bytes)} of checkpoints meanwhile, {size(members * told.member_bytes)} after it"
+    in_all = f"{duration(members * told.seconds)} in all"
+    rows = [
+        ("members", f"{members}, one for each seed"),
+        ("parameters", f"{told.parameters / 1e6:,.1f}M, {told.trained / 1e6:,.1f}M of them trained"),
+        ("epochs", f"{epochs} of {told.posts_per_epoch:,} posts, {told.tokens_per_epoch:,} tokens, {steps}"),
+        ("full length", f"{told.full:,} posts fill all {recipe.model.max_tokens} tokens; most of them are cut"),
+        ("time", f"about {duration(told.seconds)} a member, {in_all}; measured on {told.measured_steps} of {steps}"),
+        ("memory", f"{told.peak_memory / 1e9:.1f} GB at the peak of these steps, on {told.device}"),
+        ("disk", disk),
+    ]
+    return [*(f"{name:<12} {value}" for name, value in rows), ""]
+
+
+def size(number: int) -> str:
+    """``3.2 MB``, ``1.1 GB``."""
+    return f"{number / 1e6:,.1f} MB" if number < 1e9 else f"{number / 1e9:,.1f} GB"
 
 
 def epoch_lines(seed: int, log: TrainingLog) -> list[str]:
@@ -79,8 +164,16 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
+def _macro(evaluation: Evaluation) -> str:
+    if evaluation.cross_fitted_macro_f1 is None:
+        return f"{evaluation.macro_f1:.3f}"
+    return f"{evaluation.macro_f1:.3f} (cross-fitted {evaluation.cross_fitted_macro_f1:.3f})"
+
+
 def _row(part: Slice) -> tuple[str, ...]:
-    source = {None: "", "own": "", "pooled": " pooled", "fallback": " fallback"}[part.threshold_source]
+    source = "" if part.threshold_source in {None, "own"} else f" {part.threshold_source}"
+    interval = part.cross_fitted.f1_interval if part.cross_fitted else part.f1_interval
+    crossed = (f"{part.cross_fitted.f1:.3f}",) if part.cross_fitted else ()
     return (
         part.name,
         f"{part.posts:,}",
@@ -89,7 +182,8 @@ def _row(part: Slice) -> tuple[str, ...]:
         f"{part.precision:.3f}",
         f"{part.recall:.3f}",
         f"{part.f1:.3f}",
-        f"{part.f1_interval.low:.3f}-{part.f1_interval.high:.3f}",
+        *crossed,
+        f"{interval.low:.3f}-{interval.high:.3f}",
         f"{part.average_precision:.3f}",
         "" if part.threshold is None else f"{part.threshold:.3f}{source}",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from polyvigil.cli.options import (
     settings_of,
 )
 from polyvigil.cli.output import Answer, Output, asked_to_stop, command
+from polyvigil.cli.together import together
+from polyvigil.learn.launch import Launch, launched
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
     )(train)
 
 
+@together
 def train(
     out: Output,
     recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
@@ -42,6 +46,12 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the bundle goes.")],
     dev_files: Annotated[
         list[str] | None, typer.Option("--dev", help="Posts to tune thresholds on; else some are held out.")
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="A bundle whose P(ADE) is learned too, as --set distil.teacher=...")
+    ] = None,
+    unlabelled: Annotated[
+        list[str] | None, typer.Option(help="Posts of which the teacher alone says what they are. Repeatable.")
     ] = None,
     columns: Columns = None,
     settings: Settings = None,
@@ -51,38 +61,62 @@ def train(
     fail_on_quarantine: FailOnQuarantine = False,
     device: Device = "auto",
     offline: Offline = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, learn nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and say what it would take.")] = False,
 ) -> Answer:
     """Train a bundle: learn from the train posts, tune one threshold per language on the dev posts."""
     from polyvigil.bundle.store import check_free
-    from polyvigil.cli.tables import epoch_lines, evaluation_lines, seed_lines
+    from polyvigil.bundle.store import load as load_bundle
+    from polyvigil.cli.tables import epoch_lines, evaluation_lines, rehearsal_lines, subset_lines
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import reject_line
     from polyvigil.recipe import run
     from polyvigil.recipe.load import load, to_toml
+    from polyvigil.recipe.rehearse import rehearse
 
     chosen = settings_of(columns, settings) + ([f"seed={seed}"] if seed is not None else [])
+    chosen += [f"distil.teacher={json.dumps(str(teacher), ensure_ascii=False)}"] if teacher else []
     resolved = load(recipe, settings=chosen)
+    launch = launched()
+    launch.check(resolved)
     check_free(output, replace=replace)
-    material = run.gather(resolved, train=train_files, dev=dev_files or [], on_error=on_error.value)
+    material = run.gather(
+        resolved, train=train_files, dev=dev_files or [], unlabelled=unlabelled or [], on_error=on_error.value
+    )
     for note in material.notes:
         out.note(note)
     if material.faults and not dry_run:
         rejects = output.parent / f"{output.name}.rejects.jsonl"
-        write_whole(rejects, "".join(reject_line(name, fault) for name, fault in material.faults))
+        if not launch.rank:
+            write_whole(rejects, "".join(reject_line(name, fault) for name, fault in material.faults))
         out.warn(f"{len(material.faults):,} rows set aside -> {rejects}; use --on-error fail to stop at the first")
     counts = {"train": len(material.train), "dev": len(material.dev), "set_aside": len(material.faults)}
+    if resolved.distil.teacher:
+        counts["unlabelled"] = len(material.unlabelled)
     if dry_run:
-        plan = [f"would learn from {counts['train']:,} posts and tune on {counts['dev']:,}", "", to_toml(resolved)]
-        return Answer(counts | {"recipe": resolved.model_dump(mode="json")}, plan)
+        if resolved.distil.teacher:
+            load_bundle(resolved.distil.teacher, device="cpu")
+        machine = run.Machine(device=_own_device(launch, device), offline=offline)
+        rehearsal = rehearse(resolved, material, machine=machine)
+        plan = [
+            f"would learn from {counts['train']:,} posts and tune on {counts['dev']:,}",
+            "",
+            *rehearsal_lines(resolved, rehearsal),
+            to_toml(resolved),
+        ]
+        told = rehearsal.model_dump(mode="json") if rehearsal else None
+        return Answer(counts | {"rehearsal": told, "recipe": resolved.model_dump(mode="json")}, plan)
+    exit_code = QUARANTINED if fail_on_quarantine and material.faults else 0
     started = time.monotonic()
     with asked_to_stop(out) as stop:
         machine = run.Machine(
-            device=device,
+            device=_own_device(launch, device),
             offline=offline,
             progress=lambda done, steps, rate, left: out.steps("training", started, done, steps, rate, left),
             stop=stop,
         )
+        if launch.rank:  # the first process alone writes the bundle
+            run.learn(resolved, material, output=output, machine=machine)
+            return Answer(counts, (), exit_code)
         trained = run.train(resolved, material, output=output, replace=replace, machine=machine, say=out.say)
     bundle = trained.bundle
     data = counts | {
@@ -98,10 +132,18 @@ def train(
         *evaluation_lines(trained.evaluation),
         "",
         *(line for member in bundle.members if member.log for line in epoch_lines(member.fit_record.seed, member.log)),
-        *seed_lines(trained.subsets),
+        *subset_lines(trained.subsets, what="seeds"),
         *_next_steps(output),
     ]
-    return Answer(data, lines, QUARANTINED if fail_on_quarantine and material.faults else 0)
+    return Answer(data, lines, exit_code)
+
+
+def _own_device(launch: Launch, device: str) -> str:
+    if launch.size == 1:
+        return device
+    from polyvigil.learn.join import own_device
+
+    return own_device(launch, device)
 
 
 def _next_steps(output: Path) -> Sequence[str]:

@@ -84,6 +84,36 @@ def read_labelled(
     return Reading(table.name, posts, tuple(item.row for item in good), tuple(faults), tuple(notes))
 
 
+@dataclass(frozen=True, slots=True)
+class Unlabelled:
+    """All posts of a file, in its order, labels not looked at; the rows set aside; what a user should be told."""
+
+    name: str
+    posts: tuple[Post, ...]
+    faults: tuple[Fault, ...]
+    notes: tuple[str, ...]
+
+
+def read_unlabelled(path: str | Path, spec: DataSpec | None = None, *, on_error: OnError = "quarantine") -> Unlabelled:
+    """Read a file of posts for their texts and languages. Raises DataError at the first bad row with ``fail``."""
+    spec = spec or DataSpec()
+    posts: list[Post] = []
+    faults: list[Fault] = []
+    tally = FaultTally()
+    with open_table(path) as table:
+        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name)
+        for item in read_rows(table, columns, spec, labelled=False):
+            if isinstance(item, ReadPost):
+                posts.append(item.post)
+                continue
+            if on_error == "fail":
+                raise fault_error(item, table.name)
+            faults.append(item)
+            tally.add(item)
+    notes = (*(f"{table.name}: {guess}" for guess in columns.guesses), *tally.told(table.name))
+    return Unlabelled(table.name, tuple(posts), tuple(faults), notes)
+
+
 def read_rows(table: Table, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> Iterator[ReadPost | Fault]:
     """Each row of an open table as a post or a fault, in order. Without ``labelled`` an empty text is no fault."""
     for row in table.rows:

@@ -10,13 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
-from polyvigil.decide.thresholds import RULES
-from polyvigil.errors import DataError
-from polyvigil.records import Labels, Probabilities
+from polyvigil.records import Probabilities
 from polyvigil.specs import DecideSpec
-from polyvigil.text.language import is_cadec
 
-ThresholdSource = Literal["own", "pooled", "fallback"]
+ThresholdSource = Literal["own", "pooled", "similar", "prior", "transported", "fallback"]
 
 
 class Threshold(BaseModel):
@@ -26,13 +23,28 @@ class Threshold(BaseModel):
 
     value: float = Field(gt=0, le=1)
     source: ThresholdSource
-    """own: on this language's dev posts; pooled: on all of them, since the language's hold one class only; fallback:
-    the mean of the own ones, for a language without dev posts."""
+    """own: on this language's dev posts; pooled: on all of them, since the language's hold one class only; similar:
+    from the languages whose scores look alike; prior: from a prevalence the user gave; transported: keeps the flag
+    rate of an older bundle; fallback: the mean of the own ones, for a language of which nothing was seen."""
     rule: str
     posts: int = Field(ge=0)
+    """Posts it was found on, without labels where the source is similar, prior or transported."""
     positives: int = Field(ge=0)
+    like: str = ""
+    """The labelled language that weighed most, where the source is similar."""
+    low: float | None = None
+    """With ``high`` the middle 95% of what bootstrap resamples of the dev posts give."""
+    high: float | None = None
     same_set_f1: float | None = None
     """F1 on the very posts the threshold was tuned on; optimistic."""
+    cross_fitted_f1: float | None = None
+    """F1 on dev posts that were each decided by thresholds tuned on others: the figure to stand by."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def told_source(self) -> str:
+        """The source as it stands in output rows: ``own``, ``similar:ru``."""
+        return f"{self.source}:{self.like}" if self.like else self.source
 
 
 class DecisionPolicy(BaseModel):
@@ -40,10 +52,13 @@ class DecisionPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    objective: Literal["f1-per-language"] = "f1-per-language"
+    spec: DecideSpec = DecideSpec()
+    """By what rule and for what objective it was tuned."""
     thresholds: Mapping[str, Threshold]
     fallback: Threshold
     dev_fingerprint: str
+    tuned_for: str = ""
+    """Hash of members and combination whose scores it was tuned on; a bundle of others refuses it."""
 
     @field_validator("thresholds")
     @classmethod
@@ -54,61 +69,29 @@ class DecisionPolicy(BaseModel):
     def _thaw(self, value: Mapping[str, Threshold]) -> dict[str, Threshold]:
         return dict(value)
 
+    def with_thresholds(self, thresholds: Mapping[str, Threshold]) -> DecisionPolicy:
+        """The same policy with these thresholds in place of its own."""
+        return DecisionPolicy(
+            spec=self.spec,
+            thresholds=thresholds,
+            fallback=self.fallback,
+            dev_fingerprint=self.dev_fingerprint,
+            tuned_for=self.tuned_for,
+        )
+
     def threshold(self, language: str) -> Threshold:
         """The threshold that decides a post of this language group."""
         return self.thresholds.get(language, self.fallback)
 
     def flags(self, probabilities: Probabilities, languages: Sequence[str]) -> NDArray[np.bool_]:
         """Whether each post is flagged as mentioning an ADE: shape (n_posts,), in their order."""
-        cuts = np.array([self.threshold(language).value for language in languages])
-        return probabilities >= cuts
+        return flagged(probabilities, self.cuts(languages))
+
+    def cuts(self, languages: Sequence[str]) -> NDArray[np.float64]:
+        """The threshold of each post, (n_posts,), by its language group."""
+        return np.array([self.threshold(language).value for language in languages], dtype=np.float64)
 
 
-def tune(
-    probabilities: Probabilities,
-    labels: Labels,
-    languages: Sequence[str],
-    *,
-    spec: DecideSpec,
-    dev_fingerprint: str,
-) -> DecisionPolicy:
-    """Tune one threshold per language group on stored dev probabilities, each of shape (n_posts,).
-
-    A group of one class gets the pooled threshold. The fallback is the paper's: the mean of the own thresholds, CADEC
-    groups left out. Raises DataError when the dev posts as a whole hold one class only.
-    """
-    rule = RULES[spec.rule]
-    names = np.asarray(languages)
-    reachable = (labels == 1) & (probabilities > 0)
-    if not reachable.any() or labels.all():
-        raise DataError(
-            f"the {len(labels)} dev posts hold {int(labels.sum())} positives; thresholds need both classes",
-            hint="check which split was read, or give more dev posts",
-        )
-    pooled = rule(probabilities, labels)
-    thresholds = {}
-    for language in sorted(set(languages)):
-        mine = names == language
-        positives = int(labels[mine].sum())
-        own = bool(reachable[mine].any()) and not labels[mine].all()
-        cut = rule(probabilities[mine], labels[mine]) if own else pooled
-        thresholds[language] = Threshold(
-            value=cut.threshold,
-            source="own" if own else "pooled",
-            rule=spec.rule,
-            posts=int(np.count_nonzero(mine)),
-            positives=positives,
-            same_set_f1=cut.f1 if own else None,
-        )
-    own_ones = [t for name, t in thresholds.items() if t.source == "own" and not is_cadec(name)]
-    return DecisionPolicy(
-        thresholds=thresholds,
-        fallback=Threshold(
-            value=float(np.mean([t.value for t in own_ones])) if own_ones else pooled.threshold,
-            source="fallback" if own_ones else "pooled",
-            rule="mean" if own_ones else spec.rule,
-            posts=sum(t.posts for t in own_ones),
-            positives=sum(t.positives for t in own_ones),
-        ),
-        dev_fingerprint=dev_fingerprint,
-    )
+def flagged(probabilities: Probabilities, thresholds: NDArray[np.float64] | float) -> NDArray[np.bool_]:
+    """Whether each post is flagged, (n_posts,): by one threshold for all, or by one for each."""
+    return probabilities >= thresholds

@@ -1,4 +1,4 @@
-"""Thresholds found on stored probabilities. A rule maps scores and labels of one language to a cut.
+"""The searches: scores and labels of some posts -> the cut of the best value.
 
 Posts are flagged when p >= threshold (decide.policy holds that comparison). A score of exactly 0 means "nothing to
 read" and can never be flagged: every threshold is above 0.
@@ -6,63 +6,145 @@ read" and can never be flagged: every threshold is above 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from polyvigil.decide.calibration import logs
+from polyvigil.decide.objectives import Array, Value
 from polyvigil.metrics import f1
 from polyvigil.records import Labels, Probabilities
-from polyvigil.specs import ThresholdRule
 
 PAPER_GRID: NDArray[np.float64] = np.arange(20, 80) / 100
 """0.20, 0.21, ... 0.79: the grid of the paper's code, which leaves 0.80 out."""
+RESAMPLES = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A threshold in (0, 1] and the F1 it reaches on the posts it was found on (an optimistic figure)."""
+    """A threshold in (0, 1], and what it reaches on the posts it was found on (optimistic)."""
 
     threshold: float
-    f1: float
+    value: float
+    tp: float
+    """Positives flagged; expected ones where gains are."""
+    flagged: float
 
 
-def argmax(probabilities: Probabilities, labels: Labels) -> Cut:
-    """Best F1 over every cut between two neighbouring distinct scores; the lowest such cut on ties (more recall).
+def argmax(probabilities: Probabilities, labels: Labels, *, value: Value = f1) -> Cut:
+    """Best value over every cut between two neighbouring distinct scores; the lowest such cut on ties (more recall).
 
     The cut lies in the middle between the two scores, so it does not hang on the last digits of one. O(n log n).
     Raises ValueError without a positive post of a score above 0.
     """
     order = np.argsort(-probabilities, kind="stable")
-    last = _last_of_each_score(probabilities[order])
-    tp = np.cumsum(labels[order] == 1)[last]
-    if not len(tp) or not tp[-1]:
-        raise ValueError("no positive post with a score above 0")
-    figures = f1(tp, last + 1 - tp, np.count_nonzero(labels == 1) - tp)
-    best = len(figures) - 1 - int(np.argmax(figures[::-1]))
-    scores = probabilities[order][last]
-    above = scores[best]
-    below = scores[best + 1] if best + 1 < len(scores) else 0.0
-    middle = (above + below) / 2
-    return Cut(float(middle if middle > below else above), float(figures[best]))
+    gains = (labels[order] == 1).astype(np.float64)
+    return _sweep(probabilities[order], gains, np.ones(len(gains)), value)
 
 
-def paper_grid(probabilities: Probabilities, labels: Labels) -> Cut:
-    """Best F1 over PAPER_GRID, the lowest threshold on ties (the paper's released code). For reproduction."""
+def expected_argmax(calibrated: Probabilities, *, value: Value) -> Cut:
+    """The cut of the best value of expected counts, were each post positive with its own ``calibrated`` P."""
+    scores = -np.sort(-calibrated)
+    return _sweep(scores, scores, np.ones(len(scores)), value)
+
+
+def best_expected_f(calibrated: Probabilities, *, beta: float = 1.0) -> float:
+    """F* of calibrated P: the best F-beta of expected counts over all cuts, in [0, 1].
+
+    F_k = (1 + b^2)(q_1 + ... + q_k) / (k + b^2 (sum of all q)), q sorted downward; flagging where q > F*/(1 + b^2)
+    reaches it (Lipton, Elkan and Naryanaswamy 2014, theorem 1, for b = 1).
+    """
+    sums = np.cumsum(-np.sort(-calibrated))
+    if not len(sums) or not sums[-1]:
+        return 0.0
+    return float(np.max((1 + beta**2) * sums / (np.arange(1, len(sums) + 1) + beta**2 * sums[-1])))
+
+
+def paper_grid(probabilities: Probabilities, labels: Labels, *, value: Value = f1) -> Cut:
+    """Best value over PAPER_GRID, the lowest threshold on ties (the paper's released code). For reproduction."""
     positives = np.sort(probabilities[labels == 1])
     negatives = np.sort(probabilities[labels == 0])
-    tp = len(positives) - np.searchsorted(positives, PAPER_GRID, side="left")
-    fp = len(negatives) - np.searchsorted(negatives, PAPER_GRID, side="left")
-    figures = f1(tp, fp, len(positives) - tp)
+    tp = (len(positives) - np.searchsorted(positives, PAPER_GRID, side="left")).astype(np.float64)
+    fp = (len(negatives) - np.searchsorted(negatives, PAPER_GRID, side="left")).astype(np.float64)
+    figures = value(tp, fp, len(positives) - tp)
     best = int(np.argmax(figures))
-    return Cut(float(PAPER_GRID[best]), float(figures[best]))
+    return Cut(float(PAPER_GRID[best]), float(figures[best]), float(tp[best]), float(tp[best] + fp[best]))
 
 
-RULES: Mapping[ThresholdRule, Callable[[Probabilities, Labels], Cut]] = {"argmax": argmax, "paper-grid": paper_grid}
+def bag(
+    probabilities: Probabilities, labels: Labels, *, value: Value = f1, resamples: int = RESAMPLES, seed: int = 0
+) -> NDArray[np.float64]:
+    """The ``argmax`` thresholds of bootstrap resamples within each class: (n,), n <= ``resamples``, not sorted.
+
+    The same whatever the order of the posts. A resample without a positive score above 0 gives none.
+    """
+    order = np.lexsort((labels, -probabilities))
+    scores, gains = probabilities[order], (labels[order] == 1).astype(np.float64)
+    random = np.random.default_rng(seed)
+    found = []
+    for _ in range(resamples):
+        weights = draw_within(gains > 0, random)
+        kept = weights > 0
+        if (gains[kept] * scores[kept]).any():
+            found.append(_sweep(scores[kept], gains[kept], weights[kept], value).threshold)
+    return np.array(found)
 
 
-def _last_of_each_score(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+def at_share(probabilities: Probabilities, share: float) -> float:
+    """The threshold that flags this share of the posts, in (0, 1]; with ties the nearest share below it.
+
+    Scores of 0 are never flagged; a share of less than half a post flags none that is below 1.
+    """
+    scores = -np.sort(-probabilities)
+    wanted = round(share * len(scores))
+    above = scores[:wanted]
+    left_out = float(scores[wanted]) if wanted < len(scores) else 0.0
+    lowest = float(above[above > left_out].min(initial=1.0))
+    middle = (lowest + left_out) / 2
+    return middle if middle > left_out else lowest
+
+
+def draw_within(gold: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.float64]:
+    """How often each post is drawn when as many positives, and as many negatives, are drawn with replacement: (n,)."""
+    weights = np.zeros(len(gold))
+    for places in (np.flatnonzero(gold), np.flatnonzero(~gold)):
+        if len(places):
+            drawn = random.integers(len(places), size=len(places))
+            weights[places] = np.bincount(drawn, minlength=len(places))
+    return weights
+
+
+def logit(p: Probabilities) -> Array:
+    """ln(p / (1 - p)), p held inside [1e-6, 1 - 1e-6]."""
+    low, high = logs(p)
+    return low + high
+
+
+def mean_logit(thresholds: NDArray[np.float64]) -> float:
+    """The sigmoid of the mean of the logits of some thresholds."""
+    return float(1 / (1 + np.exp(-np.mean(logit(thresholds)))))
+
+
+def _sweep(scores: Array, gains: Array, weights: Array, value: Value) -> Cut:
+    """Scores sorted downward; a post counts ``weights`` times, ``gains`` of it positive (0, 1, or an expectation)."""
+    last = _last_of_each_score(scores)
+    positives = weights * gains
+    tp = np.cumsum(positives)[last]
+    if not len(tp) or not tp[-1]:
+        raise ValueError("no positive post with a score above 0")
+    flagged = np.cumsum(weights)[last]
+    figures = value(tp, flagged - tp, positives.sum() - tp)
+    best = len(figures) - 1 - int(np.argmax(figures[::-1]))
+    cut_scores = scores[last]
+    above = cut_scores[best]
+    below = cut_scores[best + 1] if best + 1 < len(cut_scores) else 0.0
+    middle = (above + below) / 2
+    threshold = float(middle if middle > below else above)
+    return Cut(threshold, float(figures[best]), float(tp[best]), float(flagged[best]))
+
+
+def _last_of_each_score(scores: Array) -> NDArray[np.int64]:
     """Of scores sorted downward, the last place of each distinct one above 0."""
     last = np.flatnonzero(np.diff(scores, append=-1.0))
     return last[scores[last] > 0]

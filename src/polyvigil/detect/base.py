@@ -62,6 +62,10 @@ class TrainingLog(Stored):
     micro_tokens: int
     """At the end: lower than asked for where memory ran out."""
     device: str
+    teacher: str = ""
+    """Id of the bundle whose probabilities were learned beside the labels."""
+    unlabelled: int = 0
+    """Posts without a label among those of an epoch."""
 
     @property
     def best(self) -> EpochRecord:
@@ -72,6 +76,30 @@ class TrainingLog(Stored):
     def seconds(self) -> float:
         """Of all epochs, training and scoring of the dev posts together."""
         return sum(record.seconds for record in self.epochs)
+
+
+class Rehearsal(Stored):
+    """One member's training, before it is begun."""
+
+    parameters: int
+    """Of the whole model; ``trained`` of them are trained."""
+    trained: int
+    posts_per_epoch: int
+    """Copies of oversampled posts included."""
+    steps_per_epoch: int
+    tokens_per_epoch: int
+    full: int
+    """Posts as long as the cut allows: most of them were cut."""
+    checkpoint_bytes: int
+    """The most that checkpoints take while the member is trained."""
+    member_bytes: int
+    """The member in the bundle."""
+    seconds: float
+    """Of all epochs, dev posts scored after each; from ``measured_steps`` steps, by their tokens."""
+    measured_steps: int
+    peak_memory: int
+    """Bytes (see learn.memory)."""
+    device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +143,7 @@ class Learner(Protocol[D_co]):
     """Makes a detector."""
 
     def fit(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> D_co: ...
+
+    def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Rehearsal | None:
+        """What ``fit`` would take; None where it takes no steps, or where a model would have to be fetched first."""
+        ...

@@ -91,8 +91,9 @@ def fingerprint(parts: Iterable[str | NDArray[np.generic]]) -> str:
     """Hex digest of texts and arrays, in their order: what a run's result depends on."""
     whole = hashlib.sha256()
     for part in parts:
-        raw = part.encode() if isinstance(part, str) else np.ascontiguousarray(part).tobytes()
-        whole.update(len(raw).to_bytes(8, "little") + raw)
+        raw = part.encode() if isinstance(part, str) else np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
+        whole.update(len(raw).to_bytes(8, "little"))
+        whole.update(raw)
     return whole.hexdigest()
 
 
@@ -159,13 +160,18 @@ def newest(folder: Path, *, fingerprint: str, environment: Mapping[str, str]) ->
     return None
 
 
+def disk_need(parameters: int) -> int:
+    """Bytes that checkpoints of so many trained numbers take at most: two kept, one being written."""
+    return parameters * _BYTES * (KEPT + 1)
+
+
 def check_disk(folder: Path, *, parameters: int) -> int:
     """Bytes that checkpoints of a model of this size take at most (two kept, one being written), free or already used.
 
     Raises TrainingError when the disk has less.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    need = parameters * _BYTES * (KEPT + 1)
+    need = disk_need(parameters)
     used = sum(file.stat().st_size for file in folder.glob(f"{_PREFIX}*/*") if file.is_file())
     free = shutil.disk_usage(folder).free + used
     if free < need:

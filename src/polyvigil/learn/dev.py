@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from polyvigil.decide.policy import tune
+from polyvigil.decide.tune import tune
 from polyvigil.errors import BundleError, TrainingError
 from polyvigil.learn.memory import is_out_of_memory
 from polyvigil.learn.ranks import Ranks

@@ -47,25 +47,38 @@ class Keeper:
         standing = Standing(Progress(micro_tokens=micro_tokens), {})
         if self.work is None:
             return standing
-        model, ranks = self.stepper.encoder.model, self.stepper.ranks
-        if ranks.rank:
-            ranks.wait()  # the first process removes what is damaged; then the others look
-        else:
-            need = checkpoint.check_disk(self.work, parameters=sum(p.numel() for p in model.parameters()))
-            self.say(f"checkpoints in {self.work} take up to {need / 1e9:.1f} GB")
-        found = checkpoint.newest(self.work, fingerprint=self.fingerprint, environment=self.environment)
-        if not ranks.rank:
-            ranks.wait()
-        if found is None:
+        snapshot = self._shared(None if self.stepper.ranks.rank else self._newest(self.work))
+        if snapshot is None:
             return standing
+        put_weights(self.stepper.encoder.model, snapshot.model)
+        self.stepper.restore_moments(snapshot.moments)
+        self.stepper.restore_scale(snapshot.progress.scale, growth=snapshot.progress.growth)
+        fitting = min(snapshot.progress.micro_tokens, micro_tokens)
+        return Standing(snapshot.progress.model_copy(update={"micro_tokens": fitting}), snapshot.best)
+
+    def _newest(self, work: Path) -> Snapshot | None:
+        """The newest checkpoint, and what is to be said of it."""
+        parameters = sum(p.numel() for p in trained(self.stepper.encoder.model).values())
+        need = checkpoint.check_disk(work, parameters=parameters)
+        self.say(f"checkpoints in {work} take up to {need / 1e9:.1f} GB")
+        found = checkpoint.newest(work, fingerprint=self.fingerprint, environment=self.environment)
+        if found is None:
+            return None
         progress = found.snapshot.progress
         for note in (*found.notes, f"resuming after {progress.epoch} epochs and {progress.step} steps"):
             self.say(note)
-        put_weights(model, found.snapshot.model)
-        self.stepper.restore_moments(found.snapshot.moments)
-        self.stepper.restore_scale(progress.scale, growth=progress.growth)
-        fitting = min(progress.micro_tokens, micro_tokens)
-        return Standing(progress.model_copy(update={"micro_tokens": fitting}), found.snapshot.best)
+        return found.snapshot
+
+    def _shared(self, found: Snapshot | None) -> Snapshot | None:
+        """What the first process found, in every process: the others need no disk."""
+        ranks = self.stepper.ranks
+        told = ranks.first_text(found.progress.model_dump_json() if found else "")
+        if ranks.size == 1 or not told:
+            return found
+        model, moments, best = (
+            ranks.first_tensors(part) for part in ((found.model, found.moments, found.best) if found else ({}, {}, {}))
+        )
+        return Snapshot(Progress.model_validate_json(told), model, moments, best)
 
     def due(self) -> bool:
         """Whether the last checkpoint is old enough for a new one."""
@@ -75,16 +88,21 @@ class Keeper:
         """Save a checkpoint. Raises TrainingError on a full disk."""
         if self.work is None or self.stepper.ranks.rank:
             return
-        model = {name: p.detach() for name, p in self.stepper.encoder.model.named_parameters()}
+        model = {name: p.detach() for name, p in trained(self.stepper.encoder.model).items()}
         scaled = progress.model_copy(update={"scale": self.stepper.scale, "growth": self.stepper.growth})
         snapshot = Snapshot(scaled, model, self.stepper.moments(), best)
         checkpoint.save(self.work, snapshot, fingerprint=self.fingerprint, environment=self.environment)
         self._saved = time.monotonic()
 
 
+def trained(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """The parameters that training changes, by name: all of them, or adapters and head (learn.lora)."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
 def put_weights(model: torch.nn.Module, weights: Tensors) -> None:
-    """Copy ``weights`` into the parameters of the same names. Raises TrainingError when names differ."""
-    parameters = dict(model.named_parameters())
+    """Copy ``weights`` into the trained parameters of the same names. Raises TrainingError when names differ."""
+    parameters = trained(model)
     if parameters.keys() != weights.keys():
         raise TrainingError("the checkpoint holds another model's weights", hint="choose another work folder")
     with torch.no_grad():

@@ -31,6 +31,10 @@ class LinearLearner:
     spec: LinearSpec
     balance: BalanceSpec
 
+    def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> None:  # noqa: ARG002
+        """None: it takes no steps, and seconds."""
+        return
+
     def fit(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> LinearDetector:  # noqa: ARG002
         """Fit on ``train``; ``dev`` is not looked at. Raises DataError when ``train`` holds one class only."""
         labels = np.array([item.label for item in train], dtype=np.int8)

@@ -6,9 +6,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from polyvigil.detect.base import EpochRecord, TrainingLog
@@ -16,9 +18,10 @@ from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import checkpoint
 from polyvigil.learn.checkpoint import Progress
 from polyvigil.learn.dev import DevSet, judge
-from polyvigil.learn.keeper import Keeper, put_weights
+from polyvigil.learn.distil import SoftTargets
+from polyvigil.learn.keeper import Keeper, put_weights, trained
 from polyvigil.learn.memory import forget_peak, peak_memory
-from polyvigil.learn.ranks import this_rank
+from polyvigil.learn.ranks import Ranks, this_rank
 from polyvigil.learn.sampling import epoch_order, step_seed
 from polyvigil.learn.schedule import warmup_cosine, warmup_steps
 from polyvigil.learn.step import OVERFLOW, Batch, Stepper
@@ -31,13 +34,17 @@ _FREE = {"micro_tokens", "checkpoint_minutes", "gradient_checkpointing"}  # sett
 
 @dataclass(frozen=True, slots=True)
 class TrainSet:
-    """Training posts, each field (n_posts,); ``pool``: the indices an epoch goes through, copies included."""
+    """Training posts, each field (n_posts,); ``pool``: the indices an epoch goes through, copies included.
+
+    Where there are ``soft`` targets, a post without a label has weight 0, and its label is not looked at.
+    """
 
     tokens: Sequence[TokenIds]
     labels: Labels
     languages: Sequence[str]
     weights: NDArray[np.float64]
     pool: NDArray[np.int64]
+    soft: SoftTargets | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,8 @@ class Hooks:
     say: Callable[[str], None] = lambda _: None
     progress: Callable[[int, int, float, float], None] = lambda *_: None
     stop: Callable[[], bool] = lambda: False
-    """Asked after each step; True saves a checkpoint and ends with InterruptError."""
+    """Asked after each step, in every process; True in any of them saves a checkpoint, and all end with InterruptError.
+    The other functions are called in the first process alone."""
 
 
 def train(
@@ -69,12 +77,15 @@ def train(
     pretrained model. Raises TrainingError (no memory, no disk, numbers that overflow, checkpoints of another run).
     """
     ranks = this_rank()
-    hooks = hooks if ranks.rank == 0 else Hooks()
+    hooks = hooks if ranks.rank == 0 else Hooks(stop=hooks.stop)
     if spec.gradient_checkpointing:
         encoder.checkpoint_layers()
     parameters = sum(p.numel() for p in encoder.model.parameters())
     stepper = Stepper(encoder, spec=spec, ranks=ranks)
+    if posts.soft is not None:
+        ranks.first_values([torch.from_numpy(posts.soft.targets)])  # each asked the teacher: last digits may differ
     identity = _fingerprint(encoder, posts, dev, spec, decide, seed, source)
+    _same_everywhere(encoder, identity, ranks)
     keeper = Keeper(work, stepper, fingerprint=identity, minutes=spec.checkpoint_minutes, say=hooks.say)
     standing = keeper.resume(micro_tokens=spec.micro_tokens)
     progress, best = standing.progress, standing.best
@@ -94,7 +105,12 @@ def train(
             done = progress.epoch * steps + progress.step
             chosen = order[progress.step * spec.posts_per_step :][: spec.posts_per_step]
             result = stepper.step(
-                Batch([posts.tokens[i] for i in chosen], posts.labels[chosen], posts.weights[chosen]),
+                Batch(
+                    [posts.tokens[i] for i in chosen],
+                    posts.labels[chosen],
+                    posts.weights[chosen],
+                    None if posts.soft is None else posts.soft.of(chosen),
+                ),
                 rate=rate(done),
                 seed=step_seed(seed, done, rank=ranks.rank),
                 micro_tokens=progress.micro_tokens,
@@ -114,7 +130,7 @@ def train(
                 }
             )
             hooks.progress(done + 1, spec.epochs * steps, clock.rate, clock.seconds_left)
-            stopped = hooks.stop()
+            stopped = ranks.any(hooks.stop())
             if stopped or keeper.due():
                 keeper.keep(progress, best)
             if stopped:
@@ -139,7 +155,7 @@ def train(
         )
         hooks.say(_line(record, spec.epochs))
         if record.best:
-            best = {name: p.detach().to("cpu", copy=True) for name, p in encoder.model.named_parameters()}
+            best = {name: p.detach().to("cpu", copy=True) for name, p in trained(encoder.model).items()}
         progress = Progress(epoch=record.epoch, micro_tokens=progress.micro_tokens, records=(*progress.records, record))
         keeper.keep(progress, best)
 
@@ -188,11 +204,22 @@ def _line(record: EpochRecord, epochs: int) -> str:
     return "; ".join((text, *record.warnings))
 
 
+def _same_everywhere(encoder: Encoder, identity: str, ranks: Ranks) -> None:
+    """Begin with the first process's weights; raise TrainingError where another has other posts or settings."""
+    if ranks.any(ranks.first_text(identity) != identity):
+        raise TrainingError(
+            "the processes of this training have read different posts, settings or models",
+            hint="give each machine the same files and the same command line",
+        )
+    ranks.first_values(encoder.model.parameters())
+
+
 def _fingerprint(
     encoder: Encoder, posts: TrainSet, dev: DevSet, spec: TrainingSpec, decide: DecideSpec, seed: int, source: str
 ) -> str:
-    """Of all that moves the final weights, the order of the posts included."""
+    """Of all that moves the final weights, the order of the posts included; and weights no checkpoint holds."""
     shapes = [f"{name} {tuple(p.shape)}" for name, p in encoder.model.named_parameters()]
+    frozen = (p.detach().cpu().numpy() for p in encoder.model.parameters() if not p.requires_grad)
     settings = [source, spec.model_dump_json(exclude=_FREE), decide.model_dump_json(), str(seed), str(encoder.packed)]
     arrays: list[NDArray[np.generic]] = [
         posts.labels,
@@ -203,4 +230,8 @@ def _fingerprint(
         *posts.tokens,
         *dev.tokens,
     ]
-    return checkpoint.fingerprint([*settings, *shapes, *posts.languages, "", *dev.languages, "", *arrays])
+    if posts.soft is not None:
+        settings.append(f"{posts.soft.weight} {posts.soft.temperature}")
+        arrays.append(posts.soft.targets)
+    texts = [*settings, *shapes, *posts.languages, "", *dev.languages, ""]
+    return checkpoint.fingerprint(chain(texts, arrays, frozen))

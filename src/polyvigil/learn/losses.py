@@ -34,6 +34,16 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, *, label_smoothing
     return _cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
 
 
+def soft_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, *, temperature: float) -> torch.Tensor:
+    """Cross-entropy of each post against a probability of class 1 in place of a label; shape (n,), >= 0.
+
+    ``targets`` (n,) are at ``temperature`` already (learn.distil.softened). The logits are divided by it, and the loss
+    is multiplied by its square, so that gradients keep their size: Hinton et al. 2015, section 2.
+    """
+    logs = log_softmax(logits / temperature, dim=1)
+    return -(temperature**2) * (targets * logs[:, 1] + (1 - targets) * logs[:, 0])
+
+
 def per_post_loss(spec: TrainingSpec) -> PostLoss:
     """The loss that ``spec`` names, with its settings."""
     if spec.loss == "focal":

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from polyvigil.errors import TrainingError
 from polyvigil.learn.checkpoint import Tensors
-from polyvigil.learn.losses import per_post_loss
+from polyvigil.learn.distil import SoftTargets
+from polyvigil.learn.losses import per_post_loss, soft_cross_entropy
 from polyvigil.learn.memory import is_out_of_memory, release
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.schedule import parameter_groups
@@ -36,11 +37,12 @@ NO_MEMORY = (
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The posts of one step. ``weights`` (n,) multiply the losses."""
+    """The posts of one step. ``weights`` (n,) multiply the losses of the labels; a teacher's posts all weigh 1."""
 
     tokens: Sequence[TokenIds]
     labels: Labels
     weights: NDArray[np.float64]
+    soft: SoftTargets | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,9 @@ class Stepper:
     def step(self, batch: Batch, *, rate: float, seed: int, micro_tokens: int, where: str) -> StepResult:
         """Change the weights once by the mean loss of ``batch``: the same change whatever ``micro_tokens`` is.
 
-        ``rate``: learning rate; ``seed``: of the dropout masks. When memory runs out, the step begins again with half
-        the tokens at once. Raises TrainingError when one post alone does not fit, or a loss or gradient is no number.
+        ``rate``: learning rate; ``seed``: of the dropout masks. When memory runs out in any process, all begin the step
+        again with half the tokens at once. Raises TrainingError when one post alone does not fit, or a loss or gradient
+        is no number; in all processes together.
         """
         result = self._gradients(batch, seed=seed, micro_tokens=micro_tokens, where=where)
         if not math.isfinite(result.loss):
@@ -129,24 +132,32 @@ class Stepper:
         lengths = np.array([len(batch.tokens[place]) for place in mine], dtype=np.int64)
         while True:
             places = token_batches(lengths, budget=micro_tokens, padded=not self.encoder.packed)
+            loss: float | None = None
             try:
                 loss = self._backward(batch, [mine[some] for some in places], seed=seed)
-                return StepResult(loss, micro_tokens)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
             # outside of the except block: an error keeps the tensors of the frames it came through
+            if not self.ranks.any(loss is None):
+                return StepResult(float(self.ranks.total(torch.tensor(loss, dtype=torch.float64))), micro_tokens)
             self.optimiser.zero_grad(set_to_none=True)
             release(self.device)
-            if max(map(len, places)) == 1:
+            alone = loss is None and max(map(len, places)) == 1
+            if longest := self.ranks.highest(int(lengths.max()) if alone else 0):
                 raise TrainingError(
-                    f"no memory for one post of {lengths.max()} tokens at a time", where=where, hint=NO_MEMORY
+                    f"no memory for one post of {longest} tokens at a time", where=where, hint=NO_MEMORY
                 )
-            held = max(int(lengths[some].sum()) for some in places)
-            micro_tokens = max(1, min(micro_tokens, held) // 2)
+            fitting = micro_tokens
+            if loss is None:
+                fitting = max(1, min(micro_tokens, max(int(lengths[some].sum()) for some in places)) // 2)
+            micro_tokens = self.ranks.lowest(fitting)
 
     def _backward(self, batch: Batch, micro_batches: Sequence[NDArray[np.int64]], *, seed: int) -> float:
-        """Add the gradient of (sum of losses / posts of the step), micro-batch by micro-batch; the sum of losses."""
+        """Add the gradient of (sum of losses / posts of the step), micro-batch by micro-batch; the sum of own losses.
+
+        Speaks to no other process, since it may fail in one alone.
+        """
         losses = []
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [], device_type="cuda"):
             torch.manual_seed(seed)
@@ -155,12 +166,21 @@ class Stepper:
                 weights = torch.from_numpy(batch.weights[places].astype(np.float32)).to(self.device)
                 with self._precision():
                     logits = self.encoder.logits([batch.tokens[place] for place in places])
-                loss = (self.per_post(logits.float(), labels) * weights).sum()
+                of_posts = self.per_post(logits.float(), labels) * weights
+                if batch.soft is not None:
+                    of_posts = _with_teacher(of_posts, logits.float(), batch.soft.of(places))
+                loss = of_posts.sum()
                 torch.autograd.backward(self.scaler.scale(loss / len(batch.tokens)))
                 losses.append(loss.detach())
-        own = torch.stack(losses).double().sum() if losses else torch.zeros((), dtype=torch.float64, device=self.device)
-        return float(self.ranks.total(own))
+        return float(torch.stack(losses).double().sum()) if losses else 0.0
 
     def _precision(self) -> torch.autocast:
         name = self.spec.precision
         return torch.autocast(self.device.type, dtype=_AUTOCAST[name], enabled=name != "fp32")
+
+
+def _with_teacher(of_labels: torch.Tensor, logits: torch.Tensor, soft: SoftTargets) -> torch.Tensor:
+    """(1 - weight) of a post's own loss and ``weight`` of its distance to the teacher: (n,)."""
+    targets = torch.from_numpy(soft.targets.astype(np.float32)).to(logits.device)
+    taught = soft_cross_entropy(logits, targets, temperature=soft.temperature)
+    return (1 - soft.weight) * of_labels + soft.weight * taught

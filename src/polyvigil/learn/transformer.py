@@ -10,26 +10,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.data.fingerprint import fingerprint
-from polyvigil.detect.base import FitRecord
+from polyvigil.detect.base import FitRecord, Rehearsal
 from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
 from polyvigil.errors import DataError
 from polyvigil.learn import loop
 from polyvigil.learn.balance import trained_languages, training_indices, training_weights
 from polyvigil.learn.dev import DevSet
+from polyvigil.learn.distil import Lesson, soft_targets
 from polyvigil.learn.loop import Hooks, TrainSet
+from polyvigil.learn.lora import Adapters, adapt
+from polyvigil.learn.rehearsal import rehearse
+from polyvigil.learn.trim import Trimmed, trim
 from polyvigil.nn.encoder import Encoder, load_encoder
+from polyvigil.nn.source import needs_fetching
 from polyvigil.records import LabelledPost, Labels
-from polyvigil.specs import BalanceSpec, DecideSpec, EncoderSpec, TrainingSpec
+from polyvigil.specs import BalanceSpec, DecideSpec, EncoderSpec, LoraSpec, TrainingSpec
 from polyvigil.text.normalise import model_text, no_text_reason
 
 _SILENT = Hooks()
 _RULE = DecideSpec()
+_EVERY_WEIGHT = LoraSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Everything that training begins with."""
+
+    encoder: Encoder
+    adapters: Adapters | None
+    trimmed: Trimmed
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderLearner:
     """Learner of ``EncoderDetector``. ``work``: folder of checkpoints, resumed from where it holds some of this run.
 
+    ``lora``: adapters, none by default; ``lesson``: what a teacher says of the very posts that ``fit`` is given.
     ``decide`` is the rule by which the dev F1 of an epoch is found; ``say``, ``progress``, ``stop``: see loop.Hooks.
     """
 
@@ -40,6 +56,8 @@ class EncoderLearner:
     work: Path | None = None
     offline: bool = False
     device: str = "auto"
+    lora: LoraSpec = _EVERY_WEIGHT
+    lesson: Lesson | None = None
     decide: DecideSpec = _RULE
     say: Callable[[str], None] = _SILENT.say
     progress: Callable[[int, int, float, float], None] = _SILENT.progress
@@ -51,50 +69,87 @@ class EncoderLearner:
         Raises DataError (posts of one class), RecipeError (no such model or device), BundleError (a damaged model),
         TrainingError (see loop.train) and InterruptError (``stop``).
         """
-        labels, dev_labels = _labels(train), _labels(dev)
-        _check(labels, np.ones(len(labels), dtype=bool), part="training")
-        dev_texts = [model_text(item.post.text) for item in dev]
-        readable = np.array([not no_text_reason(text) for text in dev_texts], dtype=bool)
-        _check(dev_labels, readable, part="dev")
-        encoder = self._encoder(seed)
-        posts = TrainSet(
-            tokens=encoder.tokenise([model_text(item.post.text) for item in train]),
-            labels=labels,
-            languages=[item.post.language for item in train],
-            weights=training_weights(train, self.balance),
-            pool=training_indices(labels, times=self.balance.oversample),
-        )
+        ready = self._prepare(train, dev, seed=seed)
+        encoder, trimmed = ready.encoder, ready.trimmed
         log = loop.train(
             encoder,
-            posts,
-            DevSet(encoder.tokenise(dev_texts), dev_labels, [item.post.language for item in dev], readable),
+            trimmed.posts,
+            trimmed.dev,
             spec=self.training,
             decide=self.decide,
             seed=seed,
-            source=self.spec.model_dump_json(),
+            source=self.spec.model_dump_json() + self.lora.model_dump_json() + trimmed.digest,
             work=self.work,
             hooks=Hooks(self.say, self.progress, self.stop),
         )
+        trimmed.expand(encoder)
+        log = log.model_copy(update={"parameters": log.parameters + trimmed.left_out})
+        if ready.adapters:
+            ready.adapters.merge()
+        if self.lesson:
+            log = log.model_copy(update={"teacher": self.lesson.teacher, "unlabelled": len(self.lesson.unlabelled)})
         record = FitRecord(
             seed=seed,
             posts=len(train),
-            positives=int(labels.sum()),
+            positives=sum(item.label for item in train),
             languages=trained_languages(train),
             train_fingerprint=fingerprint([item.post for item in train]),
         )
         config = EncoderConfig(max_tokens=self.spec.max_tokens, packing=self.spec.packing, fit_record=record)
         return EncoderDetector(encoder, config, log)
 
+    def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Rehearsal | None:
+        """What ``fit`` would take, measured on a few steps that are thrown away; None for a model not fetched yet.
+
+        Writes and fetches nothing; raises as ``fit`` does.
+        """
+        if needs_fetching(self.spec.name):
+            return None
+        ready = self._prepare(train, dev, seed=seed)
+        posts = ready.trimmed.posts
+        return rehearse(
+            ready.encoder,
+            posts,
+            ready.trimmed.dev,
+            spec=self.training,
+            seed=seed,
+            left_out=ready.trimmed.left_out,
+            full=sum(len(item) == self.spec.max_tokens for item in posts.tokens),
+        )
+
+    def _prepare(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> _Ready:
+        """Check the posts, load the model, tokenise once."""
+        labels, dev_labels = _labels(train), _labels(dev)
+        _check(labels, np.ones(len(labels), dtype=bool), part="training")
+        dev_texts = [model_text(item.post.text) for item in dev]
+        readable = np.array([not no_text_reason(text) for text in dev_texts], dtype=bool)
+        _check(dev_labels, readable, part="dev")
+        encoder = self._encoder(seed)
+        adapters = adapt(encoder, spec=self.lora, seed=seed) if self.lora.rank else None
+        encoder.to(self.device)
+        further = self.lesson.unlabelled if self.lesson else ()
+        all_posts = [*(item.post for item in train), *further]
+        posts = TrainSet(
+            tokens=encoder.tokenise([model_text(post.text) for post in all_posts]),
+            labels=np.append(labels, np.zeros(len(further), dtype=np.int8)),
+            languages=[post.language for post in all_posts],
+            weights=np.append(training_weights(train, self.balance), np.zeros(len(further))),
+            pool=np.append(
+                training_indices(labels, times=self.balance.oversample), np.arange(len(train), len(all_posts))
+            ),
+            soft=soft_targets(self.lesson) if self.lesson else None,
+        )
+        dev_set = DevSet(encoder.tokenise(dev_texts), dev_labels, [item.post.language for item in dev], readable)
+        return _Ready(encoder, adapters, trim(encoder, posts, dev_set))
+
     def _encoder(self, seed: int) -> Encoder:
-        encoder = load_encoder(
+        return load_encoder(
             self.spec.name,
             max_tokens=self.spec.max_tokens,
             packing=self.spec.packing,
             offline=self.offline,
             seed=seed,
         )
-        encoder.to(self.device)
-        return encoder
 
 
 def _labels(posts: Sequence[LabelledPost]) -> Labels:

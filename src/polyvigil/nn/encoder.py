@@ -94,6 +94,22 @@ class Encoder:
         enable = getattr(self._model, "activation_checkpointing_enable", None)  # its newer name
         (enable or self._model.gradient_checkpointing_enable)({"use_reentrant": False})
 
+    def word_table(self) -> nn.Embedding | None:
+        """The table of word vectors, (n_words, width); None where it is no plain one or shares its memory."""
+        table = self._model.get_input_embeddings()
+        if type(table) is not nn.Embedding or table.sparse or table.max_norm is not None:
+            return None
+        memory = table.weight.untyped_storage().data_ptr()
+        named = self.model.named_parameters(remove_duplicate=False)
+        users = sum(parameter.untyped_storage().data_ptr() == memory for _, parameter in named)
+        return table if users == 1 else None
+
+    def reserved_ids(self) -> int:
+        """Token ids below this may mean something to the model by their number, as that of padding does."""
+        named = [value for key, value in self._model.config.to_dict().items() if key.endswith("_token_id")]
+        inside = [part.padding_idx for part in self.model.modules() if isinstance(part, nn.Embedding)]
+        return 1 + max((n for n in (self._tokenizer.pad_token_id, *named, *inside) if isinstance(n, int)), default=-1)
+
     def save(self, folder: Path) -> None:
         """Write configuration, weights (safetensors) and tokenizer, as transformers itself would."""
         with _quiet():

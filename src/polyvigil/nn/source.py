@@ -46,6 +46,17 @@ def model_folder(source: str, *, offline: bool) -> Path:
     return folder
 
 
+def needs_fetching(source: str) -> bool:
+    """Whether ``model_folder`` would use the network: the name of a model of the hub that was not fetched before."""
+    if Path(source).expanduser().exists() or _looks_like_a_path(source):
+        return False
+    try:
+        _fetched(source, offline=True)
+    except RecipeError:
+        return True
+    return False
+
+
 _FOLDER_HINT = "give a folder with config.json, model.safetensors and tokenizer files, or a name of the hub"
 
 

@@ -17,7 +17,7 @@ from polyvigil.errors import RecipeError
 from polyvigil.specs import Recipe
 
 _Tree = dict[str, Any]
-_OF_ENCODERS = ("seeds", "training")
+_OF_ENCODERS = ("seeds", "training", "lora", "distil")
 
 
 def shipped() -> Mapping[str, Path]:
@@ -50,14 +50,21 @@ def load(name_or_path: str, *, settings: Sequence[str] = ()) -> Recipe:
     """
     path = find(name_or_path)
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"not TOML: {error}", where=str(path)) from error
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot be read as UTF-8 text ({type(error).__name__})", where=str(path)) from error
+    return load_text(text, settings=settings, where=str(path))
+
+
+def load_text(text: str, *, settings: Sequence[str] = (), where: str) -> Recipe:
+    """A recipe from its TOML, such as the one a bundle holds; ``settings`` as in ``load``. Raises RecipeError."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"not TOML: {error}", where=where) from error
     for setting in settings:
         apply_setting(tree, setting)
-    return parse(tree, where=str(path))
+    return parse(tree, where=where)
 
 
 def parse(tree: Mapping[str, Any], *, where: str) -> Recipe:
@@ -90,6 +97,8 @@ def to_toml(recipe: Recipe) -> str:
 
 
 def _setting(name: str, description: str | None, value: Any) -> str:
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
     if isinstance(value, dict):  # inline, since a table of its own would end the section
         shown = "{" + ", ".join(tomli_w.dumps({key: inner}).strip() for key, inner in value.items()) + "}"
     elif isinstance(value, tuple):
@@ -121,6 +130,8 @@ def _told(fault: Any) -> str:
     places = [str(part) for part in fault["loc"]]
     if places[:1] == ["model"] and places[1:2] in (["linear"], ["encoder"]):
         del places[1]  # the kind, which is a value of the file and no key
+    if places[:2] == ["decide", "objective"] and len(places) > 3:
+        del places[2]
     path = ".".join(places) or "recipe"
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":

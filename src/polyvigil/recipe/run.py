@@ -8,20 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from polyvigil.assess.evaluate import Evaluation, evaluate
-from polyvigil.assess.subsets import SeedSubset, seed_subsets
+from polyvigil.assess.evaluate import Evaluation, evaluate, gold_of
+from polyvigil.assess.subsets import MemberSubset, member_subsets
 from polyvigil.bundle import layout, store
+from polyvigil.bundle.dev import stored
 from polyvigil.data.fingerprint import fingerprint, post_hashes
 from polyvigil.data.formats import Fault
 from polyvigil.data.read import OnError, Reading, read_labelled
 from polyvigil.data.split import split_off
-from polyvigil.decide.policy import tune
+from polyvigil.decide.combine import Combination
+from polyvigil.decide.fit_calibration import fit
+from polyvigil.decide.tune import RESAMPLES, tune
 from polyvigil.detect.base import Detector, Learner
 from polyvigil.errors import DataError, RecipeError, SplitError
+from polyvigil.learn.distil import Lesson
 from polyvigil.learn.linear import LinearLearner
+from polyvigil.recipe import teach
 from polyvigil.recipe.load import to_toml
-from polyvigil.records import LabelledPost
+from polyvigil.records import LabelledPost, Post
 from polyvigil.specs import LinearSpec, Recipe
 
 Say = Callable[[str], None]
@@ -36,6 +42,8 @@ class Material:
     data: str
     faults: tuple[tuple[str, Fault], ...]
     notes: tuple[str, ...]
+    unlabelled: tuple[Post, ...] = ()
+    """Further posts, of which only a teacher says what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +52,23 @@ class Trained:
 
     bundle: store.Bundle
     evaluation: Evaluation
-    subsets: tuple[SeedSubset, ...] = ()
+    subsets: tuple[MemberSubset, ...] = ()
     """Dev F1 of each set of seeds, when there are several (the paper's appendix B)."""
 
 
-def gather(recipe: Recipe, *, train: Sequence[str], dev: Sequence[str], on_error: OnError = "quarantine") -> Material:
+def gather(
+    recipe: Recipe,
+    *,
+    train: Sequence[str],
+    dev: Sequence[str],
+    unlabelled: Sequence[str] = (),
+    on_error: OnError = "quarantine",
+) -> Material:
     """Read the posts. A file with a split column gives its train rows to ``train`` and its dev rows to ``dev``.
 
     Without dev files the dev rows of the train files are used; without any, ``data.dev_share`` of the posts are held
-    out, groups whole. Raises SplitError when one set of posts plays both parts.
+    out, groups whole. ``unlabelled`` are files for a teacher to judge (recipe.teach). Raises SplitError when one set
+    of posts plays both parts.
     """
     train_readings = [read_labelled(path, recipe.data, on_error=on_error) for path in train]
     dev_readings = [read_labelled(path, recipe.data, on_error=on_error) for path in dev]
@@ -71,12 +87,14 @@ def gather(recipe: Recipe, *, train: Sequence[str], dev: Sequence[str], on_error
         notes.append(f"no dev file given: {len(dev_posts):,} of the training posts are held out for tuning")
     notes += _shared(train_posts, dev_posts)
     faults = [(reading.name, fault) for reading in (*train_readings, *dev_readings) for fault in reading.faults]
+    further = teach.read_further(recipe, unlabelled, dev=dev_posts, on_error=on_error)
     return Material(
         tuple(train_posts),
         tuple(dev_posts),
         ", ".join(Path(path).name for path in (dev or train)),
-        tuple(faults),
-        tuple(notes),
+        (*faults, *further.faults),
+        (*notes, *further.notes),
+        further.posts,
     )
 
 
@@ -108,15 +126,13 @@ def train(
     """
     store.check_free(output, replace=replace)
     say(f"learning from {len(material.train):,} posts ({sum(p.label for p in material.train):,} positive)")
-    work = output.with_name(output.name + ".work")
-    members = [
-        _learner(recipe, work / f"seed-{seed}", machine, say).fit(material.train, material.dev, seed=seed)
-        for seed in recipe.member_seeds
-    ]
+    learned = learn(recipe, material, output=output, machine=machine, say=say)
+    members = learned.members
     say(f"tuning thresholds on {len(material.dev):,} dev posts ({sum(p.label for p in material.dev):,} positive)")
     dev = [item.post for item in material.dev]
     by_member = store.member_probabilities(members, dev)
-    probabilities = by_member.mean(axis=0)
+    combination = Combination()
+    probabilities = combination.mean(by_member)
     labels = np.array([item.label for item in material.dev], dtype=np.int8)
     languages = [post.language for post in dev]
     policy = tune(
@@ -125,9 +141,10 @@ def train(
         languages,
         spec=recipe.decide,
         dev_fingerprint=fingerprint(dev),
+        resamples=RESAMPLES,
     )
     evaluation = evaluate(
-        material.dev,
+        gold_of(material.dev),
         probabilities,
         policy,
         trained_languages=sorted({language for member in members for language in member.fit_record.languages}),
@@ -138,27 +155,60 @@ def train(
     bundle = store.save(
         output,
         members=members,
+        combination=combination,
         policy=policy,
-        seen=store.Seen(np.unique(post_hashes(item.post for item in material.train)), np.unique(post_hashes(dev))),
+        calibration=fit(recipe.decide.calibration, probabilities, labels, languages),
+        dev=stored(by_member, material.dev),
+        seen=store.Seen(learned.seen, np.unique(post_hashes(dev))),
         documents={
             layout.EVALUATION: evaluation.model_dump_json(indent=2) + "\n",
             layout.RECIPE: to_toml(recipe),
         },
         replace=replace,
     )
-    shutil.rmtree(work, ignore_errors=True)
-    subsets = seed_subsets(
+    shutil.rmtree(_work(output), ignore_errors=True)
+    subsets = member_subsets(
         by_member,
         labels,
         languages,
-        seeds=recipe.member_seeds,
+        names=[str(seed) for seed in recipe.member_seeds],
         seconds=[member.log.seconds if member.log else 0.0 for member in members],
         spec=recipe.decide,
+        groups=[post.group for post in dev],
     )
     return Trained(bundle, evaluation, subsets)
 
 
-def _learner(recipe: Recipe, work: Path, machine: Machine, say: Say) -> Learner[Detector]:
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """``seen``: sorted 64-bit hashes of all posts that the members learned from, a teacher's included."""
+
+    members: tuple[Detector, ...]
+    seen: NDArray[np.uint64]
+
+
+def learn(
+    recipe: Recipe, material: Material, *, output: Path, machine: Machine = _HERE, say: Say = lambda _: None
+) -> Learned:
+    """One member for each seed. Of several processes (learn.ranks) the first calls ``train``, the others this alone."""
+    work, train, dev = _work(output), material.train, material.dev
+    taught = teach.ask(recipe.distil, train, material.unlabelled, dev=dev, work=work, device=machine.device, say=say)
+    lesson = taught.lesson if taught else None
+    members = tuple(
+        learner_of(recipe, work / f"seed-{seed}", machine, say, lesson).fit(train, dev, seed=seed)
+        for seed in recipe.member_seeds
+    )
+    seen = np.unique(post_hashes(item.post for item in train))
+    return Learned(members, np.union1d(seen, taught.seen) if taught else seen)
+
+
+def _work(output: Path) -> Path:
+    """Where checkpoints stand until the bundle does."""
+    return output.with_name(output.name + ".work")
+
+
+def learner_of(recipe: Recipe, work: Path, machine: Machine, say: Say, lesson: Lesson | None) -> Learner[Detector]:
+    """What makes a member. Raises RecipeError for an encoder where torch is not installed."""
     if isinstance(recipe.model, LinearSpec):
         return LinearLearner(recipe.model, recipe.balance)
     try:
@@ -176,6 +226,8 @@ def _learner(recipe: Recipe, work: Path, machine: Machine, say: Say) -> Learner[
         work=work,
         offline=machine.offline,
         device=machine.device,
+        lora=recipe.lora,
+        lesson=lesson,
         decide=recipe.decide,
         say=say,
         progress=machine.progress,

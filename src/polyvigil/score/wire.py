@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+import numpy as np
+
 from polyvigil.bundle.store import Bundle
 from polyvigil.records import Post
 from polyvigil.text.normalise import has_lone_surrogate, model_text, no_text_reason
@@ -15,16 +17,18 @@ class Decision:
     """What was decided about one post. The field names are the columns of every output."""
 
     p: float
-    """P(ADE), mean over the members, in [0, 1]; 0 where there is nothing to read."""
+    """P(ADE), combined over the members, in [0, 1]; 0 where there is nothing to read. Thresholds are on it."""
+    p_calibrated: float
+    """The share of posts like this one, in its language, that mention an ADE, as far as the dev posts tell."""
     decision: int
     """1: flagged as mentioning an ADE; 0: not flagged, which is not the same as harmless (see ``flags``)."""
     language: str
     """The language group the post was decided in."""
     threshold: float
     threshold_source: str
-    """own, pooled or fallback (decide.policy)."""
+    """own, pooled, similar:LANGUAGE, prior, transported or fallback (decide.policy)."""
     spread: float
-    """Largest minus smallest member probability; 0 with one member."""
+    """Largest minus smallest probability of the members that were asked; 0 with one."""
     n_tokens: int | None
     """Tokens of the post, before any cut, to the first member that counts them; None where none does (linear)."""
     truncated: bool
@@ -50,21 +54,23 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
     """Score posts and decide on each, in their order. ``detected`` says whose language was detected, not given."""
     if not posts:
         return []
-    members = bundle.member_probabilities(posts)
-    probabilities = members.mean(axis=0)
+    members = bundle.asked_probabilities(posts)
+    probabilities = bundle.combination.mean(members)
+    calibrated = bundle.calibration.calibrated(probabilities, [post.language for post in posts])
     flagged = bundle.policy.flags(probabilities, [post.language for post in posts])
     lengths = bundle.lengths(posts)
-    spreads = members.max(axis=0) - members.min(axis=0)
+    spreads = np.nanmax(members, axis=0) - np.nanmin(members, axis=0)
     decisions = []
     for place, post in enumerate(posts):
         threshold = bundle.policy.threshold(post.language)
         decisions.append(
             Decision(
                 p=float(probabilities[place]),
+                p_calibrated=float(calibrated[place]),
                 decision=int(flagged[place]),
                 language=post.language,
                 threshold=threshold.value,
-                threshold_source=threshold.source,
+                threshold_source=threshold.told_source,
                 spread=float(spreads[place]),
                 n_tokens=None if lengths is None else int(lengths.tokens[place]),
                 truncated=lengths is not None and bool(lengths.truncated[place]),

@@ -1,0 +1,37 @@
+"""Which posts stand behind each row of a table: one mask per language group, and the pooled one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyvigil.text.language import is_cadec
+
+POOLED = "pooled"
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Masks of shape (n_posts,)."""
+
+    names: NDArray[np.str_]
+    """The language group of each post: shape (n_posts,)."""
+    pooled: NDArray[np.bool_]
+    """All rows but the CADEC groups, as the official score of the shared task; all where there are none else."""
+    languages: Mapping[str, NDArray[np.bool_]]
+    """By language group, in alphabetical order."""
+
+
+def groups_of(languages: Sequence[str]) -> Groups:
+    """The groups of posts with these languages, (n_posts,) in their order. Raises ValueError without posts."""
+    if not len(languages):
+        raise ValueError("no posts")
+    names = np.asarray(languages)
+    masks = {str(name): names == name for name in np.unique(names)}
+    official = [mask for name, mask in masks.items() if not is_cadec(name)]
+    pooled = np.any(official, axis=0) if official else np.ones(len(names), dtype=np.bool_)
+    return Groups(names, pooled, MappingProxyType(masks))

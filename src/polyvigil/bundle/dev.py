@@ -1,0 +1,99 @@
+"""The dev posts as a bundle keeps them: what every member said of each, its label and language. No text.
+
+With them thresholds are tuned again, members weighed and languages compared without a model being run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from polyvigil.data.fingerprint import post_keys
+from polyvigil.decide.combine import Combination
+from polyvigil.decide.rules import DevScores
+from polyvigil.records import LabelledPost, Labels
+
+_PLAIN = ("by_member", "labels", "groups", "keys")
+_NAMED = ("languages", "types")  # kept as numbers, their names beside
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDev:
+    """``by_member`` (n_members, n_posts); the other fields (n_posts,). ``groups``: -1 for a post in none."""
+
+    by_member: NDArray[np.float64]
+    labels: Labels
+    languages: NDArray[np.str_]
+    types: NDArray[np.str_]
+    groups: NDArray[np.int64]
+    keys: NDArray[np.uint64]
+    """Which post stands where (data.fingerprint.post_keys)."""
+
+    def scores(self, combination: Combination) -> DevScores:
+        """What thresholds are tuned on."""
+        return DevScores(combination.mean(self.by_member), self.labels, self.languages)
+
+    def places_of(self, keys: NDArray[np.uint64]) -> NDArray[np.int64] | None:
+        """Where the posts of these ``keys`` stand here, (n_posts,) in their order; None when they are other posts."""
+        ours, theirs = np.argsort(self.keys, kind="stable"), np.argsort(keys, kind="stable")
+        if not np.array_equal(self.keys[ours], keys[theirs]):
+            return None
+        places = np.empty(len(keys), dtype=np.int64)
+        places[theirs] = ours
+        return places
+
+    @property
+    def group_names(self) -> list[str]:
+        """As cross-fitting takes them: empty for a post in none."""
+        return ["" if group < 0 else f"{group:09d}" for group in self.groups.tolist()]
+
+
+def stored(by_member: NDArray[np.float64], items: Sequence[LabelledPost]) -> StoredDev:
+    """Probabilities (n_members, n_posts) of labelled posts, in their order."""
+    names = sorted({item.post.group for item in items} - {""})
+    numbers = {"": -1} | {name: number for number, name in enumerate(names)}
+    return StoredDev(
+        by_member,
+        np.array([item.label for item in items], dtype=np.int8),
+        np.array([item.post.language for item in items], dtype=np.str_),
+        np.array([item.post.type for item in items], dtype=np.str_),
+        np.array([numbers[item.post.group] for item in items], dtype=np.int64),
+        post_keys(items),
+    )
+
+
+def write(dev: StoredDev, path: Path) -> None:
+    """One safetensors file."""
+    arrays: dict[str, NDArray[np.generic]] = {name: getattr(dev, name) for name in _PLAIN}
+    names = {}
+    for column in _NAMED:
+        values, codes = np.unique(getattr(dev, column), return_inverse=True)
+        arrays[column] = codes.astype(np.int32)
+        names[column] = json.dumps(values.tolist())
+    save_file(arrays, path, metadata=names)
+
+
+def read(path: Path) -> StoredDev:
+    """What ``write`` wrote, bit by bit. Raises ValueError, KeyError, IndexError or SafetensorError when damaged."""
+    with safe_open(path, framework="numpy") as file:
+        names = {column: np.array(json.loads((file.metadata() or {})[column]), dtype=np.str_) for column in _NAMED}
+        dev = StoredDev(
+            by_member=file.get_tensor("by_member"),
+            labels=file.get_tensor("labels"),
+            groups=file.get_tensor("groups"),
+            keys=file.get_tensor("keys"),
+            languages=names["languages"][file.get_tensor("languages")],
+            types=names["types"][file.get_tensor("types")],
+        )
+    posts = len(dev.labels)
+    lengths = {len(dev.languages), len(dev.types), len(dev.groups), len(dev.keys), dev.by_member.shape[-1]}
+    if dev.by_member.ndim != 2 or lengths != {posts}:
+        raise ValueError("its arrays are of different lengths")
+    return dev

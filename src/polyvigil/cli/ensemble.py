@@ -1,0 +1,119 @@
+"""``polyvigil ensemble``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyvigil.cli.options import (
+    Columns,
+    Device,
+    OnErrorChoice,
+    OnErrorOption,
+    Replace,
+    Settings,
+    Split,
+    numbers,
+    settings_of,
+)
+from polyvigil.cli.output import Answer, Output, command
+from polyvigil.errors import RecipeError
+
+if TYPE_CHECKING:
+    from polyvigil.recipe.join import Joined
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        examples=(
+            "polyvigil ensemble BUNDLE OTHER -o JOINED --weights 1.0,0.7",
+            "polyvigil ensemble BUNDLE OTHER THIRD -o JOINED --dev dev.csv --fit-weights",
+        ),
+    )(ensemble)
+
+
+def ensemble(
+    out: Output,
+    bundles: Annotated[list[Path], typer.Argument(help="The bundles whose members are put into one. Two or more.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the joined bundle goes.")],
+    weights: Annotated[
+        str, typer.Option("--weights", help="One for each bundle, or one for each member: 1.0,0.7. Else all the same.")
+    ] = "",
+    fit_weights: Annotated[
+        bool, typer.Option("--fit-weights", help="Fit the weights to the dev posts by greedy selection.")
+    ] = False,
+    dev: Annotated[
+        str, typer.Option("--dev", help="Posts to tune on, where the bundles do not hold scores of the same ones.")
+    ] = "",
+    split: Split = "",
+    columns: Columns = None,
+    settings: Settings = None,
+    replace: Replace = False,
+    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    device: Device = "auto",
+) -> Answer:
+    """Join bundles into one: members copied, weighed, compared with and without each; thresholds tuned again."""
+    from polyvigil.bundle.store import check_free, load
+    from polyvigil.data.read import read_labelled
+    from polyvigil.recipe.join import join
+    from polyvigil.recipe.join_plan import JoinPlan, Source
+    from polyvigil.recipe.load import load_text, to_toml
+    from polyvigil.recipe.retune import recipe_of
+
+    check_free(output, replace=replace)
+    given = numbers(weights, option="--weights")
+    chosen = settings_of(columns, settings)
+    if wrong := [setting for setting in chosen if not setting.startswith(("data.", "decide."))]:
+        raise RecipeError(f"--set {wrong[0]!r}: only data.* and decide.* can be set here; members stay as they are")
+    sources = [Source(folder, load(folder, device=device)) for folder in bundles]
+    recipe = load_text(to_toml(recipe_of(bundles[0])), settings=chosen, where="options")
+    reading = read_labelled(dev, recipe.data, split=split, on_error=on_error.value) if dev else None
+    for note in reading.notes if reading else ():
+        out.note(note)
+    plan = JoinPlan(recipe.decide, weights=given, fit=fit_weights)
+    if reading:
+        plan = dataclasses.replace(plan, dev=reading.posts, data=Path(reading.name).name)
+    return _answer(out, join(sources, plan, output=output, overwrite=replace, say=out.say), output)
+
+
+def _answer(out: Output, made: Joined, output: Path) -> Answer:
+    from polyvigil.cli.ensemble_tables import gain_lines, member_lines, parity_lines
+    from polyvigil.cli.tables import evaluation_lines, subset_lines
+
+    for note in made.notes:
+        out.note(note)
+    if made.gain and made.gain.difference <= 0:
+        out.warn("the fitted weights gain nothing on posts they were not fitted to; leave --fit-weights out")
+    for member in made.parity:
+        if member.dilutes:
+            out.warn(f"{member.member} dilutes the ensemble: {' and '.join(member.dilutes)} is better without it")
+    for language, threshold in made.bundle.policy.thresholds.items():
+        for warning in threshold.warnings:
+            out.warn(f"{language}: {warning}")
+    data = {
+        "bundle": made.bundle.id,
+        "folder": str(output),
+        "members": [member.model_dump(mode="json") for member in made.members],
+        "gain": made.gain and made.gain.model_dump(mode="json"),
+        "parity": [member.model_dump(mode="json") for member in made.parity],
+        "subsets": [subset.model_dump(mode="json") for subset in made.subsets],
+        "thresholds": made.bundle.policy.model_dump(mode="json")["thresholds"],
+        "dev": made.evaluation.model_dump(mode="json"),
+    }
+    lines = [
+        f"bundle {made.bundle.id} -> {output}",
+        "",
+        *member_lines(made.members),
+        *gain_lines(made.gain),
+        *parity_lines(made.parity),
+        *subset_lines(made.subsets, what="members"),
+        *evaluation_lines(made.evaluation),
+        "",
+        f"next: polyvigil tune {output} -o CHEAPER --cascade 0.005",
+    ]
+    return Answer(data, lines)

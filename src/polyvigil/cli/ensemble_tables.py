@@ -1,0 +1,98 @@
+"""Tables about ensembles and cascades, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from polyvigil.assess.intervals import share_interval
+from polyvigil.assess.paired_result import Difference
+from polyvigil.assess.parity import MemberParity
+from polyvigil.cli.tables import table
+from polyvigil.decide.cascade import Cascade, CascadeTally
+
+if TYPE_CHECKING:
+    from polyvigil.recipe.join import JoinedMember
+
+
+def member_lines(members: Sequence[JoinedMember]) -> list[str]:
+    """Who is in, and how much each counts."""
+    rows = [
+        (member.name, member.kind, member.source, f"{member.weight:.3f}" if member.weight else "left out")
+        for member in members
+    ]
+    return [table(("member", "kind", "from bundle", "weight"), rows, left=3), ""]
+
+
+def gain_lines(gain: Difference | None) -> list[str]:
+    """What fitted weights gain over equal ones; nothing where none were fitted."""
+    if gain is None:
+        return []
+    return [
+        f"fitted weights: dev AP {gain.first:.4f} cross-fitted, equal weights {gain.second:.4f}, gain {_told(gain)}",
+        "",
+    ]
+
+
+def parity_lines(parity: Sequence[MemberParity]) -> list[str]:
+    """The ensemble with and without each member; nothing for one member."""
+    if not parity:
+        return []
+    rows = [
+        (
+            member.member,
+            f"{member.average_precision.second:.4f}",
+            f"{member.average_precision.first:.4f}",
+            _told(member.average_precision),
+            f"{member.f1.second:.4f}",
+            f"{member.f1.first:.4f}",
+            _told(member.f1),
+            " and ".join(member.dilutes),
+        )
+        for member in parity
+    ]
+    header = (
+        "member",
+        "AP with",
+        "without",
+        "gain without (95%)",
+        "F1 with",
+        "without",
+        "gain without (95%)",
+        "dilutes",
+    )
+    return [
+        "pooled, F1 cross-fitted; a member dilutes where the gain without it is above 0",
+        "",
+        table(header, rows),
+        "",
+    ]
+
+
+def cascade_lines(cascade: Cascade) -> list[str]:
+    """Whom a cascade asks, and what that costs and changes."""
+    rows = [_half("learned on", cascade.learned), _half("verified on", cascade.verified)]
+    header = ("half of the dev posts", "posts", "others called", "decided otherwise", "95%", "cost of all members")
+    return [
+        f"cascade: member {cascade.first} decides alone unless its logit is within {cascade.band:.3f} of the"
+        f" threshold's; stated disagreement {cascade.stated:.2%}",
+        "",
+        table(header, rows),
+        "",
+    ]
+
+
+def _half(name: str, tally: CascadeTally) -> tuple[str, ...]:
+    interval = share_interval(tally.disagreeing, tally.posts)
+    return (
+        name,
+        f"{tally.posts:,}",
+        f"{tally.called:,} ({tally.called / max(tally.posts, 1):.1%})",
+        f"{tally.disagreeing:,} ({tally.disagreement:.2%})",
+        f"{interval.low:.2%}-{interval.high:.2%}",
+        f"{tally.cost:.2f}",
+    )
+
+
+def _told(figure: Difference) -> str:
+    return f"{figure.difference:+.4f} ({figure.low:+.4f} to {figure.high:+.4f})"

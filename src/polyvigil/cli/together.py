@@ -1,0 +1,62 @@
+"""A command that several processes run as one, started by torchrun or ``accelerate launch``: one of them speaks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from polyvigil.cli.output import Answer, Output
+from polyvigil.errors import PolyvigilError, RecipeError
+from polyvigil.learn.launch import Launch, launched
+
+_INTERRUPTED = 130
+
+
+def together(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    """``function`` as each process of a launch runs it; one process alone runs it as it is.
+
+    The first process speaks, the others are mute. An error is told once, by the first process or, where that does not
+    fail, by the one that does; all processes that live to see it end with its exit code. None ends before the first
+    process has its answer.
+    """
+
+    @functools.wraps(function)
+    def run(out: Output, **options: Any) -> Answer:
+        launch = launched()
+        return _as_one(function, out, launch, options) if launch.size > 1 else function(out, **options)
+
+    return run
+
+
+def _as_one(function: Callable[..., Answer], out: Output, launch: Launch, options: dict[str, Any]) -> Answer:
+    try:
+        from polyvigil.learn.join import joined, outlive_the_others
+        from polyvigil.learn.ranks import this_rank
+    except ModuleNotFoundError as error:
+        raise RecipeError(
+            f"several processes need {error.name}, which is not installed",
+            where="RANK and WORLD_SIZE",
+            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
+        ) from error
+    out.mute = launch.rank > 0
+    with joined(launch) as board:
+        try:
+            answer = function(out, **options)
+            if not launch.rank:
+                outlive_the_others()
+            this_rank().wait()
+        except BaseException as error:
+            code = board.claim(_exit_code(error))
+            if code is None:
+                raise
+            raise typer.Exit(code) from error
+    return answer
+
+
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, PolyvigilError):
+        return error.exit_code
+    return _INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1

@@ -1,0 +1,166 @@
+"""``polyvigil tune``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyvigil.cli.options import (
+    Columns,
+    Device,
+    OnErrorChoice,
+    OnErrorOption,
+    Replace,
+    Settings,
+    Split,
+    numbers,
+    settings_of,
+)
+from polyvigil.cli.output import Answer, Output, command
+from polyvigil.errors import RecipeError
+
+if TYPE_CHECKING:
+    from polyvigil.recipe.retune import Retuned
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        examples=(
+            "polyvigil tune BUNDLE dev.csv -o TUNED --set decide.rule=argmax",
+            "polyvigil tune BUNDLE -o TUNED --unlabelled farsi.csv",
+        ),
+    )(tune)
+
+
+def tune(
+    out: Output,
+    bundle: Annotated[str, typer.Argument(help="The bundle whose members stay as they are.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the bundle with the new thresholds goes.")],
+    dev: Annotated[
+        str | None,
+        typer.Argument(help="Labelled posts to tune on, else the dev scores in the bundle. With --like: any posts."),
+    ] = None,
+    unlabelled: Annotated[
+        list[str] | None, typer.Option("--unlabelled", help="Posts of languages without labels. Repeatable.")
+    ] = None,
+    prior: Annotated[
+        list[str] | None, typer.Option("--prior", help="A known prevalence among those: fa=0.05. Repeatable.")
+    ] = None,
+    like: Annotated[
+        str, typer.Option("--like", help="An older bundle: flag as many of DEV, in each language, as it does.")
+    ] = "",
+    cascade: Annotated[
+        float | None,
+        typer.Option(
+            "--cascade", help="Ask one member first, all only near a threshold: share it may decide otherwise."
+        ),
+    ] = None,
+    cascade_first: Annotated[
+        int | None, typer.Option("--cascade-first", help="The place of the member to ask first; else the cheapest way.")
+    ] = None,
+    cascade_costs: Annotated[
+        str, typer.Option("--cascade-costs", help="What asking each member costs: 1,4,4. Else all the same.")
+    ] = "",
+    split: Split = "",
+    columns: Columns = None,
+    settings: Settings = None,
+    replace: Replace = False,
+    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    device: Device = "auto",
+) -> Answer:
+    """Find new thresholds for a bundle, its members untouched: other rule or objective, other posts, new languages."""
+    from polyvigil.bundle.store import check_free, load
+    from polyvigil.data.read import read_labelled, read_unlabelled
+    from polyvigil.recipe.cascade import CascadeWish
+    from polyvigil.recipe.load import load_text, to_toml
+    from polyvigil.recipe.retune import Plan, keep_rates, recipe_of, retune
+
+    check_free(output, replace=replace)
+    loaded = load(bundle, device=device, stale=True)
+    chosen = settings_of(columns, settings)
+    if wrong := [setting for setting in chosen if not setting.startswith(("data.", "decide."))]:
+        raise RecipeError(f"--set {wrong[0]!r}: only data.* and decide.* can be set here; members stay as they are")
+    if cascade is None and (cascade_first is not None or cascade_costs):
+        raise RecipeError(
+            "there is no cascade to ask for", where="--cascade-first, --cascade-costs", hint="--cascade 0.005"
+        )
+    if cascade is None and loaded.combination.cascade:
+        out.note("the cascade is left out, since it was learned for the old thresholds; --cascade learns one anew")
+    recipe = load_text(to_toml(recipe_of(Path(bundle))), settings=chosen, where="options")
+    if like:
+        if not dev or unlabelled or prior or cascade is not None:
+            raise typer.BadParameter("with --like give one file of posts and nothing else", param_hint="DEV")
+        posts = read_unlabelled(dev, recipe.data, on_error=on_error.value)
+        older = load(like, device=device)
+        made = keep_rates(Path(bundle), loaded, older, posts.posts, output=output, overwrite=replace, say=out.say)
+        notes: tuple[str, ...] = posts.notes
+    else:
+        labelled = read_labelled(dev, recipe.data, split=split, on_error=on_error.value) if dev else None
+        further = [read_unlabelled(path, recipe.data, on_error=on_error.value) for path in unlabelled or ()]
+        plan = Plan(
+            recipe.decide,
+            dev=labelled.posts if labelled else (),
+            data=Path(labelled.name).name if labelled else "stored dev scores",
+            unlabelled=tuple(post for file in further for post in file.posts),
+            priors=_priors(prior or ()),
+            cascade=None
+            if cascade is None
+            else CascadeWish(cascade, first=cascade_first, costs=numbers(cascade_costs, option="--cascade-costs")),
+        )
+        made = retune(Path(bundle), loaded, plan, output=output, overwrite=replace, say=out.say)
+        notes = (*(labelled.notes if labelled else ()), *(note for file in further for note in file.notes))
+    for note in notes:
+        out.note(note)
+    return _answer(out, made, output)
+
+
+def _priors(given: Sequence[str]) -> dict[str, float]:
+    priors = {}
+    for prior in given:
+        language, _, share = prior.partition("=")
+        try:
+            priors[language] = float(share)
+        except ValueError:
+            priors[language] = 0.0
+        if not language or not 0 < priors[language] < 1:
+            raise RecipeError(
+                f"--prior {prior!r} is not LANGUAGE=SHARE with a share between 0 and 1", hint="as fa=0.05"
+            )
+    return priors
+
+
+def _answer(out: Output, made: Retuned, output: Path) -> Answer:
+    from polyvigil.assess.intervals import share_interval
+    from polyvigil.cli.ensemble_tables import cascade_lines
+    from polyvigil.cli.tables import evaluation_lines, shift_lines
+
+    for language, threshold in made.bundle.policy.thresholds.items():
+        for warning in threshold.warnings:
+            out.warn(f"{language}: {warning}")
+    cascade = made.bundle.combination.cascade
+    if cascade and cascade.stated < share_interval(cascade.verified.disagreeing, cascade.verified.posts).low:
+        out.warn(
+            f"on the other half of the dev posts the cascade decides {cascade.verified.disagreement:.2%} otherwise"
+        )
+    data = {
+        "bundle": made.bundle.id,
+        "folder": str(output),
+        "thresholds": made.bundle.policy.model_dump(mode="json")["thresholds"],
+        "shifts": [shift.model_dump(mode="json") for shift in made.shifts],
+        "cascade": cascade and cascade.model_dump(mode="json"),
+        "dev": made.evaluation.model_dump(mode="json"),
+    }
+    lines = [
+        f"bundle {made.bundle.id} -> {output}",
+        "",
+        *shift_lines(made.shifts),
+        "",
+        *(cascade_lines(cascade) if cascade else ()),
+        *evaluation_lines(made.evaluation),
+    ]
+    return Answer(data, lines)

@@ -1,0 +1,77 @@
+"""Thresholds old and new, language by language, and what the move does to the share of posts flagged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from polyvigil.decide.policy import DecisionPolicy, Threshold
+from polyvigil.decide.thresholds import at_share
+from polyvigil.records import Probabilities
+
+
+class Shift(BaseModel):
+    """One language. Shares are of the same posts, in [0, 1]; each policy's on the scores it was made for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    language: str
+    posts: int
+    old: float
+    new: float
+    old_share: float
+    new_share: float
+    source: str
+    """How the new threshold was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A policy and its scores of some posts, (n_posts,)."""
+
+    policy: DecisionPolicy
+    probabilities: Probabilities
+
+
+def shifts(old: Side, new: Side, languages: Sequence[str]) -> tuple[Shift, ...]:
+    """Every language of the posts, by name. Both sides scored the same posts, in the same order."""
+    names = np.asarray(languages)
+    flags = [side.policy.flags(side.probabilities, languages) for side in (old, new)]
+    return tuple(
+        Shift(
+            language=name,
+            posts=int(np.count_nonzero(names == name)),
+            old=old.policy.threshold(name).value,
+            new=new.policy.threshold(name).value,
+            old_share=float(flags[0][names == name].mean()),
+            new_share=float(flags[1][names == name].mean()),
+            source=new.policy.threshold(name).told_source,
+        )
+        for name in sorted(set(languages))
+    )
+
+
+def transport(old: Side, probabilities: Probabilities, languages: Sequence[str]) -> dict[str, Threshold]:
+    """Thresholds for new scores of the same posts, labels unknown: each language keeps the share that ``old`` flags.
+
+    After a retrain without labelled posts this loses least (docs/decisions/0006).
+    """
+    names = np.asarray(languages)
+    flags = old.policy.flags(old.probabilities, languages)
+    found = {}
+    for name in sorted(set(languages)):
+        mine = names == name
+        share = float(flags[mine].mean())
+        few = f"{flags[mine].sum():,} of {mine.sum():,} posts are flagged; more posts would tell better"
+        found[name] = Threshold(
+            value=at_share(probabilities[mine], share),
+            source="transported",
+            rule="flag-rate",
+            posts=int(mine.sum()),
+            positives=0,
+            warnings=(few,) if flags[mine].sum() < 20 else (),
+        )
+    return found

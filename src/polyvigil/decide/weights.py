@@ -1,0 +1,79 @@
+"""How much each member counts: by regime, or fitted to dev posts by greedy selection.
+
+Greedy ensemble selection with replacement (Caruana, Niculescu-Mizil, Crew and Ksikes 2004): again and again the member
+is added whose addition makes the mean rank best, members that are in already included; the best of all these ensembles
+is taken, and a member weighs as often as it is in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyvigil.decide.crossfit import FOLDS, deal
+from polyvigil.decide.rules import DevScores
+from polyvigil.metrics import average_precision
+from polyvigil.records import Labels, Probabilities
+from polyvigil.text.language import is_cadec
+
+ROUNDS = 30
+
+
+def spread(regimes: Sequence[float], within: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """A weight for each member: each regime's own is dealt out by the weights ``within`` it, so their sum is its own.
+
+    The combination is then the weighted mean of the regimes' means. Raises ValueError for unlike lengths.
+    """
+    return tuple(
+        regime * weight / sum(weights) for regime, weights in zip(regimes, within, strict=True) for weight in weights
+    )
+
+
+def greedy_path(by_member: NDArray[np.float64], labels: Labels, *, rounds: int = ROUNDS) -> tuple[int, ...]:
+    """The places of the members in the order of their addition, up to the ensemble of the best average precision.
+
+    ``by_member`` (n_members, n_posts). Of equal ones the first member, and the smallest ensemble, is taken.
+    """
+    total = np.zeros(by_member.shape[1])
+    path, figures = [], []
+    for _ in range(rounds):
+        tried = [average_precision(labels, total + scores) for scores in by_member]
+        place = int(np.argmax(tried))
+        total = total + by_member[place]
+        path.append(place)
+        figures.append(tried[place])
+    return tuple(path[: int(np.argmax(figures)) + 1])
+
+
+def fitted_weights(by_member: NDArray[np.float64], posts: DevScores, *, rounds: int = ROUNDS) -> NDArray[np.float64]:
+    """Weights of sum 1, (n_members,), 0 for a member never chosen; the CADEC groups are left out as in pooled figures.
+
+    ``posts`` give labels and languages. Without positives all weigh the same.
+    """
+    official = np.array([not is_cadec(language) for language in posts.languages.tolist()], dtype=np.bool_)
+    chosen = official if official.any() else ~official
+    labels = posts.labels[chosen]
+    if not (labels == 1).any():
+        return np.full(len(by_member), 1 / len(by_member))
+    path = greedy_path(by_member[:, chosen], labels, rounds=rounds)
+    return np.bincount(path, minlength=len(by_member)) / len(path)
+
+
+def cross_fitted_mean(
+    by_member: NDArray[np.float64],
+    posts: DevScores,
+    *,
+    groups: Sequence[str] = (),
+    folds: int = FOLDS,
+    rounds: int = ROUNDS,
+) -> Probabilities:
+    """The mean with weights that were fitted on the other folds, (n_posts,): what fitting gains on posts not fitted."""
+    fold_of = deal(posts, groups=groups, folds=folds, random=np.random.default_rng(0))
+    mean = np.zeros(len(posts.labels))
+    for fold in np.unique(fold_of):
+        held_out = fold_of == fold
+        weights = fitted_weights(by_member[:, ~held_out], posts.where(~held_out), rounds=rounds)
+        mean[held_out] = weights @ by_member[:, held_out]
+    return mean
