@@ -75,6 +75,7 @@ def _evaluate(items: Sequence[LabelledPost], policy: DecisionPolicy) -> Evaluati
         gold_of(items),
         _probabilities(items, seed=1),
         policy,
+        calibration=Calibration(Identity()),
         trained_languages=_TRAINED,
         bundle="bundles/spring",
         data="new.csv",

@@ -12,6 +12,7 @@ from polyvigil.assess.evaluate import Evaluation, evaluate, gold_of, seen_before
 from polyvigil.assess.intervals import f1_interval, share_interval
 from polyvigil.assess.official import official_scores, predictions_csv, read_predictions
 from polyvigil.data.fingerprint import fingerprint, post_hashes
+from polyvigil.decide.calibration import Calibration, Identity
 from polyvigil.decide.policy import DecisionPolicy, Threshold
 from polyvigil.errors import PredictionsError, SplitError
 from polyvigil.metrics import Counts
@@ -36,7 +37,15 @@ def _policy(**values: float) -> DecisionPolicy:
 
 
 def _evaluate(items: list[LabelledPost], scores: list[float], policy: DecisionPolicy) -> Evaluation:
-    return evaluate(gold_of(items), np.array(scores), policy, trained_languages=("en",), bundle="b", data="d.csv")
+    return evaluate(
+        gold_of(items),
+        np.array(scores),
+        policy,
+        calibration=Calibration(Identity()),
+        trained_languages=("en",),
+        bundle="b",
+        data="d.csv",
+    )
 
 
 def test_pooled_leaves_cadec_out_and_macro_is_over_languages() -> None:

@@ -9,8 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from polyvigil.assess.bootstrap import average_precision_interval, macro_f1_interval
 from polyvigil.assess.intervals import Interval, f1_interval, share_interval
+from polyvigil.assess.reliability import Reliability, reliability
+from polyvigil.assess.workload import workload
+from polyvigil.assess.workload_result import Workload
 from polyvigil.data.fingerprint import fingerprint, post_hashes
+from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.policy import DecisionPolicy, ThresholdSource
 from polyvigil.decide.rules import DevScores
@@ -53,6 +58,7 @@ class Slice(_Frozen):
     f1: float
     f1_interval: Interval
     average_precision: float
+    average_precision_interval: Interval
     cross_fitted: CrossFitted | None = None
     """Set where the thresholds were tuned on these very posts: the figures to stand by."""
     threshold: float | None = None
@@ -75,9 +81,14 @@ class Evaluation(_Frozen):
     """Over all rows but the CADEC groups, as the official score of the shared task."""
     macro_f1: float
     """Unweighted mean of F1 over the languages, CADEC groups left out."""
+    macro_f1_interval: Interval
     cross_fitted_macro_f1: float | None = None
     languages: tuple[Slice, ...]
     types: tuple[Slice, ...]
+    reliability: Reliability
+    """Of calibrated P."""
+    workload: Workload
+    """What the figures mean for those who read."""
     cautions: tuple[str, ...]
 
 
@@ -110,13 +121,17 @@ def evaluate(
     probabilities: Probabilities,
     policy: DecisionPolicy,
     *,
+    calibration: Calibration,
     trained_languages: Sequence[str],
     bundle: str,
     data: str,
+    budgets: Sequence[int] = (),
+    prevalence: float | None = None,
     cautions: Sequence[str] = (),
 ) -> Evaluation:
     """Score stored ``probabilities`` (n_posts,) against ``gold``, in the same order.
 
+    ``budgets`` (posts that can be read) and ``prevalence`` (where it will be used, in (0, 1)): see assess.workload.
     Raises ValueError when there are none, or not as many probabilities as posts.
     """
     labels, languages, types = gold.labels, gold.languages, gold.types
@@ -128,7 +143,7 @@ def evaluate(
     if same_set:
         dev = DevScores(probabilities, labels, languages)
         crossed = cross_fitted_flags(dev, spec=policy.spec, groups=gold.groups)
-    told = _Told(labels, flags, probabilities, crossed)
+    told = _Told(labels, languages, flags, probabilities, crossed)
     per_language = []
     for language in sorted(set(languages.tolist())):
         threshold = policy.threshold(language)
@@ -153,6 +168,9 @@ def evaluate(
         positives=int(labels.sum()),
         pooled=_slice("pooled", official, told),
         macro_f1=macro({part.name: part.f1 for part in per_language if not is_cadec(part.name)}),
+        macro_f1_interval=macro_f1_interval(
+            [Counts(part.tp, part.fp, part.fn, part.tn) for part in per_language if not is_cadec(part.name)]
+        ),
         cross_fitted_macro_f1=macro(
             {part.name: part.cross_fitted.f1 for part in per_language if part.cross_fitted and not is_cadec(part.name)}
         )
@@ -160,6 +178,8 @@ def evaluate(
         else None,
         languages=tuple(per_language),
         types=tuple(_slice(kind or "(none)", types == kind, told) for kind in sorted(set(types.tolist()))),
+        reliability=reliability(calibration.calibrated(probabilities, languages.tolist()), labels, languages.tolist()),
+        workload=workload(labels, probabilities, flags, languages.tolist(), budgets=budgets, prevalence=prevalence),
         cautions=(*cautions, *_cautions(per_language, same_set=same_set)),
     )
 
@@ -195,6 +215,7 @@ class _Told:
     """What is known of all posts, (n_posts,) each; ``crossed`` (deals, n_posts) on dev posts."""
 
     labels: Labels
+    languages: NDArray[np.str_]
     flags: NDArray[np.bool_]
     probabilities: Probabilities
     crossed: NDArray[np.bool_] | None
@@ -219,6 +240,9 @@ def _slice(name: str, mask: NDArray[np.bool_], told: _Told) -> Slice:
         f1=counts.f1,
         f1_interval=f1_interval(counts),
         average_precision=average_precision(labels[mask], probabilities[mask]),
+        average_precision_interval=average_precision_interval(
+            labels[mask], probabilities[mask], told.languages[mask].tolist()
+        ),
         cross_fitted=None if told.crossed is None else _crossed(labels[mask], told.crossed[:, mask]),
     )
 

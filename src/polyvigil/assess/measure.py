@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from polyvigil.assess.evaluate import Evaluation, evaluate, gold_of, seen_before
@@ -18,7 +19,9 @@ REPORT = "report.html"
 TWIN = "evaluation.json"
 
 
-def measure(bundle: Bundle, reading: Reading) -> Evaluation:
+def measure(
+    bundle: Bundle, reading: Reading, *, budgets: Sequence[int] = (), prevalence: float | None = None
+) -> Evaluation:
     """Evaluate on posts the bundle was not fitted on.
 
     Raises SplitError when the file mixes splits and none was picked, or holds mostly training posts.
@@ -35,9 +38,12 @@ def measure(bundle: Bundle, reading: Reading) -> Evaluation:
         gold_of(reading.posts),
         bundle.probabilities([item.post for item in reading.posts]),
         bundle.policy,
+        calibration=bundle.calibration,
         trained_languages=bundle.manifest.trained_languages,
         bundle=bundle.id,
         data=Path(reading.name).name,
+        budgets=budgets,
+        prevalence=prevalence,
         cautions=cautions,
     )
 

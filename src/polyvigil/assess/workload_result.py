@@ -7,7 +7,10 @@ from polyvigil.assess.told import Told
 
 
 class BudgetRecall(Told):
-    """The share of ADEs found by reading the ``budget`` highest-scored posts (all, where there are fewer)."""
+    """The share of ADEs found by reading the ``budget`` highest-scored posts (all, where there are fewer).
+
+    Recall is 0 and its interval [0, 1] without ADEs; the interval is a point only where all posts are read or are ADEs.
+    """
 
     budget: int
     recall: float

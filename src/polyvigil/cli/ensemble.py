@@ -87,7 +87,7 @@ def _answer(out: Output, made: Joined, output: Path) -> Answer:
 
     for note in made.notes:
         out.note(note)
-    if made.gain and made.gain.difference <= 0:
+    if made.gain and made.gain.gain <= 0:
         out.warn("the fitted weights gain nothing on posts they were not fitted to; leave --fit-weights out")
     for member in made.parity:
         if member.dilutes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from polyvigil.assess.gain import WeightGain
 from polyvigil.assess.intervals import share_interval
 from polyvigil.assess.paired_result import Difference
 from polyvigil.assess.parity import MemberParity
@@ -24,12 +25,13 @@ def member_lines(members: Sequence[JoinedMember]) -> list[str]:
     return [table(("member", "kind", "from bundle", "weight"), rows, left=3), ""]
 
 
-def gain_lines(gain: Difference | None) -> list[str]:
+def gain_lines(gain: WeightGain | None) -> list[str]:
     """What fitted weights gain over equal ones; nothing where none were fitted."""
     if gain is None:
         return []
     return [
-        f"fitted weights: dev AP {gain.first:.4f} cross-fitted, equal weights {gain.second:.4f}, gain {_told(gain)}",
+        f"fitted weights: AP {gain.fitted:.4f} on dev posts they were not fitted to, equal weights {gain.equal:.4f},"
+        f" gain {gain.gain:+.4f} ({gain.low:+.4f} to {gain.high:+.4f}); means over {gain.folds} folds",
         "",
     ]
 

@@ -46,6 +46,12 @@ def evaluate(
             "--leave-one-language-out", help="Play each language as one without labels: what its threshold would cost."
         ),
     ] = False,
+    budget: Annotated[
+        list[int] | None, typer.Option(min=1, help="Posts that can be read: the recall they reach. Repeatable.")
+    ] = None,
+    prevalence: Annotated[
+        float | None, typer.Option(help="Share of ADEs where it will be used: the precision to expect there.")
+    ] = None,
     split: Split = "",
     columns: Columns = None,
     settings: Settings = None,
@@ -54,6 +60,8 @@ def evaluate(
 ) -> Answer:
     """Measure a bundle on labelled posts it has not seen; or a predictions file by the official score."""
     spec = data_spec(columns, settings)
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise typer.BadParameter("a prevalence lies between 0 and 1", param_hint="--prevalence")
     if predictions:
         if len(paths) != 1:
             raise typer.BadParameter("with --predictions give one gold file and no bundle", param_hint="FILE")
@@ -62,7 +70,7 @@ def evaluate(
         raise typer.BadParameter("give a bundle and a file of labelled posts", param_hint="BUNDLE FILE")
     from polyvigil.assess.measure import left_out, measure, write_report
     from polyvigil.bundle.store import load
-    from polyvigil.cli.tables import evaluation_lines, left_out_lines
+    from polyvigil.cli.tables import evaluation_lines, left_out_lines, workload_lines
     from polyvigil.data.read import read_labelled
 
     folder, file = paths
@@ -74,8 +82,8 @@ def evaluate(
     if leave_one_out:
         told = left_out(bundle, reading)
         return Answer({"left_out": [part.model_dump(mode="json") for part in told]}, left_out_lines(told))
-    evaluation = measure(bundle, reading)
-    lines = evaluation_lines(evaluation)
+    evaluation = measure(bundle, reading, budgets=budget or (), prevalence=prevalence)
+    lines = evaluation_lines(evaluation) + workload_lines(evaluation.workload)
     if output:
         command_line = f"polyvigil evaluate {folder} {file}" + (f" --split {split}" if split else "") + f" -o {output}"
         report = write_report(evaluation, bundle, output, command=command_line)

@@ -15,7 +15,21 @@ from polyvigil import __version__
 from polyvigil.errors import PolyvigilError
 
 _UsageError: Any = typer.BadParameter.__bases__[0]  # click's, wherever this version of typer keeps it
-COMMANDS = ("demo", "check", "train", "tune", "ensemble", "evaluate", "score", "submit", "inspect", "recipes", "doctor")
+COMMANDS = (
+    "demo",
+    "check",
+    "audit",
+    "train",
+    "tune",
+    "ensemble",
+    "evaluate",
+    "compare",
+    "score",
+    "submit",
+    "inspect",
+    "recipes",
+    "doctor",
+)
 
 app = typer.Typer(
     name="polyvigil",

@@ -129,8 +129,13 @@ _SHARED = {
 }
 
 
-def command(app: typer.Typer, *, examples: tuple[str, str]) -> Callable[[Callable[..., Answer]], Callable[..., None]]:
-    """Register ``function(out, ...) -> Answer`` as a command of its name, with the shared options and two examples."""
+def command(
+    app: typer.Typer, *, examples: tuple[str, str], group: str = ""
+) -> Callable[[Callable[..., Answer]], Callable[..., None]]:
+    """Register ``function(out, ...) -> Answer`` as a command of its name, with the shared options and two examples.
+
+    ``group``: the name of ``app`` where it is a group of commands, as ``audit``.
+    """
 
     def register(function: Callable[..., Answer]) -> Callable[..., None]:
         name = function.__name__
@@ -140,7 +145,7 @@ def command(app: typer.Typer, *, examples: tuple[str, str]) -> Callable[[Callabl
             out = Output(json=json_, quiet=quiet)
             try:  # here, since typer has its own mind about these two
                 answer = function(out, **options)
-                out.give(name, answer)
+                out.give(f"{group} {name}".strip(), answer)
             except KeyboardInterrupt as error:
                 told = "interrupted; nothing half-written is left behind"
                 raise InterruptError(told, hint="run the same command again") from error

@@ -8,6 +8,7 @@ from io import StringIO
 from polyvigil.assess.evaluate import Evaluation, Slice
 from polyvigil.assess.leave_out import LeftOut
 from polyvigil.assess.subsets import MemberSubset
+from polyvigil.assess.workload_result import Workload
 from polyvigil.decide.shift import Shift
 from polyvigil.detect.base import Rehearsal, TrainingLog
 from polyvigil.specs import Recipe
@@ -32,9 +33,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
     """An evaluation as a table with language as row, and its cautions."""
-    header = ["language", "posts", "positives", "flagged", "precision", "recall", "F1", "F1 95%", "AP", "threshold"]
+    header = ["language", "posts", "positives", "flagged", "precision", "recall", "F1", "95%", "AP", "95%", "threshold"]
     if evaluation.same_set:
-        header[6:8] = ["F1 same set", "F1 cross-fitted", "95%"]
+        header[6:7] = ["F1 same set", "cross-fitted"]
     rows = [_row(part) for part in (*evaluation.languages, evaluation.pooled)]
     title = f"{evaluation.data}: {evaluation.posts:,} posts, {evaluation.positives:,} positive"
     return [
@@ -68,6 +69,30 @@ def left_out_lines(told: Sequence[LeftOut]) -> list[str]:
         "F1 of a threshold found without the language's labels, and what it loses to the best one on these very posts",
         *(f"{part.language}: {warning}" for part in told for warning in part.warnings),
     ]
+
+
+def workload_lines(told: Workload) -> list[str]:
+    """What the figures mean for those who read: posts for each ADE, recall within a budget, how far to read."""
+    parts = [*told.languages, told.pooled]
+    first = parts[0]
+    header = ["language", "posts per ADE", "95%"]
+    header += [f"recall in {one.budget:,}" for one in first.budgets]
+    header += [f"read for {one.recall:.0%}" for one in first.reading]
+    header += [f"PPV at {first.predictive_value.prevalence:.1%}"] if first.predictive_value else []
+    rows = []
+    for part in parts:
+        per = part.per_ade
+        row = [
+            part.name,
+            "" if per.value is None else f"{per.value:.1f}",
+            f"{per.low:.1f}-" + ("" if per.high is None else f"{per.high:.1f}"),
+        ]
+        row += [f"{one.recall:.2f} ({one.interval.low:.2f}-{one.interval.high:.2f})" for one in part.budgets]
+        row += [f"{one.share:.0%} ({one.interval.low:.0%}-{one.interval.high:.0%})" for one in part.reading]
+        if value := part.predictive_value:
+            row.append(f"{value.value:.2f} ({value.interval.low:.2f}-{value.interval.high:.2f})")
+        rows.append(row)
+    return ["", table(header, rows)]
 
 
 def shift_lines(shifts: Sequence[Shift]) -> list[str]:
@@ -165,9 +190,11 @@ def duration(seconds: float) -> str:
 
 
 def _macro(evaluation: Evaluation) -> str:
+    interval = evaluation.macro_f1_interval
+    told = f"{evaluation.macro_f1:.3f} ({interval.low:.3f}-{interval.high:.3f})"
     if evaluation.cross_fitted_macro_f1 is None:
-        return f"{evaluation.macro_f1:.3f}"
-    return f"{evaluation.macro_f1:.3f} (cross-fitted {evaluation.cross_fitted_macro_f1:.3f})"
+        return told
+    return f"{told}, cross-fitted {evaluation.cross_fitted_macro_f1:.3f},"
 
 
 def _row(part: Slice) -> tuple[str, ...]:
@@ -185,5 +212,6 @@ def _row(part: Slice) -> tuple[str, ...]:
         *crossed,
         f"{interval.low:.3f}-{interval.high:.3f}",
         f"{part.average_precision:.3f}",
+        f"{part.average_precision_interval.low:.3f}-{part.average_precision_interval.high:.3f}",
         "" if part.threshold is None else f"{part.threshold:.3f}{source}",
     )

@@ -7,7 +7,7 @@ is taken, and a member weighs as often as it is in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from polyvigil.decide.crossfit import FOLDS, deal
 from polyvigil.decide.rules import DevScores
 from polyvigil.metrics import average_precision
-from polyvigil.records import Labels, Probabilities
+from polyvigil.records import Labels
 from polyvigil.text.language import is_cadec
 
 ROUNDS = 30
@@ -61,19 +61,16 @@ def fitted_weights(by_member: NDArray[np.float64], posts: DevScores, *, rounds: 
     return np.bincount(path, minlength=len(by_member)) / len(path)
 
 
-def cross_fitted_mean(
+def cross_fitted_weights(
     by_member: NDArray[np.float64],
     posts: DevScores,
     *,
     groups: Sequence[str] = (),
     folds: int = FOLDS,
     rounds: int = ROUNDS,
-) -> Probabilities:
-    """The mean with weights that were fitted on the other folds, (n_posts,): what fitting gains on posts not fitted."""
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.float64]]]:
+    """Of each fold which posts it holds, (n_posts,), and the weights fitted on the others, (n_members,)."""
     fold_of = deal(posts, groups=groups, folds=folds, random=np.random.default_rng(0))
-    mean = np.zeros(len(posts.labels))
     for fold in np.unique(fold_of):
         held_out = fold_of == fold
-        weights = fitted_weights(by_member[:, ~held_out], posts.where(~held_out), rounds=rounds)
-        mean[held_out] = weights @ by_member[:, held_out]
-    return mean
+        yield held_out, fitted_weights(by_member[:, ~held_out], posts.where(~held_out), rounds=rounds)

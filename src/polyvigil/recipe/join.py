@@ -7,13 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from polyvigil.assess.bootstrap import ROUNDS
 from polyvigil.assess.evaluate import Evaluation, Gold, evaluate, gold_of
-from polyvigil.assess.groups import groups_of
-from polyvigil.assess.paired_figures import ranking_difference
-from polyvigil.assess.paired_result import Difference
+from polyvigil.assess.gain import WeightGain, weight_gain
 from polyvigil.assess.parity import MemberParity, parity
 from polyvigil.assess.subsets import MemberSubset, member_subsets
 from polyvigil.assess.told import Told
@@ -25,7 +21,7 @@ from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import RESAMPLES, tune
-from polyvigil.decide.weights import cross_fitted_mean, fitted_weights, spread
+from polyvigil.decide.weights import fitted_weights, spread
 from polyvigil.errors import RecipeError
 from polyvigil.recipe.join_plan import JoinPlan, Source, check, leaks
 from polyvigil.recipe.load import to_toml
@@ -55,8 +51,8 @@ class Joined:
     evaluation: Evaluation
     members: tuple[JoinedMember, ...]
     """All that were there, also those left out."""
-    gain: Difference | None
-    """Of fitted weights: average precision by weights fitted without the post's fold, less that by equal weights."""
+    gain: WeightGain | None
+    """Of fitted weights."""
     parity: tuple[MemberParity, ...]
     subsets: tuple[MemberSubset, ...]
     notes: tuple[str, ...]
@@ -77,9 +73,10 @@ def join(
     """
     store.check_free(output, replace=overwrite)
     check(sources, plan)
-    dev, gold, seen = _dev(sources, plan, say)
+    seen = np.unique(post_hashes(item.post for item in plan.dev)) if plan.dev else sources[0].bundle.seen.dev
     train = np.unique(np.concatenate([source.bundle.seen.train for source in sources]))
     notes = (*leaks(seen, train), *_cascades(sources))
+    dev, gold = _dev(sources, plan, say)
     weights, gain = _weights(sources, plan, dev)
     members = _members(sources, weights)
     kept = [place for place, member in enumerate(members) if member.weight]
@@ -98,8 +95,15 @@ def join(
     )
     copies = [copy for source in sources for copy in store.copied(source.folder, source.bundle)]
     trained = sorted({language for place in kept for language in copies[place].fit_record.languages})
+    calibration = fit(plan.decide.calibration, scores.probabilities, scores.labels, languages)
     evaluation = evaluate(
-        gold, scores.probabilities, policy, trained_languages=trained, bundle=str(output), data=plan.data
+        gold,
+        scores.probabilities,
+        policy,
+        calibration=calibration,
+        trained_languages=trained,
+        bundle=str(output),
+        data=plan.data,
     )
     say(f"writing {output}")
     bundle = store.save(
@@ -107,7 +111,7 @@ def join(
         members=[copies[place] for place in kept],
         combination=combination,
         policy=policy,
-        calibration=fit(plan.decide.calibration, scores.probabilities, scores.labels, languages),
+        calibration=calibration,
         dev=dev,
         seen=Seen(train, seen),
         documents={
@@ -133,8 +137,8 @@ def join(
     return Joined(bundle, evaluation, members, gain, told, subsets, notes)
 
 
-def _dev(sources: Sequence[Source], plan: JoinPlan, say: Say) -> tuple[StoredDev, Gold, NDArray[np.uint64]]:
-    """All members' dev scores, and the posts' text hashes. A bundle that holds scores of these posts is not run."""
+def _dev(sources: Sequence[Source], plan: JoinPlan, say: Say) -> tuple[StoredDev, Gold]:
+    """The dev scores of all members. A bundle that holds scores of these posts is not run."""
     first = sources[0].bundle
     blank = stored(np.empty((0, len(plan.dev))), plan.dev) if plan.dev else first.dev
     parts = []
@@ -153,9 +157,8 @@ def _dev(sources: Sequence[Source], plan: JoinPlan, say: Say) -> tuple[StoredDev
             parts.append(source.bundle.dev.by_member[:, places])
     dev = replace(blank, by_member=np.concatenate(parts))
     if plan.dev:
-        return dev, gold_of(plan.dev), np.unique(post_hashes(item.post for item in plan.dev))
-    fingerprint = first.policy.dev_fingerprint
-    return dev, Gold(dev.labels, dev.languages, dev.types, dev.group_names, fingerprint), first.seen.dev
+        return dev, gold_of(plan.dev)
+    return dev, Gold(dev.labels, dev.languages, dev.types, dev.group_names, first.policy.dev_fingerprint)
 
 
 def _cascades(sources: Sequence[Source]) -> list[str]:
@@ -166,16 +169,11 @@ def _cascades(sources: Sequence[Source]) -> list[str]:
     ]
 
 
-def _weights(sources: Sequence[Source], plan: JoinPlan, dev: StoredDev) -> tuple[tuple[float, ...], Difference | None]:
+def _weights(sources: Sequence[Source], plan: JoinPlan, dev: StoredDev) -> tuple[tuple[float, ...], WeightGain | None]:
     """A weight for each member, none where all are the same, and what fitting gains."""
     if plan.fit:
         equal = DevScores(dev.by_member.mean(axis=0), dev.labels, dev.languages)
-        crossed = cross_fitted_mean(dev.by_member, equal, groups=dev.group_names)
-        masks = groups_of(dev.languages.tolist())
-        labels, strata = dev.labels[masks.pooled], masks.names[masks.pooled]
-        gain = ranking_difference(
-            labels, crossed[masks.pooled], equal.probabilities[masks.pooled], strata, rounds=ROUNDS
-        )
+        gain = weight_gain(dev.by_member, equal, groups=dev.group_names)
         return tuple(fitted_weights(dev.by_member, equal).tolist()), gain
     if len(plan.weights) == len(sources):
         within = [source.bundle.combination.weights or (1.0,) * len(source.bundle.members) for source in sources]

@@ -179,7 +179,15 @@ def _stored_gold(bundle: Bundle) -> Gold:
 
 def _evaluation(bundle: Bundle, gold: Gold, probabilities: Probabilities, *, name: str, data: str) -> Evaluation:
     trained = bundle.manifest.trained_languages
-    return evaluate(gold, probabilities, bundle.policy, trained_languages=trained, bundle=name, data=data)
+    return evaluate(
+        gold,
+        probabilities,
+        bundle.policy,
+        calibration=bundle.calibration,
+        trained_languages=trained,
+        bundle=name,
+        data=data,
+    )
 
 
 def _save(

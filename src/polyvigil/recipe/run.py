@@ -143,10 +143,12 @@ def train(
         dev_fingerprint=fingerprint(dev),
         resamples=RESAMPLES,
     )
+    calibration = fit(recipe.decide.calibration, probabilities, labels, languages)
     evaluation = evaluate(
         gold_of(material.dev),
         probabilities,
         policy,
+        calibration=calibration,
         trained_languages=sorted({language for member in members for language in member.fit_record.languages}),
         bundle=str(output),
         data=material.data,
@@ -157,7 +159,7 @@ def train(
         members=members,
         combination=combination,
         policy=policy,
-        calibration=fit(recipe.decide.calibration, probabilities, labels, languages),
+        calibration=calibration,
         dev=stored(by_member, material.dev),
         seen=store.Seen(learned.seen, np.unique(post_hashes(dev))),
         documents={

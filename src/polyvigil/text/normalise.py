@@ -24,6 +24,18 @@ _MENTION = re.compile(r"@\w+|<user>")
 _RUN = re.compile(r"(.)\1\1+", re.DOTALL)
 _VISIBLE_WORD = regex.compile(r"[\p{L}\p{N}]")
 
+# The same steps as data, for text.align: what is replaced by what, in the order of clean (NFC after the first four) and
+# of normalise (white space last).
+CLEANING = ((_SURROGATE, "\ufffd"), (_CONTROLS, ""), (_JOINERS, r"\1"), (_MARKS, r"\1"))
+AFTER_NFC = ((_MARKS, r"\1"),)
+NORMALISING = (
+    (_URL, "[URL]"),
+    (_MENTION, "@USER"),
+    (re.compile("<pi>"), "[PLACE]"),
+    (_RUN, r"\1\1"),
+    (re.compile(r"\s+"), " "),
+)
+
 
 def clean(text: str) -> str:
     """Text without what a reader cannot see: the Unicode half of the normalisation. ``clean(clean(x)) == clean(x)``.

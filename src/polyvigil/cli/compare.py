@@ -1,0 +1,53 @@
+"""``polyvigil compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
+from polyvigil.cli.output import Answer, Output, command
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        examples=("polyvigil compare OLD NEW test.csv", "polyvigil compare OLD NEW test.csv -o compare.json --json"),
+    )(compare)
+
+
+def compare(
+    out: Output,
+    first: Annotated[str, typer.Argument(help="A bundle.")],
+    second: Annotated[str, typer.Argument(help="Another; differences are this one's figures less the first's.")],
+    file: Annotated[str, typer.Argument(help="Labelled posts that neither was trained on.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write everything as JSON, every flip included.")
+    ] = None,
+    split: Split = "",
+    columns: Columns = None,
+    settings: Settings = None,
+    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    device: Device = "auto",
+) -> Answer:
+    """Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, turned decisions."""
+    from polyvigil.assess.compare import compare as compared
+    from polyvigil.bundle.store import load
+    from polyvigil.cli.compare_tables import comparison_lines
+    from polyvigil.data.atomic import write_whole
+    from polyvigil.data.read import read_labelled
+
+    bundles = load(first, device=device), load(second, device=device)
+    reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)
+    for note in reading.notes:
+        out.note(note)
+    out.say(f"scoring {len(reading.posts):,} posts with both bundles")
+    told = compared(*bundles, reading)
+    lines = comparison_lines(told)
+    if output:
+        write_whole(output, told.model_dump_json(indent=2) + "\n")
+        lines.append(f"everything, with all {len(told.flips):,} flips: {output}")
+    return Answer(told.model_dump(mode="json") | {"verdict": told.verdict}, lines)

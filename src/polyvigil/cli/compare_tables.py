@@ -1,0 +1,75 @@
+"""A comparison as tables for people."""
+
+from __future__ import annotations
+
+from polyvigil.assess.compare import Comparison
+from polyvigil.assess.paired_result import Difference, PairedSlice
+from polyvigil.cli.tables import shift_lines, table
+
+_SHOWN = 10
+
+
+def comparison_lines(told: Comparison) -> list[str]:
+    """Verdict, paired differences, thresholds, calibration, the first flips."""
+    parts = [*told.paired.languages, told.paired.pooled]
+    mended = sum(flip.mended for flip in told.flips)
+    header = ("id", "language", "label", "p first", "p second", "flagged by")
+    flips = [
+        (flip.id, flip.language, str(flip.label), f"{flip.first_p:.3f}", f"{flip.second_p:.3f}", flip.flagged_by)
+        for flip in told.flips[:_SHOWN]
+    ]
+    return [
+        f"{told.first} and {told.second} on {told.data}: {told.verdict}",
+        "",
+        table(
+            ("language", "posts", "positives", "F1 first", "second", "difference", "95%", "p", "Holm", "shows", "AP"),
+            [_row(part) for part in parts],
+        ),
+        "",
+        "p: approximate randomisation; Holm: corrected over the languages; shows: the least true difference that these",
+        "posts show in 80% of cases; AP: difference of average precision with its interval",
+        "",
+        *shift_lines(told.shifts),
+        "",
+        table(
+            ("language", "positives", "mean P first", "second", "ECE first", "second", "Brier first", "second"),
+            [
+                (
+                    part.language,
+                    f"{part.prevalence:.1%}",
+                    f"{part.first_mean:.1%}",
+                    f"{part.second_mean:.1%}",
+                    *(f"{side.ece:.3f}" for side in (part.first, part.second)),
+                    *(f"{side.brier:.3f}" for side in (part.first, part.second)),
+                )
+                for part in told.calibration
+            ],
+        ),
+        "",
+        f"{len(told.flips):,} decisions turned: {mended:,} to right, {len(told.flips) - mended:,} to wrong",
+        *([table(header, flips)] if flips else []),
+        *(f"caution: {caution}" for caution in told.cautions),
+    ]
+
+
+def _row(part: PairedSlice) -> tuple[str, ...]:
+    f1 = part.f1
+    return (
+        part.name,
+        f"{part.posts:,}",
+        f"{part.positives:,}",
+        f"{f1.second:.3f}",
+        f"{f1.first:.3f}",
+        f"{f1.difference:+.3f}",
+        _interval(f1),
+        "" if f1.p_randomisation is None else f"{f1.p_randomisation:.3f}",
+        "" if f1.p_holm is None else f"{f1.p_holm:.3f}",
+        "" if f1.detectable is None else f"{f1.detectable:.3f}",
+        ""
+        if part.average_precision is None
+        else f"{part.average_precision.difference:+.3f} {_interval(part.average_precision)}",
+    )
+
+
+def _interval(difference: Difference) -> str:
+    return f"({difference.low:+.3f} to {difference.high:+.3f})"

@@ -1,0 +1,81 @@
+"""A post as sentences, by offsets into the text as it was written.
+
+Simple rules for Latin, Cyrillic, Greek, Arabic, Indic and East Asian punctuation. In doubt two sentences stay one.
+Offsets count code points, as Python does.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import regex
+
+
+class Stretch(NamedTuple):
+    """``text[start:end]``; never empty."""
+
+    start: int
+    end: int
+
+
+_UNSEEN = r"\p{M}\u200c-\u200f\u202a-\u202e\u2066-\u2069\ufeff"  # may stand between a full stop and the space after it
+_CLOSING = r"""["'”’»›)\]}」』）】〉》〕]"""
+_STOP = regex.compile(
+    rf"""
+      (?P<link>https?://\S+)
+    | (?P<line>[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+)
+    | (?P<stops>[.!?…‽。｡！？؟۔।॥]+) (?P<after>(?:{_CLOSING}|[{_UNSEEN}])*+)
+    """,
+    regex.VERBOSE,
+)
+_ENDS_ALONE = regex.compile(r"[。｡！？؟۔।॥]")  # needs no space after it
+_LINK_END = regex.compile(r"[.!?…。！？]$")
+_SPACE = regex.compile(r"\s*")
+_WORD = regex.compile(r"\w|\p{Extended_Pictographic}")
+_NO_END = regex.compile(  # before a single full stop: an initial, a small number, an abbreviation
+    r"""(?<!\w)(?:\p{L}|\d{1,2}|
+    (?:dr|prof|mr|mrs|ms|st|vs|approx|ca|bzw|evtl|ggf|inkl|nr|bspw|mme|mlle|env|ул|им|см|напр|т\.е|z\.b|e\.g|i\.e))$""",
+    regex.VERBOSE | regex.IGNORECASE,
+)
+_LOOK_BACK = 8  # characters: more than the longest abbreviation and what stands before it
+
+
+def sentences(text: str) -> list[Stretch]:
+    """The sentences of a text, in order: they cover it wholly, and each begins where the one before ends.
+
+    White space belongs to the sentence before it. Each sentence holds a letter, a digit or an emoji, unless the text
+    holds none. None is broken inside a link, a number, or before a combining mark. An empty text has no sentences.
+    Time is linear in the text.
+    """
+    found: list[Stretch] = []
+    start = 0
+    for match in _STOP.finditer(text):
+        if _is_end(text, match):
+            end = _after_space(text, match.end())
+            if _WORD.search(text, start, end):
+                found.append(Stretch(start, end))
+                start = end
+    if start < len(text):
+        if found and not _WORD.search(text, start):
+            start = found.pop().start
+        found.append(Stretch(start, len(text)))
+    return found
+
+
+def _is_end(text: str, match: regex.Match[str]) -> bool:
+    end = match.end()
+    if match["line"]:
+        return True
+    if match["link"]:
+        return bool(_LINK_END.search(match["link"]))  # white space follows, or nothing
+    if _ENDS_ALONE.search(match["stops"]) and not regex.search(_CLOSING, match["after"]):
+        return True
+    if end < len(text) and not text[end].isspace():
+        return False
+    return match["stops"] != "." or not _NO_END.search(text[max(0, match.start() - _LOOK_BACK) : match.start()])
+
+
+def _after_space(text: str, place: int) -> int:
+    match = _SPACE.match(text, place)
+    assert match is not None  # it matches nothing, too
+    return int(match.end())
