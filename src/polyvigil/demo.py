@@ -9,7 +9,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from polyvigil.assess.evaluate import Evaluation
-from polyvigil.assess.measure import measure, write_report
+from polyvigil.assess.measure import measured
+from polyvigil.assess.render import write_report
+from polyvigil.assess.report import report_of
 from polyvigil.data.read import read_labelled
 from polyvigil.data.sample import SAMPLE_NOTE, sample_corpus
 from polyvigil.data.write import write_posts
@@ -38,8 +40,8 @@ class Demo(BaseModel):
 def run_demo(
     folder: Path, *, seed: int = 42, program: str = "polyvigil", say: Callable[[str], None] = lambda _: None
 ) -> Demo:
-    """Write data/, bundle/, report.html, evaluation.json and scored.csv into ``folder``. ``program`` is how the next
-    steps call the program.
+    """Write data/, bundle/, report.html, its JSON twins and scored.csv into ``folder``. ``program`` is how the
+    next steps call the program.
 
     Raises DataError when ``folder`` holds anything that is not an earlier demo's.
     """
@@ -58,9 +60,10 @@ def run_demo(
     material = run.gather(recipe, train=[str(files["train"])], dev=[str(files["dev"])])
     trained = run.train(recipe, material, output=folder / "bundle", replace=True, say=say)
     say("evaluating on the test posts")
-    evaluation = measure(trained.bundle, read_labelled(files["test"]))
+    told = measured(trained.bundle, read_labelled(files["test"]))
     command = f"polyvigil evaluate {folder / 'bundle'} {files['test']} -o {folder}"
-    report = write_report(evaluation, trained.bundle, folder, title="polyvigil demo", note=SAMPLE_NOTE, command=command)
+    made = report_of(told, trained.bundle, title="polyvigil demo", note=SAMPLE_NOTE, command=command)
+    report = write_report(made, folder)
     say("scoring the test posts")
     scored = folder / "scored.csv"
     score_file(trained.bundle, str(files["test"]), str(scored))
@@ -70,7 +73,7 @@ def run_demo(
         report=str(report),
         scored=str(scored),
         seconds=round(time.perf_counter() - started, 1),
-        evaluation=evaluation,
+        evaluation=told.evaluation,
         next_steps=(
             f"{program} check {files['train']} {files['dev']} {files['test']}",
             f"{program} inspect {folder / 'bundle'}",

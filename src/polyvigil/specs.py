@@ -76,6 +76,109 @@ class EncoderSpec(Spec):
     )
 
 
+HYPOTHESES = {
+    "en": "The author of this post had an unwanted effect of a medicine.",
+    "de": "Beim Verfasser dieses Beitrags trat eine unerwünschte Wirkung eines Medikaments auf.",
+    "fr": "L'auteur de ce message a subi un effet indésirable d'un médicament.",
+    "ja": "この投稿の筆者に薬の副作用が出た。",
+    "ru": "У автора этого сообщения возникло побочное действие лекарства.",
+    "zh": "这篇帖子的作者出现了药物的不良反应。",
+    "fa": "نویسندهٔ این پست دچار عارضهٔ جانبی یک دارو شده است.",
+}
+"""What an ADE is, in one sentence of each language."""
+
+
+class NliSpec(Spec):
+    """Zero-shot: a model of natural language inference says whether a post entails a sentence. Yin et al. 2019."""
+
+    kind: Literal["nli"] = "nli"
+    name: str = Field(
+        default="MoritzLaurer/mDeBERTa-v3-base-mnli-xnli",
+        description="an NLI model of the Hugging Face hub, or a local folder",
+    )
+    max_tokens: int = Field(
+        default=256, ge=16, le=8192, description="a longer pair is cut here, in the post and never in the hypothesis"
+    )
+    hypotheses: dict[str, str] = Field(
+        default=HYPOTHESES, description="the sentence for each language; other languages have that of en"
+    )
+    hypothesis_language: Literal["own", "en"] = Field(
+        default="own", description="own: the sentence of the post's language; en: the English one for every post"
+    )
+    neutral: Literal["left-out", "counted"] = Field(
+        default="left-out",
+        description="left-out: P = entailment / (entailment + contradiction), as in zero-shot pipelines of several "
+        "labels; counted: entailment's share of all three classes",
+    )
+
+    @model_validator(mode="after")
+    def _english(self) -> NliSpec:
+        if empty := [language for language, text in self.hypotheses.items() if not text.strip()]:
+            raise ValueError(f"the hypothesis of {empty[0]} is empty")
+        if "en" not in self.hypotheses:
+            raise ValueError("hypotheses must hold one for en, which serves every language without its own")
+        return self
+
+
+class NerSpec(Spec):
+    """Zero-shot: a model of named entities is asked for medicines and reactions. Zaratiana et al. 2025 (GLiNER2)."""
+
+    kind: Literal["ner"] = "ner"
+    name: str = Field(
+        default="fastino/gliner2-multi-v1", description="a GLiNER2 model of the Hugging Face hub, or a local folder"
+    )
+    drug_labels: tuple[str, ...] = Field(
+        default=("medicine",), min_length=1, strict=False, description="what the model is asked for as a drug"
+    )
+    reaction_labels: tuple[str, ...] = Field(
+        default=("side effect", "adverse drug reaction"),
+        min_length=1,
+        strict=False,
+        description="what the model is asked for as a reaction",
+    )
+    least_score: float = Field(
+        default=0.05, gt=0, lt=1, description="an entity that the model is less sure of is not looked at"
+    )
+    alone: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="P = best reaction x (alone + (1 - alone) x best drug); 1: drugs do not count",
+    )
+    chunk_words: int = Field(
+        default=256, ge=16, le=2048, description="a longer post is read in pieces of so many words, an eighth shared"
+    )
+
+    @model_validator(mode="after")
+    def _labels(self) -> NerSpec:
+        labels = (*self.drug_labels, *self.reaction_labels)
+        if not all(label.strip() for label in labels) or len(set(labels)) < len(labels):
+            raise ValueError("every label must have a text and stand once, as drug or as reaction")
+        return self
+
+
+class StackedSpec(Spec):
+    """Logistic regression over a base model's P and what a zero-shot model finds: the paper's GLiNER features."""
+
+    kind: Literal["stacked"] = "stacked"
+    base: LinearSpec | EncoderSpec = Field(
+        default=EncoderSpec(name="xlm-roberta-base"), discriminator="kind", description="the model that is learned"
+    )
+    further: NerSpec | NliSpec = Field(
+        default=NerSpec(), discriminator="kind", description="where the further features come from; nothing is learned"
+    )
+    folds: int = Field(
+        default=5,
+        ge=2,
+        le=20,
+        description="the base is learned so many times on all but a fold, which it scores, and once more on all",
+    )
+    base_as: Literal["logit", "p"] = Field(
+        default="logit", description="the base's feature: ln(p / (1 - p)), or p as it is (paper: +7.01 for P)"
+    )
+    C: float = Field(default=1.0, gt=0, description="inverse of the L2 penalty on all coefficients but the intercept")
+
+
 class TrainingSpec(Spec):
     """How an encoder is fine-tuned. Defaults: the paper's recipe (task.md of the paper: 8 posts x 4 accumulations)."""
 
@@ -142,6 +245,25 @@ class BalanceSpec(Spec):
         description="group: positives and negatives weigh the same inside each (language, type); class: over all posts",
     )
     oversample: int = Field(default=1, ge=1, le=100, description="each positive stands this many times (paper: 3)")
+
+
+class TranslationSpec(Spec):
+    """Which posts are translated for training, and by what (docs/augmentation.md)."""
+
+    model: str = Field(
+        default="facebook/nllb-200-distilled-600M",
+        description="an NLLB model (NLLB Team 2022): a name on the Hugging Face hub, or a local folder",
+    )
+    beams: int = Field(default=1, ge=1, le=16, description="1 takes the likeliest token each time")
+    batch_tokens: int = Field(default=2048, ge=8, description="tokens translated at once, padding and beams counted")
+    only: Literal["positives", "negatives", "all"] = Field(
+        default="all", description="posts of which label; all keeps the prevalence, and so teaches no shortcut"
+    )
+    negatives: int | None = Field(default=None, ge=0, description="at most so many negatives, drawn at random")
+    most: int | None = Field(
+        default=None, ge=1, description="at most so many posts for each target language, drawn at their prevalence"
+    )
+    seed: int = Field(default=42, ge=0, le=2**32 - 1, description="of the draws")
 
 
 class F1Objective(Spec):
@@ -233,7 +355,9 @@ class Recipe(Spec):
         default=(), strict=False, description="encoders: one member for each of these; none: one member, of `seed`"
     )
     data: DataSpec = DataSpec()
-    model: LinearSpec | EncoderSpec = Field(default=LinearSpec(), discriminator="kind")
+    model: LinearSpec | EncoderSpec | NliSpec | NerSpec | StackedSpec = Field(
+        default=LinearSpec(), discriminator="kind"
+    )
     training: TrainingSpec = TrainingSpec()
     lora: LoraSpec = LoraSpec()
     distil: DistilSpec = DistilSpec()
@@ -244,6 +368,26 @@ class Recipe(Spec):
     def member_seeds(self) -> tuple[int, ...]:
         """The seed of each member, in their order."""
         return self.seeds or (self.seed,)
+
+    @property
+    def learns(self) -> bool:
+        """Whether train posts are used at all: a zero-shot model is taken as it is."""
+        return self.model.kind not in {"nli", "ner"}
+
+    @property
+    def encoder(self) -> EncoderSpec | None:
+        """The encoder that is fine-tuned, if any: the model or the base of a stacked one."""
+        spec = self.model.base if isinstance(self.model, StackedSpec) else self.model
+        return spec if isinstance(spec, EncoderSpec) else None
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Settings that mean nothing for this kind of model."""
+        if not self.learns:
+            return ("seeds", "training", "lora", "distil", "balance")
+        if self.encoder is None:
+            return ("seeds", "training", "lora", "distil")
+        return ("distil",) if self.model.kind == "stacked" else ()
 
     @model_validator(mode="before")
     @classmethod
@@ -259,6 +403,8 @@ class Recipe(Spec):
             raise ValueError(
                 "[lora] and [distil], a teacher, are for encoders; a linear model learns from labels alone"
             )
+        if idle := sorted({*self.idle} & (self.model_fields_set - ({"seeds"} if not self.seeds else set()))):
+            raise ValueError(f"{', '.join(idle)} would change nothing for this model; leave it out")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("a seed stands twice in seeds; its members would be the same")
         return self

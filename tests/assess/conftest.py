@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.assess.fixed import TRAINED, Fixed, drawn, labels_of, measure_fixed, posts_of, training_log
 
-from polyvigil.assess.evaluate import Evaluation, evaluate, gold_of
+from polyvigil.assess.evaluate import Evaluation
+from polyvigil.assess.measure import Measured, measured_on_dev
 from polyvigil.bundle.dev import stored
 from polyvigil.bundle.layout import Manifest, MemberEntry
 from polyvigil.bundle.store import Bundle, Seen
@@ -19,97 +18,65 @@ from polyvigil.decide.combine import Combination
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.tune import tune
 from polyvigil.detect.base import FitRecord
-from polyvigil.records import LabelledPost, Labels, Post, Probabilities
 from polyvigil.specs import DecideSpec
 
-_TRAINED = ("de", "de_cadec", "en", "fr", "ja")
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """A detector with a record, and 0.5 for every post."""
-
-    kind: ClassVar[str] = "linear"
-    fit_record: FitRecord
-
-    def probabilities(self, posts: Sequence[Post]) -> Probabilities:
-        return np.full(len(posts), 0.5)
-
-    def save(self, folder: Path) -> None:
-        raise NotImplementedError
-
-
-def _posts(language: str, number: int, positives: int, *, type: str = "tweet") -> list[LabelledPost]:
-    return [
-        LabelledPost(Post(f"{language}_{place}", f"{language} post {place}", language, type), int(place < positives))
-        for place in range(number)
-    ]
-
-
-def _labels(items: Sequence[LabelledPost]) -> Labels:
-    return np.array([item.label for item in items], dtype=np.int8)
-
-
-def _probabilities(items: Sequence[LabelledPost], *, seed: int) -> Probabilities:
-    """Positives 0.3 above negatives on average."""
-    random = np.random.default_rng(seed)
-    return np.clip(random.normal(0.3 + 0.3 * _labels(items), 0.12), 0.001, 1)
+_DEV = [
+    *posts_of("de", 300, 40),
+    *posts_of("de_cadec", 50, 30, type="drug_review"),
+    *posts_of("en", 400, 60),
+    *posts_of("fr", 40, 0),
+    *posts_of("ja", 200, 30),
+]
 
 
 @pytest.fixture(scope="session")
 def report_policy() -> DecisionPolicy:
     """Own thresholds for de, de_cadec, en, ja; the pooled one for fr; the fallback for the rest."""
-    dev = [
-        *_posts("de", 300, 40),
-        *_posts("de_cadec", 50, 30, type="drug_review"),
-        *_posts("en", 400, 60),
-        *_posts("fr", 40, 0),
-        *_posts("ja", 200, 30),
-    ]
-    languages = [item.post.language for item in dev]
-    return tune(_probabilities(dev, seed=0), _labels(dev), languages, spec=DecideSpec(), dev_fingerprint="d1e2" * 8)
-
-
-def _evaluate(items: Sequence[LabelledPost], policy: DecisionPolicy) -> Evaluation:
-    return evaluate(
-        gold_of(items),
-        _probabilities(items, seed=1),
-        policy,
-        calibration=Calibration(Identity()),
-        trained_languages=_TRAINED,
-        bundle="bundles/spring",
-        data="new.csv",
-    )
+    languages = [item.post.language for item in _DEV]
+    scores, labels = drawn(_DEV, seed=0), labels_of(_DEV)
+    return tune(scores, labels, languages, spec=DecideSpec(), dev_fingerprint="d1e2" * 8, resamples=20)
 
 
 @pytest.fixture(scope="session")
-def report_evaluation(report_policy: DecisionPolicy) -> Evaluation:
+def report_measured(report_policy: DecisionPolicy) -> Measured:
     """CADEC, a language nobody trained on, one without positives, one with a single one: the verdict is warn."""
     items = [
-        *_posts("de", 634, 35, type="forum post"),
-        *_posts("de_cadec", 90, 60, type="drug_review"),
-        *_posts("en", 888, 61),
-        *_posts("fa", 120, 14),
-        *_posts("fr", 40, 0, type=""),
-        *_posts("ja", 3045, 1),
+        *posts_of("de", 634, 35, type="forum post"),
+        *posts_of("de_cadec", 90, 60, type="drug_review"),
+        *posts_of("en", 888, 61),
+        *posts_of("fa", 120, 14),
+        *posts_of("fr", 40, 0, type=""),
+        *posts_of("ja", 3045, 1),
     ]
-    return _evaluate(items, report_policy)
+    return measure_fixed(items, report_policy)
 
 
 @pytest.fixture(scope="session")
-def clean_evaluation(report_policy: DecisionPolicy) -> Evaluation:
+def report_evaluation(report_measured: Measured) -> Evaluation:
+    """Of ``report_measured``."""
+    return report_measured.evaluation
+
+
+@pytest.fixture(scope="session")
+def clean_measured(report_policy: DecisionPolicy) -> Measured:
     """Nothing to be cautious about: the verdict is pass."""
-    return _evaluate([*_posts("de", 500, 60), *_posts("en", 800, 90)], report_policy)
+    return measure_fixed([*posts_of("de", 500, 60), *posts_of("en", 800, 90)], report_policy)
+
+
+@pytest.fixture(scope="session")
+def clean_evaluation(clean_measured: Measured) -> Evaluation:
+    """Of ``clean_measured``."""
+    return clean_measured.evaluation
 
 
 @pytest.fixture(scope="session")
 def report_bundle(report_policy: DecisionPolicy) -> Bundle:
     """A bundle of one member, in memory only."""
-    record = FitRecord(seed=42, posts=47_547, positives=3_478, languages=_TRAINED, train_fingerprint="e3f4" * 8)
+    record = FitRecord(seed=42, posts=47_547, positives=3_478, languages=TRAINED, train_fingerprint="e3f4" * 8)
     manifest = Manifest(
         id="0123456789abcdef",
         normalisation="gladiators-1",
-        trained_languages=_TRAINED,
+        trained_languages=TRAINED,
         tuned_languages=tuple(report_policy.thresholds),
         members=(MemberEntry(folder="members/00-linear", kind="linear"),),
         libraries={"polyvigil": "0.1.0", "python": "3.11.9", "numpy": "2.0.1"},
@@ -123,6 +90,24 @@ def report_bundle(report_policy: DecisionPolicy) -> Bundle:
         combination=Combination(),
         policy=report_policy,
         calibration=Calibration(Identity()),
-        dev=stored(np.empty((1, 0)), []),
+        dev=stored(drawn(_DEV, seed=0)[None], _DEV),
         seen=Seen(none, none),
     )
+
+
+@pytest.fixture(scope="session")
+def trained_bundle(report_bundle: Bundle) -> Bundle:
+    """Three members that were trained in epochs, the best epoch never the last."""
+    record = report_bundle.members[0].fit_record
+    members = tuple(
+        Fixed(record.model_copy(update={"seed": seed}), training_log(seed, losses=(0.033, 0.014, 0.007)))
+        for seed in (42, 123, 456)
+    )
+    dev = replace(report_bundle.dev, by_member=np.stack([drawn(_DEV, seed=seed) for seed in (0, 1, 2)]))
+    return replace(report_bundle, members=members, dev=dev)
+
+
+@pytest.fixture(scope="session")
+def dev_measured(report_bundle: Bundle) -> Measured:
+    """The stored dev scores of ``report_bundle``: same-set and cross-fitted."""
+    return measured_on_dev(report_bundle)

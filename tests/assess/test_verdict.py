@@ -6,6 +6,7 @@ import pytest
 
 from polyvigil.assess.evaluate import Evaluation
 from polyvigil.assess.intervals import Interval
+from polyvigil.assess.measure import Measured
 from polyvigil.assess.verdict import verdict
 
 
@@ -30,11 +31,24 @@ def test_a_caution_warns(clean_evaluation: Evaluation, cautions: tuple[str, ...]
     assert told.sentences[2] == sentence
 
 
-def test_posts_the_thresholds_were_tuned_on_fail(clean_evaluation: Evaluation) -> None:
+def test_posts_the_thresholds_were_tuned_on_fail_without_cross_fitted_figures(clean_evaluation: Evaluation) -> None:
     told = verdict(clean_evaluation.model_copy(update={"same_set": True, "cautions": ("same posts",)}))
     assert told.level == "fail"
     assert [finding.level for finding in told.findings] == ["fail", "pass", "warn"]
     assert "tuned on these very posts" in told.sentences[0]
+
+
+def test_posts_the_thresholds_were_tuned_on_warn_and_are_judged_cross_fitted(dev_measured: Measured) -> None:
+    evaluation = dev_measured.evaluation
+    told = verdict(evaluation)
+    assert told.level == "warn"
+    assert [finding.level for finding in told.findings] == ["warn", "pass", "warn"]
+    assert "stand by the cross-fitted" in told.sentences[0]
+    crossed = evaluation.pooled.cross_fitted
+    assert crossed is not None
+    assert f"cross-fitted pooled F1 begins at {crossed.f1_interval.low:.3f}" in told.sentences[1]
+    poor = crossed.model_copy(update={"f1_interval": Interval(low=told.flag_all_f1, high=0.9)})
+    assert verdict(_with_pooled(evaluation, cross_fitted=poor)).findings[1].level == "fail"
 
 
 def test_flagging_everything_is_what_must_be_beaten(clean_evaluation: Evaluation) -> None:

@@ -47,13 +47,13 @@ def test_from_two_bundles_to_a_cascade_that_scores(
     assert "a/00-linear, seed 42 + b/00-linear, seed 42" in told
     assert f"next: polyvigil tune {tmp_path}/joined -o CHEAPER --cascade 0.005" in told
 
-    line = f"tune {tmp_path}/joined -o {tmp_path}/cheap --cascade 0 --cascade-costs 1,9"
+    line = f"tune {tmp_path}/joined -o {tmp_path}/cheap --cascade 0 --cascade-first 1 --cascade-costs 9,1"
     assert program.run(line.split()) == 0
     told = capfd.readouterr().out
     cascade = load(tmp_path / "cheap").combination.cascade
     assert cascade is not None
-    assert (cascade.first, cascade.stated, cascade.costs) == (0, 0.0, (1.0, 9.0))
-    assert "cascade: member 0 decides alone unless its logit is within" in told
+    assert (cascade.first, cascade.stated, cascade.costs) == (1, 0.0, (9.0, 1.0))
+    assert "cascade: member 1 decides alone unless its logit is within" in told
     verified = next(line for line in told.splitlines() if line.startswith("verified on")).split()
     assert cascade.band > 0
     assert verified[2] == f"{cascade.verified.posts}"

@@ -65,7 +65,7 @@ def check(
     posts = checked_posts(readings)
     suspects = tuple(_suspects(posts))
     tell("scripts")
-    scripts = _scripts(posts)
+    scripts = script_counts(posts)
     tell("duplicates")
     repeats = Repeats.of(posts)
     tell("languages")
@@ -141,7 +141,8 @@ def _types(posts: CheckedPosts) -> tuple[TypeCount, ...]:
     )
 
 
-def _scripts(posts: CheckedPosts) -> tuple[ScriptCount, ...]:
+def script_counts(posts: CheckedPosts) -> tuple[ScriptCount, ...]:
+    """Each language in each script it is written in, by name."""
     keys = [
         (post.language, main_script(_PLACEHOLDERS.sub(" ", text)))
         for post, text in zip(posts.posts, posts.texts, strict=True)

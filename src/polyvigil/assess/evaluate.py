@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from polyvigil.assess.bootstrap import average_precision_interval, macro_f1_interval
 from polyvigil.assess.intervals import Interval, f1_interval, share_interval
 from polyvigil.assess.reliability import Reliability, reliability
+from polyvigil.assess.told import Told
 from polyvigil.assess.workload import workload
 from polyvigil.assess.workload_result import Workload
 from polyvigil.data.fingerprint import fingerprint, post_hashes
@@ -27,20 +27,18 @@ from polyvigil.text.language import is_cadec
 FEW_POSITIVES = 20
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CrossFitted(_Frozen):
+class CrossFitted(Told):
     """Figures on dev posts, each decided by thresholds tuned on others (decide.crossfit), over several deals."""
 
     precision: float
+    precision_interval: Interval
     recall: float
+    recall_interval: Interval
     f1: float
     f1_interval: Interval
 
 
-class Slice(_Frozen):
+class Slice(Told):
     """Figures on some of the posts; intervals are 95%. Threshold fields are set where one threshold decided all."""
 
     name: str
@@ -67,7 +65,7 @@ class Slice(_Frozen):
     """False for a language that no member was trained on."""
 
 
-class Evaluation(_Frozen):
+class Evaluation(Told):
     """All figures of one bundle on one set of posts. ``evaluation.json``."""
 
     bundle: str
@@ -248,19 +246,27 @@ def _slice(name: str, mask: NDArray[np.bool_], told: _Told) -> Slice:
 
 
 def _crossed(labels: Labels, deals: NDArray[np.bool_]) -> CrossFitted:
-    """Figures of the mean counts over the deals; the interval is that of the whole numbers nearest to them."""
+    """Figures of the mean counts over the deals; intervals are those of the whole numbers nearest to them."""
     tp = float(deals[:, labels == 1].sum(axis=1).mean())
     flagged = float(deals.sum(axis=1).mean())
     positives = int(np.count_nonzero(labels == 1))
     figure = float(f1(tp, flagged - tp, positives - tp))
     found, false = round(tp), round(flagged - tp)
-    interval = f1_interval(Counts(found, false, positives - found, len(labels) - positives - false))
+    precision, recall = tp / flagged if flagged else 0.0, tp / positives if positives else 0.0
     return CrossFitted(
-        precision=tp / flagged if flagged else 0.0,
-        recall=tp / positives if positives else 0.0,
+        precision=precision,
+        precision_interval=_around(precision, share_interval(found, found + false)),
+        recall=recall,
+        recall_interval=_around(recall, share_interval(found, positives)),
         f1=figure,
-        f1_interval=Interval(low=min(interval.low, figure), high=max(interval.high, figure)),
+        f1_interval=_around(
+            figure, f1_interval(Counts(found, false, positives - found, len(labels) - positives - false))
+        ),
     )
+
+
+def _around(figure: float, interval: Interval) -> Interval:
+    return Interval(low=min(interval.low, figure), high=max(interval.high, figure))
 
 
 def _cautions(languages: Sequence[Slice], *, same_set: bool) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 from polyvigil.assess.check_result import CheckResult, Finding, Leak, ScriptCount, Severity, SuspectKind, Where
@@ -15,7 +15,7 @@ FEW_POSITIVES = 10  # in dev: under this a threshold is a guess
 WRONG_LANGUAGE = 0.05
 MANY_SET_ASIDE = 0.01
 _CHANCE = 0.001  # a group of positives alone is no accident when it would come about less often than this
-_NEARLY_ALL = 0.9
+NEARLY_ALL = 0.9
 _ENOUGH = 20  # posts of a group that is nearly all positive, or of a language that is looked at for anything
 _NONE_POSITIVE = 50  # posts without one positive
 _CADEC_GAP = 0.2
@@ -58,15 +58,20 @@ def _one_class(result: CheckResult) -> Iterator[Finding]:
         )
 
 
-def _training(result: CheckResult) -> list[tuple[ScriptCount, int, int]]:
+def training_counts(scripts: Sequence[ScriptCount]) -> list[tuple[ScriptCount, int, int]]:
     """Each language in each script with its posts and positives in training; in all splits when none trains."""
-    if any(cell.training_posts for cell in result.scripts):
-        return [(cell, cell.training_posts, cell.training_positives) for cell in result.scripts]
-    return [(cell, cell.posts, cell.positives) for cell in result.scripts]
+    if any(cell.training_posts for cell in scripts):
+        return [(cell, cell.training_posts, cell.training_positives) for cell in scripts]
+    return [(cell, cell.posts, cell.positives) for cell in scripts]
 
 
 def _positives_only(result: CheckResult) -> Iterator[Finding]:
-    cells = _training(result)
+    return positives_only(result.scripts)
+
+
+def positives_only(scripts: Sequence[ScriptCount]) -> Iterator[Finding]:
+    """Languages, in a script, that train with positives alone (an error) or nearly so (a warning)."""
+    cells = training_counts(scripts)
     all_posts, all_positives = sum(posts for _, posts, _ in cells), sum(positives for _, _, positives in cells)
     hint = (
         "add negatives of the same source (translate or collect them as the positives were), or leave these posts out"
@@ -76,7 +81,7 @@ def _positives_only(result: CheckResult) -> Iterator[Finding]:
             continue
         elsewhere = (all_positives - positives) / (all_posts - posts)
         what = f"{cell.language} in {cell.script} script"
-        if positives == posts and elsewhere**posts < _CHANCE:
+        if all_positive(posts, positives, elsewhere):
             yield _finding(
                 "error",
                 "positives-only",
@@ -85,7 +90,7 @@ def _positives_only(result: CheckResult) -> Iterator[Finding]:
                 hint=hint,
                 language=cell.language,
             )
-        elif posts >= _ENOUGH and positives / posts >= _NEARLY_ALL and elsewhere < 0.5:
+        elif nearly_all_positive(posts, positives, elsewhere):
             yield _finding(
                 "warning",
                 "nearly-positives-only",
@@ -94,6 +99,16 @@ def _positives_only(result: CheckResult) -> Iterator[Finding]:
                 hint=hint,
                 language=cell.language,
             )
+
+
+def all_positive(posts: int, positives: int, elsewhere: float) -> bool:
+    """Whether a group is positive throughout, and no accident at the share of positives ``elsewhere``, in [0, 1]."""
+    return positives == posts and bool(elsewhere**posts < _CHANCE)
+
+
+def nearly_all_positive(posts: int, positives: int, elsewhere: float) -> bool:
+    """Whether nine tenths of a group of 20 posts or more are positive, and under half elsewhere."""
+    return posts >= _ENOUGH and positives / posts >= NEARLY_ALL and elsewhere < 0.5
 
 
 def _no_positives(result: CheckResult) -> Iterator[Finding]:

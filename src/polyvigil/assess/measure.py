@@ -1,30 +1,46 @@
-"""Run a bundle once over labelled posts, evaluate it, write the report."""
+"""Run a bundle once over labelled posts, or take its stored dev scores, and evaluate it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from polyvigil.assess.evaluate import Evaluation, evaluate, gold_of, seen_before
+from polyvigil.assess.evaluate import Evaluation, Gold, evaluate, gold_of, seen_before
 from polyvigil.assess.leave_out import LeftOut, leave_one_language_out
-from polyvigil.assess.render import report_html
 from polyvigil.bundle.store import Bundle
-from polyvigil.data.atomic import write_whole
 from polyvigil.data.read import Reading
+from polyvigil.data.translated import refuse_translated
 from polyvigil.decide.rules import DevScores
 from polyvigil.errors import SplitError
+from polyvigil.records import Post, Probabilities
 
-REPORT = "report.html"
-TWIN = "evaluation.json"
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """An evaluation and what it was made from: all in the order of the posts."""
+
+    evaluation: Evaluation
+    gold: Gold
+    probabilities: Probabilities
+    posts: tuple[Post, ...] = ()
+    """Empty where the stored dev scores were measured: a bundle keeps no text."""
 
 
 def measure(
     bundle: Bundle, reading: Reading, *, budgets: Sequence[int] = (), prevalence: float | None = None
 ) -> Evaluation:
-    """Evaluate on posts the bundle was not fitted on.
+    """Evaluate on posts the bundle was not fitted on; see ``measured``."""
+    return measured(bundle, reading, budgets=budgets, prevalence=prevalence).evaluation
 
-    Raises SplitError when the file mixes splits and none was picked, or holds mostly training posts.
+
+def measured(
+    bundle: Bundle, reading: Reading, *, budgets: Sequence[int] = (), prevalence: float | None = None
+) -> Measured:
+    """Score and evaluate posts the bundle was not fitted on.
+
+    Raises SplitError when the file mixes splits and none was picked, or holds translations or mostly training posts.
     """
     splits = Counter(item.post.split for item in reading.posts)
     if "train" in splits and len(splits) > 1:
@@ -33,10 +49,13 @@ def measure(
             where=reading.name,
             hint="pick one: --split test",
         )
+    refuse_translated(reading.posts, part="test", where=reading.name)
     cautions = seen_before(reading.posts, bundle.seen.train, bundle.seen.dev, data=reading.name)
-    return evaluate(
-        gold_of(reading.posts),
-        bundle.probabilities([item.post for item in reading.posts]),
+    posts = tuple(item.post for item in reading.posts)
+    gold, probabilities = gold_of(reading.posts), bundle.probabilities(posts)
+    evaluation = evaluate(
+        gold,
+        probabilities,
         bundle.policy,
         calibration=bundle.calibration,
         trained_languages=bundle.manifest.trained_languages,
@@ -46,6 +65,26 @@ def measure(
         prevalence=prevalence,
         cautions=cautions,
     )
+    return Measured(evaluation, gold, probabilities, posts)
+
+
+def measured_on_dev(bundle: Bundle, *, budgets: Sequence[int] = (), prevalence: float | None = None) -> Measured:
+    """Evaluate the stored scores of the dev posts, all members asked: same-set figures, and cross-fitted ones."""
+    dev = bundle.dev
+    gold = Gold(dev.labels, dev.languages, dev.types, dev.group_names, bundle.policy.dev_fingerprint)
+    probabilities = dev.scores(bundle.combination.of_all).probabilities
+    evaluation = evaluate(
+        gold,
+        probabilities,
+        bundle.policy,
+        calibration=bundle.calibration,
+        trained_languages=bundle.manifest.trained_languages,
+        bundle=bundle.id,
+        data="the dev posts, by stored scores",
+        budgets=budgets,
+        prevalence=prevalence,
+    )
+    return Measured(evaluation, gold, probabilities)
 
 
 def left_out(bundle: Bundle, reading: Reading) -> tuple[LeftOut, ...]:
@@ -53,12 +92,3 @@ def left_out(bundle: Bundle, reading: Reading) -> tuple[LeftOut, ...]:
     gold = gold_of(reading.posts)
     probabilities = bundle.probabilities([item.post for item in reading.posts])
     return leave_one_language_out(DevScores(probabilities, gold.labels, gold.languages), spec=bundle.policy.spec)
-
-
-def write_report(
-    evaluation: Evaluation, bundle: Bundle, folder: Path, *, title: str = "", note: str = "", command: str = ""
-) -> Path:
-    """Write ``report.html`` and its JSON twin ``evaluation.json`` into ``folder``; returns the report's path."""
-    write_whole(folder / TWIN, evaluation.model_dump_json(indent=2) + "\n")
-    write_whole(folder / REPORT, report_html(evaluation, bundle, title=title, note=note, command=command))
-    return folder / REPORT

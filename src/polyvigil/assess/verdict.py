@@ -1,4 +1,9 @@
-"""An Evaluation -> pass, warn or fail, each with the sentences that say why."""
+"""An Evaluation -> pass, warn or fail, each with the sentences that say why.
+
+Posts that the thresholds were tuned on are judged by their cross-fitted figures, in which each post is decided by
+thresholds that never saw it: such a report warns, and fails only where those figures do. What optimism stays is that of
+members chosen on the same posts.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +47,7 @@ class Verdict:
 
 
 def verdict(evaluation: Evaluation) -> Verdict:
-    """Fail: tuned on these posts, or a pooled F1 not proven better than flagging all; warn: any caution; else pass."""
+    """Fail: a pooled F1 not proven better than flagging all; warn: tuned on these posts, or any caution; else pass."""
     pooled = evaluation.pooled
     flag_all = float(f1(pooled.positives, pooled.posts - pooled.positives, 0))
     findings = (_posts(evaluation), _figure(evaluation, flag_all), _cautions(len(evaluation.cautions)))
@@ -51,23 +56,23 @@ def verdict(evaluation: Evaluation) -> Verdict:
 
 
 def _posts(evaluation: Evaluation) -> Finding:
-    if evaluation.same_set:
+    if evaluation.same_set and evaluation.pooled.cross_fitted is None:
         return Finding("fail", "The thresholds were tuned on these very posts, so the figures are optimistic.")
+    if evaluation.same_set:
+        return Finding("warn", "The thresholds were tuned on these very posts: stand by the cross-fitted figures.")
     return Finding("pass", "The thresholds were tuned on another set of posts than this one.")
 
 
 def _figure(evaluation: Evaluation, flag_all: float) -> Finding:
     if not evaluation.pooled.positives:
         return Finding("fail", "None of these posts is labelled as an ADE, so they cannot show that any is found.")
-    low = evaluation.pooled.f1_interval.low
+    figure, low = "pooled F1", evaluation.pooled.f1_interval.low
+    if evaluation.pooled.cross_fitted:
+        figure, low = "cross-fitted pooled F1", evaluation.pooled.cross_fitted.f1_interval.low
+    begins = f"The interval of the {figure} begins at {low:.3f}"
     if low <= flag_all:
-        return Finding(
-            "fail",
-            f"The interval of the pooled F1 begins at {low:.3f}, no better than flagging every post ({flag_all:.3f}).",
-        )
-    return Finding(
-        "pass", f"The interval of the pooled F1 begins at {low:.3f}, above flagging every post ({flag_all:.3f})."
-    )
+        return Finding("fail", f"{begins}, no better than flagging every post ({flag_all:.3f}).")
+    return Finding("pass", f"{begins}, above flagging every post ({flag_all:.3f}).")
 
 
 def _cautions(number: int) -> Finding:

@@ -5,6 +5,8 @@
     bundle.json             what this is: id, languages, versions, and size and SHA-256 of every other file
     members/00-linear/      one folder for each member: config.json, weights.safetensors
     members/00-encoder/     or a Hugging Face folder, with polyvigil.json and training.json (times; not in the id)
+    members/00-nli/         zero-shot: a Hugging Face folder and polyvigil.json; 00-ner/: with encoder_config/ in it
+    members/00-stacked/     config.json, and two members in it: base/ and further/
     combination.json        how the members' probabilities become one
     policy.json             thresholds, and how each was found
     calibration.json        the map from the mean of the members to a calibrated P; moves no decision
@@ -12,6 +14,7 @@
     seen.safetensors        64-bit hashes of the posts used for training and for tuning; no text
     evaluation.json         figures on the dev posts, same-set and cross-fitted
     recipe.toml             the resolved recipe: every setting of the run
+    README.md               the model card: Markdown with the front matter of the Hugging Face hub
     sources.json            of an ensemble: the bundles its members come from, each with its recipe
 """
 
@@ -32,10 +35,14 @@ SEEN = "seen.safetensors"
 EVALUATION = "evaluation.json"
 RECIPE = "recipe.toml"
 SOURCES = "sources.json"
+CARD = "README.md"
 MEMBERS = "members"
 TRAINING_LOG = "training.json"
 
-_FOLDER = re.compile(rf"{MEMBERS}/\d\d-[a-z][a-z0-9-]{{0,40}}")
+_MEMBER = rf"{MEMBERS}/\d\d-[a-z][a-z0-9-]{{0,40}}"
+_FOLDER = re.compile(_MEMBER)
+_WITH_FILES = re.compile(rf"{_MEMBER}(/base|/further)?(/encoder_config)?")
+"""A member's folder, those of the two detectors in a stacked one, and that which GLiNER2 keeps in its own."""
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 
@@ -95,9 +102,10 @@ def is_member_folder(path: str) -> bool:
 
 
 def is_bundle_file(path: str) -> bool:
-    """Whether ``path`` may be a file of a bundle: at its top or in a member's folder, a plain name, never ``..``."""
+    """Whether ``path`` may be a file of a bundle: a plain name, never ``..``, at its top, in a member's folder, or in
+    one of the few folders that may stand there."""
     folder, _, name = path.rpartition("/")
-    return _FILE.fullmatch(name) is not None and (not folder or is_member_folder(folder))
+    return _FILE.fullmatch(name) is not None and (path == name or _WITH_FILES.fullmatch(folder) is not None)
 
 
 def decides(path: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,9 @@ from polyvigil.data.atomic import whole_folder
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.policy import DecisionPolicy
+from polyvigil.detect import stacked
 from polyvigil.detect.base import Detector, FitRecord, Lengths
+from polyvigil.detect.stacked import Featured
 from polyvigil.errors import BundleError
 from polyvigil.records import Post, Probabilities
 from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
@@ -37,7 +39,10 @@ from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
 _LOADERS = {  # kind of a member -> the module whose load(folder, device=...) reads it
     "linear": "polyvigil.detect.linear",
     "encoder": "polyvigil.detect.transformer",
+    "nli": "polyvigil.detect.zeroshot_nli",
+    "ner": "polyvigil.detect.zeroshot_ner",
 }
+_STACKED = "stacked"  # a member of two others, each read by its own loader
 _AGAIN = "copy the bundle again from where it was made, or train it again"
 
 
@@ -158,9 +163,12 @@ def save(
     dev: StoredDev,
     seen: Seen,
     documents: Mapping[str, str],
+    card: Callable[[Manifest], str] | None = None,
     replace: bool = False,
 ) -> Bundle:
     """Write a bundle and load it back. ``documents`` are further text files by name (evaluation, recipe).
+
+    ``card`` is given the manifest, with the bundle's id and all files but the card, and makes the model card's text.
 
     Raises BundleError when ``folder`` exists, unless ``replace`` is set and it holds a bundle.
     """
@@ -192,6 +200,9 @@ def save(
             files=_entries(partial),
         )
         manifest = draft.model_copy(update={"id": _bundle_id(draft)})
+        if card:
+            (partial / layout.CARD).write_text(card(manifest), encoding="utf-8")
+            manifest = manifest.model_copy(update={"files": _entries(partial)})
         (partial / layout.MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return load(folder)
 
@@ -215,11 +226,11 @@ def load(folder: Path | str, *, device: str = "auto", stale: bool = False) -> Bu
         raise BundleError(f"unreadable ({type(error).__name__})", where=str(folder), hint=_AGAIN) from error
     members = []
     for entry in manifest.members:
-        if entry.kind not in _LOADERS:
+        if entry.kind not in {*_LOADERS, _STACKED}:
             raise BundleError(
                 f"member of unknown kind {entry.kind!r}", where=str(folder), hint="update polyvigil to read it"
             )
-        members.append(_loader(entry.kind)(folder / entry.folder, device=device))
+        members.append(_member(entry.kind, folder / entry.folder, device=device))
     first = combination.cascade.first if combination.cascade else 0
     if {len(combination.weights or members), len(dev.by_member)} != {len(members)} or first not in range(len(members)):
         raise BundleError("its weights or dev scores are of other members", where=str(folder), hint=_AGAIN)
@@ -232,9 +243,19 @@ def load(folder: Path | str, *, device: str = "auto", stale: bool = False) -> Bu
     return Bundle(manifest, tuple(members), combination, policy, calibration, dev, seen)
 
 
-def _loader(kind: str) -> Callable[..., Detector]:
+def _member(kind: str, folder: Path, *, device: str) -> Detector:
+    if kind != _STACKED:
+        detector: Detector = _loader(kind)(folder, device=device)
+        return detector
+    config = stacked.read(folder)
+    base: Detector = _loader(config.base)(folder / stacked.BASE, device=device)
+    further: Featured = _loader(config.further)(folder / stacked.FURTHER, device=device)
+    return stacked.assemble(folder, config, base=base, further=further)
+
+
+def _loader(kind: str) -> Callable[..., Any]:
     try:
-        loader: Callable[..., Detector] = importlib.import_module(_LOADERS[kind]).load
+        loader: Callable[..., Any] = importlib.import_module(_LOADERS[kind]).load
     except ModuleNotFoundError as error:
         raise BundleError(
             f"a member of kind {kind!r} needs {error.name}, which is not installed",

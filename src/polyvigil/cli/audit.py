@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import typer
 
-from polyvigil.cli import audit_data
+from polyvigil.cli import (
+    audit_augmentation,
+    audit_behaviour,
+    audit_calibration,
+    audit_data,
+    audit_shortcuts,
+    audit_similarity,
+    audit_truncation,
+)
 
-GATE = 3
-"""Exit code of an audit that found something beyond its limit."""
-KINDS = (audit_data,)
+KINDS = (
+    audit_data,
+    audit_shortcuts,
+    audit_behaviour,
+    audit_augmentation,
+    audit_calibration,
+    audit_truncation,
+    audit_similarity,
+)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -32,5 +32,5 @@ def data(
     columns: Columns = None,
     settings: Settings = None,
 ) -> Answer:
-    """What ``check`` finds, as a gate: exit 3 when a finding is an error."""
+    """Look for what would spoil a training or its figures, as check does. Exit 3 when a finding is an error."""
     return check(out, files, split=split, columns=columns, settings=settings, strict=True)

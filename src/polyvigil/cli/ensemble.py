@@ -60,6 +60,7 @@ def ensemble(
     """Join bundles into one: members copied, weighed, compared with and without each; thresholds tuned again."""
     from polyvigil.bundle.store import check_free, load
     from polyvigil.data.read import read_labelled
+    from polyvigil.data.translated import refuse_translated
     from polyvigil.recipe.join import join
     from polyvigil.recipe.join_plan import JoinPlan, Source
     from polyvigil.recipe.load import load_text, to_toml
@@ -75,6 +76,8 @@ def ensemble(
     reading = read_labelled(dev, recipe.data, split=split, on_error=on_error.value) if dev else None
     for note in reading.notes if reading else ():
         out.note(note)
+    if reading:
+        refuse_translated(reading.posts, part="dev", where=reading.name)
     plan = JoinPlan(recipe.decide, weights=given, fit=fit_weights)
     if reading:
         plan = dataclasses.replace(plan, dev=reading.posts, data=Path(reading.name).name)

@@ -9,6 +9,7 @@ import typer
 
 from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
 from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.reporting import Budget, Prevalence, ShowErrors, Since, Wish, check_prevalence, make
 from polyvigil.specs import DataSpec
 
 
@@ -37,7 +38,7 @@ def evaluate(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Folder for report.html and evaluation.json; with --predictions, scores.json."
+            "--output", "-o", help="Folder for report.html, report.json, evaluation.json; or the file of scores.json."
         ),
     ] = None,
     leave_one_out: Annotated[
@@ -46,12 +47,10 @@ def evaluate(
             "--leave-one-language-out", help="Play each language as one without labels: what its threshold would cost."
         ),
     ] = False,
-    budget: Annotated[
-        list[int] | None, typer.Option(min=1, help="Posts that can be read: the recall they reach. Repeatable.")
-    ] = None,
-    prevalence: Annotated[
-        float | None, typer.Option(help="Share of ADEs where it will be used: the precision to expect there.")
-    ] = None,
+    since: Since = "",
+    show_errors: ShowErrors = 0,
+    budget: Budget = None,
+    prevalence: Prevalence = None,
     split: Split = "",
     columns: Columns = None,
     settings: Settings = None,
@@ -60,15 +59,16 @@ def evaluate(
 ) -> Answer:
     """Measure a bundle on labelled posts it has not seen; or a predictions file by the official score."""
     spec = data_spec(columns, settings)
-    if prevalence is not None and not 0 < prevalence < 1:
-        raise typer.BadParameter("a prevalence lies between 0 and 1", param_hint="--prevalence")
+    check_prevalence(prevalence)
+    if (since or show_errors) and not output:
+        raise typer.BadParameter("these are parts of the report: give its folder", param_hint="-o FOLDER")
     if predictions:
         if len(paths) != 1:
             raise typer.BadParameter("with --predictions give one gold file and no bundle", param_hint="FILE")
         return _official(predictions, paths[0], output, split, spec)
     if len(paths) != 2:
         raise typer.BadParameter("give a bundle and a file of labelled posts", param_hint="BUNDLE FILE")
-    from polyvigil.assess.measure import left_out, measure, write_report
+    from polyvigil.assess.measure import left_out, measured
     from polyvigil.bundle.store import load
     from polyvigil.cli.tables import evaluation_lines, left_out_lines, workload_lines
     from polyvigil.data.read import read_labelled
@@ -82,12 +82,25 @@ def evaluate(
     if leave_one_out:
         told = left_out(bundle, reading)
         return Answer({"left_out": [part.model_dump(mode="json") for part in told]}, left_out_lines(told))
-    evaluation = measure(bundle, reading, budgets=budget or (), prevalence=prevalence)
+    all_told = measured(bundle, reading, budgets=budget or (), prevalence=prevalence)
+    evaluation = all_told.evaluation
     lines = evaluation_lines(evaluation) + workload_lines(evaluation.workload)
     if output:
-        command_line = f"polyvigil evaluate {folder} {file}" + (f" --split {split}" if split else "") + f" -o {output}"
-        report = write_report(evaluation, bundle, output, command=command_line)
-        lines += ["", f"report: {report}"]
+        wish = Wish(
+            command="evaluate",
+            bundle=folder,
+            file=file,
+            output=output,
+            split=split,
+            columns=columns or (),
+            settings=settings or (),
+            budgets=budget or (),
+            prevalence=prevalence,
+            since=since,
+            show_errors=show_errors,
+            device=device,
+        )
+        lines += make(out, all_told, bundle, wish)[1]
     return Answer(evaluation, lines)
 
 

@@ -18,6 +18,7 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
     """Check every hash of a bundle, then show what is in it: members, languages, thresholds, settings, versions."""
     from polyvigil.bundle import layout, store
     from polyvigil.cli.ensemble_tables import cascade_lines
+    from polyvigil.cli.stacked_tables import stack_lines, stacks
     from polyvigil.cli.tables import table
 
     loaded = store.load(bundle)
@@ -42,6 +43,7 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
             for entry, member, weight in zip(manifest.members, loaded.members, weights, strict=True)
         ),
         *cascade,
+        *stack_lines(stacks(loaded.members)),
         f"trained languages: {', '.join(manifest.trained_languages) or 'none'}",
         "",
         table(("language", "threshold", "source", "rule", "dev posts", "positives"), rows),
@@ -53,6 +55,7 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
         "combination": combination.model_dump(mode="json"),
         "policy": policy.model_dump(mode="json"),
         "members": [member.fit_record.model_dump(mode="json") for member in loaded.members],
+        "stacked": [stack.model_dump(mode="json") for stack in stacks(loaded.members)],
         "recipe": recipe,
     }
     return Answer(data, lines)

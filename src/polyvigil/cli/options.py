@@ -38,6 +38,8 @@ Offline = Annotated[
 Split = Annotated[str, typer.Option("--split", help="Read only the rows whose split column says this.")]
 
 QUARANTINED = 5
+GATE = 3
+"""Exit code of a command that looked for faults and found one beyond its limit."""
 
 
 def settings_of(columns: Sequence[str] | None, settings: Sequence[str] | None) -> list[str]:

@@ -46,6 +46,9 @@ def score(
     raw_csv: Annotated[
         bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")
     ] = False,
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="Add columns: where the sentence is that carries the score of a flag.")
+    ] = False,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
     from polyvigil.bundle.store import load
@@ -62,6 +65,7 @@ def score(
         spec=data_spec(columns, settings),
         on_error=on_error.value,
         raw_csv=raw_csv,
+        evidence=evidence,
         progress=lambda done, aside, share: out.progress("scoring", started, done, aside, share),
     )
     out.end_progress()

@@ -11,7 +11,7 @@ from polyvigil.assess.subsets import MemberSubset
 from polyvigil.assess.workload_result import Workload
 from polyvigil.decide.shift import Shift
 from polyvigil.detect.base import Rehearsal, TrainingLog
-from polyvigil.specs import Recipe
+from polyvigil.specs import Recipe, StackedSpec
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
@@ -135,12 +135,19 @@ def subset_lines(subsets: Sequence[MemberSubset], *, what: str) -> list[str]:
 
 def rehearsal_lines(recipe: Recipe, told: Rehearsal | None) -> list[str]:
     """What a training would take: the first member measured, the others like it."""
-    if recipe.model.kind == "linear":
-        return ["one linear model: no steps, no checkpoints, seconds to a minute", ""]
+    if not recipe.learns:
+        return [
+            "one zero-shot model, taken as it is (fetched if need be): as long as it takes to score the dev posts",
+            "",
+        ]
+    encoder = recipe.encoder
+    if encoder is None:
+        stack = f", learned {recipe.model.folds + 1} times" if isinstance(recipe.model, StackedSpec) else ""
+        return [f"one linear model{stack}: no steps, no checkpoints, seconds to a minute", ""]
     members, epochs = len(recipe.member_seeds), recipe.training.epochs
     if told is None:
         return [
-            f"{recipe.model.name} is not on this machine: it is fetched when training begins, and until then nobody "
+            f"{encoder.name} is not on this machine: it is fetched when training begins, and until then nobody "
             "knows its time, memory and disk",
             "",
         ]
@@ -151,11 +158,15 @@ def rehearsal_lines(recipe: Recipe, told: Rehearsal | None) -> list[str]:
         ("members", f"{members}, one for each seed"),
         ("parameters", f"{told.parameters / 1e6:,.1f}M, {told.trained / 1e6:,.1f}M of them trained"),
         ("epochs", f"{epochs} of {told.posts_per_epoch:,} posts, {told.tokens_per_epoch:,} tokens, {steps}"),
-        ("full length", f"{told.full:,} posts fill all {recipe.model.max_tokens} tokens; most of them are cut"),
+        ("full length", f"{told.full:,} posts fill all {encoder.max_tokens} tokens; most of them are cut"),
         ("time", f"about {duration(told.seconds)} a member, {in_all}; measured on {told.measured_steps} of {steps}"),
         ("memory", f"{told.peak_memory / 1e9:.1f} GB at the peak of these steps, on {told.device}"),
         ("disk", disk),
     ]
+    if isinstance(recipe.model, StackedSpec):
+        rows.append(
+            ("stack", f"time and checkpoints are of {recipe.model.folds + 1} trainings; the further model is extra")
+        )
     return [*(f"{name:<12} {value}" for name, value in rows), ""]
 
 

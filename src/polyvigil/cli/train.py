@@ -42,8 +42,11 @@ def add_to(app: typer.Typer) -> None:
 def train(
     out: Output,
     recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
-    train_files: Annotated[list[str], typer.Option("--train", help="Posts to learn from. Repeatable.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the bundle goes.")],
+    train_files: Annotated[
+        list[str] | None,
+        typer.Option("--train", help="Posts to learn from; a zero-shot recipe needs none. Repeatable."),
+    ] = None,
     dev_files: Annotated[
         list[str] | None, typer.Option("--dev", help="Posts to tune thresholds on; else some are held out.")
     ] = None,
@@ -66,10 +69,12 @@ def train(
     """Train a bundle: learn from the train posts, tune one threshold per language on the dev posts."""
     from polyvigil.bundle.store import check_free
     from polyvigil.bundle.store import load as load_bundle
+    from polyvigil.cli.stacked_tables import stack_lines, stacks
     from polyvigil.cli.tables import epoch_lines, evaluation_lines, rehearsal_lines, subset_lines
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import reject_line
     from polyvigil.recipe import run
+    from polyvigil.recipe.learners import Machine
     from polyvigil.recipe.load import load, to_toml
     from polyvigil.recipe.rehearse import rehearse
 
@@ -80,7 +85,7 @@ def train(
     launch.check(resolved)
     check_free(output, replace=replace)
     material = run.gather(
-        resolved, train=train_files, dev=dev_files or [], unlabelled=unlabelled or [], on_error=on_error.value
+        resolved, train=train_files or [], dev=dev_files or [], unlabelled=unlabelled or [], on_error=on_error.value
     )
     for note in material.notes:
         out.note(note)
@@ -95,10 +100,10 @@ def train(
     if dry_run:
         if resolved.distil.teacher:
             load_bundle(resolved.distil.teacher, device="cpu")
-        machine = run.Machine(device=_own_device(launch, device), offline=offline)
+        machine = Machine(device=_own_device(launch, device), offline=offline)
         rehearsal = rehearse(resolved, material, machine=machine)
         plan = [
-            f"would learn from {counts['train']:,} posts and tune on {counts['dev']:,}",
+            f"would learn from {counts['train'] if resolved.learns else 0:,} posts and tune on {counts['dev']:,}",
             "",
             *rehearsal_lines(resolved, rehearsal),
             to_toml(resolved),
@@ -108,7 +113,7 @@ def train(
     exit_code = QUARANTINED if fail_on_quarantine and material.faults else 0
     started = time.monotonic()
     with asked_to_stop(out) as stop:
-        machine = run.Machine(
+        machine = Machine(
             device=_own_device(launch, device),
             offline=offline,
             progress=lambda done, steps, rate, left: out.steps("training", started, done, steps, rate, left),
@@ -125,6 +130,7 @@ def train(
         "dev": trained.evaluation.model_dump(mode="json"),
         "training": [member.log.model_dump(mode="json") for member in bundle.members if member.log],
         "seeds": [subset.model_dump(mode="json") for subset in trained.subsets],
+        "stacked": [stack.model_dump(mode="json") for stack in stacks(bundle.members)],
     }
     lines = [
         f"bundle {bundle.id} -> {output}",
@@ -133,6 +139,7 @@ def train(
         "",
         *(line for member in bundle.members if member.log for line in epoch_lines(member.fit_record.seed, member.log)),
         *subset_lines(trained.subsets, what="seeds"),
+        *stack_lines(stacks(bundle.members)),
         *_next_steps(output),
     ]
     return Answer(data, lines, exit_code)

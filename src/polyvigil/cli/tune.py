@@ -76,6 +76,7 @@ def tune(
     """Find new thresholds for a bundle, its members untouched: other rule or objective, other posts, new languages."""
     from polyvigil.bundle.store import check_free, load
     from polyvigil.data.read import read_labelled, read_unlabelled
+    from polyvigil.data.translated import refuse_translated
     from polyvigil.recipe.cascade import CascadeWish
     from polyvigil.recipe.load import load_text, to_toml
     from polyvigil.recipe.retune import Plan, keep_rates, recipe_of, retune
@@ -101,6 +102,8 @@ def tune(
         notes: tuple[str, ...] = posts.notes
     else:
         labelled = read_labelled(dev, recipe.data, split=split, on_error=on_error.value) if dev else None
+        if labelled:
+            refuse_translated(labelled.posts, part="dev", where=labelled.name)
         further = [read_unlabelled(path, recipe.data, on_error=on_error.value) for path in unlabelled or ()]
         plan = Plan(
             recipe.decide,

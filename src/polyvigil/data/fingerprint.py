@@ -33,5 +33,5 @@ def fingerprint(posts: Sequence[Post]) -> str:
     lines = sorted(f"{post.id}\0{model_text(post.text)}" for post in posts)
     whole = hashlib.sha256()
     for line in lines:
-        whole.update(line.encode() + b"\n")
+        whole.update(line.encode(errors="surrogatepass") + b"\n")
     return whole.hexdigest()[:32]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import regex
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from polyvigil.data.fingerprint import post_hashes
@@ -38,22 +39,7 @@ def split_off(items: Sequence[LabelledPost], *, dev_share: float, seed: int) -> 
 
     Raises SplitError when a side would be left without positives or without negatives.
     """
-    folds = max(2, round(1 / dev_share))
-    hashes = post_hashes(item.post for item in items)
-    groups = [group_key(item.post, int(text)) for item, text in zip(items, hashes, strict=True)]
-    strata = [f"{item.post.language} {item.label}" for item in items]
-    if len(set(groups)) < folds:
-        raise SplitError(
-            f"{len(set(groups))} groups of posts are too few to hold {dev_share:.0%} out", hint="give a dev file: --dev"
-        )
-    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    import warnings
-
-    with warnings.catch_warnings():  # a stratum smaller than the number of folds: it stands on one side, which is fine
-        warnings.simplefilter("ignore", UserWarning)
-        _, dev_places = next(splitter.split(np.zeros(len(items)), strata, groups))
-    in_dev = np.zeros(len(items), dtype=bool)
-    in_dev[dev_places] = True
+    in_dev = deal_folds(items, folds=max(2, round(1 / dev_share)), seed=seed) == 0
     split = Split(
         tuple(item for item, dev in zip(items, in_dev, strict=True) if not dev),
         tuple(item for item, dev in zip(items, in_dev, strict=True) if dev),
@@ -62,3 +48,27 @@ def split_off(items: Sequence[LabelledPost], *, dev_share: float, seed: int) -> 
         if len({item.label for item in side}) < 2:
             raise SplitError(f"the {name} side would hold one class only", hint="give a dev file: --dev")
     return split
+
+
+def deal_folds(items: Sequence[LabelledPost], *, folds: int, seed: int) -> NDArray[np.int64]:
+    """The fold of each post, from 0, (n_posts,): stratified by language x label, groups whole; the seed decides.
+
+    Raises SplitError when there are fewer groups than folds.
+    """
+    hashes = post_hashes(item.post for item in items)
+    groups = [group_key(item.post, int(text)) for item, text in zip(items, hashes, strict=True)]
+    strata = [f"{item.post.language} {item.label}" for item in items]
+    if len(set(groups)) < folds:
+        raise SplitError(
+            f"{len(set(groups))} groups of posts are too few to hold {1 / folds:.0%} out", hint="give a dev file: --dev"
+        )
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    import warnings
+
+    with warnings.catch_warnings():  # a stratum smaller than the number of folds: it stands on one side, which is fine
+        warnings.simplefilter("ignore", UserWarning)
+        sides = [held_out for _, held_out in splitter.split(np.zeros(len(items)), strata, groups)]
+    fold_of = np.empty(len(items), dtype=np.int64)
+    for fold, held_out in enumerate(sides):
+        fold_of[held_out] = fold
+    return fold_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,14 @@ class Stored(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class LanguageCount(Stored):
+    """How many posts of a language group a detector was fitted on."""
+
+    language: str
+    posts: int
+    positives: int
+
+
 class FitRecord(Stored):
     """How a detector was fitted: enough to fit it again and to notice that a set of posts is used twice."""
 
@@ -29,6 +37,8 @@ class FitRecord(Stored):
     languages: tuple[str, ...]
     """Language groups with at least one positive and one negative training post, sorted."""
     train_fingerprint: str
+    counts: tuple[LanguageCount, ...] = ()
+    """By language group, sorted; copies of oversampled posts are not counted."""
 
 
 class EpochRecord(Stored):
@@ -110,6 +120,20 @@ class Lengths:
     truncated: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where in one post a detector finds its score."""
+
+    method: Literal["contributions", "occlusion"]
+    """contributions: the parts that the logit is the sum of, its intercept apart; occlusion: how far the logit falls
+    when a part of the post is left out."""
+    logit: float
+    """ln(p / (1 - p)) of the post."""
+    characters: NDArray[np.float64]
+    """Of each character of the text as it was written, (len(text),), in logits; what counts against an ADE is below
+    0. The sum over a stretch is the evidence in it."""
+
+
 class Detector(Protocol):
     """Fitted and immutable: there is no unfitted detector."""
 
@@ -129,6 +153,10 @@ class Detector(Protocol):
 
     def lengths(self, posts: Sequence[Post]) -> Lengths | None:
         """How many tokens each post has and whether some were cut off; None from a detector that counts no tokens."""
+        ...
+
+    def evidence(self, posts: Sequence[Post]) -> list[Evidence]:
+        """Where in each post its score comes from, in the order of ``posts``."""
         ...
 
     def save(self, folder: Path) -> None:

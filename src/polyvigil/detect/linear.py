@@ -16,11 +16,21 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from polyvigil.detect.base import FitRecord
-from polyvigil.detect.ngram_features import NgramSpace, Vocabulary, batches, characters_of, count, term_weights
+from polyvigil.detect.base import Evidence, FitRecord
+from polyvigil.detect.contributions import BATCH_CHARACTERS, by_text, shared_by_characters, shared_by_occurrences
+from polyvigil.detect.ngram_features import (
+    Counts,
+    NgramSpace,
+    Vocabulary,
+    batches,
+    characters_of,
+    count,
+    term_weights,
+)
 from polyvigil.errors import BundleError
 from polyvigil.records import Post, Probabilities
-from polyvigil.text.hashing import HASHING
+from polyvigil.text.align import align
+from polyvigil.text.hashing import HASHING, lay_out
 from polyvigil.text.normalise import NORMALISATION
 
 CONFIG_FILE = "config.json"
@@ -82,6 +92,10 @@ class LinearDetector:
         """None: it reads every n-gram of a post and counts no tokens."""
         return
 
+    def evidence(self, posts: Sequence[Post]) -> list[Evidence]:
+        """See detect.base.Detector: exact contributions. A post's characters and the intercept add up to its logit."""
+        return [found for batch in batches(posts, characters=BATCH_CHARACTERS) for found in self._evidence(batch)]
+
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``weights.safetensors``."""
         (folder / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -94,12 +108,40 @@ class LinearDetector:
 
     def _logits(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         logits = np.full(len(posts), self.config.intercept)
-        space = NgramSpace(self.config.word_ngrams, self.config.character_ngrams)
-        for grams, block in zip(space.blocks(characters_of(posts)), (self.words, self.characters), strict=True):
+        for grams, block in zip(self._space.blocks(characters_of(posts)), (self.words, self.characters), strict=True):
             counts = count(grams, block.vocabulary)
-            values = term_weights(counts, block.idf, sublinear=self.config.sublinear, n_rows=len(posts))
-            logits += np.bincount(counts.rows, weights=values * block.weights[counts.columns], minlength=len(posts))
+            terms = self._terms(counts, block, len(posts))
+            logits += np.bincount(counts.rows, weights=terms, minlength=len(posts))
         return logits
+
+    def _evidence(self, posts: Sequence[Post]) -> list[Evidence]:
+        aligned = [align(post.text) for post in posts]
+        characters = lay_out([found.text for found in aligned])
+        logits = np.full(len(posts), self.config.intercept)
+        shares = np.zeros(len(characters.rows))
+        blocks, places = self._space.blocks(characters), self._space.places(characters)
+        for grams, where, block in zip(blocks, places, (self.words, self.characters), strict=True):
+            counts = count(grams, block.vocabulary)
+            terms = self._terms(counts, block, len(posts))
+            logits += np.bincount(counts.rows, weights=terms, minlength=len(posts))
+            parts = shared_by_occurrences(terms, counts, grams, block.vocabulary)
+            shares += shared_by_characters(parts, where, characters)
+        return [
+            Evidence("contributions", float(logit), found.spread(share, length=len(post.text)))
+            for post, found, logit, share in zip(
+                posts, aligned, logits, by_text(shares, characters, [found.text for found in aligned]), strict=True
+            )
+        ]
+
+    @property
+    def _space(self) -> NgramSpace:
+        return NgramSpace(self.config.word_ngrams, self.config.character_ngrams)
+
+    def _terms(self, counts: Counts, block: Block, n_rows: int) -> NDArray[np.float64]:
+        """What each n-gram of ``counts`` adds to its post's logit."""
+        values = term_weights(counts, block.idf, sublinear=self.config.sublinear, n_rows=n_rows)
+        terms: NDArray[np.float64] = values * block.weights[counts.columns]
+        return terms
 
 
 def load(folder: Path, *, device: str = "auto") -> LinearDetector:  # noqa: ARG001 - every loader takes a device

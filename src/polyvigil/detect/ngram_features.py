@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.records import Post
-from polyvigil.text.hashing import Characters, Grams, character_ngrams, lay_out, word_ngrams
+from polyvigil.text.hashing import (
+    Characters,
+    Grams,
+    Places,
+    character_ngrams,
+    character_places,
+    lay_out,
+    word_ngrams,
+    word_places,
+)
 from polyvigil.text.normalise import model_text
 
 BATCH_CHARACTERS = 1 << 19  # bounds memory: about 60 bytes a character while a batch is in work
@@ -35,6 +44,13 @@ class NgramSpace:
         return (
             word_ngrams(characters, low=self.word_ngrams[0], high=self.word_ngrams[1]),
             character_ngrams(characters, low=self.character_ngrams[0], high=self.character_ngrams[1]),
+        )
+
+    def places(self, characters: Characters) -> tuple[Places, Places]:
+        """Where the n-grams of ``blocks`` stand."""
+        return (
+            word_places(characters, low=self.word_ngrams[0], high=self.word_ngrams[1]),
+            character_places(characters, low=self.character_ngrams[0], high=self.character_ngrams[1]),
         )
 
 

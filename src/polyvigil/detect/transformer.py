@@ -10,17 +10,16 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from polyvigil.detect.base import FitRecord, Lengths, Stored, TrainingLog
+from polyvigil.detect.base import Evidence, FitRecord, Lengths, Stored, TrainingLog
+from polyvigil.detect.occlusion import occlusion
 from polyvigil.errors import BundleError, PolyvigilError
 from polyvigil.nn.encoder import Encoder, load_encoder
-from polyvigil.nn.predict import probabilities
+from polyvigil.nn.predict import probabilities, token_budget
 from polyvigil.records import Post, Probabilities
 from polyvigil.text.normalise import NORMALISATION, model_text
 
 CONFIG_FILE = "polyvigil.json"
 LOG_FILE = "training.json"  # holds times, so it is no part of a bundle's id (bundle.layout.decides)
-_BUDGET = {"cpu": 2048}  # tokens at once: beyond it a CPU gains nothing
-_BUDGET_OF_A_GPU = 32_768
 
 
 class EncoderConfig(Stored):
@@ -52,12 +51,16 @@ class EncoderDetector:
         if not posts:
             return np.empty(0)
         items = self.encoder.tokenise([model_text(post.text) for post in posts])
-        return probabilities(self.encoder, items, budget=_BUDGET.get(self.encoder.device.type, _BUDGET_OF_A_GPU))
+        return probabilities(self.encoder, items, budget=token_budget(self.encoder.device))
 
     def lengths(self, posts: Sequence[Post]) -> Lengths:
         """See detect.base.Detector."""
         tokens = self.encoder.token_counts([model_text(post.text) for post in posts])
         return Lengths(tokens, tokens > self.config.max_tokens)
+
+    def evidence(self, posts: Sequence[Post]) -> list[Evidence]:
+        """See detect.base.Detector: occlusion, at most 33 forward passes a post. Nothing beyond the cut is evidence."""
+        return occlusion(self.probabilities, posts)
 
     def save(self, folder: Path) -> None:
         """Write a folder that AutoModelForSequenceClassification.from_pretrained opens, and two files of ours."""

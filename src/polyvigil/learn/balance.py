@@ -6,11 +6,13 @@ balanced and three-fold positives is the same within .001; F1 at 0.5 is not.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from polyvigil.detect.base import LanguageCount
 from polyvigil.records import LabelledPost, Labels
 from polyvigil.specs import BalanceSpec
 
@@ -19,6 +21,13 @@ def trained_languages(train: Sequence[LabelledPost]) -> tuple[str, ...]:
     """The language groups with a positive and a negative training post, sorted: those a detector can be trusted in."""
     seen = {(item.post.language, item.label) for item in train}
     return tuple(sorted(language for language, label in seen if label == 1 and (language, 0) in seen))
+
+
+def language_counts(train: Sequence[LabelledPost]) -> tuple[LanguageCount, ...]:
+    """How many posts and positives of each language group there are, sorted by its name."""
+    posts = Counter(item.post.language for item in train)
+    positives = Counter(item.post.language for item in train if item.label)
+    return tuple(LanguageCount(language=name, posts=posts[name], positives=positives[name]) for name in sorted(posts))
 
 
 def training_indices(labels: Labels, *, times: int) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from polyvigil.errors import RecipeError
-from polyvigil.specs import LinearSpec, Recipe
+from polyvigil.specs import EncoderSpec, Recipe
 
 _SHARDED = {
     "ACCELERATE_USE_FSDP": "FSDP",
@@ -35,9 +35,9 @@ class Launch:
                 hint=f"launch without {self.sharding}; where memory is short, choose a LoRA recipe or set "
                 "training.gradient_checkpointing = true",
             )
-        if self.size > 1 and isinstance(recipe.model, LinearSpec):
+        if self.size > 1 and not isinstance(recipe.model, EncoderSpec):
             raise RecipeError(
-                f"a linear recipe trains in one process, and {self.size} were started",
+                f"a {recipe.model.kind} recipe trains in one process, and {self.size} were started",
                 where="model.kind",
                 hint="run polyvigil train without torchrun or accelerate launch",
             )

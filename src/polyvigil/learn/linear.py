@@ -16,7 +16,7 @@ from polyvigil.detect.base import FitRecord
 from polyvigil.detect.linear import Block, LinearConfig, LinearDetector
 from polyvigil.detect.ngram_features import Counts, NgramSpace, Vocabulary, batches, characters_of, term_weights
 from polyvigil.errors import DataError
-from polyvigil.learn.balance import trained_languages, training_indices, training_weights
+from polyvigil.learn.balance import language_counts, trained_languages, training_indices, training_weights
 from polyvigil.records import LabelledPost, Post
 from polyvigil.specs import BalanceSpec, LinearSpec
 from polyvigil.text.hashing import Grams
@@ -70,6 +70,7 @@ class LinearLearner:
                 positives=int(labels.sum()),
                 languages=trained_languages(train),
                 train_fingerprint=fingerprint(posts),
+                counts=language_counts(train),
             ),
         )
         return LinearDetector(config, words, characters)

@@ -14,7 +14,7 @@ from polyvigil.detect.base import FitRecord, Rehearsal
 from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
 from polyvigil.errors import DataError
 from polyvigil.learn import loop
-from polyvigil.learn.balance import trained_languages, training_indices, training_weights
+from polyvigil.learn.balance import language_counts, trained_languages, training_indices, training_weights
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.distil import Lesson, soft_targets
 from polyvigil.learn.loop import Hooks, TrainSet
@@ -94,6 +94,7 @@ class EncoderLearner:
             positives=sum(item.label for item in train),
             languages=trained_languages(train),
             train_fingerprint=fingerprint([item.post for item in train]),
+            counts=language_counts(train),
         )
         config = EncoderConfig(max_tokens=self.spec.max_tokens, packing=self.spec.packing, fit_record=record)
         return EncoderDetector(encoder, config, log)

@@ -1,16 +1,27 @@
-"""Token ids in, probabilities out: the one place where an encoder is asked."""
+"""Token ids in, probabilities out: the one place where a model is asked, batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from polyvigil.errors import BundleError
 from polyvigil.nn.batching import token_batches
 from polyvigil.nn.encoder import Encoder, TokenIds
+from polyvigil.nn.pairs import PairClassifier, PairIds
 from polyvigil.records import Probabilities
+
+_BUDGET = {"cpu": 2048}  # beyond it a CPU gains nothing
+_BUDGET_OF_A_GPU = 32_768
+
+
+def token_budget(device: torch.device) -> int:
+    """Tokens that go through a model at once on this kind of device."""
+    return _BUDGET.get(device.type, _BUDGET_OF_A_GPU)
 
 
 def probabilities(encoder: Encoder, items: Sequence[TokenIds], *, budget: int) -> Probabilities:
@@ -19,21 +30,43 @@ def probabilities(encoder: Encoder, items: Sequence[TokenIds], *, budget: int) -
     ``budget``: tokens that go through the encoder at once (1-2 thousand on a CPU, 16-64 thousand on a GPU). What an
     item is scored with moves its probability by less than 1e-5. Raises BundleError where the encoder gives NaN.
     """
-    result = np.empty(len(items), dtype=np.float64)
-    batches = token_batches([len(item) for item in items], budget=budget, padded=not encoder.packed)
-    training = encoder.model.training
-    encoder.model.eval()
+
+    def ask(batch: NDArray[np.int64]) -> Tensor:
+        logits = encoder.logits([items[place] for place in batch])
+        return torch.softmax(logits.double(), dim=1)[:, 1]
+
+    return _asked(encoder.model, ask, [len(item) for item in items], budget=budget, padded=not encoder.packed)
+
+
+def entailments(
+    classifier: PairClassifier, items: Sequence[PairIds], *, classes: Sequence[int], budget: int
+) -> Probabilities:
+    """P of the first of ``classes`` among them: float64 (n_items,), in [0, 1]. Otherwise as ``probabilities``."""
+
+    def ask(batch: NDArray[np.int64]) -> Tensor:
+        logits = classifier.logits([items[place] for place in batch])
+        return torch.softmax(logits[:, list(classes)].double(), dim=1)[:, 0]
+
+    return _asked(classifier.model, ask, [len(item.ids) for item in items], budget=budget, padded=True)
+
+
+def _asked(
+    model: nn.Module, ask: Callable[[NDArray[np.int64]], Tensor], lengths: Sequence[int], *, budget: int, padded: bool
+) -> Probabilities:
+    """What ``ask`` says of the items of each batch, (n_items,), in their order."""
+    result = np.empty(len(lengths), dtype=np.float64)
+    training = model.training
+    model.eval()
     try:
         with torch.inference_mode():
-            for batch in batches:
-                logits = encoder.logits([items[place] for place in batch])
-                result[batch] = torch.softmax(logits.double(), dim=1)[:, 1].cpu().numpy()
+            for batch in token_batches(lengths, budget=budget, padded=padded):
+                result[batch] = ask(batch).cpu().numpy()
     finally:
-        encoder.model.train(training)
+        model.train(training)
     bad = int(np.isnan(result).sum())
     if bad:
         raise BundleError(
-            f"the encoder gives no number for {bad} of {len(items)} posts",
+            f"the encoder gives no number for {bad} of {len(result)} posts",
             hint="its weights hold NaN or overflow: train it again in fp32 or bf16, with a lower learning rate",
         )
     return result

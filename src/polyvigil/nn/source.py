@@ -6,6 +6,7 @@ Knows file names, no classes. Only JSON, safetensors and vocabularies are fetche
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 from polyvigil.errors import RecipeError
@@ -20,6 +21,9 @@ KNOWN_NAMES = (
     "cardiffnlp/twitter-xlm-roberta-base",
     "tohoku-nlp/bert-base-japanese-v3",
     "cl-tohoku/bert-base-japanese-v3",
+    "MoritzLaurer/mDeBERTa-v3-base-mnli-xnli",
+    "joeddav/xlm-roberta-large-xnli",
+    "fastino/gliner2-multi-v1",
 )
 """Names offered when one is misspelt."""
 
@@ -29,8 +33,10 @@ _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.ckpt.ind
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model", "tokenizer.model")
 
 
-def model_folder(source: str, *, offline: bool) -> Path:
+def model_folder(source: str, *, offline: bool, fetched: Sequence[str] = ()) -> Path:
     """The folder of a model, fetched from the hub if need be; ``offline`` uses what was fetched before.
+
+    ``fetched``: the files to fetch, by their paths; else the JSON files, weights and vocabularies at the top.
 
     Raises RecipeError when there is no such folder or name, or when configuration, safetensors weights or tokenizer
     are missing.
@@ -41,7 +47,7 @@ def model_folder(source: str, *, offline: bool) -> Path:
             raise RecipeError("is a file, not a model folder", where=source, hint=_FOLDER_HINT)
         if _looks_like_a_path(source):
             raise RecipeError("no such folder", where=source, hint=_FOLDER_HINT)
-        folder = _fetched(source, offline=offline)
+        folder = _fetched(source, offline=offline, files=fetched)
     _check_files(folder, source)
     return folder
 
@@ -64,12 +70,17 @@ def _looks_like_a_path(source: str) -> bool:
     return source.startswith((".", "/", "~")) or "\\" in source or source.count("/") > 1 or source.endswith("/")
 
 
-def _fetched(name: str, *, offline: bool) -> Path:
+def _fetched(name: str, *, offline: bool, files: Sequence[str] = ()) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError
 
     try:
-        folder = snapshot_download(name, allow_patterns=_FETCHED, ignore_patterns=["*/*"], local_files_only=offline)
+        folder = snapshot_download(
+            name,
+            allow_patterns=list(files) or _FETCHED,
+            ignore_patterns=None if files else ["*/*"],
+            local_files_only=offline,
+        )
     except GatedRepoError as error:
         raise RecipeError(
             "this model is given out on request only",

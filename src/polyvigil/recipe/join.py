@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from polyvigil.assess.card import CardFacts, model_card
 from polyvigil.assess.evaluate import Evaluation, Gold, evaluate, gold_of
 from polyvigil.assess.gain import WeightGain, weight_gain
 from polyvigil.assess.parity import MemberParity, parity
@@ -105,6 +106,7 @@ def join(
         bundle=str(output),
         data=plan.data,
     )
+    facts = CardFacts(evaluation, policy, combination, calibration, [copies[place].fit_record for place in kept])
     say(f"writing {output}")
     bundle = store.save(
         output,
@@ -119,6 +121,7 @@ def join(
             layout.RECIPE: to_toml(recipe_of(sources[0].folder).model_copy(update={"decide": plan.decide})),
             layout.SOURCES: origins(sources, kept).model_dump_json(indent=2) + "\n",
         },
+        card=lambda manifest: model_card(manifest, facts),
         replace=overwrite,
     )
     say("comparing with and without each member")

@@ -17,7 +17,7 @@ from polyvigil.errors import RecipeError
 from polyvigil.specs import Recipe
 
 _Tree = dict[str, Any]
-_OF_ENCODERS = ("seeds", "training", "lora", "distil")
+_KINDS = ("linear", "encoder", "nli", "ner", "stacked")
 
 
 def shipped() -> Mapping[str, Path]:
@@ -84,28 +84,39 @@ def to_toml(recipe: Recipe) -> str:
     top, sections = [], []
     for name, field in Recipe.model_fields.items():
         value = getattr(recipe, name)
-        if name in _OF_ENCODERS and recipe.model.kind == "linear":
+        if name in recipe.idle:
             continue
-        if not isinstance(value, BaseModel):
+        if isinstance(value, BaseModel):
+            sections += _sections(name, None, value)
+        else:
             top.append(_setting(name, field.description, value))
-            continue
-        settings = [
-            _setting(key, inner.description, getattr(value, key)) for key, inner in type(value).model_fields.items()
-        ]
-        sections.append(f"[{name}]\n" + "".join(settings))
     return "\n".join(["".join(top), *sections])
 
 
+def _sections(path: str, description: str | None, spec: BaseModel) -> list[str]:
+    """A section, then the sections inside it."""
+    settings, inside = [], []
+    for key, field in type(spec).model_fields.items():
+        value = getattr(spec, key)
+        if isinstance(value, BaseModel):
+            inside += _sections(f"{path}.{key}", field.description, value)
+        else:
+            settings.append(_setting(key, field.description, value))
+    return [(f"# {description}\n" if description else "") + f"[{path}]\n" + "".join(settings), *inside]
+
+
 def _setting(name: str, description: str | None, value: Any) -> str:
-    if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
     if isinstance(value, dict):  # inline, since a table of its own would end the section
         shown = "{" + ", ".join(tomli_w.dumps({key: inner}).strip() for key, inner in value.items()) + "}"
     elif isinstance(value, tuple):
-        shown = "[" + ", ".join(map(str, value)) + "]"
+        shown = "[" + ", ".join(map(_scalar, value)) + "]"
     else:
-        shown = tomli_w.dumps({"value": value}).partition(" = ")[2].strip()
+        shown = _scalar(value)
     return (f"# {description}\n" if description else "") + f"{name} = {shown}\n"
+
+
+def _scalar(value: Any) -> str:
+    return tomli_w.dumps({"value": value}).partition(" = ")[2].strip()
 
 
 def apply_setting(tree: _Tree, setting: str) -> None:
@@ -128,9 +139,9 @@ def apply_setting(tree: _Tree, setting: str) -> None:
 
 def _told(fault: Any) -> str:
     places = [str(part) for part in fault["loc"]]
-    if places[:1] == ["model"] and places[1:2] in (["linear"], ["encoder"]):
+    if places[:1] == ["model"] and len(places) > 1 and places[1] in _KINDS:
         del places[1]  # the kind, which is a value of the file and no key
-    if places[:2] == ["decide", "objective"] and len(places) > 3:
+    if places[:2] in (["model", "base"], ["model", "further"], ["decide", "objective"]) and len(places) > 3:
         del places[2]
     path = ".".join(places) or "recipe"
     message = str(fault["msg"]).removeprefix("Value error, ")

@@ -8,14 +8,15 @@ import numpy as np
 
 from polyvigil.detect.base import Rehearsal
 from polyvigil.learn.distil import Lesson
-from polyvigil.recipe.run import Machine, Material, learner_of
+from polyvigil.recipe.learners import Machine, learner_of
+from polyvigil.recipe.run import Material
 from polyvigil.specs import Recipe
 
 
 def rehearse(recipe: Recipe, material: Material, *, machine: Machine) -> Rehearsal | None:
     """Steps, disk, time and memory of one member, measured on a few steps; nothing is written, nothing fetched.
 
-    None for a linear model, which takes no steps, and for a model that would have to be fetched first. Raises as
+    None for a model that takes no steps, and for one that would have to be fetched first. Raises as
     ``run.train`` would before its first step.
     """
     lesson = _lesson_of_this_size(recipe, material) if recipe.distil.teacher else None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from polyvigil.assess.card import CardFacts, model_card
 from polyvigil.assess.evaluate import Evaluation, Gold, evaluate, gold_of
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import stored
@@ -193,6 +194,8 @@ def _evaluation(bundle: Bundle, gold: Gold, probabilities: Probabilities, *, nam
 def _save(
     source: Path, bundle: Bundle, evaluation: Evaluation, recipe: Recipe, *, output: Path, overwrite: bool
 ) -> Bundle:
+    records = [member.fit_record for member in bundle.members]
+    facts = CardFacts(evaluation, bundle.policy, bundle.combination, bundle.calibration, records)
     return store.save(
         output,
         members=store.copied(source, bundle),
@@ -210,5 +213,6 @@ def _save(
             if layout.SOURCES in bundle.manifest.files
             else {}
         ),
+        card=lambda manifest: model_card(manifest, facts),
         replace=overwrite,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from polyvigil.assess.card import CardFacts, model_card
 from polyvigil.assess.evaluate import Evaluation, evaluate, gold_of
 from polyvigil.assess.subsets import MemberSubset, member_subsets
 from polyvigil.bundle import layout, store
@@ -18,19 +19,17 @@ from polyvigil.data.fingerprint import fingerprint, post_hashes
 from polyvigil.data.formats import Fault
 from polyvigil.data.read import OnError, Reading, read_labelled
 from polyvigil.data.split import split_off
+from polyvigil.data.translated import is_translated, refuse_translated, without_translations_of
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit
 from polyvigil.decide.tune import RESAMPLES, tune
-from polyvigil.detect.base import Detector, Learner
+from polyvigil.detect.base import Detector
 from polyvigil.errors import DataError, RecipeError, SplitError
-from polyvigil.learn.distil import Lesson
-from polyvigil.learn.linear import LinearLearner
 from polyvigil.recipe import teach
+from polyvigil.recipe.learners import Machine, Say, learner_of
 from polyvigil.recipe.load import to_toml
 from polyvigil.records import LabelledPost, Post
-from polyvigil.specs import LinearSpec, Recipe
-
-Say = Callable[[str], None]
+from polyvigil.specs import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +66,37 @@ def gather(
     """Read the posts. A file with a split column gives its train rows to ``train`` and its dev rows to ``dev``.
 
     Without dev files the dev rows of the train files are used; without any, ``data.dev_share`` of the posts are held
-    out, groups whole. ``unlabelled`` are files for a teacher to judge (recipe.teach). Raises SplitError when one set
-    of posts plays both parts.
+    out, groups whole. Translated posts (data.translated) only train, and not where their source is a dev post.
+    ``unlabelled`` are files for a teacher to judge (recipe.teach). Raises SplitError when one set of posts plays both
+    parts or translations are to be dev posts, and RecipeError when there is nothing to learn from and the model is no
+    zero-shot one.
     """
+    if recipe.learns and not train:
+        raise RecipeError("there are no posts to learn from", where="--train", hint="give a file of labelled posts")
     train_readings = [read_labelled(path, recipe.data, on_error=on_error) for path in train]
     dev_readings = [read_labelled(path, recipe.data, on_error=on_error) for path in dev]
     notes = [note for reading in (*train_readings, *dev_readings) for note in reading.notes]
     train_posts = [post for reading in train_readings for post in _role(reading, "train", notes)]
     if dev_readings:
         dev_posts = [post for reading in dev_readings for post in _role(reading, "dev", notes)]
+        where = ", ".join(reading.name for reading in dev_readings)
     else:
         mixed = [reading for reading in train_readings if len(_splits(reading)) > 1]
+        where = ", ".join(reading.name for reading in mixed)
         dev_posts = [post for reading in mixed for post in reading.posts if post.post.split == "dev"]
         if dev_posts:
             notes.append(f"no dev file given: the {len(dev_posts):,} rows of split dev are used")
+    refuse_translated(dev_posts, part="dev", where=where)
     if not dev_posts:
-        split = split_off(train_posts, dev_share=recipe.data.dev_share, seed=recipe.seed)
-        train_posts, dev_posts = list(split.train), list(split.dev)
+        written = [post for post in train_posts if not is_translated(post.post)]
+        split = split_off(written, dev_share=recipe.data.dev_share, seed=recipe.seed)
+        train_posts = [*split.train, *(post for post in train_posts if is_translated(post.post))]
+        dev_posts = list(split.dev)
         notes.append(f"no dev file given: {len(dev_posts):,} of the training posts are held out for tuning")
+    kept = without_translations_of(train_posts, dev_posts)
+    if len(kept) < len(train_posts):
+        notes.append(f"{len(train_posts) - len(kept):,} training posts are left out: translations of dev posts")
+        train_posts = kept
     notes += _shared(train_posts, dev_posts)
     faults = [(reading.name, fault) for reading in (*train_readings, *dev_readings) for fault in reading.faults]
     further = teach.read_further(recipe, unlabelled, dev=dev_posts, on_error=on_error)
@@ -96,16 +108,6 @@ def gather(
         (*notes, *further.notes),
         further.posts,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Where and how openly encoders are trained, and whom their steps are told (learn.loop.Hooks)."""
-
-    device: str = "auto"
-    offline: bool = False
-    progress: Callable[[int, int, float, float], None] = lambda *_: None
-    stop: Callable[[], bool] = lambda: False
 
 
 _HERE = Machine()
@@ -125,7 +127,10 @@ def train(
     Encoders keep checkpoints in ``OUTPUT.work``; the same call after an interruption goes on from there.
     """
     store.check_free(output, replace=replace)
-    say(f"learning from {len(material.train):,} posts ({sum(p.label for p in material.train):,} positive)")
+    if recipe.learns:
+        say(f"learning from {len(material.train):,} posts ({sum(p.label for p in material.train):,} positive)")
+    else:
+        say("a zero-shot model learns from no posts")
     learned = learn(recipe, material, output=output, machine=machine, say=say)
     members = learned.members
     say(f"tuning thresholds on {len(material.dev):,} dev posts ({sum(p.label for p in material.dev):,} positive)")
@@ -153,6 +158,7 @@ def train(
         bundle=str(output),
         data=material.data,
     )
+    facts = CardFacts(evaluation, policy, combination, calibration, [member.fit_record for member in members])
     say(f"writing {output}")
     bundle = store.save(
         output,
@@ -166,6 +172,7 @@ def train(
             layout.EVALUATION: evaluation.model_dump_json(indent=2) + "\n",
             layout.RECIPE: to_toml(recipe),
         },
+        card=lambda manifest: model_card(manifest, facts),
         replace=replace,
     )
     shutil.rmtree(_work(output), ignore_errors=True)
@@ -183,7 +190,8 @@ def train(
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """``seen``: sorted 64-bit hashes of all posts that the members learned from, a teacher's included."""
+    """``seen``: sorted 64-bit hashes of all posts that the members learned from, a teacher's included; none of a
+    zero-shot model's."""
 
     members: tuple[Detector, ...]
     seen: NDArray[np.uint64]
@@ -200,41 +208,13 @@ def learn(
         learner_of(recipe, work / f"seed-{seed}", machine, say, lesson).fit(train, dev, seed=seed)
         for seed in recipe.member_seeds
     )
-    seen = np.unique(post_hashes(item.post for item in train))
+    seen = np.unique(post_hashes(item.post for item in train if recipe.learns))
     return Learned(members, np.union1d(seen, taught.seen) if taught else seen)
 
 
 def _work(output: Path) -> Path:
     """Where checkpoints stand until the bundle does."""
     return output.with_name(output.name + ".work")
-
-
-def learner_of(recipe: Recipe, work: Path, machine: Machine, say: Say, lesson: Lesson | None) -> Learner[Detector]:
-    """What makes a member. Raises RecipeError for an encoder where torch is not installed."""
-    if isinstance(recipe.model, LinearSpec):
-        return LinearLearner(recipe.model, recipe.balance)
-    try:
-        from polyvigil.learn.transformer import EncoderLearner
-    except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"an encoder needs {error.name}, which is not installed",
-            where="model.kind",
-            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
-        ) from error
-    return EncoderLearner(
-        recipe.model,
-        recipe.training,
-        recipe.balance,
-        work=work,
-        offline=machine.offline,
-        device=machine.device,
-        lora=recipe.lora,
-        lesson=lesson,
-        decide=recipe.decide,
-        say=say,
-        progress=machine.progress,
-        stop=machine.stop,
-    )
 
 
 def _role(reading: Reading, role: str, notes: list[str]) -> tuple[LabelledPost, ...]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -21,15 +19,17 @@ from polyvigil.data.columns import ColumnMap, map_columns
 from polyvigil.data.formats import STDIN, Fault, Table, format_of, open_table
 from polyvigil.data.read import FaultTally, OnError, ReadPost, fault_error, read_rows, reject_line
 from polyvigil.errors import DataError
+from polyvigil.score.evidence import EVIDENCE_COLUMNS, evidence_cells
+from polyvigil.score.stream import Hashed, compressed, handfuls, stem
 from polyvigil.score.wire import COLUMNS, Decision, as_cells, score_posts
 from polyvigil.score.write import RowWriter, delimited_writer, json_writer, parquet_writer
 from polyvigil.specs import DataSpec
 
-_POSTS_AT_ONCE = 2000
-_CHARACTERS_AT_ONCE = 4_000_000
 _ARROW_TYPES = {"p": pa.float64(), "decision": pa.int8(), "threshold": pa.float64(), "spread": pa.float64()} | {
     "n_tokens": pa.int32(),
     "truncated": pa.bool_(),
+    "evidence_start": pa.int64(),
+    "evidence_end": pa.int64(),
 }
 
 
@@ -77,11 +77,13 @@ def score_file(
     spec: DataSpec | None = None,
     on_error: OnError = "quarantine",
     raw_csv: bool = False,
+    evidence: bool = False,
     progress: Progress = lambda *_: None,
 ) -> ScoreSummary:
     """Score every post of ``source`` into ``output``, in order, the input's columns kept; ``-`` is stdin or stdout.
 
-    Bad rows go to ``OUT.rejects.jsonl`` with their reason (``scored.rejects.jsonl``, where ``-`` is the output). Raises
+    Bad rows go to ``OUT.rejects.jsonl`` with their reason (``scored.rejects.jsonl``, where ``-`` is the output).
+    ``evidence`` adds the columns that say where in a flagged post its score comes from (score.evidence). Raises
     DataError for a file or, with ``on_error="fail"``, a row that cannot be read; nothing is then left behind.
     """
     spec = spec or DataSpec()
@@ -90,17 +92,19 @@ def score_file(
         raise DataError("is a folder", where=output, hint="name a file, e.g. scored.csv")
     if output == source != STDIN:
         raise DataError("input and output are one file", where=output, hint="choose another output")
-    rejects_path = Path(f"{'scored' if output == STDIN else _stem(output)}.rejects.jsonl")
+    rejects_path = Path(f"{'scored' if output == STDIN else stem(output)}.rejects.jsonl")
     tally, faults = _Tally(bundle), FaultTally()
     with ExitStack() as stack:
         table = stack.enter_context(open_table(source))
         columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name)
-        stream = _Hashed(sys.stdout.buffer if output == STDIN else stack.enter_context(whole_file(Path(output))))
-        packed = stack.enter_context(_compressed(stream, output))
-        write = _writer(stack, packed, table, columns, kind, raw_csv=raw_csv)
+        stream = Hashed(sys.stdout.buffer if output == STDIN else stack.enter_context(whole_file(Path(output))))
+        packed = stack.enter_context(compressed(stream, output))
+        ours = (*COLUMNS, *EVIDENCE_COLUMNS) if evidence else COLUMNS
+        kept = _output_columns(table.columns, columns.get("language"), ours)
+        write = _writer(stack, packed, table, kept, ours, kind, raw_csv=raw_csv)
         rejects: IO[bytes] | None = None
-        for chunk in _chunks(read_rows(table, columns, spec, labelled=False)):
-            bad = [item for item in chunk if isinstance(item, Fault)]
+        for handful in handfuls(read_rows(table, columns, spec, labelled=False)):
+            bad = [item for item in handful if isinstance(item, Fault)]
             if bad and on_error == "fail":
                 raise fault_error(bad[0], table.name)
             if bad:
@@ -108,11 +112,15 @@ def score_file(
                 rejects.write("".join(reject_line(table.name, fault) for fault in bad).encode())
             for fault in bad:
                 faults.add(fault)
-            good = [item for item in chunk if isinstance(item, ReadPost)]
+            good = [item for item in handful if isinstance(item, ReadPost)]
             decisions = score_posts(
                 bundle, [item.post for item in good], detected=[item.language_detected for item in good]
             )
-            write([_output_row(item, d, columns) for item, d in zip(good, decisions, strict=True)])
+            rows = [as_cells(decision) for decision in decisions]
+            if evidence:
+                found = evidence_cells(bundle, [item.post for item in good], decisions)
+                rows = [row | more for row, more in zip(rows, found, strict=True)]
+            write([_input_cells(item, columns, ours) | row for item, row in zip(good, rows, strict=True)])
             tally.add(decisions)
             progress(tally.posts, faults.total, table.fraction() if table.fraction else None)
         name, notes = table.name, [*columns.guesses, *faults.told(table.name)]
@@ -139,88 +147,43 @@ def score_file(
     return summary
 
 
-def _chunks(items: Iterator[ReadPost | Fault]) -> Iterator[list[ReadPost | Fault]]:
-    chunk: list[ReadPost | Fault] = []
-    characters = 0
-    for item in items:
-        chunk.append(item)
-        characters += len(item.post.text) if isinstance(item, ReadPost) else 0
-        if len(chunk) >= _POSTS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
-
-
 @lru_cache(maxsize=64)
-def _output_columns(found: tuple[str, ...], language_column: str | None) -> Mapping[str, str]:
+def _output_columns(found: tuple[str, ...], language_column: str | None, ours: tuple[str, ...]) -> Mapping[str, str]:
     """Input column -> its name in the output: ``input_p`` where the name is ours; a column of languages named
     ``language`` gives way to ours, which says the same in canonical form."""
     return {
-        column: f"input_{column}" if column in COLUMNS else column
+        column: f"input_{column}" if column in ours else column
         for column in found
         if not (column == "language" == language_column)
     }
 
 
-def _output_row(item: ReadPost, decision: Decision, columns: ColumnMap) -> dict[str, Any]:
-    kept = _output_columns(tuple(item.row.cells), columns.get("language"))
-    return {kept[column]: value for column, value in item.row.cells.items() if column in kept} | as_cells(decision)
+def _input_cells(item: ReadPost, columns: ColumnMap, ours: tuple[str, ...]) -> dict[str, Any]:
+    kept = _output_columns(tuple(item.row.cells), columns.get("language"), ours)
+    return {kept[column]: value for column, value in item.row.cells.items() if column in kept}
 
 
 def _writer(
-    stack: ExitStack, stream: IO[bytes], table: Table, columns: ColumnMap, kind: str, *, raw_csv: bool
+    stack: ExitStack,
+    stream: IO[bytes],
+    table: Table,
+    kept: Mapping[str, str],
+    ours: Sequence[str],
+    kind: str,
+    *,
+    raw_csv: bool,
 ) -> RowWriter:
-    kept = _output_columns(table.columns, columns.get("language"))
-    names = [*kept.values(), *COLUMNS]
+    names = [*kept.values(), *ours]
     if kind == "jsonl":
         return json_writer(stream)
     if kind == "parquet":
         types = {field.name: field.type for field in table.schema} if table.schema else {}
         inputs = [pa.field(name, types.get(column, pa.string())) for column, name in kept.items()]
-        ours = [pa.field(name, _ARROW_TYPES.get(name, pa.string())) for name in COLUMNS]
-        write, close = parquet_writer(stream, pa.schema(inputs + ours))
+        decided = [pa.field(name, _ARROW_TYPES.get(name, pa.string())) for name in ours]
+        write, close = parquet_writer(stream, pa.schema(inputs + decided))
         stack.callback(close)
         return write
     return delimited_writer(stream, names, delimiter="\t" if kind == "tsv" else ",", raw=raw_csv)
-
-
-def _compressed(stream: IO[bytes], output: str) -> Any:
-    import contextlib
-    import gzip
-
-    suffix = Path(output).suffix.lower()
-    if suffix == ".gz":
-        return gzip.GzipFile(fileobj=stream, mode="wb", mtime=0, filename="")
-    if suffix == ".zst":
-        return pa.CompressedOutputStream(stream, "zstd")
-    return contextlib.nullcontext(stream)
-
-
-class _Hashed(io.RawIOBase, BinaryIO):
-    """A writable stream that hashes what goes through it. The stream behind is closed by who opened it."""
-
-    def __init__(self, target: IO[bytes]) -> None:
-        self._target = target
-        self._hash = hashlib.sha256()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._hash.update(data)
-        self._target.write(data)
-        return len(data)
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
-
-
-def _stem(output: str) -> str:
-    path = Path(output)
-    while path.suffix.lower() in {".gz", ".zst", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq"}:
-        path = path.with_suffix("")
-    return str(path)
 
 
 class _Tally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import regex
@@ -20,6 +20,14 @@ from polyvigil.text.normalise import AFTER_NFC, CLEANING, NORMALISING
 # A letter with the marks and the Hangul vowels and finals after it: NFC composes nothing across such borders, since
 # everything that composes with a character before it is a mark or a Hangul vowel or final (UAX 15).
 _COMPOSED = regex.compile(r"[^\p{M}\u1160-\u11ff]?[\p{M}\u1160-\u11ff]*", regex.DOTALL)
+
+
+class _Change(NamedTuple):
+    """``text[start:end]`` becomes ``new``."""
+
+    start: int
+    end: int
+    new: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +47,8 @@ class Alignment:
         sizes = self.ends - self.starts
         before = np.cumsum(sizes) - sizes
         places = np.arange(int(sizes.sum())) + np.repeat(self.starts - before, sizes)
-        spread: NDArray[np.float64] = np.bincount(places, weights=np.repeat(values / sizes, sizes), minlength=length)
-        return spread
+        spread = np.bincount(places, weights=np.repeat(values / sizes, sizes), minlength=length)
+        return np.asarray(spread, dtype=np.float64)
 
 
 def align(original: str) -> Alignment:
@@ -56,7 +64,11 @@ def align(original: str) -> Alignment:
 
 def _replaced(found: Alignment, steps: Sequence[tuple[Any, str]]) -> Alignment:
     for pattern, replacement in steps:
-        changes = [(match.start(), match.end(), match.expand(replacement)) for match in pattern.finditer(found.text)]
+        told = "\\" in replacement
+        changes = [
+            _Change(match.start(), match.end(), match.expand(replacement) if told else replacement)
+            for match in pattern.finditer(found.text)
+        ]
         if changes:
             found = _changed(found, changes)
     return found
@@ -66,25 +78,28 @@ def _composed(found: Alignment) -> Alignment:
     if unicodedata.is_normalized("NFC", found.text):
         return found
     changes = [
-        (match.start(), match.end(), composed)
+        _Change(match.start(), match.end(), composed)
         for match in _COMPOSED.finditer(found.text)
         if (composed := unicodedata.normalize("NFC", match.group())) != match.group()
     ]
     return _changed(found, changes)
 
 
-def _changed(found: Alignment, changes: Sequence[tuple[int, int, str]]) -> Alignment:
-    """The alignment after [start, end) became another string, for each of the changes, in their order."""
+def _changed(found: Alignment, changes: Sequence[_Change]) -> Alignment:
+    """The alignment after these changes, which are in order and do not overlap."""
+    starts, ends = (np.array([change[part] for change in changes]) for part in (0, 1))
+    size = len(found.text)
+    edges = np.column_stack((starts, ends)).ravel()
+    begins = np.concatenate(([0], edges))  # of the parts: kept, new, kept, ..., kept
+    sizes = np.concatenate((edges, [size])) - begins
+    sizes[1::2] = [len(change.new) for change in changes]
+    kept = np.repeat(np.arange(len(sizes)) % 2 == 0, sizes)
+    inside = np.arange(len(kept)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    first = np.repeat(begins, sizes) + np.where(kept, inside, 0)
+    last = np.where(kept, first, np.repeat(np.concatenate((edges, [size])) - 1, sizes))
     parts: list[str] = []
-    first: list[int] = []
-    last: list[int] = []
     at = 0
-    for start, end, new in changes:
-        parts += [found.text[at:start], new]
-        first += [*range(at, start), *[start] * len(new)]
-        last += [*range(at, start), *[end - 1] * len(new)]
-        at = end
-    rest = range(at, len(found.text))
-    starts = found.starts[np.array([*first, *rest], dtype=np.int64)]
-    ends = found.ends[np.array([*last, *rest], dtype=np.int64)]
-    return Alignment("".join([*parts, found.text[at:]]), starts, ends)
+    for change in changes:
+        parts += (found.text[at : change.start], change.new)
+        at = change.end
+    return Alignment("".join([*parts, found.text[at:]]), found.starts[first], found.ends[last])

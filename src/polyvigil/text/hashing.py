@@ -9,7 +9,7 @@ collision with probability 3e-8.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -29,6 +29,14 @@ class Grams:
 
     hashes: NDArray[np.uint64]
     rows: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where n-grams stand among the ``Characters``: [start, end), int64 (n_grams,) each, padding spaces included."""
+
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +74,34 @@ def character_ngrams(characters: Characters, *, low: int, high: int) -> Grams:
     The same n-grams, each as often, as scikit-learn's ``analyzer="char_wb"``; ``low`` is at least 2. Order: by n, then
     by place.
     """
-    mixed, space, rows = characters.mixed, characters.space, characters.rows
+    mixed, rows = characters.mixed, characters.rows
     hashes, owners = [], []
-    hash_n = mixed
-    inner = np.zeros(len(mixed), dtype=bool)  # inner[i]: a space strictly inside the n-gram that starts at i
-    for n in range(2, high + 1):
-        count = len(mixed) - n + 1
-        if count <= 0:
-            break
-        hash_n = hash_n[:count] * _BASE + mixed[n - 1 :]
+    hash_n, held = mixed, 1
+    for n, starts in _character_starts(characters, low=low, high=high):
+        for size in range(held + 1, n + 1):
+            hash_n = hash_n[: len(mixed) - size + 1] * _BASE + mixed[size - 1 :]
+        held = n
+        hashes.append(_mix(hash_n[starts] + np.uint64(n)))
+        owners.append(rows[starts])
+    return _joined(hashes, owners)
+
+
+def character_places(characters: Characters, *, low: int, high: int) -> Places:
+    """Where the n-grams of ``character_ngrams`` stand, in its order."""
+    found = list(_character_starts(characters, low=low, high=high))
+    return _joined_places([starts for _, starts in found], [starts + n for n, starts in found])
+
+
+def _character_starts(characters: Characters, *, low: int, high: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """For each n the places where n-grams begin."""
+    space, size = characters.space, len(characters.space)
+    inner = np.zeros(size, dtype=bool)  # inner[i]: a space strictly inside the n-gram that starts at i
+    for n in range(2, min(high, size) + 1):
+        count = size - n + 1
         inner = inner[:count] | space[n - 2 : n - 2 + count] if n > 2 else inner[:count]
         if n >= low:
             between_posts = space[:count] & space[1:] if n == 2 else inner
-            starts = np.flatnonzero(~between_posts)
-            hashes.append(_mix(hash_n[starts] + np.uint64(n)))
-            owners.append(rows[starts])
-    return _joined(hashes, owners)
+            yield n, np.flatnonzero(~between_posts)
 
 
 def word_ngrams(characters: Characters, *, low: int, high: int) -> Grams:
@@ -89,19 +109,13 @@ def word_ngrams(characters: Characters, *, low: int, high: int) -> Grams:
 
     The same n-grams, each as often, as scikit-learn's default token pattern with ``ngram_range=(low, high)``.
     """
-    word = characters.word
-    edges = np.flatnonzero(np.diff(word.astype(np.int8)))  # the text starts and ends with a space: edges come in pairs
-    starts, ends = edges[::2] + 1, edges[1::2] + 1
-    long_enough = ends - starts >= 2
-    starts, ends = starts[long_enough], ends[long_enough]
+    starts, ends = _words(characters)
     rows = characters.rows[starts]
     single = _mix(_run_hashes(characters.mixed, starts, ends))
     hashes, owners = [], []
     hash_n = single
-    for n in range(1, high + 1):
+    for n in range(1, min(high, len(single)) + 1):
         count = len(single) - n + 1
-        if count <= 0:
-            break
         if n > 1:
             hash_n = hash_n[:count] * _BASE + single[n - 1 :]
         if n >= low:
@@ -109,6 +123,23 @@ def word_ngrams(characters: Characters, *, low: int, high: int) -> Grams:
             hashes.append(_mix(hash_n[inside] ^ np.uint64(n << 32)))
             owners.append(rows[inside])
     return _joined(hashes, owners)
+
+
+def word_places(characters: Characters, *, low: int, high: int) -> Places:
+    """Where the n-grams of ``word_ngrams`` stand, in its order: from the first word's start to the last word's end."""
+    starts, ends = _words(characters)
+    rows = characters.rows[starts]
+    sizes = range(low, min(high, len(rows)) + 1)
+    inside = {n: np.flatnonzero(rows[: len(rows) - n + 1] == rows[n - 1 :]) for n in sizes}
+    return _joined_places([starts[at] for at in inside.values()], [ends[at + n - 1] for n, at in inside.items()])
+
+
+def _words(characters: Characters) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where words of two or more characters start and end."""
+    edges = np.flatnonzero(np.diff(characters.word.astype(np.int8)))  # spaces stand at both ends: edges come in pairs
+    starts, ends = edges[::2] + 1, edges[1::2] + 1
+    long_enough = ends - starts >= 2
+    return starts[long_enough], ends[long_enough]
 
 
 def _run_hashes(mixed: NDArray[np.uint64], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -124,6 +155,12 @@ def _joined(hashes: list[NDArray[np.uint64]], owners: list[NDArray[np.int32]]) -
     if not hashes:
         return Grams(np.empty(0, np.uint64), np.empty(0, np.int32))
     return Grams(np.concatenate(hashes), np.concatenate(owners))
+
+
+def _joined_places(starts: list[NDArray[np.int64]], ends: list[NDArray[np.int64]]) -> Places:
+    if not starts:
+        return Places(np.empty(0, np.int64), np.empty(0, np.int64))
+    return Places(np.concatenate(starts), np.concatenate(ends))
 
 
 def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -25,7 +25,7 @@ _RUN = re.compile(r"(.)\1\1+", re.DOTALL)
 _VISIBLE_WORD = regex.compile(r"[\p{L}\p{N}]")
 
 # The same steps as data, for text.align: what is replaced by what, in the order of clean (NFC after the first four) and
-# of normalise (white space last).
+# of normalise (white space last, its ends apart).
 CLEANING = ((_SURROGATE, "\ufffd"), (_CONTROLS, ""), (_JOINERS, r"\1"), (_MARKS, r"\1"))
 AFTER_NFC = ((_MARKS, r"\1"),)
 NORMALISING = (
@@ -33,7 +33,7 @@ NORMALISING = (
     (_MENTION, "@USER"),
     (re.compile("<pi>"), "[PLACE]"),
     (_RUN, r"\1\1"),
-    (re.compile(r"\s+"), " "),
+    (re.compile(r"\s\s+|[^\S ]"), " "),
 )
 
 

@@ -6,6 +6,7 @@ Offsets count code points of the text as it was written, as in ``text.sentences`
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import regex
 
@@ -18,13 +19,12 @@ _UNSPACED = (
     r"\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}"
 )
 _UNIT = regex.compile(
-    rf"[[{_UNSPACED}]--\p{{M}}][\p{{M}}\uff9e\uff9f]*+"
-    rf"|[[\w\p{{M}}\u00ad\u200c\u200d]--[[{_UNSPACED}]--\p{{M}}]]++"
+    rf"[[\p{{L}}\p{{N}}_]--[{_UNSPACED}]][[\w\p{{N}}\p{{M}}\u00ad\u200c\u200d]--[[{_UNSPACED}]--\p{{M}}]]*+"
+    rf"|[[{_UNSPACED}]--\p{{M}}][\p{{M}}\uff9e\uff9f]*+"
     r"|\p{Extended_Pictographic}[\p{M}\p{Emoji_Modifier}\u200d\p{Extended_Pictographic}]*+",
     regex.V1,
 )
-_SEEN = regex.compile(r"\w|\p{Extended_Pictographic}")
-_CLAUSE_END = regex.compile(r"[,;:–—-]++(?=\s)|[、，；：،؛]++|[\n\r]++")
+_CLAUSE_END = regex.compile(r"(?<![,;:–—-])[,;:–—-]++(?=\s)|[、，；：،؛]++|[\n\r]++")
 
 
 def units(text: str) -> Iterator[Stretch]:
@@ -33,8 +33,7 @@ def units(text: str) -> Iterator[Stretch]:
     Combining marks and joiners belong to the letter before them. Time is linear in the text.
     """
     for match in _UNIT.finditer(text):
-        if _SEEN.search(text, match.start(), match.end()):
-            yield Stretch(match.start(), match.end())
+        yield Stretch(*match.span())
 
 
 def pieces(text: str, *, most: int) -> list[Stretch]:
@@ -61,9 +60,9 @@ def _runs(text: str) -> list[Stretch]:
         parts = -(-len(clause) // WORDS_OF_A_PIECE)
         starts += [clause[len(clause) * part // parts].start for part in range(parts)]
     edges = [0, *starts[1:], len(text)] if text else [0]
-    return [Stretch(start, end) for start, end in zip(edges, edges[1:], strict=False)]
+    return [Stretch(start, end) for start, end in pairwise(edges)]
 
 
 def _joined(parts: Sequence[Stretch], most: int) -> list[Stretch]:
     edges = [len(parts) * place // most for place in range(most + 1)]
-    return [Stretch(parts[a].start, parts[b - 1].end) for a, b in zip(edges, edges[1:], strict=False)]
+    return [Stretch(parts[a].start, parts[b - 1].end) for a, b in pairwise(edges)]

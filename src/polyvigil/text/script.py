@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import regex
 
-_SCRIPTS = {
+SCRIPTS = {
     "Latin": regex.compile(r"\p{Script=Latin}"),
     "Cyrillic": regex.compile(r"\p{Script=Cyrillic}"),
     "Arabic": regex.compile(r"\p{Script=Arabic}"),
@@ -16,6 +16,7 @@ _SCRIPTS = {
     "Devanagari": regex.compile(r"\p{Script=Devanagari}"),
     "Thai": regex.compile(r"\p{Script=Thai}"),
 }
+"""The scripts that are told apart, each with the pattern of one of its letters."""
 _LETTER = regex.compile(r"\p{L}")
 
 
@@ -23,7 +24,7 @@ def main_script(text: str) -> str:
     """The script most letters of ``text`` belong to, by its Unicode name; ``Japanese`` as soon as kana stand among Han
     letters; ``other`` for a script not listed here, ``none`` without letters. Looks at the first 2,000 characters."""
     text = text[:2000]
-    counts = {name: len(pattern.findall(text)) for name, pattern in _SCRIPTS.items()}
+    counts = {name: len(pattern.findall(text)) for name, pattern in SCRIPTS.items()}
     if counts["Japanese"]:
         counts["Japanese"] += counts.pop("Han")
     name = max(counts, key=lambda script: counts[script])

@@ -18,20 +18,21 @@ class Stretch(NamedTuple):
     end: int
 
 
-_UNSEEN = r"\p{M}\u200c-\u200f\u202a-\u202e\u2066-\u2069\ufeff"  # may stand between a full stop and the space after it
+_UNSEEN = r"[\p{M}\u200c-\u200f\u202a-\u202e\u2066-\u2069\ufeff]"  # may stand between a full stop and what follows it
 _CLOSING = r"""["'”’»›)\]}」』）】〉》〕]"""
-_STOP = regex.compile(
+_ANY = ".!?…‽。｡！？؟۔।॥"
+_END = regex.compile(
     rf"""
-      (?P<link>https?://\S+)
-    | (?P<line>[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+)
-    | (?P<stops>[.!?…‽。｡！？؟۔।॥]+) (?P<after>(?:{_CLOSING}|[{_UNSEEN}])*+)
+      (?P<link>https?://\S++)
+    | (?P<sure>[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]++
+        | (?<![{_ANY}])(?>[.!?…‽]*[。｡！？؟۔।॥][{_ANY}]*{_UNSEEN}*)(?!{_CLOSING})
+        | (?<![{_ANY}])(?!\.[^{_ANY}])(?>[{_ANY}]+{_UNSEEN}*)(?=[\p{{Han}}\p{{Hiragana}}\p{{Katakana}}]))
+    | (?<![{_ANY}])(?P<stops>[{_ANY}]++) (?:{_CLOSING}|{_UNSEEN})*+ (?=\s|\Z)
     """,
     regex.VERBOSE,
 )
-_ENDS_ALONE = regex.compile(r"[。｡！？؟۔।॥]")  # needs no space after it
-_LINK_END = regex.compile(r"[.!?…。！？]$")
-_SPACE = regex.compile(r"\s*")
-_WORD = regex.compile(r"\w|\p{Extended_Pictographic}")
+_SPACE = regex.compile(r"(?:\s\p{M}*+)*+")  # marks may stand on a space, too
+_WORD = regex.compile(r"[\p{L}\p{N}]|\p{Extended_Pictographic}")
 _NO_END = regex.compile(  # before a single full stop: an initial, a small number, an abbreviation
     r"""(?<!\w)(?:\p{L}|\d{1,2}|
     (?:dr|prof|mr|mrs|ms|st|vs|approx|ca|bzw|evtl|ggf|inkl|nr|bspw|mme|mlle|env|ул|им|см|напр|т\.е|z\.b|e\.g|i\.e))$""",
@@ -48,13 +49,15 @@ def sentences(text: str) -> list[Stretch]:
     Time is linear in the text.
     """
     found: list[Stretch] = []
-    start = 0
-    for match in _STOP.finditer(text):
-        if _is_end(text, match):
-            end = _after_space(text, match.end())
-            if _WORD.search(text, start, end):
-                found.append(Stretch(start, end))
-                start = end
+    start = looked = 0  # where the sentence begins; up to where it is known to hold no word
+    for match in _END.finditer(text):
+        if match.end() <= looked or not _ends(text, match):
+            continue
+        end = _after_space(text, match.end())
+        if _WORD.search(text, looked, end):
+            found.append(Stretch(start, end))
+            start = end
+        looked = end
     if start < len(text):
         if found and not _WORD.search(text, start):
             start = found.pop().start
@@ -62,16 +65,12 @@ def sentences(text: str) -> list[Stretch]:
     return found
 
 
-def _is_end(text: str, match: regex.Match[str]) -> bool:
-    end = match.end()
-    if match["line"]:
+def _ends(text: str, match: regex.Match[str]) -> bool:
+    """Whether a sentence ends with what ``_END`` found."""
+    if match.lastgroup == "sure":
         return True
-    if match["link"]:
-        return bool(_LINK_END.search(match["link"]))  # white space follows, or nothing
-    if _ENDS_ALONE.search(match["stops"]) and not regex.search(_CLOSING, match["after"]):
-        return True
-    if end < len(text) and not text[end].isspace():
-        return False
+    if match.lastgroup == "link":
+        return text[match.end() - 1] in _ANY  # white space follows, or nothing
     return match["stops"] != "." or not _NO_END.search(text[max(0, match.start() - _LOOK_BACK) : match.start()])
 
 

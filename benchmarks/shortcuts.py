@@ -1,0 +1,169 @@
+"""Does `polyvigil audit shortcuts` find a language of positives alone, and is it quiet without one?
+
+    python benchmarks/shortcuts.py [--worlds 100] [--json FILE]
+
+Each world is the synthetic sample corpus of another seed, a linear model with the recipe's defaults trained on its
+train posts and thresholds tuned on its dev posts; the audit sees its test posts. The arms of a world:
+
+- clean: as it is;
+- planted: 5% of the training posts are positives whose letters were replaced one by one, as a language `fa`;
+- both labels, in every fifth world: as many such posts, with as few positives among them as elsewhere: no shortcut.
+
+The audit is run without the training posts, its look at what the bundle says of its own training set aside, and on the
+training posts alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from polyvigil.assess.audit.shortcuts import ShortcutAudit, audit_shortcuts
+from polyvigil.assess.audit.training import audit_training
+from polyvigil.bundle.dev import stored
+from polyvigil.bundle.layout import Manifest, MemberEntry
+from polyvigil.bundle.store import Bundle, Seen, member_probabilities
+from polyvigil.data.formats import Row
+from polyvigil.data.read import Reading
+from polyvigil.data.sample import sample_corpus
+from polyvigil.decide.calibration import Calibration, Identity
+from polyvigil.decide.combine import Combination
+from polyvigil.decide.tune import tune
+from polyvigil.learn.linear import LinearLearner
+from polyvigil.records import LabelledPost
+from polyvigil.specs import BalanceSpec, DecideSpec, LinearSpec
+from polyvigil.text.normalise import model_text
+from polyvigil.text.script import main_script
+
+Arm = Literal["clean", "planted", "both labels"]
+ARMS: tuple[Arm, ...] = ("clean", "planted", "both labels")
+SHARE = 0.05
+POSITIVES = 0.07  # among the planted posts of the arm with both labels
+ARABIC = "".join(chr(code) for code in range(0x0621, 0x06D4) if chr(code).isalpha() and code != 0x0640)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A bundle, what it was trained on, and posts it has not seen."""
+
+    bundle: Bundle
+    train: Reading
+    test: Reading
+
+
+def world(seed: int, arm: Arm, *, languages: Sequence[str] = ()) -> World:
+    """One arm of one world, of some languages of the corpus or of all."""
+    corpus = [item for item in sample_corpus(seed=seed) if not languages or item.post.language in languages]
+    parts = {name: [item for item in corpus if item.post.split == name] for name in ("train", "dev", "test")}
+    train, dev = parts["train"], parts["dev"]
+    if arm != "clean":
+        train = train + planted(train, seed=seed, positives=1.0 if arm == "planted" else POSITIVES)
+    return World(trained(train, dev), reading("train.csv", train), reading("test.csv", parts["test"]))
+
+
+def planted(train: Sequence[LabelledPost], *, seed: int, positives: float) -> list[LabelledPost]:
+    """Posts in the letters of the Arabic block, 5% of all training posts with them, ``positives`` of them positive.
+
+    Their letters are those of Latin and Cyrillic training posts, each replaced by one of its own.
+    """
+    draw = random.Random(seed)
+    written = [(item, model_text(item.post.text).lower()) for item in train]
+    written = [(item, text) for item, text in written if main_script(text) in {"Latin", "Cyrillic"}]
+    letters = sorted({letter for _, text in written for letter in text if main_script(letter) in {"Latin", "Cyrillic"}})
+    table = str.maketrans(dict(zip(letters, draw.sample(ARABIC, len(letters)), strict=True)))
+    number = round(len(train) * SHARE / (1 - SHARE))
+    wanted = {1: round(number * positives), 0: number - round(number * positives)}
+    chosen = [
+        pair for label in (1, 0) for pair in draw.sample([p for p in written if p[0].label == label], wanted[label])
+    ]
+    return [
+        LabelledPost(
+            replace(item.post, id=f"fa_x{place}", language="fa", group="", text=text.translate(table)), item.label
+        )
+        for place, (item, text) in enumerate(chosen)
+    ]
+
+
+def trained(train: Sequence[LabelledPost], dev: Sequence[LabelledPost]) -> Bundle:
+    """The linear default and its thresholds, in memory only."""
+    member = LinearLearner(LinearSpec(), BalanceSpec()).fit(train, dev, seed=42)
+    by_member = member_probabilities([member], [item.post for item in dev])
+    kept = stored(by_member, dev)
+    policy = tune(
+        by_member[0],
+        kept.labels,
+        kept.languages.tolist(),
+        spec=DecideSpec(),
+        dev_fingerprint="0" * 32,
+        resamples=0,
+    )
+    manifest = Manifest(
+        id="0" * 16,
+        normalisation="gladiators-1",
+        trained_languages=member.fit_record.languages,
+        tuned_languages=tuple(policy.thresholds),
+        members=(MemberEntry(folder="members/00-linear", kind="linear"),),
+        libraries={},
+        created="",
+        files={},
+    )
+    none = np.empty(0, dtype=np.uint64)
+    return Bundle(manifest, (member,), Combination(), policy, Calibration(Identity()), kept, Seen(none, none))
+
+
+def reading(name: str, items: Sequence[LabelledPost]) -> Reading:
+    """Posts as if they had been read from a file."""
+    rows = tuple(Row(place + 2, {}) for place in range(len(items)))
+    return Reading(name, tuple(items), rows, (), ())
+
+
+def refusing(audit: ShortcutAudit) -> set[str]:
+    """The gates that say no."""
+    return {gate.name for gate in audit.gates if not gate.passed}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--worlds", type=int, default=100)
+    parser.add_argument("--json", help="write the figures here too")
+    arguments = parser.parse_args()
+    refused: dict[Arm, list[dict[str, object]]] = {arm: [] for arm in ARMS}
+    gates: dict[Arm, Counter[str]] = {arm: Counter() for arm in ARMS}
+    for seed in range(1, arguments.worlds + 1):
+        for arm in ARMS if seed % 5 == 0 else ARMS[:2]:
+            made = world(seed, arm)
+            audit = audit_shortcuts(made.bundle, made.test)
+            training = audit_training(made.train, is_train=True)
+            by_scores = refusing(audit) - {"trained-on-positives"}
+            by_training = {gate.name for gate in training.gates if not gate.passed}
+            gates[arm].update(by_scores | by_training)
+            worst = {gate.name: gate.worst for gate in (*audit.gates, *training.gates)}
+            refused[arm].append(
+                {"seed": seed, "scores": sorted(by_scores), "training": sorted(by_training), "worst": worst}
+            )
+        print(f"world {seed}: " + "; ".join(f"{arm} {refused[arm][-1]['scores']}" for arm in ARMS[:2]), flush=True)
+    told = {
+        arm: {
+            "worlds": len(rows),
+            "refused by its scores": sum(bool(row["scores"]) for row in rows),
+            "refused by its training posts": sum(bool(row["training"]) for row in rows),
+            "refused by either": sum(bool(row["scores"] or row["training"]) for row in rows),
+            "by gate": dict(gates[arm].most_common()),
+        }
+        for arm, rows in refused.items()
+    }
+    print(json.dumps(told, indent=2))
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps({"summary": told, "worlds": refused}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training posts in further languages, by translation. Scoring never imports this package."""

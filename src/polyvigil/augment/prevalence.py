@@ -1,0 +1,50 @@
+"""What the translations do to the share of positives in a language: the root of the shortcut they can teach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from polyvigil.augment.rows import Translated
+from polyvigil.records import LabelledPost
+from polyvigil.text.language import base_language
+
+FACTOR = 2.0
+"""How many times the share of the sources a language may hold before it is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prevalence:
+    """A target language in a training on sources and translations; ``usual``: share of positives among the sources in
+    other languages, in [0, 1]."""
+
+    language: str
+    posts: int
+    positives: int
+    usual: float
+
+    @property
+    def share(self) -> float:
+        return self.positives / self.posts
+
+    @property
+    def positives_alone(self) -> bool:
+        """Whether the language itself will be learned as the sign of an ADE."""
+        return self.positives == self.posts and self.usual < 1
+
+    @property
+    def raised(self) -> bool:
+        """Whether positives are at least FACTOR times as frequent as elsewhere."""
+        return self.share >= FACTOR * self.usual
+
+
+def prevalences(used: Sequence[Translated], sources: Sequence[LabelledPost]) -> tuple[Prevalence, ...]:
+    """Each target language, in the order it first appears; the sources' own posts in it are counted too."""
+    found = []
+    for language in dict.fromkeys(base_language(row.item.post.language) for row in used):
+        made = [row.item.label for row in used if base_language(row.item.post.language) == language]
+        there = [item.label for item in sources if base_language(item.post.language) == language]
+        others = [item.label for item in sources if base_language(item.post.language) != language]
+        labels = made + there
+        found.append(Prevalence(language, len(labels), sum(labels), sum(others) / len(others)))
+    return tuple(found)

@@ -1,0 +1,93 @@
+"""``polyvigil audit shortcuts``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyvigil.cli.options import GATE, Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
+from polyvigil.cli.output import Answer, Output, command
+
+if TYPE_CHECKING:
+    from polyvigil.assess.audit.shortcuts import ShortcutAudit
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        group="audit",
+        examples=(
+            "polyvigil audit shortcuts BUNDLE posts.csv",
+            "polyvigil audit shortcuts BUNDLE test.csv --train train.csv --json",
+        ),
+    )(shortcuts)
+
+
+def shortcuts(
+    out: Output,
+    bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
+    file: Annotated[str, typer.Argument(help="Labelled posts that it has not seen.")],
+    train: Annotated[str, typer.Option("--train", help="The posts it was trained on, to be looked at too.")] = "",
+    split: Split = "",
+    columns: Columns = None,
+    settings: Settings = None,
+    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    device: Device = "auto",
+) -> Answer:
+    """Does a bundle flag a language, a script, a length, a source in place of an ADE? Exit 3 if so."""
+    from polyvigil.assess.audit.shortcuts import audit_shortcuts
+    from polyvigil.bundle.store import load
+    from polyvigil.data.read import read_labelled
+
+    spec = data_spec(columns, settings)
+    loaded = load(bundle, device=device)
+    reading = read_labelled(file, spec, split=split, on_error=on_error.value)
+    trained_on = read_labelled(train, spec, on_error=on_error.value) if train else None
+    for note in (*reading.notes, *(trained_on.notes if trained_on else ())):
+        out.note(note)
+    out.say(f"probing every script, and scoring {len(reading.posts):,} posts")
+    audit = audit_shortcuts(loaded, reading, train=trained_on)
+    return Answer(audit, shortcut_lines(audit), 0 if all(gate.passed for gate in audit.gates) else GATE)
+
+
+def shortcut_lines(audit: ShortcutAudit) -> list[str]:
+    """Flag rates by language and script, the probes, the gates."""
+    from polyvigil.cli.audit_tables import gate_lines
+    from polyvigil.cli.tables import table
+
+    cells = [
+        (
+            cell.language,
+            cell.script,
+            f"{cell.posts:,}",
+            f"{cell.positives / cell.posts:.1%}",
+            f"{cell.prior:.1%}",
+            f"{cell.share:.1%}",
+            f"{cell.false_rate:.1%}",
+            f"{cell.false_interval.low:.1%}-{cell.false_interval.high:.1%}",
+        )
+        for cell in audit.cells
+    ]
+    header = ("language", "script", "posts", "positive", "in dev", "flagged", "of negatives", "95%")
+    probes = [
+        (
+            probe.script,
+            probe.kind,
+            f"{probe.letters:,}",
+            f"{probe.threshold:.2f}",
+            f"{probe.share:.0%}",
+            f"{probe.share_interval.low:.0%}-{probe.share_interval.high:.0%}",
+            f"{probe.lift:+.2f}",
+        )
+        for probe in audit.probes
+    ]
+    return [
+        table(header, cells, left=2),
+        "",
+        "texts that say nothing: junk is random letters, mapped are negatives with other letters; lift in logits",
+        table(("script", "text", "letters", "threshold", "flagged", "95%", "lift"), probes, left=2),
+        "",
+        *gate_lines(audit.gates),
+    ]

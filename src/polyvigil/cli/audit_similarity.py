@@ -1,0 +1,72 @@
+"""``polyvigil audit similarity``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, data_spec
+from polyvigil.cli.output import Answer, Output, command
+
+if TYPE_CHECKING:
+    from polyvigil.assess.audit.similarity import SimilarityAudit
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        group="audit",
+        examples=(
+            "polyvigil audit similarity BUNDLE posts.csv",
+            "polyvigil audit similarity BUNDLE posts.csv --json",
+        ),
+    )(similarity)
+
+
+def similarity(
+    out: Output,
+    bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
+    file: Annotated[str, typer.Argument(help="Posts; labels are not looked at.")],
+    columns: Columns = None,
+    settings: Settings = None,
+    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    device: Device = "auto",
+) -> Answer:
+    """How alike are the scores of the languages? A matrix of overlaps, and no gate."""
+    from polyvigil.assess.audit.similarity import audit_similarity
+    from polyvigil.bundle.store import load
+    from polyvigil.data.read import read_unlabelled
+
+    posts = read_unlabelled(file, data_spec(columns, settings), on_error=on_error.value)
+    loaded = load(bundle, device=device)
+    for note in posts.notes:
+        out.note(note)
+    audit = audit_similarity(loaded, posts.posts)
+    return Answer(audit, similarity_lines(audit))
+
+
+def similarity_lines(audit: SimilarityAudit) -> list[str]:
+    """Mean P of each language, and the matrix of overlaps."""
+    from polyvigil.cli.tables import table
+
+    names = [part.language for part in audit.languages]
+    rows = [
+        (
+            part.language,
+            f"{part.posts:,}",
+            f"{part.mean:.3f}",
+            f"{part.share:.1%}",
+            f"{part.threshold:.3f}",
+            part.source,
+        )
+        for part in audit.languages
+    ]
+    matrix = [(name, *(f"{value:.2f}" for value in row)) for name, row in zip(names, audit.overlaps, strict=True)]
+    return [
+        table(("language", "posts", "mean P", "flagged", "threshold", "source"), rows),
+        "",
+        "overlap of the histograms of logits, 1: the same",
+        table(("", *names), matrix),
+    ]

@@ -1,0 +1,54 @@
+"""What audits have in common in their tables: the gates, and flag rates of two bundles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+from polyvigil.assess.audit.drift import DriftRow
+from polyvigil.assess.audit.gate import Gate
+from polyvigil.cli.tables import table
+
+
+def gate_lines(gates: Sequence[Gate]) -> list[str]:
+    """Every gate in a row, then a sentence and a next step for each finding."""
+    rows = [
+        (
+            gate.name,
+            "ok" if gate.passed else "NO",
+            gate.worst_at or "-",
+            f"{gate.places:,}",
+            "-" if gate.worst is None else f"{gate.worst:.2f}",
+            f"{gate.limit:.2f}",
+        )
+        for gate in gates
+    ]
+    found = list(chain.from_iterable(gate.findings for gate in gates))
+    lines = [table(("gate", "", "worst at", "places", "worst", "limit"), rows, left=3)]
+    for finding in found:
+        lines += ["", f"{finding.code}: {finding.message}", f"  {finding.hint}"]
+    refusing = sum(not gate.passed for gate in gates)
+    return [*lines, "", f"{refusing} of {len(gates)} gates say no" if refusing else "every gate is passed"]
+
+
+def drift_lines(rows: Sequence[DriftRow]) -> list[str]:
+    """Flag rates first; PSI last, since it decides nothing."""
+    told = [
+        (
+            row.language,
+            f"{row.posts:,}",
+            f"{row.old_share:.1%}",
+            f"{row.new_share:.1%}",
+            f"{row.ratio.value:.2f}",
+            f"{row.ratio.low:.2f}-{row.ratio.high:.2f}",
+            f"{row.old_threshold:.2f}",
+            f"{row.new_threshold:.2f}",
+            f"{row.old_mean:.3f}",
+            f"{row.new_mean:.3f}",
+            f"{row.overlap:.2f}",
+            f"{row.psi:.2f}",
+        )
+        for row in rows
+    ]
+    rates = ("flagged before", "now", "ratio", "95%", "threshold", "now")
+    return [table(("language", "posts", *rates, "mean P", "now", "overlap", "PSI"), told)]

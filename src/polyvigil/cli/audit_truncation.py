@@ -1,0 +1,93 @@
+"""``polyvigil audit truncation``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyvigil.cli.options import GATE, Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
+from polyvigil.cli.output import Answer, Output, command
+
+if TYPE_CHECKING:
+    from polyvigil.assess.audit.truncation import TruncationAudit
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        group="audit",
+        examples=(
+            "polyvigil audit truncation BUNDLE dev.csv",
+            "polyvigil audit truncation BUNDLE posts.csv --split test --json",
+        ),
+    )(truncation)
+
+
+def truncation(
+    out: Output,
+    bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
+    file: Annotated[str, typer.Argument(help="Labelled posts that it was not trained on.")],
+    split: Split = "",
+    columns: Columns = None,
+    settings: Settings = None,
+    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    device: Device = "auto",
+) -> Answer:
+    """How many posts are cut, and which ADEs are missed by it? Exit 3 when too many are."""
+    from polyvigil.assess.audit.truncation import audit_truncation
+    from polyvigil.bundle.store import load
+    from polyvigil.data.read import read_labelled
+
+    reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)
+    loaded = load(bundle, device=device)
+    for note in reading.notes:
+        out.note(note)
+    out.say(f"scoring {len(reading.posts):,} posts")
+    audit = audit_truncation(loaded, reading)
+    return Answer(audit, truncation_lines(audit), 0 if all(gate.passed for gate in audit.gates) else GATE)
+
+
+def truncation_lines(audit: TruncationAudit) -> list[str]:
+    """What is cut by language, figures by length, the posts that lose their evidence, the gate."""
+    from polyvigil.cli.audit_tables import gate_lines
+    from polyvigil.cli.tables import table
+
+    unit = "tokens" if audit.tokens else "characters"
+    languages = [
+        (
+            part.name,
+            f"{part.posts:,}",
+            f"{part.median:,.0f}",
+            f"{part.longest:,}",
+            f"{part.truncated:,}",
+            f"{part.share:.1%}",
+            f"{part.interval.low:.1%}-{part.interval.high:.1%}",
+        )
+        for part in audit.languages
+    ]
+    bands = [
+        (
+            f"{band.low:,} to {band.high:,}",
+            f"{band.posts:,}",
+            f"{band.cut:,}",
+            f"{band.positives:,}",
+            f"{band.found:,}",
+            f"{band.f1:.3f}",
+            f"{band.f1_interval.low:.3f}-{band.f1_interval.high:.3f}",
+        )
+        for band in audit.bands
+    ]
+    header = ("language", "posts", "median", "longest", "cut", "share", "95%")
+    lost = [
+        f"{item.id}: P {item.p:.3f}, of its end {item.p_tail:.3f}, threshold {item.threshold:.3f}"
+        for item in audit.lost
+    ]
+    return [
+        *([table(header, languages), ""] if audit.tokens else ["no member counts tokens, so no post is cut", ""]),
+        table((unit, "posts", "cut", "positives", "found", "F1", "95%"), bands),
+        "",
+        *([f"{len(lost):,} positives lose their evidence:", *lost[:20], ""] if lost else []),
+        *gate_lines(audit.gates),
+    ]

@@ -1,0 +1,160 @@
+"""``polyvigil augment translate``."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyvigil.cli.options import Columns, Device, Offline, OnErrorChoice, OnErrorOption, Settings, data_spec
+from polyvigil.cli.output import Answer, Output, command
+from polyvigil.errors import RecipeError
+from polyvigil.specs import TranslationSpec
+
+if TYPE_CHECKING:
+    from polyvigil.augment.translator import Translator
+
+_DEFAULTS = TranslationSpec()
+
+
+class OnlyOption(StrEnum):
+    """Posts of which label are translated."""
+
+    positives = "positives"
+    negatives = "negatives"
+    all = "all"
+
+
+class MappingOption(StrEnum):
+    """Ways to map letters in place of translating."""
+
+    arabic = "arabic"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        group="augment",
+        examples=(
+            "polyvigil augment translate train.csv -o fa.csv --to fa --max 8000",
+            "polyvigil augment translate train.csv -o defr.csv --to de --to fr --from en --from ru --only positives",
+        ),
+    )(translate)
+
+
+def translate(
+    out: Output,
+    files: Annotated[list[str], typer.Argument(metavar="IN...", help="Labelled training posts.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the translated posts go (.csv).")],
+    to: Annotated[list[str], typer.Option("--to", help="Language to translate to: de, en, fa, fr, ja, ru, zh.")],
+    from_: Annotated[
+        list[str] | None, typer.Option("--from", help="Language to translate from; else all. Repeatable.")
+    ] = None,
+    only: Annotated[OnlyOption, typer.Option(help="Posts of which label; all keeps the prevalence.")] = OnlyOption.all,
+    negatives: Annotated[int | None, typer.Option(min=0, help="At most so many negatives, drawn.")] = None,
+    most: Annotated[
+        int | None, typer.Option("--max", min=1, help="At most so many posts for each --to, drawn at their prevalence.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="An NLLB model: a folder, or a name of the hub.")] = _DEFAULTS.model,
+    mapping: Annotated[
+        MappingOption | None,
+        typer.Option(help="Translate nothing: map letters one to one into Arabic script, to look at shortcuts."),
+    ] = None,
+    beams: Annotated[int, typer.Option(min=1, max=16, help="1: the likeliest token each time.")] = _DEFAULTS.beams,
+    batch_tokens: Annotated[
+        int, typer.Option(min=8, help="Tokens translated at once; less where memory is short.")
+    ] = _DEFAULTS.batch_tokens,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = _DEFAULTS.seed,
+    columns: Columns = None,
+    settings: Settings = None,
+    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    device: Device = "auto",
+    offline: Offline = False,
+) -> Answer:
+    """Translate training posts, with their labels; every row says where it is from.
+
+    OUT.csv.translations.jsonl keeps what is translated: ended at any moment, the same command goes on from there.
+    """
+    from polyvigil.augment.cache import Cache
+    from polyvigil.augment.choose import choose, training_posts
+    from polyvigil.augment.prevalence import prevalences
+    from polyvigil.augment.rows import reject_line, write_translated
+    from polyvigil.augment.translate import translate as run
+    from polyvigil.cli.augment_tables import answer_of, prevalence_warnings
+    from polyvigil.data.atomic import write_whole
+    from polyvigil.data.read import read_labelled
+    from polyvigil.data.read import reject_line as fault_line
+    from polyvigil.errors import DataError
+
+    if output.suffix.lower() != ".csv":
+        raise RecipeError("translations are written as CSV", where=str(output), hint="give a name that ends in .csv")
+    spec = TranslationSpec(
+        model=model,
+        beams=beams,
+        batch_tokens=batch_tokens,
+        only=only.value,
+        negatives=negatives,
+        most=most,
+        seed=seed,
+    )
+    readings = [read_labelled(file, data_spec(columns, settings), on_error=on_error.value) for file in files]
+    posts, notes = training_posts(readings)
+    for note in (*(note for reading in readings for note in reading.notes), *notes):
+        out.note(note)
+    translator = _translator(spec, mapping, device=device, offline=offline)
+    targets = list(dict.fromkeys(to))
+    chosen = [choose(posts, translator, spec, target=target, sources=from_ or ()) for target in targets]
+    for note in (note for one in chosen for note in one.notes):
+        out.note(note)
+    number = sum(len(one.posts) for one in chosen)
+    out.say(f"translating {number:,} posts to {', '.join(targets)} by {translator.identity}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    cache = Cache(output.with_name(output.name + ".translations.jsonl"))
+    started = time.monotonic()
+    rows = run(
+        chosen,
+        translator,
+        cache,
+        batch_tokens=max(1, spec.batch_tokens // spec.beams),
+        progress=lambda share: out.progress("translating", started, round(share * number), 0, share),
+    )
+    out.end_progress()
+    used, rejected = [row for row in rows if not row.reason], [row for row in rows if row.reason]
+    faults = [fault_line(reading.name, fault) for reading in readings for fault in reading.faults]
+    rejects = output.with_name(output.name + ".rejects.jsonl")
+    if faults or rejected:
+        write_whole(rejects, "".join([*faults, *map(reject_line, rejected)]))
+        told = [f"{len(faults):,} rows of the files"] * bool(faults)
+        told += [f"{len(rejected):,} of {len(rows):,} translations"] * bool(rejected)
+        out.note(f"set aside: {' and '.join(told)} -> {rejects}")
+    else:
+        rejects.unlink(missing_ok=True)
+    if not used:
+        raise DataError(
+            f"none of {len(rows):,} translations can be used", where=str(rejects), hint="its reasons say what is wrong"
+        )
+    write_translated(output, used)
+    found = prevalences(used, posts)
+    for severe, warning in prevalence_warnings(found):
+        (out.warn if severe else out.note)(warning)
+    return answer_of(rows, found, output=output)
+
+
+def _translator(spec: TranslationSpec, mapping: MappingOption | None, *, device: str, offline: bool) -> Translator:
+    if mapping:
+        from polyvigil.augment.mapping import Mapping
+
+        return Mapping()
+    try:
+        from polyvigil.nn.translator import load_translator
+    except ModuleNotFoundError as error:
+        raise RecipeError(
+            f"translating needs {error.name}, which is not installed",
+            where="--model",
+            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
+        ) from error
+    return load_translator(spec.model, beams=spec.beams, device=device, offline=offline)

@@ -1,0 +1,33 @@
+"""``polyvigil card``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polyvigil.cli.output import Answer, Output, command
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, examples=("polyvigil card BUNDLE", "polyvigil card BUNDLE -o MODEL_CARD.md"))(card)
+
+
+def card(
+    out: Output,
+    folder: Annotated[str, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it there in place of printing.")] = None,
+) -> Answer:
+    """Print the model card of a bundle: what it is for, its figures, its data, its limits, as Markdown."""
+    from polyvigil.bundle import layout, store
+    from polyvigil.data.atomic import write_whole
+
+    store.load(folder, device="cpu")
+    text = store.read_document(folder, layout.CARD)
+    if output is None:
+        return Answer({"card": text}, text.rstrip("\n").split("\n"))
+    write_whole(output, text)
+    out.say(f"model card -> {output}")
+    return Answer({"card": text, "file": str(output)})

@@ -1,0 +1,131 @@
+"""``polyvigil explain``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyvigil.cli.options import (
+    QUARANTINED,
+    Columns,
+    Device,
+    FailOnQuarantine,
+    OnErrorChoice,
+    OnErrorOption,
+    Settings,
+    data_spec,
+)
+from polyvigil.cli.output import Answer, Output, command
+
+if TYPE_CHECKING:
+    from polyvigil.bundle.store import Bundle
+    from polyvigil.specs import DataSpec
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        examples=(
+            "polyvigil explain BUNDLE posts.csv -o explained.html --flagged-only --drugs drugs.csv",
+            "polyvigil explain BUNDLE test.csv --faithfulness",
+        ),
+    )(explain)
+
+
+def explain(
+    out: Output,
+    bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
+    source: Annotated[
+        str, typer.Argument(metavar="FILE", help="csv, tsv, jsonl, parquet, also .gz or .zst; - is stdin.")
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help=".jsonl: offsets; .html: a page with the posts; -: JSONL on stdout.")
+    ] = "-",
+    flagged_only: Annotated[bool, typer.Option("--flagged-only", help="Leave out posts that are not flagged.")] = False,
+    drugs: Annotated[str, typer.Option("--drugs", help="Your list of drugs: a column term, and maybe code.")] = "",
+    reactions: Annotated[str, typer.Option("--reactions", help="Your list of reactions: the same.")] = "",
+    faithfulness: Annotated[
+        bool, typer.Option("--faithfulness", help="Test the explanations by deletion, and write none.")
+    ] = False,
+    columns: Columns = None,
+    settings: Settings = None,
+    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    fail_on_quarantine: FailOnQuarantine = False,
+    device: Device = "auto",
+) -> Answer:
+    """Say which sentence and words of each post carry its score, and where your drugs and reactions stand in it."""
+    from polyvigil.bundle.store import load
+    from polyvigil.data.terms import read_terms
+    from polyvigil.score.explain import PAGE, explain_file
+
+    spec = data_spec(columns, settings)
+    if faithfulness:
+        if output != "-" or flagged_only or drugs or reactions:
+            raise typer.BadParameter(
+                "goes with none of -o, --flagged-only, --drugs, --reactions", param_hint="--faithfulness"
+            )
+        return _faithfulness(out, load(bundle, device=device), source, spec, on_error)
+    if output == "-" and out.json:
+        raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
+    terms = [
+        term
+        for kind, path in (("drug", drugs), ("reaction", reactions))
+        if path
+        for term in read_terms(path, kind=kind)
+    ]
+    started = time.monotonic()
+    summary = explain_file(
+        load(bundle, device=device),
+        source,
+        output,
+        spec=spec,
+        terms=terms,
+        flagged_only=flagged_only,
+        on_error=on_error.value,
+    )
+    for note in summary.notes:
+        out.note(note)
+    if output.lower().endswith(PAGE):
+        out.warn("the page holds the text of posts, which may identify people; keep it as you keep the posts")
+    seconds = time.monotonic() - started
+    lines = [f"{summary.explained:,} of {summary.posts:,} posts explained in {seconds:,.1f} s -> {output}"]
+    if summary.set_aside:
+        lines.append(f"{summary.set_aside:,} rows set aside -> {summary.rejects}")
+    if output == "-":  # stdout is the data
+        for line in lines:
+            out.say(line)
+        lines = []
+    return Answer(summary, lines, QUARANTINED if fail_on_quarantine and summary.set_aside else 0)
+
+
+def _faithfulness(out: Output, bundle: Bundle, source: str, spec: DataSpec, on_error: OnErrorOption) -> Answer:
+    from polyvigil.assess.faithful import deletion_test
+    from polyvigil.cli.tables import table
+    from polyvigil.data.read import read_unlabelled
+
+    reading = read_unlabelled(source, spec, on_error=on_error.value)
+    for note in reading.notes:
+        out.note(note)
+    found = deletion_test(bundle, reading.posts)
+    header = ("language", "flagged", "compared", "better than another stretch", "95%", "P falls by", "by the other")
+    rows = [
+        (
+            part.language,
+            f"{part.flagged:,}",
+            f"{part.compared:,}",
+            f"{part.share:.1%}",
+            f"{part.interval.low:.1%}-{part.interval.high:.1%}",
+            f"{part.drop:.3f}",
+            f"{part.other_drop:.3f}",
+        )
+        for part in (*found.languages, found.pooled)
+    ]
+    lines = [
+        table(header, rows),
+        "",
+        "how often P falls further without what is pointed at than without another stretch as long; chance is 50%",
+    ]
+    return Answer(found, lines)

@@ -1,0 +1,72 @@
+"""``polyvigil report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
+from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.reporting import Budget, Prevalence, ShowErrors, Since, Wish, check_prevalence, make
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, examples=("polyvigil report BUNDLE", "polyvigil report BUNDLE test.csv -o report --since OLD"))(report)
+
+
+def report(
+    out: Output,
+    folder: Annotated[str, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")],
+    file: Annotated[
+        str, typer.Argument(help="Labelled posts that it was not trained on; without, its stored dev scores.")
+    ] = "",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for report.html, report.json and evaluation.json.")
+    ] = Path("report"),
+    since: Since = "",
+    show_errors: ShowErrors = 0,
+    budget: Budget = None,
+    prevalence: Prevalence = None,
+    split: Split = "",
+    columns: Columns = None,
+    settings: Settings = None,
+    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    device: Device = "auto",
+) -> Answer:
+    """Write the report of a bundle: on a file of labelled posts, or on the dev posts by the scores it holds."""
+    from polyvigil.assess.measure import measured, measured_on_dev
+    from polyvigil.bundle.store import load
+    from polyvigil.data.read import read_labelled
+
+    check_prevalence(prevalence)
+    spec = data_spec(columns, settings)
+    bundle = load(folder, device=device)
+    if file:
+        reading = read_labelled(file, spec, split=split, on_error=on_error.value)
+        for note in reading.notes:
+            out.note(note)
+        out.say(f"scoring {len(reading.posts):,} posts")
+        told = measured(bundle, reading, budgets=budget or (), prevalence=prevalence)
+    else:
+        out.say(f"reading the stored scores of {len(bundle.dev.labels):,} dev posts")
+        told = measured_on_dev(bundle, budgets=budget or (), prevalence=prevalence)
+    wish = Wish(
+        command="report",
+        bundle=folder,
+        file=file,
+        output=output,
+        split=split,
+        columns=columns or (),
+        settings=settings or (),
+        budgets=budget or (),
+        prevalence=prevalence,
+        since=since,
+        show_errors=show_errors,
+        device=device,
+    )
+    made, lines = make(out, told, bundle, wish)
+    findings = [f"{finding.level}: {finding.sentence}" for finding in made.verdict.findings]
+    return Answer(made, [f"verdict: {made.verdict.level}", *findings, *lines])

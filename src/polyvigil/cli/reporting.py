@@ -1,0 +1,88 @@
+"""What ``evaluate`` and ``report`` share: the options of a report, writing it, and the line that makes it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyvigil.cli.output import Output
+
+if TYPE_CHECKING:
+    from polyvigil.assess.measure import Measured
+    from polyvigil.assess.report import Report
+    from polyvigil.bundle.store import Bundle
+
+_MOST_ERRORS = 20  # assess.mistakes.MOST, which help must not import
+
+Budget = Annotated[
+    list[int] | None, typer.Option(min=1, help="Posts that can be read: the recall they reach. Repeatable.")
+]
+Prevalence = Annotated[
+    float | None, typer.Option(help="Share of ADEs where it will be used: the precision to expect there.")
+]
+ShowErrors = Annotated[
+    int,
+    typer.Option(
+        "--show-errors", min=0, max=_MOST_ERRORS, help="List so many false positives and negatives of each language."
+    ),
+]
+Since = Annotated[
+    str, typer.Option("--since", metavar="OLD", help="An older bundle: what its thresholds were, and are now.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked of a report. ``file`` is empty where the stored dev scores are measured."""
+
+    command: str
+    bundle: str
+    file: str
+    output: Path
+    split: str = ""
+    columns: Sequence[str] = ()
+    settings: Sequence[str] = ()
+    budgets: Sequence[int] = ()
+    prevalence: float | None = None
+    since: str = ""
+    show_errors: int = 0
+    device: str = "auto"
+
+    @property
+    def line(self) -> str:
+        """The command line that makes the same report, quoted for a shell."""
+        parts = ["polyvigil", self.command, self.bundle, *([self.file] if self.file else [])]
+        parts += ["--split", self.split] if self.split else []
+        for option, values in (("--column", self.columns), ("--set", self.settings), ("--budget", self.budgets)):
+            for value in values:
+                parts += [option, str(value)]
+        parts += ["--prevalence", str(self.prevalence)] if self.prevalence is not None else []
+        parts += ["--since", self.since] if self.since else []
+        parts += ["--show-errors", str(self.show_errors)] if self.show_errors else []
+        return shlex.join([*parts, "-o", str(self.output)])
+
+
+def check_prevalence(prevalence: float | None) -> None:
+    """Raises a usage error for a share outside (0, 1)."""
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise typer.BadParameter("a prevalence lies between 0 and 1", param_hint="--prevalence")
+
+
+def make(out: Output, measured: Measured, bundle: Bundle, wish: Wish) -> tuple[Report, list[str]]:
+    """Write the report that was wished for; returns it, and lines that say where it is."""
+    from polyvigil.assess.mistakes import PII_WARNING
+    from polyvigil.assess.render import write_report
+    from polyvigil.assess.report import report_of
+    from polyvigil.bundle.store import load
+
+    older = load(wish.since, device=wish.device) if wish.since else None
+    report = report_of(measured, bundle, command=wish.line, older=older, show_errors=wish.show_errors)
+    page = write_report(report, wish.output)
+    if report.mistakes:
+        out.warn(f"{page}: {PII_WARNING}")
+    return report, ["", f"report: {page} ({page.stat().st_size / 1000:,.0f} kB)"]

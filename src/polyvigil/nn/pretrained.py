@@ -1,0 +1,177 @@
+"""From a model folder to its configuration, tokenizer and classifier, checked, and back to a folder.
+
+The only file that knows Hugging Face class names. Code of a model's own is never run, pickles are never opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging import ERROR
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from polyvigil.errors import BundleError, RecipeError
+
+Config: TypeAlias = PreTrainedConfig
+Classifier: TypeAlias = PreTrainedModel
+TextTokenizer: TypeAlias = PreTrainedTokenizerBase
+
+_hide_bars: Callable[[], None] = logging.disable_progress_bar
+_show_bars: Callable[[], None] = logging.enable_progress_bar
+
+
+def read_config(folder: Path, source: str) -> Config:
+    """The configuration in ``folder``, called ``source`` in errors. Raises RecipeError."""
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise RecipeError(
+            f"its config.json is not one that transformers can use: {_first_line(error)}",
+            where=source,
+            hint="choose a model whose architecture transformers itself knows; code of its own is not run",
+        ) from error
+    assert isinstance(config, PreTrainedConfig)
+    return config
+
+
+def read_tokenizer(folder: Path, source: str) -> TextTokenizer:
+    """The tokenizer in ``folder``. Raises RecipeError where it is damaged or needs a library that is not there."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except ImportError as error:
+        japanese = any(name in str(error) for name in ("fugashi", "unidic", "ipadic", "mecab"))
+        raise RecipeError(
+            f"its tokenizer needs a library that is not installed: {_first_line(error)}",
+            where=source,
+            hint="pip install 'polyvigil[ja]'" if japanese else "pip install 'polyvigil[encoders]'",
+        ) from error
+    except Exception as error:  # the Rust library raises bare Exception
+        raise RecipeError(
+            f"its tokenizer cannot be read: {_first_line(error)}",
+            where=source,
+            hint="copy the tokenizer files of the original model again",
+        ) from error
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    return tokenizer
+
+
+def read_classifier(folder: Path, source: str, config: Config, *, seed: int, fresh_head: bool) -> Classifier:
+    """The weights in ``folder`` in fp32 on the CPU, in eval mode, with a head for the classes of ``config``.
+
+    With ``fresh_head`` a head that is missing or for other classes is drawn from ``seed``, without it that is a
+    BundleError. Raises BundleError for damaged weights, RecipeError for an architecture that cannot classify.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            model, found = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,  # a head for other classes; anything else is refused below
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise BundleError(
+            f"its weights cannot be read: {_first_line(error)}", where=source, hint="copy or fetch the model again"
+        ) from error
+    except ValueError as error:
+        raise RecipeError(
+            f"a {config.model_type!r} model cannot classify posts",
+            where=source,
+            hint="choose an encoder such as xlm-roberta-base",
+        ) from error
+    assert isinstance(model, PreTrainedModel)
+    mismatched = {key if isinstance(key, str) else key[0] for key in found["mismatched_keys"]}
+    lacking = sorted({*found["missing_keys"], *mismatched})
+    backbone = [key for key in lacking if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key]
+    if backbone:
+        raise BundleError(
+            f"{len(backbone)} tensors are missing or of another shape than config.json says, such as {backbone[0]}",
+            where=source,
+            hint="copy config.json and weights of the same model",
+        )
+    if lacking and not fresh_head:
+        raise BundleError(
+            f"holds no trained head ({lacking[0]} is missing)", where=source, hint="train it, or copy it again"
+        )
+    return model  # from_pretrained leaves it in eval mode
+
+
+def check_sizes(model: Classifier, tokenizer: TextTokenizer, source: str, *, max_tokens: int) -> None:
+    """Raise RecipeError where ``max_tokens`` exceeds the model's positions, or the tokenizer is another model's."""
+    positions = _positions(model)
+    if positions is not None and max_tokens > positions:
+        raise RecipeError(
+            f"max_tokens is {max_tokens}, but the model has positions for {positions} tokens",
+            where=source,
+            hint=f"set model.max_tokens to at most {positions}",
+        )
+    table = model.get_input_embeddings()
+    if isinstance(table, nn.Embedding) and len(tokenizer) > table.num_embeddings:
+        raise RecipeError(
+            f"its tokenizer knows {len(tokenizer)} tokens, its weights only {table.num_embeddings}",
+            where=source,
+            hint="the tokenizer files are those of another model",
+        )
+
+
+def _positions(model: Classifier) -> int | None:
+    """The longest post the model takes, in tokens; None where the configuration sets no limit."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None
+
+
+def write_folder(model: Classifier, tokenizer: TextTokenizer, folder: Path) -> None:
+    """Write configuration, weights (safetensors) and tokenizer, as transformers itself would."""
+    with quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def move(model: nn.Module, device: str) -> None:
+    """Move the weights; ``auto`` is a CUDA GPU where there is one, else the CPU. Raises RecipeError."""
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    try:
+        model.to(chosen)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
+        reason = str(error).splitlines()[0]
+        raise RecipeError(f"the device cannot be used ({reason})", where=device, hint="try cpu") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' progress bars and warnings; its settings are put back afterwards."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(ERROR)
+    _hide_bars()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            _show_bars()
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,220 @@
+"""Explaining files: rows without text, a page that nothing can break out of, the columns of ``score --evidence``."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from polyvigil.bundle.explain import Explanation, Span, explain
+from polyvigil.bundle.store import Bundle
+from polyvigil.data.formats import open_table
+from polyvigil.errors import DataError
+from polyvigil.records import Post
+from polyvigil.score.batch import score_file
+from polyvigil.score.explain import explain_file
+from polyvigil.score.marking import marked
+from polyvigil.score.wire import COLUMNS, score_posts
+from polyvigil.text.mentions import Mention, Term, lexicon, mentions
+
+XSS = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><b>&lt;"
+POSTS = [
+    {
+        "id": "a",
+        "text": "My day was nice. Tramadol gave me a terrible headache, i'm done with it!\r\nBye",
+        "language": "en",
+    },
+    {"id": "b", "text": "ロキソニン飲んだら頭痛がひどい。副作用つらすぎる。猫が寝た。", "language": "ja"},
+    {"id": "c", "text": "https://t.co/x", "language": "de"},
+    {
+        "id": XSS,
+        "text": f"{XSS} tramadol gave me a terrible headache, had to call in sick and i'm done with it {XSS}",
+        "language": "en",
+    },
+    {"id": "e", "text": "سرم درد گرفت؟ \u202eevil\u202c می\u200cشود \u200f", "language": "fa"},
+    {"id": "f", "text": "half \ud800 a pair 😀 e\u0301", "language": "en"},
+]
+TERMS = (
+    Term("TRAMADOL", "drug", "N02"),
+    Term("headache", "reaction"),
+    Term("ロキソニン", "drug", XSS),
+    Term("alert(1)</script><img", "reaction", '"><script>'),
+)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    path = tmp_path / "posts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in POSTS), encoding="utf-8")
+    return str(path)
+
+
+def _read(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("name", ["o.jsonl", "o.jsonl.gz", "o.ndjson.zst"])
+def test_rows_say_where_and_hold_no_text(bundle: Bundle, source: str, tmp_path: Path, name: str) -> None:
+    summary = explain_file(bundle, source, str(tmp_path / name), terms=TERMS)
+    with open_table(tmp_path / name) as table:
+        rows = [dict(row.cells) for row in table.rows]
+    posts = [Post(row["id"], row["text"], row["language"]) for row in POSTS]
+    decided, found = score_posts(bundle, posts), explain(bundle, posts)
+    for row, post, decision, explanation in zip(rows, posts, decided, found, strict=True):
+        assert (row["id"], row["p"], row["decision"]) == (post.id, decision.p, decision.decision)
+        sentence = explanation.sentence
+        assert row["sentence_start"] == (sentence.start if sentence else None)
+        assert row["sentence_end"] == (sentence.end if sentence else None)
+        assert [(s["start"], s["end"], s["score"]) for s in row["spans"]] == [
+            (s.start, s.end, s.score) for s in explanation.spans
+        ]
+        told = [(m["start"], m["end"], m["text"], m["kind"], m["code"]) for m in row["mentions"]]
+        known = mentions(post.text, lexicon(TERMS))
+        assert told == [(m.start, m.end, m.term.text, m.term.kind, m.term.code) for m in known]
+        assert row["bundle"] == bundle.id
+    assert [len(row["mentions"]) for row in rows] == [2, 1, 0, 4, 0, 0]
+    assert "nice" not in str(rows)
+    assert POSTS[0]["text"][rows[0]["sentence_start"] : rows[0]["sentence_end"]] == (
+        "Tramadol gave me a terrible headache, i'm done with it!"
+    )
+    assert summary.output_sha256 == sha256((tmp_path / name).read_bytes()).hexdigest()
+    assert (summary.posts, summary.explained, summary.flagged) == (6, 6, sum(d.decision for d in decided))
+
+
+def test_flagged_only(bundle: Bundle, source: str, tmp_path: Path) -> None:
+    summary = explain_file(bundle, source, str(tmp_path / "o.jsonl"), flagged_only=True)
+    rows = _read(tmp_path / "o.jsonl")
+    assert {row["decision"] for row in rows} == {1}
+    assert summary.explained == summary.flagged == len(rows) == 3
+
+
+class _Tags(HTMLParser):
+    """The tags of a page, and what it shows."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.posts: list[str] = []
+        self.framed: list[str] = []
+        self._inside: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if ("dir", "auto") in attrs:
+            self.posts.append("")
+            self.framed.append("")
+        if tag not in {"meta"}:
+            self._inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._inside.pop() == tag  # everything is closed where it should be
+
+    def handle_data(self, data: str) -> None:
+        if self.posts and "article" in self._inside and "sup" not in self._inside and self._inside.count("p"):
+            self.posts[-1] += data if "about" not in data else ""
+            self.framed[-1] += data if "mark" in self._inside else ""
+
+
+def test_the_page_escapes_everything_and_shows_the_text_whole(bundle: Bundle, source: str, tmp_path: Path) -> None:
+    explain_file(bundle, source, str(tmp_path / "o.html"), terms=TERMS)
+    page = (tmp_path / "o.html").read_text(encoding="utf-8")
+    tags = _Tags()
+    tags.feed(page)
+    assert not tags.tags & {"script", "img", "iframe", "link", "object", "a", "form"}
+    assert not {name for name in tags.attributes if name.startswith("on")}
+    assert "http://" not in page
+    assert "<script" not in page.lower()
+    assert "holds the text of posts" in page
+    assert tags.attributes <= {"lang", "charset", "http-equiv", "content", "name", "class", "role", "dir", "title"}
+    assert "\u202e" not in page  # shown as a sign of its own: it would turn round what follows
+    shown = "".join(tags.posts)
+    for row in POSTS:
+        expected = (
+            str(row["text"]).replace("\u202e", "�").replace("\u202c", "�").replace("\ud800", "�").replace("\r", "")
+        )
+        assert expected in shown
+    assert "Tramadol gave me a terrible headache, i'm done with it!" in tags.framed
+    assert page.count('class="drug"') == 1 + 3  # the legend, and three mentions
+    assert page.count("<article>") == len(POSTS)
+
+
+def test_the_parts_of_a_marked_text_are_the_text() -> None:
+    text = "Drug x. It hurts much. End"
+    explanation = Explanation(Span(8, 22, 1.0), (Span(0, 4, 0.5), Span(11, 16, 2.0)), "contributions")
+    found = (Mention(5, 10, Term("x. It", "drug")), Mention(17, 26, Term("much. End", "reaction")))
+    post = marked(text, explanation, found)
+    parts = [*post.before, *post.sentence, *post.after]
+    assert "".join(part.text for part in parts) == text
+    assert "".join(part.text for part in post.sentence) == text[8:22]
+    assert "".join(part.text for part in parts if part.strong) == "Drughurts"
+    assert "".join(part.text for part in parts if part.mention == found[0]) == "x. It"
+    assert [part.text for part in parts if part.last] == ["It", " End"]
+    empty = marked("", Explanation(None, (), ""), ())
+    assert (empty.before, empty.sentence, empty.after) == ((), (), ())
+    plain = marked("no evidence", Explanation(None, (), ""), ())
+    assert [part.text for part in (*plain.before, *plain.sentence)] == []
+    assert [part.text for part in plain.after] == ["no evidence"]
+
+
+def test_bad_rows_are_set_aside_and_nothing_is_left_behind(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "posts.csv"
+    path.write_text("id,text,language\n1,fine pills,en\n2,x,not a code!\n", encoding="utf-8")
+    for name in ("o.jsonl", "o.html"):
+        summary = explain_file(bundle, str(path), str(tmp_path / name))
+        assert (summary.posts, summary.set_aside, summary.rejects) == (1, 1, str(tmp_path / "o.rejects.jsonl"))
+        assert "is not a language code" in (tmp_path / "o.rejects.jsonl").read_text()
+        assert summary.notes
+        (tmp_path / name).unlink()
+        with pytest.raises(DataError, match="is not a language code"):
+            explain_file(bundle, str(path), str(tmp_path / name), on_error="fail")
+        assert not (tmp_path / name).exists()
+    path.write_text("id,text,language\n1,fine pills,en\n", encoding="utf-8")
+    explain_file(bundle, str(path), str(tmp_path / "o.jsonl"))
+    assert not (tmp_path / "o.rejects.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [("o.csv", "explanations are .jsonl or .html"), ("folder.html", "is a folder"), ("posts.jsonl", "are one file")],
+)
+def test_outputs_that_cannot_be(bundle: Bundle, source: str, tmp_path: Path, output: str, message: str) -> None:
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(DataError, match=message):
+        explain_file(bundle, source, str(tmp_path / output))
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.jsonl", "o.parquet"])
+def test_scoring_adds_the_columns_when_asked(bundle: Bundle, source: str, tmp_path: Path, name: str) -> None:
+    score_file(bundle, source, str(tmp_path / "plain.csv"))
+    with open_table(tmp_path / "plain.csv") as table:
+        assert table.columns == ("id", "text", *COLUMNS)
+    score_file(bundle, source, str(tmp_path / name), evidence=True)
+    with open_table(tmp_path / name) as table:
+        rows = [dict(row.cells) for row in table.rows]
+    assert list(rows[0]) == ["id", "text", *COLUMNS, "evidence_start", "evidence_end"]
+    found = explain(bundle, [Post(row["id"], row["text"], row["language"]) for row in POSTS])
+    cells = [(row["evidence_start"], row["evidence_end"]) for row in rows]
+    expected = [
+        (f.sentence.start, f.sentence.end) if f.sentence and int(str(row["decision"])) else (None, None)
+        for f, row in zip(found, rows, strict=True)
+    ]
+    assert [tuple(None if v in ("", None) else int(str(v)) for v in cell) for cell in cells] == expected
+    assert sum(cell != (None, None) for cell in expected) == 3
+    if name == "o.parquet":
+        assert pq.read_schema(tmp_path / name).field("evidence_start").type == pa.int64()
+
+
+def test_an_input_column_of_that_name_is_kept(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "posts.csv"
+    path.write_text("text,evidence_start\npills,mine\n", encoding="utf-8")
+    score_file(bundle, str(path), str(tmp_path / "o.jsonl"), evidence=True)
+    assert _read(tmp_path / "o.jsonl")[0]["input_evidence_start"] == "mine"
+    score_file(bundle, str(path), str(tmp_path / "p.jsonl"))
+    assert _read(tmp_path / "p.jsonl")[0]["evidence_start"] == "mine"

@@ -1,0 +1,90 @@
+"""The alignment: its text is the normalised one, and behind every character stands what it was made from."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polyvigil.records import LabelledPost
+from polyvigil.text.align import align
+from polyvigil.text.normalise import model_text
+
+ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=60)
+NASTY = st.text(
+    st.sampled_from(
+        "a ا\u0301\u0323\u200c\u200d\u202e\0\ud800👩👨\ufe0f🏽क़\u0958가각각か\u3099\u09c7\u09be\u0f73İ\n\r@<>h:/"
+    ),
+    max_size=80,
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.one_of(ANY_TEXT, NASTY))
+def test_it_is_the_model_s_text_in_order(text: str) -> None:
+    found = align(text)
+    assert found.text == model_text(text)
+    assert found.starts.shape == found.ends.shape == (len(found.text),)
+    assert (found.starts < found.ends).all()
+    assert (np.diff(found.starts) >= 0).all()
+    assert (np.diff(found.ends) >= 0).all()
+    assert found.ends.max(initial=0) <= len(text)
+    for made, start, end in zip(found.text, found.starts.tolist(), found.ends.tolist(), strict=True):
+        if end - start == 1 and text[start].isascii() and text[start].isprintable():
+            assert made == text[start]
+
+
+def test_random_strings_of_all_planes_and_the_sample_corpus(corpus: tuple[LabelledPost, ...]) -> None:
+    draw = random.Random(7)
+    texts = ["".join(chr(draw.randrange(0x110000)) for _ in range(draw.randrange(80))) for _ in range(2000)]
+    for text in [*texts, *(item.post.text for item in corpus[::5])]:
+        assert align(text).text == model_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "made", "source"),
+    [
+        ("see https://t.co/abc now", "[URL]", "https://t.co/abc"),
+        ("hi @bob_1 there", "@USER", "@bob_1"),
+        ("in <pi> today", "[PLACE]", "<pi>"),
+        ("sooooo bad", "oo", "ooooo"),
+        ("cafe\u0301 noir", "é", "e\u0301"),
+        ("か\u3099く", "が", "か\u3099"),
+        ("a\r\n \tb", " ", "\r\n \t"),
+        ("x\ud800y", "\ufffd", "\ud800"),
+        ("\u1100\u1161\u11a8 \u200f", "각", "\u1100\u1161\u11a8"),
+        ("head\u00adache", "headache", "head\u00adache"),
+        ("a\u202eb", "ab", "a\u202eb"),
+        ("👩\u200d👧 می\u200cشود", "👩\u200d👧 می\u200cشود", "👩\u200d👧 می\u200cشود"),
+    ],
+)
+def test_what_stands_behind_a_replacement(text: str, made: str, source: str) -> None:
+    found = align(text)
+    at = found.text.index(made)
+    assert text[found.starts[at] : found.ends[at + len(made) - 1]] == source
+
+
+def test_values_are_spread_over_their_source_and_none_is_lost() -> None:
+    text = " hi @bob_1 e\u0301!!!!!\r\n"
+    found = align(text)
+    values = np.random.default_rng(0).normal(size=len(found.text))
+    spread = found.spread(values, length=len(text))
+    assert spread.shape == (len(text),)
+    assert spread.sum() == pytest.approx(values.sum(), abs=1e-12)
+    handle = found.text.index("@USER")
+    assert spread[4:10] == pytest.approx([values[handle : handle + 5].sum() / 6] * 6)
+    assert spread[0] == spread[-1] == 0
+    assert align("").spread(np.empty(0), length=0).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "unit", ["a\u0301\u0323", "\u0301", "@a ", "https://a ", "a\u200c", " \n", "aaab", "か\u3099", "\ud800"]
+)
+def test_hostile_text_is_aligned(unit: str) -> None:
+    text = unit * (200_000 // len(unit))
+    found = align(text)
+    assert found.text == model_text(text)
+    assert found.spread(np.ones(len(found.text)), length=len(text)).sum() == pytest.approx(len(found.text))
