@@ -2,17 +2,17 @@
 
     python benchmarks/farsi.py [--encoder FOLDER] [--json FILE]
 
-On the synthetic sample corpus, with the translator that maps letters into Arabic script (`--mapping arabic`): the mapped
+On the synthetic sample corpus, with the translator that maps letters into Arabic script (`--mapping arabic`): mapped
 posts have the words and labels of en and ru train posts, and a script that dev never shows. Each arm trains the linear
-default (with `--encoder`, an encoder in that folder, recipe `quick`) on the train posts and on:
+default (with `--encoder`, the encoder in that folder, for 2 epochs) on the train posts and on:
 
 - none: nothing more;
 - v1: their positives alone, as the paper's first Farsi augmentation;
 - v2: their positives, and negatives until 27.5% are positive, as its second;
 - v3: as many posts as v2, drawn at their own prevalence.
 
-Twice: with the paper's balance (positives three times, no weights), and with the default (weights by group). The figures
-are on mapped en and ru test posts, on the corpus's dev posts, and by `polyvigil audit shortcuts`.
+Twice: with the paper's balance (positives three times, no weights), and with the default (weights by group). Figures
+are of mapped en and ru test posts, of the corpus's dev posts, and of `polyvigil audit shortcuts`.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def thresholds_moved(before: Bundle, after: Bundle) -> tuple[tuple[float, str], 
 
 def mean(values: Sequence[bool]) -> float:
     """Share of true ones."""
-    return sum(values) / len(values)
+    return float(sum(values) / len(values))
 
 
 def reading(items: Sequence[LabelledPost]) -> Reading:
@@ -162,9 +162,8 @@ def main() -> None:
         )
     corpus = sample_corpus(seed=arguments.seed)
     rows = []
-    print(
-        "balance arm   mapped (positive)  flagged: negatives positives (prior)  dev F1 cross  threshold  flag rate  refused by"
-    )
+    print("flagged: of mapped test posts; moved, rate: largest change of another language's threshold and flag rate")
+    print("balance arm   posts (positive)  flagged: negatives positives (prior)  dev F1 cross  moved  rate  refused by")
     with tempfile.TemporaryDirectory() as folder:
         for balance in BALANCES:
             before = None

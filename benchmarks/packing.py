@@ -3,7 +3,7 @@
     python benchmarks/packing.py [--layers 6] [--width 384] [--posts 1024] [--rounds 5] [--json FILE]
 
 An XLM-R of this size with random weights reads posts of random tokens whose lengths follow the natural mix of the task
-(mean about 43 tokens, median 26, an eighth of the posts long). The other arms: every post padded to 256 in batches of
+(mean about 42 tokens, median 26, an eighth of the posts long). The other arms: every post padded to 256 in batches of
 32, as the paper does; and sorted by length, padded to the longest of a batch within the same budget of tokens. All arms
 get token ids; making them is in no arm.
 """

@@ -30,7 +30,7 @@ def words(draw: np.random.Generator, *, vocabulary: int = VOCABULARY) -> NDArray
 def posts(draw: np.random.Generator, count: int, ids: NDArray[np.int32]) -> list[TokenIds]:
     """Token ids; seven eighths short posts (log-normal around 24 tokens), one eighth forum posts, in random order.
 
-    Their lengths are evenly spaced quantiles, so that a few posts have the mix of many: a mean of about 43 tokens.
+    Their lengths are evenly spaced quantiles, so that a few posts have the mix of many: a mean of about 42 tokens.
     """
     forum = round(count / 8)
     lengths = np.concatenate([np.exp(np.log(24) + 0.55 * _normal(count - forum)), 150 + 70 * _normal(forum)])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise, permutations
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def own(post: Post) -> str:
 def share(logits: np.ndarray, *places: int) -> np.ndarray:
     powers = np.exp(logits[:, places])
     return powers[:, 0] / powers.sum(axis=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small only wait for a second thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

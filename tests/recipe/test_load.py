@@ -11,9 +11,25 @@ from polyvigil.errors import RecipeError
 from polyvigil.recipe.load import find, known_keys, load, shipped, to_toml
 from polyvigil.specs import EncoderSpec, Recipe
 
+FURTHER = (
+    {"model": {"kind": "nli", "hypotheses": {"en": 'It is "so".', "de": "Es ist so."}, "neutral": "counted"}},
+    {"model": {"kind": "ner", "drug_labels": ["pill", 'the "drug"'], "alone": 0.25}, "seed": 3},
+    {
+        "model": {"kind": "stacked", "base": {"kind": "encoder", "name": "x"}, "further": {"kind": "nli"}, "folds": 3},
+        "seeds": [1, 2],
+        "training": {"epochs": 2},
+        "decide": {"objective": {"kind": "recall", "at_least": 0.8}},
+    },
+    {"model": {"kind": "stacked", "base": {"kind": "linear", "C": 2.0}, "further": {"kind": "ner"}}},
+)
+"""Recipes of the further kinds."""
+
 
 def test_every_shipped_recipe_is_valid_and_says_how_it_is_run() -> None:
-    assert set(shipped()) == {"gladiators", "japanese-bert", "linear", "lora", "mdeberta", "quick", "xlmr-base"}
+    assert set(shipped()) == {
+        *("gladiators", "gliner", "japanese-bert", "linear", "lora", "mdeberta"),
+        *("nli", "quick", "stacked", "xlmr-base"),
+    }
     for name, path in shipped().items():
         recipe = load(name)
         header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
@@ -49,13 +65,17 @@ def test_the_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
     encoder = Recipe.model_validate({"seeds": [1, 2], "model": {"kind": "encoder"}, "training": {"epochs": 3}})
     (tmp_path / "e.toml").write_text(to_toml(encoder), encoding="utf-8")
     assert load(str(tmp_path / "e.toml")) == encoder
+    further = [Recipe.model_validate(tree) for tree in FURTHER]
+    for place, other in enumerate(further):
+        (tmp_path / f"{place}.toml").write_text(to_toml(other), encoding="utf-8")
+        assert load(str(tmp_path / f"{place}.toml")) == other
     shown = [key for key in known_keys() if not key.startswith("decide.objective.")]  # each kind has keys of its own
     for key in [*shown, "decide.objective.kind"]:
-        assert key.rpartition(".")[2] in to_toml(recipe) + to_toml(encoder)
+        assert key.rpartition(".")[2] in "".join(map(to_toml, (recipe, encoder, *further)))
 
 
 def test_every_setting_says_what_it_does() -> None:
-    for text in (to_toml(Recipe()), to_toml(load("gladiators"))):
+    for text in map(to_toml, (Recipe(), load("gladiators"), load("nli"), load("gliner"), load("stacked"))):
         lines = text.splitlines()
         for before, line in pairwise(lines):
             assert before.startswith("#") or "=" not in line or line.startswith(("#", "kind"))
@@ -117,6 +137,45 @@ def test_settings_change_a_recipe(setting: str, check: object) -> None:
 def test_bad_settings_are_refused(setting: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load("linear", settings=[setting])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting", "message"),
+    [
+        ("nli", "balance.oversample=3", "recipe: balance would change nothing for this model; leave it out"),
+        ("gliner", "seeds=[1, 2]", "recipe: seeds would change nothing for this model"),
+        ("nli", "training.epochs=2", "recipe: training would change nothing"),
+        ("stacked", "distil.teacher=b", "recipe: distil would change nothing"),
+        ("stacked", "model.base={kind = 'linear'}", "recipe: training would change nothing"),
+        ("stacked", "model.folds=1", "model.folds: Input should be greater than or equal to 2"),
+        ("stacked", "model.base.max_tokens=1", "model.base.max_tokens: Input should be greater than or equal to 8"),
+        (
+            "stacked",
+            "model.base.max_token=9",
+            "model.base.max_token: there is no such .*; did you mean model.base.max_tok",
+        ),
+        ("stacked", "model.further.alone=2", "model.further.alone: Input should be less than or equal to 1"),
+        ("stacked", "model.base.kind=ner", "model.base: Input tag 'ner' found using 'kind' does not match"),
+        ("nli", "model.hypotheses={de = 'x'}", "model: hypotheses must hold one for en"),
+        ("nli", "model.hypotheses={en = 'x', de = ' '}", "model: the hypothesis of de is empty"),
+        ("nli", "model.neutral=maybe", "model.neutral: Input should be 'left-out' or 'counted'"),
+        ("gliner", "model.drug_labels=[]", "model.drug_labels: "),
+        ("gliner", "model.drug_labels=['side effect']", "model: every label must have a text and stand once"),
+        ("gliner", "model.least_score=0", "model.least_score: Input should be greater than 0"),
+    ],
+)
+def test_settings_of_the_further_kinds_are_checked(recipe: str, setting: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load(recipe, settings=[setting])
+
+
+def test_a_stack_may_have_a_linear_base(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text('[model]\nkind = "stacked"\nbase = {kind = "linear"}\n')
+    recipe = load(str(tmp_path / "r.toml"), settings=["model.base.C=2", "balance.oversample=3"])
+    assert recipe.encoder is None
+    assert recipe.idle == ("seeds", "training", "lora", "distil")
+    assert "[training]" not in to_toml(recipe)
+    assert (load("stacked").idle, load("nli").learns, load("stacked").learns) == (("distil",), False, True)
 
 
 def test_a_missing_recipe_suggests_its_neighbour(tmp_path: Path) -> None:

@@ -41,11 +41,10 @@ class Cache:
 
     def add(self, pair: Pair, texts: Sequence[str], translations: Sequence[str]) -> None:
         """Keep translations, on disk when it returns; of a text that is known the first one stays."""
-        fresh = {
-            key: translation
-            for text, translation in zip(texts, translations, strict=True)
-            if (key := _key(pair, text)) not in self._known
-        }
+        fresh: dict[str, str] = {}
+        for text, translation in zip(texts, translations, strict=True):
+            if (key := _key(pair, text)) not in self._known:
+                fresh.setdefault(key, translation)
         if not fresh:
             return
         lines = "".join(json.dumps({"key": key, "text": text}) + "\n" for key, text in fresh.items())

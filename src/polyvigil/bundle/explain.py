@@ -105,9 +105,7 @@ def _trimmed(text: str, part: Stretch, score: float) -> Span:
 
 def _strong(text: str, parts: Sequence[Stretch], characters: NDArray[np.float64]) -> list[Stretch]:
     """Units with at least a quarter of the strongest one's evidence per character; neighbours in a sentence are one."""
-    words = list(units(text))
-    if not words:
-        return []
+    words = list(units(text))  # at least one, since the text can be read
     starts, ends = np.array(words).T
     density = np.add.reduceat(np.append(characters, 0.0), np.array(words).ravel())[::2] / (ends - starts)
     top = density.max()

@@ -68,7 +68,7 @@ def translate(
     batch_tokens: Annotated[
         int, typer.Option(min=8, help="Tokens translated at once; less where memory is short.")
     ] = _DEFAULTS.batch_tokens,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = _DEFAULTS.seed,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the draws.")] = _DEFAULTS.seed,
     columns: Columns = None,
     settings: Settings = None,
     on_error: OnErrorChoice = OnErrorOption.quarantine,

@@ -48,6 +48,7 @@ def stack_lines(told: Sequence[Stack]) -> list[str]:
         ]
         rows.append(("intercept", f"{config.intercept:+.3f}", ""))
         lines += [
+            "",
             f"member {stack.member}: logistic regression over",
             "",
             table(("feature", "coefficient", "paper"), rows),

@@ -39,7 +39,13 @@ def split_off(items: Sequence[LabelledPost], *, dev_share: float, seed: int) -> 
 
     Raises SplitError when a side would be left without positives or without negatives.
     """
-    in_dev = deal_folds(items, folds=max(2, round(1 / dev_share)), seed=seed) == 0
+    folds = max(2, round(1 / dev_share))
+    groups = _groups(items)
+    if len(set(groups)) < folds:
+        raise SplitError(
+            f"{len(set(groups))} groups of posts are too few to hold {dev_share:.0%} out", hint="give a dev file: --dev"
+        )
+    in_dev = _deal(items, groups, folds=folds, seed=seed) == 0
     split = Split(
         tuple(item for item, dev in zip(items, in_dev, strict=True) if not dev),
         tuple(item for item, dev in zip(items, in_dev, strict=True) if dev),
@@ -55,13 +61,21 @@ def deal_folds(items: Sequence[LabelledPost], *, folds: int, seed: int) -> NDArr
 
     Raises SplitError when there are fewer groups than folds.
     """
-    hashes = post_hashes(item.post for item in items)
-    groups = [group_key(item.post, int(text)) for item, text in zip(items, hashes, strict=True)]
-    strata = [f"{item.post.language} {item.label}" for item in items]
+    groups = _groups(items)
     if len(set(groups)) < folds:
         raise SplitError(
-            f"{len(set(groups))} groups of posts are too few to hold {1 / folds:.0%} out", hint="give a dev file: --dev"
+            f"{len(set(groups))} groups of posts are too few for {folds} folds", hint="set model.folds lower"
         )
+    return _deal(items, groups, folds=folds, seed=seed)
+
+
+def _groups(items: Sequence[LabelledPost]) -> list[str]:
+    hashes = post_hashes(item.post for item in items)
+    return [group_key(item.post, int(text)) for item, text in zip(items, hashes, strict=True)]
+
+
+def _deal(items: Sequence[LabelledPost], groups: Sequence[str], *, folds: int, seed: int) -> NDArray[np.int64]:
+    strata = [f"{item.post.language} {item.label}" for item in items]
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     import warnings
 

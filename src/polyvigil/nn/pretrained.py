@@ -1,6 +1,7 @@
 """From a model folder to its configuration, tokenizer and classifier, checked, and back to a folder.
 
-The only file that knows Hugging Face class names. Code of a model's own is never run, pickles are never opened.
+Beside nn/translator.py the only file that knows Hugging Face class names. Code of a model's own is never run, pickles
+are never opened.
 """
 
 from __future__ import annotations
