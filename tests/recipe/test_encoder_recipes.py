@@ -141,7 +141,7 @@ def test_interrupted_after_the_first_member_it_goes_on(files: Path, bundle_folde
     assert not (tmp_path / "b").exists()
     trained = run.train(recipe, material, output=tmp_path / "b", machine=run.Machine(device="cpu", offline=True))
     assert trained.bundle.id == load(bundle_folder).id
-    assert [subset.seeds for subset in trained.subsets] == [(1,), (2,), (1, 2)]
+    assert [subset.members for subset in trained.subsets] == [("1",), ("2",), ("1", "2")]
 
 
 def test_without_torch_the_error_says_what_to_install(files: Path, tmp_path: Path) -> None:
