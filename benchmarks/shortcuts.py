@@ -1,6 +1,6 @@
 """Does `polyvigil audit shortcuts` find a language of positives alone, and is it quiet without one?
 
-    python benchmarks/shortcuts.py [--worlds 100] [--json FILE]
+    python benchmarks/shortcuts.py [--first 1] [--worlds 100] [--json FILE]
 
 Each world is the synthetic sample corpus of another seed, a linear model with the recipe's defaults trained on its
 train posts and thresholds tuned on its dev posts; the audit sees its test posts. The arms of a world:
@@ -132,12 +132,13 @@ def refusing(audit: ShortcutAudit) -> set[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--first", type=int, default=1, help="the seed of the first world")
     parser.add_argument("--worlds", type=int, default=100)
     parser.add_argument("--json", help="write the figures here too")
     arguments = parser.parse_args()
     refused: dict[Arm, list[dict[str, object]]] = {arm: [] for arm in ARMS}
     gates: dict[Arm, Counter[str]] = {arm: Counter() for arm in ARMS}
-    for seed in range(1, arguments.worlds + 1):
+    for seed in range(arguments.first, arguments.first + arguments.worlds):
         for arm in ARMS if seed % 5 == 0 else ARMS[:2]:
             made = world(seed, arm)
             audit = audit_shortcuts(made.bundle, made.test)

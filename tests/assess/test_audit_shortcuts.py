@@ -67,7 +67,7 @@ def test_findings_say_what_where_how_much_and_what_to_do() -> None:
     assert (record.severity, record.where.language) == ("error", "fa")
     lift = gate(audit, "junk-lift").findings[0]
     assert lift.message.startswith("Arabic script: junk of random letters score ")
-    assert "above those in other scripts (limit 1)" in lift.message
+    assert "above those in other scripts (limit 1.2)" in lift.message
     assert "leave its positives out" in lift.hint
 
 
@@ -116,6 +116,16 @@ def test_the_gates_on_flag_rates_and_on_negatives(share: float) -> None:
 
 
 _WORDS = ("we", "you", "they", "go", "to", "eat", "see", "a", "the", "new", "old", "house", "dog", "day", "sun")
+
+
+def test_a_cell_of_few_posts_is_not_judged() -> None:
+    labels, flags = np.array([1] * 18 + [0] * 12, dtype=np.int8), np.ones(30, dtype=bool)
+    none = np.empty(0, dtype=np.int8)
+    cells = flag_cells(
+        labels, flags, ["de_cadec"] * 30, ["Latin"] * 30, dev_labels=none, dev_languages=np.array([], dtype=np.str_)
+    )
+    assert (cells[0].false_rate, cells[0].negatives, cells[0].prior) == (1.0, 12, 0.0)
+    assert (negatives_gate(cells).passed, negatives_gate(cells).places) == (True, 0)
 
 
 def _words(number: int, *, seed: int) -> str:

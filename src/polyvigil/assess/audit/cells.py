@@ -112,6 +112,6 @@ def negatives_gate(cells: Sequence[FlagCell]) -> Gate:
             language=cell.language,
         )
         for cell in cells
-        if cell.negatives
+        if cell.negatives >= LEAST_POSTS
     ]
     return gate_of("negatives", FALSE_RATE, measured)
