@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from polyvigil.data.sample import sample_corpus
 from polyvigil.recipe import run
 from polyvigil.records import LabelledPost
 from polyvigil.specs import Recipe
+
+for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # test processes share the cores: more threads only wait
+    os.environ.setdefault(_threads, "1")
 
 OPEN_ADE = Path(__file__).parents[2] / "shared" / "data" / "open_ade" / "sentences.csv"
 
