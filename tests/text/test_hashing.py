@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from polyvigil.text.hashing import Grams, character_ngrams, lay_out, word_ngrams
+from polyvigil.text.hashing import Grams, character_ngrams, code_points, lay_out, word_ngrams
 from polyvigil.text.normalise import model_text
 
 TEXTS = st.lists(st.text(st.sampled_from("abİß_ 0é頭痛зم\u200c😀.@-'ΣA"), max_size=25).map(model_text), max_size=6)
@@ -80,3 +80,12 @@ PINNED_CHARACTERS = [
     0x773A7556FA4F75FA,
     0xFC8C793524D26415,
 ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text(st.sampled_from("aA Σσ.'\u0301\u00ad’İIß\U00010400Я"), max_size=8), max_size=8))
+def test_lower_case_is_that_of_each_text_alone(texts: list[str]) -> None:
+    lowered = [text.lower() for text in texts]
+    found = code_points(texts)
+    assert found.points.tolist() == list(map(ord, " " + "".join(text + " " for text in lowered)))
+    assert found.lengths.tolist() == list(map(len, lowered))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyvigil.text.normalise import clean, has_lone_surrogate, model_text, no_text_reason, normalise
+from polyvigil.text.normalise import clean, has_lone_surrogate, model_text, model_texts, no_text_reason, normalise
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=60)  # surrogates and controls included
 NASTY = st.text(
@@ -118,3 +118,35 @@ def test_posts_with_nothing_to_read(text: str, reason: str) -> None:
 def test_lone_surrogate_is_noticed() -> None:
     assert has_lone_surrogate("a\udfff")
     assert not has_lone_surrogate("a😀")
+
+
+PLAIN = st.text(st.sampled_from("abc XY.,!?:/é日本語からйπ😀"), max_size=40)
+PLAINLY_ODD = st.text(
+    st.sampled_from("ab  <@>\u0301\u1100\u1161\u11a8\u09c7\u09be\u0958\u2126\u212b\ufb1d\U0001d15e\U0002f800://htps"),
+    max_size=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(PLAIN, ANY_TEXT, NASTY, PLAINLY_ODD), max_size=40))
+def test_many_texts_are_what_each_is_alone(texts: list[str]) -> None:
+    many = [*texts, *(["filler"] * 600)]
+    assert model_texts(many) == [model_text(text) for text in many]
+
+
+def test_every_character_beside_every_kind_is_what_it_is_alone() -> None:
+    """Each code point of the planes that are looked at, after a letter and after one that composes, among many."""
+    points = [*range(0x20000), *range(0x20000, 0x110000, 97)]
+    texts = [form for c in map(chr, points) for form in (f"a{c}", f"\u1100{c}{c}")]
+    assert model_texts(texts) == [model_text(text) for text in texts]
+
+
+def test_a_text_that_composes_with_its_neighbour_is_not_plain() -> None:
+    pairs = [
+        chr(int(first, 16)) + chr(int(second, 16))
+        for point in range(0x110000)
+        if len(parts := unicodedata.decomposition(chr(point)).split()) == 2 and not parts[0].startswith("<")
+        for first, second in [parts]
+    ]
+    assert len(pairs) > 1_000
+    assert model_texts(pairs) == [model_text(text) for text in pairs]

@@ -6,7 +6,7 @@ It knows only the words and scripts it was trained on: n-grams transfer nothing 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -23,15 +23,16 @@ from polyvigil.detect.ngram_features import (
     NgramSpace,
     Vocabulary,
     batches,
-    characters_of,
     count,
     term_weights,
 )
+from polyvigil.detect.ngram_scorer import CompiledScorer, Warming
+from polyvigil.detect.ngram_table import table
 from polyvigil.errors import BundleError
 from polyvigil.records import Post, Probabilities
 from polyvigil.text.align import align
 from polyvigil.text.hashing import HASHING, lay_out
-from polyvigil.text.normalise import NORMALISATION
+from polyvigil.text.normalise import NORMALISATION, model_texts
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -68,6 +69,7 @@ class LinearDetector:
     config: LinearConfig
     words: Block
     characters: Block
+    warming: Warming = field(default_factory=Warming, init=False, repr=False, compare=False)
 
     kind: ClassVar[str] = "linear"
 
@@ -81,12 +83,29 @@ class LinearDetector:
         return
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
-        """See detect.base.Detector. Bit-equal whatever posts stand beside a post."""
+        """See detect.base.Detector. Bit-equal whatever posts stand beside a post, with numpy and compiled."""
         if not posts:
             return np.empty(0)
-        logits = np.concatenate([self._logits(batch) for batch in batches(posts)])
+        texts = model_texts([post.text for post in posts])
+        scorer = self.warming.after(sum(map(len, texts)), self.compiled)
+        logits = self.logits(texts) if scorer is None else scorer.logits(texts)
         probabilities: Probabilities = 1.0 / (1.0 + np.exp(-logits))
         return probabilities
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """(n_texts,) of normalised texts, with numpy."""
+        return np.concatenate([np.empty(0), *(self._logits(batch) for batch in batches(texts))])
+
+    def compiled(self) -> CompiledScorer:
+        """What computes ``logits`` compiled: for many texts ten times as fast."""
+        words, characters = (
+            table(block.vocabulary, block.idf, block.weights, lengths=lengths)
+            for block, lengths in (
+                (self.words, self.config.word_ngrams),
+                (self.characters, self.config.character_ngrams),
+            )
+        )
+        return CompiledScorer(words, characters, self.config.intercept, self.config.sublinear)
 
     def lengths(self, posts: Sequence[Post]) -> None:  # noqa: ARG002
         """None: it reads every n-gram of a post and counts no tokens."""
@@ -106,12 +125,12 @@ class LinearDetector:
             arrays[f"{name}.weights"] = block.weights
         save_file(arrays, folder / WEIGHTS_FILE)
 
-    def _logits(self, posts: Sequence[Post]) -> NDArray[np.float64]:
-        logits = np.full(len(posts), self.config.intercept)
-        for grams, block in zip(self._space.blocks(characters_of(posts)), (self.words, self.characters), strict=True):
+    def _logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        logits = np.full(len(texts), self.config.intercept)
+        for grams, block in zip(self._space.blocks(lay_out(texts)), (self.words, self.characters), strict=True):
             counts = count(grams, block.vocabulary)
-            terms = self._terms(counts, block, len(posts))
-            logits += np.bincount(counts.rows, weights=terms, minlength=len(posts))
+            terms = self._terms(counts, block, len(texts))
+            logits += np.bincount(counts.rows, weights=terms, minlength=len(texts))
         return logits
 
     def _evidence(self, posts: Sequence[Post]) -> list[Evidence]:

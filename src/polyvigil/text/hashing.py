@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 HASHING = "poly64-1"  # written into every model that stores hashes; changes when one hash changes
 
-_BASE = np.uint64(0x9E3779B97F4A7C15)
-_INVERSE = np.uint64(pow(int(_BASE), -1, 2**64))
-_SPACE = ord(" ")
+BASE = np.uint64(0x9E3779B97F4A7C15)
+MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+MIX_2 = np.uint64(0x94D049BB133111EB)
+_INVERSE = np.uint64(pow(int(BASE), -1, 2**64))
+SPACE = ord(" ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +55,35 @@ class Characters:
     rows: NDArray[np.int32]
 
 
+@dataclass(frozen=True, slots=True)
+class CodePoints:
+    """Lower-cased texts laid end to end, one space before, between and after them: ``points`` uint32 (n,), and of each
+    text the ``lengths`` int64 (n_texts,) in lower case, spaces apart."""
+
+    points: NDArray[np.uint32]
+    lengths: NDArray[np.int64]
+
+
+def code_points(texts: Sequence[str]) -> CodePoints:
+    """The code points of normalised texts (white space collapsed, see text.normalise) in lower case."""
+    joined = " ".join(["", *texts, ""])
+    lowered = joined.lower()  # a sigma is final before a space as before the end
+    if len(lowered) != len(joined):  # some letter has two in lower case
+        texts = [text.lower() for text in texts]
+        lowered = " ".join(["", *texts, ""])
+    points = np.frombuffer(lowered.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    return CodePoints(points, np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)))
+
+
 def lay_out(texts: Sequence[str]) -> Characters:
-    """The characters of normalised texts (white space collapsed, see text.normalise), for both kinds of n-gram."""
-    lowered = [text.lower() for text in texts]
-    joined = " " + "".join(text + " " for text in lowered)
-    points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    lengths = np.fromiter((len(text) + 1 for text in lowered), dtype=np.int64, count=len(lowered))
-    rows = np.repeat(np.arange(len(lowered), dtype=np.int32), lengths)
+    """The characters of normalised texts for both kinds of n-gram."""
+    found = code_points(texts)
+    rows = np.repeat(np.arange(len(texts), dtype=np.int32), found.lengths + 1)
     return Characters(
-        mixed=_mix(points.astype(np.uint64)),
-        space=points == _SPACE,
-        word=_word_table()[points],
-        rows=np.append(rows, np.int32(max(len(lowered) - 1, 0))),
+        mixed=_mix(found.points.astype(np.uint64)),
+        space=found.points == SPACE,
+        word=word_characters()[found.points],
+        rows=np.append(rows, np.int32(max(len(texts) - 1, 0))),
     )
 
 
@@ -79,7 +98,7 @@ def character_ngrams(characters: Characters, *, low: int, high: int) -> Grams:
     hash_n, held = mixed, 1
     for n, starts in _character_starts(characters, low=low, high=high):
         for size in range(held + 1, n + 1):
-            hash_n = hash_n[: len(mixed) - size + 1] * _BASE + mixed[size - 1 :]
+            hash_n = hash_n[: len(mixed) - size + 1] * BASE + mixed[size - 1 :]
         held = n
         hashes.append(_mix(hash_n[starts] + np.uint64(n)))
         owners.append(rows[starts])
@@ -117,7 +136,7 @@ def word_ngrams(characters: Characters, *, low: int, high: int) -> Grams:
     for n in range(1, min(high, len(single)) + 1):
         count = len(single) - n + 1
         if n > 1:
-            hash_n = hash_n[:count] * _BASE + single[n - 1 :]
+            hash_n = hash_n[:count] * BASE + single[n - 1 :]
         if n >= low:
             inside = np.flatnonzero(rows[:count] == rows[n - 1 :])
             hashes.append(_mix(hash_n[inside] ^ np.uint64(n << 32)))
@@ -164,22 +183,22 @@ def _joined_places(starts: list[NDArray[np.int64]], ends: list[NDArray[np.int64]
 
 
 def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    value = value + _BASE
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    value = value + BASE
+    value = (value ^ (value >> np.uint64(30))) * MIX_1
+    value = (value ^ (value >> np.uint64(27))) * MIX_2
     return value ^ (value >> np.uint64(31))
 
 
 @cache
 def _powers(size: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """B^i and B^-i mod 2^64 for i in 0 ... size-1."""
-    up, down = np.full(size, _BASE), np.full(size, _INVERSE)
+    up, down = np.full(size, BASE), np.full(size, _INVERSE)
     up[0] = down[0] = 1
     return np.cumprod(up), np.cumprod(down)
 
 
 @cache
-def _word_table() -> NDArray[np.bool_]:
+def word_characters() -> NDArray[np.bool_]:
     """Whether each of the 0x110000 code points is a word character to Python's ``re``."""
     table = np.zeros(0x110000, dtype=bool)
     for found in re.finditer(r"\w+", "".join(map(chr, range(0x110000)))):

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from functools import cache
 
+import numpy as np
 import regex
+from numpy.typing import NDArray
 
 NORMALISATION = "gladiators-1"
 
@@ -18,6 +22,8 @@ _JOINED = r"[\p{L}\p{M}\p{Extended_Pictographic}\p{Emoji_Modifier}]"
 _JOINERS = regex.compile(rf"(?<={_JOINED})([\u200c\u200d])[\u200c\u200d]*(?={_JOINED})|[\u200c\u200d]+")
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
 _MARKS = regex.compile(r"(\p{M}{30})\p{M}+")
+
+_MANY = 500  # texts; for fewer, what _may_change looks up is not worth making
 
 _URL = re.compile(r"https?://\S+")
 _MENTION = re.compile(r"@\w+|<user>")
@@ -51,9 +57,9 @@ def clean(text: str) -> str:
         text = replace_lone_surrogates(text)
         text = _CONTROLS.sub("", text)
         text = _JOINERS.sub(r"\1", text)
-    text = unicodedata.normalize("NFC", _MARKS.sub(r"\1", text))  # NFC alone takes quadratic time on a pile of marks
-    stable: str = _MARKS.sub(r"\1", text)
-    return stable
+    text = _MARKS.sub(r"\1", text)  # NFC alone takes quadratic time on a pile of marks
+    composed = unicodedata.normalize("NFC", text)
+    return text if composed == text else str(_MARKS.sub(r"\1", composed))
 
 
 def normalise(text: str) -> str:
@@ -77,6 +83,18 @@ def model_text(text: str) -> str:
     return normalise(clean(text))
 
 
+def model_texts(texts: Sequence[str]) -> list[str]:
+    """``model_text`` of each. Of many texts, those that no step can change are told by their characters and passed."""
+    if len(texts) < _MANY:
+        return [model_text(text) for text in texts]
+    result: list[str] = []
+    for start in range(0, len(texts), _MANY):
+        some = texts[start : start + _MANY]
+        changing = _may_change(some).tolist()
+        result += [model_text(text) if changes else text for text, changes in zip(some, changing, strict=True)]
+    return result
+
+
 def no_text_reason(model_text: str) -> str:
     """Why a normalised post is unreadable: ``empty``, ``url_only``, ``mention_only``, ``no_words``; or ``""``."""
     if not model_text:
@@ -98,3 +116,38 @@ def replace_lone_surrogates(text: str) -> str:
 def has_lone_surrogate(text: str) -> bool:
     """Whether the text holds half of a surrogate pair, as broken JSON escapes do."""
     return _SURROGATE.search(text) is not None
+
+
+def _may_change(texts: Sequence[str]) -> NDArray[np.bool_]:
+    """False, (n_texts,), only where ``model_text`` returns the text as it is.
+
+    Such a text is of plain characters, with no space at its ends, no two in a row, no ``://`` and nothing three times.
+    """
+    joined = " ".join(["", *texts, ""])
+    points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    asks = _asking_characters().take(points)
+    same = points[1:] == points[:-1]
+    asks[1:] |= same & (points[1:] == ord(" "))
+    asks[2:] |= same[1:] & same[:-1]
+    asks[1:] |= (points[1:] == ord("/")) & (points[:-1] == ord(":"))
+    ends = np.cumsum(np.fromiter((len(text) + 1 for text in texts), dtype=np.int64, count=len(texts)))
+    result = np.zeros(len(texts), dtype=bool)
+    result[np.searchsorted(ends, np.flatnonzero(asks))] = True  # the space after a text is the text's
+    return result
+
+
+@cache
+def _asking_characters() -> NDArray[np.bool_]:
+    """False, (0x110000,), of the plain code points: printable, no mark, no start of a mention or a tag, and NFC leaves
+    them alone whatever stands before them. Planes after the first two are not looked at."""
+    asking = np.ones(0x110000, dtype=bool)
+    composing = {*range(0x1160, 0x1200)}  # Hangul vowels and finals: their compositions are no data
+    for point in range(0x20000):
+        letter = chr(point)
+        if letter.isprintable() and unicodedata.category(letter)[0] != "M":
+            parts = unicodedata.decomposition(letter).split()
+            canonical = parts and not parts[0].startswith("<")
+            asking[point] = canonical and not unicodedata.is_normalized("NFC", letter)
+            composing.update(int(part, 16) for part in parts[1:] if canonical)
+    asking[[*composing, ord("@"), ord("<")]] = True
+    return asking
