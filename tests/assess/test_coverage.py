@@ -1,4 +1,4 @@
-"""A short run of what benchmarks/coverage.py measures in full, on languages with few positives and on others."""
+"""A short run of what benchmarks/interval_coverage.py measures, on languages with few positives and on others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from benchmarks.coverage import draw, flags_of, holds, some_language, true_ap, true_f1
+from benchmarks.interval_coverage import draw, flags_of, holds, some_language, true_ap, true_f1
 from scipy.special import expit
 
 from polyvigil.assess.bootstrap import average_precision_interval, macro_f1_interval

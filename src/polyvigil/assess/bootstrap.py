@@ -9,7 +9,7 @@ time at 10 to 24 positives and a true value of .93). The interval is therefore J
 variance is the resampled one: an *effective number* of posts, value (1 - value) / variance, shortened for the few
 positives behind the variance as in Korn and Graubard (1998). The effective number is at most twice the positives. So a
 perfect ranking has an interval too: its upper end is 1, its lower end that of a share of all of 2 (positives - 1) posts
-or fewer. ``benchmarks/coverage.py`` measures how often the interval holds the truth.
+or fewer. ``benchmarks/interval_coverage.py`` measures how often the interval holds the truth.
 """
 
 from __future__ import annotations

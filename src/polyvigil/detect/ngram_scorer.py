@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,19 +61,16 @@ class Warming:
     _tried: bool = field(default=False, repr=False)
 
     def after(self, characters: int, make: Callable[[], CompiledScorer]) -> CompiledScorer | None:
-        """The scorer for the next ``characters``; None while numpy is the quicker, and where numba does not run."""
+        """The scorer for the next ``characters``; None while numpy is the quicker, and where numba does not run.
+
+        numba may fail in many ways that are no fault of the posts: beside a newer numpy, on a full disk. numpy gives
+        the same numbers, so none of them is an error.
+        """
         self.characters += characters
         if self.characters >= WORTH_CHARACTERS and not self._tried:
             self._tried = True
-            if numba_runs():
-                self.scorer = make()
+            with suppress(Exception):
+                scorer = make()
+                scorer.logits(["a"])
+                self.scorer = scorer
         return self.scorer
-
-
-def numba_runs() -> bool:
-    """Whether the kernel can be imported: a numba that is older than the numpy beside it refuses to."""
-    try:
-        import polyvigil.detect.ngram_kernel  # noqa: F401
-    except ImportError:
-        return False
-    return True

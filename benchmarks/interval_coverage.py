@@ -1,6 +1,6 @@
 """How often the intervals hold the truth, and how often the paired tests raise a false alarm, by simulation.
 
-    python benchmarks/coverage.py [--simulations 2000] [--workers 1] [--json FILE]
+    python benchmarks/interval_coverage.py [--simulations 2000] [--workers 1] [--json FILE]
 
 Every simulation is a set of posts in four languages whose truth is known in closed form: on the logit scale the scores
 of negatives are normal with sd 1.0, those of positives with sd 1.3; 400 to 3,000 posts a language, 2 to 10% of them
