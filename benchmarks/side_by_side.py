@@ -11,7 +11,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -21,7 +21,7 @@ DISTURBED = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times faster ``ours`` is than ``theirs``: median, least and greatest of the rounds.
+    """How many times faster ``ours`` is than ``theirs``: median, least and greatest of the rounds; ``bar``: wanted.
 
     ``clock``: "wall", of the undisturbed ``rounds``; or "CPU", of all rounds. ``cpu_median``: by CPU time, all rounds.
     """
@@ -36,10 +36,17 @@ class Ratio:
     theirs_seconds: float
     clock: str
     cpu_median: float
+    bar: float | None = None
 
 
 def compare(
-    name: str, ours: Callable[[], object], theirs: Callable[[], object], *, rounds: int = 5, warm: bool = False
+    name: str,
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    *,
+    rounds: int = 5,
+    warm: bool = False,
+    bar: float | None = None,
 ) -> Ratio:
     """Run ``rounds`` undisturbed rounds of each (at most three times as many) on one thread.
 
@@ -48,7 +55,7 @@ def compare(
     with threadpool_limits(1):  # equal threads
         if not warm:
             ours(), theirs()
-        return _compare(name, ours, theirs, rounds=rounds)
+        return replace(_compare(name, ours, theirs, rounds=rounds), bar=bar)
 
 
 def _compare(name: str, ours: Callable[[], object], theirs: Callable[[], object], *, rounds: int) -> Ratio:
@@ -99,7 +106,7 @@ def report(ratios: list[Ratio], notes: dict[str, object], json_path: str | None)
         print(
             f"{r.name}: {r.median:.1f}x by {r.clock} time (min {r.min:.1f}, max {r.max:.1f}, {r.rounds} rounds, "
             f"{r.disturbed} disturbed; {r.cpu_median:.1f}x by CPU time, all rounds); "
-            f"{r.ours_seconds:.3f} s against {r.theirs_seconds:.3f} s"
+            f"{r.ours_seconds:.3f} s against {r.theirs_seconds:.3f} s" + (f"; bar {r.bar:g}" if r.bar else "")
         )
     if json_path:
         document = {"notes": notes, "ratios": [asdict(ratio) for ratio in ratios]}

@@ -87,6 +87,7 @@ def test_the_story_from_files_to_a_submission(polyvigil, files: Path) -> None:  
     looked = polyvigil("inspect", bundle)
     assert "all hashes match" in looked.out
     assert re.search(r"any other +0\.\d{4} +fallback +mean", looked.out)
+    assert re.search(r"^en +0\.\d{4} +0\.\d{3}-0\.\d{3} +own +blend", looked.out, re.MULTILINE)
     again = polyvigil("inspect", bundle, "--json")
     assert again.json["data"]["manifest"]["id"] == data["bundle"]
 

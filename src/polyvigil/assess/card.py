@@ -12,12 +12,13 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from polyvigil.assess.evaluate import FEW_POSITIVES, Evaluation
+from polyvigil.assess.evaluate import Evaluation
 from polyvigil.assess.render import visible
 from polyvigil.bundle.layout import Manifest, decides
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.policy import DecisionPolicy
+from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.detect.base import FitRecord
 from polyvigil.text.language import UNDETERMINED, base_language
 

@@ -9,22 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.assess.bootstrap import average_precision_interval, macro_f1_interval
+from polyvigil.assess.groups import POOLED, groups_of
 from polyvigil.assess.intervals import Interval, f1_interval, share_interval
 from polyvigil.assess.reliability import Reliability, reliability
 from polyvigil.assess.told import Told
 from polyvigil.assess.workload import workload
 from polyvigil.assess.workload_result import Workload
+from polyvigil.bundle.dev import StoredDev
 from polyvigil.data.fingerprint import fingerprint, post_hashes
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.policy import DecisionPolicy, ThresholdSource
 from polyvigil.decide.rules import DevScores
+from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.errors import SplitError
 from polyvigil.metrics import Counts, average_precision, count, f1, macro
 from polyvigil.records import LabelledPost, Labels, Probabilities
 from polyvigil.text.language import is_cadec
-
-FEW_POSITIVES = 20
 
 
 class CrossFitted(Told):
@@ -114,6 +115,11 @@ def gold_of(items: Sequence[LabelledPost]) -> Gold:
     )
 
 
+def stored_gold(dev: StoredDev, *, fingerprint: str) -> Gold:
+    """Of dev posts as a bundle keeps them; ``fingerprint`` is that of its policy."""
+    return Gold(dev.labels, dev.languages, dev.types, dev.group_names, fingerprint)
+
+
 def evaluate(
     gold: Gold,
     probabilities: Probabilities,
@@ -136,7 +142,7 @@ def evaluate(
     if not len(labels) or len(labels) != len(probabilities):
         raise ValueError(f"{len(labels)} posts, {len(probabilities)} probabilities")
     flags = policy.flags(probabilities, languages.tolist())
-    same_set = gold.fingerprint == policy.dev_fingerprint
+    same_set = policy.was_tuned_on(gold.fingerprint)
     crossed = None
     if same_set:
         dev = DevScores(probabilities, labels, languages)
@@ -154,9 +160,6 @@ def evaluate(
                 }
             )
         )
-    official = np.array([not is_cadec(language) for language in languages.tolist()])
-    if not official.any():
-        official[:] = True
     return Evaluation(
         bundle=bundle,
         data=data,
@@ -164,7 +167,7 @@ def evaluate(
         same_set=same_set,
         posts=len(labels),
         positives=int(labels.sum()),
-        pooled=_slice("pooled", official, told),
+        pooled=_slice(POOLED, groups_of(languages.tolist()).pooled, told),
         macro_f1=macro({part.name: part.f1 for part in per_language if not is_cadec(part.name)}),
         macro_f1_interval=macro_f1_interval(
             [Counts(part.tp, part.fp, part.fn, part.tn) for part in per_language if not is_cadec(part.name)]

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.text.language import is_cadec
+from polyvigil.text.language import counted_when_pooled
 
 POOLED = "pooled"
 
@@ -21,7 +21,7 @@ class Groups:
     names: NDArray[np.str_]
     """The language group of each post: shape (n_posts,)."""
     pooled: NDArray[np.bool_]
-    """All rows but the CADEC groups, as the official score of the shared task; all where there are none else."""
+    """Those that pooled figures count, as the official score of the shared task (text.language)."""
     languages: Mapping[str, NDArray[np.bool_]]
     """By language group, in alphabetical order."""
 
@@ -32,6 +32,4 @@ def groups_of(languages: Sequence[str]) -> Groups:
         raise ValueError("no posts")
     names = np.asarray(languages)
     masks = {str(name): names == name for name in np.unique(names)}
-    official = [mask for name, mask in masks.items() if not is_cadec(name)]
-    pooled = np.any(official, axis=0) if official else np.ones(len(names), dtype=np.bool_)
-    return Groups(names, pooled, MappingProxyType(masks))
+    return Groups(names, counted_when_pooled(names.tolist()), MappingProxyType(masks))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyvigil.assess.evaluate import Evaluation, Gold, evaluate, gold_of, seen_before
+from polyvigil.assess.evaluate import Evaluation, Gold, evaluate, gold_of, seen_before, stored_gold
 from polyvigil.assess.leave_out import LeftOut, leave_one_language_out
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.read import Reading
@@ -70,9 +70,8 @@ def measured(
 
 def measured_on_dev(bundle: Bundle, *, budgets: Sequence[int] = (), prevalence: float | None = None) -> Measured:
     """Evaluate the stored scores of the dev posts, all members asked: same-set figures, and cross-fitted ones."""
-    dev = bundle.dev
-    gold = Gold(dev.labels, dev.languages, dev.types, dev.group_names, bundle.policy.dev_fingerprint)
-    probabilities = dev.scores(bundle.combination.of_all).probabilities
+    gold = stored_gold(bundle.dev, fingerprint=bundle.policy.dev_fingerprint)
+    probabilities = bundle.dev.scores(bundle.combination.of_all).probabilities
     evaluation = evaluate(
         gold,
         probabilities,

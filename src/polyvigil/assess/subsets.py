@@ -16,7 +16,7 @@ from polyvigil.decide.tune import tune
 from polyvigil.metrics import count
 from polyvigil.records import Labels
 from polyvigil.specs import DecideSpec
-from polyvigil.text.language import is_cadec
+from polyvigil.text.language import counted_when_pooled
 
 _MOST_MEMBERS = 6  # 63 sets
 _MOST_CROSSED = 4  # 15 sets
@@ -56,7 +56,7 @@ def member_subsets(
     if not 1 < len(names) <= _MOST_MEMBERS:
         return ()
     together = combination or Combination()
-    official = np.array([not is_cadec(language) for language in languages])
+    official = counted_when_pooled(languages)
     rows = []
     for size in range(1, len(names) + 1):
         for chosen in combinations(range(len(names)), size):

@@ -43,8 +43,7 @@ def augmentation(
 
     reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)
     bundles = [load(folder, device=device) for folder in (before, after)]
-    for note in reading.notes:
-        out.note(note)
+    out.notes(reading.notes)
     out.say(f"scoring {len(reading.posts):,} posts with both bundles")
     audit = audit_augmentation(bundles[0], bundles[1], reading)
     for caution in dict.fromkeys((*audit.before.cautions, *audit.after.cautions)):

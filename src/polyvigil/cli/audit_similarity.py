@@ -41,8 +41,7 @@ def similarity(
 
     posts = read_unlabelled(file, data_spec(columns, settings), on_error=on_error.value)
     loaded = load(bundle, device=device)
-    for note in posts.notes:
-        out.note(note)
+    out.notes(posts.notes)
     audit = audit_similarity(loaded, posts.posts)
     return Answer(audit, similarity_lines(audit))
 

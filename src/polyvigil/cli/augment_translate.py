@@ -103,13 +103,11 @@ def translate(
     )
     readings = [read_labelled(file, data_spec(columns, settings), on_error=on_error.value) for file in files]
     posts, notes = training_posts(readings)
-    for note in (*(note for reading in readings for note in reading.notes), *notes):
-        out.note(note)
+    out.notes((*(note for reading in readings for note in reading.notes), *notes))
     translator = _translator(spec, mapping, device=device, offline=offline)
     targets = list(dict.fromkeys(to))
     chosen = [choose(posts, translator, spec, target=target, sources=from_ or ()) for target in targets]
-    for note in (note for one in chosen for note in one.notes):
-        out.note(note)
+    out.notes(note for one in chosen for note in one.notes)
     number = sum(len(one.posts) for one in chosen)
     out.say(f"translating {number:,} posts to {', '.join(targets)} by {translator.identity}")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -38,9 +38,7 @@ def check(
 
     spec = data_spec(columns, settings)
     readings = [read_labelled(file, spec, split=split) for file in files]
-    for reading in readings:
-        for note in reading.notes:
-            out.note(note)
+    out.notes(note for reading in readings for note in reading.notes)
     result = run_check(readings, spec=spec, progress=lambda stage: out.say(f"looking at {stage}"))
     counts = [
         (c.language, c.split or "-", c.file.rpartition("/")[2], f"{c.posts:,}", f"{c.positives:,}", f"{c.share:.1%}")

@@ -42,8 +42,7 @@ def compare(
 
     bundles = load(first, device=device), load(second, device=device)
     reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)
-    for note in reading.notes:
-        out.note(note)
+    out.notes(reading.notes)
     out.say(f"scoring {len(reading.posts):,} posts with both bundles")
     told = compared(*bundles, reading)
     lines = comparison_lines(told)

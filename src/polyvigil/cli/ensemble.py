@@ -74,8 +74,7 @@ def ensemble(
     sources = [Source(folder, load(folder, device=device)) for folder in bundles]
     recipe = load_text(to_toml(recipe_of(bundles[0])), settings=chosen, where="options")
     reading = read_labelled(dev, recipe.data, split=split, on_error=on_error.value) if dev else None
-    for note in reading.notes if reading else ():
-        out.note(note)
+    out.notes(reading.notes if reading else ())
     if reading:
         refuse_translated(reading.posts, part="dev", where=reading.name)
     plan = JoinPlan(recipe.decide, weights=given, fit=fit_weights)
@@ -88,8 +87,7 @@ def _answer(out: Output, made: Joined, output: Path) -> Answer:
     from polyvigil.cli.ensemble_tables import gain_lines, member_lines, parity_lines
     from polyvigil.cli.tables import evaluation_lines, subset_lines
 
-    for note in made.notes:
-        out.note(note)
+    out.notes(made.notes)
     if made.gain and made.gain.gain <= 0:
         out.warn("the fitted weights gain nothing on posts they were not fitted to; leave --fit-weights out")
     for member in made.parity:

@@ -76,8 +76,7 @@ def evaluate(
     folder, file = paths
     bundle = load(folder, device=device)
     reading = read_labelled(file, spec, split=split, on_error=on_error.value)
-    for note in reading.notes:
-        out.note(note)
+    out.notes(reading.notes)
     out.say(f"scoring {len(reading.posts):,} posts")
     if leave_one_out:
         told = left_out(bundle, reading)

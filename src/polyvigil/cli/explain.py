@@ -86,8 +86,7 @@ def explain(
         flagged_only=flagged_only,
         on_error=on_error.value,
     )
-    for note in summary.notes:
-        out.note(note)
+    out.notes(summary.notes)
     if output.lower().endswith(PAGE):
         out.warn("the page holds the text of posts, which may identify people; keep it as you keep the posts")
     seconds = time.monotonic() - started
@@ -107,8 +106,7 @@ def _faithfulness(out: Output, bundle: Bundle, source: str, spec: DataSpec, on_e
     from polyvigil.data.read import read_unlabelled
 
     reading = read_unlabelled(source, spec, on_error=on_error.value)
-    for note in reading.notes:
-        out.note(note)
+    out.notes(reading.notes)
     found = deletion_test(bundle, reading.posts)
     header = ("language", "flagged", "compared", "better than another stretch", "95%", "P falls by", "by the other")
     rows = [

@@ -19,15 +19,11 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
     from polyvigil.bundle import layout, store
     from polyvigil.cli.ensemble_tables import cascade_lines
     from polyvigil.cli.stacked_tables import stack_lines, stacks
-    from polyvigil.cli.tables import table
+    from polyvigil.cli.tables import threshold_lines
 
     loaded = store.load(bundle)
     manifest, policy = loaded.manifest, loaded.policy
     recipe = store.read_document(bundle, layout.RECIPE) if layout.RECIPE in manifest.files else ""
-    rows = [
-        (name, f"{t.value:.4f}", t.source, t.rule, f"{t.posts:,}", f"{t.positives:,}")
-        for name, t in [*policy.thresholds.items(), ("any other", policy.fallback)]
-    ]
     combination = loaded.combination
     weights = [f", weight {weight:.4g}" for weight in combination.weights] or [""] * len(loaded.members)
     cascade = ["", *cascade_lines(combination.cascade)] if combination.cascade else []
@@ -46,7 +42,7 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
         *stack_lines(stacks(loaded.members)),
         f"trained languages: {', '.join(manifest.trained_languages) or 'none'}",
         "",
-        table(("language", "threshold", "source", "rule", "dev posts", "positives"), rows),
+        *threshold_lines(policy),
         "",
         recipe.rstrip(),
     ]

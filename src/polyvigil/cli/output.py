@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -53,6 +53,11 @@ class Output:
         """Something the user may want to know: on stderr, and in the JSON document."""
         self.warnings.append(message)
         self.say(f"note: {message}")
+
+    def notes(self, texts: Iterable[str]) -> None:
+        """Each of them."""
+        for text in texts:
+            self.note(text)
 
     def warn(self, message: str) -> None:
         """A warning: on stderr even with -q, and in the JSON document."""

@@ -46,8 +46,7 @@ def report(
     bundle = load(folder, device=device)
     if file:
         reading = read_labelled(file, spec, split=split, on_error=on_error.value)
-        for note in reading.notes:
-            out.note(note)
+        out.notes(reading.notes)
         out.say(f"scoring {len(reading.posts):,} posts")
         told = measured(bundle, reading, budgets=budget or (), prevalence=prevalence)
     else:

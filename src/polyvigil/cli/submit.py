@@ -39,6 +39,5 @@ def submit(
     result = write_submission(
         load(bundle, device=device), source, output, spec=data_spec(columns, settings), split=split
     )
-    for note in result.notes:
-        out.note(note)
+    out.notes(result.notes)
     return Answer(result, [f"{result.posts:,} answers, {result.flagged:,} positive -> {output} ({result.member})"])

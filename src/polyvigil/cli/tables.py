@@ -9,6 +9,7 @@ from polyvigil.assess.evaluate import Evaluation, Slice
 from polyvigil.assess.leave_out import LeftOut
 from polyvigil.assess.subsets import MemberSubset
 from polyvigil.assess.workload_result import Workload
+from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.shift import Shift
 from polyvigil.detect.base import Rehearsal, TrainingLog
 from polyvigil.specs import Recipe, StackedSpec
@@ -93,6 +94,27 @@ def workload_lines(told: Workload) -> list[str]:
             row.append(f"{value.value:.2f} ({value.interval.low:.2f}-{value.interval.high:.2f})")
         rows.append(row)
     return ["", table(header, rows)]
+
+
+def threshold_lines(policy: DecisionPolicy) -> list[str]:
+    """Every threshold with its 95% interval and where it is from, then what to be wary of."""
+    thresholds = [*policy.thresholds.items(), ("any other", policy.fallback)]
+    rows = [
+        (
+            name,
+            f"{one.value:.4f}",
+            "" if one.low is None or one.high is None else f"{one.low:.3f}-{one.high:.3f}",
+            one.told_source,
+            one.rule,
+            f"{one.posts:,}",
+            f"{one.positives:,}",
+        )
+        for name, one in thresholds
+    ]
+    return [
+        table(("language", "threshold", "95%", "source", "rule", "dev posts", "positives"), rows),
+        *(f"{name}: {warning}" for name, one in thresholds for warning in one.warnings),
+    ]
 
 
 def shift_lines(shifts: Sequence[Shift]) -> list[str]:

@@ -87,8 +87,7 @@ def train(
     material = run.gather(
         resolved, train=train_files or [], dev=dev_files or [], unlabelled=unlabelled or [], on_error=on_error.value
     )
-    for note in material.notes:
-        out.note(note)
+    out.notes(material.notes)
     if material.faults and not dry_run:
         rejects = output.parent / f"{output.name}.rejects.jsonl"
         if not launch.rank:

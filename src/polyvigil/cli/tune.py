@@ -117,8 +117,7 @@ def tune(
         )
         made = retune(Path(bundle), loaded, plan, output=output, overwrite=replace, say=out.say)
         notes = (*(labelled.notes if labelled else ()), *(note for file in further for note in file.notes))
-    for note in notes:
-        out.note(note)
+    out.notes(notes)
     return _answer(out, made, output)
 
 

@@ -37,8 +37,6 @@ class Threshold(BaseModel):
     high: float | None = None
     same_set_f1: float | None = None
     """F1 on the very posts the threshold was tuned on; optimistic."""
-    cross_fitted_f1: float | None = None
-    """F1 on dev posts that were each decided by thresholds tuned on others: the figure to stand by."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -78,6 +76,11 @@ class DecisionPolicy(BaseModel):
             dev_fingerprint=self.dev_fingerprint,
             tuned_for=self.tuned_for,
         )
+
+    def was_tuned_on(self, fingerprint: str) -> bool:
+        """Whether these posts gave the thresholds; not where some keep the flag rates of an older bundle."""
+        kept = any(threshold.source == "transported" for threshold in self.thresholds.values())
+        return fingerprint == self.dev_fingerprint and not kept
 
     def threshold(self, language: str) -> Threshold:
         """The threshold that decides a post of this language group."""

@@ -16,7 +16,7 @@ from polyvigil.decide.crossfit import FOLDS, deal
 from polyvigil.decide.rules import DevScores
 from polyvigil.metrics import average_precision
 from polyvigil.records import Labels
-from polyvigil.text.language import is_cadec
+from polyvigil.text.language import counted_when_pooled
 
 ROUNDS = 30
 
@@ -52,8 +52,7 @@ def fitted_weights(by_member: NDArray[np.float64], posts: DevScores, *, rounds: 
 
     ``posts`` give labels and languages. Without positives all weigh the same.
     """
-    official = np.array([not is_cadec(language) for language in posts.languages.tolist()], dtype=np.bool_)
-    chosen = official if official.any() else ~official
+    chosen = counted_when_pooled(posts.languages.tolist())
     labels = posts.labels[chosen]
     if not (labels == 1).any():
         return np.full(len(by_member), 1 / len(by_member))

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from polyvigil.assess.card import CardFacts, model_card
-from polyvigil.assess.evaluate import Evaluation, Gold, evaluate, gold_of
+from polyvigil.assess.evaluate import Evaluation, Gold, gold_of, stored_gold
 from polyvigil.assess.gain import WeightGain, weight_gain
 from polyvigil.assess.parity import MemberParity, parity
 from polyvigil.assess.subsets import MemberSubset, member_subsets
@@ -19,13 +18,11 @@ from polyvigil.bundle.dev import StoredDev, stored
 from polyvigil.bundle.store import Bundle, Seen
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.combine import Combination
-from polyvigil.decide.fit_calibration import fit
 from polyvigil.decide.rules import DevScores
-from polyvigil.decide.tune import RESAMPLES, tune
 from polyvigil.decide.weights import fitted_weights, spread
 from polyvigil.errors import RecipeError
+from polyvigil.recipe.finish import Draft, decisions, finish
 from polyvigil.recipe.join_plan import JoinPlan, Source, check, leaks
-from polyvigil.recipe.load import to_toml
 from polyvigil.recipe.origins import origins
 from polyvigil.recipe.retune import recipe_of
 
@@ -86,44 +83,21 @@ def join(
     scores = dev.scores(combination)
     languages = scores.languages.tolist()
     say(f"tuning thresholds on {len(languages):,} dev posts ({scores.labels.sum():,} positive)")
-    policy = tune(
-        scores.probabilities,
-        scores.labels,
-        languages,
-        spec=plan.decide,
-        dev_fingerprint=gold.fingerprint,
-        resamples=RESAMPLES,
-    )
+    decided = decisions(scores, gold, plan.decide)
     copies = [copy for source in sources for copy in store.copied(source.folder, source.bundle)]
-    trained = sorted({language for place in kept for language in copies[place].fit_record.languages})
-    calibration = fit(plan.decide.calibration, scores.probabilities, scores.labels, languages)
-    evaluation = evaluate(
-        gold,
-        scores.probabilities,
-        policy,
-        calibration=calibration,
-        trained_languages=trained,
-        bundle=str(output),
-        data=plan.data,
-    )
-    facts = CardFacts(evaluation, policy, combination, calibration, [copies[place].fit_record for place in kept])
     say(f"writing {output}")
-    bundle = store.save(
-        output,
-        members=[copies[place] for place in kept],
-        combination=combination,
-        policy=policy,
-        calibration=calibration,
-        dev=dev,
+    draft = Draft(
+        [copies[place] for place in kept],
+        combination,
+        decided,
+        dev,
+        gold,
+        data=plan.data,
         seen=Seen(train, seen),
-        documents={
-            layout.EVALUATION: evaluation.model_dump_json(indent=2) + "\n",
-            layout.RECIPE: to_toml(recipe_of(sources[0].folder).model_copy(update={"decide": plan.decide})),
-            layout.SOURCES: origins(sources, kept).model_dump_json(indent=2) + "\n",
-        },
-        card=lambda manifest: model_card(manifest, facts),
-        replace=overwrite,
+        recipe=recipe_of(sources[0].folder).model_copy(update={"decide": plan.decide}),
+        documents={layout.SOURCES: origins(sources, kept).model_dump_json(indent=2) + "\n"},
     )
+    finished = finish(draft, output=output, replace=overwrite)
     say("comparing with and without each member")
     names = [members[place].name for place in kept]
     told = parity(dev.by_member, scores, combination, names=names, spec=plan.decide, groups=gold.groups)
@@ -132,12 +106,12 @@ def join(
         scores.labels,
         languages,
         names=names,
-        seconds=[member.log.seconds if member.log else 0.0 for member in bundle.members],
+        seconds=[member.log.seconds if member.log else 0.0 for member in finished.bundle.members],
         spec=plan.decide,
         combination=combination,
         groups=gold.groups,
     )
-    return Joined(bundle, evaluation, members, gain, told, subsets, notes)
+    return Joined(finished.bundle, finished.evaluation, members, gain, told, subsets, notes)
 
 
 def _dev(sources: Sequence[Source], plan: JoinPlan, say: Say) -> tuple[StoredDev, Gold]:
@@ -161,7 +135,7 @@ def _dev(sources: Sequence[Source], plan: JoinPlan, say: Say) -> tuple[StoredDev
     dev = replace(blank, by_member=np.concatenate(parts))
     if plan.dev:
         return dev, gold_of(plan.dev)
-    return dev, Gold(dev.labels, dev.languages, dev.types, dev.group_names, first.policy.dev_fingerprint)
+    return dev, stored_gold(dev, fingerprint=first.policy.dev_fingerprint)
 
 
 def _cascades(sources: Sequence[Source]) -> list[str]:

@@ -8,21 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from polyvigil.assess.card import CardFacts, model_card
-from polyvigil.assess.evaluate import Evaluation, Gold, evaluate, gold_of
+from polyvigil.assess.evaluate import Evaluation, gold_of, stored_gold
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import stored
 from polyvigil.bundle.store import Bundle, Seen
 from polyvigil.data.fingerprint import post_hashes
-from polyvigil.decide.fit_calibration import fit
 from polyvigil.decide.policy import DecisionPolicy, Threshold
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.shift import Shift, Side, shifts, transport
-from polyvigil.decide.tune import RESAMPLES, tune
 from polyvigil.decide.unlabelled import by_prior, place, references
 from polyvigil.errors import RecipeError
 from polyvigil.recipe.cascade import CascadeWish, cascade_for, check
-from polyvigil.recipe.load import load_text, to_toml
+from polyvigil.recipe.finish import Decisions, Draft, decisions, finish
+from polyvigil.recipe.load import load_text
 from polyvigil.records import LabelledPost, Post, Probabilities
 from polyvigil.specs import DecideSpec, Recipe
 
@@ -72,26 +70,19 @@ def retune(
     if plan.cascade:
         check(plan.cascade, members=len(bundle.members))
     dev = bundle.dev
-    gold = _stored_gold(bundle)
+    gold = stored_gold(dev, fingerprint=bundle.policy.dev_fingerprint)
     if plan.dev:
         say(f"scoring {len(plan.dev):,} dev posts")
         dev, gold = stored(bundle.member_probabilities([item.post for item in plan.dev]), plan.dev), gold_of(plan.dev)
     scores = dev.scores(bundle.combination)
     languages = scores.languages.tolist()
     say(f"tuning thresholds on {len(languages):,} dev posts ({scores.labels.sum():,} positive)")
-    policy = tune(
-        scores.probabilities,
-        scores.labels,
-        languages,
-        spec=plan.decide,
-        dev_fingerprint=gold.fingerprint,
-        resamples=RESAMPLES,
-    )
+    decided = decisions(scores, gold, plan.decide)
     if plan.unlabelled:
         say(f"scoring {len(plan.unlabelled):,} posts without labels")
     fresh = bundle.probabilities(plan.unlabelled)
-    found = _for_the_unlabelled(plan, policy, scores=scores, fresh=fresh)
-    policy = policy.with_thresholds({**policy.thresholds, **found})
+    found = _for_the_unlabelled(plan, decided.policy, scores=scores, fresh=fresh)
+    policy = decided.policy.with_thresholds({**decided.policy.thresholds, **found})
     both = np.concatenate([scores.probabilities, fresh])
     told = shifts(
         Side(bundle.policy, both), Side(policy, both), [*languages, *(post.language for post in plan.unlabelled)]
@@ -104,17 +95,19 @@ def retune(
         say("learning the cascade")
         cascade = cascade_for(plan.cascade, dev.by_member, scores, policy, groups=gold.groups)
         combination = combination.model_copy(update={"cascade": cascade})
-    changed = replace(
-        bundle,
-        combination=combination,
-        policy=policy,
-        calibration=fit(plan.decide.calibration, scores.probabilities, scores.labels, languages),
-        dev=dev,
+    draft = Draft(
+        store.copied(source, bundle),
+        combination,
+        Decisions(policy, decided.calibration),
+        dev,
+        gold,
+        data=plan.data,
         seen=seen,
+        recipe=recipe_of(source).model_copy(update={"decide": plan.decide}),
+        documents=_sources(source, bundle),
     )
-    evaluation = _evaluation(changed, gold, scores.probabilities, name=str(output), data=plan.data)
-    recipe = recipe_of(source).model_copy(update={"decide": plan.decide})
-    return Retuned(_save(source, changed, evaluation, recipe, output=output, overwrite=overwrite), evaluation, told)
+    finished = finish(draft, output=output, replace=overwrite)
+    return Retuned(finished.bundle, finished.evaluation, told)
 
 
 def keep_rates(
@@ -138,11 +131,19 @@ def keep_rates(
     old, fresh = Side(like.policy, like.probabilities(posts)), bundle.probabilities(posts)
     policy = bundle.policy.with_thresholds({**bundle.policy.thresholds, **transport(old, fresh, languages)})
     told = shifts(old, Side(policy, fresh), languages)
-    changed = replace(bundle, policy=policy)
-    scores = bundle.dev.scores(bundle.combination).probabilities
-    evaluation = _evaluation(changed, _stored_gold(bundle), scores, name=str(output), data="stored dev scores")
-    saved = _save(source, changed, evaluation, recipe_of(source), output=output, overwrite=overwrite)
-    return Retuned(saved, evaluation, told)
+    draft = Draft(
+        store.copied(source, bundle),
+        bundle.combination,
+        Decisions(policy, bundle.calibration),
+        bundle.dev,
+        stored_gold(bundle.dev, fingerprint=policy.dev_fingerprint),
+        data="stored dev scores",
+        seen=bundle.seen,
+        recipe=recipe_of(source),
+        documents=_sources(source, bundle),
+    )
+    finished = finish(draft, output=output, replace=overwrite)
+    return Retuned(finished.bundle, finished.evaluation, told)
 
 
 def _for_the_unlabelled(
@@ -173,46 +174,7 @@ def _for_the_unlabelled(
     return found
 
 
-def _stored_gold(bundle: Bundle) -> Gold:
-    dev = bundle.dev
-    return Gold(dev.labels, dev.languages, dev.types, dev.group_names, bundle.policy.dev_fingerprint)
-
-
-def _evaluation(bundle: Bundle, gold: Gold, probabilities: Probabilities, *, name: str, data: str) -> Evaluation:
-    trained = bundle.manifest.trained_languages
-    return evaluate(
-        gold,
-        probabilities,
-        bundle.policy,
-        calibration=bundle.calibration,
-        trained_languages=trained,
-        bundle=name,
-        data=data,
-    )
-
-
-def _save(
-    source: Path, bundle: Bundle, evaluation: Evaluation, recipe: Recipe, *, output: Path, overwrite: bool
-) -> Bundle:
-    records = [member.fit_record for member in bundle.members]
-    facts = CardFacts(evaluation, bundle.policy, bundle.combination, bundle.calibration, records)
-    return store.save(
-        output,
-        members=store.copied(source, bundle),
-        combination=bundle.combination,
-        policy=bundle.policy,
-        calibration=bundle.calibration,
-        dev=bundle.dev,
-        seen=bundle.seen,
-        documents={
-            layout.EVALUATION: evaluation.model_dump_json(indent=2) + "\n",
-            layout.RECIPE: to_toml(recipe),
-        }
-        | (
-            {layout.SOURCES: store.read_document(source, layout.SOURCES)}
-            if layout.SOURCES in bundle.manifest.files
-            else {}
-        ),
-        card=lambda manifest: model_card(manifest, facts),
-        replace=overwrite,
-    )
+def _sources(source: Path, bundle: Bundle) -> dict[str, str]:
+    """Where the members of a joined bundle come from, to be kept."""
+    named = layout.SOURCES in bundle.manifest.files
+    return {layout.SOURCES: store.read_document(source, layout.SOURCES)} if named else {}

@@ -10,24 +10,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.assess.card import CardFacts, model_card
-from polyvigil.assess.evaluate import Evaluation, evaluate, gold_of
+from polyvigil.assess.evaluate import Evaluation, gold_of
 from polyvigil.assess.subsets import MemberSubset, member_subsets
-from polyvigil.bundle import layout, store
+from polyvigil.bundle import store
 from polyvigil.bundle.dev import stored
-from polyvigil.data.fingerprint import fingerprint, post_hashes
+from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import Fault
 from polyvigil.data.read import OnError, Reading, read_labelled
 from polyvigil.data.split import split_off
 from polyvigil.data.translated import is_translated, refuse_translated, without_translations_of
 from polyvigil.decide.combine import Combination
-from polyvigil.decide.fit_calibration import fit
-from polyvigil.decide.tune import RESAMPLES, tune
 from polyvigil.detect.base import Detector
 from polyvigil.errors import DataError, RecipeError, SplitError
 from polyvigil.recipe import teach
+from polyvigil.recipe.finish import Draft, decisions, finish
 from polyvigil.recipe.learners import Machine, Say, learner_of
-from polyvigil.recipe.load import to_toml
 from polyvigil.records import LabelledPost, Post
 from polyvigil.specs import Recipe
 
@@ -134,58 +131,25 @@ def train(
     learned = learn(recipe, material, output=output, machine=machine, say=say)
     members = learned.members
     say(f"tuning thresholds on {len(material.dev):,} dev posts ({sum(p.label for p in material.dev):,} positive)")
-    dev = [item.post for item in material.dev]
-    by_member = store.member_probabilities(members, dev)
-    combination = Combination()
-    probabilities = combination.mean(by_member)
-    labels = np.array([item.label for item in material.dev], dtype=np.int8)
-    languages = [post.language for post in dev]
-    policy = tune(
-        probabilities,
-        labels,
-        languages,
-        spec=recipe.decide,
-        dev_fingerprint=fingerprint(dev),
-        resamples=RESAMPLES,
-    )
-    calibration = fit(recipe.decide.calibration, probabilities, labels, languages)
-    evaluation = evaluate(
-        gold_of(material.dev),
-        probabilities,
-        policy,
-        calibration=calibration,
-        trained_languages=sorted({language for member in members for language in member.fit_record.languages}),
-        bundle=str(output),
-        data=material.data,
-    )
-    facts = CardFacts(evaluation, policy, combination, calibration, [member.fit_record for member in members])
+    posts = [item.post for item in material.dev]
+    dev = stored(store.member_probabilities(members, posts), material.dev)
+    combination, gold = Combination(), gold_of(material.dev)
+    decided = decisions(dev.scores(combination), gold, recipe.decide)
     say(f"writing {output}")
-    bundle = store.save(
-        output,
-        members=members,
-        combination=combination,
-        policy=policy,
-        calibration=calibration,
-        dev=stored(by_member, material.dev),
-        seen=store.Seen(learned.seen, np.unique(post_hashes(dev))),
-        documents={
-            layout.EVALUATION: evaluation.model_dump_json(indent=2) + "\n",
-            layout.RECIPE: to_toml(recipe),
-        },
-        card=lambda manifest: model_card(manifest, facts),
-        replace=replace,
-    )
+    seen = store.Seen(learned.seen, np.unique(post_hashes(posts)))
+    draft = Draft(members, combination, decided, dev, gold, data=material.data, seen=seen, recipe=recipe)
+    finished = finish(draft, output=output, replace=replace)
     shutil.rmtree(_work(output), ignore_errors=True)
     subsets = member_subsets(
-        by_member,
-        labels,
-        languages,
+        dev.by_member,
+        dev.labels,
+        gold.languages.tolist(),
         names=[str(seed) for seed in recipe.member_seeds],
         seconds=[member.log.seconds if member.log else 0.0 for member in members],
         spec=recipe.decide,
-        groups=[post.group for post in dev],
+        groups=gold.groups,
     )
-    return Trained(bundle, evaluation, subsets)
+    return Trained(finished.bundle, finished.evaluation, subsets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,8 @@ class Decision:
     window: str
     """The window of a long post that carried the score; empty where the post was read whole."""
     flags: str
-    """What to know about this row, joined by ``;``: no_text:REASON, language_not_trained, language_detected,
-    lone_surrogate."""
+    """What to know about this row, joined by ``;``: no_text:REASON, language_not_trained, threshold_doubtful (it
+    carries a warning), language_detected, lone_surrogate."""
     bundle: str
     """Id of the bundle that decided."""
 
@@ -88,6 +88,8 @@ def _flags(bundle: Bundle, post: Post, *, detected: bool) -> str:
         flags.append(f"no_text:{reason}")
     if not bundle.is_trained_on(post.language):
         flags.append("language_not_trained")
+    if bundle.policy.threshold(post.language).warnings:
+        flags.append("threshold_doubtful")
     if detected:
         flags.append("language_detected")
     if has_lone_surrogate(post.text):

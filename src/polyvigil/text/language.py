@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import regex
+from numpy.typing import NDArray
 
 UNDETERMINED = "und"
 CADEC_SUFFIX = "_cadec"
@@ -29,6 +31,12 @@ def base_language(language: str) -> str:
 def is_cadec(language: str) -> bool:
     """Whether a group holds translated CADEC reviews, which the official pooled score leaves out."""
     return language.endswith(CADEC_SUFFIX)
+
+
+def counted_when_pooled(languages: Sequence[str]) -> NDArray[np.bool_]:
+    """Which posts a pooled figure counts, (n_posts,): all but the CADEC groups, or all where there are none else."""
+    official = np.array([not is_cadec(language) for language in languages], dtype=np.bool_)
+    return official if official.any() else ~official
 
 
 def language_group(language: str, *, type: str, id: str) -> str:
