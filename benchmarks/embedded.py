@@ -58,7 +58,7 @@ def main() -> None:
     fitting = compare("fit", lambda: learner.fit(train, (), seed=1), fit_theirs, rounds=3)
     detector = learner.fit(train, (), seed=1)
     fit_theirs()
-    detector.warming.characters = WORTH_CHARACTERS  # as after some hundred thousand posts: compiled
+    detector.warming.characters = WORTH_CHARACTERS  # as after some ten thousand posts: compiled
     posts = [item.post for item in test]
     found = [post.text for post in posts]
     gold = np.array([item.label for item in test], dtype=np.int8)

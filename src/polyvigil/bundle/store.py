@@ -34,7 +34,7 @@ from polyvigil.detect.base import Detector, FitRecord, Lengths
 from polyvigil.detect.stacked import Featured
 from polyvigil.errors import BundleError
 from polyvigil.records import Post, Probabilities
-from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
+from polyvigil.text.normalise import NORMALISATION, model_texts, no_text_reason
 
 _LOADERS = {  # kind of a member -> the module whose load(folder, device=...) reads it
     "linear": "polyvigil.detect.linear",
@@ -112,7 +112,8 @@ def member_probabilities(members: Sequence[Detector], posts: Sequence[Post]) -> 
     A post with nothing to read (empty, a link, only emoji) is given to no member and has exactly 0, which no threshold
     flags.
     """
-    readable = [place for place, post in enumerate(posts) if not no_text_reason(model_text(post.text))]
+    texts = model_texts([post.text for post in posts])
+    readable = [place for place, text in enumerate(texts) if not no_text_reason(text)]
     result = np.zeros((len(members), len(posts)))
     chosen = [posts[place] for place in readable]
     for row, member in zip(result, members, strict=True):

@@ -200,11 +200,13 @@ def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bool):
         return str(int(value))
-    return value if isinstance(value, str) else str(value)
+    return str(value)
 
 
 def _short(value: str) -> str:

@@ -13,8 +13,8 @@ from polyvigil.detect.ngram_features import batches
 from polyvigil.detect.ngram_table import Table, scratch
 from polyvigil.text.hashing import code_points, word_characters
 
-WORTH_CHARACTERS = 1 << 22
-"""numpy takes about as long for these as numba for compiling the kernel: some seconds, once on a machine."""
+WORTH_CHARACTERS = 1 << 21
+"""numpy takes a second for these; numba half a second to start, and several once on a machine to compile."""
 _BATCH_CHARACTERS = 1 << 17
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.records import Post
-from polyvigil.text.normalise import has_lone_surrogate, model_text, no_text_reason
+from polyvigil.text.normalise import has_lone_surrogate, model_texts, no_text_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
     flagged = bundle.policy.flags(probabilities, [post.language for post in posts])
     lengths = bundle.lengths(posts)
     spreads = np.nanmax(members, axis=0) - np.nanmin(members, axis=0)
+    texts = model_texts([post.text for post in posts])
     decisions = []
     for place, post in enumerate(posts):
         threshold = bundle.policy.threshold(post.language)
@@ -75,16 +76,16 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
                 n_tokens=None if lengths is None else int(lengths.tokens[place]),
                 truncated=lengths is not None and bool(lengths.truncated[place]),
                 window="",
-                flags=_flags(bundle, post, detected=detected is not None and detected[place]),
+                flags=_flags(bundle, post, texts[place], detected=detected is not None and detected[place]),
                 bundle=bundle.id,
             )
         )
     return decisions
 
 
-def _flags(bundle: Bundle, post: Post, *, detected: bool) -> str:
+def _flags(bundle: Bundle, post: Post, text: str, *, detected: bool) -> str:
     flags = []
-    if reason := no_text_reason(model_text(post.text)):
+    if reason := no_text_reason(text):
         flags.append(f"no_text:{reason}")
     if not bundle.is_trained_on(post.language):
         flags.append("language_not_trained")

@@ -26,6 +26,8 @@ def neutralised(cell: str) -> str:
 
     Plain numbers stay as they are.
     """
+    if cell[:1].isalnum():
+        return cell
     return "'" + cell if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
 
 
@@ -36,8 +38,10 @@ def delimited_writer(stream: IO[bytes], columns: Sequence[str], *, delimiter: st
         stream.write(csv_text(rows, delimiter=delimiter).encode())
 
     def cell(value: Any) -> str:
-        text = replace_lone_surrogates(_plain(value))
-        return text if raw or not isinstance(value, str) else neutralised(text)
+        if not isinstance(value, str):
+            return replace_lone_surrogates(_plain(value))
+        text = replace_lone_surrogates(value)
+        return text if raw else neutralised(text)
 
     send([[cell(column) for column in columns]])
     return lambda rows: send([[cell(row.get(column)) for column in columns] for row in rows])
@@ -69,10 +73,12 @@ def parquet_writer(stream: IO[bytes], schema: pa.Schema) -> tuple[RowWriter, Cal
 
 
 def _plain(value: Any) -> str:
-    if value is None:
-        return ""
     if isinstance(value, str):
         return value
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return str(value)
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, dict | list):

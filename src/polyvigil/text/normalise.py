@@ -115,7 +115,7 @@ def replace_lone_surrogates(text: str) -> str:
 
 def has_lone_surrogate(text: str) -> bool:
     """Whether the text holds half of a surrogate pair, as broken JSON escapes do."""
-    return _SURROGATE.search(text) is not None
+    return not text.isascii() and _SURROGATE.search(text) is not None
 
 
 def _may_change(texts: Sequence[str]) -> NDArray[np.bool_]:
