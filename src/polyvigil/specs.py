@@ -87,7 +87,7 @@ class EncoderSpec(Spec):
         default=0.25, ge=0, le=0.75, description="windows: share of a window that the next one holds too, at least"
     )
     most_windows: int = Field(
-        default=64, ge=1, le=4096, description="windows: a post that needs more is cut after so many, and says so"
+        default=128, ge=1, le=4096, description="windows: a post that needs more is cut after so many, and says so"
     )
     pooling: Literal["auto"] | Pooling = Field(
         default="auto",
