@@ -92,8 +92,7 @@ class EncoderSpec(Spec):
     pooling: Literal["auto"] | Pooling = Field(
         default="auto",
         description="windows: how their P become the post's, in the loss as in scoring. max: the largest; mean; "
-        "noisy-or: 1 - product of (1 - p); auto: trained as max, then the best of the three on the dev posts, "
-        "cross-fitted",
+        "noisy-or: 1 - product of (1 - p); auto: trained as max, then one that is surely better on the dev posts",
     )
     packing: bool = Field(
         default=True,

@@ -200,6 +200,14 @@ def test_the_pooling_that_tells_the_dev_posts_apart_is_chosen() -> None:
     assert chosen(all_high)[1]["max"] < 0.7
 
 
+def test_one_post_is_no_reason_to_leave_what_was_trained() -> None:
+    dev = dev_by(lambda _: np.array([20, 20]), lambda _: np.array([-20, -20]))
+    odd = replace(dev, tokens=[np.array([[25], [-90]], dtype=np.int32), *dev.tokens[1:]])
+    name, figures = chosen(odd)
+    assert figures["mean"] == 1.0 > figures["max"] > 0.95
+    assert name == "max"
+
+
 def test_ties_and_few_posts_leave_what_was_trained() -> None:
     same = dev_by(lambda _: np.array([20, 20]), lambda _: np.array([-20, -20]))
     for trained in POOLINGS:

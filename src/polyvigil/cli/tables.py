@@ -206,7 +206,7 @@ def _pooling_lines(told: PoolingChoice) -> list[str]:
     if not told.figures:
         return [f"windows are pooled by {told.chosen}, as trained; {of}: too few to choose"]
     figures = ", ".join(f"{name} {figure:.3f}" for name, figure in told.figures.items())
-    return [f"windows are pooled by {told.chosen}, chosen by cross-fitted dev figures: {figures}; {of}"]
+    return [f"windows are pooled by {told.chosen}, by cross-fitted dev figures: {figures}; {of}"]
 
 
 def duration(seconds: float) -> str:

@@ -73,7 +73,7 @@ class PoolingChoice(Stored):
     long_positives: int
     figures: dict[Pooling, float] = {}
     """Cross-fitted, of all dev posts, by pooling: F1, or what the thresholds are to be best at. Empty where there were
-    too few long posts to tell: then ``chosen`` is ``trained``."""
+    too few long posts to tell. ``chosen`` is ``trained`` unless another one is surely better."""
 
 
 class TrainingLog(Stored):
