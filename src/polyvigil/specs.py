@@ -13,6 +13,10 @@ Role = Literal["id", "text", "label", "origin", "type", "language", "split", "gr
 ThresholdRule = Literal["fixed", "paper-grid", "argmax", "bagged-argmax", "platt-fstar", "blend", "pooled", "shrunk"]
 UnlabelledRule = Literal["overlap", "mean"]
 CalibrationKind = Literal["identity", "temperature", "platt", "hierarchical-platt", "beta", "isotonic"]
+LongPosts = Literal["cut", "windows", "head-tail"]
+Pooling = Literal["max", "mean", "noisy-or"]
+TRAINED_POOLING: Pooling = "max"
+"""By what an encoder is trained whose pooling is chosen afterwards (docs/decisions/0008)."""
 
 
 class Spec(BaseModel):
@@ -68,12 +72,37 @@ class EncoderSpec(Spec):
     kind: Literal["encoder"] = "encoder"
     name: str = Field(default="xlm-roberta-large", description="a model of the Hugging Face hub, or a local folder")
     max_tokens: int = Field(
-        default=256, ge=8, le=8192, description="a longer post is cut here, special tokens counted (paper: 256)"
+        default=256,
+        ge=8,
+        le=8192,
+        description="what the model reads at once, special tokens counted (paper: 256); long_posts says what becomes "
+        "of a longer post",
+    )
+    long_posts: LongPosts = Field(
+        default="windows",
+        description="windows: all of a longer post in overlapping windows, in training too; head-tail: its first and "
+        "last half of max_tokens (Sun et al. 2019); cut: its first max_tokens (paper)",
+    )
+    window_overlap: float = Field(
+        default=0.25, ge=0, le=0.75, description="windows: share of a window that the next one holds too, at least"
+    )
+    most_windows: int = Field(
+        default=128, ge=1, le=4096, description="windows: a post that needs more is cut after so many, and says so"
+    )
+    pooling: Literal["auto"] | Pooling = Field(
+        default="auto",
+        description="windows: how their P become the post's, in the loss as in scoring. max: the largest; mean; "
+        "noisy-or: 1 - product of (1 - p); auto: trained as max, then one that is surely better on the dev posts",
     )
     packing: bool = Field(
         default=True,
         description="run on real tokens only where the architecture is known (XLM-R, RoBERTa, BERT); same results",
     )
+
+    @property
+    def trained_pooling(self) -> Pooling:
+        """What the loss is pooled by."""
+        return TRAINED_POOLING if self.pooling == "auto" else self.pooling
 
 
 HYPOTHESES = {

@@ -16,7 +16,7 @@ from polyvigil.learn import loop
 from polyvigil.learn.balance import training_indices
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.loop import Hooks, TrainSet
-from polyvigil.specs import DecideSpec, TrainingSpec
+from polyvigil.specs import DecideSpec, Pooling, TrainingSpec
 
 PLANTED = 7
 SPEC = TrainingSpec(
@@ -65,6 +65,12 @@ def posts(n: int, *, seed: int = 0) -> TrainSet:
     return TrainSet(tokens, labels, languages, weights, training_indices(labels, times=2))
 
 
+def windowed(train: TrainSet) -> TrainSet:
+    """The same posts, those of 6, 8 ... tokens as two windows."""
+    two = [item.reshape(2, -1) if len(item) >= 6 and len(item) % 2 == 0 else item for item in train.tokens]
+    return replace(train, tokens=two)
+
+
 def dev_of(train: TrainSet) -> DevSet:
     return DevSet(train.tokens, train.labels, train.languages, np.ones(len(train.labels), dtype=bool))
 
@@ -81,10 +87,11 @@ def run(
     dev: DevSet = DEV,
     seed: int = 3,
     hooks: Hooks | None = None,
+    pooling: Pooling = "max",
 ) -> TrainingLog:
     return loop.train(
         encoder, train, dev, spec=spec, decide=DecideSpec(), seed=seed, source="small", work=work,
-        hooks=hooks or Hooks(),
+        hooks=hooks or Hooks(), pooling=pooling,
     )  # fmt: skip
 
 

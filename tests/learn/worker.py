@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import torch
-from small import SPEC, SmallEncoder, digest, facts, posts, run, weights
+from small import SPEC, TRAIN, SmallEncoder, dev_of, digest, facts, posts, run, weights, windowed
 from torch import distributed
 
 torch.set_num_threads(1)  # also: no threads, so that forking is safe
@@ -81,7 +81,8 @@ def rank(folder: Path, number: int, size: int) -> Result:
     if size > 1:
         distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=number, world_size=size)
     encoder = SmallEncoder(dropout=0.0)
-    log = run(encoder, spec=SPEC.model_copy(update={"checkpoint_minutes": 0.0}), work=folder / f"work{size}")
+    each, train = SPEC.model_copy(update={"checkpoint_minutes": 0.0}), windowed(TRAIN)
+    log = run(encoder, spec=each, work=folder / f"work{size}", train=train, dev=dev_of(train))
     torch_weights = {name: value.tolist() for name, value in weights(encoder).items()}
     if size > 1:
         distributed.destroy_process_group()

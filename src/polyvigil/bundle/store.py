@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from polyvigil.bundle import layout
+from polyvigil.bundle.answers import Answers, ask, carrying_windows
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.dev import read as read_dev
 from polyvigil.bundle.dev import write as write_dev
@@ -30,11 +31,11 @@ from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.detect import stacked
-from polyvigil.detect.base import Detector, FitRecord, Lengths
+from polyvigil.detect.base import Detector, FitRecord, Lengths, Window
 from polyvigil.detect.stacked import Featured
 from polyvigil.errors import BundleError
 from polyvigil.records import Post, Probabilities
-from polyvigil.text.normalise import NORMALISATION, model_texts, no_text_reason
+from polyvigil.text.normalise import NORMALISATION
 
 _LOADERS = {  # kind of a member -> the module whose load(folder, device=...) reads it
     "linear": "polyvigil.detect.linear",
@@ -88,37 +89,34 @@ class Bundle:
         return self.combination.mean(self.asked_probabilities(posts))
 
     def asked_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
-        """P(ADE) of each member that is asked of a post, NaN of the others; shape (n_members, n_posts).
+        """The probabilities of ``asked``."""
+        return self.asked(posts).probabilities
+
+    def asked(self, posts: Sequence[Post]) -> Answers:
+        """What each member says that is asked of a post; a post's others have NaN.
 
         Without a cascade all are asked. With one, whether a post's others are asked hangs on that post alone.
         """
         cascade = self.combination.cascade
         if cascade is None:
-            return self.member_probabilities(posts)
-        first = member_probabilities([self.members[cascade.first]], posts)[0]
-        called = np.flatnonzero(cascade.calls(first, self.policy.cuts([post.language for post in posts])))
-        result = np.full((len(self.members), len(posts)), np.nan)
-        result[cascade.first] = first
-        others = [place for place in range(len(self.members)) if place != cascade.first]
-        chosen = [posts[place] for place in called.tolist()]
-        for place, row in zip(others, member_probabilities([self.members[o] for o in others], chosen), strict=True):
-            result[place, called] = row
+            return ask(self.members, posts)
+        first = ask([self.members[cascade.first]], posts)
+        languages = [post.language for post in posts]
+        called = np.flatnonzero(cascade.calls(first.probabilities[0], self.policy.cuts(languages)))
+        others = np.array([place for place in range(len(self.members)) if place != cascade.first], dtype=np.int64)
+        result = Answers.of_nobody(len(self.members), len(posts))
+        result.put(first, [cascade.first], np.arange(len(posts)))
+        result.put(ask([self.members[o] for o in others], [posts[place] for place in called.tolist()]), others, called)
         return result
+
+    def windows(self, posts: Sequence[Post], answers: Answers) -> list[Window | None]:
+        """Which window of each post carried its score (bundle.answers.carrying_windows)."""
+        return carrying_windows(self.members, posts, answers)
 
 
 def member_probabilities(members: Sequence[Detector], posts: Sequence[Post]) -> NDArray[np.float64]:
-    """P(ADE) of each member for each post: shape (n_members, n_posts).
-
-    A post with nothing to read (empty, a link, only emoji) is given to no member and has exactly 0, which no threshold
-    flags.
-    """
-    texts = model_texts([post.text for post in posts])
-    readable = [place for place, text in enumerate(texts) if not no_text_reason(text)]
-    result = np.zeros((len(members), len(posts)))
-    chosen = [posts[place] for place in readable]
-    for row, member in zip(result, members, strict=True):
-        row[readable] = member.probabilities(chosen)
-    return result
+    """P(ADE) of each member for each post: shape (n_members, n_posts); exactly 0 with nothing to read (``ask``)."""
+    return ask(members, posts).probabilities
 
 
 class Member(Protocol):

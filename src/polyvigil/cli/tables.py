@@ -11,7 +11,7 @@ from polyvigil.assess.subsets import MemberSubset
 from polyvigil.assess.workload_result import Workload
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.shift import Shift
-from polyvigil.detect.base import Rehearsal, TrainingLog
+from polyvigil.detect.base import PoolingChoice, Rehearsal, TrainingLog
 from polyvigil.specs import Recipe, StackedSpec
 
 
@@ -180,7 +180,7 @@ def rehearsal_lines(recipe: Recipe, told: Rehearsal | None) -> list[str]:
         ("members", f"{members}, one for each seed"),
         ("parameters", f"{told.parameters / 1e6:,.1f}M, {told.trained / 1e6:,.1f}M of them trained"),
         ("epochs", f"{epochs} of {told.posts_per_epoch:,} posts, {told.tokens_per_epoch:,} tokens, {steps}"),
-        ("full length", f"{told.full:,} posts fill all {encoder.max_tokens} tokens; most of them are cut"),
+        ("full length", f"{told.full:,} posts fill all {encoder.max_tokens} tokens; {_LONG[encoder.long_posts]}"),
         ("time", f"about {duration(told.seconds)} a member, {in_all}; measured on {told.measured_steps} of {steps}"),
         ("memory", f"{told.peak_memory / 1e9:.1f} GB at the peak of these steps, on {told.device}"),
         ("disk", disk),
@@ -190,6 +190,13 @@ def rehearsal_lines(recipe: Recipe, told: Rehearsal | None) -> list[str]:
             ("stack", f"time and checkpoints are of {recipe.model.folds + 1} trainings; the further model is extra")
         )
     return [*(f"{name:<12} {value}" for name, value in rows), ""]
+
+
+_LONG = {
+    "windows": "most of them are longer and are read in windows",
+    "head-tail": "most of them have lost their middle",
+    "cut": "most of them are cut",
+}
 
 
 def size(number: int) -> str:
@@ -212,7 +219,16 @@ def epoch_lines(seed: int, log: TrainingLog) -> list[str]:
         for record in log.epochs
     ]
     header = ("epoch", "loss", "lr", "dev F1 (same set)", "time", "posts/s", "memory")
-    return [f"seed {seed}, {log.device}; * the epoch that is kept", "", table(header, rows), ""]
+    lines = [f"seed {seed}, {log.device}; * the epoch that is kept", "", table(header, rows), ""]
+    return [*lines, *_pooling_lines(log.pooling), ""] if log.pooling else lines
+
+
+def _pooling_lines(told: PoolingChoice) -> list[str]:
+    of = f"{told.long_posts:,} dev posts of several windows, {told.long_positives:,} with an ADE"
+    if not told.figures:
+        return [f"windows are pooled by {told.chosen}, as trained; {of}: too few to choose"]
+    figures = ", ".join(f"{name} {figure:.3f}" for name, figure in told.figures.items())
+    return [f"windows are pooled by {told.chosen}, by cross-fitted dev figures: {figures}; {of}"]
 
 
 def duration(seconds: float) -> str:

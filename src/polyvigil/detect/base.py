@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, TypeVar
+from typing import ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from polyvigil.records import LabelledPost, Post, Probabilities
+from polyvigil.specs import Pooling
 
 
 class Stored(BaseModel):
@@ -62,6 +63,19 @@ class EpochRecord(Stored):
     warnings: tuple[str, ...] = ()
 
 
+class PoolingChoice(Stored):
+    """How the windows of a long post become one P, when that was left to the dev posts (learn.pooling)."""
+
+    trained: Pooling
+    chosen: Pooling
+    long_posts: int
+    """Dev posts of several windows; ``long_positives`` of them mention an ADE."""
+    long_positives: int
+    figures: dict[Pooling, float] = {}
+    """Cross-fitted, of all dev posts, by pooling: F1, or what the thresholds are to be best at. Empty where there were
+    too few long posts to tell. ``chosen`` is ``trained`` unless another one is surely better."""
+
+
 class TrainingLog(Stored):
     """How an encoder was trained, epoch by epoch."""
 
@@ -76,6 +90,8 @@ class TrainingLog(Stored):
     """Id of the bundle whose probabilities were learned beside the labels."""
     unlabelled: int = 0
     """Posts without a label among those of an epoch."""
+    pooling: PoolingChoice | None = None
+    """None where no choice was asked for."""
 
     @property
     def best(self) -> EpochRecord:
@@ -98,8 +114,9 @@ class Rehearsal(Stored):
     """Copies of oversampled posts included."""
     steps_per_epoch: int
     tokens_per_epoch: int
+    """Of all windows."""
     full: int
-    """Posts as long as the cut allows: most of them were cut."""
+    """Posts that fill what the model reads at once: most of them are longer."""
     checkpoint_bytes: int
     """The most that checkpoints take while the member is trained."""
     member_bytes: int
@@ -134,6 +151,24 @@ class Evidence:
     0. The sum over a stretch is the evidence in it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Part of a post: ``text[start:end]`` as it was written, in code points; or, by a tokenizer that does not tell
+    characters, its tokens from ``start`` to ``end``, special ones not counted."""
+
+    start: int
+    end: int
+    unit: Literal["characters", "tokens"] = "characters"
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """``probabilities`` (n_posts,), and by which window each was ``carried``: its number, -1 of a post read whole."""
+
+    probabilities: Probabilities
+    carried: NDArray[np.int64]
+
+
 class Detector(Protocol):
     """Fitted and immutable: there is no unfitted detector."""
 
@@ -162,6 +197,26 @@ class Detector(Protocol):
     def save(self, folder: Path) -> None:
         """Write the detector into an existing empty folder; the module's ``load(folder)`` reads it back, bit-equal."""
         ...
+
+
+@runtime_checkable
+class ReadsWindows(Protocol):
+    """What a detector can do besides that reads a long post in windows."""
+
+    def read(self, posts: Sequence[Post]) -> Read:
+        """``Detector.probabilities``, and the window with the largest P of each post, in one pass."""
+        ...
+
+    def locate(self, posts: Sequence[Post], carried: NDArray[np.int64]) -> list[Window]:
+        """Where these windows, one of each post, stand in it. Runs no model."""
+        ...
+
+
+def read_windows(detector: Detector, posts: Sequence[Post]) -> Read:
+    """What ``detector`` reads, in one pass; one that knows no windows reads posts whole."""
+    if isinstance(detector, ReadsWindows):
+        return detector.read(posts)
+    return Read(detector.probabilities(posts), np.full(len(posts), -1, dtype=np.int64))
 
 
 D_co = TypeVar("D_co", bound=Detector, covariant=True)

@@ -15,7 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from polyvigil.detect.base import Detector, Evidence, FitRecord, Lengths, Stored, TrainingLog
+from polyvigil.detect.base import (
+    Detector,
+    Evidence,
+    FitRecord,
+    Lengths,
+    Read,
+    ReadsWindows,
+    Stored,
+    TrainingLog,
+    Window,
+    read_windows,
+)
 from polyvigil.detect.occlusion import occlusion
 from polyvigil.detect.reading import read_config, unreadable
 from polyvigil.records import Post, Probabilities
@@ -81,12 +92,22 @@ class StackedDetector:
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """See detect.base.Detector."""
+        return self.read(posts).probabilities
+
+    def read(self, posts: Sequence[Post]) -> Read:
+        """See detect.base.ReadsWindows: the windows are the base's."""
         if not posts:
-            return np.empty(0)
-        matrix = design(self.base.probabilities(posts), self.further.features(posts), base_as=self.config.base_as)
+            return Read(np.empty(0), np.empty(0, dtype=np.int64))
+        read = read_windows(self.base, posts)
+        matrix = design(read.probabilities, self.further.features(posts), base_as=self.config.base_as)
         logits = self.config.intercept + (matrix * np.array(self.config.coefficients)).sum(axis=1)
-        probabilities: Probabilities = 1.0 / (1.0 + np.exp(-logits))
-        return probabilities
+        return Read(1.0 / (1.0 + np.exp(-logits)), read.carried)
+
+    def locate(self, posts: Sequence[Post], carried: NDArray[np.int64]) -> list[Window]:
+        """See detect.base.ReadsWindows. Raises TypeError where the base reads none, and so carries none."""
+        if not isinstance(self.base, ReadsWindows):
+            raise TypeError(f"a detector of kind {self.base.kind} reads no windows")
+        return self.base.locate(posts, carried)
 
     def lengths(self, posts: Sequence[Post]) -> Lengths | None:
         """The base's."""

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from polyvigil.detect.base import Evidence, FitRecord, Lengths, Stored, TrainingLog
+from polyvigil.detect.base import Evidence, FitRecord, Lengths, Read, Stored, TrainingLog, Window
 from polyvigil.detect.occlusion import occlusion
 from polyvigil.errors import BundleError, PolyvigilError
 from polyvigil.nn.encoder import Encoder, load_encoder
-from polyvigil.nn.predict import probabilities, token_budget
+from polyvigil.nn.predict import token_budget, window_scores
+from polyvigil.nn.windows import LongRule
 from polyvigil.records import Post, Probabilities
+from polyvigil.specs import LongPosts, Pooling
+from polyvigil.text.align import align
 from polyvigil.text.normalise import NORMALISATION, model_text
 
 CONFIG_FILE = "polyvigil.json"
@@ -28,6 +32,10 @@ class EncoderConfig(Stored):
     kind: Literal["encoder"] = "encoder"
     normalisation: str = NORMALISATION
     max_tokens: int
+    long_posts: LongPosts = "cut"  # of bundles that are older than windows
+    window_overlap: float = 0.0
+    most_windows: int = 1
+    pooling: Pooling = "max"
     packing: bool
     fit_record: FitRecord
 
@@ -48,18 +56,36 @@ class EncoderDetector:
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """See detect.base.Detector. The same within 1e-5 whatever posts stand beside a post."""
-        if not posts:
-            return np.empty(0)
+        return self.read(posts).probabilities
+
+    def read(self, posts: Sequence[Post]) -> Read:
+        """See detect.base.ReadsWindows."""
         items = self.encoder.tokenise([model_text(post.text) for post in posts])
-        return probabilities(self.encoder, items, budget=token_budget(self.encoder.device))
+        scores = window_scores(self.encoder, items, budget=token_budget(self.encoder.device))
+        return Read(scores.pooled(self.config.pooling), scores.strongest())
+
+    def locate(self, posts: Sequence[Post], carried: NDArray[np.int64]) -> list[Window]:
+        """See detect.base.ReadsWindows: in tokens where the tokenizer keeps no offsets (Japanese BERTs)."""
+        texts = [align(post.text) for post in posts]
+        stretches = self.encoder.window_stretches([text.text for text in texts])
+        if stretches is None:
+            found = self.encoder.window_tokens([text.text for text in texts])
+            return [
+                Window(int(mine[at, 0]), int(mine[at, 1]), "tokens") for mine, at in zip(found, carried, strict=True)
+            ]
+        windows = []
+        for text, mine, at in zip(texts, stretches, carried, strict=True):
+            start, end = mine[at].tolist()
+            windows.append(Window(int(text.starts[start]), int(text.ends[end - 1])))
+        return windows
 
     def lengths(self, posts: Sequence[Post]) -> Lengths:
         """See detect.base.Detector."""
         tokens = self.encoder.token_counts([model_text(post.text) for post in posts])
-        return Lengths(tokens, tokens > self.config.max_tokens)
+        return Lengths(tokens, tokens > self.encoder.reader.capacity)
 
     def evidence(self, posts: Sequence[Post]) -> list[Evidence]:
-        """See detect.base.Detector: occlusion, at most 33 forward passes a post. Nothing beyond the cut is evidence."""
+        """See detect.base.Detector: occlusion, the post is read at most 33 times. What is cut off is no evidence."""
         return occlusion(self.probabilities, posts)
 
     def save(self, folder: Path) -> None:
@@ -84,7 +110,12 @@ def load(folder: Path, *, device: str = "auto") -> EncoderDetector:
         )
     try:
         encoder = load_encoder(
-            str(folder), max_tokens=config.max_tokens, packing=config.packing, offline=True, fresh_head=False
+            str(folder),
+            max_tokens=config.max_tokens,
+            long_posts=LongRule(config.long_posts, config.window_overlap, config.most_windows),
+            packing=config.packing,
+            offline=True,
+            fresh_head=False,
         )
     except BundleError:
         raise

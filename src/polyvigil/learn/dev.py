@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,12 @@ from polyvigil.learn.memory import is_out_of_memory
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.step import NO_MEMORY, OVERFLOW
 from polyvigil.metrics import count
-from polyvigil.nn.encoder import Encoder, TokenIds
-from polyvigil.nn.predict import probabilities
+from polyvigil.nn.encoder import Encoder
+from polyvigil.nn.pooling import POOLINGS
+from polyvigil.nn.predict import window_scores
+from polyvigil.nn.windows import TokenIds
 from polyvigil.records import Labels, Probabilities
-from polyvigil.specs import DecideSpec
+from polyvigil.specs import DecideSpec, Pooling
 from polyvigil.text.language import is_cadec
 
 _TOO_MANY = 0.95
@@ -32,6 +34,8 @@ class DevSet:
     labels: Labels
     languages: Sequence[str]
     readable: NDArray[np.bool_]
+    groups: Sequence[str] = ()
+    """Posts of one group are never told apart by cross-fitting; none: every post is a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,11 @@ class Verdict:
     warnings: tuple[str, ...]
 
 
-def judge(encoder: Encoder, dev: DevSet, ranks: Ranks, *, decide: DecideSpec, budget: int, where: str) -> Verdict:
+def judge(
+    encoder: Encoder, dev: DevSet, ranks: Ranks, *, decide: DecideSpec, pooling: Pooling, budget: int, where: str
+) -> Verdict:
     """Score the dev posts and judge the scores. Raises TrainingError when the encoder gives no numbers."""
-    return verdict(_score(encoder, dev, ranks, budget=budget, where=where), dev, decide=decide)
+    return verdict(score(encoder, dev, ranks, budget=budget, where=where)[pooling], dev, decide=decide)
 
 
 def verdict(scores: Probabilities, dev: DevSet, *, decide: DecideSpec) -> Verdict:
@@ -52,9 +58,7 @@ def verdict(scores: Probabilities, dev: DevSet, *, decide: DecideSpec) -> Verdic
     policy = tune(scores, dev.labels, dev.languages, spec=decide, dev_fingerprint="")
     flags = policy.flags(scores, dev.languages)
     names = np.asarray(dev.languages)
-    counted = np.array([not is_cadec(language) for language in dev.languages])
-    if not dev.labels[counted].any():
-        counted[:] = True  # only CADEC posts have positives: better their F1 than none
+    chosen = counted(dev)
     warnings = []
     for language in sorted(set(dev.languages)):
         mine = names == language
@@ -68,20 +72,32 @@ def verdict(scores: Probabilities, dev: DevSet, *, decide: DecideSpec) -> Verdic
                 f"{language}: {flagged:.0%} of {mine.sum():,} dev posts predicted positive ({gold:.0%} are); the model "
                 "has collapsed there"
             )
-    return Verdict(count(dev.labels[counted], flags[counted]).f1, tuple(warnings))
+    return Verdict(count(dev.labels[chosen], flags[chosen]).f1, tuple(warnings))
 
 
-def _score(encoder: Encoder, dev: DevSet, ranks: Ranks, *, budget: int, where: str) -> Probabilities:
-    """P(ADE) of each dev post, (n_posts,); each process scores its share."""
+def counted(dev: DevSet) -> NDArray[np.bool_]:
+    """Which posts figures are of, (n_posts,): all but the CADEC groups, unless they alone hold positives."""
+    chosen = np.array([not is_cadec(language) for language in dev.languages])
+    return chosen if dev.labels[chosen].any() else np.ones_like(chosen)
+
+
+def score(encoder: Encoder, dev: DevSet, ranks: Ranks, *, budget: int, where: str) -> Mapping[Pooling, Probabilities]:
+    """P(ADE) of each dev post by each pooling of its windows, (n_posts,), in one pass; each process scores its share.
+
+    Raises TrainingError when there is no memory, or no number.
+    """
     mine = ranks.share(np.flatnonzero(dev.readable))
-    scores = np.zeros(len(dev.labels))
+    scores = np.zeros((len(POOLINGS), len(dev.labels)))
     try:
-        own = probabilities(encoder, [dev.tokens[place] for place in mine], budget=budget)
+        own = window_scores(encoder, [dev.tokens[place] for place in mine], budget=budget)
     except BundleError as error:
         raise TrainingError("the encoder gives no number for some dev posts", where=where, hint=OVERFLOW) from error
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         raise TrainingError("no memory to score the dev posts", where=where, hint=NO_MEMORY) from error
-    scores[mine] = np.maximum(own, 1e-300)  # exactly 0 is kept for what cannot be read
-    return ranks.total(torch.from_numpy(scores).to(encoder.device)).cpu().numpy() if ranks.size > 1 else scores
+    for row, pooling in zip(scores, POOLINGS, strict=True):
+        row[mine] = np.maximum(own.pooled(pooling), 1e-300)  # exactly 0 is kept for what cannot be read
+    if ranks.size > 1:
+        scores = ranks.total(torch.from_numpy(scores).to(encoder.device)).cpu().numpy()
+    return dict(zip(POOLINGS, scores, strict=True))

@@ -25,9 +25,10 @@ from polyvigil.learn.ranks import Ranks, this_rank
 from polyvigil.learn.sampling import epoch_order, step_seed
 from polyvigil.learn.schedule import warmup_cosine, warmup_steps
 from polyvigil.learn.step import OVERFLOW, Batch, Stepper
-from polyvigil.nn.encoder import Encoder, TokenIds
+from polyvigil.nn.encoder import Encoder
+from polyvigil.nn.windows import TokenIds
 from polyvigil.records import Labels
-from polyvigil.specs import DecideSpec, TrainingSpec
+from polyvigil.specs import TRAINED_POOLING, DecideSpec, Pooling, TrainingSpec
 
 _FREE = {"micro_tokens", "checkpoint_minutes", "gradient_checkpointing"}  # settings a resumed run may change
 
@@ -69,22 +70,24 @@ def train(
     source: str,
     work: Path | None,
     hooks: Hooks,
+    pooling: Pooling = TRAINED_POOLING,
 ) -> TrainingLog:
     """Train ``encoder`` in place; it ends with the weights of the epoch of the best dev F1 (the first on ties).
 
     ``work``: folder of checkpoints; run again with the same arguments, the training goes on from the last one and ends
     with the weights it would have had (on a CPU with the same number of threads, bit by bit). ``source`` names the
-    pretrained model. Raises TrainingError (no memory, no disk, numbers that overflow, checkpoints of another run).
+    pretrained model; ``pooling`` makes a post of its windows. Raises TrainingError (no memory, no disk, numbers that
+    overflow, checkpoints of another run).
     """
     ranks = this_rank()
     hooks = hooks if ranks.rank == 0 else Hooks(stop=hooks.stop)
     if spec.gradient_checkpointing:
         encoder.checkpoint_layers()
     parameters = sum(p.numel() for p in encoder.model.parameters())
-    stepper = Stepper(encoder, spec=spec, ranks=ranks)
+    stepper = Stepper(encoder, spec=spec, ranks=ranks, pooling=pooling)
     if posts.soft is not None:
         ranks.first_values([torch.from_numpy(posts.soft.targets)])  # each asked the teacher: last digits may differ
-    identity = _fingerprint(encoder, posts, dev, spec, decide, seed, source)
+    identity = _fingerprint(encoder, posts, dev, spec, decide, seed, source + pooling)
     _same_everywhere(encoder, identity, ranks)
     keeper = Keeper(work, stepper, fingerprint=identity, minutes=spec.checkpoint_minutes, say=hooks.say)
     standing = keeper.resume(micro_tokens=spec.micro_tokens)
@@ -139,7 +142,13 @@ def train(
             raise TrainingError("every loss was exactly 0", where=f"epoch {progress.epoch + 1}", hint=OVERFLOW)
 
         verdict = judge(
-            encoder, dev, ranks, decide=decide, budget=progress.micro_tokens, where=f"after epoch {progress.epoch + 1}"
+            encoder,
+            dev,
+            ranks,
+            decide=decide,
+            pooling=pooling,
+            budget=progress.micro_tokens,
+            where=f"after epoch {progress.epoch + 1}",
         )
         seconds = progress.seconds + clock.lap(0)
         record = EpochRecord(

@@ -17,9 +17,10 @@ from polyvigil.learn.memory import forget_peak, peak_memory
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.sampling import epoch_order, step_seed
 from polyvigil.learn.step import Batch, Stepper
-from polyvigil.nn.encoder import Encoder, TokenIds
-from polyvigil.nn.predict import probabilities
-from polyvigil.specs import TrainingSpec
+from polyvigil.nn.encoder import Encoder
+from polyvigil.nn.predict import window_scores
+from polyvigil.nn.windows import TokenIds
+from polyvigil.specs import Pooling, TrainingSpec
 
 _STEPS = 4
 """At most; the first is a warm-up and not counted where there is a second."""
@@ -28,7 +29,15 @@ _DEV_POSTS = 64
 
 
 def rehearse(
-    encoder: Encoder, posts: TrainSet, dev: DevSet, *, spec: TrainingSpec, seed: int, left_out: int, full: int
+    encoder: Encoder,
+    posts: TrainSet,
+    dev: DevSet,
+    *,
+    spec: TrainingSpec,
+    pooling: Pooling,
+    seed: int,
+    left_out: int,
+    full: int,
 ) -> Rehearsal:
     """Take a few steps with ``encoder``, which is of no use afterwards. ``left_out``: parameters that were trimmed.
 
@@ -36,10 +45,10 @@ def rehearse(
     """
     if spec.gradient_checkpointing:
         encoder.checkpoint_layers()
-    stepper = Stepper(encoder, spec=spec, ranks=Ranks())
+    stepper = Stepper(encoder, spec=spec, ranks=Ranks(), pooling=pooling)
     order = epoch_order(posts.pool, posts.languages, spec=spec, seed=seed, epoch=0)
     steps = math.ceil(len(order) / spec.posts_per_step)
-    lengths = np.array([len(item) for item in posts.tokens])
+    lengths = np.array([item.size for item in posts.tokens])
     forget_peak(encoder.device)
     encoder.model.train()
     taken: list[tuple[float, int]] = []
@@ -85,9 +94,9 @@ def _dev_seconds(encoder: Encoder, dev: DevSet, *, budget: int) -> float:
     """Of scoring all dev posts, by the tokens of some of them."""
     some: Sequence[TokenIds] = [dev.tokens[place] for place in np.flatnonzero(dev.readable)[:_DEV_POSTS]]
     begun = time.monotonic()
-    probabilities(encoder, some, budget=budget)
+    window_scores(encoder, some, budget=budget)
     return (time.monotonic() - begun) * _tokens(dev.tokens) / max(1, _tokens(some))
 
 
 def _tokens(items: Sequence[TokenIds]) -> int:
-    return int(sum(len(item) for item in items))
+    return sum(item.size for item in items)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.checkpoint import checkpoint
 
 from polyvigil.errors import TrainingError
 from polyvigil.learn.checkpoint import Tensors
@@ -18,9 +19,11 @@ from polyvigil.learn.memory import is_out_of_memory, release
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.schedule import parameter_groups
 from polyvigil.nn.batching import token_batches
-from polyvigil.nn.encoder import Encoder, TokenIds
+from polyvigil.nn.encoder import Encoder
+from polyvigil.nn.pooling import pooled_logits
+from polyvigil.nn.windows import Pieces, TokenIds, pieces
 from polyvigil.records import Labels
-from polyvigil.specs import TrainingSpec
+from polyvigil.specs import TRAINED_POOLING, Pooling, TrainingSpec
 
 _FUSED = {"cpu", "cuda", "mps", "xpu"}
 _AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -54,12 +57,15 @@ class StepResult:
 
 
 class Stepper:
-    """An encoder under AdamW: the only thing that changes its weights."""
+    """An encoder under AdamW: the only thing that changes its weights. The loss is of posts, ``pooling`` of windows."""
 
-    def __init__(self, encoder: Encoder, *, spec: TrainingSpec, ranks: Ranks) -> None:
+    def __init__(
+        self, encoder: Encoder, *, spec: TrainingSpec, ranks: Ranks, pooling: Pooling = TRAINED_POOLING
+    ) -> None:
         self.encoder = encoder
         self.spec = spec
         self.ranks = ranks
+        self.pooling = pooling
         self.per_post = per_post_loss(spec)
         self.device = encoder.device
         self.parameters = [p for p in encoder.model.parameters() if p.requires_grad]
@@ -72,8 +78,8 @@ class Stepper:
         """Change the weights once by the mean loss of ``batch``: the same change whatever ``micro_tokens`` is.
 
         ``rate``: learning rate; ``seed``: of the dropout masks. When memory runs out in any process, all begin the step
-        again with half the tokens at once. Raises TrainingError when one post alone does not fit, or a loss or gradient
-        is no number; in all processes together.
+        again with half the tokens at once. Raises TrainingError when one window alone does not fit, or a loss or
+        gradient is no number; in all processes together.
         """
         result = self._gradients(batch, seed=seed, micro_tokens=micro_tokens, where=where)
         if not math.isfinite(result.loss):
@@ -129,12 +135,12 @@ class Stepper:
 
     def _gradients(self, batch: Batch, *, seed: int, micro_tokens: int, where: str) -> StepResult:
         mine = self.ranks.share(np.arange(len(batch.tokens)))
-        lengths = np.array([len(batch.tokens[place]) for place in mine], dtype=np.int64)
+        lengths = np.array([batch.tokens[place].size for place in mine], dtype=np.int64)
         while True:
             places = token_batches(lengths, budget=micro_tokens, padded=not self.encoder.packed)
             loss: float | None = None
             try:
-                loss = self._backward(batch, [mine[some] for some in places], seed=seed)
+                loss = self._backward(batch, [mine[some] for some in places], seed=seed, micro_tokens=micro_tokens)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -143,8 +149,9 @@ class Stepper:
                 return StepResult(float(self.ranks.total(torch.tensor(loss, dtype=torch.float64))), micro_tokens)
             self.optimiser.zero_grad(set_to_none=True)
             release(self.device)
-            alone = loss is None and max(map(len, places)) == 1
-            if longest := self.ranks.highest(int(lengths.max()) if alone else 0):
+            held = [part for some in places for part in _parts(_windows(batch, mine[some]), micro_tokens)]
+            alone = loss is None and max(map(len, held)) == 1
+            if longest := self.ranks.highest(max(len(row) for part in held for row in part) if alone else 0):
                 raise TrainingError(
                     f"no memory for one post of {longest} tokens at a time", where=where, hint=NO_MEMORY
                 )
@@ -153,7 +160,9 @@ class Stepper:
                 fitting = max(1, min(micro_tokens, max(int(lengths[some].sum()) for some in places)) // 2)
             micro_tokens = self.ranks.lowest(fitting)
 
-    def _backward(self, batch: Batch, micro_batches: Sequence[NDArray[np.int64]], *, seed: int) -> float:
+    def _backward(
+        self, batch: Batch, micro_batches: Sequence[NDArray[np.int64]], *, seed: int, micro_tokens: int
+    ) -> float:
         """Add the gradient of (sum of losses / posts of the step), micro-batch by micro-batch; the sum of own losses.
 
         Speaks to no other process, since it may fail in one alone.
@@ -164,19 +173,48 @@ class Stepper:
             for places in micro_batches:
                 labels = torch.from_numpy(batch.labels[places].astype(np.int64)).to(self.device)
                 weights = torch.from_numpy(batch.weights[places].astype(np.float32)).to(self.device)
-                with self._precision():
-                    logits = self.encoder.logits([batch.tokens[place] for place in places])
-                of_posts = self.per_post(logits.float(), labels) * weights
+                windows = _windows(batch, places)
+                logits = self._logits(_parts(windows, micro_tokens))
+                pooled = pooled_logits(logits, windows.starts, self.pooling)
+                of_posts = self.per_post(pooled, labels) * weights
                 if batch.soft is not None:
-                    of_posts = _with_teacher(of_posts, logits.float(), batch.soft.of(places))
+                    of_posts = _with_teacher(of_posts, pooled, batch.soft.of(places))
                 loss = of_posts.sum()
                 torch.autograd.backward(self.scaler.scale(loss / len(batch.tokens)))
                 losses.append(loss.detach())
         return float(torch.stack(losses).double().sum()) if losses else 0.0
 
+    def _logits(self, parts: Sequence[Sequence[TokenIds]]) -> torch.Tensor:
+        """Logits of the windows of all parts, float32 (n_windows, 2). Of several parts the activations of one are held.
+
+        They are computed again when the gradient comes by, with the same dropout: Gao et al. 2021 (GradCache).
+        """
+
+        def ask(_: torch.Tensor, rows: Sequence[TokenIds]) -> torch.Tensor:
+            with self._precision():
+                return self.encoder.logits(rows).float()
+
+        here = torch.empty(0, device=self.device)  # tells checkpoint whose random state to keep
+        if len(parts) == 1:
+            return ask(here, parts[0])
+        return torch.cat([checkpoint(ask, here, part, use_reentrant=False) for part in parts])
+
     def _precision(self) -> torch.autocast:
         name = self.spec.precision
         return torch.autocast(self.device.type, dtype=_AUTOCAST[name], enabled=name != "fp32")
+
+
+def _windows(batch: Batch, places: NDArray[np.int64]) -> Pieces:
+    return pieces([batch.tokens[place] for place in places])
+
+
+def _parts(windows: Pieces, budget: int) -> list[Sequence[TokenIds]]:
+    """A micro-batch as it is; or a post that is over the budget in runs of its windows that are not."""
+    rows = windows.rows
+    if len(rows) == 1 or len(windows.starts) > 2 or sum(map(len, rows)) <= budget:
+        return [rows]
+    at_once = max(1, budget // len(rows[0]))
+    return [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
 
 
 def _with_teacher(of_labels: torch.Tensor, logits: torch.Tensor, soft: SoftTargets) -> torch.Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.data.fingerprint import fingerprint
-from polyvigil.detect.base import FitRecord, Rehearsal
+from polyvigil.detect.base import FitRecord, PoolingChoice, Rehearsal
 from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
 from polyvigil.errors import DataError
 from polyvigil.learn import loop
@@ -19,10 +19,13 @@ from polyvigil.learn.dev import DevSet
 from polyvigil.learn.distil import Lesson, soft_targets
 from polyvigil.learn.loop import Hooks, TrainSet
 from polyvigil.learn.lora import Adapters, adapt
+from polyvigil.learn.pooling import choose
+from polyvigil.learn.ranks import this_rank
 from polyvigil.learn.rehearsal import rehearse
 from polyvigil.learn.trim import Trimmed, trim
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.source import needs_fetching
+from polyvigil.nn.windows import LongRule
 from polyvigil.records import LabelledPost, Labels
 from polyvigil.specs import BalanceSpec, DecideSpec, EncoderSpec, LoraSpec, TrainingSpec
 from polyvigil.text.normalise import model_text, no_text_reason
@@ -81,7 +84,10 @@ class EncoderLearner:
             source=self.spec.model_dump_json() + self.lora.model_dump_json() + trimmed.digest,
             work=self.work,
             hooks=Hooks(self.say, self.progress, self.stop),
+            pooling=self.spec.trained_pooling,
         )
+        if self.spec.long_posts == "windows" and self.spec.pooling == "auto":
+            log = log.model_copy(update={"pooling": self._pooling(encoder, trimmed.dev, budget=log.micro_tokens)})
         trimmed.expand(encoder)
         log = log.model_copy(update={"parameters": log.parameters + trimmed.left_out})
         if ready.adapters:
@@ -96,7 +102,15 @@ class EncoderLearner:
             train_fingerprint=fingerprint([item.post for item in train]),
             counts=language_counts(train),
         )
-        config = EncoderConfig(max_tokens=self.spec.max_tokens, packing=self.spec.packing, fit_record=record)
+        config = EncoderConfig(
+            max_tokens=self.spec.max_tokens,
+            long_posts=self.spec.long_posts,
+            window_overlap=self.spec.window_overlap,
+            most_windows=self.spec.most_windows,
+            pooling=log.pooling.chosen if log.pooling else self.spec.trained_pooling,
+            packing=self.spec.packing,
+            fit_record=record,
+        )
         return EncoderDetector(encoder, config, log)
 
     def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Rehearsal | None:
@@ -113,9 +127,10 @@ class EncoderLearner:
             posts,
             ready.trimmed.dev,
             spec=self.training,
+            pooling=self.spec.trained_pooling,
             seed=seed,
             left_out=ready.trimmed.left_out,
-            full=sum(len(item) == self.spec.max_tokens for item in posts.tokens),
+            full=sum(item.shape[-1] == self.spec.max_tokens for item in posts.tokens),
         )
 
     def _prepare(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> _Ready:
@@ -140,13 +155,27 @@ class EncoderLearner:
             ),
             soft=soft_targets(self.lesson) if self.lesson else None,
         )
-        dev_set = DevSet(encoder.tokenise(dev_texts), dev_labels, [item.post.language for item in dev], readable)
+        dev_set = DevSet(
+            encoder.tokenise(dev_texts),
+            dev_labels,
+            [item.post.language for item in dev],
+            readable,
+            [item.post.group for item in dev],
+        )
         return _Ready(encoder, adapters, trim(encoder, posts, dev_set))
+
+    def _pooling(self, encoder: Encoder, dev: DevSet, *, budget: int) -> PoolingChoice:
+        choice = choose(encoder, dev, this_rank(), decide=self.decide, trained=self.spec.trained_pooling, budget=budget)
+        figures = ", ".join(f"{name} {figure:.3f}" for name, figure in choice.figures.items())
+        if this_rank().rank == 0:
+            self.say(f"windows of a long post are pooled by {choice.chosen} ({figures or 'too few to tell'})")
+        return choice
 
     def _encoder(self, seed: int) -> Encoder:
         return load_encoder(
             self.spec.name,
             max_tokens=self.spec.max_tokens,
+            long_posts=LongRule(self.spec.long_posts, self.spec.window_overlap, self.spec.most_windows),
             packing=self.spec.packing,
             offline=self.offline,
             seed=seed,

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from polyvigil.learn.checkpoint import fingerprint
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.loop import TrainSet
-from polyvigil.nn.encoder import Encoder, TokenIds
+from polyvigil.nn.encoder import Encoder
+from polyvigil.nn.windows import TokenIds, pieces
 
 _PROOF = 4  # posts that must get the same logits from both tables
 
@@ -70,7 +71,7 @@ def trim(encoder: Encoder, posts: TrainSet, dev: DevSet) -> Trimmed:
     if table is None or not table.weight.requires_grad:
         return untouched
     reserved = np.arange(encoder.reserved_ids(), dtype=np.int64)
-    rows = np.unique(np.concatenate([reserved, *posts.tokens, *dev.tokens]))
+    rows = np.unique(np.concatenate([reserved, *(item.ravel() for item in (*posts.tokens, *dev.tokens))]))
     if len(rows) + 1 >= table.num_embeddings:
         return untouched
     short = Trimmed(
@@ -98,7 +99,7 @@ def _put(table: torch.nn.Embedding, weight: torch.Tensor) -> None:
 
 
 def _logits(encoder: Encoder, items: Sequence[TokenIds]) -> torch.Tensor:
-    """Of the first posts, one by one, without dropout."""
+    """Of the first posts' windows, one by one, without dropout."""
     encoder.model.eval()
     with torch.inference_mode():
-        return torch.cat([encoder.logits([item]) for item in items[:_PROOF]])
+        return torch.cat([encoder.logits([item]) for item in pieces(items[:_PROOF]).rows[:_PROOF]])

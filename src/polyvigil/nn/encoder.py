@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from polyvigil.errors import RecipeError
 from polyvigil.nn.packed import Plan, packed_logits, plan_for
 from polyvigil.nn.pretrained import (
     Classifier,
@@ -24,9 +24,7 @@ from polyvigil.nn.pretrained import (
     write_folder,
 )
 from polyvigil.nn.source import model_folder
-
-TokenIds: TypeAlias = NDArray[np.int32]
-"""Token ids of one post, special tokens included: (n_tokens,)."""
+from polyvigil.nn.windows import CUT, LongRule, Reader, TokenIds
 
 LABELS = {0: "no_ade", 1: "ade"}
 
@@ -34,9 +32,9 @@ LABELS = {0: "no_ade", 1: "ade"}
 class Encoder:
     """A sequence classifier on its device. ``model`` is the ordinary transformers module: train, move, count it so."""
 
-    def __init__(self, model: Classifier, tokenizer: TextTokenizer, *, max_tokens: int, plan: Plan | None) -> None:
+    def __init__(self, model: Classifier, tokenizer: TextTokenizer, *, reader: Reader, plan: Plan | None) -> None:
         self.model: nn.Module = model
-        self.max_tokens = max_tokens
+        self.reader = reader
         self._model = model
         self._tokenizer = tokenizer
         self._plan = plan
@@ -56,18 +54,45 @@ class Encoder:
         return self._plan is not None
 
     def tokenise(self, texts: Sequence[str]) -> list[TokenIds]:
-        """Token ids of normalised texts, cut to ``max_tokens``."""
-        return [np.array(ids, dtype=np.int32) for ids in self._ids(texts, cut=True)]
+        """Token ids of normalised texts, those of a long one as ``reader`` says: cut, or in several windows."""
+        if self.reader.rule.how == "cut":
+            return [np.array(ids, dtype=np.int32) for ids in self._ids(texts, cut=True)]
+        return [self.reader.read(ids) for ids in self._ids(texts, cut=False)]
 
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """Tokens of each text were it not cut, special tokens included: (n_texts,)."""
         return np.array([len(ids) for ids in self._ids(texts, cut=False)], dtype=np.int32)
 
+    def window_stretches(self, texts: Sequence[str]) -> list[NDArray[np.int64]] | None:
+        """Where in each normalised text its windows begin and end, in characters: (n_windows, 2) each.
+
+        A tokenizer that keeps no offsets (of the Japanese BERTs, say) gives None; ``window_tokens`` always answers.
+        """
+        if not self._tokenizer.is_fast or not texts:
+            return None
+        encoding = self._tokenizer(
+            list(texts), return_offsets_mapping=True, add_special_tokens=False, verbose=False, truncation=False
+        )
+        found = []
+        for offsets, tokens in zip(encoding["offset_mapping"], self.window_tokens(texts), strict=True):
+            places = np.array(offsets, dtype=np.int64)
+            found.append(np.array([[places[a:b, 0].min(), places[a:b, 1].max()] for a, b in tokens.tolist()]))
+        return found
+
+    def window_tokens(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """The same in tokens, special ones not counted."""
+        special = self.reader.before + self.reader.after
+        found = []
+        for size in self.token_counts(texts).tolist():
+            starts = self.reader.starts(size)
+            found.append(np.column_stack([starts, np.minimum(starts + self.reader.room, size - special)]))
+        return found
+
     def logits(self, items: Sequence[TokenIds]) -> Tensor:
         """Logits of one micro-batch: float32 (n_items, 2) on the device, order of ``items``; differentiable.
 
-        All items run at once: the caller decides how many fit. Each holds 1 to ``max_tokens`` ids. Raises ValueError
-        for an item without ids, which no tokenizer with special tokens makes.
+        All items run at once: the caller decides how many fit. Each is one window of 1 to ``max_tokens`` ids.
+        Raises ValueError for an item without ids, which no tokenizer with special tokens makes.
         """
         if not items:
             return torch.zeros(0, len(LABELS), device=self.device)
@@ -108,7 +133,7 @@ class Encoder:
         encoding = self._tokenizer(
             list(texts),
             truncation=cut,
-            max_length=self.max_tokens if cut else None,
+            max_length=self.reader.max_tokens if cut else None,
             return_attention_mask=False,
             return_token_type_ids=False,
             verbose=False,
@@ -133,6 +158,7 @@ def load_encoder(
     source: str,
     *,
     max_tokens: int,
+    long_posts: LongRule = CUT,
     packing: bool = True,
     offline: bool = False,
     seed: int = 0,
@@ -142,6 +168,7 @@ def load_encoder(
 
     With ``fresh_head`` a head that the source lacks (or has for other classes) is drawn from ``seed``; without it that
     is a BundleError. ``packing`` asks for the forward pass without padding where the architecture allows it.
+    ``long_posts``: what becomes of a post of more than ``max_tokens``.
     ``offline`` never uses the network. Code of the model's own is never run, pickles are never opened.
 
     Raises RecipeError when the source cannot be used, BundleError when its weights are damaged or incomplete.
@@ -157,11 +184,27 @@ def load_encoder(
         model = read_classifier(folder, source, config, seed=seed, fresh_head=fresh_head)
     check_sizes(model, tokenizer, source, max_tokens=max_tokens)
     tokenizer.model_max_length = max_tokens  # saved with it: other programs then cut posts at the same place
-    encoder = Encoder(model, tokenizer, max_tokens=max_tokens, plan=None)
+    reader = _reader(tokenizer, source, max_tokens=max_tokens, rule=long_posts)
+    encoder = Encoder(model, tokenizer, reader=reader, plan=None)
     plan = plan_for(model, config.to_dict()) if packing else None
     if plan is not None and _agrees(encoder, plan):
-        encoder = Encoder(model, tokenizer, max_tokens=max_tokens, plan=plan)
+        encoder = Encoder(model, tokenizer, reader=reader, plan=plan)
     return encoder
+
+
+def _reader(tokenizer: TextTokenizer, source: str, *, max_tokens: int, rule: LongRule) -> Reader:
+    """How many special tokens the tokenizer puts before and after a text is asked of the tokenizer itself."""
+    framed, own = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+    special = len(framed) - len(own)
+    places = (before for before in range(special + 1) if framed[before : before + len(own)] == own)
+    before = next(places, None)
+    if before is None or special >= max_tokens:
+        raise RecipeError(
+            "its tokenizer does not put special tokens around a text",
+            where=source,
+            hint="choose a model that was made to classify texts",
+        )
+    return Reader(max_tokens, before, special - before, rule)
 
 
 def _agrees(encoder: Encoder, plan: Plan) -> bool:

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from polyvigil.errors import BundleError
 from polyvigil.nn.batching import token_batches
-from polyvigil.nn.encoder import Encoder, TokenIds
+from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.pairs import PairClassifier, PairIds
+from polyvigil.nn.pooling import WindowScores
+from polyvigil.nn.windows import TokenIds, pieces
 from polyvigil.records import Probabilities
 
 _BUDGET = {"cpu": 2048}  # beyond it a CPU gains nothing
@@ -24,8 +26,14 @@ def token_budget(device: torch.device) -> int:
     return _BUDGET.get(device.type, _BUDGET_OF_A_GPU)
 
 
+def window_scores(encoder: Encoder, items: Sequence[TokenIds], *, budget: int) -> WindowScores:
+    """P(ADE) of each window of each post; ``budget`` and errors as of ``probabilities``."""
+    windows = pieces(items)
+    return WindowScores(probabilities(encoder, windows.rows, budget=budget), windows.starts)
+
+
 def probabilities(encoder: Encoder, items: Sequence[TokenIds], *, budget: int) -> Probabilities:
-    """P(ADE) of each item: float64 (n_items,), in [0, 1], in the order of ``items``; dropout is off meanwhile.
+    """P(ADE) of each item, a post of one window: float64 (n_items,), in [0, 1], in their order; dropout is off.
 
     ``budget``: tokens that go through the encoder at once (1-2 thousand on a CPU, 16-64 thousand on a GPU). What an
     item is scored with moves its probability by less than 1e-5. Raises BundleError where the encoder gives NaN.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from polyvigil.bundle.store import Bundle
+from polyvigil.detect.base import Window
 from polyvigil.records import Post
 from polyvigil.text.normalise import has_lone_surrogate, model_texts, no_text_reason
 
@@ -34,7 +35,8 @@ class Decision:
     truncated: bool
     """Whether that member was given less than the whole post."""
     window: str
-    """The window of a long post that carried the score; empty where the post was read whole."""
+    """The window of a long post that carried the score, ``start-end`` in characters of the post as it was written (or
+    ``tokens start-end``, where a tokenizer does not tell characters); empty where the post was read whole."""
     flags: str
     """What to know about this row, joined by ``;``: no_text:REASON, language_not_trained, threshold_doubtful (it
     carries a warning), language_detected, lone_surrogate."""
@@ -54,11 +56,13 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
     """Score posts and decide on each, in their order. ``detected`` says whose language was detected, not given."""
     if not posts:
         return []
-    members = bundle.asked_probabilities(posts)
+    answers = bundle.asked(posts)
+    members = answers.probabilities
     probabilities = bundle.combination.mean(members)
     calibrated = bundle.calibration.calibrated(probabilities, [post.language for post in posts])
     flagged = bundle.policy.flags(probabilities, [post.language for post in posts])
     lengths = bundle.lengths(posts)
+    windows = bundle.windows(posts, answers)
     spreads = np.nanmax(members, axis=0) - np.nanmin(members, axis=0)
     texts = model_texts([post.text for post in posts])
     decisions = []
@@ -75,12 +79,18 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
                 spread=float(spreads[place]),
                 n_tokens=None if lengths is None else int(lengths.tokens[place]),
                 truncated=lengths is not None and bool(lengths.truncated[place]),
-                window="",
+                window=_told(windows[place]),
                 flags=_flags(bundle, post, texts[place], detected=detected is not None and detected[place]),
                 bundle=bundle.id,
             )
         )
     return decisions
+
+
+def _told(window: Window | None) -> str:
+    if window is None:
+        return ""
+    return f"{'tokens ' if window.unit == 'tokens' else ''}{window.start}-{window.end}"
 
 
 def _flags(bundle: Bundle, post: Post, text: str, *, detected: bool) -> str:

@@ -136,7 +136,8 @@ def _lost_gate(lost: Sequence[Lost], labels: Labels, languages: Sequence[str], c
                 told=f"{name}: {gone:,} of {positives:,} positives ({gone / positives:.1%}, 95% {interval.low:.1%} to"
                 f" {interval.high:.1%}; limit {LOST:.0%}) are missed though their end, which is cut off, would be"
                 f" flagged; {int((mine & cut).sum()):,} of them are cut",
-                advice="train with a higher model.max_tokens, or a linear model beside it, which reads posts whole",
+                advice="train with model.long_posts = 'windows', a higher model.max_tokens, or a linear model beside "
+                "it, which reads posts whole",
                 language=name,
             )
         )
