@@ -149,3 +149,17 @@ def test_without_numba_numpy_goes_on(detector: LinearDetector, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "polyvigil.detect.ngram_kernel", None)
     warming = Warming(characters=ngram_scorer.WORTH_CHARACTERS)
     assert warming.after(1, detector.compiled) is None
+
+
+def test_where_no_folder_can_be_written_it_is_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from polyvigil.detect import ngram_kernel
+
+    compiling = ngram_kernel.njit
+
+    def njit(**options: object) -> object:
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return compiling(**options)
+
+    monkeypatch.setattr(ngram_kernel, "njit", njit)
+    assert ngram_kernel._compiled(lambda number: number + 1)(1) == 2
