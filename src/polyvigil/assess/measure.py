@@ -72,7 +72,7 @@ def measured_on_dev(bundle: Bundle, *, budgets: Sequence[int] = (), prevalence: 
     """Evaluate the stored scores of the dev posts, all members asked: same-set figures, and cross-fitted ones."""
     dev = bundle.dev
     gold = Gold(dev.labels, dev.languages, dev.types, dev.group_names, bundle.policy.dev_fingerprint)
-    probabilities = dev.scores(bundle.combination.of_all).probabilities
+    probabilities = bundle.dev_scores().probabilities
     evaluation = evaluate(
         gold,
         probabilities,

@@ -68,7 +68,7 @@ def retune(
     for a cascade that cannot be.
     """
     store.check_free(output, replace=overwrite)
-    bundle = replace(bundle, combination=bundle.combination.of_all)
+    bundle = _without_judge(source, bundle)
     if plan.cascade:
         check(plan.cascade, members=len(bundle.members))
     dev = bundle.dev
@@ -132,7 +132,7 @@ def keep_rates(
     Languages that the posts do not hold keep the thresholds they have; a cascade is left out, as in ``retune``.
     """
     store.check_free(output, replace=overwrite)
-    bundle = replace(bundle, combination=bundle.combination.of_all)
+    bundle = _without_judge(source, bundle)
     languages = [post.language for post in posts]
     say(f"scoring {len(posts):,} posts with both bundles")
     old, fresh = Side(like.policy, like.probabilities(posts)), bundle.probabilities(posts)
@@ -143,6 +143,17 @@ def keep_rates(
     evaluation = _evaluation(changed, _stored_gold(bundle), scores, name=str(output), data="stored dev scores")
     saved = _save(source, changed, evaluation, recipe_of(source), output=output, overwrite=overwrite)
     return Retuned(saved, evaluation, told)
+
+
+def _without_judge(source: Path, bundle: Bundle) -> Bundle:
+    """The bundle without its cascade. Raises RecipeError for a judge, whose bands are for the thresholds it has."""
+    if bundle.combination.judge:
+        raise RecipeError(
+            "has a judge, whose bands were found for its thresholds",
+            where=str(source),
+            hint="tune the bundle of its first stage, then run polyvigil judge again",
+        )
+    return replace(bundle, combination=bundle.combination.of_all)
 
 
 def _for_the_unlabelled(
