@@ -23,6 +23,7 @@ COMMANDS = (
     "train",
     "tune",
     "ensemble",
+    "judge",
     "evaluate",
     "report",
     "card",

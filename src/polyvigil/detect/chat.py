@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import ConfigDict
 
+from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import Evidence, FitRecord, Stored
 from polyvigil.detect.chat_answers import Answers, answers_path
 from polyvigil.detect.chat_client import Endpoint, Fault, Reply
@@ -193,10 +194,11 @@ class ChatDetector:
         (folder / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def chat_detector(spec: ChatSpec, fit_record: FitRecord, *, asking: Asking | None) -> ChatDetector:
+def chat_detector(spec: ChatSpec, *, asking: Asking | None) -> ChatDetector:
     """A detector of a configuration. Raises RecipeError where posts are to be sent and the key is missing."""
     prompt = read_prompt(spec.prompt)
-    config = ChatConfig(spec=spec, prompt_sha256=prompt.sha256, fit_record=fit_record)
+    nothing = FitRecord(seed=spec.seed, posts=0, positives=0, languages=(), train_fingerprint=fingerprint([]))
+    config = ChatConfig(spec=spec, prompt_sha256=prompt.sha256, fit_record=nothing)
     return ChatDetector(config, Line(spec, prompt, asking) if asking else None)
 
 

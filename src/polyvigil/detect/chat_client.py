@@ -60,16 +60,18 @@ class Endpoint:
         for attempt in range(self._spec.attempts):
             if attempt and self.stop.wait(max(self._spec.wait * 2 ** (attempt - 1), min(fault.wait, _LONGEST_WAIT))):
                 return fault
-            found = self._once(system, user)
-            if isinstance(found, Fault) and found.reason == "HTTP 400" and self._json_mode:
-                self._json_mode = False  # an older server, which knows no response_format
-                found = self._once(system, user)
+            json_mode = self._json_mode
+            found = self._once(system, user, json_mode=json_mode)
+            if isinstance(found, Fault) and found.reason == "HTTP 400" and json_mode:
+                found = self._once(system, user, json_mode=False)
+                if isinstance(found, Reply):
+                    self._json_mode = False  # an older server, which knows no response_format
             if isinstance(found, Reply) or not found.again:
                 return found
             fault = found
         return fault
 
-    def _once(self, system: str, user: str) -> Reply | Fault:
+    def _once(self, system: str, user: str, *, json_mode: bool) -> Reply | Fault:
         body: dict[str, Any] = {
             "model": self._spec.model,
             "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
@@ -77,7 +79,7 @@ class Endpoint:
             "seed": self._spec.seed,
             "max_tokens": self._spec.answer_tokens,
         }
-        if self._json_mode:
+        if json_mode:
             body["response_format"] = {"type": "json_object"}
         deadline = time.monotonic() + self._spec.timeout
         connection = self._connection()
