@@ -216,6 +216,36 @@ class TrainingSpec(Spec):
     )
 
 
+class AdaptSpec(Spec):
+    """Further masked-language training of a backbone on posts without labels, before it is fine-tuned.
+
+    Gururangan et al. 2020; the masks are those of Devlin et al. 2019, drawn anew at every step.
+    """
+
+    epochs: int = Field(default=3, ge=1, le=1000, description="passes over the posts")
+    posts_per_step: int = Field(default=64, ge=1, description="posts of one optimiser step")
+    micro_tokens: int = Field(
+        default=4096, ge=8, description="tokens held on the device at once; halved when memory runs out"
+    )
+    mask_share: float = Field(
+        default=0.15, gt=0, lt=1, description="of the tokens drawn; 80% become the mask, 10% another token, 10% stay"
+    )
+    learning_rate: float = Field(default=5e-5, gt=0, description="peak rate of AdamW; cosine to zero")
+    warmup: float = Field(
+        default=0.06, ge=0, le=1, description="share of the steps over which the rate rises (Liu et al. 2019: 6%)"
+    )
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, not on biases and layer norms")
+    clip: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="fp16 uses a gradient scaler")
+    gradient_checkpointing: bool = Field(default=False, description="less memory for about a third more time")
+    held_out: float = Field(
+        default=0.05, gt=0, lt=1, description="share of the posts that are only looked at, before and after"
+    )
+    checkpoint_minutes: float = Field(
+        default=10.0, ge=0, description="a checkpoint to resume from at least this often; 0: each step"
+    )
+
+
 class LoraSpec(Spec):
     """Small adapters trained in place of the backbone's weights, and the head in full. Hu et al. 2021, section 4.1."""
 
@@ -403,6 +433,7 @@ class Recipe(Spec):
     model: LinearSpec | EncoderSpec | NliSpec | NerSpec | StackedSpec = Field(
         default=LinearSpec(), discriminator="kind"
     )
+    adapt: AdaptSpec = AdaptSpec()
     training: TrainingSpec = TrainingSpec()
     lora: LoraSpec = LoraSpec()
     distil: DistilSpec = DistilSpec()
@@ -429,9 +460,9 @@ class Recipe(Spec):
     def idle(self) -> tuple[str, ...]:
         """Settings that mean nothing for this kind of model."""
         if not self.learns:
-            return ("seeds", "training", "lora", "distil", "balance")
+            return ("seeds", "adapt", "training", "lora", "distil", "balance")
         if self.encoder is None:
-            return ("seeds", "training", "lora", "distil")
+            return ("seeds", "adapt", "training", "lora", "distil")
         return ("distil",) if self.model.kind == "stacked" else ()
 
     @model_validator(mode="before")

@@ -173,7 +173,7 @@ def test_a_stack_may_have_a_linear_base(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text('[model]\nkind = "stacked"\nbase = {kind = "linear"}\n')
     recipe = load(str(tmp_path / "r.toml"), settings=["model.base.C=2", "balance.oversample=3"])
     assert recipe.encoder is None
-    assert recipe.idle == ("seeds", "training", "lora", "distil")
+    assert recipe.idle == ("seeds", "adapt", "training", "lora", "distil")
     assert "[training]" not in to_toml(recipe)
     assert (load("stacked").idle, load("nli").learns, load("stacked").learns) == (("distil",), False, True)
 

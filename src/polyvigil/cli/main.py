@@ -20,6 +20,7 @@ COMMANDS = (
     "check",
     "audit",
     "augment",
+    "adapt",
     "train",
     "tune",
     "ensemble",

@@ -24,7 +24,7 @@ from polyvigil.learn.memory import forget_peak, peak_memory
 from polyvigil.learn.ranks import Ranks, this_rank
 from polyvigil.learn.sampling import epoch_order, step_seed
 from polyvigil.learn.schedule import warmup_cosine, warmup_steps
-from polyvigil.learn.step import OVERFLOW, Batch, Stepper
+from polyvigil.learn.step import OVERFLOW, Batch, post_stepper
 from polyvigil.nn.encoder import Encoder, TokenIds
 from polyvigil.records import Labels
 from polyvigil.specs import DecideSpec, TrainingSpec
@@ -81,7 +81,7 @@ def train(
     if spec.gradient_checkpointing:
         encoder.checkpoint_layers()
     parameters = sum(p.numel() for p in encoder.model.parameters())
-    stepper = Stepper(encoder, spec=spec, ranks=ranks)
+    stepper = post_stepper(encoder, spec=spec, ranks=ranks)
     if posts.soft is not None:
         ranks.first_values([torch.from_numpy(posts.soft.targets)])  # each asked the teacher: last digits may differ
     identity = _fingerprint(encoder, posts, dev, spec, decide, seed, source)

@@ -16,7 +16,7 @@ from polyvigil.learn.loop import TrainSet
 from polyvigil.learn.memory import forget_peak, peak_memory
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.sampling import epoch_order, step_seed
-from polyvigil.learn.step import Batch, Stepper
+from polyvigil.learn.step import Batch, post_stepper
 from polyvigil.nn.encoder import Encoder, TokenIds
 from polyvigil.nn.predict import probabilities
 from polyvigil.specs import TrainingSpec
@@ -36,7 +36,7 @@ def rehearse(
     """
     if spec.gradient_checkpointing:
         encoder.checkpoint_layers()
-    stepper = Stepper(encoder, spec=spec, ranks=Ranks())
+    stepper = post_stepper(encoder, spec=spec, ranks=Ranks())
     order = epoch_order(posts.pool, posts.languages, spec=spec, seed=seed, epoch=0)
     steps = math.ceil(len(order) / spec.posts_per_step)
     lengths = np.array([len(item) for item in posts.tokens])

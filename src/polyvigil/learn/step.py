@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -45,6 +46,41 @@ class Batch:
     soft: SoftTargets | None = None
 
 
+class Tokens(Protocol):
+    """Whatever a step is made of: at least the token ids of its posts."""
+
+    @property
+    def tokens(self) -> Sequence[TokenIds]: ...
+
+
+class Trainee(Protocol):
+    """What a step needs of an encoder (nn.encoder, nn.masked)."""
+
+    model: torch.nn.Module
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def packed(self) -> bool: ...
+
+
+class StepSettings(Protocol):
+    """What a step needs of TrainingSpec and AdaptSpec."""
+
+    @property
+    def weight_decay(self) -> float: ...
+
+    @property
+    def clip(self) -> float: ...
+
+    @property
+    def precision(self) -> str: ...
+
+
+B = TypeVar("B", bound=Tokens)
+
+
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """``loss``: sum over the step's posts. ``micro_tokens``: the budget that fitted into memory."""
@@ -53,14 +89,25 @@ class StepResult:
     micro_tokens: int
 
 
-class Stepper:
-    """An encoder under AdamW: the only thing that changes its weights."""
+class Stepper(Generic[B]):
+    """An encoder under AdamW: the only thing that changes its weights.
 
-    def __init__(self, encoder: Encoder, *, spec: TrainingSpec, ranks: Ranks) -> None:
+    ``losses`` gives the loss of each post at some places of a batch, (n,), differentiable; a step's loss is their mean
+    over the posts of the whole batch.
+    """
+
+    def __init__(
+        self,
+        encoder: Trainee,
+        *,
+        spec: StepSettings,
+        ranks: Ranks,
+        losses: Callable[[B, NDArray[np.int64]], torch.Tensor],
+    ) -> None:
         self.encoder = encoder
         self.spec = spec
         self.ranks = ranks
-        self.per_post = per_post_loss(spec)
+        self.losses = losses
         self.device = encoder.device
         self.parameters = [p for p in encoder.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
@@ -68,7 +115,7 @@ class Stepper:
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=spec.precision == "fp16")
 
-    def step(self, batch: Batch, *, rate: float, seed: int, micro_tokens: int, where: str) -> StepResult:
+    def step(self, batch: B, *, rate: float, seed: int, micro_tokens: int, where: str) -> StepResult:
         """Change the weights once by the mean loss of ``batch``: the same change whatever ``micro_tokens`` is.
 
         ``rate``: learning rate; ``seed``: of the dropout masks. When memory runs out in any process, all begin the step
@@ -127,7 +174,7 @@ class Stepper:
         if scale is not None:
             self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": scale, "_growth_tracker": growth})
 
-    def _gradients(self, batch: Batch, *, seed: int, micro_tokens: int, where: str) -> StepResult:
+    def _gradients(self, batch: B, *, seed: int, micro_tokens: int, where: str) -> StepResult:
         mine = self.ranks.share(np.arange(len(batch.tokens)))
         lengths = np.array([len(batch.tokens[place]) for place in mine], dtype=np.int64)
         while True:
@@ -153,7 +200,7 @@ class Stepper:
                 fitting = max(1, min(micro_tokens, max(int(lengths[some].sum()) for some in places)) // 2)
             micro_tokens = self.ranks.lowest(fitting)
 
-    def _backward(self, batch: Batch, micro_batches: Sequence[NDArray[np.int64]], *, seed: int) -> float:
+    def _backward(self, batch: B, micro_batches: Sequence[NDArray[np.int64]], *, seed: int) -> float:
         """Add the gradient of (sum of losses / posts of the step), micro-batch by micro-batch; the sum of own losses.
 
         Speaks to no other process, since it may fail in one alone.
@@ -162,21 +209,30 @@ class Stepper:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [], device_type="cuda"):
             torch.manual_seed(seed)
             for places in micro_batches:
-                labels = torch.from_numpy(batch.labels[places].astype(np.int64)).to(self.device)
-                weights = torch.from_numpy(batch.weights[places].astype(np.float32)).to(self.device)
-                with self._precision():
-                    logits = self.encoder.logits([batch.tokens[place] for place in places])
-                of_posts = self.per_post(logits.float(), labels) * weights
-                if batch.soft is not None:
-                    of_posts = _with_teacher(of_posts, logits.float(), batch.soft.of(places))
-                loss = of_posts.sum()
+                loss = self.losses(batch, places).sum()
                 torch.autograd.backward(self.scaler.scale(loss / len(batch.tokens)))
                 losses.append(loss.detach())
         return float(torch.stack(losses).double().sum()) if losses else 0.0
 
-    def _precision(self) -> torch.autocast:
-        name = self.spec.precision
-        return torch.autocast(self.device.type, dtype=_AUTOCAST[name], enabled=name != "fp32")
+
+def post_stepper(encoder: Encoder, *, spec: TrainingSpec, ranks: Ranks) -> Stepper[Batch]:
+    """For posts with labels, and maybe a teacher."""
+    per_post = per_post_loss(spec)
+
+    def losses(batch: Batch, places: NDArray[np.int64]) -> torch.Tensor:
+        labels = torch.from_numpy(batch.labels[places].astype(np.int64)).to(encoder.device)
+        weights = torch.from_numpy(batch.weights[places].astype(np.float32)).to(encoder.device)
+        with autocast(spec, encoder.device):
+            logits = encoder.logits([batch.tokens[place] for place in places])
+        of_posts = per_post(logits.float(), labels) * weights
+        return of_posts if batch.soft is None else _with_teacher(of_posts, logits.float(), batch.soft.of(places))
+
+    return Stepper(encoder, spec=spec, ranks=ranks, losses=losses)
+
+
+def autocast(spec: StepSettings, device: torch.device) -> torch.autocast:
+    """In which the forward pass runs."""
+    return torch.autocast(device.type, dtype=_AUTOCAST[spec.precision], enabled=spec.precision != "fp32")
 
 
 def _with_teacher(of_labels: torch.Tensor, logits: torch.Tensor, soft: SoftTargets) -> torch.Tensor:
