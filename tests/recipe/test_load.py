@@ -12,6 +12,7 @@ from polyvigil.recipe.load import find, known_keys, load, shipped, to_toml
 from polyvigil.specs import EncoderSpec, Recipe
 
 FURTHER = (
+    {"model": {"kind": "encoder"}, "adapt": {"epochs": 2}},
     {"model": {"kind": "nli", "hypotheses": {"en": 'It is "so".', "de": "Es ist so."}, "neutral": "counted"}},
     {"model": {"kind": "ner", "drug_labels": ["pill", 'the "drug"'], "alone": 0.25}, "seed": 3},
     {
@@ -27,7 +28,7 @@ FURTHER = (
 
 def test_every_shipped_recipe_is_valid_and_says_how_it_is_run() -> None:
     assert set(shipped()) == {
-        *("gladiators", "gliner", "japanese-bert", "linear", "lora", "mdeberta"),
+        *("adapt", "gladiators", "gliner", "japanese-bert", "linear", "lora", "mdeberta"),
         *("nli", "quick", "stacked", "xlmr-base"),
     }
     for name, path in shipped().items():
@@ -181,7 +182,7 @@ def test_a_stack_may_have_a_linear_base(tmp_path: Path) -> None:
 def test_a_missing_recipe_suggests_its_neighbour(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no recipe is called 'liner'; did you mean 'linear'"):
         find("liner")
-    with pytest.raises(RecipeError, match=r"nope\.toml: no such recipe file; shipped recipes: gladiators, "):
+    with pytest.raises(RecipeError, match=r"nope\.toml: no such recipe file; shipped recipes: adapt, gladiators, "):
         find(str(tmp_path / "nope.toml"))
 
 
