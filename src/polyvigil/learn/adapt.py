@@ -26,7 +26,7 @@ from polyvigil.learn.masking import MaskedBatch, Vocabulary, mask_tokens
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.sampling import step_seed
 from polyvigil.learn.schedule import warmup_cosine, warmup_steps
-from polyvigil.learn.step import Stepper, autocast
+from polyvigil.learn.step import Stepper, StepResult, autocast
 from polyvigil.nn.batching import token_batches
 from polyvigil.nn.encoder import TokenIds
 from polyvigil.nn.masked import MaskedModel
@@ -95,7 +95,8 @@ def adapt(
             batch = mask_tokens(
                 [posts[place] for place in chosen], vocabulary, share=spec.mask_share, seed=seed, step=done
             )
-            result = stepper.step(
+            result = _step(
+                stepper,
                 batch,
                 rate=spec.learning_rate * warmup_cosine(done, steps=spec.epochs * steps, warmup=warmup),
                 seed=step_seed(seed, done),
@@ -158,6 +159,17 @@ def _losses(model: MaskedModel, spec: AdaptSpec) -> Callable[[MaskedBatch, NDArr
         return sums * (len(batch.tokens) / max(batch.asked, 1))
 
     return losses
+
+
+def _step(
+    stepper: Stepper[MaskedBatch], batch: MaskedBatch, *, rate: float, seed: int, micro_tokens: int, where: str
+) -> StepResult:
+    """One step; an error's advice names the settings of [adapt]."""
+    try:
+        return stepper.step(batch, rate=rate, seed=seed, micro_tokens=micro_tokens, where=where)
+    except TrainingError as error:
+        hint = error.hint.replace("training.", "adapt.")
+        raise TrainingError(error.message, where=error.where, hint=hint) from error
 
 
 def _fingerprint(
