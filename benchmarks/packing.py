@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from polyvigil.nn.encoder import Encoder, TokenIds, load_encoder
+from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.predict import probabilities
+from polyvigil.nn.windows import TokenIds
 from side_by_side import compare, report
 from synthetic import LONGEST, VOCABULARY, padded, posts, words, write_model
 

@@ -24,8 +24,8 @@ from transformers import AutoTokenizer
 import training_arms
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.loop import TrainSet
+from polyvigil.learn.post_loss import Batch, post_stepper
 from polyvigil.learn.ranks import this_rank
-from polyvigil.learn.step import Batch, Stepper
 from polyvigil.learn.trim import trim
 from polyvigil.nn.encoder import load_encoder
 from polyvigil.specs import TrainingSpec
@@ -82,7 +82,7 @@ def measure(layers: int, width: int, arguments: argparse.Namespace) -> tuple[lis
     batches = [Batch(items[at : at + POSTS], labels[at : at + POSTS], np.ones(POSTS)) for at in starts]
     short = trimmed.posts.tokens
     mine = [replace(batch, tokens=short[at : at + POSTS]) for batch, at in zip(batches, starts, strict=True)]
-    stepper = Stepper(ours, spec=spec, ranks=this_rank())
+    stepper = post_stepper(ours, spec=spec, ranks=this_rank())
 
     def our_steps() -> float:
         rate, budget = training_arms.RATE, spec.micro_tokens

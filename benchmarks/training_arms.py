@@ -16,8 +16,8 @@ from transformers import (
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from polyvigil.learn.losses import focal
+from polyvigil.learn.post_loss import Batch
 from polyvigil.learn.schedule import parameter_groups
-from polyvigil.learn.step import Batch
 from polyvigil.specs import TrainingSpec
 from synthetic import padded
 

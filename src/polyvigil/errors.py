@@ -9,6 +9,7 @@
     ├── PredictionsError     predictions  2  a predictions file does not answer the gold file
     ├── BundleError          bundle       4  a bundle is missing, damaged or not to be trusted
     ├── TrainingError        training     1  a training run cannot go on: no memory, no disk, numbers that overflow
+    ├── EndpointError        endpoint     1  a chat endpoint cannot be asked
     └── InterruptError       interrupted 130  the user pressed Ctrl-C
 
 A message says what is wrong, where, and what to do. The exit codes are used by the command line alone, which has 3 for
@@ -75,6 +76,13 @@ class TrainingError(PolyvigilError):
     """A training run cannot begin, go on or be resumed."""
 
     code = "training"
+    exit_code = 1
+
+
+class EndpointError(PolyvigilError):
+    """A chat endpoint gives no answer that can be used."""
+
+    code = "endpoint"
     exit_code = 1
 
 

@@ -6,6 +6,7 @@ Specs are frozen; an unknown key is an error. A recipe (TOML) is these specs and
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -244,6 +245,36 @@ class TrainingSpec(Spec):
     )
 
 
+class AdaptSpec(Spec):
+    """Further masked-language training of a backbone on posts without labels, before it is fine-tuned.
+
+    Gururangan et al. 2020; the masks are those of Devlin et al. 2019, drawn anew at every step.
+    """
+
+    epochs: int = Field(default=3, ge=1, le=1000, description="passes over the posts")
+    posts_per_step: int = Field(default=64, ge=1, description="posts of one optimiser step")
+    micro_tokens: int = Field(
+        default=4096, ge=8, description="tokens held on the device at once; halved when memory runs out"
+    )
+    mask_share: float = Field(
+        default=0.15, gt=0, lt=1, description="of the tokens drawn; 80% become the mask, 10% another token, 10% stay"
+    )
+    learning_rate: float = Field(default=5e-5, gt=0, description="peak rate of AdamW; cosine to zero")
+    warmup: float = Field(
+        default=0.06, ge=0, le=1, description="share of the steps over which the rate rises (Liu et al. 2019: 6%)"
+    )
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, not on biases and layer norms")
+    clip: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="fp16 uses a gradient scaler")
+    gradient_checkpointing: bool = Field(default=False, description="less memory for about a third more time")
+    held_out: float = Field(
+        default=0.05, gt=0, lt=1, description="share of the posts that are only looked at, before and after"
+    )
+    checkpoint_minutes: float = Field(
+        default=10.0, ge=0, description="a checkpoint to resume from at least this often; 0: each step"
+    )
+
+
 class LoraSpec(Spec):
     """Small adapters trained in place of the backbone's weights, and the head in full. Hu et al. 2021, section 4.1."""
 
@@ -293,6 +324,50 @@ class TranslationSpec(Spec):
         default=None, ge=1, description="at most so many posts for each target language, drawn at their prevalence"
     )
     seed: int = Field(default=42, ge=0, le=2**32 - 1, description="of the draws")
+
+
+class ChatSpec(Spec):
+    """A chat endpoint of the OpenAI kind that judges single posts (docs/judge.md). A file of its own, no recipe."""
+
+    base_url: str = Field(description="what stands before /chat/completions, as http://localhost:8000/v1")
+    model: str = Field(min_length=1, description="as the endpoint calls it")
+    key_variable: str = Field(
+        default="", description="the environment variable that holds the key; empty: no key is sent"
+    )
+    prompt: Literal["1"] = Field(default="1", description="which of the shipped prompts is sent before the post")
+    insecure_http: bool = Field(
+        default=False, description="allow http:// to another machine: everybody on the way can read the posts"
+    )
+    timeout: float = Field(default=60.0, gt=0, le=3600, description="seconds until an answer must be there")
+    attempts: int = Field(default=4, ge=1, le=20, description="for a post, where the endpoint is busy or out of reach")
+    wait: float = Field(
+        default=1.0, ge=0, le=600, description="seconds before the second attempt, doubled before each further one"
+    )
+    concurrency: int = Field(default=4, ge=1, le=64, description="posts that are asked about at once")
+    most_characters: int = Field(default=4000, ge=100, description="a longer post is cut here, after it was masked")
+    answer_tokens: int = Field(default=64, ge=8, le=16384, description="longest answer; reasoning models need more")
+    seed: int = Field(default=42, ge=0, le=2**31 - 1, description="sent along, for endpoints that heed it")
+    price_in: float | None = Field(default=None, ge=0, description="of a million tokens sent, in any currency")
+    price_out: float | None = Field(default=None, ge=0, description="of a million tokens answered")
+
+    @model_validator(mode="after")
+    def _address(self) -> ChatSpec:
+        url = urlsplit(self.base_url)
+        if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
+            raise ValueError("base_url must be as https://host/v1 or http://localhost:8000/v1")
+        if url.username or url.password:
+            raise ValueError("base_url must hold no user or password; name the key's variable in key_variable")
+        if url.scheme == "http" and url.hostname not in _HERE and not self.insecure_http:
+            raise ValueError(
+                "base_url is http:// to another machine, so everybody on the way can read the posts; use https://, or "
+                "say insecure_http = true"
+            )
+        if (self.price_in is None) != (self.price_out is None):
+            raise ValueError("give both price_in and price_out, or neither")
+        return self
+
+
+_HERE = {"localhost", "127.0.0.1", "::1"}
 
 
 class F1Objective(Spec):
@@ -387,6 +462,7 @@ class Recipe(Spec):
     model: LinearSpec | EncoderSpec | NliSpec | NerSpec | StackedSpec = Field(
         default=LinearSpec(), discriminator="kind"
     )
+    adapt: AdaptSpec = AdaptSpec()
     training: TrainingSpec = TrainingSpec()
     lora: LoraSpec = LoraSpec()
     distil: DistilSpec = DistilSpec()
@@ -413,9 +489,9 @@ class Recipe(Spec):
     def idle(self) -> tuple[str, ...]:
         """Settings that mean nothing for this kind of model."""
         if not self.learns:
-            return ("seeds", "training", "lora", "distil", "balance")
+            return ("seeds", "adapt", "training", "lora", "distil", "balance")
         if self.encoder is None:
-            return ("seeds", "training", "lora", "distil")
+            return ("seeds", "adapt", "training", "lora", "distil")
         return ("distil",) if self.model.kind == "stacked" else ()
 
     @model_validator(mode="before")

@@ -22,7 +22,7 @@ from polyvigil.errors import TrainingError
 from polyvigil.learn import checkpoint
 from polyvigil.learn.checkpoint import Progress, check_disk, fingerprint
 from polyvigil.learn.loop import Hooks
-from polyvigil.learn.step import Stepper
+from polyvigil.learn.post_loss import post_stepper
 
 EACH = SPEC.model_copy(update={"checkpoint_minutes": 0.0})
 FILES = ("model.safetensors", "moments.safetensors", "best.safetensors", "checkpoint.json")
@@ -251,7 +251,7 @@ def test_the_disk_need_is_what_the_files_take(tmp_path: Path) -> None:
     model = torch.nn.Linear(1000, 500)
     encoder = SmallEncoder()
     encoder.model = torch.nn.ModuleDict({"wide": model})
-    stepper = Stepper(encoder, spec=SPEC, ranks=_ranks())
+    stepper = post_stepper(encoder, spec=SPEC, ranks=_ranks())
     model(torch.ones(1, 1000)).sum().backward()
     stepper.optimiser.step()
     names = {name: p.detach() for name, p in encoder.model.named_parameters()}

@@ -23,10 +23,11 @@ from polyvigil.learn import loop
 from polyvigil.learn.dev import DevSet, verdict
 from polyvigil.learn.loop import Hooks, TrainSet
 from polyvigil.learn.losses import per_post_loss
+from polyvigil.learn.post_loss import Batch, post_stepper
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.sampling import epoch_order
 from polyvigil.learn.schedule import warmup_cosine
-from polyvigil.learn.step import Batch, Stepper, StepResult
+from polyvigil.learn.step import StepResult
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.specs import DecideSpec, TrainingSpec
 
@@ -355,7 +356,7 @@ def test_a_step_repeated_for_want_of_memory_is_the_step_of_a_lower_budget_dropou
     batch = Batch(TRAIN.tokens[:16], TRAIN.labels[:16], TRAIN.weights[:16])
 
     def step(encoder: Crowded, micro_tokens: int) -> tuple[StepResult, str]:
-        stepper = Stepper(encoder, spec=SPEC, ranks=Ranks())
+        stepper = post_stepper(encoder, spec=SPEC, ranks=Ranks())
         encoder.model.train()
         result = stepper.step(batch, rate=0.01, seed=5, micro_tokens=micro_tokens, where="")
         return result, digest(encoder)
@@ -394,7 +395,7 @@ def test_stop_ends_after_the_step_and_says_how_to_go_on(tmp_path: Path) -> None:
 
 def test_every_weight_is_in_one_optimiser_group_and_the_optimiser_is_fused() -> None:
     encoder = SmallEncoder()
-    stepper = Stepper(encoder, spec=SPEC, ranks=Ranks())
+    stepper = post_stepper(encoder, spec=SPEC, ranks=Ranks())
     inside = [id(p) for group in stepper.optimiser.param_groups for p in group["params"]]
     assert sorted(inside) == sorted(id(p) for p in encoder.model.parameters())
     assert stepper.optimiser.defaults["fused"]

@@ -18,14 +18,14 @@ from small import DEV, SPEC, TRAIN, SmallEncoder, dev_of, digest, facts, posts, 
 from tiny import ragged, tiny_folder
 
 from polyvigil.errors import InterruptError, TrainingError
-from polyvigil.learn import step as step_file
+from polyvigil.learn import post_loss
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.distil import SoftTargets
 from polyvigil.learn.loop import Hooks, TrainSet
 from polyvigil.learn.losses import per_post_loss, soft_cross_entropy
 from polyvigil.learn.pooling import LEAST, choose
+from polyvigil.learn.post_loss import Batch, post_stepper
 from polyvigil.learn.ranks import Ranks
-from polyvigil.learn.step import Batch, Stepper
 from polyvigil.learn.trim import trim
 from polyvigil.nn.encoder import load_encoder
 from polyvigil.nn.pooling import POOLINGS
@@ -63,7 +63,7 @@ def naive(encoder: SmallEncoder, batch: Batch, pooling: Pooling) -> dict[str, to
 
 
 def gradients(encoder: SmallEncoder, batch: Batch, pooling: Pooling, *, micro_tokens: int) -> dict[str, torch.Tensor]:
-    stepper = Stepper(encoder, spec=SPEC, ranks=Ranks(), pooling=pooling)
+    stepper = post_stepper(encoder, spec=SPEC, ranks=Ranks(), pooling=pooling)
     stepper._gradients(batch, seed=5, micro_tokens=micro_tokens, where="")
     return {name: p.grad for name, p in encoder.model.named_parameters() if p.grad is not None}
 
@@ -92,7 +92,7 @@ def test_a_post_in_parts_has_the_same_dropout_when_it_is_computed_again(monkeypa
         return ask(*told)
 
     in_parts = stepped()
-    monkeypatch.setattr(step_file, "checkpoint", kept)
+    monkeypatch.setattr(post_loss, "checkpoint", kept)
     for name, grad in stepped().items():
         assert torch.equal(grad, in_parts[name])
 

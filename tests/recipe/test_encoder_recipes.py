@@ -163,7 +163,7 @@ main({_arguments(files, tmp_path / "b")!r})
     assert "pip install 'polyvigil[encoders]'" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["gladiators", "xlmr-base", "mdeberta", "japanese-bert", "quick", "lora"])
+@pytest.mark.parametrize("name", ["gladiators", "xlmr-base", "mdeberta", "japanese-bert", "quick", "lora", "adapt"])
 def test_shipped_recipes_dry_run(files: Path, name: str, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = ["train", name, "--train", f"{files}/train.csv", "--dev", f"{files}/dev.csv", "-o", f"{tmp_path}/b"]
     assert program.run([*line, "--dry-run"]) == 0

@@ -12,6 +12,7 @@ from polyvigil.recipe.load import find, known_keys, load, shipped, to_toml
 from polyvigil.specs import EncoderSpec, Recipe
 
 FURTHER = (
+    {"model": {"kind": "encoder"}, "adapt": {"epochs": 2}},
     {"model": {"kind": "nli", "hypotheses": {"en": 'It is "so".', "de": "Es ist so."}, "neutral": "counted"}},
     {"model": {"kind": "ner", "drug_labels": ["pill", 'the "drug"'], "alone": 0.25}, "seed": 3},
     {
@@ -27,7 +28,7 @@ FURTHER = (
 
 def test_every_shipped_recipe_is_valid_and_says_how_it_is_run() -> None:
     assert set(shipped()) == {
-        *("gladiators", "gliner", "japanese-bert", "linear", "lora", "mdeberta"),
+        *("adapt", "gladiators", "gliner", "japanese-bert", "linear", "lora", "mdeberta"),
         *("nli", "quick", "stacked", "xlmr-base"),
     }
     for name, path in shipped().items():
@@ -173,7 +174,7 @@ def test_a_stack_may_have_a_linear_base(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text('[model]\nkind = "stacked"\nbase = {kind = "linear"}\n')
     recipe = load(str(tmp_path / "r.toml"), settings=["model.base.C=2", "balance.oversample=3"])
     assert recipe.encoder is None
-    assert recipe.idle == ("seeds", "training", "lora", "distil")
+    assert recipe.idle == ("seeds", "adapt", "training", "lora", "distil")
     assert "[training]" not in to_toml(recipe)
     assert (load("stacked").idle, load("nli").learns, load("stacked").learns) == (("distil",), False, True)
 
@@ -181,7 +182,7 @@ def test_a_stack_may_have_a_linear_base(tmp_path: Path) -> None:
 def test_a_missing_recipe_suggests_its_neighbour(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no recipe is called 'liner'; did you mean 'linear'"):
         find("liner")
-    with pytest.raises(RecipeError, match=r"nope\.toml: no such recipe file; shipped recipes: gladiators, "):
+    with pytest.raises(RecipeError, match=r"nope\.toml: no such recipe file; shipped recipes: adapt, gladiators, "):
         find(str(tmp_path / "nope.toml"))
 
 

@@ -71,7 +71,7 @@ def measured(
 def measured_on_dev(bundle: Bundle, *, budgets: Sequence[int] = (), prevalence: float | None = None) -> Measured:
     """Evaluate the stored scores of the dev posts, all members asked: same-set figures, and cross-fitted ones."""
     gold = stored_gold(bundle.dev, fingerprint=bundle.policy.dev_fingerprint)
-    probabilities = bundle.dev.scores(bundle.combination.of_all).probabilities
+    probabilities = bundle.dev_scores().probabilities
     evaluation = evaluate(
         gold,
         probabilities,

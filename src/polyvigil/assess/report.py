@@ -98,9 +98,7 @@ def report_of(
         command=command,
         verdict=verdict(evaluation),
         evaluation=evaluation,
-        pictures=pictures(
-            gold.labels, measured.probabilities, languages, dev=bundle.dev.scores(bundle.combination.of_all)
-        ),
+        pictures=pictures(gold.labels, measured.probabilities, languages, dev=bundle.dev_scores()),
         manifest=bundle.manifest,
         combination=bundle.combination,
         policy=bundle.policy,
@@ -133,7 +131,10 @@ def _names(bundle: Bundle) -> Sequence[str]:
 
 
 def _subsets(bundle: Bundle) -> tuple[MemberSubset, ...]:
-    """On the stored dev scores, by the rule and the weights that the bundle has."""
+    """On the stored dev scores, by the rule and the weights that the bundle has; none with a judge, whose members do
+    not stand beside one another."""
+    if bundle.combination.judge:
+        return ()
     dev = bundle.dev
     return member_subsets(
         dev.by_member,
@@ -164,4 +165,4 @@ def _older_scores(measured: Measured, bundle: Bundle, older: Bundle) -> Probabil
         raise RecipeError(
             "the older bundle holds scores of other dev posts", where="--since", hint="give a file of posts"
         )
-    return np.asarray(older.dev.scores(older.combination.of_all).probabilities[places])
+    return np.asarray(older.dev_scores().probabilities[places])

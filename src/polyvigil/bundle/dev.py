@@ -26,7 +26,10 @@ _NAMED = ("languages", "types")  # kept as numbers, their names beside
 
 @dataclass(frozen=True, slots=True)
 class StoredDev:
-    """``by_member`` (n_members, n_posts); the other fields (n_posts,). ``groups``: -1 for a post in none."""
+    """``by_member`` (n_members, n_posts), NaN where a judge was not asked; the other fields (n_posts,).
+
+    ``groups``: -1 for a post in none.
+    """
 
     by_member: NDArray[np.float64]
     labels: Labels

@@ -57,7 +57,8 @@ def explain(bundle: Bundle, posts: Sequence[Post]) -> list[Explanation]:
     totals = [np.zeros(len(post.text)) for post in chosen]
     methods: list[set[str]] = [set() for _ in chosen]
     for member, mine, weight, scale in zip(bundle.members, asked, weights, _scales(bundle), strict=True):
-        places = np.flatnonzero(mine).tolist()
+        if not (places := np.flatnonzero(mine).tolist()):
+            continue
         for place, evidence in zip(places, member.evidence([chosen[place] for place in places]), strict=True):
             share = weight / weights[asked[:, place]].sum()
             totals[place] += scale * share * evidence.characters
@@ -69,18 +70,32 @@ def explain(bundle: Bundle, posts: Sequence[Post]) -> list[Explanation]:
 
 
 def _asked(bundle: Bundle, posts: Sequence[Post]) -> NDArray[np.bool_]:
-    """Which members had a say in each post's score: (n_members, n_posts)."""
-    if bundle.combination.cascade is None or not posts:
-        return np.ones((len(bundle.members), len(posts)), dtype=bool)
-    return ~np.isnan(bundle.asked_probabilities(posts))
+    """Which members had a say in each post's score: (n_members, n_posts).
+
+    Where a judge decided it is the judge alone; a chat endpoint gives no evidence, so there it is the first stage.
+    """
+    combination, members = bundle.combination, len(bundle.members)
+    if not posts or (combination.cascade is None and combination.judge is None):
+        return np.ones((members, len(posts)), dtype=bool)
+    asked = ~np.isnan(bundle.asked_probabilities(posts))
+    if combination.judge:
+        first = len(combination.asked_first(members))
+        if bundle.has_endpoint:
+            asked[first:] = False
+        else:
+            asked[:first] &= ~asked[first:].any(axis=0)
+    return asked
 
 
 def _scales(bundle: Bundle) -> NDArray[np.float64]:
-    """What each member's logits are multiplied by, (n_members,): 1 where the dev posts do not tell."""
+    """What each member's logits are multiplied by, (n_members,): 1 where the dev posts do not tell. A judge's members
+    are never beside those of the first stage, so each stage has its own scale."""
     spreads = np.array([np.std(logit(row[row > 0])) if (row > 0).any() else 0.0 for row in bundle.dev.by_member])
-    if len(spreads) < 2 or not spreads.all():
-        return np.ones(len(spreads))
-    scales: NDArray[np.float64] = spreads.mean() / spreads
+    judge = bundle.combination.judge
+    scales = np.ones(len(spreads))
+    for stage in np.split(np.arange(len(spreads)), [len(spreads) - judge.members] if judge else []):
+        if len(stage) > 1 and spreads[stage].all():
+            scales[stage] = spreads[stage].mean() / spreads[stage]
     return scales
 
 

@@ -7,6 +7,7 @@
     members/00-encoder/     or a Hugging Face folder, with polyvigil.json and training.json (times; not in the id)
     members/00-nli/         zero-shot: a Hugging Face folder and polyvigil.json; 00-ner/: with encoder_config/ in it
     members/00-stacked/     config.json, and two members in it: base/ and further/
+    members/01-chat/        config.json: the endpoint of a judge, never a key
     combination.json        how the members' probabilities become one
     policy.json             thresholds, and how each was found
     calibration.json        the map from the mean of the members to a calibrated P; moves no decision
@@ -70,9 +71,9 @@ class Sources(Stored):
     """``sources.json``."""
 
     members: tuple[str, ...]
-    """Of each member the id of the bundle that it was trained in."""
+    """Of each member the id of the bundle that it was trained in; ``endpoint`` of a chat member."""
     recipes: dict[str, str]
-    """The recipe of each of those bundles, as TOML."""
+    """The recipe of each of those bundles, as TOML; of ``endpoint`` its configuration."""
 
 
 class Manifest(Stored):

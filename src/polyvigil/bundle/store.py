@@ -30,8 +30,10 @@ from polyvigil.data.atomic import whole_folder
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.policy import DecisionPolicy
-from polyvigil.detect import stacked
+from polyvigil.decide.rules import DevScores
+from polyvigil.detect import chat, stacked
 from polyvigil.detect.base import Detector, FitRecord, Lengths, Window
+from polyvigil.detect.chat import Asking, ChatDetector, Usage
 from polyvigil.detect.stacked import Featured
 from polyvigil.errors import BundleError
 from polyvigil.records import Post, Probabilities
@@ -44,6 +46,7 @@ _LOADERS = {  # kind of a member -> the module whose load(folder, device=...) re
     "ner": "polyvigil.detect.zeroshot_ner",
 }
 _STACKED = "stacked"  # a member of two others, each read by its own loader
+_CHAT = ChatDetector.kind  # on no device
 _AGAIN = "copy the bundle again from where it was made, or train it again"
 
 
@@ -84,9 +87,37 @@ class Bundle:
         found = (member.lengths(posts) for member in self.members)
         return next((lengths for lengths in found if lengths is not None), None)
 
+    @property
+    def usage(self) -> Usage | None:
+        """What asking a chat endpoint took since the bundle was loaded; None where none may be asked."""
+        lines = (member.line for member in self.members if isinstance(member, ChatDetector))
+        return next((line.usage for line in lines if line), None)
+
+    @property
+    def has_endpoint(self) -> bool:
+        """Whether its second stage is a chat endpoint, asked or not."""
+        return any(entry.kind == _CHAT for entry in self.manifest.members)
+
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """P(ADE) combined over those asked, shape (n_posts,), in [0, 1]; exactly 0 for a post with nothing to read."""
-        return self.combination.mean(self.asked_probabilities(posts))
+        return self.decided(self.asked_probabilities(posts), [post.language for post in posts])
+
+    def decided(self, by_member: NDArray[np.float64], languages: Sequence[str]) -> Probabilities:
+        """What ``asked_probabilities`` gave, as the one P of each post that its threshold is for: (n_posts,)."""
+        return self.combination.decided(by_member, self.policy.cuts(languages), languages)
+
+    def dev_scores(self) -> DevScores:
+        """The dev posts by their stored scores, all members asked: what the thresholds are looked at on."""
+        dev = self.dev
+        languages = dev.languages.tolist()
+        scores = self.combination.of_all.decided(dev.by_member, self.policy.cuts(languages), languages)
+        return DevScores(scores, dev.labels, dev.languages)
+
+    def called(self, by_member: NDArray[np.float64], languages: Sequence[str]) -> NDArray[np.bool_]:
+        """For which posts the members that are not asked of all are asked too: (n_posts,)."""
+        first = self.combination.asked_first(len(self.members))
+        cuts = self.policy.cuts(languages)
+        return self.combination.calls(by_member[first], cuts, languages, members=len(self.members))
 
     def asked_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         """The probabilities of ``asked``."""
@@ -95,18 +126,15 @@ class Bundle:
     def asked(self, posts: Sequence[Post]) -> Answers:
         """What each member says that is asked of a post; a post's others have NaN.
 
-        Without a cascade all are asked. With one, whether a post's others are asked hangs on that post alone.
+        Without cascade or judge all are asked. With one, whether a post's others are asked hangs on that post alone.
         """
-        cascade = self.combination.cascade
-        if cascade is None:
-            return ask(self.members, posts)
-        first = ask([self.members[cascade.first]], posts)
-        languages = [post.language for post in posts]
-        called = np.flatnonzero(cascade.calls(first.probabilities[0], self.policy.cuts(languages)))
-        others = np.array([place for place in range(len(self.members)) if place != cascade.first], dtype=np.int64)
+        first = self.combination.asked_first(len(self.members))
         result = Answers.of_nobody(len(self.members), len(posts))
-        result.put(first, [cascade.first], np.arange(len(posts)))
-        result.put(ask([self.members[o] for o in others], [posts[place] for place in called.tolist()]), others, called)
+        result.put(ask([self.members[place] for place in first], posts), first, np.arange(len(posts)))
+        called = np.flatnonzero(self.called(result.probabilities, [post.language for post in posts]))
+        others = [place for place in range(len(self.members)) if place not in first]
+        chosen = [posts[place] for place in called.tolist()]
+        result.put(ask([self.members[place] for place in others], chosen), others, called)
         return result
 
     def windows(self, posts: Sequence[Post], answers: Answers) -> list[Window | None]:
@@ -206,8 +234,10 @@ def save(
     return load(folder)
 
 
-def load(folder: Path | str, *, device: str = "auto", stale: bool = False) -> Bundle:
+def load(folder: Path | str, *, device: str = "auto", stale: bool = False, asking: Asking | None = None) -> Bundle:
     """Load a bundle after checking the name, size and hash of every file. ``device``: for encoders; auto, cpu, cuda.
+
+    Only with ``asking`` may its scoring send posts to a chat endpoint that it names (docs/judge.md).
 
     Raises BundleError when it is missing, damaged, changed after it was saved, or of another version; and, unless
     ``stale``, when its thresholds were tuned on the scores of other members, since they would decide nonsense.
@@ -223,15 +253,19 @@ def load(folder: Path | str, *, device: str = "auto", stale: bool = False) -> Bu
         seen = Seen(arrays["train"], arrays["dev"])
     except (OSError, ValueError, SafetensorError, KeyError, IndexError) as error:
         raise BundleError(f"unreadable ({type(error).__name__})", where=str(folder), hint=_AGAIN) from error
-    members = []
+    members: list[Detector] = []
     for entry in manifest.members:
+        if entry.kind == _CHAT:
+            members.append(chat.load(folder / entry.folder, asking=asking))
+            continue
         if entry.kind not in {*_LOADERS, _STACKED}:
             raise BundleError(
                 f"member of unknown kind {entry.kind!r}", where=str(folder), hint="update polyvigil to read it"
             )
         members.append(_member(entry.kind, folder / entry.folder, device=device))
-    first = combination.cascade.first if combination.cascade else 0
-    if {len(combination.weights or members), len(dev.by_member)} != {len(members)} or first not in range(len(members)):
+    first = combination.asked_first(len(members))
+    sizes = {len(combination.weights or members), len(dev.by_member)}
+    if sizes != {len(members)} or not first or not {*first} <= {*range(len(members))}:
         raise BundleError("its weights or dev scores are of other members", where=str(folder), hint=_AGAIN)
     if not stale and policy.tuned_for != _scores_id(manifest.members, manifest.files):
         raise BundleError(

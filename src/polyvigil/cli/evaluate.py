@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from polyvigil.cli.judging import AskEndpoint, asking, tell_of_judge
 from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
 from polyvigil.cli.output import Answer, Output, command
 from polyvigil.cli.reporting import Budget, Prevalence, ShowErrors, Since, Wish, check_prevalence, make
@@ -56,6 +57,7 @@ def evaluate(
     settings: Settings = None,
     on_error: OnErrorChoice = OnErrorOption.quarantine,
     device: Device = "auto",
+    ask_endpoint: AskEndpoint = False,
 ) -> Answer:
     """Measure a bundle on labelled posts it has not seen; or a predictions file by the official score."""
     spec = data_spec(columns, settings)
@@ -74,14 +76,16 @@ def evaluate(
     from polyvigil.data.read import read_labelled
 
     folder, file = paths
-    bundle = load(folder, device=device)
+    bundle = load(folder, device=device, asking=asking(ask_endpoint))
     reading = read_labelled(file, spec, split=split, on_error=on_error.value)
     out.notes(reading.notes)
     out.say(f"scoring {len(reading.posts):,} posts")
     if leave_one_out:
         told = left_out(bundle, reading)
+        tell_of_judge(out, bundle)
         return Answer({"left_out": [part.model_dump(mode="json") for part in told]}, left_out_lines(told))
     all_told = measured(bundle, reading, budgets=budget or (), prevalence=prevalence)
+    tell_of_judge(out, bundle)
     evaluation = all_told.evaluation
     lines = evaluation_lines(evaluation) + workload_lines(evaluation.workload)
     if output:

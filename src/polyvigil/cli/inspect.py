@@ -18,6 +18,7 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
     """Check every hash of a bundle, then show what is in it: members, languages, thresholds, settings, versions."""
     from polyvigil.bundle import layout, store
     from polyvigil.cli.ensemble_tables import cascade_lines
+    from polyvigil.cli.judge_tables import judge_lines
     from polyvigil.cli.stacked_tables import stack_lines, stacks
     from polyvigil.cli.tables import threshold_lines
 
@@ -27,6 +28,7 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
     combination = loaded.combination
     weights = [f", weight {weight:.4g}" for weight in combination.weights] or [""] * len(loaded.members)
     cascade = ["", *cascade_lines(combination.cascade)] if combination.cascade else []
+    judge = ["", *judge_lines(combination.judge)] if combination.judge else []
     size = sum(entry.bytes for entry in manifest.files.values())
     lines = [
         f"bundle {manifest.id}, {size / 1e6:,.1f} MB, {len(manifest.files)} files, all hashes match",
@@ -39,6 +41,7 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
             for entry, member, weight in zip(manifest.members, loaded.members, weights, strict=True)
         ),
         *cascade,
+        *judge,
         *stack_lines(stacks(loaded.members)),
         f"trained languages: {', '.join(manifest.trained_languages) or 'none'}",
         "",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from polyvigil.cli.judging import AskEndpoint, FromDisk, asking, tell_of_judge
 from polyvigil.cli.options import (
     QUARANTINED,
     Columns,
@@ -49,6 +50,8 @@ def score(
     evidence: Annotated[
         bool, typer.Option("--evidence", help="Add columns: where the sentence is that carries the score of a flag.")
     ] = False,
+    ask_endpoint: AskEndpoint = False,
+    offline: FromDisk = False,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
     from polyvigil.bundle.store import load
@@ -56,7 +59,7 @@ def score(
 
     if output == "-" and out.json:
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
-    loaded = load(bundle, device=device)
+    loaded = load(bundle, device=device, asking=asking(ask_endpoint, offline=offline))
     started = time.monotonic()
     summary = score_file(
         loaded,
@@ -69,6 +72,7 @@ def score(
         progress=lambda done, aside, share: out.progress("scoring", started, done, aside, share),
     )
     out.end_progress()
+    tell_of_judge(out, loaded)
     for note in summary.notes:
         out.note(note)
     if foreign := [tally.language for tally in summary.languages if not tally.trained]:
@@ -81,6 +85,10 @@ def score(
             for t in summary.languages
         ),
     ]
+    if summary.judge:
+        asked = summary.judge.judged + summary.judge.failed + summary.judge.not_asked
+        near = f"  {asked:,} posts near a threshold ({summary.judge.share:.1%})"
+        lines.append(f"{near}, {summary.judge.judged:,} of them decided by the judge")
     if summary.set_aside:
         lines.append(f"{summary.set_aside:,} rows set aside -> {summary.rejects}")
     if output == "-":  # stdout is the data

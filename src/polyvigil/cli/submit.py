@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from polyvigil.cli.judging import AskEndpoint, asking, tell_of_judge
 from polyvigil.cli.options import Columns, Device, Settings, Split, data_spec
 from polyvigil.cli.output import Answer, Output, command
 
@@ -31,13 +32,14 @@ def submit(
     columns: Columns = None,
     settings: Settings = None,
     device: Device = "auto",
+    ask_endpoint: AskEndpoint = False,
 ) -> Answer:
     """Write a submission to the shared task: a flat zip with one CSV, id,predicted_label, one row per test id."""
     from polyvigil.bundle.store import load
     from polyvigil.score.submission import write_submission
 
-    result = write_submission(
-        load(bundle, device=device), source, output, spec=data_spec(columns, settings), split=split
-    )
+    loaded = load(bundle, device=device, asking=asking(ask_endpoint))
+    result = write_submission(loaded, source, output, spec=data_spec(columns, settings), split=split)
+    tell_of_judge(out, loaded)
     out.notes(result.notes)
     return Answer(result, [f"{result.posts:,} answers, {result.flagged:,} positive -> {output} ({result.member})"])

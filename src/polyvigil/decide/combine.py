@@ -1,4 +1,4 @@
-"""From the members' probabilities to the one that is decided on: a weighted mean."""
+"""From the members' probabilities to the one that is decided on: a weighted mean, or one for each stage."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from polyvigil.decide.cascade import Cascade
+from polyvigil.decide.judge import Judge
 from polyvigil.records import Probabilities
 
 
@@ -19,28 +20,70 @@ class Combination(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
-    """One for each member, in their order; only their ratios matter. Empty: all the same."""
+    """One for each member, in their order; only their ratios matter, with a judge inside each stage. Empty: all the
+    same."""
     cascade: Cascade | None = None
     """Where set, posts are scored by it (bundle.store); thresholds are tuned on the mean of all members."""
+    judge: Judge | None = None
+    """Where set, the last members decide the posts near the threshold."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Combination:
+        if self.cascade and self.judge:
+            raise ValueError("a bundle has a cascade or a judge, not both")
+        return self
 
     @property
     def of_all(self) -> Combination:
         """The same without the cascade: every member is asked of every post."""
-        return Combination(weights=self.weights)
+        return Combination(weights=self.weights, judge=self.judge)
 
     def of(self, places: Sequence[int]) -> Combination:
-        """The members at these places alone, every one asked."""
+        """The mean of the members at these places alone, every one asked."""
         return Combination(weights=tuple(self.weights[place] for place in places) if self.weights else ())
+
+    def asked_first(self, members: int) -> list[int]:
+        """The places of those of so many members who are asked of every post."""
+        if self.cascade:
+            return [self.cascade.first]
+        return list(range(members - (self.judge.members if self.judge else 0)))
+
+    def calls(
+        self, first: NDArray[np.float64], cuts: NDArray[np.float64], languages: Sequence[str], *, members: int
+    ) -> NDArray[np.bool_]:
+        """Whether the other members are asked too, (n_posts,): of what those asked first said, (n_first, n_posts)."""
+        places = self.asked_first(members)
+        alone = first[0] if len(places) == 1 else self.of(places).mean(first)
+        if self.cascade:
+            return self.cascade.calls(alone, cuts)
+        if self.judge:
+            return self.judge.inside(alone, cuts, languages)
+        return np.zeros(len(alone), dtype=bool)
+
+    def decided(
+        self, by_member: NDArray[np.float64], cuts: NDArray[np.float64], languages: Sequence[str]
+    ) -> Probabilities:
+        """(n_members, n_posts) -> (n_posts,), in [0, 1]: the P that each post's threshold, in ``cuts``, is for.
+
+        Members that were not asked, or gave no answer, stand as NaN.
+        """
+        if self.judge is None:
+            return self.mean(by_member)
+        places = self.asked_first(len(by_member))
+        others = list(range(len(places), len(by_member)))
+        first = by_member[0] if len(places) == 1 else self.of(places).mean(by_member[places])
+        return self.judge.decide(first, self.of(others).mean(by_member[others]), cuts, languages)
 
     def mean(self, by_member: NDArray[np.float64]) -> Probabilities:
         """(n_members, n_posts) -> (n_posts,), in [0, 1]; members that were not asked stand as NaN.
 
-        Raises ValueError when the weights are not one for each member.
+        NaN where none was. Raises ValueError when the weights are not one for each member.
         """
         weights = np.array(self.weights or np.ones(len(by_member)))
         if len(weights) != len(by_member):
             raise ValueError(f"{len(weights)} weights for {len(by_member)} members")
         asked = ~np.isnan(by_member)
         total = (weights[:, None] * asked).sum(axis=0)
-        mean: Probabilities = np.where(asked, weights[:, None] * by_member, 0.0).sum(axis=0) / total
+        sums = np.where(asked, weights[:, None] * by_member, 0.0).sum(axis=0)
+        mean: Probabilities = np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
         return np.clip(mean, 0.0, 1.0)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,7 +28,7 @@ class Keeper:
     """Saves and resumes a run in ``work``; does nothing where that is None. Of several processes the first writes."""
 
     def __init__(
-        self, work: Path | None, stepper: Stepper, *, fingerprint: str, minutes: float, say: Callable[[str], None]
+        self, work: Path | None, stepper: Stepper[Any], *, fingerprint: str, minutes: float, say: Callable[[str], None]
     ) -> None:
         self.work = work
         self.stepper = stepper

@@ -21,10 +21,11 @@ from polyvigil.learn.dev import DevSet, judge
 from polyvigil.learn.distil import SoftTargets
 from polyvigil.learn.keeper import Keeper, put_weights, trained
 from polyvigil.learn.memory import forget_peak, peak_memory
+from polyvigil.learn.post_loss import Batch, post_stepper
 from polyvigil.learn.ranks import Ranks, this_rank
 from polyvigil.learn.sampling import epoch_order, step_seed
 from polyvigil.learn.schedule import warmup_cosine, warmup_steps
-from polyvigil.learn.step import OVERFLOW, Batch, Stepper
+from polyvigil.learn.step import OVERFLOW
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.windows import TokenIds
 from polyvigil.records import Labels
@@ -84,7 +85,7 @@ def train(
     if spec.gradient_checkpointing:
         encoder.checkpoint_layers()
     parameters = sum(p.numel() for p in encoder.model.parameters())
-    stepper = Stepper(encoder, spec=spec, ranks=ranks, pooling=pooling)
+    stepper = post_stepper(encoder, spec=spec, ranks=ranks, pooling=pooling)
     if posts.soft is not None:
         ranks.first_values([torch.from_numpy(posts.soft.targets)])  # each asked the teacher: last digits may differ
     identity = _fingerprint(encoder, posts, dev, spec, decide, seed, source + pooling)

@@ -14,9 +14,9 @@ from polyvigil.learn.dev import DevSet
 from polyvigil.learn.keeper import trained
 from polyvigil.learn.loop import TrainSet
 from polyvigil.learn.memory import forget_peak, peak_memory
+from polyvigil.learn.post_loss import Batch, post_stepper
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.sampling import epoch_order, step_seed
-from polyvigil.learn.step import Batch, Stepper
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.predict import window_scores
 from polyvigil.nn.windows import TokenIds
@@ -45,7 +45,7 @@ def rehearse(
     """
     if spec.gradient_checkpointing:
         encoder.checkpoint_layers()
-    stepper = Stepper(encoder, spec=spec, ranks=Ranks(), pooling=pooling)
+    stepper = post_stepper(encoder, spec=spec, ranks=Ranks(), pooling=pooling)
     order = epoch_order(posts.pool, posts.languages, spec=spec, seed=seed, epoch=0)
     steps = math.ceil(len(order) / spec.posts_per_step)
     lengths = np.array([item.size for item in posts.tokens])

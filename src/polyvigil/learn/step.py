@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.checkpoint import checkpoint
 
 from polyvigil.errors import TrainingError
 from polyvigil.learn.checkpoint import Tensors
-from polyvigil.learn.distil import SoftTargets
-from polyvigil.learn.losses import per_post_loss, soft_cross_entropy
 from polyvigil.learn.memory import is_out_of_memory, release
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.schedule import parameter_groups
 from polyvigil.nn.batching import token_batches
-from polyvigil.nn.encoder import Encoder
-from polyvigil.nn.pooling import pooled_logits
 from polyvigil.nn.windows import Pieces, TokenIds, pieces
-from polyvigil.records import Labels
-from polyvigil.specs import TRAINED_POOLING, Pooling, TrainingSpec
 
 _FUSED = {"cpu", "cuda", "mps", "xpu"}
 _AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -38,14 +32,39 @@ NO_MEMORY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """The posts of one step. ``weights`` (n,) multiply the losses of the labels; a teacher's posts all weigh 1."""
+class Tokens(Protocol):
+    """Whatever a step is made of: at least the token ids of its posts, in one row or in windows (nn.windows)."""
 
-    tokens: Sequence[TokenIds]
-    labels: Labels
-    weights: NDArray[np.float64]
-    soft: SoftTargets | None = None
+    @property
+    def tokens(self) -> Sequence[TokenIds]: ...
+
+
+class Trainee(Protocol):
+    """What a step needs of an encoder (nn.encoder, nn.masked)."""
+
+    model: torch.nn.Module
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def packed(self) -> bool: ...
+
+
+class StepSettings(Protocol):
+    """What a step needs of TrainingSpec and AdaptSpec."""
+
+    @property
+    def weight_decay(self) -> float: ...
+
+    @property
+    def clip(self) -> float: ...
+
+    @property
+    def precision(self) -> str: ...
+
+
+B = TypeVar("B", bound=Tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +75,25 @@ class StepResult:
     micro_tokens: int
 
 
-class Stepper:
-    """An encoder under AdamW: the only thing that changes its weights. The loss is of posts, ``pooling`` of windows."""
+class Stepper(Generic[B]):
+    """An encoder under AdamW: the only thing that changes its weights.
+
+    ``losses`` gives the loss of each post at some places of a batch, (n,), differentiable, with no more tokens at once
+    than its last argument; a step's loss is their mean over the posts of the whole batch.
+    """
 
     def __init__(
-        self, encoder: Encoder, *, spec: TrainingSpec, ranks: Ranks, pooling: Pooling = TRAINED_POOLING
+        self,
+        encoder: Trainee,
+        *,
+        spec: StepSettings,
+        ranks: Ranks,
+        losses: Callable[[B, NDArray[np.int64], int], torch.Tensor],
     ) -> None:
         self.encoder = encoder
         self.spec = spec
         self.ranks = ranks
-        self.pooling = pooling
-        self.per_post = per_post_loss(spec)
+        self.losses = losses
         self.device = encoder.device
         self.parameters = [p for p in encoder.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
@@ -74,7 +101,7 @@ class Stepper:
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=spec.precision == "fp16")
 
-    def step(self, batch: Batch, *, rate: float, seed: int, micro_tokens: int, where: str) -> StepResult:
+    def step(self, batch: B, *, rate: float, seed: int, micro_tokens: int, where: str) -> StepResult:
         """Change the weights once by the mean loss of ``batch``: the same change whatever ``micro_tokens`` is.
 
         ``rate``: learning rate; ``seed``: of the dropout masks. When memory runs out in any process, all begin the step
@@ -133,7 +160,7 @@ class Stepper:
         if scale is not None:
             self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": scale, "_growth_tracker": growth})
 
-    def _gradients(self, batch: Batch, *, seed: int, micro_tokens: int, where: str) -> StepResult:
+    def _gradients(self, batch: B, *, seed: int, micro_tokens: int, where: str) -> StepResult:
         mine = self.ranks.share(np.arange(len(batch.tokens)))
         lengths = np.array([batch.tokens[place].size for place in mine], dtype=np.int64)
         while True:
@@ -149,7 +176,7 @@ class Stepper:
                 return StepResult(float(self.ranks.total(torch.tensor(loss, dtype=torch.float64))), micro_tokens)
             self.optimiser.zero_grad(set_to_none=True)
             release(self.device)
-            held = [part for some in places for part in _parts(_windows(batch, mine[some]), micro_tokens)]
+            held = [part for some in places for part in parts(windows_of(batch, mine[some]), micro_tokens)]
             alone = loss is None and max(map(len, held)) == 1
             if longest := self.ranks.highest(max(len(row) for part in held for row in part) if alone else 0):
                 raise TrainingError(
@@ -160,9 +187,7 @@ class Stepper:
                 fitting = max(1, min(micro_tokens, max(int(lengths[some].sum()) for some in places)) // 2)
             micro_tokens = self.ranks.lowest(fitting)
 
-    def _backward(
-        self, batch: Batch, micro_batches: Sequence[NDArray[np.int64]], *, seed: int, micro_tokens: int
-    ) -> float:
+    def _backward(self, batch: B, micro_batches: Sequence[NDArray[np.int64]], *, seed: int, micro_tokens: int) -> float:
         """Add the gradient of (sum of losses / posts of the step), micro-batch by micro-batch; the sum of own losses.
 
         Speaks to no other process, since it may fail in one alone.
@@ -171,54 +196,26 @@ class Stepper:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [], device_type="cuda"):
             torch.manual_seed(seed)
             for places in micro_batches:
-                labels = torch.from_numpy(batch.labels[places].astype(np.int64)).to(self.device)
-                weights = torch.from_numpy(batch.weights[places].astype(np.float32)).to(self.device)
-                windows = _windows(batch, places)
-                logits = self._logits(_parts(windows, micro_tokens))
-                pooled = pooled_logits(logits, windows.starts, self.pooling)
-                of_posts = self.per_post(pooled, labels) * weights
-                if batch.soft is not None:
-                    of_posts = _with_teacher(of_posts, pooled, batch.soft.of(places))
-                loss = of_posts.sum()
+                loss = self.losses(batch, places, micro_tokens).sum()
                 torch.autograd.backward(self.scaler.scale(loss / len(batch.tokens)))
                 losses.append(loss.detach())
         return float(torch.stack(losses).double().sum()) if losses else 0.0
 
-    def _logits(self, parts: Sequence[Sequence[TokenIds]]) -> torch.Tensor:
-        """Logits of the windows of all parts, float32 (n_windows, 2). Of several parts the activations of one are held.
 
-        They are computed again when the gradient comes by, with the same dropout: Gao et al. 2021 (GradCache).
-        """
-
-        def ask(_: torch.Tensor, rows: Sequence[TokenIds]) -> torch.Tensor:
-            with self._precision():
-                return self.encoder.logits(rows).float()
-
-        here = torch.empty(0, device=self.device)  # tells checkpoint whose random state to keep
-        if len(parts) == 1:
-            return ask(here, parts[0])
-        return torch.cat([checkpoint(ask, here, part, use_reentrant=False) for part in parts])
-
-    def _precision(self) -> torch.autocast:
-        name = self.spec.precision
-        return torch.autocast(self.device.type, dtype=_AUTOCAST[name], enabled=name != "fp32")
+def autocast(spec: StepSettings, device: torch.device) -> torch.autocast:
+    """In which the forward pass runs."""
+    return torch.autocast(device.type, dtype=_AUTOCAST[spec.precision], enabled=spec.precision != "fp32")
 
 
-def _windows(batch: Batch, places: NDArray[np.int64]) -> Pieces:
+def windows_of(batch: Tokens, places: NDArray[np.int64]) -> Pieces:
+    """What is read of the posts at these places."""
     return pieces([batch.tokens[place] for place in places])
 
 
-def _parts(windows: Pieces, budget: int) -> list[Sequence[TokenIds]]:
+def parts(windows: Pieces, budget: int) -> list[Sequence[TokenIds]]:
     """A micro-batch as it is; or a post that is over the budget in runs of its windows that are not."""
     rows = windows.rows
     if len(rows) == 1 or len(windows.starts) > 2 or sum(map(len, rows)) <= budget:
         return [rows]
     at_once = max(1, budget // len(rows[0]))
     return [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
-
-
-def _with_teacher(of_labels: torch.Tensor, logits: torch.Tensor, soft: SoftTargets) -> torch.Tensor:
-    """(1 - weight) of a post's own loss and ``weight`` of its distance to the teacher: (n,)."""
-    targets = torch.from_numpy(soft.targets.astype(np.float32)).to(logits.device)
-    taught = soft_cross_entropy(logits, targets, temperature=soft.temperature)
-    return (1 - soft.weight) * of_labels + soft.weight * taught

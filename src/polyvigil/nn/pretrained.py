@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from logging import ERROR
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
@@ -76,10 +78,37 @@ def read_classifier(folder: Path, source: str, config: Config, *, seed: int, fre
     With ``fresh_head`` a head that is missing or for other classes is drawn from ``seed``, without it that is a
     BundleError. Raises BundleError for damaged weights, RecipeError for an architecture that cannot classify.
     """
+    told = f"a {config.model_type!r} model cannot classify posts"
+    read = _read(AutoModelForSequenceClassification, folder, source, config, seed=seed, refusal=told)
+    if read.lacking and not fresh_head:
+        raise BundleError(
+            f"holds no trained head ({read.lacking[0]} is missing)", where=source, hint="train it, or copy it again"
+        )
+    return read.model
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A model as it was read, in eval mode. ``lacking``: tensors of its head that were drawn, sorted; ``left``: tensors
+    of the files that it has no place for, sorted."""
+
+    model: Classifier
+    lacking: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+def read_masked_lm(folder: Path, source: str, config: Config, *, seed: int) -> Read:
+    """The weights in ``folder`` in fp32 on the CPU, with a head that names masked tokens; drawn from ``seed`` where it
+    is missing. Raises as ``read_classifier``."""
+    told = f"a {config.model_type!r} model has no masked-language head"
+    return _read(AutoModelForMaskedLM, folder, source, config, seed=seed, refusal=told)
+
+
+def _read(kind: Any, folder: Path, source: str, config: Config, *, seed: int, refusal: str) -> Read:
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            model, found = AutoModelForSequenceClassification.from_pretrained(
+            model, found = kind.from_pretrained(
                 folder,
                 config=config,
                 dtype=torch.float32,
@@ -94,11 +123,7 @@ def read_classifier(folder: Path, source: str, config: Config, *, seed: int, fre
             f"its weights cannot be read: {_first_line(error)}", where=source, hint="copy or fetch the model again"
         ) from error
     except ValueError as error:
-        raise RecipeError(
-            f"a {config.model_type!r} model cannot classify posts",
-            where=source,
-            hint="choose an encoder such as xlm-roberta-base",
-        ) from error
+        raise RecipeError(refusal, where=source, hint="choose an encoder such as xlm-roberta-base") from error
     assert isinstance(model, PreTrainedModel)
     mismatched = {key if isinstance(key, str) else key[0] for key in found["mismatched_keys"]}
     lacking = sorted({*found["missing_keys"], *mismatched})
@@ -109,11 +134,7 @@ def read_classifier(folder: Path, source: str, config: Config, *, seed: int, fre
             where=source,
             hint="copy config.json and weights of the same model",
         )
-    if lacking and not fresh_head:
-        raise BundleError(
-            f"holds no trained head ({lacking[0]} is missing)", where=source, hint="train it, or copy it again"
-        )
-    return model  # from_pretrained leaves it in eval mode
+    return Read(model, tuple(lacking), tuple(sorted(found["unexpected_keys"])))  # in eval mode
 
 
 def check_sizes(model: Classifier, tokenizer: TextTokenizer, source: str, *, max_tokens: int) -> None:

@@ -74,7 +74,7 @@ def join(
     seen = np.unique(post_hashes(item.post for item in plan.dev)) if plan.dev else sources[0].bundle.seen.dev
     train = np.unique(np.concatenate([source.bundle.seen.train for source in sources]))
     notes = (*leaks(seen, train), *_cascades(sources))
-    dev, gold = _dev(sources, plan, say)
+    dev, gold = dev_of(sources, plan, say)
     weights, gain = _weights(sources, plan, dev)
     members = _members(sources, weights)
     kept = [place for place, member in enumerate(members) if member.weight]
@@ -114,7 +114,7 @@ def join(
     return Joined(finished.bundle, finished.evaluation, members, gain, told, subsets, notes)
 
 
-def _dev(sources: Sequence[Source], plan: JoinPlan, say: Say) -> tuple[StoredDev, Gold]:
+def dev_of(sources: Sequence[Source], plan: JoinPlan, say: Say) -> tuple[StoredDev, Gold]:
     """The dev scores of all members. A bundle that holds scores of these posts is not run."""
     first = sources[0].bundle
     blank = stored(np.empty((0, len(plan.dev))), plan.dev) if plan.dev else first.dev

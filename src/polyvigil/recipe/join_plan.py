@@ -51,6 +51,12 @@ def check(sources: Sequence[Source], plan: JoinPlan) -> None:
                 f"the same bundle as {named[source.bundle.id]}", where=str(source.folder), hint="name each once"
             )
         named[source.bundle.id] = source.folder
+        if source.bundle.combination.judge:
+            raise RecipeError(
+                "has a judge, which cannot be one member beside others",
+                where=str(source.folder),
+                hint="join the bundles of the first stage, then run polyvigil judge",
+            )
         if (theirs := source.bundle.manifest.normalisation) != NORMALISATION:
             raise RecipeError(
                 f"its members read posts normalised by {theirs}, a joined bundle by {NORMALISATION}",

@@ -84,8 +84,8 @@ def to_toml(recipe: Recipe) -> str:
     top, sections = [], []
     for name, field in Recipe.model_fields.items():
         value = getattr(recipe, name)
-        if name in recipe.idle:
-            continue
+        if name in recipe.idle or (name == "adapt" and name not in recipe.model_fields_set):
+            continue  # [adapt] is for polyvigil adapt alone
         if isinstance(value, BaseModel):
             sections += _sections(name, None, value)
         else:

@@ -66,7 +66,7 @@ def retune(
     for a cascade that cannot be.
     """
     store.check_free(output, replace=overwrite)
-    bundle = replace(bundle, combination=bundle.combination.of_all)
+    bundle = _without_judge(source, bundle)
     if plan.cascade:
         check(plan.cascade, members=len(bundle.members))
     dev = bundle.dev
@@ -125,7 +125,7 @@ def keep_rates(
     Languages that the posts do not hold keep the thresholds they have; a cascade is left out, as in ``retune``.
     """
     store.check_free(output, replace=overwrite)
-    bundle = replace(bundle, combination=bundle.combination.of_all)
+    bundle = _without_judge(source, bundle)
     languages = [post.language for post in posts]
     say(f"scoring {len(posts):,} posts with both bundles")
     old, fresh = Side(like.policy, like.probabilities(posts)), bundle.probabilities(posts)
@@ -144,6 +144,17 @@ def keep_rates(
     )
     finished = finish(draft, output=output, replace=overwrite)
     return Retuned(finished.bundle, finished.evaluation, told)
+
+
+def _without_judge(source: Path, bundle: Bundle) -> Bundle:
+    """The bundle without its cascade. Raises RecipeError for a judge, whose bands are for the thresholds it has."""
+    if bundle.combination.judge:
+        raise RecipeError(
+            "has a judge, whose bands were found for its thresholds",
+            where=str(source),
+            hint="tune the bundle of its first stage, then run polyvigil judge again",
+        )
+    return replace(bundle, combination=bundle.combination.of_all)
 
 
 def _for_the_unlabelled(

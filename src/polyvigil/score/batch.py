@@ -20,6 +20,7 @@ from polyvigil.data.formats import STDIN, Fault, Table, format_of, open_table
 from polyvigil.data.read import FaultTally, OnError, ReadPost, fault_error, read_rows, reject_line
 from polyvigil.errors import DataError
 from polyvigil.score.evidence import EVIDENCE_COLUMNS, evidence_cells
+from polyvigil.score.judging import JudgeTally, judge_tally, judging_of
 from polyvigil.score.stream import Hashed, compressed, handfuls, stem
 from polyvigil.score.wire import COLUMNS, Decision, as_cells, score_posts
 from polyvigil.score.write import RowWriter, delimited_writer, json_writer, parquet_writer
@@ -61,6 +62,8 @@ class ScoreSummary(BaseModel):
     set_aside: int
     rejects: str | None
     languages: tuple[LanguageTally, ...]
+    judge: JudgeTally | None = None
+    """Of a bundle with a judge."""
     libraries: dict[str, str]
     notes: tuple[str, ...]
 
@@ -139,6 +142,7 @@ def score_file(
         set_aside=faults.total,
         rejects=str(rejects_path) if rejects else None,
         languages=tally.languages(),
+        judge=judge_tally(bundle, tally.judging, posts=tally.posts),
         libraries=bundle.manifest.libraries,
         notes=tuple(notes),
     )
@@ -194,8 +198,10 @@ class _Tally:
         self._posts: Counter[str] = Counter()
         self._flagged: Counter[str] = Counter()
         self.no_text = 0
+        self.judging: Counter[str] = Counter()
 
     def add(self, decisions: Sequence[Decision]) -> None:
+        self.judging += judging_of(decisions)
         for decision in decisions:
             self._posts[decision.language] += 1
             self._flagged[decision.language] += decision.decision

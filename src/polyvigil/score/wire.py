@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.detect.base import Window
@@ -39,10 +40,14 @@ class Decision:
     ``tokens start-end``, where a tokenizer does not tell characters); empty where the post was read whole."""
     flags: str
     """What to know about this row, joined by ``;``: no_text:REASON, language_not_trained, threshold_doubtful (it
-    carries a warning), language_detected, lone_surrogate."""
+    carries a warning), language_detected, lone_surrogate, and one of JUDGING where a judge was to be asked."""
     bundle: str
     """Id of the bundle that decided."""
 
+
+JUDGED, NOT_ASKED, FAILED = "judged", "judge_not_asked", "judge_failed"
+JUDGING = (JUDGED, NOT_ASKED, FAILED)
+"""The post is one that a judge decides: it did; it was not asked, or gave no answer, and the first stage decided."""
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Decision))
 
@@ -57,10 +62,11 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
     if not posts:
         return []
     answers = bundle.asked(posts)
-    members = answers.probabilities
-    probabilities = bundle.combination.mean(members)
-    calibrated = bundle.calibration.calibrated(probabilities, [post.language for post in posts])
-    flagged = bundle.policy.flags(probabilities, [post.language for post in posts])
+    members, languages = answers.probabilities, [post.language for post in posts]
+    probabilities = bundle.decided(members, languages)
+    calibrated = bundle.calibration.calibrated(probabilities, languages)
+    flagged = bundle.policy.flags(probabilities, languages)
+    judging = _judging(bundle, members, languages)
     lengths = bundle.lengths(posts)
     windows = bundle.windows(posts, answers)
     spreads = np.nanmax(members, axis=0) - np.nanmin(members, axis=0)
@@ -80,7 +86,13 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
                 n_tokens=None if lengths is None else int(lengths.tokens[place]),
                 truncated=lengths is not None and bool(lengths.truncated[place]),
                 window=_told(windows[place]),
-                flags=_flags(bundle, post, texts[place], detected=detected is not None and detected[place]),
+                flags=_flags(
+                    bundle,
+                    post,
+                    texts[place],
+                    detected=detected is not None and detected[place],
+                    judging=judging[place],
+                ),
                 bundle=bundle.id,
             )
         )
@@ -93,7 +105,17 @@ def _told(window: Window | None) -> str:
     return f"{'tokens ' if window.unit == 'tokens' else ''}{window.start}-{window.end}"
 
 
-def _flags(bundle: Bundle, post: Post, text: str, *, detected: bool) -> str:
+def _judging(bundle: Bundle, members: NDArray[np.float64], languages: Sequence[str]) -> list[str]:
+    """For each post one of JUDGING, or nothing where the first stage decides anyway."""
+    if bundle.combination.judge is None:
+        return [""] * len(languages)
+    silent = np.isnan(members[len(bundle.combination.asked_first(len(members))) :]).all(axis=0)
+    unanswered = NOT_ASKED if bundle.has_endpoint and bundle.usage is None else FAILED
+    told = np.where(bundle.called(members, languages), np.where(silent, unanswered, JUDGED), "")
+    return [str(flag) for flag in told]
+
+
+def _flags(bundle: Bundle, post: Post, text: str, *, detected: bool, judging: str) -> str:
     flags = []
     if reason := no_text_reason(text):
         flags.append(f"no_text:{reason}")
@@ -105,4 +127,6 @@ def _flags(bundle: Bundle, post: Post, text: str, *, detected: bool) -> str:
         flags.append("language_detected")
     if has_lone_surrogate(post.text):
         flags.append("lone_surrogate")
+    if judging:
+        flags.append(judging)
     return ";".join(flags)

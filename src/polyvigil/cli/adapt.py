@@ -1,0 +1,101 @@
+"""``polyvigil adapt``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polyvigil.cli.options import (
+    Columns,
+    Device,
+    Offline,
+    OnErrorChoice,
+    OnErrorOption,
+    Replace,
+    Settings,
+    settings_of,
+)
+from polyvigil.cli.output import Answer, Output, asked_to_stop, command
+from polyvigil.errors import RecipeError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        examples=(
+            "polyvigil adapt xlm-roberta-base --posts unlabelled.csv --except dev.csv -o adapted",
+            "polyvigil adapt my.toml --posts posts.csv -o adapted --set adapt.epochs=5",
+        ),
+    )(adapt)
+
+
+def adapt(
+    out: Output,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model's folder or hub name; or a recipe of an encoder.")
+    ],
+    posts: Annotated[list[str], typer.Option("--posts", help="Posts to learn from; labels are not read. Repeatable.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the adapted model goes: a folder.")],
+    kept_out: Annotated[
+        list[str] | None,
+        typer.Option("--except", help="Posts whose texts are left out: give your dev and test files. Repeatable."),
+    ] = None,
+    columns: Columns = None,
+    settings: Settings = None,
+    seed: Annotated[int | None, typer.Option(help="The recipe's seed, as --set seed=N.")] = None,
+    replace: Replace = False,
+    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    device: Device = "auto",
+    offline: Offline = False,
+) -> Answer:
+    """Go on pre-training an encoder on posts without labels (masked language), for a recipe to fine-tune afterwards.
+
+    Ended at any moment, the same command goes on from its last checkpoint.
+    """
+    from polyvigil.learn.launch import launched
+    from polyvigil.recipe.adapt import adapt as run
+    from polyvigil.recipe.adapt import check_free, gather, recipe_for
+    from polyvigil.recipe.learners import Machine
+
+    if launched().size > 1:
+        raise RecipeError("adapting runs in one process", where="torchrun", hint="run polyvigil adapt without it")
+    chosen = settings_of(columns, settings) + ([f"seed={seed}"] if seed is not None else [])
+    recipe = recipe_for(model, settings=chosen)
+    check_free(output, replace=replace)
+    found = gather(recipe, posts=posts, kept_out=kept_out or (), on_error=on_error.value)
+    for note in found.notes:
+        out.note(note)
+    if kept_out:
+        out.note(f"{found.left_out:,} posts left out: their texts are in {', '.join(Path(f).name for f in kept_out)}")
+    else:
+        out.note("no file was given with --except: see that no dev or test post is among these")
+    if found.repeated:
+        out.note(f"{found.repeated:,} posts left out: their texts came before")
+    started = time.monotonic()
+    with asked_to_stop(out) as stop:
+        machine = Machine(
+            device=device,
+            offline=offline,
+            progress=lambda done, steps, rate, left: out.steps("adapting", started, done, steps, rate, left),
+            stop=stop,
+        )
+        told = run(recipe, found, output=output, replace=replace, machine=machine, say=out.say)
+    out.end_progress()
+    if told.fresh_head:
+        out.warn(
+            f"{told.source} has no masked-language head, so a fresh one was trained with it: the fall of the loss is "
+            "mostly the head's, and the backbone may have been moved the wrong way; see that a bundle gains by it"
+        )
+    if told.loss_after >= told.loss_before:
+        out.warn("the held-out masked loss did not fall: the adapted model is no better on such posts")
+    lines = [
+        f"{told.source}, adapted to {told.posts:,} posts in {told.steps:,} steps ({told.seconds:,.0f} s) -> {output}",
+        f"masked loss of {told.held_out:,} held-out posts: {told.loss_before:.4f} before, {told.loss_after:.4f} after",
+        "",
+        f"next: polyvigil train RECIPE --train TRAIN.csv --dev DEV.csv -o BUNDLE --set model.name={output}",
+    ]
+    return Answer(told.model_dump(mode="json") | {"folder": str(output)}, lines)

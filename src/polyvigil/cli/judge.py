@@ -1,0 +1,173 @@
+"""``polyvigil judge``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyvigil.cli.options import (
+    Columns,
+    Device,
+    OnErrorChoice,
+    OnErrorOption,
+    Replace,
+    Settings,
+    Split,
+    data_spec,
+)
+from polyvigil.cli.output import Answer, Output, command
+
+if TYPE_CHECKING:
+    from polyvigil.bundle.store import Bundle
+    from polyvigil.recipe.judge import Judged
+    from polyvigil.records import LabelledPost
+    from polyvigil.specs import ChatSpec
+
+_MOST_SHOWN = 20
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        examples=(
+            "polyvigil judge BUNDLE --with OTHER --dev dev.csv -o JUDGED --ask-at-most 0.1",
+            "polyvigil judge BUNDLE --endpoint judge.toml --dev dev.csv --dry-run",
+        ),
+    )(judge)
+
+
+def judge(
+    out: Output,
+    bundle: Annotated[Path, typer.Argument(help="The first stage: it decides all posts but those near a threshold.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where the judged bundle goes.")] = None,
+    with_: Annotated[Path | None, typer.Option("--with", help="The second stage: a bundle, asked here.")] = None,
+    endpoint: Annotated[
+        Path | None,
+        typer.Option(help="The second stage: a chat endpoint (TOML). Dev posts near the threshold are sent, masked."),
+    ] = None,
+    dev: Annotated[
+        str,
+        typer.Option("--dev", help="Posts to find the bands on, best other ones than the thresholds were tuned on."),
+    ] = "",
+    ask_at_most: Annotated[
+        float, typer.Option("--ask-at-most", help="Largest share of a language's posts to be asked about.")
+    ] = 0.1,
+    offline: Annotated[bool, typer.Option("--offline", help="Send nothing: use the answers that are on disk.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing: say what would be asked, its cost, and the prompt.")
+    ] = False,
+    show_masked: Annotated[
+        int, typer.Option("--show-masked", min=0, max=_MOST_SHOWN, help="With --dry-run: so many posts as masked.")
+    ] = 0,
+    split: Split = "",
+    columns: Columns = None,
+    settings: Settings = None,
+    replace: Replace = False,
+    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    device: Device = "auto",
+) -> Answer:
+    """Give a bundle a second stage, which decides the posts near the threshold: another bundle or a chat endpoint.
+
+    Scoring with an endpoint sends nothing unless that very command says --ask-endpoint.
+    """
+    from polyvigil.bundle.store import check_free, load
+    from polyvigil.data.read import read_labelled
+    from polyvigil.data.translated import refuse_translated
+    from polyvigil.detect.chat import Asking, chat_detector
+    from polyvigil.recipe.join_plan import Source
+    from polyvigil.recipe.judge import judge as run
+    from polyvigil.recipe.judge_plan import JudgePlan, read_chat_spec
+
+    if (with_ is None) == (endpoint is None):
+        raise typer.BadParameter("name the second stage by one of the two", param_hint="--with, --endpoint")
+    if endpoint and not dev:
+        raise typer.BadParameter("an endpoint is asked about posts; name them", param_hint="--dev")
+    if dry_run and not endpoint:
+        raise typer.BadParameter("it says what an endpoint would be sent", param_hint="--dry-run")
+    if output is None and not dry_run:
+        raise typer.BadParameter("say where the judged bundle goes", param_hint="-o")
+    spec = read_chat_spec(endpoint) if endpoint else None
+    if output and not dry_run:
+        check_free(output, replace=replace)
+    loaded = load(bundle, device=device)
+    reading = read_labelled(dev, data_spec(columns, settings), split=split, on_error=on_error.value) if dev else None
+    for note in reading.notes if reading else ():
+        out.note(note)
+    if reading:
+        refuse_translated(reading.posts, part="dev", where=reading.name)
+    plan = JudgePlan(ask_at_most)
+    if reading:
+        plan = JudgePlan(ask_at_most, dev=reading.posts, data=Path(reading.name).name)
+    if spec and dry_run:
+        return _rehearsed(loaded, spec, plan.dev, ask_at_most, show_masked)
+    second = chat_detector(spec, asking=Asking(offline=offline)) if spec else None
+    started = time.monotonic()
+    made = run(
+        Source(bundle, loaded),
+        second or Source(with_ or bundle, load(with_ or bundle, device=device)),
+        plan,
+        output=output or bundle,
+        overwrite=replace,
+        say=out.say,
+        progress=lambda done, all_: out.progress("asking", started, done, 0, done / all_),
+    )
+    out.end_progress()
+    return _answer(out, made, output or bundle)
+
+
+def _rehearsed(bundle: Bundle, spec: ChatSpec, dev: tuple[LabelledPost, ...], at_most: float, show: int) -> Answer:
+    from polyvigil.cli.judge_tables import estimate_lines
+    from polyvigil.detect.chat_prompt import masked
+    from polyvigil.recipe.judge_plan import estimate, near
+
+    posts = near(bundle, dev, at_most=at_most)
+    told = estimate(spec, posts)
+    shown = [masked(post.text, most_characters=spec.most_characters) for post in posts[:show]]
+    lines = [*estimate_lines(told, spec, dev=len(dev), at_most=at_most)]
+    lines += [f"masked: {text}" for text in shown]
+    return Answer(told.model_dump(mode="json") | {"masked": shown}, lines)
+
+
+def _answer(out: Output, made: Judged, output: Path) -> Answer:
+    from polyvigil.cli.judge_tables import judge_lines, usage_line
+    from polyvigil.cli.judging import warn_of_failures
+    from polyvigil.cli.tables import evaluation_lines
+
+    for note in made.notes:
+        out.note(note)
+    judge = made.bundle.combination.judge
+    assert judge is not None
+    gain = made.paired.pooled.f1
+    if not any((*judge.bands.values(), judge.other)):
+        out.warn("the judge is asked about no post: on these dev posts it betters nothing")
+    elif gain.low <= 0:
+        out.warn(
+            f"the judge is not shown to help: F1 {gain.difference:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) against "
+            "the first stage alone"
+        )
+    warn_of_failures(out, made.usage)
+    data = {
+        "bundle": made.bundle.id,
+        "folder": str(output),
+        "judge": judge.model_dump(mode="json"),
+        "asked": made.asked,
+        "posts": made.posts,
+        "usage": made.usage and made.usage.model_dump(mode="json"),
+        "paired": made.paired.model_dump(mode="json"),
+        "dev": made.evaluation.model_dump(mode="json"),
+    }
+    needed = " --ask-endpoint" if made.bundle.has_endpoint else ""
+    lines = [
+        f"bundle {made.bundle.id} -> {output}",
+        "",
+        *judge_lines(judge, made.paired),
+        *([usage_line(made.usage), ""] if made.usage else ()),
+        *evaluation_lines(made.evaluation),
+        "",
+        f"next: polyvigil score {output} POSTS.csv -o scored.csv{needed}",
+    ]
+    return Answer(data, lines)

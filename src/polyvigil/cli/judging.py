@@ -1,0 +1,49 @@
+"""What commands that score say about a judge behind an endpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyvigil.cli.output import Output
+
+if TYPE_CHECKING:
+    from polyvigil.bundle.store import Bundle
+    from polyvigil.detect.chat import Asking, Usage
+
+AskEndpoint = Annotated[
+    bool,
+    typer.Option("--ask-endpoint", help="Send the posts near a threshold, masked, to the bundle's chat endpoint."),
+]
+
+FromDisk = Annotated[
+    bool, typer.Option("--offline", help="With --ask-endpoint: send nothing, use answers that are on disk.")
+]
+
+
+def asking(ask_endpoint: bool, *, offline: bool = False) -> Asking | None:
+    """What the user allows: nothing, answers on disk, or sending."""
+    from polyvigil.detect.chat import Asking
+
+    return Asking(offline=offline) if ask_endpoint else None
+
+
+def tell_of_judge(out: Output, bundle: Bundle) -> None:
+    """Say that a judge behind an endpoint was not asked, or what asking took and what failed."""
+    from polyvigil.cli.judge_tables import usage_line
+
+    if bundle.usage:
+        out.say(usage_line(bundle.usage))
+        warn_of_failures(out, bundle.usage)
+    elif bundle.has_endpoint:
+        out.note("the endpoint was not asked, so the first stage decided alone; --ask-endpoint asks it")
+
+
+def warn_of_failures(out: Output, usage: Usage | None) -> None:
+    """A warning where posts have no answer."""
+    if usage and usage.failed:
+        out.warn(
+            f"{usage.failed:,} of {usage.posts:,} posts have no usable answer ({'; '.join(usage.reasons)}); the first "
+            "stage decided them"
+        )

@@ -1,0 +1,135 @@
+"""One question to a chat endpoint of the OpenAI kind (POST /chat/completions), with attempts and waits.
+
+The standard library's client: it follows no redirect and uses no proxy, so the post and the key go where the
+configuration says or nowhere. Errors name what happened in our own words; nothing of an answer's text is repeated.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from polyvigil.specs import ChatSpec
+
+_LONGEST_ANSWER = 4_000_000  # bytes
+_LONGEST_WAIT = 60.0  # seconds, whatever Retry-After says
+_BUSY = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """``content``: what the model said, not yet looked at."""
+
+    content: object
+    tokens_in: int
+    tokens_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why there is no reply. ``final``: the next post would fare no better."""
+
+    reason: str
+    final: bool = False
+    wait: float = 0.0
+    """Seconds that the endpoint asks to be left alone; 0 where it says nothing."""
+    again: bool = False
+    """Whether another attempt may do better."""
+
+
+class Endpoint:
+    """Where questions go. ``stop`` ends all waiting. Used by several threads at once."""
+
+    def __init__(self, spec: ChatSpec, *, key: str) -> None:
+        self._spec = spec
+        self._url = urlsplit(spec.base_url)
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        self._headers |= {"Authorization": f"Bearer {key}"} if key else {}
+        self._json_mode = True
+        self.stop = threading.Event()
+
+    def ask(self, system: str, user: str) -> Reply | Fault:
+        """Ask until there is a reply, at most ``spec.attempts`` times, the waits between them doubling."""
+        fault = Fault("was stopped")
+        for attempt in range(self._spec.attempts):
+            if attempt and self.stop.wait(max(self._spec.wait * 2 ** (attempt - 1), min(fault.wait, _LONGEST_WAIT))):
+                return fault
+            json_mode = self._json_mode
+            found = self._once(system, user, json_mode=json_mode)
+            if isinstance(found, Fault) and found.reason == "HTTP 400" and json_mode:
+                found = self._once(system, user, json_mode=False)
+                if isinstance(found, Reply):
+                    self._json_mode = False  # an older server, which knows no response_format
+            if isinstance(found, Reply) or not found.again:
+                return found
+            fault = found
+        return fault
+
+    def _once(self, system: str, user: str, *, json_mode: bool) -> Reply | Fault:
+        body: dict[str, Any] = {
+            "model": self._spec.model,
+            "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
+            "temperature": 0,
+            "seed": self._spec.seed,
+            "max_tokens": self._spec.answer_tokens,
+        }
+        if json_mode:
+            body["response_format"] = {"type": "json_object"}
+        deadline = time.monotonic() + self._spec.timeout
+        connection = self._connection()
+        try:
+            path = f"{self._url.path.rstrip('/')}/chat/completions"
+            connection.request("POST", path, json.dumps(body).encode(), self._headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                return _refusal(response)
+            held = bytearray()
+            while chunk := response.read1(65536):
+                held += chunk
+                if len(held) > _LONGEST_ANSWER:
+                    return Fault("an answer of over 4 MB")
+                if time.monotonic() > deadline:
+                    return Fault("no answer in time", again=True)
+            return _reply(bytes(held))
+        except TimeoutError:
+            return Fault("no answer in time", again=True)
+        except ssl.SSLCertVerificationError:
+            return Fault("its certificate cannot be verified", final=True)
+        except (OSError, http.client.HTTPException) as error:
+            return Fault(f"out of reach ({type(error).__name__})", again=True)
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        host, port, timeout = self._url.hostname or "", self._url.port, self._spec.timeout
+        if self._url.scheme == "http":
+            return http.client.HTTPConnection(host, port, timeout=timeout)
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=ssl.create_default_context())
+
+
+def _refusal(response: http.client.HTTPResponse) -> Fault:
+    status = response.status
+    try:
+        wait = float(response.getheader("Retry-After") or 0)
+    except ValueError:  # a date
+        wait = 0.0
+    busy = status in _BUSY
+    return Fault(f"HTTP {status}", final=not busy and status != 413, wait=max(wait, 0.0), again=busy)
+
+
+def _reply(raw: bytes) -> Reply | Fault:
+    try:
+        told = json.loads(raw)
+        content = told["choices"][0]["message"]["content"]
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return Fault("an answer that is no chat completion")
+    usage = told.get("usage")
+    counts = [usage.get(name) if isinstance(usage, dict) else 0 for name in ("prompt_tokens", "completion_tokens")]
+    tokens = [count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0 for count in counts]
+    return Reply(content, tokens[0], tokens[1])

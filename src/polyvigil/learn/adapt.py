@@ -1,0 +1,186 @@
+"""Domain-adaptive pre-training: a backbone goes on learning its language from posts without labels.
+
+Masked-language training (learn.masking) on the posts that a classifier will later read, before it is trained.
+Source: Gururangan et al. 2020, "Don't stop pretraining", sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from polyvigil.errors import InterruptError, TrainingError
+from polyvigil.learn import checkpoint
+from polyvigil.learn.checkpoint import Progress
+from polyvigil.learn.keeper import Keeper
+from polyvigil.learn.loop import Hooks
+from polyvigil.learn.masking import MaskedBatch, Vocabulary, mask_tokens
+from polyvigil.learn.ranks import Ranks
+from polyvigil.learn.sampling import step_seed
+from polyvigil.learn.schedule import warmup_cosine, warmup_steps
+from polyvigil.learn.step import Stepper, StepResult, autocast
+from polyvigil.nn.batching import token_batches
+from polyvigil.nn.masked import MaskedModel
+from polyvigil.nn.windows import TokenIds
+from polyvigil.specs import AdaptSpec
+
+_FREE = {"micro_tokens", "checkpoint_minutes", "gradient_checkpointing"}  # settings a resumed run may change
+_HELD_OUT = 2**32 - 1  # in place of a step: the masks of the held-out posts
+_ORDER = 3  # what a seed is derived for, beside those of learn.sampling and learn.masking
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """Mean loss of a masked token of the held-out posts, in nats, before and after; and what was done."""
+
+    before: float
+    after: float
+    steps: int
+    seconds: float
+    """Of the training alone, over interrupted runs together."""
+    micro_tokens: int
+
+
+def adapt(
+    model: MaskedModel,
+    posts: Sequence[TokenIds],
+    held_out: Sequence[TokenIds],
+    *,
+    spec: AdaptSpec,
+    seed: int,
+    source: str,
+    work: Path | None,
+    hooks: Hooks,
+) -> Adapted:
+    """Train ``model`` in place on ``posts``; ``held_out`` are only looked at.
+
+    ``work``: folder of checkpoints; run again with the same arguments, the training goes on from the last one and ends
+    with the weights it would have had (on a CPU with the same number of threads, bit by bit). ``source`` names the
+    model. Raises TrainingError (no memory, no disk, numbers that overflow, checkpoints of another run) and
+    InterruptError when ``hooks.stop`` says so.
+    """
+    if spec.gradient_checkpointing:
+        model.checkpoint_layers()
+    vocabulary = Vocabulary(model.vocabulary, model.mask_id, model.special_ids)
+    unseen = mask_tokens(held_out, vocabulary, share=spec.mask_share, seed=seed, step=_HELD_OUT)
+    before = held_out_loss(model, unseen, spec=spec)
+    hooks.say(f"held-out masked loss before: {before:.4f}")
+    stepper = Stepper(model, spec=spec, ranks=Ranks(), losses=_losses(model, spec))
+    keeper = Keeper(
+        work,
+        stepper,
+        fingerprint=_fingerprint(model, posts, held_out, spec, seed, source),
+        minutes=spec.checkpoint_minutes,
+        say=hooks.say,
+    )
+    progress = keeper.resume(micro_tokens=spec.micro_tokens).progress
+    steps = math.ceil(len(posts) / spec.posts_per_step)
+    warmup = warmup_steps(spec.warmup, steps=spec.epochs * steps)
+    begun, here = time.monotonic(), 0
+    while progress.epoch < spec.epochs:
+        model.model.train()
+        order = np.random.default_rng(np.random.SeedSequence([seed, progress.epoch, _ORDER])).permutation(len(posts))
+        while progress.step < steps:
+            marked = time.monotonic()
+            done = progress.epoch * steps + progress.step
+            chosen = order[progress.step * spec.posts_per_step :][: spec.posts_per_step]
+            batch = mask_tokens(
+                [posts[place] for place in chosen], vocabulary, share=spec.mask_share, seed=seed, step=done
+            )
+            result = _step(
+                stepper,
+                batch,
+                rate=spec.learning_rate * warmup_cosine(done, steps=spec.epochs * steps, warmup=warmup),
+                seed=step_seed(seed, done),
+                micro_tokens=progress.micro_tokens,
+                where=f"epoch {progress.epoch + 1}, step {progress.step + 1}",
+            )
+            here += len(chosen)
+            progress = progress.model_copy(
+                update={
+                    "step": progress.step + 1,
+                    "posts": progress.posts + len(chosen),
+                    "loss": progress.loss + result.loss,
+                    "seconds": progress.seconds + time.monotonic() - marked,
+                    "micro_tokens": result.micro_tokens,
+                }
+            )
+            rate = here / max(time.monotonic() - begun, 1e-9)
+            left = ((spec.epochs - progress.epoch) * len(posts) - progress.posts) / max(rate, 1e-9)
+            hooks.progress(done + 1, spec.epochs * steps, rate, left)
+            stopped = hooks.stop()
+            if stopped or keeper.due():
+                keeper.keep(progress, {})
+            if stopped:
+                raise InterruptError("adapting was stopped", hint="run the same command again: it goes on from here")
+        hooks.say(
+            f"epoch {progress.epoch + 1}/{spec.epochs}: masked loss {progress.loss / progress.posts:.4f}, "
+            f"{progress.seconds:.0f} s so far"
+        )
+        progress = Progress(epoch=progress.epoch + 1, micro_tokens=progress.micro_tokens, seconds=progress.seconds)
+        keeper.keep(progress, {})
+    model.model.eval()
+    after = held_out_loss(model, unseen, spec=spec)
+    hooks.say(f"held-out masked loss after: {after:.4f}")
+    return Adapted(before, after, spec.epochs * steps, progress.seconds, progress.micro_tokens)
+
+
+def held_out_loss(model: MaskedModel, batch: MaskedBatch, *, spec: AdaptSpec) -> float:
+    """Mean of -ln P over the asked tokens, in eval mode. Raises TrainingError when it is no number."""
+    model.model.eval()
+    total = 0.0
+    lengths = np.array([len(item) for item in batch.tokens], dtype=np.int64)
+    with torch.inference_mode(), autocast(spec, model.device):
+        for places in token_batches(lengths, budget=spec.micro_tokens, padded=True):
+            items, targets = ([side[place] for place in places] for side in (batch.tokens, batch.targets))
+            total += float(model.losses(items, targets).double().sum())
+    loss = total / max(batch.asked, 1)
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the held-out masked loss is {loss}", hint="set adapt.precision = 'fp32', or a lower adapt.learning_rate"
+        )
+    return loss
+
+
+def _losses(model: MaskedModel, spec: AdaptSpec) -> Callable[[MaskedBatch, NDArray[np.int64], int], torch.Tensor]:
+    """Of each post its part in the step's mean over asked tokens, times the posts of the step (see learn.step)."""
+
+    def losses(batch: MaskedBatch, places: NDArray[np.int64], _: int) -> torch.Tensor:
+        with autocast(spec, model.device):
+            sums = model.losses([batch.tokens[place] for place in places], [batch.targets[place] for place in places])
+        return sums * (len(batch.tokens) / max(batch.asked, 1))
+
+    return losses
+
+
+def _step(
+    stepper: Stepper[MaskedBatch], batch: MaskedBatch, *, rate: float, seed: int, micro_tokens: int, where: str
+) -> StepResult:
+    """One step; an error's advice names the settings of [adapt]."""
+    try:
+        return stepper.step(batch, rate=rate, seed=seed, micro_tokens=micro_tokens, where=where)
+    except TrainingError as error:
+        hint = error.hint.replace("training.", "adapt.")
+        raise TrainingError(error.message, where=error.where, hint=hint) from error
+
+
+def _fingerprint(
+    model: MaskedModel,
+    posts: Sequence[TokenIds],
+    held_out: Sequence[TokenIds],
+    spec: AdaptSpec,
+    seed: int,
+    source: str,
+) -> str:
+    """Of all that moves the final weights, the order of the posts included."""
+    shapes = [f"{name} {tuple(p.shape)}" for name, p in model.model.named_parameters()]
+    settings = ["adapt", source, spec.model_dump_json(exclude=_FREE), str(seed), str(model.fresh_head)]
+    return checkpoint.fingerprint(chain([*settings, *shapes], posts, [""], held_out))

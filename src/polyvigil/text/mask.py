@@ -1,0 +1,80 @@
+"""A post without what most plainly points at a person, for the one case in which a post leaves the machine.
+
+Shapes are masked: links, e-mail addresses, mentions, dates in numbers, telephone numbers, long runs of digits; digits
+of all scripts, full-width signs too. A name in running text has no shape and stays.
+"""
+
+from __future__ import annotations
+
+import regex
+
+from polyvigil.text.normalise import clean
+
+_AT, _DOT, _SLASH = "[@＠﹫]", "[.．｡。]", "[/／]"
+_DASH = r"[-‐‑‒–—−－]"
+_WORD = r"[\p{L}\p{M}\p{N}_]"
+_INSIDE = r"[\p{L}\p{M}\p{N}_.+%．＿＋\-]"
+_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]"  # scripts in which the text goes on behind a name
+_SPACED = rf"[[\p{{L}}\p{{M}}\p{{N}}_]--{_UNSPACED}]"
+_ENDINGS = "com|org|net|edu|gov|info|biz|io|me|app|dev|de|fr|jp|ru|рф|cn|ir|uk|us|eu|ch|at|be|ca|tv|ly|gl|be"
+_FOLDED = regex.IGNORECASE | regex.V1
+
+_MASKS = (
+    ("[URL]", regex.compile(r"(?:h(?:tt|xx)ps?|ftp)[:：][/／]{2}\S+|(?<!\w)(?:www|ｗｗｗ)[.．]\S+", _FOLDED)),
+    (
+        "[EMAIL]",
+        regex.compile(
+            rf"(?<!{_INSIDE}){_WORD}{_INSIDE}*\s?{_AT}\s?[\p{{L}}\p{{N}}-]+(?:{_DOT}[\p{{L}}\p{{N}}-]+)+", _FOLDED
+        ),
+    ),
+    (
+        "[URL]",
+        regex.compile(
+            rf"(?<![\w@.])(?:[a-z\d](?:[a-z\d-]{{0,61}}[a-z\d])?\.){{1,6}}(?:{_ENDINGS})(?![\w-])(?:{_SLASH}\S*)?",
+            _FOLDED,
+        ),
+    ),
+    # A handle that is a capitalised word of letters may be a first name: the surname behind it goes too.
+    ("[USER]", regex.compile(rf"{_AT}\p{{Lu}}[\p{{Ll}}\p{{M}}]+[ \t]\p{{Lu}}[\p{{Ll}}\p{{M}}]+(?!{_WORD})", regex.V1)),
+    (
+        "[USER]",
+        regex.compile(
+            rf"{_AT}\s?(?:{_SPACED}(?:[{_SPACED}.\-]*{_SPACED})?|{_UNSPACED}{{1,12}})|<user>|(?<![\w/])/?u/[\w-]{{3,}}",
+            regex.V1,
+        ),
+    ),
+    (
+        "[DATE]",
+        regex.compile(
+            rf"(?<![\p{{Nd}}])(?:\p{{Nd}}{{1,2}}\s?(?:{_DOT}|{_SLASH}|{_DASH})\s?\p{{Nd}}{{1,2}}\s?(?:{_DOT}|{_SLASH}|{_DASH})"
+            rf"\s?\p{{Nd}}{{2,4}}|\p{{Nd}}{{4}}(?:{_DOT}|{_SLASH}|{_DASH})\p{{Nd}}{{1,2}}(?:{_DOT}|{_SLASH}|{_DASH})\p{{Nd}}{{1,2}}"
+            r"|\p{Nd}{2,4}\s?年\s?\p{Nd}{1,2}\s?月(?:\s?\p{Nd}{1,2}\s?[日号])?)(?!\p{Nd})",
+            regex.V1,
+        ),
+    ),
+    (
+        "[PHONE]",
+        regex.compile(
+            rf"[+＋]?[(（]?\p{{Nd}}(?:(?:[ \u00a0\u3000().．（）]|{_SLASH}|{_DASH}){{0,2}}\p{{Nd}}){{6,}}", regex.V1
+        ),
+    ),
+    ("[NUMBER]", regex.compile(r"\p{Nd}{6,}", regex.V1)),
+)
+
+
+def mask(text: str) -> str:
+    """The text, cleaned (text.normalise.clean), with ``[URL]``, ``[EMAIL]``, ``[USER]``, ``[DATE]``, ``[PHONE]`` and
+    ``[NUMBER]`` for what looks like one. ``mask(mask(x)) == mask(x)``.
+
+    It rather masks too much: seven digits with single signs between them are a telephone number, whatever they meant.
+    """
+    text = " ".join(clean(text).split())
+    while (after := _once(text)) != text:  # what a mask leaves bare may have a shape too; signs only grow fewer
+        text = after
+    return text
+
+
+def _once(text: str) -> str:
+    for token, pattern in _MASKS:
+        text = pattern.sub(token, text)
+    return text
