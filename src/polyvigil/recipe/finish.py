@@ -17,6 +17,7 @@ from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import RESAMPLES, tune
 from polyvigil.recipe.load import to_toml
+from polyvigil.records import Probabilities
 from polyvigil.specs import DecideSpec, Recipe
 
 
@@ -58,6 +59,8 @@ class Draft:
     recipe: Recipe
     documents: Mapping[str, str] = field(default_factory=dict)
     """Further text files by name."""
+    scores: Probabilities | None = None
+    """What is evaluated of the dev posts, where it is not the combination of all members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,12 @@ class Finished:
 
 
 def finish(draft: Draft, *, output: Path, replace: bool) -> Finished:
-    """Evaluate on the dev posts, all members asked, and write the bundle with its card. Raises BundleError."""
+    """Evaluate on the dev posts and write the bundle with its card. Raises BundleError."""
     records = [member.fit_record for member in draft.members]
+    scores = draft.dev.scores(draft.combination.of_all).probabilities if draft.scores is None else draft.scores
     evaluation = evaluate(
         draft.gold,
-        draft.dev.scores(draft.combination.of_all).probabilities,
+        scores,
         draft.decided.policy,
         calibration=draft.decided.calibration,
         trained_languages=sorted({language for record in records for language in record.languages}),

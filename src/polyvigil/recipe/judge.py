@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from polyvigil.assess.card import CardFacts, model_card
-from polyvigil.assess.evaluate import Evaluation, evaluate
+from polyvigil.assess.evaluate import Evaluation
 from polyvigil.assess.paired import System, compare_systems
 from polyvigil.assess.paired_result import Paired
 from polyvigil.bundle import layout, store
@@ -24,10 +23,12 @@ from polyvigil.decide.fit_judge import candidates, cross_fitted, fit_judge
 from polyvigil.decide.rules import DevScores
 from polyvigil.detect.chat import ChatDetector, Usage
 from polyvigil.errors import EndpointError
+from polyvigil.recipe.finish import Decisions, Draft, finish
 from polyvigil.recipe.join import dev_of
 from polyvigil.recipe.join_plan import JoinPlan, Source, leaks
 from polyvigil.recipe.judge_plan import JudgePlan, chat_toml, check, stages
 from polyvigil.recipe.origins import origins
+from polyvigil.recipe.retune import recipe_of
 from polyvigil.records import Post, Probabilities
 
 Say = Callable[[str], None]
@@ -93,38 +94,24 @@ def judge(
     copies = [copy for source in sources for copy in store.copied(source.folder, source.bundle)]
     members: list[Member] = [*copies, *([second] if isinstance(second, ChatDetector) else [])]
     calibration = fit(policy.spec.calibration, both, dev.labels, languages)
-    trained = sorted({language for member in members for language in member.fit_record.languages})
-    evaluation = evaluate(
-        gold,
-        both,
-        policy,
-        calibration=calibration,
-        trained_languages=trained,
-        bundle=str(output),
-        data=plan.data,
-    )
-    facts = CardFacts(evaluation, policy, combination, calibration, [member.fit_record for member in members])
     say(f"writing {output}")
-    bundle = store.save(
-        output,
-        members=members,
-        combination=combination,
-        policy=policy,
-        calibration=calibration,
-        dev=dev,
+    draft = Draft(
+        members,
+        combination,
+        Decisions(policy, calibration),
+        dev,
+        gold,
+        data=plan.data,
         seen=Seen(train, np.union1d(first.bundle.seen.dev, fresh)),
-        documents={
-            layout.EVALUATION: evaluation.model_dump_json(indent=2) + "\n",
-            layout.RECIPE: store.read_document(first.folder, layout.RECIPE),
-            layout.SOURCES: _origins(sources, second).model_dump_json(indent=2) + "\n",
-        },
-        card=lambda manifest: model_card(manifest, facts),
-        replace=overwrite,
+        recipe=recipe_of(first.folder),
+        documents={layout.SOURCES: _origins(sources, second).model_dump_json(indent=2) + "\n"},
+        scores=both,
     )
+    finished = finish(draft, output=output, replace=overwrite)
     return Judged(
-        bundle,
-        evaluation,
-        _gain(posts, both, bundle),
+        finished.bundle,
+        finished.evaluation,
+        _gain(posts, both, finished.bundle),
         asked=int(fitted.inside(alone, policy.cuts(languages), languages).sum()),
         posts=len(languages),
         usage=second.line.usage if isinstance(second, ChatDetector) and second.line else None,
