@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, XLMRobertaConfig, XLMRobertaTokenizer
 
-from polyvigil.nn.encoder import TokenIds
+from polyvigil.nn.windows import TokenIds
 
 LONGEST = 256
 VOCABULARY = 250_002
