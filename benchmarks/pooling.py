@@ -3,7 +3,7 @@
     python benchmarks/pooling.py [--seeds 3] [--json FILE]
 
 A tiny encoder of random weights (1 layer of 32, windows of 64 tokens) is trained by each pooling on posts of 4 to 200
-words, half of which hold one sentence of evidence, and thresholds are tuned by every pooling. Then posts of 5,000 tokens
+words, half of which hold one sentence of evidence, and thresholds are tuned by every pooling. Then 5,000-token posts
 are read that hold the evidence at one of 50 places, and 50 that hold none; beside it with the weights as they are, cut
 and by their two ends. Printed: found and falsely flagged, of 50 each, for each seed.
 """
