@@ -8,10 +8,10 @@ Each trains the encoder in the folder MODEL once for each way of reading, on the
 and a rate of 1e-4, since the posts are few), tunes on dev and reports the test posts: average precision, F1 with a 95%
 interval, and the paired difference to the first arm, the cut.
 
-planted: synthetic posts, from the sample corpus, a quarter of them long; the test posts have 5,000 tokens, all but one of their sentences
-without an ADE, the one with it at one of 50 places. composed: real English sentences, 10 in a post, none or one with an
-ADE; one with an ADE stands in one post, one without may stand in several. reviews: a file as it is, a sample of its
-train posts.
+planted: synthetic posts, from the sample corpus, a quarter of them long; the test posts have 5,000 tokens, all but one
+of their sentences without an ADE, the one with it at one of 50 places. composed: real English sentences, 10 in a post,
+none or one with an ADE; one with an ADE stands in one post, one without may stand in several. reviews: a file as it is,
+a sample of its train posts.
 """
 
 from __future__ import annotations
