@@ -8,10 +8,10 @@ Each trains the encoder in the folder MODEL once for each way of reading, on the
 and a rate of 1e-4, since the posts are few), tunes on dev and reports the test posts: average precision, F1 with a 95%
 interval, and the paired difference to the first arm, the cut.
 
-planted: synthetic posts, from the sample corpus; the test posts have 5,000 tokens, all but one of their sentences
-without an ADE, the one with it at one of 50 places. composed: real English sentences, 10 in a post, none or one with an
-ADE; one with an ADE stands in one post, one without may stand in several. reviews: a file as it is, a sample of its
-train posts.
+planted: synthetic posts, from the sample corpus, a quarter of them long; the test posts have 5,000 tokens, all but one
+of their sentences without an ADE, the one with it at one of 50 places. composed: real English sentences, 10 in a post,
+none or one with an ADE; one with an ADE stands in one post, one without may stand in several. reviews: a file as it is,
+a sample of its train posts.
 """
 
 from __future__ import annotations
@@ -144,10 +144,10 @@ def _planted(arguments: argparse.Namespace) -> tuple[run.Material, list[Labelled
         return {label: [item.post.text for item in mine if item.label == label] for label in (0, 1)}
 
     def posts(split: str, number: int) -> tuple[LabelledPost, ...]:
-        sizes = draw.integers(1, 21, size=number)
+        sizes = [draw.integers(1, 21 if place % 8 > 5 else 3) for place in range(number)]  # a quarter is long
         return tuple(_post(texts(split), int(size), place, split, draw) for place, size in enumerate(sizes))
 
-    material = run.Material(posts("train", 300), posts("dev", 150), "synthetic", (), ())
+    material = run.Material(posts("train", 400), posts("dev", 160), "synthetic", (), ())
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(arguments.model, local_files_only=True)

@@ -15,6 +15,7 @@ pytest.importorskip("transformers")
 from tests.nn.tiny import japanese_folder, tiny_folder
 
 from polyvigil.bundle.store import Bundle
+from polyvigil.cli.tables import epoch_lines
 from polyvigil.decide.cascade import Cascade, CascadeTally
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.thresholds import mean_logit
@@ -189,6 +190,14 @@ def test_what_was_chosen_is_told_kept_and_used(windows: EncoderDetector, source:
     assert choice.long_posts > 40
     assert choice.figures[choice.chosen] == max(choice.figures.values())
     assert windows.config.pooling == choice.chosen
+    told = epoch_lines(7, windows.log)[-2]
+    assert told.startswith("windows are pooled by max, by cross-fitted dev figures: max 1.000, mean ")
+    assert told.endswith(f"; {choice.long_posts} dev posts of several windows, {choice.long_positives} with an ADE")
+    few = choice.model_copy(update={"figures": {}})
+    assert epoch_lines(7, windows.log.model_copy(update={"pooling": few}))[-2] == (
+        f"windows are pooled by max, as trained; {choice.long_posts} dev posts of several windows, "
+        f"{choice.long_positives} with an ADE: too few to choose"
+    )
     windows.save(tmp_path)
     loaded = load(tmp_path)
     posts = [item.post for item in _posts(20, seed=5)]

@@ -87,7 +87,7 @@ def test_members_open_with_transformers(bundle_folder: Path) -> None:
         assert len(AutoTokenizer.from_pretrained(folder)("a rash")["input_ids"]) > 2
 
 
-def test_it_evaluates_scores_and_says_what_was_cut(
+def test_it_evaluates_scores_and_says_which_window_carried_a_long_post(
     files: Path, bundle_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert program.run(["evaluate", str(bundle_folder), f"{files}/test.csv", "--json", "--device", "cpu"]) == 0
@@ -97,7 +97,11 @@ def test_it_evaluates_scores_and_says_what_was_cut(
         stream.write(json.dumps({"text": "the pills " * 40, "language": "en"}) + "\n")
     assert program.run(["score", str(bundle_folder), f"{files}/posts.jsonl", "-o", f"{files}/o.jsonl", "-q"]) == 0
     short, long = (json.loads(line) for line in (files / "o.jsonl").read_text().splitlines())
-    assert (short["truncated"], long["truncated"]) == (False, True)
+    assert not short["truncated"]
+    assert not long["truncated"]
+    start, end = map(int, long["window"].split("-"))
+    assert short["window"] == ""
+    assert 0 <= start < end <= len("the pills " * 40)
     assert long["n_tokens"] > 32 > short["n_tokens"]
     assert short["spread"] > 0
 
