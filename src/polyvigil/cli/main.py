@@ -31,6 +31,7 @@ COMMANDS = (
     "explain",
     "submit",
     "inspect",
+    "reproduce",
     "recipes",
     "doctor",
 )
