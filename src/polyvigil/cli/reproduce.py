@@ -94,8 +94,7 @@ def reproduce(
     shelf = Shelf(models or (tiny_models(output / "tiny" / "models") if tiny else None), hub=not (tiny or offline))
     bench = Bench(output, TINY if tiny else FULL, shelf, _material(out, posts, output))
     tables = named(which.value)
-    plan = steps(tables)
-    standings = survey(plan, bench)
+    standings = survey(steps(tables), bench, fetch=not dry_run)
     for path in leftovers(standings, output):
         out.note(f"{path}: from other posts, models or settings; remove it if it is of no more use")
     if dry_run:
@@ -110,11 +109,11 @@ def reproduce(
             stop=stop,
         )
         done = run_steps(
-            plan,
+            standings,
             bench,
             machine=machine,
             say=out.say,
-            translating=lambda share, of: out.progress("translating", started, round(share * of), 0, share),
+            translating=lambda share, of, since: out.progress("translating", since, round(share * of), 0, share),
         )
     out.end_progress()
     out.say("measuring")

@@ -68,7 +68,7 @@ def _cells(cost: Cost | None) -> tuple[str, ...]:
     if cost is None:
         return ("",) * 7
     return (
-        f"{cost.posts:,}",
+        "" if cost.posts is None else f"{cost.posts:,}",
         "" if cost.steps is None else f"{cost.steps:,}",
         "" if cost.parameters is None else f"{cost.parameters / 1e6:,.1f}M",
         "" if cost.seconds is None else duration(cost.seconds),

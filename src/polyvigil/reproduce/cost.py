@@ -22,7 +22,7 @@ class Cost(Told):
     """``posts``: those that are learned from in an epoch, copies included, or translated. What nobody knows is None;
     ``note`` says why. Sizes are bytes; time and steps are of all members and folds."""
 
-    posts: int
+    posts: int | None = None
     steps: int | None = None
     parameters: int | None = None
     seconds: float | None = None
@@ -52,7 +52,7 @@ def costs(standings: Mapping[Step, Standing], bench: Bench, *, machine: Machine,
         assert standing.recipe is not None
         if standing.recipe.encoder is None:
             posts = len(bench.material.dev)
-            found[step] = Cost(posts=0, steps=0, note=f"as long as it takes to score {posts:,} dev posts")
+            found[step] = Cost(note=f"as long as it takes to score {posts:,} dev posts")
             continue
         if step.recipe not in rehearsed:
             say(f"taking a few steps of {step.recipe}, to measure them")
@@ -77,7 +77,7 @@ def _rehearse(step: Training, recipe: Recipe, bench: Bench, machine: Machine) ->
 def _cost(recipe: Recipe, found: _Rehearsed, *, further: int) -> Cost:
     told = found.told
     if told is None:
-        return Cost(posts=0, note=found.note)
+        return Cost(note=found.note)
     members = len(recipe.member_seeds)
     folds = getattr(recipe.model, "folds", 0) + 1
     more = (told.posts_per_epoch + further) / told.posts_per_epoch

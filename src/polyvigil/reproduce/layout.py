@@ -14,7 +14,7 @@ _TITLES: dict[Table, str] = {
     "table4": "Table 4: seed 42 by epoch",
     "table5": "Table 5: sets of seeds",
 }
-HEADER = ("row", "", "paper", "ours, same set", "95%", "cross-fitted", "95%", "verdict")
+HEADER = ("row", "figure", "paper", "ours, same set", "95%", "cross-fitted", "95%", "verdict")
 LEFT = 2
 
 

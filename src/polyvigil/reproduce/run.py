@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from polyvigil.augment.cache import Cache
@@ -19,8 +19,9 @@ from polyvigil.recipe import run
 from polyvigil.recipe.learners import Machine, Say
 from polyvigil.reproduce.plan import Step, Training, Translation
 from polyvigil.reproduce.posts import of_language
-from polyvigil.reproduce.survey import Bench, Standing, survey
+from polyvigil.reproduce.survey import Bench, Standing
 
+Translating = Callable[[float, int, float], None]
 _ALWAYS_LEFT_OUT = {"empty", "too-long"}
 """Faults of a translation for which it is left out even where others are let through: there is nothing to learn."""
 
@@ -34,21 +35,21 @@ class Done:
 
 
 def run_steps(
-    steps: Sequence[Step],
+    standings: Mapping[Step, Standing],
     bench: Bench,
     *,
     machine: Machine,
     say: Say,
-    translating: Callable[[float, int], None] = lambda *_: None,
+    translating: Translating = lambda *_: None,
 ) -> dict[Step, Done]:
-    """Do what is missing of the steps, in their order; models that are on the hub alone are fetched first.
+    """Do what is missing of the steps, in their order, their models fetched (survey.survey).
 
     Ended at any moment, the same call goes on: finished steps stand, a translation keeps each batch, a training its
-    checkpoints. ``translating`` is told the share done, in [0, 1], of how many posts. Raises InterruptError when the
-    machine is asked to stop; what else goes wrong in a step makes it ``failed``.
+    checkpoints. ``translating`` is told the share done, in [0, 1], of how many posts, and since when. Raises
+    InterruptError when the machine is asked to stop; what else goes wrong in a step makes it ``failed``.
     """
     finished: dict[Step, Done] = {}
-    for step, standing in survey(steps, bench, fetch=True).items():
+    for step, standing in standings.items():
         if standing.state in {"done", "cannot run"}:
             finished[step] = Done(standing)
             continue
@@ -57,6 +58,7 @@ def run_steps(
             told = f"{needed.standing.step.name} failed: {needed.standing.reason}"
             finished[step] = Done(dataclasses.replace(standing, state="failed", reason=told))
             continue
+        _go_on(machine)
         say(f"{step.name}:")
         started = time.monotonic()
         try:
@@ -75,23 +77,33 @@ def run_steps(
     return finished
 
 
-def _translate(
-    step: Translation, standing: Standing, bench: Bench, machine: Machine, told: Callable[[float, int], None]
-) -> None:
+def _go_on(machine: Machine) -> None:
+    if machine.stop():
+        raise InterruptError("the reproduction was stopped", hint="run the same command again: it goes on from here")
+
+
+def _translate(step: Translation, standing: Standing, bench: Bench, machine: Machine, translating: Translating) -> None:
     from polyvigil.nn.translator import load_translator
+
+    started = time.monotonic()
 
     spec = step.spec(bench.scale)
     translator = load_translator(standing.models[0].source, device=machine.device, offline=machine.offline)
     sources = [item for item in bench.material.train if not is_translated(item.post)]
     chosen = [choose(sources, translator, spec, target=target, sources=step.sources) for target in step.to]
     number = sum(len(one.posts) for one in chosen)
+
+    def told(share: float) -> None:
+        translating(share, number, started)
+        _go_on(machine)
+
     standing.output.parent.mkdir(parents=True, exist_ok=True)
     rows = translate(
         chosen,
         translator,
         Cache(standing.output.parent / "translations.jsonl"),
         batch_tokens=spec.batch_tokens,
-        progress=lambda share: told(share, number),
+        progress=told,
     )
     used = [row for row in rows if _is_used(row, sieved=bench.scale.sieved)]
     if not used:
