@@ -1,5 +1,4 @@
 """Which steps can run with which models, and what makes a finished step another one."""
-# ruff: noqa: E402
 
 from __future__ import annotations
 
@@ -11,7 +10,6 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from conftest import Shelves
-
 from polyvigil.reproduce import models, plan
 from polyvigil.reproduce.models import Shelf, find, lacking
 from polyvigil.reproduce.plan import Step
