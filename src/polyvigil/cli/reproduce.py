@@ -116,8 +116,7 @@ def reproduce(
             translating=lambda share, of, since: out.progress("translating", since, round(share * of), 0, share),
         )
     out.end_progress()
-    out.say("measuring")
-    told = reproduction(tables, bench, done)
+    told = reproduction(tables, bench, done, say=out.say)
     paths = write(told, output)
     return Answer(told, [*reproduction_lines(told), *(f"-> {path}" for path in paths)], 1 if told.failed else 0)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from polyvigil.data.atomic import write_whole
 from polyvigil.data.sample import SAMPLE_NOTE
+from polyvigil.recipe.learners import Say
 from polyvigil.reproduce import plan
 from polyvigil.reproduce.context import context_of
 from polyvigil.reproduce.layout import columns, title
@@ -22,7 +23,9 @@ MEANINGLESS = (
 )
 
 
-def reproduction(tables: Sequence[Table], bench: Bench, done: Mapping[Step, Done]) -> Reproduction:
+def reproduction(
+    tables: Sequence[Table], bench: Bench, done: Mapping[Step, Done], *, say: Say = lambda _: None
+) -> Reproduction:
     """Measure what is there, and put the paper's figures beside."""
     unlike = differences(bench.material)
     context = context_of(done, meaningless=bench.scale.meaningless, other_data=bool(unlike))
@@ -31,7 +34,7 @@ def reproduction(tables: Sequence[Table], bench: Bench, done: Mapping[Step, Done
         meaningless=bench.scale.meaningless,
         data=bench.material.data,
         differences=unlike,
-        figures=figures(tables, context),
+        figures=figures(tables, context, say=say),
         steps=tuple(
             StepTold(
                 name=step.name,

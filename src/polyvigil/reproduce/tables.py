@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from polyvigil.assess.evaluate import Evaluation
 from polyvigil.assess.intervals import Interval
 from polyvigil.bundle.record import Record
+from polyvigil.recipe.learners import Say
 from polyvigil.reproduce import paper, plan
 from polyvigil.reproduce.approaches import table2
 from polyvigil.reproduce.context import Context, Found, judged
@@ -15,9 +16,13 @@ from polyvigil.reproduce.plan import Table
 from polyvigil.reproduce.told import Figure, Measured
 
 
-def figures(tables: Sequence[Table], context: Context) -> tuple[Figure, ...]:
-    """All figures of these tables, in the paper's order."""
-    return tuple(figure for table in tables for figure in _MAKERS[table](context))
+def figures(tables: Sequence[Table], context: Context, *, say: Say = lambda _: None) -> tuple[Figure, ...]:
+    """All figures of these tables, in the paper's order. ``say`` is told each table as it begins."""
+    made: list[Figure] = []
+    for table in tables:
+        say(f"measuring {table}")
+        made += _MAKERS[table](context)
+    return tuple(made)
 
 
 def table3(context: Context) -> list[Figure]:
