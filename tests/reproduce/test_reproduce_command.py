@@ -178,8 +178,8 @@ def test_the_plan_trains_nothing_and_tells_what_it_would_take(
     assert len(told) == 11
     plain, further = told["gladiators"]["cost"], told["gladiators-fa-v2"]["cost"]
     assert plain["posts"] == 120 + 2 * 24  # every positive three times
-    assert told["fa-v2"]["cost"]["posts"] == 16 + 50
-    assert further["posts"] == plain["posts"] + 3 * 16 + 50
+    assert told["fa-v2"]["cost"]["posts"] == 16 + 20
+    assert further["posts"] == plain["posts"] + 3 * 16 + 20
     assert plain["steps"] == 3 * 5 * 3  # seeds, epochs, steps of 64 posts
     assert further["seconds"] / plain["seconds"] == pytest.approx(further["posts"] / plain["posts"])
     assert plain["disk_after"] > plain["parameters"] * 4 * 3 - 1

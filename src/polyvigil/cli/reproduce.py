@@ -77,7 +77,7 @@ def reproduce(
     from polyvigil.reproduce.run import run_steps
     from polyvigil.reproduce.scale import FULL, TINY
     from polyvigil.reproduce.survey import Bench, leftovers, survey
-    from polyvigil.reproduce.tiny_scale import tiny_models, tiny_posts
+    from polyvigil.reproduce.tiny_scale import one_thread, tiny_models, tiny_posts
 
     if launched().size > 1:
         raise RecipeError("reproduce is one process", where="torchrun", hint="start it without torchrun")
@@ -88,6 +88,8 @@ def reproduce(
     tiny = scale is ScaleOption.tiny
     if not tiny and data is None:
         raise RecipeError("which posts?", where="--data", hint="give the shared task's; or --scale tiny")
+    if tiny:
+        one_thread()
     if tiny and not (data and models):
         out.say("making synthetic posts and models with random weights")
     posts = data or tiny_posts(output / "tiny" / "data")

@@ -33,7 +33,7 @@ TINY = Scale(
         "stacked": ("model.base.max_tokens=48", "model.folds=2", *_SHORT),
         "nli": ("model.max_tokens=128",),
     },
-    negatives=50,
+    negatives=20,
     # A random model writes letters at random: hardly any of it would pass, and nothing would be learned from.
     sieved=False,
     batch_tokens=16_384,

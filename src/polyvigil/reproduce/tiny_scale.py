@@ -13,8 +13,8 @@ from polyvigil.data.write import write_posts
 from polyvigil.records import LabelledPost
 from polyvigil.reproduce.models import lacking
 
-_EACH = 8
-"""Of the posts of one language, split and label every eighth is taken."""
+_EACH = 12
+"""Of the posts of one language, split and label every twelfth is taken."""
 LONGEST = 128
 """Tokens that the models with a pair of texts take."""
 
@@ -42,6 +42,14 @@ def tiny_models(folder: Path) -> Path:
             with whole_folder(folder / name) as partial:
                 make(partial)
     return folder
+
+
+def one_thread() -> None:
+    """Models this small only wait for a second thread, and on a busy machine they wait long. For the whole process."""
+    if not lacking(()):
+        import torch
+
+        torch.set_num_threads(1)
 
 
 def _makers() -> dict[str, Callable[[Path], object]]:
