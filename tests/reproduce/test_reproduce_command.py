@@ -216,6 +216,17 @@ def test_on_other_posts_than_the_paper_s_nothing_is_compared(few: Path, finished
     assert (german.verdict, german.reason) == ("cannot run", "there are no such dev posts")
 
 
+def test_other_posts_than_the_paper_s_are_told_before_anything_is_done(
+    few: Path, shelf: Shelves, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wish = ["reproduce", "table5", "--data", str(few), "--models", str(shelf(LARGE)), "-o", str(tmp_path / "out")]
+    assert program.run([*wish, "--offline", "--device", "cpu", "--dry-run"]) == 0
+    shown, errors = capfd.readouterr()
+    assert "warning: these are other posts than the paper's, and no figure will be compared: de: 0 train" in errors
+    assert "gladiators: cannot be measured here: " in shown
+    assert "max_tokens is 256, but the model has positions for 48 tokens" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -105,7 +105,7 @@ def test_what_a_step_is_made_from_is_in_its_name(bench: Bench, every_model: Path
     assert changed == set(first) - {"nli", "gliner"}  # which learn from no post
     without = dataclasses.replace(bench, material=dataclasses.replace(material, dev=material.dev[1:]))
     changed = {name for name, output in names(without).items() if output != first[name]}
-    assert changed == set(first)
+    assert changed == set(first) - {"de-fr", "fa-v2"}
     full = names(dataclasses.replace(bench, scale=FULL))
     assert {name for name in first if full[name] == first[name]} == {"gliner"}  # which has no setting of its own there
     other = tmp_path / "other"

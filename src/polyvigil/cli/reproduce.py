@@ -73,6 +73,7 @@ def reproduce(
     from polyvigil.reproduce.cost import costs
     from polyvigil.reproduce.models import Shelf
     from polyvigil.reproduce.plan import named, steps
+    from polyvigil.reproduce.posts import differences
     from polyvigil.reproduce.report import reproduction, write
     from polyvigil.reproduce.run import run_steps
     from polyvigil.reproduce.scale import FULL, TINY
@@ -95,6 +96,8 @@ def reproduce(
     posts = data or tiny_posts(output / "tiny" / "data")
     shelf = Shelf(models or (tiny_models(output / "tiny" / "models") if tiny else None), hub=not (tiny or offline))
     bench = Bench(output, TINY if tiny else FULL, shelf, _material(out, posts, output))
+    if not tiny and (unlike := differences(bench.material)):
+        out.warn(f"these are other posts than the paper's, and no figure will be compared: {'; '.join(unlike)}")
     tables = named(which.value)
     standings = survey(steps(tables), bench, fetch=not dry_run)
     for path in leftovers(standings, output):

@@ -28,7 +28,7 @@ def _figure(row: paper.Approach, context: Context) -> Figure:
         row=row.name,
         what="F1",
         paper=row.f1,
-        decimals=max(3, len(str(row.f1)) - 2),
+        decimals=paper.places(row.f1),
         paper_flagged=row.flagged,
         verdict="not judged",
     )

@@ -10,6 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+def places(f1: float) -> int:
+    """How many places the paper prints of an F1: three, of ensembles four."""
+    return max(3, len(str(f1)) - 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Posts:
     """Table 1: posts of a language, the CADEC reviews left out."""

@@ -19,7 +19,7 @@ from polyvigil.reproduce.models import Model, Shelf, find, lacking, names_in
 from polyvigil.reproduce.plan import Step, Training, Translation
 from polyvigil.reproduce.posts import digest, of_language
 from polyvigil.reproduce.scale import Scale
-from polyvigil.specs import Recipe, TranslationSpec
+from polyvigil.specs import Recipe
 from polyvigil.text.normalise import NORMALISATION
 
 State = Literal["done", "begun", "to do", "cannot run", "failed"]
@@ -50,35 +50,39 @@ class Standing:
 
 def survey(steps: Sequence[Step], bench: Bench, *, fetch: bool = False) -> dict[Step, Standing]:
     """How far every step is, in their order; ``fetch``: models that have yet to be fetched are."""
+    recipes = {step: _recipe(step, bench.scale) for step in steps if isinstance(step, Training)}
     models: dict[str, Model] = {}
     digests = {"train": digest(bench.material.train), "dev": digest(bench.material.dev)}
     found: dict[Step, Standing] = {}
     for step in steps:
-        recipe = _recipe(step, bench.scale) if isinstance(step, Training) else None
-        names = list(names_in(recipe).values()) if recipe else [step.spec(bench.scale).model]  # type: ignore[union-attr]
+        if isinstance(step, Translation):
+            names = [step.spec(bench.scale).model]
+        else:
+            names = list(names_in(recipes[step]).values())
         for name in names:
-            if name not in models:
-                models[name] = find(name, bench.shelf, fetch=fetch)
+            models[name] = models.get(name) or find(name, bench.shelf, fetch=fetch)
         mine = tuple(models[name] for name in names)
         reason = _obstacle(step, mine, bench, found)
         if isinstance(step, Translation):
-            spec = step.spec(bench.scale)
-            output = bench.output / "translated" / f"{step.name}-{_key(_of_spec(step, spec, bench), digests, mine)}.csv"
-            begun = False
+            told = _key(_of_translation(step, bench), {"train": digests["train"]}, mine)
+            output = file = bench.output / "translated" / f"{step.name}-{told}.csv"
+            recipe = None
         else:
-            assert recipe is not None
-            parts = [recipe.model_dump_json(), step.language, str(layout.SCHEMA)]
-            if step.translation:
-                parts.append(found[step.translation].output.name)
-            used = digests if recipe.learns else {"dev": digests["dev"]}
-            output = bench.output / "bundles" / f"{step.name}-{_key(parts, used, mine)}"
-            begun = output.with_name(output.name + ".work").is_dir()
+            told = _key(_of_training(step, recipes[step], found), _used(recipes[step], digests), mine)
+            output = bench.output / "bundles" / f"{step.name}-{told}"
+            file = output / layout.MANIFEST
             recipe = _recipe(step, bench.scale, models=models)
-        known = all(model.version for model in mine) and not reason
-        done = known and (output / layout.MANIFEST if recipe else output).is_file()
-        state: State = "done" if done else "cannot run" if reason else "begun" if begun else "to do"
-        found[step] = Standing(step, state, output, reason, mine, recipe)
+        found[step] = Standing(step, _state(mine, reason, output, file), output, reason, mine, recipe)
     return found
+
+
+def _state(models: Sequence[Model], reason: str, output: Path, file: Path) -> State:
+    """``file``: what is there when ``output`` is whole."""
+    if reason:
+        return "cannot run"
+    if all(model.version for model in models) and file.is_file():
+        return "done"
+    return "begun" if output.with_name(output.name + ".work").is_dir() else "to do"
 
 
 def leftovers(standings: Mapping[Step, Standing], output: Path) -> tuple[Path, ...]:
@@ -126,9 +130,19 @@ def _obstacle(step: Step, models: Sequence[Model], bench: Bench, found: Mapping[
     return ""
 
 
-def _of_spec(step: Translation, spec: TranslationSpec, bench: Bench) -> list[str]:
-    settings = spec.model_dump_json(exclude={"batch_tokens"})
+def _of_translation(step: Translation, bench: Bench) -> list[str]:
+    settings = step.spec(bench.scale).model_dump_json(exclude={"batch_tokens"})
     return [settings, *step.to, "from", *step.sources, f"sieved: {bench.scale.sieved}"]
+
+
+def _of_training(step: Training, recipe: Recipe, found: Mapping[Step, Standing]) -> list[str]:
+    further = found[step.translation].output.name if step.translation else ""
+    return [recipe.model_dump_json(), step.language, further, f"schema {layout.SCHEMA}"]
+
+
+def _used(recipe: Recipe, digests: Mapping[str, str]) -> Mapping[str, str]:
+    """A zero-shot model learns from no train posts."""
+    return digests if recipe.learns else {"dev": digests["dev"]}
 
 
 def _key(parts: Sequence[str], digests: Mapping[str, str], models: Sequence[Model]) -> str:
