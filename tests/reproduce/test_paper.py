@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from polyvigil.learn.schedule import warmup_cosine, warmup_steps
 from polyvigil.recipe.load import load, shipped
 from polyvigil.reproduce import paper, plan
 from polyvigil.reproduce.plan import Training, Translation, named, steps, users
@@ -35,6 +34,8 @@ def test_tables_agree_where_they_tell_the_same() -> None:
 
 def test_the_rates_of_table_4_follow_from_the_recipe() -> None:
     """54,503 posts: CADEC in, every positive three times (2,992 positives, and 486 of CADEC)."""
+    from polyvigil.learn.schedule import warmup_cosine, warmup_steps
+
     training = load("gladiators").training
     posts = paper.TRAIN + paper.CADEC_TRAIN + 2 * (2_992 + 486)
     assert posts == 54_503

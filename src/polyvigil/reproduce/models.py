@@ -48,6 +48,8 @@ def names_in(recipe: Recipe) -> dict[str, str]:
 
 def find(name: str, shelf: Shelf, *, fetch: bool) -> Model:
     """The model ``name``. ``fetch``: one that is neither on the shelf nor fetched before is fetched now."""
+    if absent := lacking(()):
+        return Model(name, missing=absent)
     folder = shelf.folder / _last(name) if shelf.folder else None
     if folder and folder.is_dir():
         return _checked(name, str(folder), fetch=False)

@@ -116,7 +116,7 @@ def _recipe(step: Training, scale: Scale, *, models: Mapping[str, Model] | None 
 def _obstacle(step: Step, models: Sequence[Model], bench: Bench, found: Mapping[Step, Standing]) -> str:
     """Why a step cannot run; empty where nothing is known against it."""
     if missing := [model.missing for model in models if model.missing]:
-        return "; ".join(missing)
+        return "; ".join(dict.fromkeys(missing))
     if isinstance(step, Translation):
         return lacking(())
     if absent := lacking(step.libraries):
