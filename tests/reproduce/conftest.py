@@ -10,8 +10,6 @@ import pytest
 from polyvigil.data.write import write_posts
 from polyvigil.records import LabelledPost
 
-Shelves = Callable[..., Path]
-
 
 @pytest.fixture(scope="package", autouse=True)
 def one_thread() -> Iterator[None]:
@@ -32,7 +30,7 @@ def every_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shelf(every_model: Path, tmp_path: Path) -> Shelves:
+def shelf(every_model: Path, tmp_path: Path) -> Callable[..., Path]:
     """A folder with some of the models."""
 
     def make(*names: str) -> Path:

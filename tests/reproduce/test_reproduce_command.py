@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
-from conftest import Shelves
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
 from polyvigil.reproduce import plan
@@ -167,7 +167,7 @@ def test_a_row_that_fails_is_told_and_the_others_go_on(
 
 
 def test_the_plan_trains_nothing_and_tells_what_it_would_take(
-    few: Path, shelf: Shelves, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    few: Path, shelf: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     models = shelf(LARGE, "nllb-200-distilled-600M")
     wish = line("all", data=few, models=models, output=tmp_path / "out")
@@ -217,7 +217,7 @@ def test_on_other_posts_than_the_paper_s_nothing_is_compared(few: Path, finished
 
 
 def test_other_posts_than_the_paper_s_are_told_before_anything_is_done(
-    few: Path, shelf: Shelves, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    few: Path, shelf: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     wish = ["reproduce", "table5", "--data", str(few), "--models", str(shelf(LARGE)), "-o", str(tmp_path / "out")]
     assert program.run([*wish, "--offline", "--device", "cpu", "--dry-run"]) == 0
@@ -245,7 +245,9 @@ def test_wrong_options_are_told(
     assert message in capfd.readouterr().err
 
 
-def test_rows_set_aside_are_kept(few: Path, shelf: Shelves, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_rows_set_aside_are_kept(
+    few: Path, shelf: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     material = read(few)
     data = tmp_path / "data"
     data.mkdir()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
-from conftest import Shelves
 from polyvigil.reproduce import models, plan
 from polyvigil.reproduce.models import Shelf, find, lacking
 from polyvigil.reproduce.plan import Step
@@ -44,7 +44,9 @@ def bench(few: Path, every_model: Path, tmp_path: Path) -> Bench:
         (("mDeBERTa-v3-base-mnli-xnli", "mdeberta-v3-base"), {"nli", "mdeberta"}),
     ],
 )
-def test_any_subset_of_models(bench: Bench, shelf: Shelves, there: tuple[str, ...], expected: set[str]) -> None:
+def test_any_subset_of_models(
+    bench: Bench, shelf: Callable[..., Path], there: tuple[str, ...], expected: set[str]
+) -> None:
     folder = shelf(*there)
     bench = dataclasses.replace(bench, shelf=Shelf(folder, hub=False))
     assert can_run(bench) == expected
@@ -54,7 +56,7 @@ def test_any_subset_of_models(bench: Bench, shelf: Shelves, there: tuple[str, ..
         assert standing.reason == f"needs {missing} in {folder}"
 
 
-def test_a_stacked_row_needs_both_of_its_models(bench: Bench, shelf: Shelves) -> None:
+def test_a_stacked_row_needs_both_of_its_models(bench: Bench, shelf: Callable[..., Path]) -> None:
     pytest.importorskip("gliner2")
     folder = shelf(BASE)
     one = dataclasses.replace(bench, shelf=Shelf(folder, hub=False))
