@@ -15,7 +15,6 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from safetensors.torch import load_file, save_file
-from tiny_nllb import tiny_nllb
 from transformers import AutoModel, AutoTokenizer
 
 from polyvigil.augment.cache import Cache
@@ -26,6 +25,7 @@ from polyvigil.cli import main
 from polyvigil.errors import BundleError, RecipeError, TrainingError
 from polyvigil.nn.translator import CODES, Nllb, load_translator
 from polyvigil.records import LabelledPost, Post
+from polyvigil.reproduce.tiny_further import nllb_folder
 from polyvigil.specs import TranslationSpec
 
 TEXTS = ("i got a headache", "no", "terrible pain!", "my dad said it was nothing at all", "my dad")
@@ -41,7 +41,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_nllb(tmp_path_factory.mktemp("nllb") / "tiny")
+    return nllb_folder(tmp_path_factory.mktemp("nllb") / "tiny")
 
 
 @pytest.mark.parametrize("beams", [1, 3])
@@ -111,7 +111,7 @@ def test_other_pairs_of_languages_are_refused(folder: Path, source: str, target:
 
 
 def test_a_tokenizer_without_the_language_is_refused(tmp_path: Path) -> None:
-    model = load_translator(str(tiny_nllb(tmp_path / "few", languages=("eng_Latn", "deu_Latn"))), device="cpu")
+    model = load_translator(str(nllb_folder(tmp_path / "few", languages=("eng_Latn", "deu_Latn"))), device="cpu")
     model.check("en", "de")
     with pytest.raises(RecipeError, match="few: does not know the language pes_Arab; use a model of the NLLB family"):
         model.check("en", "fa")

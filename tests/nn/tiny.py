@@ -1,31 +1,24 @@
-"""Tiny encoders with random weights, built in the test: a folder like those of the hub, tokenizer included."""
+"""Tiny encoders with random weights: those of the program (polyvigil.reproduce.tiny), and further kinds for tests."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
-    AutoModel,
-    AutoModelForSequenceClassification,
-    BertConfig,
-    BertTokenizer,
-    DebertaV2Config,
-    DebertaV2Tokenizer,
     DistilBertConfig,
     ElectraConfig,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
     RobertaConfig,
-    XLMRobertaConfig,
-    XLMRobertaTokenizer,
 )
+
+from polyvigil.reproduce import tiny
 
 TEXTS = (
     "I got a terrible headache from the new tablets",
@@ -67,12 +60,7 @@ def tiny_folder(
         config.dropout = config.attention_dropout = dropout
     else:
         config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = (AutoModelForSequenceClassification if head else AutoModel).from_config(config)
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
+    return tiny.write_random(path, config, tokenizer, seed=seed, head=head)
 
 
 def tiny_config(kind: str, vocabulary: int, *, max_tokens: int, layers: int, hidden: int) -> PreTrainedConfig:
@@ -86,53 +74,19 @@ def tiny_config(kind: str, vocabulary: int, *, max_tokens: int, layers: int, hid
             hidden_dim=37,
             max_position_embeddings=max_tokens,
         )
-    classes = {
-        "xlm-roberta": XLMRobertaConfig,
-        "roberta": RobertaConfig,
-        "bert": BertConfig,
-        "deberta-v2": DebertaV2Config,
-        "electra": ElectraConfig,
-    }
-    config = classes[kind](
-        vocab_size=vocabulary + 3,
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        intermediate_size=37,
-        hidden_act="gelu",
-        max_position_embeddings=max_tokens + (2 if "roberta" in kind else 0),
-        layer_norm_eps=1e-4,
-    )
-    if "roberta" in kind:
-        config.pad_token_id = 1
-    if kind == "deberta-v2":  # as in mDeBERTa v3
-        config.relative_attention = True
-        config.position_buckets = 8
-        config.norm_rel_ebd = "layer_norm"
-        config.share_att_key = True
-        config.pos_att_type = ["p2c", "c2p"]
-        config.position_biased_input = False
-    return config
+    if kind == "roberta":
+        make = partial(RobertaConfig, pad_token_id=1)
+        return tiny.sized(make, vocabulary, positions=max_tokens + 2, layers=layers, hidden=hidden)
+    if kind == "electra":
+        return tiny.sized(ElectraConfig, vocabulary, positions=max_tokens, layers=layers, hidden=hidden)
+    return tiny.config_of(kind, vocabulary, max_tokens=max_tokens, layers=layers, hidden=hidden)
 
 
 def tiny_tokenizer(kind: str, texts: Sequence[str]) -> PreTrainedTokenizerBase:
     """A tokenizer of the kind's own class, its vocabulary made of the words and characters of ``texts``."""
-    words = sorted({word for text in texts for word in text.split()})
-    letters = sorted({letter for word in words for letter in word})
-    if kind in {"xlm-roberta", "deberta-v2"}:
-        pieces = ["▁" + word for word in words] + ["▁", *letters]
-        scored = [(piece, -float(place)) for place, piece in enumerate(dict.fromkeys(pieces), start=1)]
-        if kind == "deberta-v2":
-            special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
-            return DebertaV2Tokenizer(vocab=[(token, 0.0) for token in special] + scored, unk_id=3)
-        special = ["<s>", "<pad>", "</s>", "<unk>"]
-        return XLMRobertaTokenizer(vocab=[(token, 0.0) for token in special] + scored + [("<mask>", 0.0)])
     if kind == "roberta":
-        return _word_level(words)
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    pieces = [*special, *words, *letters, *("##" + letter for letter in letters)]
-    vocabulary = {piece: place for place, piece in enumerate(dict.fromkeys(pieces))}
-    return BertTokenizer(vocab=vocabulary, do_lower_case=False)
+        return _word_level(sorted({word for text in texts for word in text.split()}))
+    return tiny.tokenizer_of("bert" if kind in {"electra", "distilbert"} else kind, texts)
 
 
 def _word_level(words: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -161,18 +115,4 @@ def ragged(lengths: Sequence[int], *, vocabulary: int, seed: int = 0) -> list[ND
     return [draw.integers(5, vocabulary, size=length, dtype=np.int32) for length in lengths]
 
 
-def japanese_folder(path: Path, *, words: str) -> Path:
-    """A BERT with the Japanese tokenizer; ``words`` is how it splits: "mecab" needs fugashi, "basic" nothing."""
-    tiny_folder(path, "bert")
-    letters = sorted({letter for text in TEXTS for letter in text if not letter.isspace()})
-    (path / "tokenizer.json").unlink()
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]
-    (path / "vocab.txt").write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
-    settings = {
-        "tokenizer_class": "BertJapaneseTokenizer",
-        "word_tokenizer_type": words,
-        "subword_tokenizer_type": "character",
-        "mecab_kwargs": {"mecab_dic": "unidic_lite"} if words == "mecab" else None,
-    }
-    (path / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    return path
+japanese_folder = partial(tiny.japanese_folder, texts=TEXTS)

@@ -243,7 +243,7 @@ def load(folder: Path | str, *, device: str = "auto", stale: bool = False, askin
     ``stale``, when its thresholds were tuned on the scores of other members, since they would decide nonsense.
     """
     folder = Path(folder)
-    manifest = _verified_manifest(folder)
+    manifest = verified_manifest(folder)
     try:
         combination = Combination.model_validate_json((folder / layout.COMBINATION).read_bytes())
         policy = DecisionPolicy.model_validate_json((folder / layout.POLICY).read_bytes())
@@ -316,7 +316,8 @@ def check_free(folder: Path, *, replace: bool) -> None:
         )
 
 
-def _verified_manifest(folder: Path) -> Manifest:
+def verified_manifest(folder: Path) -> Manifest:
+    """What a bundle says of itself, name, size and hash of every file checked. Raises BundleError (see ``load``)."""
     path = folder / layout.MANIFEST
     if not path.is_file():
         raise BundleError(

@@ -33,6 +33,7 @@ COMMANDS = (
     "explain",
     "submit",
     "inspect",
+    "reproduce",
     "recipes",
     "doctor",
 )

@@ -24,10 +24,11 @@ from polyvigil.nn.pretrained import move, quiet
 from polyvigil.nn.source import model_folder
 
 INSTALL = "install torch for this machine, then: pip install 'polyvigil[zero-shot]'"
-_FILES = (
+FILES = (
     *("config.json", "encoder_config/config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
     *("special_tokens_map.json", "added_tokens.json", "spm.model", "sentencepiece.bpe.model", "vocab.txt"),
 )
+"""What is fetched of such a model (nn.source.model_folder)."""
 _PARTS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}ー]|[^\p{Han}\p{Hiragana}\p{Katakana}ー]+")
 _AT_ONCE = 8  # texts, of similar length
 
@@ -115,7 +116,7 @@ def load_entity_finder(source: str, *, offline: bool = False) -> EntityFinder:
     """
     if not installed():
         raise RecipeError("this model needs gliner2, which is not installed", where=source, hint=INSTALL)
-    folder = model_folder(source, offline=offline, fetched=_FILES)
+    folder = model_folder(source, offline=offline, fetched=FILES)
     _check(folder, source)
     extractor = import_module("gliner2").AutoExtractor
     try:

@@ -6,6 +6,7 @@ Knows file names, no classes. Only JSON, safetensors and vocabularies are fetche
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,6 +62,19 @@ def needs_fetching(source: str) -> bool:
     except RecipeError:
         return True
     return False
+
+
+def folder_version(folder: Path) -> str:
+    """12 hexadecimal digits of the weights in a model's folder and the files that say how they are used."""
+    whole = hashlib.sha256()
+    settings = [*folder.glob("*.json"), *folder.glob("encoder_config/*.json")]
+    vocabularies = [*folder.glob("*.model"), *folder.glob("*.txt")]
+    for path in sorted([*folder.glob("*.safetensors"), *settings, *vocabularies]):
+        if path.name == "generation_config.json":  # not heeded (nn.translator)
+            continue
+        with path.open("rb") as stream:
+            whole.update(hashlib.file_digest(stream, "sha256").digest())
+    return whole.hexdigest()[:12]
 
 
 _FOLDER_HINT = "give a folder with config.json, model.safetensors and tokenizer files, or a name of the hub"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedMode
 
 from polyvigil.errors import BundleError, RecipeError, TrainingError
 from polyvigil.nn.pretrained import Config, TextTokenizer, check_sizes, move, quiet, read_config, read_tokenizer
-from polyvigil.nn.source import model_folder
+from polyvigil.nn.source import folder_version, model_folder
 
 CODES = {
     "de": "deu_Latn",
@@ -132,7 +131,7 @@ def load_translator(source: str, *, beams: int = 1, device: str = "auto", offlin
     check_sizes(model, tokenizer, source, max_tokens=min(LONGEST, config.max_position_embeddings))
     move(model, device)
     name = Path(source).expanduser().resolve().name if Path(source).expanduser().is_dir() else source.rpartition("/")[2]
-    return Nllb(model, tokenizer, name=name, version=_version(folder), beams=beams)
+    return Nllb(model, tokenizer, name=name, version=folder_version(folder), beams=beams)
 
 
 def _read_model(folder: Path, source: str, config: Config) -> PreTrainedModel:
@@ -170,14 +169,3 @@ def _read_model(folder: Path, source: str, config: Config) -> PreTrainedModel:
         decoder_start_token_id=config.decoder_start_token_id,
     )
     return model
-
-
-def _version(folder: Path) -> str:
-    """12 hexadecimal digits of the weights and the files that say how they are used."""
-    whole = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("*.model")]):
-        if path.name == "generation_config.json":
-            continue
-        with path.open("rb") as stream:
-            whole.update(hashlib.file_digest(stream, "sha256").digest())
-    return whole.hexdigest()[:12]

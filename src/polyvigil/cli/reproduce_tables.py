@@ -1,0 +1,78 @@
+"""What ``polyvigil reproduce`` prints: the plan, and the paper's figures beside the measured ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from polyvigil.cli.output import Answer
+from polyvigil.cli.tables import duration, size, table
+from polyvigil.reproduce.plan import users
+
+if TYPE_CHECKING:
+    from polyvigil.reproduce.cost import Cost
+    from polyvigil.reproduce.plan import Step, Table
+    from polyvigil.reproduce.survey import Standing
+    from polyvigil.reproduce.told import Reproduction
+
+
+def plan_answer(standings: Mapping[Step, Standing], costs: Mapping[Step, Cost], tables: Sequence[Table]) -> Answer:
+    """Each step: how far it is, for which rows, and what it would take."""
+    rows, data, notes = [], [], []
+    for step, standing in standings.items():
+        cost = costs.get(step)
+        note = standing.reason or (cost.note if cost else "")
+        if note:
+            notes.append(f"{step.name}: {note}")
+        rows.append((step.name, ", ".join(users(step, tables)), standing.state, *_cells(cost)))
+        data.append(
+            {
+                "name": step.name,
+                "users": users(step, tables),
+                "state": standing.state,
+                "reason": standing.reason,
+                "output": str(standing.output),
+                "cost": cost and cost.model_dump(mode="json"),
+            }
+        )
+    header = ("step", "for", "state", "posts", "steps", "parameters", "time", "memory", "disk meanwhile", "after")
+    seconds = [cost.seconds for cost in costs.values() if cost.seconds is not None]
+    after = [cost.disk_after for cost in costs.values() if cost.disk_after is not None]
+    lines = [
+        table(header, rows, left=3),
+        "",
+        *notes,
+        f"in all about {duration(sum(seconds))} and {size(sum(after))} for what could be measured; nothing was trained",
+    ]
+    return Answer({"steps": data}, lines)
+
+
+def reproduction_lines(told: Reproduction) -> list[str]:
+    """Table by table, with notes, and what the verdicts mean."""
+    from polyvigil.reproduce.layout import LEFT, columns, title
+    from polyvigil.reproduce.report import cautions
+    from polyvigil.reproduce.told import VERDICTS
+
+    lines = [*cautions(told), ""] if cautions(told) else []
+    for name in dict.fromkeys(figure.table for figure in told.figures):
+        shown = columns(told, name)
+        lines += [title(name), "", table(shown.header, shown.rows, left=LEFT), ""]
+        lines += [f"({place}) {note}" for place, note in enumerate(shown.notes, start=1)]
+        lines += [""] * bool(shown.notes)
+    there = {figure.verdict for figure in told.figures}
+    lines += [f"{name}: {what}" for name, what in VERDICTS.items() if name in there]
+    return [*lines, ""]
+
+
+def _cells(cost: Cost | None) -> tuple[str, ...]:
+    if cost is None:
+        return ("",) * 7
+    return (
+        "" if cost.posts is None else f"{cost.posts:,}",
+        "" if cost.steps is None else f"{cost.steps:,}",
+        "" if cost.parameters is None else f"{cost.parameters / 1e6:,.1f}M",
+        "" if cost.seconds is None else duration(cost.seconds),
+        "" if cost.memory is None else f"{cost.memory / 1e9:.1f} GB",
+        "" if cost.disk_meanwhile is None else size(cost.disk_meanwhile),
+        "" if cost.disk_after is None else size(cost.disk_after),
+    )

@@ -1,0 +1,103 @@
+"""What the steps that are missing would take, before any is begun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from polyvigil.assess.told import Told
+from polyvigil.detect.base import Rehearsal
+from polyvigil.errors import PolyvigilError
+from polyvigil.recipe.learners import Machine, Say
+from polyvigil.recipe.rehearse import rehearse
+from polyvigil.records import LabelledPost
+from polyvigil.reproduce.plan import Step, Training, Translation
+from polyvigil.reproduce.posts import of_language
+from polyvigil.reproduce.survey import Bench, Standing
+from polyvigil.specs import Recipe
+from polyvigil.text.language import base_language
+
+
+class Cost(Told):
+    """``posts``: those that are learned from in an epoch, copies included, or translated. What nobody knows is None;
+    ``note`` says why. Sizes are bytes; time and steps are of all members and folds."""
+
+    posts: int | None = None
+    steps: int | None = None
+    parameters: int | None = None
+    seconds: float | None = None
+    memory: int | None = None
+    disk_meanwhile: int | None = None
+    disk_after: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rehearsed:
+    told: Rehearsal | None
+    note: str
+
+
+def costs(standings: Mapping[Step, Standing], bench: Bench, *, machine: Machine, say: Say) -> dict[Step, Cost]:
+    """Of each step that would be done. An encoder takes a few steps that are thrown away (recipe.rehearse), one recipe
+    once: with translations, its time is that without, by the number of posts."""
+    rehearsed: dict[str, _Rehearsed] = {}
+    found: dict[Step, Cost] = {}
+    for step, standing in standings.items():
+        if standing.state in {"done", "cannot run"}:
+            continue
+        if isinstance(step, Translation):
+            found[step] = Cost(posts=_to_translate(step, bench), note="time not estimated")
+            continue
+        assert standing.recipe is not None
+        if standing.recipe.encoder is None:
+            posts = len(bench.material.dev)
+            found[step] = Cost(note=f"as long as it takes to score {posts:,} dev posts")
+            continue
+        if step.recipe not in rehearsed:
+            say(f"taking a few steps of {step.recipe}, to measure them")
+            rehearsed[step.recipe] = _rehearse(step, standing.recipe, bench, machine)
+        further = (
+            _to_translate(step.translation, bench, positives=standing.recipe.balance.oversample)
+            if step.translation
+            else 0
+        )
+        found[step] = _cost(standing.recipe, rehearsed[step.recipe], further=further)
+    return found
+
+
+def _rehearse(step: Training, recipe: Recipe, bench: Bench, machine: Machine) -> _Rehearsed:
+    try:
+        told = rehearse(recipe, of_language(bench.material, step.language), machine=machine)
+    except (PolyvigilError, MemoryError, RuntimeError) as error:
+        return _Rehearsed(None, f"cannot be measured here: {error}")
+    return _Rehearsed(told, "" if told else "the model has yet to be fetched")
+
+
+def _cost(recipe: Recipe, found: _Rehearsed, *, further: int) -> Cost:
+    told = found.told
+    if told is None:
+        return Cost(note=found.note)
+    members = len(recipe.member_seeds)
+    folds = getattr(recipe.model, "folds", 0) + 1
+    more = (told.posts_per_epoch + further) / told.posts_per_epoch
+    return Cost(
+        posts=told.posts_per_epoch + further,
+        steps=round(members * folds * recipe.training.epochs * told.steps_per_epoch * more),
+        parameters=told.parameters,
+        seconds=members * told.seconds * more,
+        memory=told.peak_memory,
+        disk_meanwhile=members * told.checkpoint_bytes,
+        disk_after=members * told.member_bytes,
+        note=f"measured on {told.measured_steps} steps on {told.device}",
+    )
+
+
+def _to_translate(step: Translation, bench: Bench, *, positives: int = 1) -> int:
+    """Posts, every positive counted so many times."""
+    sources: list[LabelledPost] = [
+        item for item in bench.material.train if base_language(item.post.language) in step.sources
+    ]
+    label = sum(item.label for item in sources)
+    negatives = min(bench.scale.negatives, len(sources) - label) if step.negatives else 0
+    return len(step.to) * (positives * label + negatives)

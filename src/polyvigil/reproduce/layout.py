@@ -1,0 +1,69 @@
+"""How the figures of one table stand in columns, for the terminal and for the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from polyvigil.assess.intervals import Interval
+from polyvigil.reproduce.plan import Table
+from polyvigil.reproduce.told import Figure, Reproduction
+
+_TITLES: dict[Table, str] = {
+    "table2": "Table 2: eleven approaches, pooled F1 on the dev posts",
+    "table3": "Table 3: the 3-seed ensemble by language",
+    "table4": "Table 4: seed 42 by epoch",
+    "table5": "Table 5: sets of seeds",
+}
+HEADER = ("row", "figure", "paper", "ours, same set", "95%", "cross-fitted", "95%", "verdict")
+LEFT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A header, a row for each figure with a cell for each name in it, and the notes that ``(1)`` refers to."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def title(table: Table) -> str:
+    """What a table is about."""
+    return _TITLES[table]
+
+
+def columns(told: Reproduction, table: Table) -> Columns:
+    """The figures of one table. Without meaning, a figure wears a ``?``."""
+    rows, notes = [], []
+    for figure in told.figures:
+        if figure.table != table:
+            continue
+        marks = []
+        for note in ([figure.reason] if figure.reason else []) + list(figure.notes):
+            if note not in notes:
+                notes.append(note)
+            marks.append(f"({notes.index(note) + 1})")
+        rows.append((*_cells(figure, doubt="?" if told.meaningless else ""), " ".join([figure.verdict, *marks])))
+    return Columns(HEADER, tuple(rows), tuple(notes))
+
+
+def _cells(figure: Figure, *, doubt: str) -> tuple[str, ...]:
+    ours = figure.ours
+
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.1e}" if figure.decimals > 5 else f"{value:.{figure.decimals}f}"
+
+    def spread(interval: Interval | None) -> str:
+        shown = interval is not None and interval.low < interval.high
+        return f"{number(interval.low)}-{number(interval.high)}{doubt}" if interval and shown else ""
+
+    flagged = f", {ours.flagged:,} flagged" if ours and figure.paper_flagged is not None else ""
+    return (
+        figure.row,
+        figure.what,
+        number(figure.paper) + (f", {figure.paper_flagged:,} flagged" if figure.paper_flagged is not None else ""),
+        number(ours.same_set) + flagged + doubt if ours else "",
+        spread(ours.interval) if ours else "",
+        number(ours.cross_fitted) + doubt if ours and ours.cross_fitted is not None else "",
+        spread(ours.cross_fitted_interval) if ours else "",
+    )

@@ -1,0 +1,91 @@
+"""Where the models stand: a folder named as on the hub, or the hub itself; and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from polyvigil.errors import RecipeError
+from polyvigil.nn.source import folder_version, model_folder, needs_fetching
+from polyvigil.specs import NerSpec, NliSpec, Recipe, StackedSpec
+
+_EXTRAS = {"gliner2": "zero-shot", "fugashi": "ja", "unidic_lite": "ja"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """``folder`` holds models in folders named by the last part of their name on the hub; what is not there is fetched
+    from the hub where ``hub`` says so."""
+
+    folder: Path | None
+    hub: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model by its name on the hub. ``source``: the folder, or the name; ``version``: empty while it has yet to be
+    fetched; ``missing``: why it cannot be used."""
+
+    name: str
+    source: str = ""
+    version: str = ""
+    missing: str = ""
+
+
+def names_in(recipe: Recipe) -> dict[str, str]:
+    """The models of a recipe by the settings that name them, such as ``model.base.name``."""
+    spec = recipe.model
+    if isinstance(spec, StackedSpec):
+        base = {"model.base.name": recipe.encoder.name} if recipe.encoder else {}
+        return {**base, "model.further.name": spec.further.name}
+    encoder = recipe.encoder
+    if isinstance(spec, NerSpec | NliSpec):
+        return {"model.name": spec.name}
+    return {"model.name": encoder.name} if encoder else {}
+
+
+def find(name: str, shelf: Shelf, *, fetch: bool) -> Model:
+    """The model ``name``. ``fetch``: one that is neither on the shelf nor fetched before is fetched now."""
+    if absent := lacking(()):
+        return Model(name, missing=absent)
+    folder = shelf.folder / _last(name) if shelf.folder else None
+    if folder and folder.is_dir():
+        return _checked(name, str(folder), fetch=False)
+    place = f"needs {_last(name)} in {shelf.folder}" if shelf.folder else f"needs {name}, and --models is not given"
+    if not shelf.hub:
+        return Model(name, missing=place)
+    if not fetch and needs_fetching(name):
+        return Model(name, source=name)
+    found = _checked(name, name, fetch=fetch)
+    return Model(name, missing=f"{place}; {found.missing}") if found.missing else found
+
+
+def lacking(libraries: Sequence[str]) -> str:
+    """What must be installed first; empty where all is there."""
+    for library in ("torch", "transformers", *libraries):
+        if find_spec(library) is None:
+            extra = _EXTRAS.get(library, "encoders")
+            return f"needs {library}, which is not installed: pip install 'polyvigil[{extra}]'"
+    return ""
+
+
+def _checked(name: str, source: str, *, fetch: bool) -> Model:
+    try:
+        folder = model_folder(source, offline=not fetch, fetched=_files(name))
+    except RecipeError as error:
+        return Model(name, missing=str(error))
+    return Model(name, source=source, version=folder_version(folder))
+
+
+def _files(name: str) -> tuple[str, ...]:
+    if "gliner" not in name:
+        return ()
+    from polyvigil.nn.entities import FILES
+
+    return FILES
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]

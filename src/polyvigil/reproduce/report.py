@@ -1,0 +1,86 @@
+"""The whole as one document: ``reproduction.json``, and ``reproduction.md`` to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from polyvigil.data.atomic import write_whole
+from polyvigil.data.sample import SAMPLE_NOTE
+from polyvigil.recipe.learners import Say
+from polyvigil.reproduce import plan
+from polyvigil.reproduce.context import context_of
+from polyvigil.reproduce.layout import columns, title
+from polyvigil.reproduce.plan import Step, Table, Translation
+from polyvigil.reproduce.posts import differences
+from polyvigil.reproduce.run import Done
+from polyvigil.reproduce.survey import Bench
+from polyvigil.reproduce.tables import figures
+from polyvigil.reproduce.told import VERDICTS, Reproduction, StepTold
+
+MEANINGLESS = (
+    f"Every figure here is meaningless: the models have random weights, and the posts are made up. {SAMPLE_NOTE}"
+)
+
+
+def reproduction(
+    tables: Sequence[Table], bench: Bench, done: Mapping[Step, Done], *, say: Say = lambda _: None
+) -> Reproduction:
+    """Measure what is there, and put the paper's figures beside."""
+    unlike = differences(bench.material)
+    context = context_of(done, meaningless=bench.scale.meaningless, other_data=bool(unlike))
+    return Reproduction(
+        scale=bench.scale.name,
+        meaningless=bench.scale.meaningless,
+        data=bench.material.data,
+        differences=unlike,
+        figures=figures(tables, context, say=say),
+        steps=tuple(
+            StepTold(
+                name=step.name,
+                what="translation" if isinstance(step, Translation) else "training",
+                state=told.standing.state,
+                reason=told.standing.reason,
+                seconds=round(told.seconds, 1),
+                output=str(told.standing.output),
+                users=plan.users(step, tables),
+            )
+            for step, told in context.done.items()
+        ),
+    )
+
+
+def write(told: Reproduction, folder: Path) -> tuple[Path, Path]:
+    """Write both files and return their paths."""
+    document, page = folder / "reproduction.json", folder / "reproduction.md"
+    write_whole(document, told.model_dump_json(indent=2) + "\n")
+    write_whole(page, _markdown(told))
+    return document, page
+
+
+def cautions(told: Reproduction) -> list[str]:
+    """What a reader must know before any figure."""
+    lines = [MEANINGLESS] if told.meaningless else []
+    if told.differences and not told.meaningless:
+        lines.append("The posts are others than the paper's, so no figure is compared: " + "; ".join(told.differences))
+    return lines
+
+
+def _markdown(told: Reproduction) -> str:
+    lines = ["# The paper's tables, run again", "", *(f"**{caution}**\n" for caution in cautions(told))]
+    for table in dict.fromkeys(figure.table for figure in told.figures):
+        shown = columns(told, table)
+        lines += [f"## {title(table)}", "", _row(shown.header), _row(["---"] * len(shown.header))]
+        lines += [*map(_row, shown.rows), "", *(f"({place}) {note}\n" for place, note in enumerate(shown.notes, 1))]
+    there = {figure.verdict for figure in told.figures}
+    lines += ["## Verdicts", "", *(f"- **{name}**: {what}" for name, what in VERDICTS.items() if name in there), ""]
+    lines += ["## Steps", "", _row(("step", "state", "for")), _row(("---",) * 3)]
+    lines += [
+        _row((step.name, f"{step.state}: {step.reason}" if step.reason else step.state, ", ".join(step.users)))
+        for step in told.steps
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

@@ -1,0 +1,76 @@
+"""The paper's figures agree with one another, with the plan and with the shipped recipe."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from polyvigil.recipe.load import load, shipped
+from polyvigil.reproduce import paper, plan
+from polyvigil.reproduce.plan import Training, Translation, named, steps, users
+
+
+def test_posts_add_up() -> None:
+    assert sum(posts.train for posts in paper.POSTS) == paper.TRAIN
+    assert sum(posts.dev for posts in paper.POSTS) == paper.DEV
+    assert sum(posts.dev_positives for posts in paper.POSTS) == paper.DEV_POSITIVES
+
+
+def test_tables_agree_where_they_tell_the_same() -> None:
+    f1 = {row.key: row.f1 for row in paper.TABLE2}
+    subsets = {row.seeds: row.f1 for row in paper.TABLE5}
+    assert subsets[plan.SEED_NUMBERS] == f1["ensemble"]
+    assert subsets[123,] == f1["best-seed"]
+    assert max(epoch.dev_f1 for epoch in paper.TABLE4) <= f1["best-seed"]
+    assert np.mean([row.threshold for row in paper.TABLE3]) == pytest.approx(0.515)  # its fallback
+    [japanese] = [row for row in paper.TABLE3 if row.language == "ja"]
+    assert japanese.precision
+    assert japanese.recall
+    both = 2 * japanese.precision * japanese.recall / (japanese.precision + japanese.recall)
+    assert both == pytest.approx(japanese.f1, abs=0.006)  # precision and recall are printed to two places
+    assert japanese.threshold == paper.JAPANESE_THRESHOLDS[0]
+    assert [row.language for row in paper.TABLE3] == [posts.language for posts in paper.POSTS]
+
+
+def test_the_rates_of_table_4_follow_from_the_recipe() -> None:
+    """54,503 posts: CADEC in, every positive three times (2,992 positives, and 486 of CADEC)."""
+    from polyvigil.learn.schedule import warmup_cosine, warmup_steps
+
+    training = load("gladiators").training
+    posts = paper.TRAIN + paper.CADEC_TRAIN + 2 * (2_992 + 486)
+    assert posts == 54_503
+    each = -(-posts // training.posts_per_step)
+    whole = training.epochs * each
+    warmup = warmup_steps(training.warmup, steps=whole)
+    for row in paper.TABLE4:
+        rate = training.learning_rate * warmup_cosine(row.epoch * each, steps=whole, warmup=warmup)
+        assert rate == pytest.approx(row.learning_rate, abs=0.05e-6)
+
+
+def test_the_plan_knows_every_row_and_every_recipe_in_it() -> None:
+    assert tuple(plan.ROWS) == tuple(row.key for row in paper.TABLE2)
+    assert len(plan.ROWS) == 11
+    for step in steps(plan.TABLES):
+        if isinstance(step, Training):
+            assert step.recipe in shipped()
+    assert load(plan.SEEDS.recipe).member_seeds == plan.SEED_NUMBERS
+    assert {part.weight for part in plan.ROWS["cross-regime"]} == {1.0, 0.7}
+
+
+def test_shared_steps_stand_once_and_in_an_order_that_can_be_run() -> None:
+    found = steps(plan.TABLES)
+    names = [step.name for step in found]
+    assert len(set(names)) == len(names) == 11  # nine trainings, two translations
+    assert sum(isinstance(step, Translation) for step in found) == 2
+    for step in found:
+        if isinstance(step, Training) and step.translation:
+            assert found.index(step.translation) < found.index(step)
+    assert users(plan.SEEDS, plan.TABLES) == (
+        *("best-seed", "ensemble", "mixed", "cross-regime"),
+        *("table3", "table4", "table5"),
+    )
+    assert users(plan.FA, plan.TABLES) == ("farsi", "cross-regime")
+    for table in ("table3", "table4", "table5"):
+        assert steps(named(table)) == (plan.SEEDS,)
+        assert users(plan.SEEDS, named(table)) == (table,)
+    assert set(steps(named("table2"))) == set(found)

@@ -1,0 +1,262 @@
+"""polyvigil reproduce, from the command line: a subset of models, a kill -9, a failure, the plan."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+from polyvigil.cli import main as program
+from polyvigil.data.write import write_posts
+from polyvigil.reproduce import plan
+from polyvigil.reproduce.context import context_of
+from polyvigil.reproduce.models import Shelf
+from polyvigil.reproduce.posts import read
+from polyvigil.reproduce.run import Done
+from polyvigil.reproduce.scale import TINY
+from polyvigil.reproduce.survey import Bench, survey
+from polyvigil.reproduce.tables import figures
+
+NLI, LARGE, JAPANESE = "mDeBERTa-v3-base-mnli-xnli", "xlm-roberta-large", "bert-base-japanese-v3"
+
+
+def line(table: str, *, data: Path, models: Path, output: Path) -> list[str]:
+    told = ["reproduce", table, "--scale", "tiny", "--data", str(data), "--models", str(models), "-o", str(output)]
+    return [*told, "--device", "cpu", "--json"]
+
+
+def answered(capfd: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
+    told = capfd.readouterr()
+    document: dict[str, Any] = json.loads(told.out)
+    return document, told.err
+
+
+@pytest.fixture(scope="module")
+def finished(few: Path, every_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Table 2 with two of the models: their folder, and the output."""
+    folder = tmp_path_factory.mktemp("finished")
+    models = folder / "models"
+    models.mkdir()
+    for name in (NLI, LARGE):
+        (models / name).symlink_to(every_model / name)
+    assert program.run([*line("table2", data=few, models=models, output=folder / "out"), "-q"]) == 0
+    return models, folder / "out"
+
+
+def bundle_id(output: Path) -> str:
+    """Of the bundle of three seeds."""
+    [manifest] = (output / "bundles").glob("gladiators-*/bundle.json")
+    told: str = json.loads(manifest.read_text())["id"]
+    return told
+
+
+def test_killed_and_run_again_it_ends_as_if_it_had_not_been(
+    few: Path, finished: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    models, clean = finished
+    output = tmp_path / "killed"
+    wish = line("table2", data=few, models=models, output=output)
+    with (tmp_path / "err").open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "polyvigil", *wish],
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+    while not list((output / "bundles").glob("gladiators-*.work/seed-123/checkpoint-*")):
+        assert process.poll() is None, (tmp_path / "err").read_text()
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    [nli] = (output / "bundles").glob("nli-*/bundle.json")
+    before = nli.stat().st_mtime_ns
+    capfd.readouterr()
+
+    assert program.run(wish) == 0
+    document, told = answered(capfd)
+    assert nli.stat().st_mtime_ns == before
+    assert "nli:" not in told.splitlines()
+    assert told.count("resuming after ") == 2  # seed 42, which was finished, and seed 123
+    assert not list((output / "bundles").glob("*.work"))
+    assert document["data"]["figures"] == json.loads((clean / "reproduction.json").read_text())["figures"]
+    assert bundle_id(output) == bundle_id(clean)
+
+
+def test_with_some_of_the_models_their_rows_are_measured(finished: tuple[Path, Path]) -> None:
+    models, output = finished
+    told = {figure["row"]: figure for figure in json.loads((output / "reproduction.json").read_text())["figures"]}
+    assert len(told) == 11
+    ran = {name for name, figure in told.items() if figure["verdict"] == "meaningless"}
+    assert ran == {"NLI zero-shot", "XLM-R-large, best seed", "XLM-R-large, 3-seed ensemble"}
+    assert told["XLM-R-base"]["reason"] == f"needs xlm-roberta-base in {models}"
+    assert told["3 x XLM-R-large + mDeBERTa"]["reason"] == f"needs mdeberta-v3-base in {models}"
+    assert told["NLI zero-shot"]["paper_flagged"] == 5177
+    ensemble = told["XLM-R-large, 3-seed ensemble"]
+    assert ensemble["paper"] == 0.7505
+    ours = ensemble["ours"]
+    assert ours["interval"]["low"] <= ours["same_set"] <= ours["interval"]["high"]
+    assert ours["cross_fitted_interval"]["low"] <= ours["cross_fitted"] <= ours["cross_fitted_interval"]["high"]
+    [path] = (output / "bundles").glob("gladiators-*/evaluation.json")
+    pooled = json.loads(path.read_text())["pooled"]  # what the training itself told of the bundle
+    assert ours["same_set"] == pytest.approx(pooled["f1"])
+    assert ours["interval"] == pytest.approx(pooled["f1_interval"])
+    assert ours["cross_fitted"] == pytest.approx(pooled["cross_fitted"]["f1"])
+    page = (output / "reproduction.md").read_text()
+    assert "**Every figure here is meaningless" in page
+    assert f"needs xlm-roberta-base in {models}" in page
+
+
+def test_tables_of_finished_steps_are_printed_at_once(
+    few: Path, finished: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    models, done = finished
+    shutil.copytree(done, tmp_path / "out")
+    wish = line("table2", data=few, models=models, output=tmp_path / "out")
+    assert program.run([part for part in wish if part != "--json"]) == 0  # this one is for people
+    shown, errors = capfd.readouterr()
+    assert "learning from" not in errors
+    assert shown.startswith("Every figure here is meaningless: the models have random weights")
+    assert "0.155, 5,177 flagged" in shown
+    assert f"needs xlm-roberta-base in {models}" in shown
+    assert program.run(line("table4", data=few, models=models, output=tmp_path / "out")) == 0
+    document, errors = answered(capfd)
+    assert "learning from" not in errors
+    found = document["data"]["figures"]
+    assert [figure["row"] for figure in found[:4]] == ["epoch 1"] * 3 + ["epoch 2"]
+    rates = [figure["ours"]["same_set"] for figure in found if figure["what"] == "learning rate"]
+    assert rates == sorted(rates, reverse=True)
+    assert sum("the epoch that is kept" in figure["notes"] for figure in found) == 1
+
+
+def test_a_row_that_fails_is_told_and_the_others_go_on(
+    few: Path, every_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    for name in (NLI, JAPANESE):
+        (models / name).mkdir(parents=True)
+        for file in (every_model / name).iterdir():
+            (models / name / file.name).write_bytes(file.read_bytes())
+    (models / NLI / "model.safetensors").write_bytes(b"damaged")
+    assert program.run(line("table2", data=few, models=models, output=tmp_path / "out")) == 1
+    document, errors = answered(capfd)
+    assert document["ok"] is False
+    told = {figure["row"]: figure for figure in document["data"]["figures"]}
+    assert told["NLI zero-shot"]["verdict"] == "failed"
+    assert told["NLI zero-shot"]["reason"].startswith(f"nli: {models / NLI}: its weights cannot be read")
+    assert "nli failed: " in errors
+    pytest.importorskip("fugashi")
+    assert told["Japanese BERT (ja posts)"]["verdict"] == "meaningless"
+    assert told["Japanese BERT (ja posts)"]["ours"]["flagged"] <= 40  # of the Japanese dev posts alone
+
+    [bundle] = (tmp_path / "out" / "bundles").glob("japanese-bert-*")
+    (bundle / "policy.json").write_text("{}")
+    assert program.run(line("table2", data=few, models=models, output=tmp_path / "out")) == 1
+    document, _ = answered(capfd)
+    [japanese] = [figure for figure in document["data"]["figures"] if figure["row"] == "Japanese BERT (ja posts)"]
+    assert "was changed or damaged after the bundle was saved" in japanese["reason"]
+
+
+def test_the_plan_trains_nothing_and_tells_what_it_would_take(
+    few: Path, shelf: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    models = shelf(LARGE, "nllb-200-distilled-600M")
+    wish = line("all", data=few, models=models, output=tmp_path / "out")
+    assert program.run([*wish, "--dry-run"]) == 0
+    document, _ = answered(capfd)
+    assert not (tmp_path / "out").exists()
+    told = {step["name"]: step for step in document["data"]["steps"]}
+    assert len(told) == 11
+    plain, further = told["gladiators"]["cost"], told["gladiators-fa-v2"]["cost"]
+    assert plain["posts"] == 120 + 2 * 24  # every positive three times
+    assert told["fa-v2"]["cost"]["posts"] == 16 + 20
+    assert further["posts"] == plain["posts"] + 3 * 16 + 20
+    assert plain["steps"] == 3 * 5 * 3  # seeds, epochs, steps of 64 posts
+    assert further["seconds"] / plain["seconds"] == pytest.approx(further["posts"] / plain["posts"])
+    assert plain["disk_after"] > plain["parameters"] * 4 * 3 - 1
+    assert told["gladiators"]["users"] == [
+        "best-seed",
+        "ensemble",
+        "mixed",
+        "cross-regime",
+        "table3",
+        "table4",
+        "table5",
+    ]
+    assert (told["mdeberta"]["state"], told["mdeberta"]["cost"]) == ("cannot run", None)
+    assert program.run([part for part in wish if part != "--json"] + ["--dry-run", "-q"]) == 0
+    assert "nothing was trained" in capfd.readouterr().out
+
+
+def test_on_other_posts_than_the_paper_s_nothing_is_compared(few: Path, finished: tuple[Path, Path]) -> None:
+    models, output = finished
+    bench = Bench(output, TINY, Shelf(models, hub=False), read(few))
+    done = {step: Done(standing) for step, standing in survey([plan.SEEDS], bench).items()}
+    assert done[plan.SEEDS].standing.state == "done"
+    tables = ("table3", "table4", "table5")
+    for other_data in (True, False):
+        found = figures(tables, context_of(done, meaningless=False, other_data=other_data))
+        verdicts = {(figure.row, figure.what): figure.verdict for figure in found if figure.ours}
+        assert ("other data" in verdicts.values()) is other_data
+        if other_data:
+            assert set(verdicts.values()) == {"other data"}
+    assert verdicts["epoch 1", "loss"] == "not judged"
+    assert verdicts["epoch 5", "learning rate"] == "reproduced"
+    assert verdicts["epoch 1", "learning rate"] == "differs"  # a hundred times the paper's, at this scale
+    [german] = [figure for figure in found if (figure.row, figure.what) == ("de", "F1")]
+    assert (german.verdict, german.reason) == ("cannot run", "there are no such dev posts")
+
+
+def test_other_posts_than_the_paper_s_are_told_before_anything_is_done(
+    few: Path, shelf: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wish = ["reproduce", "table5", "--data", str(few), "--models", str(shelf(LARGE)), "-o", str(tmp_path / "out")]
+    assert program.run([*wish, "--offline", "--device", "cpu", "--dry-run"]) == 0
+    shown, errors = capfd.readouterr()
+    assert "warning: these are other posts than the paper's, and no figure will be compared: de: 0 train" in errors
+    assert "gladiators: cannot be measured here: " in shown
+    assert "max_tokens is 256, but the model has positions for 48 tokens" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scale", "full"], "--data: which posts?\n  next: give the shared task's; or --scale tiny"),
+        (["--data", "{}/none"], "none: no such folder or file"),
+        (["--data", "{}", "--models", "{}/none"], "none: no such folder"),
+        (["--data", "{}", "-o", "{}/dev.csv"], "dev.csv: is no folder"),
+    ],
+)
+def test_wrong_options_are_told(
+    few: Path, arguments: list[str], message: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    given = [part.replace("{}", str(few)) for part in arguments]
+    output = [] if "-o" in given else ["-o", str(tmp_path / "out")]
+    assert program.run(["reproduce", "all", "--offline", *given, *output]) == 2
+    assert message in capfd.readouterr().err
+
+
+def test_rows_set_aside_are_kept(
+    few: Path, shelf: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    material = read(few)
+    data = tmp_path / "data"
+    data.mkdir()
+    write_posts(data / "dev.csv", material.dev)
+    write_posts(data / "train.csv", material.train)
+    with (data / "train.csv").open("a") as stream:
+        stream.write("bad,some text,perhaps,,,en,train,\n")
+    assert program.run([*line("table5", data=data, models=shelf(), output=tmp_path / "out")]) == 0
+    document, _ = answered(capfd)
+    assert any("1 rows set aside" in warning for warning in document["warnings"])
+    assert "perhaps" in (tmp_path / "out" / "rejects.jsonl").read_text()
+    assert {figure["verdict"] for figure in document["data"]["figures"]} == {"cannot run"}

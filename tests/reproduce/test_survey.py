@@ -1,0 +1,131 @@
+"""Which steps can run with which models, and what makes a finished step another one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+from polyvigil.reproduce import models, plan
+from polyvigil.reproduce.models import Shelf, find, lacking
+from polyvigil.reproduce.plan import Step
+from polyvigil.reproduce.posts import of_language, read
+from polyvigil.reproduce.scale import FULL, TINY
+from polyvigil.reproduce.survey import Bench, Standing, leftovers, survey
+
+LARGE, BASE, NLLB = "xlm-roberta-large", "xlm-roberta-base", "nllb-200-distilled-600M"
+
+
+def standings(bench: Bench) -> dict[Step, Standing]:
+    return survey(plan.steps(plan.TABLES), bench)
+
+
+def can_run(bench: Bench) -> set[str]:
+    return {step.name for step, standing in standings(bench).items() if standing.state != "cannot run"}
+
+
+@pytest.fixture
+def bench(few: Path, every_model: Path, tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "out", TINY, Shelf(every_model, hub=False), read(few))
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        ((), set()),
+        ((LARGE,), {"gladiators"}),
+        ((BASE,), {"xlmr-base"}),
+        ((BASE, NLLB), {"xlmr-base", "de-fr", "xlmr-base-de-fr", "fa-v2"}),
+        ((LARGE, NLLB), {"gladiators", "de-fr", "fa-v2", "gladiators-fa-v2"}),
+        (("mDeBERTa-v3-base-mnli-xnli", "mdeberta-v3-base"), {"nli", "mdeberta"}),
+    ],
+)
+def test_any_subset_of_models(
+    bench: Bench, shelf: Callable[..., Path], there: tuple[str, ...], expected: set[str]
+) -> None:
+    folder = shelf(*there)
+    bench = dataclasses.replace(bench, shelf=Shelf(folder, hub=False))
+    assert can_run(bench) == expected
+    if NLLB not in there:
+        standing = standings(bench)[plan.SEEDS_FA]
+        missing = NLLB if LARGE in there else LARGE
+        assert standing.reason == f"needs {missing} in {folder}"
+
+
+def test_a_stacked_row_needs_both_of_its_models(bench: Bench, shelf: Callable[..., Path]) -> None:
+    pytest.importorskip("gliner2")
+    folder = shelf(BASE)
+    one = dataclasses.replace(bench, shelf=Shelf(folder, hub=False))
+    assert standings(one)[plan.STACKED].reason == f"needs gliner2-multi-v1 in {folder}"
+    assert standings(bench)[plan.STACKED].state == "to do"
+
+
+def test_a_language_without_posts_cannot_run(bench: Bench) -> None:
+    pytest.importorskip("fugashi")
+    assert standings(bench)[plan.JAPANESE].state == "to do"
+    english = dataclasses.replace(bench, material=of_language(bench.material, "en"))
+    assert standings(english)[plan.JAPANESE].reason == "needs train posts of both labels in ja"
+
+
+def test_a_library_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "find_spec", lambda name: None if name == "fugashi" else object())
+    assert lacking(("fugashi",)) == "needs fugashi, which is not installed: pip install 'polyvigil[ja]'"
+    assert lacking(()) == ""
+    monkeypatch.setattr(models, "find_spec", lambda _: None)
+    assert lacking(("gliner2",)) == "needs torch, which is not installed: pip install 'polyvigil[encoders]'"
+
+
+def test_a_model_comes_from_the_shelf_or_else_from_the_hub(every_model: Path, tmp_path: Path) -> None:
+    found = find("FacebookAI/xlm-roberta-base", Shelf(every_model, hub=False), fetch=True)
+    assert (found.source, found.missing, len(found.version)) == (str(every_model / BASE), "", 12)
+    unfetched = find("someone/not-fetched", Shelf(tmp_path, hub=True), fetch=False)
+    assert (unfetched.source, unfetched.version, unfetched.missing) == ("someone/not-fetched", "", "")
+    refused = find("no name of the hub", Shelf(tmp_path, hub=True), fetch=True)
+    assert refused.missing.startswith(f"needs no name of the hub in {tmp_path}; no name of the hub: no network or no")
+    none = find("someone/else", Shelf(None, hub=False), fetch=True)
+    assert none.missing == "needs someone/else, and --models is not given"
+    (tmp_path / "empty").mkdir()
+    assert "has no config.json" in find("a/empty", Shelf(tmp_path, hub=True), fetch=True).missing
+
+
+def test_what_a_step_is_made_from_is_in_its_name(bench: Bench, every_model: Path, tmp_path: Path) -> None:
+    def names(other: Bench) -> dict[str, str]:
+        return {step.name: standing.output.name for step, standing in standings(other).items()}
+
+    first = names(bench)
+    assert names(dataclasses.replace(bench, output=tmp_path / "elsewhere")) == first
+    moved = tmp_path / "moved"
+    moved.symlink_to(every_model)
+    assert names(dataclasses.replace(bench, shelf=Shelf(moved, hub=False))) == first
+    material = bench.material
+    without = dataclasses.replace(bench, material=dataclasses.replace(material, train=material.train[1:]))
+    changed = {name for name, output in names(without).items() if output != first[name]}
+    assert changed == set(first) - {"nli", "gliner"}  # which learn from no post
+    without = dataclasses.replace(bench, material=dataclasses.replace(material, dev=material.dev[1:]))
+    changed = {name for name, output in names(without).items() if output != first[name]}
+    assert changed == set(first) - {"de-fr", "fa-v2"}
+    full = names(dataclasses.replace(bench, scale=FULL))
+    assert {name for name in first if full[name] == first[name]} == {"gliner"}  # which has no setting of its own there
+    other = tmp_path / "other"
+    other.mkdir()
+    for model in every_model.iterdir():
+        (other / model.name).symlink_to(model)
+    (other / NLLB).unlink()
+    (other / NLLB).symlink_to(every_model / LARGE)
+    changed = {name for name, output in names(dataclasses.replace(bench, shelf=Shelf(other, hub=False))).items()
+               if output != first[name]}  # fmt: skip
+    assert changed == {"de-fr", "fa-v2", "xlmr-base-de-fr", "gladiators-fa-v2"}
+
+
+def test_leftovers_of_other_posts_are_found(bench: Bench) -> None:
+    found = standings(bench)
+    current = found[plan.SEEDS].output
+    old = current.with_name("gladiators-0123456789.work")
+    for folder in (current, current.with_name(current.name + ".work"), old, current.with_name("my-own")):
+        folder.mkdir(parents=True)
+    assert leftovers(found, bench.output) == (old,)
+    assert standings(bench)[plan.SEEDS].state == "begun"
