@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from polyvigil.cli.options import (
     QUARANTINED,
@@ -17,7 +23,9 @@ from polyvigil.cli.options import (
     Settings,
     data_spec,
 )
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output, asked_to_stop, command
+from polyvigil.errors import InterruptError, RecipeError
+from polyvigil.specs import ScoreSpec
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
         app,
         examples=(
             "polyvigil score BUNDLE posts.csv -o scored.csv",
-            "zcat posts.jsonl.gz | polyvigil score BUNDLE - -o scored.parquet --column text=body",
+            "polyvigil score BUNDLE data/ 'more/*.jsonl.gz' -o scored/ --column text=body",
         ),
     )(score)
 
@@ -34,10 +42,19 @@ def add_to(app: typer.Typer) -> None:
 def score(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
-    source: Annotated[
-        str, typer.Argument(metavar="IN", help="csv, tsv, jsonl, parquet, also .gz or .zst; - is stdin.")
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN...", help="Files (csv, tsv, jsonl, parquet, also .gz or .zst), folders, globs; - is stdin."
+        ),
     ],
-    output: Annotated[str, typer.Option("--output", "-o", help="The same kinds of file; - is CSV on stdout.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="The same kinds of file; a folder (scored/); - is CSV on stdout.")
+    ],
+    output_format: Annotated[
+        str, typer.Option("--output-format", help="Of the files in a folder: parquet, csv, jsonl.gz, ...")
+    ] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was ended.")] = False,
     columns: Columns = None,
     settings: Settings = None,
     on_error: OnErrorChoice = OnErrorOption.quarantine,
@@ -49,25 +66,32 @@ def score(
     evidence: Annotated[
         bool, typer.Option("--evidence", help="Add columns: where the sentence is that carries the score of a flag.")
     ] = False,
+    part_posts: Annotated[
+        int | None, typer.Option("--part-posts", help="Rows of one part, which is kept once it is done (20,000).")
+    ] = None,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
     from polyvigil.bundle.store import load
-    from polyvigil.score.batch import score_file
+    from polyvigil.score.batch import score_files
+    from polyvigil.score.engine import ThisProcess
 
     if output == "-" and out.json:
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
-    loaded = load(bundle, device=device)
+    how = _how(part_posts, evidence=evidence, raw_csv=raw_csv, on_error=on_error)
+    engine = ThisProcess(load(bundle, device=device))
     started = time.monotonic()
-    summary = score_file(
-        loaded,
-        source,
-        output,
-        spec=data_spec(columns, settings),
-        on_error=on_error.value,
-        raw_csv=raw_csv,
-        evidence=evidence,
-        progress=lambda done, aside, share: out.progress("scoring", started, done, aside, share),
-    )
+    with asked_to_stop(out) as stop, _told_how_to_go_on(out, output):
+        summary = score_files(
+            engine,
+            sources,
+            output,
+            data=data_spec(columns, settings),
+            how=how,
+            output_format=output_format,
+            resume=resume,
+            progress=lambda done, aside, share: out.progress("scoring", started, done, aside, share),
+            stop=stop,
+        )
     out.end_progress()
     for note in summary.notes:
         out.note(note)
@@ -88,3 +112,28 @@ def score(
             out.say(line)
         lines = []
     return Answer(summary, lines, QUARANTINED if fail_on_quarantine and summary.set_aside else 0)
+
+
+def _how(part_posts: int | None, *, evidence: bool, raw_csv: bool, on_error: OnErrorOption) -> ScoreSpec:
+    rows = ScoreSpec().part_posts if part_posts is None else part_posts
+    try:
+        return ScoreSpec(part_posts=rows, evidence=evidence, raw_csv=raw_csv, on_error=on_error.value)
+    except ValidationError as error:
+        raise RecipeError(f"{part_posts}: {error.errors()[0]['msg'].lower()}", where="--part-posts") from error
+
+
+@contextmanager
+def _told_how_to_go_on(out: Output, output: str) -> Iterator[None]:
+    """What ends the work before its time leaves finished parts behind, perhaps: say so, and how to go on."""
+    try:
+        yield
+    except BaseException as error:
+        out.end_progress()
+        again = shlex.join(["polyvigil", *(part for part in sys.argv[1:] if part != "--resume"), "--resume"])
+        kept = output != "-" and Path(f"{output.rstrip('/')}.work").is_dir()
+        if isinstance(error, KeyboardInterrupt | InterruptError):
+            told = error.message if isinstance(error, InterruptError) else "interrupted; nothing half-written is left"
+            raise InterruptError(told, hint=f"go on with: {again}" if kept else "run it again") from error
+        if kept and isinstance(error, OSError):
+            out.warn(f"finished parts are kept in {output.rstrip('/')}.work; go on with: {again}")
+        raise
