@@ -8,6 +8,7 @@
     │   └── SplitError       split        2  one set of posts is used for two purposes
     ├── PredictionsError     predictions  2  a predictions file does not answer the gold file
     ├── BundleError          bundle       4  a bundle is missing, damaged or not to be trusted
+    ├── ScoringError         scoring      1  a scoring run cannot go on: its processes are killed, the cluster is gone
     ├── TrainingError        training     1  a training run cannot go on: no memory, no disk, numbers that overflow
     └── InterruptError       interrupted 130  the user pressed Ctrl-C
 
@@ -75,6 +76,13 @@ class TrainingError(PolyvigilError):
     """A training run cannot begin, go on or be resumed."""
 
     code = "training"
+    exit_code = 1
+
+
+class ScoringError(PolyvigilError):
+    """A scoring run cannot go on."""
+
+    code = "scoring"
     exit_code = 1
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -26,6 +26,9 @@ from polyvigil.cli.options import (
 from polyvigil.cli.output import Answer, Output, asked_to_stop, command
 from polyvigil.errors import InterruptError, RecipeError
 from polyvigil.specs import ScoreSpec
+
+if TYPE_CHECKING:
+    from polyvigil.score.engine import Engine
 
 
 def add_to(app: typer.Typer) -> None:
@@ -66,19 +69,20 @@ def score(
     evidence: Annotated[
         bool, typer.Option("--evidence", help="Add columns: where the sentence is that carries the score of a flag.")
     ] = False,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, max=1024, help="Score in so many processes; each loads the bundle.")
+    ] = 1,
     part_posts: Annotated[
         int | None, typer.Option("--part-posts", help="Rows of one part, which is kept once it is done (20,000).")
     ] = None,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
-    from polyvigil.bundle.store import load
     from polyvigil.score.batch import score_files
-    from polyvigil.score.engine import ThisProcess
 
     if output == "-" and out.json:
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
     how = _how(part_posts, evidence=evidence, raw_csv=raw_csv, on_error=on_error)
-    engine = ThisProcess(load(bundle, device=device))
+    engine = _engine(bundle, processes=processes, device=device)
     started = time.monotonic()
     with asked_to_stop(out) as stop, _told_how_to_go_on(out, output):
         summary = score_files(
@@ -112,6 +116,16 @@ def score(
             out.say(line)
         lines = []
     return Answer(summary, lines, QUARANTINED if fail_on_quarantine and summary.set_aside else 0)
+
+
+def _engine(bundle: str, *, processes: int, device: str) -> Engine:
+    from polyvigil.bundle.store import load
+    from polyvigil.score.engine import ThisProcess
+    from polyvigil.score.pool import Processes
+
+    if processes > 1:
+        return Processes.of(bundle, count=processes, device=device)
+    return ThisProcess(load(bundle, device=device))
 
 
 def _how(part_posts: int | None, *, evidence: bool, raw_csv: bool, on_error: OnErrorOption) -> ScoreSpec:

@@ -249,4 +249,4 @@ class _Watch:
             self._posts += tick.posts
             self._set_aside += tick.set_aside
             self._bytes += tick.bytes
-        self._progress(self._posts, self._set_aside, self._bytes / self._all if self._all > 0 else None)
+        self._progress(self._posts, self._set_aside, min(self._bytes / self._all, 1.0) if self._all > 0 else None)

@@ -22,7 +22,6 @@ from polyvigil.score.part import columns_of, our_columns, output_columns, shown
 from polyvigil.score.stream import stem
 from polyvigil.specs import DataSpec, ScoreSpec
 
-_SMALL = 32 * 1024 * 1024  # bytes; a smaller file is not worth sharing out
 _ARROW_TYPES = {"p": pa.float64(), "decision": pa.int8(), "threshold": pa.float64(), "spread": pa.float64()} | {
     "n_tokens": pa.int32(),
     "truncated": pa.bool_(),
@@ -155,18 +154,33 @@ def plan(
 
 def stretches(job: Job, *, workers: int) -> Iterator[Stretch]:
     """What to hand out, in the order of the rows: one worker is given whole inputs; several are given the parts of
-    those that are large and can be read from their middle, which are looked through for it as they are drawn."""
+    those that are a fair share of the work and can be read from their middle. Such are looked through as they are
+    drawn; of many small inputs none is."""
+    share = sum(facts.bytes for facts in job.inputs) / (4 * workers)
     for number, facts in enumerate(job.inputs):
-        if workers == 1 or facts.bytes < _SMALL or not has_places(facts.path):
+        if workers == 1 or facts.bytes < share or not has_places(facts.path):
             yield Stretch(input=number, bytes=facts.bytes)
             continue
-        waiting: Stretch | None = None
-        for part, place in enumerate(places(facts.path, records=job.how.part_posts)):
-            if waiting:
-                yield waiting.model_copy(update={"bytes": place.offset - waiting.offset})
-            waiting = Stretch(input=number, whole=False, part=part, offset=place.offset, line=place.line)
-        if waiting:
-            yield waiting.model_copy(update={"bytes": facts.bytes - waiting.offset, "last": True})
+        yield from _cut(number, facts, job.how.part_posts)
+
+
+def _cut(number: int, facts: InputFacts, rows: int) -> Iterator[Stretch]:
+    """The parts of an input, one by one."""
+    found = places(facts.path, records=rows)
+    if format_of(facts.path) == "parquet":  # whose places have no bytes, and cost nothing to know
+        rows_first = list(found)
+        for part, place in enumerate(rows_first):
+            bytes_each = facts.bytes // len(rows_first)
+            last = part == len(rows_first) - 1
+            yield Stretch(input=number, whole=False, part=part, line=place.line, bytes=bytes_each, last=last)
+        return
+    waiting, begin = Stretch(input=number, whole=False), 0
+    for part, place in enumerate(found):
+        if part:
+            yield waiting.model_copy(update={"bytes": place.offset - begin})
+            begin = place.offset
+        waiting = Stretch(input=number, whole=False, part=part, offset=place.offset, line=place.line)
+    yield waiting.model_copy(update={"bytes": facts.bytes - begin, "last": True})
 
 
 def _opened(given: Input, stdin: Table | None) -> AbstractContextManager[Table]:
