@@ -23,6 +23,7 @@ from polyvigil.data import atomic
 from polyvigil.data.formats import open_table
 from polyvigil.errors import DataError, InterruptError, RecipeError
 from polyvigil.records import LabelledPost
+from polyvigil.score import dedup
 from polyvigil.score import part as scoring
 from polyvigil.score.batch import ScoreSummary, score_files
 from polyvigil.score.engine import ThisProcess
@@ -191,8 +192,8 @@ def _ended_after(parts: int) -> Iterator[None]:
 def scored_again(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The posts that are scored, handful by handful."""
     calls: list[int] = []
-    whole = scoring.score_posts
-    monkeypatch.setattr(scoring, "score_posts", lambda b, p, **o: (calls.append(len(p)), whole(b, p, **o))[1])
+    whole = dedup.score_posts
+    monkeypatch.setattr(dedup, "score_posts", lambda b, p, **o: (calls.append(len(p)), whole(b, p, **o))[1])
     return calls
 
 

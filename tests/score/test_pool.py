@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from tests.score.conftest import HOW, children, wait_for
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.inputs import find_inputs
-from polyvigil.data.sample import sample_corpus
-from polyvigil.data.write import csv_text
 from polyvigil.errors import BundleError, DataError, ScoringError
 from polyvigil.score.batch import score_files
-from polyvigil.score.engine import ThisProcess
 from polyvigil.score.plan import Target, plan, stretches
 from polyvigil.score.pool import Processes, load_as
 from polyvigil.specs import DataSpec, ScoreSpec
-
-HOW = ScoreSpec(part_posts=2000)
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20,000 synthetic posts in a folder: a large CSV with bad rows, a small one, a packed one."""
-    folder = tmp_path_factory.mktemp("many")
-    posts = [item.post for item in sample_corpus()]
-    rows = [(f"{n}", f"{posts[n % len(posts)].text}\n{n}", posts[n % len(posts)].language) for n in range(20_000)]
-    rows[7000:7001] = [("bad", "bad", "no language"), rows[7000]]
-    for name, part in (("a", rows[:15_000]), ("b", rows[15_000:15_500])):
-        (folder / f"{name}.csv").write_text(csv_text([("id", "text", "language"), *part]), encoding="utf-8")
-    packed = csv_text([("id", "text", "language"), *rows[15_500:]])
-    (folder / "c.csv.gz").write_bytes(gzip.compress(packed.encode()))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def alone(bundle: Bundle, many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What one process makes of them."""
-    folder = tmp_path_factory.mktemp("alone")
-    assert score_files(ThisProcess(bundle), [str(many)], str(folder / "o.jsonl"), how=HOW).posts == 20_000
-    return folder
 
 
 def test_two_processes_write_the_bytes_of_one(bundle_folder: Path, many: Path, alone: Path, tmp_path: Path) -> None:
@@ -79,8 +51,8 @@ def test_a_killed_process_loses_and_doubles_nothing(
     line = [sys.executable, "-m", "polyvigil", "score", str(bundle_folder), str(many), "-o", str(tmp_path / "o.jsonl")]
     process = subprocess.Popen([*line, "--part-posts", "2000", "--processes", "2"], stderr=subprocess.PIPE)
     records = tmp_path / "o.jsonl.work" / "records"
-    _wait_for(lambda: len(list(records.glob("part*"))) >= 2)
-    for child in _children(process.pid)[:1]:
+    wait_for(lambda: len(list(records.glob("part*"))) >= 2)
+    for child in children(process.pid)[:1]:
         os.kill(child, signal.SIGKILL)
     _, messages = process.communicate(timeout=120)
     assert process.returncode == 0, messages
@@ -94,16 +66,16 @@ def test_the_first_process_killed_the_others_end_and_the_job_is_resumed(
     line += ["--part-posts", "2000", "--processes", "2"]
     process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
     records = tmp_path / "o.jsonl.work" / "records"
-    _wait_for(lambda: len(list(records.glob("part*"))) >= 2)
-    children = _children(process.pid)
-    assert len(children) == 2
+    wait_for(lambda: len(list(records.glob("part*"))) >= 2)
+    below = children(process.pid)
+    assert len(below) == 2
     process.kill()
     process.wait()
-    _wait_for(lambda: not any(Path(f"/proc/{child}/cmdline").exists() and _alive(child) for child in children))
+    wait_for(lambda: not any(Path(f"/proc/{child}/cmdline").exists() and _alive(child) for child in below))
     # Ctrl-C: the parts in work are finished, and the command to go on with is told.
     process = subprocess.Popen([*line, "--resume"], stderr=subprocess.PIPE, text=True, start_new_session=True)
     before = len(list(records.glob("part*")))
-    _wait_for(lambda: len(list(records.glob("part*"))) > before)
+    wait_for(lambda: len(list(records.glob("part*"))) > before)
     os.killpg(process.pid, signal.SIGINT)
     _, messages = process.communicate(timeout=120)
     if process.returncode:  # else it was done before the signal came
@@ -140,23 +112,6 @@ def test_a_part_that_ends_every_process_ends_the_run(
 
 def _die(*_: object) -> None:
     os._exit(9)
-
-
-def _wait_for(condition: object, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
-def _children(parent: int) -> list[int]:
-    """The processes that score."""
-    found = []
-    for listed in Path(f"/proc/{parent}/task").glob("*/children"):
-        for child in listed.read_text().split():
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(int(child))
-    return sorted(found)
 
 
 def _alive(process: int) -> bool:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,21 @@ from polyvigil.specs import ScoreSpec
 
 if TYPE_CHECKING:
     from polyvigil.score.engine import Engine
+
+
+class EngineOption(StrEnum):
+    """Who scores."""
+
+    local = "local"
+    ray = "ray"
+
+
+class Dedup(StrEnum):
+    """Which posts are scored once for all like them."""
+
+    off = "off"
+    exact = "exact"
+    near = "near"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -69,9 +85,19 @@ def score(
     evidence: Annotated[
         bool, typer.Option("--evidence", help="Add columns: where the sentence is that carries the score of a flag.")
     ] = False,
+    dedup: Annotated[
+        Dedup, typer.Option("--dedup", help="Score posts once that read the same (exact), or nearly so (near).")
+    ] = Dedup.off,
     processes: Annotated[
-        int, typer.Option("--processes", min=1, max=1024, help="Score in so many processes; each loads the bundle.")
-    ] = 1,
+        int | None,
+        typer.Option("--processes", min=1, max=4096, help="How many score at a time, each with the bundle loaded (1)."),
+    ] = None,
+    engine: Annotated[EngineOption, typer.Option("--engine", help="On this machine, or on a Ray cluster.")] = (
+        EngineOption.local
+    ),
+    address: Annotated[
+        str, typer.Option("--address", help="Of the Ray cluster: auto, HOST:PORT; without it one is started here.")
+    ] = "",
     part_posts: Annotated[
         int | None, typer.Option("--part-posts", help="Rows of one part, which is kept once it is done (20,000).")
     ] = None,
@@ -81,12 +107,12 @@ def score(
 
     if output == "-" and out.json:
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
-    how = _how(part_posts, evidence=evidence, raw_csv=raw_csv, on_error=on_error)
-    engine = _engine(bundle, processes=processes, device=device)
+    how = _how(part_posts, dedup, evidence=evidence, raw_csv=raw_csv, on_error=on_error)
+    by = _engine(bundle, engine, processes=processes, address=address, device=device)
     started = time.monotonic()
     with asked_to_stop(out) as stop, _told_how_to_go_on(out, output):
         summary = score_files(
-            engine,
+            by,
             sources,
             output,
             data=data_spec(columns, settings),
@@ -109,6 +135,9 @@ def score(
             for t in summary.languages
         ),
     ]
+    if dedup is not Dedup.off:
+        share = summary.copied / max(summary.posts, 1)
+        lines.append(f"{summary.copied:,} posts ({share:.1%}) read like one before them and were not scored again")
     if summary.set_aside:
         lines.append(f"{summary.set_aside:,} rows set aside -> {summary.rejects}")
     if output == "-":  # stdout is the data
@@ -118,20 +147,28 @@ def score(
     return Answer(summary, lines, QUARANTINED if fail_on_quarantine and summary.set_aside else 0)
 
 
-def _engine(bundle: str, *, processes: int, device: str) -> Engine:
+def _engine(bundle: str, kind: EngineOption, *, processes: int | None, address: str, device: str) -> Engine:
     from polyvigil.bundle.store import load
     from polyvigil.score.engine import ThisProcess
     from polyvigil.score.pool import Processes
 
-    if processes > 1:
+    if kind is EngineOption.ray:
+        from polyvigil.score.ray_job import OnRay
+
+        return OnRay.of(bundle, address=address, count=processes or 0, device=device)
+    if address:
+        raise RecipeError("an address is of a Ray cluster", where="--address", hint="add --engine ray")
+    if processes and processes > 1:
         return Processes.of(bundle, count=processes, device=device)
     return ThisProcess(load(bundle, device=device))
 
 
-def _how(part_posts: int | None, *, evidence: bool, raw_csv: bool, on_error: OnErrorOption) -> ScoreSpec:
+def _how(part_posts: int | None, dedup: Dedup, *, evidence: bool, raw_csv: bool, on_error: OnErrorOption) -> ScoreSpec:
     rows = ScoreSpec().part_posts if part_posts is None else part_posts
     try:
-        return ScoreSpec(part_posts=rows, evidence=evidence, raw_csv=raw_csv, on_error=on_error.value)
+        return ScoreSpec(
+            part_posts=rows, dedup=dedup.value, evidence=evidence, raw_csv=raw_csv, on_error=on_error.value
+        )
     except ValidationError as error:
         raise RecipeError(f"{part_posts}: {error.errors()[0]['msg'].lower()}", where="--part-posts") from error
 

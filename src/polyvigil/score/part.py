@@ -21,10 +21,11 @@ from polyvigil.data.formats import Fault, Place, Row, Table, open_table
 from polyvigil.data.read import FaultTally, ReadPost, fault_error, read_rows, reject_line
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
+from polyvigil.score.dedup import Deduplicated
 from polyvigil.score.evidence import EVIDENCE_COLUMNS, evidence_cells
 from polyvigil.score.job import Counts, InputFacts, Job, LanguageTally, PartRecord, Stretch, Tick, part_name
 from polyvigil.score.stream import Hashed, handfuls
-from polyvigil.score.wire import COLUMNS, Decision, as_cells, score_posts
+from polyvigil.score.wire import COLUMNS, Decision, as_cells
 from polyvigil.score.work import Work
 from polyvigil.score.write import RowWriter, header, row_writer
 
@@ -198,6 +199,7 @@ class PartScorer:
         tally, faults, name = _Tally(self._bundle), FaultTally(), shown(self._facts)
         table = replace(self._table, rows=self._rows.take(self._job.how.part_posts))
         how = self._job.how
+        alike = Deduplicated(self._bundle, how.dedup)
         with row_writer(
             stream, self._job.columns, ending=self._job.ending, schema=schema_of(self._job), raw=how.raw_csv
         ) as write:
@@ -209,13 +211,13 @@ class PartScorer:
                     reject(reject_line(name, fault).encode())
                     faults.add(fault)
                 good = [item for item in handful if isinstance(item, ReadPost)]
-                self._write(good, write, tally)
+                self._write(good, alike, write, tally)
                 self._told(len(good), len(bad))
-        return tally.counts(faults)
+        return tally.counts(faults, copied=alike.copied)
 
-    def _write(self, good: Sequence[ReadPost], write: RowWriter, tally: _Tally) -> None:
+    def _write(self, good: Sequence[ReadPost], alike: Deduplicated, write: RowWriter, tally: _Tally) -> None:
         posts = [item.post for item in good]
-        decisions = score_posts(self._bundle, posts, detected=[item.language_detected for item in good])
+        decisions = alike.decide(posts, detected=[item.language_detected for item in good])
         rows = [as_cells(decision) for decision in decisions]
         if self._job.how.evidence:
             found = evidence_cells(self._bundle, posts, decisions)
@@ -276,12 +278,13 @@ class _Tally:
             self._flagged[decision.language] += decision.decision
             self._no_text += decision.flags.startswith("no_text")
 
-    def counts(self, faults: FaultTally) -> Counts:
+    def counts(self, faults: FaultTally, *, copied: int) -> Counts:
         """All of it, with the faults beside."""
         return Counts(
             posts=self._posts.total(),
             flagged=self._flagged.total(),
             no_text=self._no_text,
+            copied=copied,
             set_aside=faults.total,
             languages=tuple(self._language(language) for language in sorted(self._posts)),
             faults=faults.kinds,

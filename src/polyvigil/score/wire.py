@@ -37,7 +37,7 @@ class Decision:
     """The window of a long post that carried the score; empty where the post was read whole."""
     flags: str
     """What to know about this row, joined by ``;``: no_text:REASON, language_not_trained, language_detected,
-    lone_surrogate."""
+    lone_surrogate, near_duplicate (score.dedup)."""
     bundle: str
     """Id of the bundle that decided."""
 
@@ -75,14 +75,15 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
                 n_tokens=None if lengths is None else int(lengths.tokens[place]),
                 truncated=lengths is not None and bool(lengths.truncated[place]),
                 window="",
-                flags=_flags(bundle, post, detected=detected is not None and detected[place]),
+                flags=flags_of(bundle, post, detected=detected is not None and detected[place]),
                 bundle=bundle.id,
             )
         )
     return decisions
 
 
-def _flags(bundle: Bundle, post: Post, *, detected: bool) -> str:
+def flags_of(bundle: Bundle, post: Post, *, detected: bool) -> str:
+    """``Decision.flags`` of a post; they hang on the post alone."""
     flags = []
     if reason := no_text_reason(model_text(post.text)):
         flags.append(f"no_text:{reason}")
