@@ -8,6 +8,7 @@
     │   └── SplitError       split        2  one set of posts is used for two purposes
     ├── PredictionsError     predictions  2  a predictions file does not answer the gold file
     ├── BundleError          bundle       4  a bundle is missing, damaged or not to be trusted
+    ├── ScoringError         scoring      1  a scoring run cannot go on: its processes are killed, the cluster is gone
     ├── TrainingError        training     1  a training run cannot go on: no memory, no disk, numbers that overflow
     ├── EndpointError        endpoint     1  a chat endpoint cannot be asked
     └── InterruptError       interrupted 130  the user pressed Ctrl-C
@@ -83,6 +84,13 @@ class EndpointError(PolyvigilError):
     """A chat endpoint gives no answer that can be used."""
 
     code = "endpoint"
+    exit_code = 1
+
+
+class ScoringError(PolyvigilError):
+    """A scoring run cannot go on."""
+
+    code = "scoring"
     exit_code = 1
 
 

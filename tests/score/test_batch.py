@@ -5,15 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 import tracemalloc
 import zipfile
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +23,7 @@ from polyvigil.score.batch import score_file
 from polyvigil.score.submission import write_submission
 from polyvigil.score.wire import COLUMNS, score_posts
 from polyvigil.score.write import neutralised
-from polyvigil.specs import DataSpec
+from polyvigil.specs import DataSpec, ScoreSpec
 
 POSTS = [
     {"id": "a", "text": "these pills gave me a terrible headache", "language": "en", "note": "=cmd()"},
@@ -72,7 +66,7 @@ def test_every_format_says_the_same(bundle: Bundle, source: str, tmp_path: Path,
     manifest = json.loads((tmp_path / f"{name}.manifest.json").read_text())
     import hashlib
 
-    assert manifest["output_sha256"] == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    assert manifest["outputs"][0]["sha256"] == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
 
 
 def test_flags_and_sources_tell_what_to_know(bundle: Bundle) -> None:
@@ -113,7 +107,7 @@ def test_columns_of_ours_are_kept_under_another_name(bundle: Bundle, source: str
 def test_formulas_are_disarmed_unless_asked_not_to(bundle: Bundle, source: str, tmp_path: Path) -> None:
     score_file(bundle, source, str(tmp_path / "o.csv"))
     assert [row["note"] for row in _read(tmp_path / "o.csv")] == ["'=cmd()", "-5", "'+49 170", "'@x", "fine"]
-    score_file(bundle, source, str(tmp_path / "raw.csv"), raw_csv=True)
+    score_file(bundle, source, str(tmp_path / "raw.csv"), how=ScoreSpec(raw_csv=True))
     assert [row["note"] for row in _read(tmp_path / "raw.csv")] == [row["note"] for row in POSTS]
     assert neutralised("\uff1dSUM(1)") == "'\uff1dSUM(1)"
     assert neutralised("-1.5e3") == "-1.5e3"
@@ -134,7 +128,7 @@ def test_bad_rows_are_set_aside_whole_and_their_lines_named(bundle: Bundle, tmp_
     assert rejects[1]["row"] == {"id": "c", "text": "too", "language": "many", "cell 4": "cells"}
     assert summary.rejects == str(tmp_path / "o.rejects.jsonl")
     with pytest.raises(DataError, match=r"i\.csv:3"):
-        score_file(bundle, str(source), str(tmp_path / "strict.csv"), on_error="fail")
+        score_file(bundle, str(source), str(tmp_path / "strict.csv"), how=ScoreSpec(on_error="fail"))
     assert not list(tmp_path.glob("*strict*"))  # nothing half-written
     source.write_text("id,text,language\na,fine,en\n")
     score_file(bundle, str(source), str(tmp_path / "o.csv"))
@@ -219,58 +213,6 @@ def test_a_megabyte_post_is_scored(bundle: Bundle, tmp_path: Path) -> None:
     score_file(bundle, _jsonl(tmp_path / "i.jsonl", rows), str(tmp_path / "o.csv"))  # type: ignore[arg-type]
     with (tmp_path / "o.csv").open(newline="") as stream:
         assert len(list(csv.reader(stream))) == 3
-
-
-def test_a_failing_disk_leaves_nothing_behind(bundle: Bundle, source: str, tmp_path: Path) -> None:
-    """The n-th fsync or rename fails, for each n: the output is not there, or whole with its old content."""
-    (tmp_path / "o.csv").write_text("precious")
-    for call in ("fsync", "replace"):
-        real = getattr(os, call)
-        for n in range(2):
-            calls = 0
-
-            def failing(*args: object, _n: int = n, _real: object = real, **options: object) -> object:
-                nonlocal calls
-                calls += 1
-                if calls == _n + 1:
-                    raise OSError(28, "No space left on device")
-                return _real(*args, **options)  # type: ignore[operator]
-
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(os, call, failing)
-                folder_sync = (call, n) == ("fsync", 1)  # which not every file system allows, so it may fail
-                with nullcontext() if folder_sync else pytest.raises(OSError, match="No space left"):
-                    score_file(bundle, source, str(tmp_path / "o.csv"))
-            if n == 0:
-                assert (tmp_path / "o.csv").read_text() == "precious"
-            else:
-                assert len(_read(tmp_path / "o.csv")) == 5
-            assert not list(tmp_path.glob(".*.partial"))
-        (tmp_path / "o.csv").write_text("precious")
-
-
-def test_killed_at_any_instant_the_output_is_absent_or_whole(bundle_folder: Path, tmp_path: Path) -> None:
-    source = tmp_path / "i.csv"
-    source.write_text("text,language\n" + "these pills gave me a headache again today,en\n" * 60_000)
-    command = [
-        sys.executable,
-        "-m",
-        "polyvigil",
-        "score",
-        str(bundle_folder),
-        str(source),
-        "-o",
-        str(tmp_path / "o.csv"),
-    ]
-    chance = random.Random(3)
-    for _ in range(3):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(1.0 + chance.random())
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not (tmp_path / "o.csv").exists() or len(_read(tmp_path / "o.csv")) == 60_000
-    subprocess.run(command, check=True, capture_output=True)
-    assert len(_read(tmp_path / "o.csv")) == 60_000
 
 
 def test_a_submission_is_a_flat_zip_answering_every_id(bundle: Bundle, source: str, tmp_path: Path) -> None:

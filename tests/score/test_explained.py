@@ -20,6 +20,7 @@ from polyvigil.score.batch import score_file
 from polyvigil.score.explain import explain_file
 from polyvigil.score.marking import marked
 from polyvigil.score.wire import COLUMNS, score_posts
+from polyvigil.specs import ScoreSpec
 from polyvigil.text.mentions import Mention, Term, lexicon, mentions
 
 XSS = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><b>&lt;"
@@ -195,7 +196,7 @@ def test_scoring_adds_the_columns_when_asked(bundle: Bundle, source: str, tmp_pa
     score_file(bundle, source, str(tmp_path / "plain.csv"))
     with open_table(tmp_path / "plain.csv") as table:
         assert table.columns == ("id", "text", *COLUMNS)
-    score_file(bundle, source, str(tmp_path / name), evidence=True)
+    score_file(bundle, source, str(tmp_path / name), how=ScoreSpec(evidence=True))
     with open_table(tmp_path / name) as table:
         rows = [dict(row.cells) for row in table.rows]
     assert list(rows[0]) == ["id", "text", *COLUMNS, "evidence_start", "evidence_end"]
@@ -214,7 +215,7 @@ def test_scoring_adds_the_columns_when_asked(bundle: Bundle, source: str, tmp_pa
 def test_an_input_column_of_that_name_is_kept(bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "posts.csv"
     path.write_text("text,evidence_start\npills,mine\n", encoding="utf-8")
-    score_file(bundle, str(path), str(tmp_path / "o.jsonl"), evidence=True)
+    score_file(bundle, str(path), str(tmp_path / "o.jsonl"), how=ScoreSpec(evidence=True))
     assert _read(tmp_path / "o.jsonl")[0]["input_evidence_start"] == "mine"
     score_file(bundle, str(path), str(tmp_path / "p.jsonl"))
     assert _read(tmp_path / "p.jsonl")[0]["evidence_start"] == "mine"

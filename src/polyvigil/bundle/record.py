@@ -11,7 +11,7 @@ from polyvigil.bundle import layout
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.dev import read as read_dev
 from polyvigil.bundle.layout import Manifest
-from polyvigil.bundle.store import verified_manifest
+from polyvigil.bundle.store import verify
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.detect.base import TrainingLog
 from polyvigil.errors import BundleError
@@ -31,7 +31,7 @@ class Record:
 
 def read_record(folder: Path) -> Record:
     """Read and verify. Raises BundleError when the bundle is missing, damaged or changed after it was saved."""
-    manifest = verified_manifest(folder)
+    manifest = verify(folder)
     try:
         policy = DecisionPolicy.model_validate_json((folder / layout.POLICY).read_bytes())
         dev = read_dev(folder / layout.DEV)

@@ -243,7 +243,7 @@ def load(folder: Path | str, *, device: str = "auto", stale: bool = False, askin
     ``stale``, when its thresholds were tuned on the scores of other members, since they would decide nonsense.
     """
     folder = Path(folder)
-    manifest = verified_manifest(folder)
+    manifest = verify(folder)
     try:
         combination = Combination.model_validate_json((folder / layout.COMBINATION).read_bytes())
         policy = DecisionPolicy.model_validate_json((folder / layout.POLICY).read_bytes())
@@ -316,8 +316,12 @@ def check_free(folder: Path, *, replace: bool) -> None:
         )
 
 
-def verified_manifest(folder: Path) -> Manifest:
-    """What a bundle says of itself, name, size and hash of every file checked. Raises BundleError (see ``load``)."""
+def verify(folder: Path | str) -> Manifest:
+    """The manifest of a bundle, after checking the name, size and hash of every file; no member is loaded.
+
+    Raises BundleError when the bundle is missing, damaged, changed after it was saved, or of another version.
+    """
+    folder = Path(folder)
     path = folder / layout.MANIFEST
     if not path.is_file():
         raise BundleError(

@@ -82,10 +82,10 @@ def evaluate(
     out.say(f"scoring {len(reading.posts):,} posts")
     if leave_one_out:
         told = left_out(bundle, reading)
-        tell_of_judge(out, bundle)
+        tell_of_judge(out, bundle.usage, not_asked=bundle.has_endpoint)
         return Answer({"left_out": [part.model_dump(mode="json") for part in told]}, left_out_lines(told))
     all_told = measured(bundle, reading, budgets=budget or (), prevalence=prevalence)
-    tell_of_judge(out, bundle)
+    tell_of_judge(out, bundle.usage, not_asked=bundle.has_endpoint)
     evaluation = all_told.evaluation
     lines = evaluation_lines(evaluation) + workload_lines(evaluation.workload)
     if output:

@@ -9,7 +9,6 @@ import typer
 from polyvigil.cli.output import Output
 
 if TYPE_CHECKING:
-    from polyvigil.bundle.store import Bundle
     from polyvigil.detect.chat import Asking, Usage
 
 AskEndpoint = Annotated[
@@ -29,14 +28,14 @@ def asking(ask_endpoint: bool, *, offline: bool = False) -> Asking | None:
     return Asking(offline=offline) if ask_endpoint else None
 
 
-def tell_of_judge(out: Output, bundle: Bundle) -> None:
+def tell_of_judge(out: Output, usage: Usage | None, *, not_asked: bool) -> None:
     """Say that a judge behind an endpoint was not asked, or what asking took and what failed."""
     from polyvigil.cli.judge_tables import usage_line
 
-    if bundle.usage:
-        out.say(usage_line(bundle.usage))
-        warn_of_failures(out, bundle.usage)
-    elif bundle.has_endpoint:
+    if usage:
+        out.say(usage_line(usage))
+        warn_of_failures(out, usage)
+    elif not_asked:
         out.note("the endpoint was not asked, so the first stage decided alone; --ask-endpoint asks it")
 
 

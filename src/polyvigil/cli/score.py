@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 
 from polyvigil.cli.judging import AskEndpoint, FromDisk, asking, tell_of_judge
 from polyvigil.cli.options import (
@@ -18,7 +25,28 @@ from polyvigil.cli.options import (
     Settings,
     data_spec,
 )
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output, asked_to_stop, command
+from polyvigil.errors import InterruptError, RecipeError
+from polyvigil.specs import ScoreSpec
+
+if TYPE_CHECKING:
+    from polyvigil.detect.chat import Asking
+    from polyvigil.score.engine import Engine
+
+
+class EngineOption(StrEnum):
+    """Who scores."""
+
+    local = "local"
+    ray = "ray"
+
+
+class Dedup(StrEnum):
+    """Which posts are scored once for all like them."""
+
+    off = "off"
+    exact = "exact"
+    near = "near"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,7 +55,7 @@ def add_to(app: typer.Typer) -> None:
         app,
         examples=(
             "polyvigil score BUNDLE posts.csv -o scored.csv",
-            "zcat posts.jsonl.gz | polyvigil score BUNDLE - -o scored.parquet --column text=body",
+            "polyvigil score BUNDLE data/ 'more/*.jsonl.gz' -o scored/ --column text=body",
         ),
     )(score)
 
@@ -35,10 +63,19 @@ def add_to(app: typer.Typer) -> None:
 def score(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
-    source: Annotated[
-        str, typer.Argument(metavar="IN", help="csv, tsv, jsonl, parquet, also .gz or .zst; - is stdin.")
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN...", help="Files (csv, tsv, jsonl, parquet, also .gz or .zst), folders, globs; - is stdin."
+        ),
     ],
-    output: Annotated[str, typer.Option("--output", "-o", help="The same kinds of file; - is CSV on stdout.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="The same kinds of file; a folder (scored/); - is CSV on stdout.")
+    ],
+    output_format: Annotated[
+        str, typer.Option("--output-format", help="Of the files in a folder: parquet, csv, jsonl.gz, ...")
+    ] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was ended.")] = False,
     columns: Columns = None,
     settings: Settings = None,
     on_error: OnErrorChoice = OnErrorOption.quarantine,
@@ -52,29 +89,48 @@ def score(
     ] = False,
     ask_endpoint: AskEndpoint = False,
     offline: FromDisk = False,
+    dedup: Annotated[
+        Dedup, typer.Option("--dedup", help="Score posts once that read the same (exact), or nearly so (near).")
+    ] = Dedup.off,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", min=1, max=4096, help="How many score at a time, each with the bundle loaded (1)."),
+    ] = None,
+    engine: Annotated[EngineOption, typer.Option("--engine", help="On this machine, or on a Ray cluster.")] = (
+        EngineOption.local
+    ),
+    address: Annotated[
+        str, typer.Option("--address", help="Of the Ray cluster: auto, HOST:PORT; without it one is started here.")
+    ] = "",
+    part_posts: Annotated[
+        int | None, typer.Option("--part-posts", help="Rows of one part, which is kept once it is done (20,000).")
+    ] = None,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
-    from polyvigil.bundle.store import load
-    from polyvigil.score.batch import score_file
+    from polyvigil.score.batch import score_files
 
     if output == "-" and out.json:
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
-    loaded = load(bundle, device=device, asking=asking(ask_endpoint, offline=offline))
+    how = _how(part_posts, dedup, evidence=evidence, raw_csv=raw_csv, ask_endpoint=ask_endpoint, on_error=on_error)
+    allowed = asking(ask_endpoint, offline=offline)
+    by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
     started = time.monotonic()
-    summary = score_file(
-        loaded,
-        source,
-        output,
-        spec=data_spec(columns, settings),
-        on_error=on_error.value,
-        raw_csv=raw_csv,
-        evidence=evidence,
-        progress=lambda done, aside, share: out.progress("scoring", started, done, aside, share),
-    )
+    with asked_to_stop(out) as stop, _told_how_to_go_on(out, output):
+        summary = score_files(
+            by,
+            sources,
+            output,
+            data=data_spec(columns, settings),
+            how=how,
+            output_format=output_format,
+            resume=resume,
+            progress=lambda done, aside, share: out.progress("scoring", started, done, aside, share),
+            stop=stop,
+        )
     out.end_progress()
-    tell_of_judge(out, loaded)
-    for note in summary.notes:
-        out.note(note)
+    if summary.judge:
+        tell_of_judge(out, summary.judge.usage, not_asked=summary.judge.not_asked > 0)
+    out.notes(summary.notes)
     if foreign := [tally.language for tally in summary.languages if not tally.trained]:
         out.warn(f"not validated for {', '.join(foreign)}: the bundle was not trained on it; do not rely on its scores")
     seconds = max(time.monotonic() - started, 1e-9)
@@ -86,9 +142,11 @@ def score(
         ),
     ]
     if summary.judge:
-        asked = summary.judge.judged + summary.judge.failed + summary.judge.not_asked
-        near = f"  {asked:,} posts near a threshold ({summary.judge.share:.1%})"
+        near = f"  {summary.judge.near:,} posts near a threshold ({summary.judge.share:.1%})"
         lines.append(f"{near}, {summary.judge.judged:,} of them decided by the judge")
+    if dedup is not Dedup.off:
+        share = summary.copied / max(summary.posts, 1)
+        lines.append(f"{summary.copied:,} posts ({share:.1%}) read like one before them and were not scored again")
     if summary.set_aside:
         lines.append(f"{summary.set_aside:,} rows set aside -> {summary.rejects}")
     if output == "-":  # stdout is the data
@@ -96,3 +154,61 @@ def score(
             out.say(line)
         lines = []
     return Answer(summary, lines, QUARANTINED if fail_on_quarantine and summary.set_aside else 0)
+
+
+def _engine(
+    bundle: str, kind: EngineOption, *, processes: int | None, address: str, device: str, allowed: Asking | None
+) -> Engine:
+    from polyvigil.bundle.store import load
+    from polyvigil.score.engine import ThisProcess
+    from polyvigil.score.pool import Processes
+
+    if allowed and (kind is EngineOption.ray or (processes or 1) > 1):
+        raise RecipeError(
+            "one process asks the endpoint, several posts at a time",
+            where="--ask-endpoint",
+            hint="leave --processes out",
+        )
+    if kind is EngineOption.ray:
+        from polyvigil.score.ray_job import OnRay
+
+        return OnRay.of(bundle, address=address, count=processes or 0, device=device)
+    if address:
+        raise RecipeError("an address is of a Ray cluster", where="--address", hint="add --engine ray")
+    if processes and processes > 1:
+        return Processes.of(bundle, count=processes, device=device)
+    return ThisProcess(load(bundle, device=device, asking=allowed))
+
+
+def _how(
+    part_posts: int | None, dedup: Dedup, *, evidence: bool, raw_csv: bool, ask_endpoint: bool, on_error: OnErrorOption
+) -> ScoreSpec:
+    rows = ScoreSpec().part_posts if part_posts is None else part_posts
+    try:
+        return ScoreSpec(
+            part_posts=rows,
+            dedup=dedup.value,
+            evidence=evidence,
+            raw_csv=raw_csv,
+            ask_endpoint=ask_endpoint,
+            on_error=on_error.value,
+        )
+    except ValidationError as error:
+        raise RecipeError(f"{part_posts}: {error.errors()[0]['msg'].lower()}", where="--part-posts") from error
+
+
+@contextmanager
+def _told_how_to_go_on(out: Output, output: str) -> Iterator[None]:
+    """What ends the work before its time leaves finished parts behind, perhaps: say so, and how to go on."""
+    try:
+        yield
+    except BaseException as error:
+        out.end_progress()
+        again = shlex.join(["polyvigil", *(part for part in sys.argv[1:] if part != "--resume"), "--resume"])
+        kept = output != "-" and Path(f"{output.rstrip('/')}.work").is_dir()
+        if isinstance(error, KeyboardInterrupt | InterruptError):
+            told = error.message if isinstance(error, InterruptError) else "interrupted; nothing half-written is left"
+            raise InterruptError(told, hint=f"go on with: {again}" if kept else "run it again") from error
+        if kept and isinstance(error, OSError):
+            out.warn(f"finished parts are kept in {output.rstrip('/')}.work; go on with: {again}")
+        raise

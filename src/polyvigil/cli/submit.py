@@ -40,6 +40,6 @@ def submit(
 
     loaded = load(bundle, device=device, asking=asking(ask_endpoint))
     result = write_submission(loaded, source, output, spec=data_spec(columns, settings), split=split)
-    tell_of_judge(out, loaded)
+    tell_of_judge(out, loaded.usage, not_asked=loaded.has_endpoint)
     out.notes(result.notes)
     return Answer(result, [f"{result.posts:,} answers, {result.flagged:,} positive -> {output} ({result.member})"])

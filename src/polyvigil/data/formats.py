@@ -13,7 +13,6 @@ import gzip
 import io
 import json
 import lzma
-import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,12 +23,11 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from polyvigil.data.streams import COMPRESSION, STDIN, Lines, decompressed, open_raw
 from polyvigil.errors import DataError
 
-STDIN = "-"
 MAX_CELL = 16 * 1024 * 1024  # characters; more than this in one cell is a missing quote, not a post
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
-_COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 _ROWS_AT_ONCE = 1024
 
 
@@ -52,6 +50,14 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where reading can begin: before a record. ``offset`` in bytes (0 in Parquet); ``line``: lines or rows before."""
+
+    offset: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """An open file: its name for messages, its columns in order, its rows. ``schema`` is set for Parquet alone."""
 
@@ -66,7 +72,7 @@ class Table:
 def format_of(path: str | Path) -> str:
     """``csv``, ``tsv``, ``jsonl`` or ``parquet``, by the name. Raises DataError for another ending."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSION:
+    if suffixes and suffixes[-1] in COMPRESSION:
         suffixes.pop()
     if not suffixes or suffixes[-1] not in FORMATS:
         raise DataError(
@@ -78,8 +84,10 @@ def format_of(path: str | Path) -> str:
 
 
 @contextmanager
-def open_table(path: str | Path) -> Iterator[Table]:
+def open_table(path: str | Path, *, at: Place | None = None, columns: Sequence[str] = ()) -> Iterator[Table]:
     """Open a file of rows; ``-`` is standard input (CSV, TSV or JSONL, told apart by its first line).
+
+    ``at``: begin at one of the ``data.places.places`` of the file, whose ``columns`` are known from an earlier opening.
 
     Raises DataError, naming file and line, when the file cannot be opened, is empty or damaged, or its header is
     unusable; while rows are drawn, when a quote never closes or compressed data break off.
@@ -87,16 +95,19 @@ def open_table(path: str | Path) -> Iterator[Table]:
     name = "<stdin>" if str(path) == STDIN else str(path)
     kind = None if str(path) == STDIN else format_of(path)
     try:
-        with _open_raw(path) as raw, _decompressed(raw, Path(path).suffix.lower()) as plain:
+        with open_raw(path) as raw, decompressed(raw, Path(path).suffix.lower()) as plain:
             size = 0 if str(path) == STDIN else Path(path).stat().st_size
             if kind == "parquet":
-                yield _parquet(name, plain)
+                yield _parquet(name, plain, skip=at.line if at else 0)
                 return
-            head = plain.peek(4096)[:4096]
-            encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-            stream = io.TextIOWrapper(plain, encoding=encoding, errors="surrogateescape", newline="")
+            if at:
+                raw.seek(at.offset)
+            stream, head = text_of(plain, start=at is None)
             kind = kind or _sniff(head)
-            table = _json_lines(name, stream) if kind == "jsonl" else _delimited(name, stream, kind)
+            if at:
+                table = Table(name, tuple(columns), _rows_from(name, stream, kind, tuple(columns), at.line))
+            else:
+                table = _json_lines(name, stream) if kind == "jsonl" else _delimited(name, stream, kind)
             try:
                 yield replace(table, fraction=(lambda: raw.tell() / size) if size else None)
             finally:
@@ -114,45 +125,24 @@ def open_table(path: str | Path) -> Iterator[Table]:
         raise DataError("is a folder, not a file", where=name, hint="name the files in it") from error
 
 
-def _open_raw(path: str | Path) -> BinaryIO:
-    if str(path) == STDIN:
-        return open(sys.stdin.fileno(), "rb", closefd=False)
-    return Path(path).open("rb")
+def text_of(plain: io.BufferedReader[Any], *, start: bool = True) -> tuple[io.TextIOWrapper, bytes]:
+    """The text of a stream, ends of lines untouched, and its first bytes. ``start``: a mark of byte order may stand."""
+    head = plain.peek(4096)[:4096] if start else b""
+    encoding = ("utf-16" if is_utf16(head) else "utf-8-sig") if start else "utf-8"
+    return io.TextIOWrapper(plain, encoding=encoding, errors="surrogateescape", newline=""), head
 
 
-@contextmanager
-def _decompressed(raw: BinaryIO, suffix: str) -> Iterator[io.BufferedReader[Any]]:
-    if suffix == ".gz":
-        with gzip.GzipFile(fileobj=raw) as zipped, io.BufferedReader(zipped) as plain:
-            yield plain
-    elif suffix == ".zst":
-        with io.BufferedReader(_Zstandard(pa.CompressedInputStream(raw, "zstd"))) as plain:
-            yield plain
-    else:
-        assert isinstance(raw, io.BufferedReader)
-        yield raw
+def is_utf16(head: bytes) -> bool:
+    """Whether a file that begins so is UTF-16."""
+    return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
-class _Zstandard(io.RawIOBase):
-    """pyarrow's decompressing stream as a raw stream of the standard library."""
-
-    def __init__(self, source: Any) -> None:
-        self._source = source
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            data = self._source.read(len(buffer))
-        except OSError as error:
-            raise EOFError(_first_line(error)) from error
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        self._source.close()
-        super().close()
+def _rows_from(
+    name: str, stream: io.TextIOWrapper, kind: str, columns: tuple[str, ...], before: int
+) -> Iterator[Row | Fault]:
+    if kind == "jsonl":
+        return _json_rows(json_texts(name, stream, before=before))
+    return _delimited_rows(delimited_records(name, delimited_reader(stream, kind), before=before), columns)
 
 
 def _sniff(head: bytes) -> str:
@@ -162,11 +152,16 @@ def _sniff(head: bytes) -> str:
     return "tsv" if first.count(b"\t") > first.count(b",") else "csv"
 
 
-def _delimited(name: str, stream: io.TextIOWrapper, kind: str) -> Table:
+def delimited_reader(lines: Lines, kind: str) -> Any:
+    """The standard library's reader of CSV or TSV, strict."""
     csv.field_size_limit(MAX_CELL)
-    reader = csv.reader(stream, delimiter="\t" if kind == "tsv" else ",", strict=True)
+    return csv.reader(lines, delimiter="\t" if kind == "tsv" else ",", strict=True)
+
+
+def _delimited(name: str, stream: io.TextIOWrapper, kind: str) -> Table:
+    reader = delimited_reader(stream, kind)
     try:
-        header = next(reader, [])
+        header: list[str] = next(reader, [])
     except csv.Error as error:
         raise DataError(f"unreadable header ({error})", where=f"{name}:1") from error
     columns = tuple(cell.strip() for cell in header)
@@ -175,12 +170,16 @@ def _delimited(name: str, stream: io.TextIOWrapper, kind: str) -> Table:
     twice = sorted({column for column in columns if columns.count(column) > 1})
     if twice:
         raise DataError(f"column {twice[0]!r} stands twice in the header", where=f"{name}:1", hint="rename one of them")
-    return Table(name, columns, _delimited_rows(name, reader, columns))
+    return Table(name, columns, _delimited_rows(delimited_records(name, reader), columns))
 
 
-def _delimited_rows(name: str, reader: Any, columns: Sequence[str]) -> Iterator[Row | Fault]:
+def delimited_records(name: str, reader: Any, *, before: int = 0) -> Iterator[tuple[int, list[str] | str]]:
+    """The line and the cells of each record that is not empty; of one with broken quoting, what is wrong.
+
+    ``before``: lines before the reader's first.
+    """
     while True:
-        line = reader.line_num + 1
+        line = before + reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
@@ -188,13 +187,20 @@ def _delimited_rows(name: str, reader: Any, columns: Sequence[str]) -> Iterator[
         except csv.Error as error:
             if "end of data" in str(error) or "field larger" in str(error):
                 raise DataError(
-                    f"a quoted cell opens in this row and does not close (read on to line {reader.line_num})",
+                    f"a quoted cell opens in this row and does not close (read on to line {before + reader.line_num})",
                     where=f"{name}:{line}",
                     hint='close it, or double every " inside quoted cells',
                 ) from error
-            yield Fault(line, "", f"broken quoting ({error})")
+            yield line, str(error)
             continue
-        if not cells:
+        if cells:
+            yield line, cells
+
+
+def _delimited_rows(records: Iterator[tuple[int, list[str] | str]], columns: tuple[str, ...]) -> Iterator[Row | Fault]:
+    for line, cells in records:
+        if isinstance(cells, str):
+            yield Fault(line, "", f"broken quoting ({cells})")
             continue
         if len(cells) != len(columns):
             named = dict(zip(columns, cells, strict=False))
@@ -219,7 +225,7 @@ def _undecoded(line: int, column: str, row: Mapping[str, str]) -> Fault | None:
 
 
 def _json_lines(name: str, stream: io.TextIOWrapper) -> Table:
-    rows = _json_rows(name, stream)
+    rows = _json_rows(json_texts(name, stream))
     ahead: list[Row | Fault] = []
     columns: tuple[str, ...] = ()
     for row in rows:
@@ -238,14 +244,19 @@ def _json_lines(name: str, stream: io.TextIOWrapper) -> Table:
     return Table(name, columns, chained())
 
 
-def _json_rows(name: str, stream: io.TextIOWrapper) -> Iterator[Row | Fault]:
-    line = 0
-    while text := stream.readline(2 * MAX_CELL):
+def json_texts(name: str, lines: Lines, *, before: int = 0) -> Iterator[tuple[int, str]]:
+    """The number and the text of each line that is not blank. ``before``: lines before the first."""
+    line = before
+    while text := lines.readline(2 * MAX_CELL):
         line += 1
         if len(text) == 2 * MAX_CELL and not text.endswith("\n"):
             raise DataError(f"a line of over {2 * MAX_CELL:,} characters", where=f"{name}:{line}", hint="is it JSONL?")
-        if not text.strip():
-            continue
+        if text.strip():
+            yield line, text
+
+
+def _json_rows(texts: Iterator[tuple[int, str]]) -> Iterator[Row | Fault]:
+    for line, text in texts:
         if undecoded := _undecoded(line, "line", {"line": text.rstrip("\r\n")}):
             yield undecoded
             continue
@@ -261,7 +272,7 @@ def _json_rows(name: str, stream: io.TextIOWrapper) -> Iterator[Row | Fault]:
         yield Row(line, cells)
 
 
-def _parquet(name: str, raw: BinaryIO) -> Table:
+def _parquet(name: str, raw: BinaryIO, *, skip: int = 0) -> Table:
     try:
         file = pq.ParquetFile(raw)
     except pa.ArrowInvalid as error:
@@ -270,13 +281,15 @@ def _parquet(name: str, raw: BinaryIO) -> Table:
     if len(set(schema.names)) < len(schema.names):
         raise DataError("a column name stands twice", where=name, hint="rename one of them")
 
-    done = 0
+    groups, done = _groups_from(file.metadata, skip)
 
     def rows() -> Iterator[Row | Fault]:
         nonlocal done
         try:
-            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
-                for cells in batch.to_pylist():
+            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=groups):
+                unread = min(max(skip - done, 0), len(batch))
+                done += unread
+                for cells in batch.slice(unread).to_pylist():
                     done += 1
                     yield Row(done, cells)
         except (pa.ArrowException, OSError) as error:
@@ -284,6 +297,15 @@ def _parquet(name: str, raw: BinaryIO) -> Table:
 
     total = max(file.metadata.num_rows, 1)
     return Table(name, tuple(schema.names), rows(), schema, lambda: done / total)
+
+
+def _groups_from(metadata: Any, skip: int) -> tuple[list[int], int]:
+    """The row groups that hold what comes after the first ``skip`` rows, and the rows before them."""
+    first, before = 0, 0
+    while first < metadata.num_row_groups and before + metadata.row_group(first).num_rows <= skip:
+        before += metadata.row_group(first).num_rows
+        first += 1
+    return list(range(first, metadata.num_row_groups)), before
 
 
 def _no_parquet(where: str, error: Exception) -> DataError:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from polyvigil.data.columns import ColumnMap, map_columns
 from polyvigil.data.formats import Fault, Row, Table, open_table
@@ -133,6 +135,17 @@ def reject_line(name: str, fault: Fault) -> str:
     return json.dumps(record | {"row": dict(fault.cells)}, default=str) + "\n"
 
 
+class FaultKind(BaseModel):
+    """Faults of one kind in a file: the first of them, and how many there are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    line: int
+    column: str
+    reason: str
+    rows: int
+
+
 class FaultTally:
     """Counts faults by kind and remembers the first of each, whatever their number."""
 
@@ -140,10 +153,23 @@ class FaultTally:
         self._first: dict[tuple[str, str], Fault] = {}
         self._kinds: Counter[tuple[str, str]] = Counter()
 
-    def add(self, fault: Fault) -> None:
+    def add(self, fault: Fault, *, rows: int = 1) -> None:
         kind = (fault.column, fault.reason.split(" (")[0])
-        self._kinds[kind] += 1
+        self._kinds[kind] += rows
         self._first.setdefault(kind, Fault(fault.line, fault.column, fault.reason))
+
+    @property
+    def kinds(self) -> tuple[FaultKind, ...]:
+        """All of it as data, which ``add_kinds`` takes again."""
+        return tuple(
+            FaultKind(line=first.line, column=first.column, reason=first.reason, rows=self._kinds[kind])
+            for kind, first in self._first.items()
+        )
+
+    def add_kinds(self, kinds: Iterable[FaultKind]) -> None:
+        """Add the faults of a later stretch of the same file."""
+        for kind in kinds:
+            self.add(Fault(kind.line, kind.column, kind.reason), rows=kind.rows)
 
     @property
     def total(self) -> int:

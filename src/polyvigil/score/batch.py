@@ -1,75 +1,75 @@
-"""Score a file of posts: streaming, in bounded memory, the output whole or not there at all."""
+"""Score files of posts: streaming, in bounded memory, part by part; the output whole or not there at all."""
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
-from typing import IO, Any
 
-import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.data.atomic import whole_file, write_whole
-from polyvigil.data.columns import ColumnMap, map_columns
-from polyvigil.data.formats import STDIN, Fault, Table, format_of, open_table
-from polyvigil.data.read import FaultTally, OnError, ReadPost, fault_error, read_rows, reject_line
-from polyvigil.errors import DataError
-from polyvigil.score.evidence import EVIDENCE_COLUMNS, evidence_cells
-from polyvigil.score.judging import JudgeTally, judge_tally, judging_of
-from polyvigil.score.stream import Hashed, compressed, handfuls, stem
-from polyvigil.score.wire import COLUMNS, Decision, as_cells, score_posts
-from polyvigil.score.write import RowWriter, delimited_writer, json_writer, parquet_writer
-from polyvigil.specs import DataSpec
+from polyvigil.data.formats import open_table
+from polyvigil.data.inputs import find_inputs
+from polyvigil.data.read import FaultTally
+from polyvigil.data.streams import STDIN
+from polyvigil.errors import DataError, InterruptError
+from polyvigil.score.engine import Engine, ThisProcess
+from polyvigil.score.finish import OutputFile, check_complete, finish
+from polyvigil.score.job import Job, LanguageTally, PartRecord, Tick, total
+from polyvigil.score.judging import JudgeTally, judge_tally
+from polyvigil.score.part import LateFile, PartScorer, shown
+from polyvigil.score.plan import Target, plan, stretches
+from polyvigil.score.stream import Hashed
+from polyvigil.score.work import Work, locked
+from polyvigil.score.write import header
+from polyvigil.specs import DataSpec, ScoreSpec
 
-_ARROW_TYPES = {"p": pa.float64(), "decision": pa.int8(), "threshold": pa.float64(), "spread": pa.float64()} | {
-    "n_tokens": pa.int32(),
-    "truncated": pa.bool_(),
-    "evidence_start": pa.int64(),
-    "evidence_end": pa.int64(),
-}
+_NOTES = 20
 
 
-class LanguageTally(BaseModel):
-    """What was decided in one language group."""
+class InputTold(BaseModel):
+    """What came of one input."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    language: str
+    path: str
+    bytes: int
     posts: int
-    flagged: int
-    threshold: float
-    threshold_source: str
-    trained: bool
+    set_aside: int
 
 
 class ScoreSummary(BaseModel):
-    """What was done to a file; also the sidecar ``OUT.manifest.json``."""
+    """What was done; also the manifest, ``OUT.manifest.json``, or ``_manifest.json`` in a folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    job: str
     bundle: str
-    input: str
+    inputs: tuple[InputTold, ...]
     output: str
-    output_sha256: str
+    outputs: tuple[OutputFile, ...]
+    parts: int
     posts: int
     flagged: int
     no_text: int
+    copied: int
+    """Posts that took the decision of one like them and were not scored (``dedup``)."""
     set_aside: int
     rejects: str | None
     languages: tuple[LanguageTally, ...]
     judge: JudgeTally | None = None
-    """Of a bundle with a judge."""
+    """None where no post was near enough to a threshold for a judge."""
+    how: ScoreSpec
     libraries: dict[str, str]
     notes: tuple[str, ...]
 
 
 Progress = Callable[[int, int, float | None], None]
-"""Told the posts done, the rows set aside, and the share of the file read (None where nobody knows)."""
+"""Told the posts done, the rows set aside, and the share of the inputs read (None where nobody knows)."""
 
 
 def score_file(
@@ -77,153 +77,182 @@ def score_file(
     source: str,
     output: str,
     *,
-    spec: DataSpec | None = None,
-    on_error: OnError = "quarantine",
-    raw_csv: bool = False,
-    evidence: bool = False,
+    data: DataSpec | None = None,
+    how: ScoreSpec | None = None,
     progress: Progress = lambda *_: None,
 ) -> ScoreSummary:
     """Score every post of ``source`` into ``output``, in order, the input's columns kept; ``-`` is stdin or stdout.
 
-    Bad rows go to ``OUT.rejects.jsonl`` with their reason (``scored.rejects.jsonl``, where ``-`` is the output).
-    ``evidence`` adds the columns that say where in a flagged post its score comes from (score.evidence). Raises
-    DataError for a file or, with ``on_error="fail"``, a row that cannot be read; nothing is then left behind.
+    As ``score_files``, by the bundle at hand and in this process.
     """
-    spec = spec or DataSpec()
-    kind = "csv" if output == STDIN else format_of(output)
-    if output not in (STDIN, source) and Path(output).is_dir():
-        raise DataError("is a folder", where=output, hint="name a file, e.g. scored.csv")
-    if output == source != STDIN:
-        raise DataError("input and output are one file", where=output, hint="choose another output")
-    rejects_path = Path(f"{'scored' if output == STDIN else stem(output)}.rejects.jsonl")
-    tally, faults = _Tally(bundle), FaultTally()
-    with ExitStack() as stack:
-        table = stack.enter_context(open_table(source))
-        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name)
-        stream = Hashed(sys.stdout.buffer if output == STDIN else stack.enter_context(whole_file(Path(output))))
-        packed = stack.enter_context(compressed(stream, output))
-        ours = (*COLUMNS, *EVIDENCE_COLUMNS) if evidence else COLUMNS
-        kept = _output_columns(table.columns, columns.get("language"), ours)
-        write = _writer(stack, packed, table, kept, ours, kind, raw_csv=raw_csv)
-        rejects: IO[bytes] | None = None
-        for handful in handfuls(read_rows(table, columns, spec, labelled=False)):
-            bad = [item for item in handful if isinstance(item, Fault)]
-            if bad and on_error == "fail":
-                raise fault_error(bad[0], table.name)
-            if bad:
-                rejects = rejects or stack.enter_context(whole_file(rejects_path))
-                rejects.write("".join(reject_line(table.name, fault) for fault in bad).encode())
-            for fault in bad:
-                faults.add(fault)
-            good = [item for item in handful if isinstance(item, ReadPost)]
-            decisions = score_posts(
-                bundle, [item.post for item in good], detected=[item.language_detected for item in good]
-            )
-            rows = [as_cells(decision) for decision in decisions]
-            if evidence:
-                found = evidence_cells(bundle, [item.post for item in good], decisions)
-                rows = [row | more for row, more in zip(rows, found, strict=True)]
-            write([_input_cells(item, columns, ours) | row for item, row in zip(good, rows, strict=True)])
-            tally.add(decisions)
-            progress(tally.posts, faults.total, table.fraction() if table.fraction else None)
-        name, notes = table.name, [*columns.guesses, *faults.told(table.name)]
-    if output == STDIN:
-        sys.stdout.buffer.flush()
-    elif rejects is None:
-        rejects_path.unlink(missing_ok=True)  # of an earlier run into the same output
-    summary = ScoreSummary(
-        bundle=bundle.id,
-        input=name,
-        output=output,
-        output_sha256=stream.hexdigest(),
-        posts=tally.posts,
-        flagged=tally.flagged,
-        no_text=tally.no_text,
-        set_aside=faults.total,
-        rejects=str(rejects_path) if rejects else None,
-        languages=tally.languages(),
-        judge=judge_tally(bundle, tally.judging, posts=tally.posts),
-        libraries=bundle.manifest.libraries,
-        notes=tuple(notes),
-    )
-    if output != STDIN:
-        write_whole(Path(f"{output}.manifest.json"), summary.model_dump_json(indent=2) + "\n")
-    return summary
+    return score_files(ThisProcess(bundle), [source], output, data=data, how=how, progress=progress)
 
 
-@lru_cache(maxsize=64)
-def _output_columns(found: tuple[str, ...], language_column: str | None, ours: tuple[str, ...]) -> Mapping[str, str]:
-    """Input column -> its name in the output: ``input_p`` where the name is ours; a column of languages named
-    ``language`` gives way to ours, which says the same in canonical form."""
-    return {
-        column: f"input_{column}" if column in ours else column
-        for column in found
-        if not (column == "language" == language_column)
-    }
-
-
-def _input_cells(item: ReadPost, columns: ColumnMap, ours: tuple[str, ...]) -> dict[str, Any]:
-    kept = _output_columns(tuple(item.row.cells), columns.get("language"), ours)
-    return {kept[column]: value for column, value in item.row.cells.items() if column in kept}
-
-
-def _writer(
-    stack: ExitStack,
-    stream: IO[bytes],
-    table: Table,
-    kept: Mapping[str, str],
-    ours: Sequence[str],
-    kind: str,
+def score_files(
+    engine: Engine,
+    sources: Sequence[str],
+    output: str,
     *,
-    raw_csv: bool,
-) -> RowWriter:
-    names = [*kept.values(), *ours]
-    if kind == "jsonl":
-        return json_writer(stream)
-    if kind == "parquet":
-        types = {field.name: field.type for field in table.schema} if table.schema else {}
-        inputs = [pa.field(name, types.get(column, pa.string())) for column, name in kept.items()]
-        decided = [pa.field(name, _ARROW_TYPES.get(name, pa.string())) for name in ours]
-        write, close = parquet_writer(stream, pa.schema(inputs + decided))
-        stack.callback(close)
-        return write
-    return delimited_writer(stream, names, delimiter="\t" if kind == "tsv" else ",", raw=raw_csv)
+    data: DataSpec | None = None,
+    how: ScoreSpec | None = None,
+    output_format: str = "",
+    resume: bool = False,
+    progress: Progress = lambda *_: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> ScoreSummary:
+    """Score files, folders and globs (data.inputs) into a file or a folder (score.plan.Target), rows in their order.
 
+    Finished parts wait in ``OUT.work`` (score.work) until the output is there whole. Whatever ends the run before
+    leaves them, where there are any, for ``resume``. Bad rows go to ``OUT.rejects.jsonl``, in a folder to
+    ``_rejects.jsonl``, with their reason. Standard input and output are for ThisProcess alone, and not resumed.
 
-class _Tally:
-    """Running counts of decisions."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
-        self._posts: Counter[str] = Counter()
-        self._flagged: Counter[str] = Counter()
-        self.no_text = 0
-        self.judging: Counter[str] = Counter()
-
-    def add(self, decisions: Sequence[Decision]) -> None:
-        self.judging += judging_of(decisions)
-        for decision in decisions:
-            self._posts[decision.language] += 1
-            self._flagged[decision.language] += decision.decision
-            self.no_text += decision.flags.startswith("no_text")
-
-    @property
-    def posts(self) -> int:
-        return self._posts.total()
-
-    @property
-    def flagged(self) -> int:
-        return self._flagged.total()
-
-    def languages(self) -> tuple[LanguageTally, ...]:
-        return tuple(
-            LanguageTally(
-                language=language,
-                posts=self._posts[language],
-                flagged=self._flagged[language],
-                threshold=(threshold := self._bundle.policy.threshold(language)).value,
-                threshold_source=threshold.source,
-                trained=self._bundle.is_trained_on(language),
-            )
-            for language in sorted(self._posts)
+    Raises DataError for an input that cannot be read, a work folder that is of something else and, with
+    ``on_error="fail"``, a bad row; InterruptError after ``stop``.
+    """
+    target = Target.of(output, ending=output_format)
+    found = find_inputs(sources, output=target.ours)
+    with ExitStack() as stack:
+        stdin = None
+        if STDIN in {found.files[0].path, target.name}:
+            if not isinstance(engine, ThisProcess) or resume:
+                raise DataError(
+                    "standard input and output are for one process, and not resumed",
+                    where=STDIN,
+                    hint="name files instead",
+                )
+            if found.files[0].path == STDIN:
+                stdin = stack.enter_context(open_table(STDIN))
+                engine = replace(engine, stdin=stdin)
+        planned = plan(
+            engine.manifest.id, found.files, target, data=data or DataSpec(), how=how or ScoreSpec(), stdin=stdin
         )
+        run = _Run(engine, planned.job, target, (*found.notes, *planned.notes), _Watch(planned.job, progress), stop)
+        if target.name == STDIN:
+            return run.to_stdout()
+        stack.enter_context(locked(target.work))
+        return run.to_files(resume=resume)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One job on its way."""
+
+    engine: Engine
+    job: Job
+    target: Target
+    notes: tuple[str, ...]
+    watch: _Watch
+    stop: Callable[[], bool]
+
+    def to_files(self, *, resume: bool) -> ScoreSummary:
+        job, work = self.job, Work(self.target.work, self.target.ending)
+        if resume and not work.folder.exists() and (done := self._done_before()):
+            return done
+        self.target.check_free()
+        work.begin(job, resume=resume)
+        try:
+            todo = stretches(job, workers=self.engine.workers)
+            records = list(self.engine.run(job, work, todo, tell=self.watch.tell, stop=self.stop))
+            records.sort(key=lambda record: (record.input, record.part))
+            if not check_complete(job, records):
+                raise InterruptError(
+                    f"scoring was stopped; {len(records):,} finished parts are kept in {work.folder}",
+                    hint="go on with --resume",
+                )
+            summary = self._summary(records, ())
+            finish(job, work, self.target, records, lambda files: summary.model_copy(update={"outputs": tuple(files)}))
+        except BaseException:
+            if job.inputs[0].path == STDIN:
+                work.remove()
+            else:
+                work.remove_if_empty()
+            raise
+        return ScoreSummary.model_validate_json(self.target.manifest.read_bytes())
+
+    def to_stdout(self) -> ScoreSummary:
+        assert isinstance(self.engine, ThisProcess)
+        stream = Hashed(sys.stdout.buffer)
+        stream.write(header(self.job.columns, ending=self.job.ending, raw=self.job.how.raw_csv))
+        records: list[PartRecord] = []
+        with ExitStack() as stack:
+            rejects = LateFile(stack, self.target.rejects)
+            for number, facts in enumerate(self.job.inputs):
+                with nullcontext(self.engine.stdin) if self.engine.stdin else open_table(facts.path) as table:
+                    scorer = PartScorer(self.engine.bundle, self.job, number, table, tell=self.watch.tell)
+                    while True:
+                        counts = scorer.score(stream, rejects.add)
+                        records.append(PartRecord(input=number, part=len(records), last=scorer.ended, counts=counts))
+                        if scorer.ended:
+                            break
+        sys.stdout.buffer.flush()
+        told = OutputFile(
+            path=STDIN,
+            posts=sum(record.counts.posts for record in records),
+            bytes=stream.written,
+            sha256=stream.hexdigest(),
+        )
+        return self._summary(records, (told,))
+
+    def _done_before(self) -> ScoreSummary | None:
+        """The summary of an earlier run that did just this, if its output is still there."""
+        try:
+            summary = ScoreSummary.model_validate_json(self.target.manifest.read_bytes())
+        except (OSError, ValidationError):
+            return None
+        folder = self.target.path if self.target.folder else Path()
+        there = all(
+            (path := folder / file.path).is_file() and path.stat().st_size == file.bytes for file in summary.outputs
+        )
+        return summary if there and summary.job == self.job.id else None
+
+    def _summary(self, records: Sequence[PartRecord], outputs: Sequence[OutputFile]) -> ScoreSummary:
+        inputs, notes = [], list(self.notes)
+        for facts, (_, group) in zip(self.job.inputs, groupby(records, key=lambda record: record.input), strict=True):
+            mine = list(group)
+            counts = total(record.counts for record in mine)
+            inputs.append(InputTold(path=facts.path, bytes=facts.bytes, posts=counts.posts, set_aside=counts.set_aside))
+            faults = FaultTally()
+            for record in mine:
+                faults.add_kinds(record.counts.faults)
+            notes.extend(faults.told(shown(facts)))
+        all_counts = total(record.counts for record in records)
+        return ScoreSummary(
+            job=self.job.id,
+            bundle=self.job.bundle,
+            inputs=tuple(inputs),
+            output=self.target.name,
+            outputs=tuple(outputs),
+            parts=len(records),
+            posts=all_counts.posts,
+            flagged=all_counts.flagged,
+            no_text=all_counts.no_text,
+            copied=all_counts.copied,
+            set_aside=all_counts.set_aside,
+            rejects=str(self.target.rejects) if all_counts.set_aside else None,
+            languages=all_counts.languages,
+            judge=judge_tally(
+                all_counts, usage=self.engine.bundle.usage if isinstance(self.engine, ThisProcess) else None
+            ),
+            how=self.job.how,
+            libraries=self.job.libraries,
+            notes=tuple(notes[:_NOTES]),
+        )
+
+
+class _Watch:
+    """Adds up what workers tell, and tells it on."""
+
+    def __init__(self, job: Job, progress: Progress) -> None:
+        self._progress = progress
+        self._all = sum(facts.bytes for facts in job.inputs)
+        self._bytes = self._posts = self._set_aside = 0
+
+    def tell(self, tick: Tick) -> None:
+        """What an earlier run did counts as not there, so that the time left is that of what is left."""
+        if tick.known:
+            self._all -= tick.bytes
+        else:
+            self._posts += tick.posts
+            self._set_aside += tick.set_aside
+            self._bytes += tick.bytes
+        self._progress(self._posts, self._set_aside, min(self._bytes / self._all, 1.0) if self._all > 0 else None)

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import map_columns
-from polyvigil.data.formats import STDIN, Fault, open_table
+from polyvigil.data.formats import Fault, open_table
 from polyvigil.data.read import FaultTally, OnError, ReadPost, fault_error, read_rows, reject_line
+from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
 from polyvigil.score.explained import ExplainedPost, as_line, explain_posts
 from polyvigil.score.page import page

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from polyvigil.bundle.store import Bundle
 from polyvigil.detect.chat import Usage
-from polyvigil.score.wire import FAILED, JUDGED, JUDGING, NOT_ASKED, Decision
+from polyvigil.score.job import Counts
+from polyvigil.score.wire import FAILED, JUDGED, NOT_ASKED, Decision, judging_in
 
 
 class JudgeTally(BaseModel):
@@ -23,23 +23,28 @@ class JudgeTally(BaseModel):
     share: float = Field(ge=0, le=1)
     """Of all posts, those near a threshold."""
     usage: Usage | None
-    """Of a chat endpoint that was asked, since the bundle was loaded."""
+    """Of a chat endpoint that was asked, by this run alone."""
+
+    @property
+    def near(self) -> int:
+        """Posts near a threshold."""
+        return self.judged + self.not_asked + self.failed
 
 
 def judging_of(decisions: Iterable[Decision]) -> Counter[str]:
     """How many posts have each flag of wire.JUDGING."""
-    found = (decision.flags.rpartition(";")[2] for decision in decisions)
-    return Counter(flag for flag in found if flag in JUDGING)
+    return Counter(flag for decision in decisions if (flag := judging_in(decision.flags)))
 
 
-def judge_tally(bundle: Bundle, counts: Counter[str], *, posts: int) -> JudgeTally | None:
-    """``counts`` of ``judging_of``, over all ``posts``; None for a bundle without a judge."""
-    if bundle.combination.judge is None:
+def judge_tally(counts: Counts, *, usage: Usage | None) -> JudgeTally | None:
+    """None where no post was near a threshold, and for a bundle without a judge."""
+    told = dict(counts.judging)
+    if not told:
         return None
     return JudgeTally(
-        judged=counts[JUDGED],
-        not_asked=counts[NOT_ASKED],
-        failed=counts[FAILED],
-        share=counts.total() / posts if posts else 0.0,
-        usage=bundle.usage,
+        judged=told.get(JUDGED, 0),
+        not_asked=told.get(NOT_ASKED, 0),
+        failed=told.get(FAILED, 0),
+        share=sum(told.values()) / counts.posts,
+        usage=usage,
     )

@@ -58,6 +58,8 @@ class Hashed(io.RawIOBase, BinaryIO):
     def __init__(self, target: IO[bytes]) -> None:
         self._target = target
         self._hash = hashlib.sha256()
+        self.written = 0
+        """Bytes."""
 
     def writable(self) -> bool:
         return True
@@ -65,7 +67,9 @@ class Hashed(io.RawIOBase, BinaryIO):
     def write(self, data: Any) -> int:
         self._hash.update(data)
         self._target.write(data)
-        return len(data)
+        size = memoryview(data).nbytes
+        self.written += size
+        return size
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()

@@ -40,7 +40,8 @@ class Decision:
     ``tokens start-end``, where a tokenizer does not tell characters); empty where the post was read whole."""
     flags: str
     """What to know about this row, joined by ``;``: no_text:REASON, language_not_trained, threshold_doubtful (it
-    carries a warning), language_detected, lone_surrogate, and one of JUDGING where a judge was to be asked."""
+    carries a warning), language_detected, lone_surrogate, near_duplicate (score.dedup), and one of JUDGING where a
+    judge was to be asked."""
     bundle: str
     """Id of the bundle that decided."""
 
@@ -86,7 +87,7 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
                 n_tokens=None if lengths is None else int(lengths.tokens[place]),
                 truncated=lengths is not None and bool(lengths.truncated[place]),
                 window=_told(windows[place]),
-                flags=_flags(
+                flags=flags_of(
                     bundle,
                     post,
                     texts[place],
@@ -115,7 +116,13 @@ def _judging(bundle: Bundle, members: NDArray[np.float64], languages: Sequence[s
     return [str(flag) for flag in told]
 
 
-def _flags(bundle: Bundle, post: Post, text: str, *, detected: bool, judging: str) -> str:
+def judging_in(flags: str) -> str:
+    """The one of JUDGING among the flags of a decision, or nothing."""
+    return next((flag for flag in flags.split(";") if flag in JUDGING), "")
+
+
+def flags_of(bundle: Bundle, post: Post, text: str, *, detected: bool, judging: str = "") -> str:
+    """``Decision.flags`` of a post and its model ``text``."""
     flags = []
     if reason := no_text_reason(text):
         flags.append(f"no_text:{reason}")

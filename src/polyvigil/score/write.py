@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import regex
 
+from polyvigil.data.formats import format_of
 from polyvigil.data.write import csv_text
+from polyvigil.score.stream import compressed
 from polyvigil.text.normalise import replace_lone_surrogates
 
 Cells = Mapping[str, Any]
-RowWriter = Callable[[Sequence[Cells]], None]
+RowWriter = Callable[[Sequence[Cells]], object]
+
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+_GROUP_ROWS = 20_000
+_GROUP_BYTES = 64 * 1024 * 1024
 
 _FORMULA = regex.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = regex.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
@@ -31,11 +39,40 @@ def neutralised(cell: str) -> str:
     return "'" + cell if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
 
 
-def delimited_writer(stream: IO[bytes], columns: Sequence[str], *, delimiter: str, raw: bool) -> RowWriter:
-    """Write the header now and rows later, as RFC 4180 with ``\\n``. ``raw`` leaves formulas as they are."""
+def header(columns: Sequence[str], *, ending: str, raw: bool) -> bytes:
+    """What a file begins with, before any row: nothing but for CSV and TSV; packed by itself where the file is."""
+    kind = format_of(f"x{ending}")
+    if kind not in _DELIMITERS:
+        return b""
+    held = io.BytesIO()
+    with compressed(held, ending) as stream:
+        stream.write(_delimited([columns], kind=kind, raw=raw))
+    return held.getvalue()
 
-    def send(rows: Sequence[Sequence[str]]) -> None:
-        stream.write(csv_text(rows, delimiter=delimiter).encode())
+
+@contextmanager
+def row_writer(
+    stream: IO[bytes], columns: Sequence[str], *, ending: str, schema: pa.Schema | None, raw: bool
+) -> Iterator[RowWriter]:
+    """A writer of rows without the header. What it writes until it is closed is packed by itself: such pieces, one
+    after another behind the header, are one file, but for Parquet. ``raw`` leaves formulas as they are."""
+    kind = format_of(f"x{ending}")
+    if kind == "parquet":
+        assert schema is not None
+        with _parquet_writer(stream, schema) as write:
+            yield write
+        return
+    with compressed(stream, ending) as packed:
+        if kind == "jsonl":
+            yield json_writer(packed)
+        else:
+            yield lambda rows: packed.write(
+                _delimited(([row.get(column) for column in columns] for row in rows), kind=kind, raw=raw)
+            )
+
+
+def _delimited(rows: Iterable[Sequence[Any]], *, kind: str, raw: bool) -> bytes:
+    """RFC 4180 with ``\\n``."""
 
     def cell(value: Any) -> str:
         if not isinstance(value, str):
@@ -43,8 +80,7 @@ def delimited_writer(stream: IO[bytes], columns: Sequence[str], *, delimiter: st
         text = replace_lone_surrogates(value)
         return text if raw else neutralised(text)
 
-    send([[cell(column) for column in columns]])
-    return lambda rows: send([[cell(row.get(column)) for column in columns] for row in rows])
+    return csv_text(([cell(value) for value in row] for row in rows), delimiter=_DELIMITERS[kind]).encode()
 
 
 def json_writer(stream: IO[bytes]) -> RowWriter:
@@ -56,9 +92,15 @@ def json_writer(stream: IO[bytes]) -> RowWriter:
     return send
 
 
-def parquet_writer(stream: IO[bytes], schema: pa.Schema) -> tuple[RowWriter, Callable[[], None]]:
-    """A writer and its closing function. Strings of a string column are made of any cell; other types must fit."""
-    writer = pq.ParquetWriter(stream, schema)
+@contextmanager
+def _parquet_writer(stream: IO[bytes], schema: pa.Schema) -> Iterator[RowWriter]:
+    """Strings of a string column are made of any cell; other types must fit. Row groups follow from the rows alone."""
+    waiting: list[pa.Table] = []
+
+    def flush() -> None:
+        if waiting:
+            write_row_group(writer, pa.concat_tables(waiting))
+            waiting.clear()
 
     def send(rows: Sequence[Cells]) -> None:
         arrays = []
@@ -67,9 +109,18 @@ def parquet_writer(stream: IO[bytes], schema: pa.Schema) -> tuple[RowWriter, Cal
             if pa.types.is_string(field.type):
                 values = [None if v is None else replace_lone_surrogates(_plain(v)) for v in values]
             arrays.append(pa.array(values, type=field.type))
-        writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        waiting.append(pa.Table.from_arrays(arrays, schema=schema))
+        if sum(map(len, waiting)) >= _GROUP_ROWS or sum(table.nbytes for table in waiting) >= _GROUP_BYTES:
+            flush()
 
-    return send, writer.close
+    with pq.ParquetWriter(stream, schema) as writer:
+        yield send
+        flush()
+
+
+def write_row_group(writer: pq.ParquetWriter, rows: pa.Table) -> None:
+    """Write ``rows`` as one row group; the same rows give the same bytes, in however many pieces they came."""
+    writer.write_table(rows.combine_chunks(), row_group_size=max(len(rows), 1))
 
 
 def _plain(value: Any) -> str:

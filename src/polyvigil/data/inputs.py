@@ -1,0 +1,124 @@
+"""Files, folders and globs -> the files to read, in a fixed order; keys in the names of folders become columns."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from polyvigil.data.formats import FORMATS
+from polyvigil.data.streams import COMPRESSION, STDIN
+from polyvigil.errors import DataError
+
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+_ENDINGS = tuple(ending + packed for ending in FORMATS for packed in ("", *COMPRESSION))
+MANIFEST = ".manifest.json"
+"""A file with one of this ending beside it is an output of ours."""
+FOLDER_MANIFEST = "_manifest.json"
+"""The same in a folder of outputs."""
+REJECTS = ".rejects.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file to read, by the path to open it with, and the ``(key, value)`` of folders such as ``language=de``."""
+
+    path: str
+    partition: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The files, in the order of what was named, sorted inside a folder or glob; and what was left out."""
+
+    files: tuple[Input, ...]
+    notes: tuple[str, ...]
+
+
+def find_inputs(sources: Sequence[str], *, output: Sequence[Path] = ()) -> Inputs:
+    """The files that ``sources`` name: files, folders (searched through for known endings) and globs (``**`` too).
+
+    What a folder or a glob holds by the way is left out: names that begin with ``.`` or ``_``, empty files, everything
+    at one of the ``output`` paths, and outputs of earlier runs, known by the manifest beside them. A file that is named
+    twice is read once. Raises DataError, naming it, for a source that names no file, and for ``-`` beside others.
+    """
+    if STDIN in sources:
+        if len(sources) > 1:
+            raise DataError("standard input stands alone", where=STDIN, hint="name files, or pipe all posts in one")
+        return Inputs((Input(STDIN),), ())
+    ours = [path.resolve() for path in output]
+    found: dict[Path, Input] = {}
+    left_out: dict[str, int] = {}
+    twice = 0
+    for source in sources:
+        before = len(found) + twice
+        for path, searched in _candidates(source):
+            if searched and (reason := _not_read(path, ours)):
+                left_out[reason] = left_out.get(reason, 0) + 1
+                continue
+            key = path.resolve()
+            twice += key in found
+            found.setdefault(key, Input(str(path), _partition(path)))
+        if len(found) + twice == before:
+            raise DataError(
+                "no file of posts there" if Path(source).is_dir() else "no such file",
+                where=source,
+                hint=f"files must end in {', '.join(FORMATS)}, each also as .gz or .zst"
+                + "".join(f"; left out: {number:,} {reason}" for reason, number in left_out.items()),
+            )
+    notes = [f"left out: {number:,} {reason}" for reason, number in left_out.items()]
+    if twice:
+        notes.append(f"{twice:,} files were named twice and are read once")
+    return Inputs(tuple(found.values()), tuple(notes))
+
+
+def _candidates(source: str) -> Iterator[tuple[Path, bool]]:
+    """Files, and whether they were searched for; a file that is named by itself is always read."""
+    path = Path(source)
+    if path.is_dir():
+        yield from ((file, True) for file in _in_folder(path))
+    elif path.exists() or not glob.has_magic(source):
+        yield path, False
+    else:
+        for name in sorted(glob.glob(source, recursive=True)):  # noqa: PTH207 - of a whole pattern
+            matched = Path(name)
+            if matched.is_dir():
+                if "**" not in source:
+                    yield from ((file, True) for file in _in_folder(matched))
+            elif matched.name.lower().endswith(_ENDINGS):
+                yield matched, True
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    for here, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        if here != str(folder) and FOLDER_MANIFEST in files:
+            yield Path(here) / FOLDER_MANIFEST  # one thing to leave out, and to tell of
+            folders.clear()
+            continue
+        yield from (Path(here) / name for name in sorted(files) if name.lower().endswith(_ENDINGS))
+
+
+def _not_read(path: Path, ours: Sequence[Path]) -> str:
+    """Why a file that was only found is not read; empty where it is."""
+    whole = path.resolve()
+    if any(whole == own or own in whole.parents for own in ours):
+        return "at the place of the output"
+    if path.name == FOLDER_MANIFEST or path.name.endswith(REJECTS) or Path(f"{path}{MANIFEST}").exists():
+        return "from earlier runs of polyvigil"
+    if _hidden(path.name):
+        return "hidden (. or _ before the name)"
+    return "" if path.stat().st_size else "empty"
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "_"))
+
+
+def _partition(path: Path) -> tuple[tuple[str, str], ...]:
+    found = (part.partition("=") for part in path.parent.parts)
+    keys = ((unquote(key), value) for key, equals, value in found if equals and key)
+    return tuple((key, "" if value == _NULL else unquote(value)) for key, value in keys)

@@ -1,0 +1,85 @@
+"""Posts of one part that read the same are scored once; each still has its own row and its own flags."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from polyvigil.bundle.store import Bundle
+from polyvigil.records import Post
+from polyvigil.score.wire import Decision, flags_of, judging_in, score_posts
+from polyvigil.text.canonical import canonical
+from polyvigil.text.normalise import model_texts, no_text_reason
+
+NEAR = "near_duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The post whose decision others take."""
+
+    decision: Decision
+    text: bytes
+    """Hash of what a model reads of it; ``raw``: of the post as it was written."""
+    raw: bytes
+
+
+@dataclass(slots=True)
+class Deduplicated:
+    """Decides on the posts of one part as they come. Memory: a decision for each distinct post of the part."""
+
+    bundle: Bundle
+    kind: Literal["off", "exact", "near"]
+    copied: int = 0
+    """Posts so far that took the decision of another."""
+    _known: dict[bytes, _First] = field(default_factory=dict)
+
+    def decide(self, posts: Sequence[Post], *, detected: Sequence[bool]) -> list[Decision]:
+        """A decision for each post, in order; see score.wire.score_posts.
+
+        ``exact``: posts of one language with the same model text have one decision. ``near``: of those that differ in
+        what text.canonical leaves out, the first is scored; the others take its P and have ``near_duplicate`` among
+        their flags, and their own token counts. Posts with nothing to read are no duplicates: they cost nothing.
+        """
+        if self.kind == "off":
+            return score_posts(self.bundle, posts, detected=detected)
+        texts = model_texts([post.text for post in posts])
+        keys = [self._key(post, text) for post, text in zip(posts, texts, strict=True)]
+        fresh: dict[bytes, int] = {}
+        for place, key in enumerate(keys):
+            if key and key not in self._known:
+                fresh.setdefault(key, place)
+        places = sorted([*fresh.values(), *(place for place, key in enumerate(keys) if not key)])
+        scored = score_posts(self.bundle, [posts[p] for p in places], detected=[detected[p] for p in places])
+        own = dict(zip(places, scored, strict=True))
+        for place in fresh.values():
+            self._known[keys[place]] = _First(own[place], _hash(texts[place]), _hash(posts[place].text))
+        copies = [place for place in range(len(posts)) if place not in own]
+        self.copied += len(copies)
+        lengths = self.bundle.lengths([posts[place] for place in copies]) if copies and self.kind == "near" else None
+        for nth, place in enumerate(copies):
+            first = self._known[keys[place]]
+            judging = judging_in(first.decision.flags)
+            flags = flags_of(self.bundle, posts[place], texts[place], detected=detected[place], judging=judging)
+            if first.text != _hash(texts[place]):
+                flags = ";".join(filter(None, (flags, NEAR)))
+            same = first.raw == _hash(posts[place].text)
+            own[place] = replace(first.decision, flags=flags, window=first.decision.window if same else "")
+            if lengths is not None:
+                own[place] = replace(
+                    own[place], n_tokens=int(lengths.tokens[nth]), truncated=bool(lengths.truncated[nth])
+                )
+        return [own[place] for place in range(len(posts))]
+
+    def _key(self, post: Post, text: str) -> bytes:
+        """Empty for a post with nothing to read."""
+        if no_text_reason(text):
+            return b""
+        letters = canonical(text) if self.kind == "near" else ""
+        return _hash(f"near\0{post.language}\0{letters}" if letters else f"exact\0{post.language}\0{text}")
+
+
+def _hash(told: str) -> bytes:
+    return hashlib.blake2b(told.encode(errors="surrogatepass"), digest_size=16).digest()

@@ -1,0 +1,63 @@
+"""Who scores the stretches of a job: this process, several processes (score.pool), a cluster (score.ray_job)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+from polyvigil.bundle.layout import Manifest
+from polyvigil.bundle.store import Bundle
+from polyvigil.data.formats import Table
+from polyvigil.score.job import Job, PartRecord, Stretch
+from polyvigil.score.part import Told, score_stretch
+from polyvigil.score.work import Work
+
+
+class Engine(Protocol):
+    """Scores stretches into a work folder."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the bundle that scores."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many score at a time."""
+        ...
+
+    def run(
+        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: Told, stop: Callable[[], bool]
+    ) -> Iterator[PartRecord]:
+        """The record of every part, each once, in any order. After ``stop`` parts in work are finished and no other is
+        begun. Raises what ``score_stretch`` raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ThisProcess:
+    """The bundle that is at hand. ``stdin``: standard input, where that is what is scored."""
+
+    bundle: Bundle
+    stdin: Table | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.bundle.manifest
+
+    @property
+    def workers(self) -> int:
+        return 1
+
+    def run(
+        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: Told, stop: Callable[[], bool]
+    ) -> Iterator[PartRecord]:
+        """See Engine."""
+        stdin = self.stdin
+        opening = (lambda _: nullcontext(stdin)) if stdin else None
+        for stretch in todo:
+            if stop():
+                return
+            yield from score_stretch(self.bundle, job, work, stretch, tell=tell, stop=stop, opening=opening)

@@ -1,0 +1,146 @@
+"""The finished parts of a job -> its output: joined into one file, or put in a folder; none lost, none twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from polyvigil.data.atomic import put_folder, whole_file, write_whole
+from polyvigil.data.formats import format_of
+from polyvigil.errors import DataError
+from polyvigil.score.job import Job, PartRecord
+from polyvigil.score.part import schema_of
+from polyvigil.score.plan import Target
+from polyvigil.score.stream import Hashed
+from polyvigil.score.work import Work
+from polyvigil.score.write import header, write_row_group
+
+_BLOCK = 1 << 20
+
+
+class OutputFile(BaseModel):
+    """A file that was written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    """In a folder: its name there."""
+    posts: int
+    bytes: int
+    sha256: str
+
+
+def check_complete(job: Job, records: Sequence[PartRecord]) -> bool:
+    """Whether every part of every input is there; ``records`` in order. Raises AssertionError for one that is twice."""
+    place = 0
+    for number in range(len(job.inputs)):
+        mine = []
+        while place < len(records) and records[place].input == number:
+            mine.append(records[place])
+            place += 1
+        assert len({record.part for record in mine}) == len(mine), "a part was scored twice"
+        if not mine or not mine[-1].last or [record.part for record in mine] != list(range(len(mine))):
+            return False
+    return True
+
+
+def finish(
+    job: Job,
+    work: Work,
+    target: Target,
+    records: Sequence[PartRecord],
+    manifest: Callable[[Sequence[OutputFile]], BaseModel],
+) -> None:
+    """Make the output of all parts, in their order, with its rejects and its manifest; then remove the work folder.
+
+    Raises DataError for a part that is no longer what was written, which ``--resume`` then scores again.
+    """
+    if job.folder:
+        _as_folder(work, target, records, manifest)
+    else:
+        _as_file(job, work, target, records, manifest)
+    work.remove()
+
+
+def _as_file(
+    job: Job,
+    work: Work,
+    target: Target,
+    records: Sequence[PartRecord],
+    manifest: Callable[[Sequence[OutputFile]], BaseModel],
+) -> None:
+    _join_rejects(work, records, target.rejects)
+    with whole_file(target.path) as file:
+        stream = Hashed(file)
+        if format_of(f"x{job.ending}") == "parquet":
+            _join_parquet(job, work, records, stream)
+        else:
+            stream.write(header(job.columns, ending=job.ending, raw=job.how.raw_csv))
+            for record in records:
+                _copy(work.part(record.name), record.sha256, stream)
+    posts = sum(record.counts.posts for record in records)
+    told = OutputFile(path=target.name, posts=posts, bytes=stream.written, sha256=stream.hexdigest())
+    write_whole(target.manifest, manifest([told]).model_dump_json(indent=2) + "\n")
+
+
+def _as_folder(
+    work: Work,
+    target: Target,
+    records: Sequence[PartRecord],
+    manifest: Callable[[Sequence[OutputFile]], BaseModel],
+) -> None:
+    names = {f"{record.name}{work.ending}" for record in records}
+    for path in work.parts.iterdir():  # what a killed worker left
+        if path.name not in names:
+            path.unlink()
+    _join_rejects(work, records, work.parts / target.rejects.name)
+    outputs = [
+        OutputFile(
+            path=f"{record.name}{work.ending}", posts=record.counts.posts, bytes=record.bytes, sha256=record.sha256
+        )
+        for record in records
+    ]
+    write_whole(work.parts / target.manifest.name, manifest(outputs).model_dump_json(indent=2) + "\n")
+    put_folder(work.parts, target.path)
+
+
+def _join_rejects(work: Work, records: Sequence[PartRecord], path: Path) -> None:
+    bad = [record for record in records if record.rejects]
+    if not bad:
+        path.unlink(missing_ok=True)  # of an earlier run into the same output
+        return
+    with whole_file(path) as stream:
+        for record in bad:
+            _copy(work.rejects(record.name), record.rejects_sha256, stream)
+
+
+def _join_parquet(job: Job, work: Work, records: Sequence[PartRecord], stream: IO[bytes]) -> None:
+    with ExitStack() as stack:
+        writer = stack.enter_context(pq.ParquetWriter(stream, schema_of(job)))
+        for record in records:
+            path = work.part(record.name)
+            _copy(path, record.sha256, None)
+            with pq.ParquetFile(path) as part:
+                for group in range(part.num_row_groups):
+                    write_row_group(writer, part.read_row_group(group).cast(schema_of(job)))
+
+
+def _copy(path: Path, sha256: str, to: IO[bytes] | None) -> None:
+    seen = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            seen.update(block)
+            if to is not None:
+                to.write(block)
+    if seen.hexdigest() != sha256:
+        raise DataError(
+            "is no longer what was written; the disk may be failing",
+            where=str(path),
+            hint="the same command with --resume scores this part again",
+        )

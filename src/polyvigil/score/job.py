@@ -1,0 +1,170 @@
+"""What a scoring of files is, as data: its inputs, its parts, and what is known of each part that is done.
+
+A **part** is a run of ``part_posts`` consecutive rows of one input: what is scored, written, kept and, after an
+interruption, not done again. Which rows a part holds depends on the input alone, not on who scores it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from functools import cached_property
+
+from pydantic import BaseModel, ConfigDict
+
+from polyvigil.data.read import FaultKind
+from polyvigil.specs import DataSpec, ScoreSpec
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputFacts(_Data):
+    """An input as it was when the job began."""
+
+    path: str
+    bytes: int
+    """0 for standard input."""
+    modified_ns: int
+    columns: tuple[str, ...]
+    partition: tuple[tuple[str, str], ...] = ()
+
+
+class Job(_Data):
+    """All that moves a byte of the output."""
+
+    libraries: dict[str, str]
+    """Versions, polyvigil's among them."""
+    bundle: str
+    inputs: tuple[InputFacts, ...]
+    ending: str
+    """Of each output file, ``.csv.gz`` say."""
+    folder: bool
+    """Whether each part is a file of its own in a folder; else they are joined."""
+    columns: tuple[str, ...]
+    """Of the output: the inputs', by their names in the output, then ours."""
+    arrow_schema: str = ""
+    """The output's schema where it is Parquet: Arrow's serialisation, base64."""
+    data: DataSpec
+    how: ScoreSpec
+
+    @property
+    def id(self) -> str:
+        """A hash of all of it."""
+        return _hash(self.model_dump_json())
+
+    @cached_property
+    def part_ids(self) -> tuple[str, ...]:
+        """Of each input, a hash of all that moves a byte of its parts: other inputs do not."""
+        shared = self.model_copy(update={"inputs": ()}).model_dump_json()
+        return tuple(_hash(shared + facts.model_dump_json()) for facts in self.inputs)
+
+
+class Stretch(_Data):
+    """What is handed to a worker at once: one part that begins at ``offset`` and ``line``, or all parts of an input."""
+
+    input: int
+    whole: bool = True
+    part: int = 0
+    offset: int = 0
+    line: int = 0
+    bytes: int = 0
+    """Of the input, for the progress."""
+    last: bool = False
+
+
+class LanguageTally(_Data):
+    """What was decided in one language group."""
+
+    language: str
+    posts: int
+    flagged: int
+    threshold: float
+    threshold_source: str
+    trained: bool
+
+
+class Counts(_Data):
+    """What was found in some rows. ``copied``: posts that took the decision of one like them (``dedup``)."""
+
+    posts: int = 0
+    flagged: int = 0
+    no_text: int = 0
+    copied: int = 0
+    set_aside: int = 0
+    languages: tuple[LanguageTally, ...] = ()
+    faults: tuple[FaultKind, ...] = ()
+    judging: tuple[tuple[str, int], ...] = ()
+    """How many posts have each flag of wire.JUDGING, by flag."""
+
+
+class PartRecord(_Data):
+    """A part that is done; written once its file is on the disk."""
+
+    of: str = ""
+    """The one of ``Job.part_ids``."""
+    input: int
+    part: int
+    last: bool
+    """Whether the input ends here."""
+    counts: Counts
+    bytes: int = 0
+    sha256: str = ""
+    rejects: int = 0
+    """Bytes of its file of rejects; 0: there is none."""
+    rejects_sha256: str = ""
+
+    @property
+    def name(self) -> str:
+        return part_name(self.input, self.part)
+
+
+class Tick(_Data):
+    """How far a worker got since it last told."""
+
+    posts: int = 0
+    set_aside: int = 0
+    bytes: int = 0
+    known: bool = False
+    """Whether that was done by an earlier run."""
+
+
+def _hash(told: str) -> str:
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def part_name(input: int, part: int) -> str:
+    """The name of a part's file, without its ending; in the order of the rows."""
+    return f"part-{input:05d}-{part:05d}"
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """The sum. The faults are left out: they belong to their inputs."""
+    languages: dict[str, LanguageTally] = {}
+    judging: Counter[str] = Counter()
+    posts = flagged = no_text = copied = set_aside = 0
+    for some in counts:
+        posts += some.posts
+        flagged += some.flagged
+        no_text += some.no_text
+        copied += some.copied
+        set_aside += some.set_aside
+        judging.update(dict(some.judging))
+        for tally in some.languages:
+            held = languages.get(tally.language)
+            languages[tally.language] = (
+                tally.model_copy(update={"posts": held.posts + tally.posts, "flagged": held.flagged + tally.flagged})
+                if held
+                else tally
+            )
+    return Counts(
+        posts=posts,
+        flagged=flagged,
+        no_text=no_text,
+        copied=copied,
+        set_aside=set_aside,
+        languages=tuple(languages[language] for language in sorted(languages)),
+        judging=tuple(sorted(judging.items())),
+    )

@@ -1,0 +1,306 @@
+"""Rows of an input -> decisions -> rows of the output, part by part: what every way of scoring files does."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from polyvigil.bundle.store import Bundle
+from polyvigil.data.atomic import whole_file
+from polyvigil.data.columns import ColumnMap, map_columns
+from polyvigil.data.formats import Fault, Place, Row, Table, open_table
+from polyvigil.data.read import FaultTally, ReadPost, fault_error, read_rows, reject_line
+from polyvigil.data.streams import STDIN
+from polyvigil.errors import DataError
+from polyvigil.score.dedup import Deduplicated
+from polyvigil.score.evidence import EVIDENCE_COLUMNS, evidence_cells
+from polyvigil.score.job import Counts, InputFacts, Job, LanguageTally, PartRecord, Stretch, Tick, part_name
+from polyvigil.score.judging import judging_of
+from polyvigil.score.stream import Hashed, handfuls
+from polyvigil.score.wire import COLUMNS, Decision, as_cells
+from polyvigil.score.work import Work
+from polyvigil.score.write import RowWriter, header, row_writer
+
+Told = Callable[[Tick], object]
+Opening = Callable[[Stretch], AbstractContextManager[Table]]
+
+
+def our_columns(*, evidence: bool) -> tuple[str, ...]:
+    """The columns that scoring adds."""
+    return (*COLUMNS, *EVIDENCE_COLUMNS) if evidence else COLUMNS
+
+
+@lru_cache(maxsize=64)
+def output_columns(found: tuple[str, ...], language_column: str | None, ours: tuple[str, ...]) -> Mapping[str, str]:
+    """Input column -> its name in the output: ``input_p`` where the name is ours; a column of languages named
+    ``language`` gives way to ours, which says the same in canonical form."""
+    return {
+        column: f"input_{column}" if column in ours else column
+        for column in found
+        if not (column == "language" == language_column)
+    }
+
+
+def columns_of(facts: InputFacts, job: Job) -> ColumnMap:
+    """Which column of an input plays which part. Raises DataError where none holds the text."""
+    return map_columns(facts.columns, job.data.columns, required=("text",), where=shown(facts))
+
+
+def schema_of(job: Job) -> pa.Schema | None:
+    """Of the output, where it is Parquet."""
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(job.arrow_schema))) if job.arrow_schema else None
+
+
+def shown(facts: InputFacts) -> str:
+    """An input's name in messages."""
+    return "<stdin>" if facts.path == STDIN else facts.path
+
+
+def check_unchanged(facts: InputFacts) -> None:
+    """Raise DataError where an input is no longer what it was when the job began."""
+    if facts.path == STDIN:
+        return
+    try:
+        found = Path(facts.path).stat()
+    except FileNotFoundError as error:
+        raise DataError("is gone since the job began", where=facts.path, hint="put it back") from error
+    if (found.st_size, found.st_mtime_ns) != (facts.bytes, facts.modified_ns):
+        raise DataError(
+            "was changed since the job began", where=facts.path, hint="score it again when it is no longer written to"
+        )
+
+
+def score_stretch(
+    bundle: Bundle,
+    job: Job,
+    work: Work,
+    stretch: Stretch,
+    *,
+    tell: Told = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+    opening: Opening | None = None,
+) -> Iterator[PartRecord]:
+    """Score the parts of a stretch into ``work``, those that are finished there apart, and give their records.
+
+    After ``stop`` no further part is begun. ``opening``: how the input is opened where it cannot be by its path.
+    Raises DataError for an input that cannot be read or was changed and, with ``on_error="fail"``, for a bad row.
+    """
+    facts = job.inputs[stretch.input]
+    check_unchanged(facts)
+    if not stretch.whole and (record := work.finished(job, stretch.input, stretch.part)):
+        tell(Tick(posts=record.counts.posts, set_aside=record.counts.set_aside, bytes=stretch.bytes, known=True))
+        yield record
+        return
+    with (opening or _opening(facts))(stretch) as table:
+        scorer = PartScorer(bundle, job, stretch.input, table, tell=tell if stretch.whole else _without_bytes(tell))
+        for part in count(stretch.part):
+            if stop():
+                return
+            record = work.finished(job, stretch.input, part)
+            if record:
+                scorer.skip(record)
+            else:
+                record = _scored(scorer, job, work, part, last=None if stretch.whole else stretch.last)
+            check_unchanged(facts)
+            if not stretch.whole:
+                tell(Tick(bytes=stretch.bytes))
+            yield record
+            if record.last or not stretch.whole:
+                return
+
+
+def _opening(facts: InputFacts) -> Opening:
+    def opened(stretch: Stretch) -> AbstractContextManager[Table]:
+        if stretch.whole:
+            return open_table(facts.path)
+        keys = {key for key, _ in facts.partition}
+        own = tuple(column for column in facts.columns if column not in keys)
+        return open_table(facts.path, at=Place(stretch.offset, stretch.line), columns=own)
+
+    return opened
+
+
+def _without_bytes(tell: Told) -> Told:
+    return lambda tick: tell(tick.model_copy(update={"bytes": 0}))
+
+
+def _scored(scorer: PartScorer, job: Job, work: Work, part: int, *, last: bool | None) -> PartRecord:
+    name = part_name(scorer.input, part)
+    with ExitStack() as stack:
+        stream = Hashed(stack.enter_context(whole_file(work.part(name))))
+        rejects = LateFile(stack, work.rejects(name))
+        if job.folder:
+            stream.write(header(job.columns, ending=job.ending, raw=job.how.raw_csv))
+        counts = scorer.score(stream, rejects.add)
+    record = PartRecord(
+        of=job.part_ids[scorer.input],
+        input=scorer.input,
+        part=part,
+        last=scorer.ended if last is None else last,
+        counts=counts,
+        bytes=stream.written,
+        sha256=stream.hexdigest(),
+        rejects=rejects.stream.written if rejects.stream else 0,
+        rejects_sha256=rejects.stream.hexdigest() if rejects.stream else "",
+    )
+    work.keep(record)
+    return record
+
+
+class LateFile:
+    """A whole file that is made with the first line of it."""
+
+    def __init__(self, stack: ExitStack, path: Path) -> None:
+        self._stack = stack
+        self._path = path
+        self.stream: Hashed | None = None
+
+    def add(self, line: bytes) -> None:
+        self.stream = self.stream or Hashed(self._stack.enter_context(whole_file(self._path)))
+        self.stream.write(line)
+
+
+class PartScorer:
+    """Draws the rows of an open input and scores them, ``part_posts`` at a time."""
+
+    def __init__(self, bundle: Bundle, job: Job, input: int, table: Table, *, tell: Told) -> None:
+        self.input = input
+        self._bundle = bundle
+        self._job = job
+        self._facts = job.inputs[input]
+        self._table = table
+        self._tell = tell
+        self._columns = columns_of(self._facts, job)
+        self._ours = our_columns(evidence=job.how.evidence)
+        self._rows = _Ahead(_with_keys(table.rows, dict(self._facts.partition)))
+        self._bytes = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is no further row."""
+        return self._rows.ended
+
+    def skip(self, record: PartRecord) -> None:
+        """Go past a part that is done."""
+        for _ in self._rows.take(self._job.how.part_posts):
+            pass
+        self._told(record.counts.posts, record.counts.set_aside, known=True)
+
+    def score(self, stream: IO[bytes], reject: Callable[[bytes], None]) -> Counts:
+        """Score the next part into ``stream``, without a header; ``reject`` takes a line for each bad row."""
+        tally, faults, name = _Tally(self._bundle), FaultTally(), shown(self._facts)
+        table = replace(self._table, rows=self._rows.take(self._job.how.part_posts))
+        how = self._job.how
+        alike = Deduplicated(self._bundle, how.dedup)
+        with row_writer(
+            stream, self._job.columns, ending=self._job.ending, schema=schema_of(self._job), raw=how.raw_csv
+        ) as write:
+            for handful in handfuls(read_rows(table, self._columns, self._job.data, labelled=False)):
+                bad = [item for item in handful if isinstance(item, Fault)]
+                if bad and how.on_error == "fail":
+                    raise fault_error(bad[0], name)
+                for fault in bad:
+                    reject(reject_line(name, fault).encode())
+                    faults.add(fault)
+                good = [item for item in handful if isinstance(item, ReadPost)]
+                self._write(good, alike, write, tally)
+                self._told(len(good), len(bad))
+        return tally.counts(faults, copied=alike.copied)
+
+    def _write(self, good: Sequence[ReadPost], alike: Deduplicated, write: RowWriter, tally: _Tally) -> None:
+        posts = [item.post for item in good]
+        decisions = alike.decide(posts, detected=[item.language_detected for item in good])
+        rows = [as_cells(decision) for decision in decisions]
+        if self._job.how.evidence:
+            found = evidence_cells(self._bundle, posts, decisions)
+            rows = [row | more for row, more in zip(rows, found, strict=True)]
+        write([self._input_cells(item) | row for item, row in zip(good, rows, strict=True)])
+        tally.add(decisions)
+
+    def _input_cells(self, item: ReadPost) -> dict[str, Any]:
+        kept = output_columns(tuple(item.row.cells), self._columns.get("language"), self._ours)
+        return {kept[column]: value for column, value in item.row.cells.items() if column in kept}
+
+    def _told(self, posts: int, set_aside: int, *, known: bool = False) -> None:
+        share = self._table.fraction() if self._table.fraction else 0.0
+        at = min(int(share * self._facts.bytes), self._facts.bytes)
+        self._tell(Tick(posts=posts, set_aside=set_aside, bytes=at - self._bytes, known=known))
+        self._bytes = at
+
+
+class _Ahead:
+    """Rows, of which the next is known."""
+
+    def __init__(self, rows: Iterator[Row | Fault]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+
+    @property
+    def ended(self) -> bool:
+        return self._next is None
+
+    def take(self, most: int) -> Iterator[Row | Fault]:
+        """Up to ``most`` rows."""
+        for _ in range(most):
+            if self._next is None:
+                return
+            row, self._next = self._next, next(self._rows, None)
+            yield row
+
+
+def _with_keys(rows: Iterator[Row | Fault], keys: Mapping[str, str]) -> Iterator[Row | Fault]:
+    """The rows with the keys of their folders as cells, behind and not in place of those that the file holds."""
+    if not keys:
+        return rows
+    return (replace(row, cells={**row.cells, **{k: v for k, v in keys.items() if k not in row.cells}}) for row in rows)
+
+
+class _Tally:
+    """Running counts of decisions."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._posts: Counter[str] = Counter()
+        self._flagged: Counter[str] = Counter()
+        self._no_text = 0
+        self._judging: Counter[str] = Counter()
+
+    def add(self, decisions: Sequence[Decision]) -> None:
+        self._judging += judging_of(decisions)
+        for decision in decisions:
+            self._posts[decision.language] += 1
+            self._flagged[decision.language] += decision.decision
+            self._no_text += decision.flags.startswith("no_text")
+
+    def counts(self, faults: FaultTally, *, copied: int) -> Counts:
+        """All of it, with the faults beside."""
+        return Counts(
+            posts=self._posts.total(),
+            flagged=self._flagged.total(),
+            no_text=self._no_text,
+            copied=copied,
+            set_aside=faults.total,
+            languages=tuple(self._language(language) for language in sorted(self._posts)),
+            faults=faults.kinds,
+            judging=tuple(sorted(self._judging.items())),
+        )
+
+    def _language(self, language: str) -> LanguageTally:
+        threshold = self._bundle.policy.threshold(language)
+        return LanguageTally(
+            language=language,
+            posts=self._posts[language],
+            flagged=self._flagged[language],
+            threshold=threshold.value,
+            threshold_source=threshold.source,
+            trained=self._bundle.is_trained_on(language),
+        )

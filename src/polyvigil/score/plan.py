@@ -1,0 +1,217 @@
+"""From what a user names to a job: the inputs, the output, its columns; and the stretches that workers are handed."""
+
+from __future__ import annotations
+
+import base64
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow as pa
+
+from polyvigil.data.formats import FORMATS, Table, format_of, open_table
+from polyvigil.data.inputs import FOLDER_MANIFEST, MANIFEST, REJECTS, Input
+from polyvigil.data.places import has_places, places
+from polyvigil.data.streams import COMPRESSION, STDIN
+from polyvigil.errors import DataError, RecipeError
+from polyvigil.score.job import InputFacts, Job, Stretch
+from polyvigil.score.part import columns_of, our_columns, output_columns, shown
+from polyvigil.score.stream import stem
+from polyvigil.specs import DataSpec, ScoreSpec
+
+_ARROW_TYPES = {"p": pa.float64(), "decision": pa.int8(), "threshold": pa.float64(), "spread": pa.float64()} | {
+    "n_tokens": pa.int32(),
+    "truncated": pa.bool_(),
+    "evidence_start": pa.int64(),
+    "evidence_end": pa.int64(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the output goes: standard output, one file, or a folder with a file for each part."""
+
+    name: str
+    ending: str
+    folder: bool
+
+    @classmethod
+    def of(cls, output: str, *, ending: str = "") -> Target:
+        """``ending``: of the files in a folder, as ``csv.gz``; Parquet where it is empty. Raises DataError for a file
+        of an unknown kind, RecipeError for an unknown ``ending``."""
+        if output == STDIN:
+            return cls(output, ".csv", folder=False)
+        if ending or output.endswith("/") or Path(output).is_dir():
+            whole = f".{(ending or 'parquet').removeprefix('.').lower()}"
+            known = {f".{name.removeprefix('.')}{packed}" for name in FORMATS for packed in ("", *COMPRESSION)}
+            if whole not in known or (whole.endswith(tuple(COMPRESSION)) and format_of(f"x{whole}") == "parquet"):
+                raise RecipeError(
+                    f"{ending!r} is no kind of file", where="--output-format", hint="as parquet, csv, jsonl.gz, tsv.zst"
+                )
+            if not Path(output).name.strip("."):
+                raise DataError("is no folder for outputs alone", where=output, hint="name a new one, as scored/")
+            return cls(output.rstrip("/"), whole, folder=True)
+        format_of(output)
+        return cls(output, Path(output).name.removeprefix(Path(stem(output)).name), folder=False)
+
+    @property
+    def path(self) -> Path:
+        return Path(self.name)
+
+    @property
+    def work(self) -> Path:
+        return Path(f"{self.name}.work")
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / FOLDER_MANIFEST if self.folder else Path(f"{self.name}{MANIFEST}")
+
+    @property
+    def rejects(self) -> Path:
+        """Of standard output, in the working folder."""
+        if self.folder:
+            return self.path / "_rejects.jsonl"
+        return Path(f"{'scored' if self.name == STDIN else stem(self.name)}{REJECTS}")
+
+    def check_free(self) -> None:
+        """Raise DataError where the output would take the place of something that is no earlier output."""
+        if self.folder and self.path.exists():
+            if not self.path.is_dir():
+                raise DataError("is a file, not a folder", where=self.name, hint="choose another output")
+            if any(self.path.iterdir()) and not self.manifest.is_file():
+                raise DataError(
+                    "holds files and is no earlier output", where=self.name, hint="choose another folder, or empty it"
+                )
+
+    @property
+    def ours(self) -> tuple[Path, ...]:
+        """All that is written."""
+        return () if self.name == STDIN else (self.path, self.work, self.rejects)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A job, and what a user should be told of it."""
+
+    job: Job
+    notes: tuple[str, ...]
+
+
+def plan(
+    bundle: str,
+    inputs: Sequence[Input],
+    target: Target,
+    *,
+    data: DataSpec,
+    how: ScoreSpec,
+    stdin: Table | None = None,
+) -> Plan:
+    """Open every input for its columns. Raises DataError for one that cannot be read, or is the output.
+
+    The output has the columns of all inputs, in the order in which they are met, then ours; what an input lacks is
+    empty. In Parquet a column that has two types is made text.
+    """
+    facts: list[InputFacts] = []
+    fields: dict[str, pa.DataType] = {}
+    notes: list[str] = []
+    ours = our_columns(evidence=how.evidence)
+    draft = Job(
+        libraries=_libraries(),
+        bundle=bundle,
+        inputs=(),
+        ending=target.ending,
+        folder=target.folder,
+        columns=(),
+        data=data,
+        how=how,
+    )
+    for given in inputs:
+        if STDIN not in {given.path, target.name} and Path(given.path).resolve() == target.path.resolve():
+            raise DataError("input and output are one file", where=target.name, hint="choose another output")
+        with _opened(given, stdin) as table:
+            found = _facts(given, table)
+            mapping = columns_of(found, draft)
+            types = {field.name: field.type for field in table.schema} if table.schema else {}
+        notes.extend(f"{shown(found)}: {guess}" if len(inputs) > 1 else guess for guess in mapping.guesses)
+        for column, name in output_columns(found.columns, mapping.get("language"), ours).items():
+            kind = types.get(column, pa.string())
+            held = fields.setdefault(name, kind)
+            if held != kind:
+                fields[name] = kind if pa.types.is_null(held) else held if pa.types.is_null(kind) else pa.string()
+        facts.append(found)
+    job = draft.model_copy(
+        update={
+            "inputs": tuple(facts),
+            "columns": (*fields, *ours),
+            "arrow_schema": _schema(fields, ours) if format_of(f"x{target.ending}") == "parquet" else "",
+        }
+    )
+    return Plan(job, _fewer(notes))
+
+
+def stretches(job: Job, *, workers: int) -> Iterator[Stretch]:
+    """What to hand out, in the order of the rows: one worker is given whole inputs; several are given the parts of
+    those that are a fair share of the work and can be read from their middle. Such are looked through as they are
+    drawn; of many small inputs none is."""
+    share = sum(facts.bytes for facts in job.inputs) / (4 * workers)
+    for number, facts in enumerate(job.inputs):
+        if workers == 1 or facts.bytes < share or not has_places(facts.path):
+            yield Stretch(input=number, bytes=facts.bytes)
+            continue
+        yield from _cut(number, facts, job.how.part_posts)
+
+
+def _cut(number: int, facts: InputFacts, rows: int) -> Iterator[Stretch]:
+    """The parts of an input, one by one."""
+    found = places(facts.path, records=rows)
+    if format_of(facts.path) == "parquet":  # whose places have no bytes, and cost nothing to know
+        rows_first = list(found)
+        for part, place in enumerate(rows_first):
+            bytes_each = facts.bytes // len(rows_first)
+            last = part == len(rows_first) - 1
+            yield Stretch(input=number, whole=False, part=part, line=place.line, bytes=bytes_each, last=last)
+        return
+    waiting, begin = Stretch(input=number, whole=False), 0
+    for part, place in enumerate(found):
+        if part:
+            yield waiting.model_copy(update={"bytes": place.offset - begin})
+            begin = place.offset
+        waiting = Stretch(input=number, whole=False, part=part, offset=place.offset, line=place.line)
+    yield waiting.model_copy(update={"bytes": facts.bytes - begin, "last": True})
+
+
+def _opened(given: Input, stdin: Table | None) -> AbstractContextManager[Table]:
+    return nullcontext(stdin) if stdin else open_table(given.path)
+
+
+def _facts(given: Input, table: Table) -> InputFacts:
+    size, modified = 0, 0
+    if given.path != STDIN:
+        status = Path(given.path).stat()
+        size, modified = status.st_size, status.st_mtime_ns
+    keys = tuple((key, value) for key, value in given.partition if key not in table.columns)
+    return InputFacts(
+        path=given.path,
+        bytes=size,
+        modified_ns=modified,
+        columns=(*table.columns, *dict(keys)),
+        partition=keys,
+    )
+
+
+def _schema(fields: Mapping[str, pa.DataType], ours: Sequence[str]) -> str:
+    schema = pa.schema([*fields.items(), *((name, _ARROW_TYPES.get(name, pa.string())) for name in ours)])
+    return base64.b64encode(schema.serialize().to_pybytes()).decode()
+
+
+def _fewer(notes: Sequence[str]) -> tuple[str, ...]:
+    most = 5
+    more = (f"and {len(notes) - most:,} such guesses more",) if len(notes) > most else ()
+    return (*notes[:most], *more)
+
+
+def _libraries() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in ("polyvigil", "numpy", "pyarrow")}

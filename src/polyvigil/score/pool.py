@@ -1,0 +1,201 @@
+"""Several processes on one machine score one job; each loads the bundle once and writes its parts itself.
+
+Plain pipes and no queue that all share: a process that is killed takes nothing with it but the part it was at, which
+another does again; and a process whose parent is gone ends by itself.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, cast
+
+from polyvigil.bundle.layout import Manifest
+from polyvigil.bundle.store import Bundle, load, verify
+from polyvigil.errors import BundleError, ScoringError
+from polyvigil.score.job import Job, PartRecord, Stretch, Tick
+from polyvigil.score.part import Told, score_stretch
+from polyvigil.score.work import Work
+
+_TRIES = 3
+_DONE = "done"
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+def load_as(folder: str, bundle_id: str, *, device: str) -> Bundle:
+    """The bundle, which must still be the one the job began with. Raises BundleError where it is not."""
+    bundle = load(folder, device=device)
+    if bundle.id != bundle_id:
+        raise BundleError("was replaced by another since the job began", where=folder, hint="score everything anew")
+    return bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """``count`` processes, each with its share of the cores."""
+
+    folder: str
+    count: int
+    manifest: Manifest
+    device: str = "auto"
+
+    @classmethod
+    def of(cls, folder: str, *, count: int, device: str = "auto") -> Processes:
+        """Raises BundleError for a bundle that is missing or damaged."""
+        return cls(folder, count, verify(folder), device)
+
+    @property
+    def workers(self) -> int:
+        return self.count
+
+    def run(
+        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: Told, stop: Callable[[], bool]
+    ) -> Iterator[PartRecord]:
+        """See score.engine.Engine. Raises ScoringError when a part ends three processes."""
+        crew = _Crew(self, job, work)
+        given: set[tuple[int, int]] = set()
+        try:
+            while True:
+                while not stop() and len(crew.busy) < self.count and (stretch := crew.next(todo)):
+                    crew.hand(stretch)
+                if not crew.busy:
+                    return
+                if stop():
+                    crew.ask_to_stop()
+                for connection in crew.ready():
+                    told = crew.hear(connection)
+                    if isinstance(told, Tick):
+                        tell(told)
+                    elif told and (told.input, told.part) not in given:  # one that took over tells all of a stretch
+                        given.add((told.input, told.part))
+                        yield told
+        finally:
+            crew.end()
+
+
+@dataclass(slots=True)
+class _Member:
+    process: Any
+    connection: Connection
+    stretch: Stretch
+    asked: bool = False
+
+
+@dataclass(slots=True)
+class _Crew:
+    """The processes: at work, or waiting for the next stretch."""
+
+    engine: Processes
+    job: Job
+    work: Work
+    busy: dict[Connection, _Member] = field(default_factory=dict)
+    idle: list[_Member] = field(default_factory=list)
+    _again: deque[Stretch] = field(default_factory=deque)
+    _ends: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    def next(self, todo: Iterator[Stretch]) -> Stretch | None:
+        return self._again.popleft() if self._again else next(todo, None)
+
+    def hand(self, stretch: Stretch) -> None:
+        member = self.idle.pop() if self.idle else self._start(stretch)
+        member.stretch = stretch
+        self.busy[member.connection] = member
+        with suppress(OSError):  # it has ended, which is noticed when it is listened to
+            member.connection.send(stretch)
+
+    def ready(self) -> list[Connection]:
+        """Who has something to say, waiting a little for it."""
+        return cast(list[Connection], wait(list(self.busy), timeout=0.2))
+
+    def hear(self, connection: Connection) -> Tick | PartRecord | None:
+        """What one tells; None when its stretch is done or, the process being dead, is to be done again."""
+        try:
+            told = connection.recv()
+        except (EOFError, OSError):
+            self._bury(connection)
+            return None
+        if isinstance(told, BaseException):
+            raise told
+        if told == _DONE:
+            self.idle.append(self.busy.pop(connection))
+            return None
+        return cast(Tick | PartRecord, told)
+
+    def _bury(self, connection: Connection) -> None:
+        member = self.busy.pop(connection)
+        connection.close()
+        member.process.join()
+        place = (member.stretch.input, member.stretch.part)
+        self._ends[place] += 1
+        if self._ends[place] == _TRIES:
+            raise ScoringError(
+                f"{_TRIES} processes ended while they scored this, the last with {_ending(member.process.exitcode)}",
+                where=self.job.inputs[place[0]].path,
+                hint="often memory runs out: fewer --processes; what is done is kept for --resume",
+            )
+        self._again.append(member.stretch)
+
+    def ask_to_stop(self) -> None:
+        for member in self.busy.values():
+            if not member.asked:
+                member.asked = True
+                with suppress(OSError):
+                    member.connection.send(None)
+
+    def end(self) -> None:
+        for member in (*self.busy.values(), *self.idle):
+            member.connection.close()
+            member.process.kill()
+            member.process.join()
+
+    def _start(self, stretch: Stretch) -> _Member:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        arguments = (theirs, self.job.model_dump_json(), str(self.work.folder), self.engine.folder, self.engine.device)
+        process = context.Process(target=_serve, args=arguments, daemon=True)
+        with _threads(max((os.cpu_count() or 1) // self.engine.count, 1)):
+            process.start()
+        theirs.close()
+        return _Member(process, ours, stretch)
+
+
+def _ending(code: int | None) -> str:
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Processes that are started inside use so many threads, unless the user has said how many."""
+    ours = {name: str(count) for name in _THREADS if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+
+
+def _serve(connection: Connection, job_json: str, work_folder: str, bundle_folder: str, device: str) -> None:
+    """A process: stretches in, ticks and records out, until nothing more comes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process says what to do
+    try:
+        job = Job.model_validate_json(job_json)
+        work = Work(Path(work_folder), job.ending)
+        bundle = load_as(bundle_folder, job.bundle, device=device)
+        while stretch := connection.recv():
+            # While a stretch is scored, all that can come is the wish to stop.
+            for record in score_stretch(bundle, job, work, stretch, tell=connection.send, stop=connection.poll):
+                connection.send(record)
+            connection.send(_DONE)
+    except (EOFError, BrokenPipeError, ConnectionResetError):  # the first process is gone
+        return
+    except Exception as error:
+        with suppress(OSError):
+            connection.send(error)
