@@ -41,7 +41,7 @@ def alone(bundle: Bundle, many: Path, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
-def wait_for(condition: Callable[[], object], *, seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], object], *, seconds: float = 300) -> None:
     """Wait until ``condition`` holds."""
     until = time.monotonic() + seconds
     while not condition():
