@@ -89,6 +89,7 @@ def main() -> None:
             first = first or system
             row |= _figures(told) | _against(told, first, system)
         log = bundle.members[0].log
+        row["dev F1, same set"] = round(log.best.dev_f1, 3) if log else None
         if log and log.pooling:
             row["pooling"] = log.pooling.model_dump()
         print(json.dumps(row), flush=True)
