@@ -34,7 +34,8 @@ from polyvigil.detect.base import Detector, FitRecord, Lengths
 from polyvigil.detect.stacked import Featured
 from polyvigil.errors import BundleError
 from polyvigil.records import Post, Probabilities
-from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
+from polyvigil.text.normalise import NORMALISATION, model_texts, no_text_reason
+from polyvigil.text.once import once
 
 _LOADERS = {  # kind of a member -> the module whose load(folder, device=...) reads it
     "linear": "polyvigil.detect.linear",
@@ -87,6 +88,7 @@ class Bundle:
         """P(ADE) combined over those asked, shape (n_posts,), in [0, 1]; exactly 0 for a post with nothing to read."""
         return self.combination.mean(self.asked_probabilities(posts))
 
+    @once()
     def asked_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         """P(ADE) of each member that is asked of a post, NaN of the others; shape (n_members, n_posts).
 
@@ -106,13 +108,21 @@ class Bundle:
         return result
 
 
-def member_probabilities(members: Sequence[Detector], posts: Sequence[Post]) -> NDArray[np.float64]:
+class Asked(Protocol):
+    """What of a member is asked for a score."""
+
+    def probabilities(self, posts: Sequence[Post]) -> Probabilities: ...
+
+
+@once()
+def member_probabilities(members: Sequence[Asked], posts: Sequence[Post]) -> NDArray[np.float64]:
     """P(ADE) of each member for each post: shape (n_members, n_posts).
 
     A post with nothing to read (empty, a link, only emoji) is given to no member and has exactly 0, which no threshold
     flags.
     """
-    readable = [place for place, post in enumerate(posts) if not no_text_reason(model_text(post.text))]
+    texts = model_texts([post.text for post in posts])
+    readable = [place for place, text in enumerate(texts) if not no_text_reason(text)]
     result = np.zeros((len(members), len(posts)))
     chosen = [posts[place] for place in readable]
     for row, member in zip(result, members, strict=True):

@@ -30,6 +30,7 @@ COMMANDS = (
     "score",
     "explain",
     "submit",
+    "export",
     "inspect",
     "recipes",
     "doctor",

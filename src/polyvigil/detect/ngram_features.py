@@ -24,7 +24,7 @@ from polyvigil.text.hashing import (
     word_ngrams,
     word_places,
 )
-from polyvigil.text.normalise import model_text
+from polyvigil.text.normalise import model_texts
 
 BATCH_CHARACTERS = 1 << 19  # bounds memory: about 60 bytes a character while a batch is in work
 _BUCKET_BITS = 18
@@ -110,7 +110,7 @@ def batches(items: Sequence[_T], *, characters: int = BATCH_CHARACTERS) -> Itera
 
 def characters_of(posts: Sequence[Post]) -> Characters:
     """The normalised characters of the posts, laid out for hashing."""
-    return lay_out([model_text(post.text) for post in posts])
+    return lay_out(model_texts([post.text for post in posts]))
 
 
 def count(grams: Grams, vocabulary: Vocabulary) -> Counts:

@@ -16,7 +16,7 @@ from polyvigil.errors import BundleError, PolyvigilError
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.predict import probabilities, token_budget
 from polyvigil.records import Post, Probabilities
-from polyvigil.text.normalise import NORMALISATION, model_text
+from polyvigil.text.normalise import NORMALISATION, model_texts
 
 CONFIG_FILE = "polyvigil.json"
 LOG_FILE = "training.json"  # holds times, so it is no part of a bundle's id (bundle.layout.decides)
@@ -29,6 +29,8 @@ class EncoderConfig(Stored):
     normalisation: str = NORMALISATION
     max_tokens: int
     packing: bool
+    arithmetic: Literal["fp32", "int8"] = "fp32"
+    """int8: the linear layers of the encoder (nn.int8), on a CPU."""
     fit_record: FitRecord
 
 
@@ -50,12 +52,12 @@ class EncoderDetector:
         """See detect.base.Detector. The same within 1e-5 whatever posts stand beside a post."""
         if not posts:
             return np.empty(0)
-        items = self.encoder.tokenise([model_text(post.text) for post in posts])
+        items = self.encoder.tokenise(model_texts([post.text for post in posts]))
         return probabilities(self.encoder, items, budget=token_budget(self.encoder.device))
 
     def lengths(self, posts: Sequence[Post]) -> Lengths:
         """See detect.base.Detector."""
-        tokens = self.encoder.token_counts([model_text(post.text) for post in posts])
+        tokens = self.encoder.token_counts(model_texts([post.text for post in posts]))
         return Lengths(tokens, tokens > self.config.max_tokens)
 
     def evidence(self, posts: Sequence[Post]) -> list[Evidence]:
@@ -70,7 +72,10 @@ class EncoderDetector:
 
 
 def load(folder: Path, *, device: str = "auto") -> EncoderDetector:
-    """Read what ``save`` wrote; never uses the network. Raises BundleError when it is damaged or of another make."""
+    """Read what ``save`` wrote; never uses the network. Raises BundleError when it is damaged or of another make.
+
+    Raises RecipeError for an int8 one where int8 cannot run.
+    """
     try:
         config = EncoderConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
         log = TrainingLog.model_validate_json((folder / LOG_FILE).read_bytes())
@@ -90,6 +95,8 @@ def load(folder: Path, *, device: str = "auto") -> EncoderDetector:
         raise
     except (PolyvigilError, OSError, ValueError, RuntimeError) as error:
         raise _unreadable(folder, error) from error
+    if config.arithmetic == "int8":
+        encoder.quantise()
     encoder.to(device)
     return EncoderDetector(encoder, config, log)
 

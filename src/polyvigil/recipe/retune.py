@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -72,7 +73,7 @@ def retune(
     if plan.cascade:
         check(plan.cascade, members=len(bundle.members))
     dev = bundle.dev
-    gold = _stored_gold(bundle)
+    gold = stored_gold(bundle)
     if plan.dev:
         say(f"scoring {len(plan.dev):,} dev posts")
         dev, gold = stored(bundle.member_probabilities([item.post for item in plan.dev]), plan.dev), gold_of(plan.dev)
@@ -112,9 +113,11 @@ def retune(
         dev=dev,
         seen=seen,
     )
-    evaluation = _evaluation(changed, gold, scores.probabilities, name=str(output), data=plan.data)
+    evaluation = evaluation_of(changed, gold, scores.probabilities, name=str(output), data=plan.data)
     recipe = recipe_of(source).model_copy(update={"decide": plan.decide})
-    return Retuned(_save(source, changed, evaluation, recipe, output=output, overwrite=overwrite), evaluation, told)
+    return Retuned(
+        save_changed(source, changed, evaluation, recipe, output=output, overwrite=overwrite), evaluation, told
+    )
 
 
 def keep_rates(
@@ -140,8 +143,8 @@ def keep_rates(
     told = shifts(old, Side(policy, fresh), languages)
     changed = replace(bundle, policy=policy)
     scores = bundle.dev.scores(bundle.combination).probabilities
-    evaluation = _evaluation(changed, _stored_gold(bundle), scores, name=str(output), data="stored dev scores")
-    saved = _save(source, changed, evaluation, recipe_of(source), output=output, overwrite=overwrite)
+    evaluation = evaluation_of(changed, stored_gold(bundle), scores, name=str(output), data="stored dev scores")
+    saved = save_changed(source, changed, evaluation, recipe_of(source), output=output, overwrite=overwrite)
     return Retuned(saved, evaluation, told)
 
 
@@ -173,12 +176,14 @@ def _for_the_unlabelled(
     return found
 
 
-def _stored_gold(bundle: Bundle) -> Gold:
+def stored_gold(bundle: Bundle) -> Gold:
+    """What is known of the dev posts that the bundle keeps."""
     dev = bundle.dev
     return Gold(dev.labels, dev.languages, dev.types, dev.group_names, bundle.policy.dev_fingerprint)
 
 
-def _evaluation(bundle: Bundle, gold: Gold, probabilities: Probabilities, *, name: str, data: str) -> Evaluation:
+def evaluation_of(bundle: Bundle, gold: Gold, probabilities: Probabilities, *, name: str, data: str) -> Evaluation:
+    """The bundle's figures on posts of these probabilities."""
     trained = bundle.manifest.trained_languages
     return evaluate(
         gold,
@@ -191,11 +196,20 @@ def _evaluation(bundle: Bundle, gold: Gold, probabilities: Probabilities, *, nam
     )
 
 
-def _save(
-    source: Path, bundle: Bundle, evaluation: Evaluation, recipe: Recipe, *, output: Path, overwrite: bool
+def save_changed(
+    source: Path,
+    bundle: Bundle,
+    evaluation: Evaluation,
+    recipe: Recipe,
+    *,
+    output: Path,
+    overwrite: bool,
+    documents: Mapping[str, str] = MappingProxyType({}),
 ) -> Bundle:
+    """Save ``bundle``, whose members stand in the bundle folder ``source``, with what else is kept there of them."""
     records = [member.fit_record for member in bundle.members]
     facts = CardFacts(evaluation, bundle.policy, bundle.combination, bundle.calibration, records)
+    kept = [name for name in (layout.SOURCES, layout.PARITY) if name in bundle.manifest.files]
     return store.save(
         output,
         members=store.copied(source, bundle),
@@ -205,14 +219,11 @@ def _save(
         dev=bundle.dev,
         seen=bundle.seen,
         documents={
+            **{name: store.read_document(source, name) for name in kept},
             layout.EVALUATION: evaluation.model_dump_json(indent=2) + "\n",
             layout.RECIPE: to_toml(recipe),
-        }
-        | (
-            {layout.SOURCES: store.read_document(source, layout.SOURCES)}
-            if layout.SOURCES in bundle.manifest.files
-            else {}
-        ),
+            **documents,
+        },
         card=lambda manifest: model_card(manifest, facts),
         replace=overwrite,
     )

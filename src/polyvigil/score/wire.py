@@ -9,7 +9,8 @@ import numpy as np
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.records import Post
-from polyvigil.text.normalise import has_lone_surrogate, model_text, no_text_reason
+from polyvigil.text.normalise import has_lone_surrogate, model_texts, no_text_reason
+from polyvigil.text.once import once
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ def as_cells(decision: Decision) -> dict[str, object]:
     return {name: getattr(decision, name) for name in COLUMNS}
 
 
+@once()
 def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[bool] | None = None) -> list[Decision]:
     """Score posts and decide on each, in their order. ``detected`` says whose language was detected, not given."""
     if not posts:
@@ -84,7 +86,7 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
 
 def _flags(bundle: Bundle, post: Post, *, detected: bool) -> str:
     flags = []
-    if reason := no_text_reason(model_text(post.text)):
+    if reason := no_text_reason(model_texts([post.text])[0]):
         flags.append(f"no_text:{reason}")
     if not bundle.is_trained_on(post.language):
         flags.append("language_not_trained")

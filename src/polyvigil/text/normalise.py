@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 import regex
+
+from polyvigil.text.once import for_each
 
 NORMALISATION = "gladiators-1"
 
@@ -75,6 +78,11 @@ def normalise(text: str) -> str:
 def model_text(text: str) -> str:
     """What a model reads of a stored post: ``normalise(clean(text))``."""
     return normalise(clean(text))
+
+
+def model_texts(texts: Sequence[str]) -> list[str]:
+    """``model_text`` of each, in their order; inside ``text.once`` of each different one once."""
+    return for_each(texts, lambda fresh: [model_text(text) for text in fresh], work=NORMALISATION)
 
 
 def no_text_reason(model_text: str) -> str:
