@@ -42,7 +42,7 @@ coverage: .venv/ready-for-tests
 .venv/ready-for-tests: .venv/ready
 	@echo "installing what the tests need (once, a few minutes) ..."
 	@test -z "$(TORCH)" || $(PIP) $(TORCH)
-	@$(PIP) --editable ".[dev$(if $(TORCH),$(comma)encoders$(comma)ja$(comma)zero-shot)$(comma)ray]"
+	@$(PIP) --editable ".[dev$(if $(TORCH),$(comma)encoders$(comma)ja$(comma)zero-shot$(comma)onnx)$(comma)ray]"
 	@touch $@
 
 comma := ,

@@ -104,13 +104,17 @@ def report(ratios: list[Ratio], notes: dict[str, object], json_path: str | None)
         print(f"{key}: {value}")
     for r in ratios:
         print(
-            f"{r.name}: {r.median:.1f}x by {r.clock} time (min {r.min:.1f}, max {r.max:.1f}, {r.rounds} rounds, "
-            f"{r.disturbed} disturbed; {r.cpu_median:.1f}x by CPU time, all rounds); "
+            f"{r.name}: {_short(r.median)}x by {r.clock} time (min {_short(r.min)}, max {_short(r.max)}, "
+            f"{r.rounds} rounds, {r.disturbed} disturbed; {_short(r.cpu_median)}x by CPU time, all rounds); "
             f"{r.ours_seconds:.3f} s against {r.theirs_seconds:.3f} s" + (f"; bar {r.bar:g}" if r.bar else "")
         )
     if json_path:
         document = {"notes": notes, "ratios": [asdict(ratio) for ratio in ratios]}
         Path(json_path).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def _short(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio >= 3 else f"{ratio:.2f}"
 
 
 def _timed(run: Callable[[], object]) -> tuple[float, float]:

@@ -32,9 +32,7 @@ def posts(draw: np.random.Generator, count: int, ids: NDArray[np.int32]) -> list
 
     Their lengths are evenly spaced quantiles, so that a few posts have the mix of many: a mean of about 42 tokens.
     """
-    forum = round(count / 8)
-    lengths = np.concatenate([np.exp(np.log(24) + 0.55 * _normal(count - forum)), 150 + 70 * _normal(forum)])
-    lengths = draw.permutation(lengths).clip(4, LONGEST).astype(int)
+    lengths = mixed_lengths(draw, count)
     shares = 1 / (np.arange(len(ids)) + 2.7)
     tokens = draw.choice(ids, size=lengths.sum(), p=shares / shares.sum())
     items = np.split(tokens, np.cumsum(lengths)[:-1])
@@ -48,8 +46,49 @@ def _normal(count: int) -> NDArray[np.float64]:
     return np.array([NormalDist().inv_cdf((place + 0.5) / count) for place in range(count)])
 
 
-def write_model(folder: Path, *, layers: int, width: int, vocabulary: int = VOCABULARY) -> None:
-    """An XLM-R of this size (``width`` a multiple of 64) with random weights, and a tokenizer that pads and no more."""
+def texts(draw: np.random.Generator, lengths: NDArray[np.int64], vocabulary: list[str]) -> list[str]:
+    """Posts of ``lengths`` tokens each, two of them special: words of ``vocabulary`` by Zipf's law, one token each."""
+    count = min(DISTINCT, len(vocabulary))
+    shares = 1 / (np.arange(count) + 2.7)
+    chosen = draw.choice(draw.permutation(len(vocabulary))[:count], size=int(lengths.sum()), p=shares / shares.sum())
+    ends = np.cumsum(lengths - 2)
+    return [
+        " ".join(vocabulary[place] for place in chosen[end - length : end].tolist())
+        for end, length in zip(ends.tolist(), (lengths - 2).tolist(), strict=True)
+    ]
+
+
+def mixed_lengths(draw: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """Tokens of each post in the task's mix of languages, as of ``posts``."""
+    forum = round(count / 8)
+    found = np.concatenate([np.exp(np.log(24) + 0.55 * _normal(count - forum)), 150 + 70 * _normal(forum)])
+    return draw.permutation(found).clip(4, LONGEST).astype(np.int64)
+
+
+def forum_lengths(draw: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """Of German and French forum posts: about half of 256 in the mean, an eighth of them longer than that."""
+    return draw.permutation(np.exp(np.log(105) + 0.78 * _normal(count))).clip(4, 1000).astype(np.int64)
+
+
+def vocabulary_of(draw: np.random.Generator, count: int = VOCABULARY) -> list[str]:
+    """Different words of three to eight letters, so many that with the special tokens there are ``count``."""
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    found: dict[str, None] = {}
+    while len(found) < count:
+        rows = letters[draw.integers(26, size=(count, 8))]
+        found.update(
+            dict.fromkeys("".join(row[:size]) for row, size in zip(rows, draw.integers(3, 9, size=count), strict=True))
+        )
+    return list(found)[: count - len(_SPECIAL) - 1]
+
+
+def write_model(
+    folder: Path, *, layers: int, width: int, vocabulary: int = VOCABULARY, words: list[str] | None = None
+) -> None:
+    """An XLM-R of this size (``width`` a multiple of 64) with random weights, and its tokenizer.
+
+    That knows ``words`` as one token each, or without them pads and no more.
+    """
     config = XLMRobertaConfig(
         vocab_size=vocabulary,
         hidden_size=width,
@@ -63,7 +102,9 @@ def write_model(folder: Path, *, layers: int, width: int, vocabulary: int = VOCA
     )
     torch.manual_seed(0)
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
-    XLMRobertaTokenizer(vocab=[(token, 0.0) for token in (*_SPECIAL, "<mask>")]).save_pretrained(folder)
+    pieces = [(f"▁{word}", -float(np.log(place + 2))) for place, word in enumerate(words or ())]
+    vocab = [*((token, 0.0) for token in _SPECIAL), *pieces, ("<mask>", 0.0)]
+    XLMRobertaTokenizer(vocab=vocab).save_pretrained(folder)
 
 
 def padded(items: list[TokenIds]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,8 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from polyvigil.nn.pooling import POOLINGS, WindowScores, pooled_log_odds, pooled_logits
-from polyvigil.nn.windows import starts_of
+from polyvigil.nn.pooling import POOLINGS, pooled_log_odds, pooled_logits
+from polyvigil.nn.windows import WindowScores, starts_of
 from polyvigil.specs import Pooling
 
 COUNTS = [1, 3, 1, 2, 9, 1]

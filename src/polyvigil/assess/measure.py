@@ -40,17 +40,9 @@ def measured(
 ) -> Measured:
     """Score and evaluate posts the bundle was not fitted on.
 
-    Raises SplitError when the file mixes splits and none was picked, or holds translations or mostly training posts.
+    Raises SplitError as ``cautions_about``.
     """
-    splits = Counter(item.post.split for item in reading.posts)
-    if "train" in splits and len(splits) > 1:
-        raise SplitError(
-            f"the file mixes splits ({', '.join(f'{name or None}: {n:,}' for name, n in splits.items())})",
-            where=reading.name,
-            hint="pick one: --split test",
-        )
-    refuse_translated(reading.posts, part="test", where=reading.name)
-    cautions = seen_before(reading.posts, bundle.seen.train, bundle.seen.dev, data=reading.name)
+    cautions = cautions_about(bundle, reading)
     posts = tuple(item.post for item in reading.posts)
     gold, probabilities = gold_of(reading.posts), bundle.probabilities(posts)
     evaluation = evaluate(
@@ -66,6 +58,22 @@ def measured(
         cautions=cautions,
     )
     return Measured(evaluation, gold, probabilities, posts)
+
+
+def cautions_about(bundle: Bundle, reading: Reading) -> tuple[str, ...]:
+    """What to say of figures on posts some of which the bundle was made from.
+
+    Raises SplitError when the file mixes splits and none was picked, or holds translations or mostly training posts.
+    """
+    splits = Counter(item.post.split for item in reading.posts)
+    if "train" in splits and len(splits) > 1:
+        raise SplitError(
+            f"the file mixes splits ({', '.join(f'{name or None}: {n:,}' for name, n in splits.items())})",
+            where=reading.name,
+            hint="pick one: --split test",
+        )
+    refuse_translated(reading.posts, part="test", where=reading.name)
+    return seen_before(reading.posts, bundle.seen.train, bundle.seen.dev, data=reading.name)
 
 
 def measured_on_dev(bundle: Bundle, *, budgets: Sequence[int] = (), prevalence: float | None = None) -> Measured:

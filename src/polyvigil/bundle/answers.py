@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from polyvigil.detect.base import Detector, ReadsWindows, Window, read_windows
+from polyvigil.detect.base import Detector, ReadsWindows, Scores, Window, read_windows
 from polyvigil.records import Post
 from polyvigil.text.normalise import model_texts, no_text_reason
+from polyvigil.text.once import once
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Answers:
         self.probabilities[places], self.carried[places] = answers.probabilities, answers.carried
 
 
-def ask(members: Sequence[Detector], posts: Sequence[Post]) -> Answers:
+@once()
+def ask(members: Sequence[Scores], posts: Sequence[Post]) -> Answers:
     """Every member reads every post once.
 
     A post with nothing to read (empty, a link, only emoji) is given to no member and has exactly 0, which no threshold

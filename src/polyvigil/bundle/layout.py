@@ -17,6 +17,7 @@
     recipe.toml             the resolved recipe: every setting of the run
     README.md               the model card: Markdown with the front matter of the Hugging Face hub
     sources.json            of an ensemble: the bundles its members come from, each with its recipe
+    parity.json             of an int8 bundle: how far it is from the bundle it was exported from
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ SEEN = "seen.safetensors"
 EVALUATION = "evaluation.json"
 RECIPE = "recipe.toml"
 SOURCES = "sources.json"
+PARITY = "parity.json"
 CARD = "README.md"
 MEMBERS = "members"
 TRAINING_LOG = "training.json"

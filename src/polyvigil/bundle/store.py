@@ -32,12 +32,13 @@ from polyvigil.decide.combine import Combination
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.detect import chat, stacked
-from polyvigil.detect.base import Detector, FitRecord, Lengths, Window
+from polyvigil.detect.base import Detector, FitRecord, Lengths, Scores, Window
 from polyvigil.detect.chat import Asking, ChatDetector, Usage
 from polyvigil.detect.stacked import Featured
 from polyvigil.errors import BundleError
 from polyvigil.records import Post, Probabilities
 from polyvigil.text.normalise import NORMALISATION
+from polyvigil.text.once import once
 
 _LOADERS = {  # kind of a member -> the module whose load(folder, device=...) reads it
     "linear": "polyvigil.detect.linear",
@@ -123,6 +124,7 @@ class Bundle:
         """The probabilities of ``asked``."""
         return self.asked(posts).probabilities
 
+    @once()
     def asked(self, posts: Sequence[Post]) -> Answers:
         """What each member says that is asked of a post; a post's others have NaN.
 
@@ -142,7 +144,7 @@ class Bundle:
         return carrying_windows(self.members, posts, answers)
 
 
-def member_probabilities(members: Sequence[Detector], posts: Sequence[Post]) -> NDArray[np.float64]:
+def member_probabilities(members: Sequence[Scores], posts: Sequence[Post]) -> NDArray[np.float64]:
     """P(ADE) of each member for each post: shape (n_members, n_posts); exactly 0 with nothing to read (``ask``)."""
     return ask(members, posts).probabilities
 

@@ -10,16 +10,16 @@ from polyvigil.assess.audit.gate import Gate
 from polyvigil.cli.tables import table
 
 
-def gate_lines(gates: Sequence[Gate]) -> list[str]:
-    """Every gate in a row, then a sentence and a next step for each finding."""
+def gate_lines(gates: Sequence[Gate], *, digits: int = 2) -> list[str]:
+    """Every gate in a row, then a sentence and a next step for each finding. ``digits``: after the point."""
     rows = [
         (
             gate.name,
             "ok" if gate.passed else "NO",
             gate.worst_at or "-",
             f"{gate.places:,}",
-            "-" if gate.worst is None else f"{gate.worst:.2f}",
-            f"{gate.limit:.2f}",
+            "-" if gate.worst is None else f"{gate.worst:.{digits}f}",
+            f"{gate.limit:.{digits}f}",
         )
         for gate in gates
     ]

@@ -32,6 +32,7 @@ COMMANDS = (
     "score",
     "explain",
     "submit",
+    "export",
     "inspect",
     "reproduce",
     "recipes",

@@ -169,6 +169,14 @@ class Read:
     carried: NDArray[np.int64]
 
 
+class Scores(Protocol):
+    """What of a detector is asked for a score."""
+
+    def probabilities(self, posts: Sequence[Post]) -> Probabilities:
+        """P(ADE) of each post: (n_posts,), in [0, 1], in their order."""
+        ...
+
+
 class Detector(Protocol):
     """Fitted and immutable: there is no unfitted detector."""
 
@@ -212,7 +220,7 @@ class ReadsWindows(Protocol):
         ...
 
 
-def read_windows(detector: Detector, posts: Sequence[Post]) -> Read:
+def read_windows(detector: Scores, posts: Sequence[Post]) -> Read:
     """What ``detector`` reads, in one pass; one that knows no windows reads posts whole."""
     if isinstance(detector, ReadsWindows):
         return detector.read(posts)

@@ -20,7 +20,7 @@ from polyvigil.nn.windows import LongRule
 from polyvigil.records import Post, Probabilities
 from polyvigil.specs import LongPosts, Pooling
 from polyvigil.text.align import align
-from polyvigil.text.normalise import NORMALISATION, model_text
+from polyvigil.text.normalise import NORMALISATION, model_texts
 
 CONFIG_FILE = "polyvigil.json"
 LOG_FILE = "training.json"  # holds times, so it is no part of a bundle's id (bundle.layout.decides)
@@ -37,6 +37,8 @@ class EncoderConfig(Stored):
     most_windows: int = 1
     pooling: Pooling = "max"
     packing: bool
+    arithmetic: Literal["fp32", "int8"] = "fp32"
+    """int8: the linear layers of the encoder (nn.int8), on a CPU."""
     fit_record: FitRecord
 
 
@@ -60,7 +62,7 @@ class EncoderDetector:
 
     def read(self, posts: Sequence[Post]) -> Read:
         """See detect.base.ReadsWindows."""
-        items = self.encoder.tokenise([model_text(post.text) for post in posts])
+        items = self.encoder.tokenise(model_texts([post.text for post in posts]))
         scores = window_scores(self.encoder, items, budget=token_budget(self.encoder.device))
         return Read(scores.pooled(self.config.pooling), scores.strongest())
 
@@ -81,7 +83,7 @@ class EncoderDetector:
 
     def lengths(self, posts: Sequence[Post]) -> Lengths:
         """See detect.base.Detector."""
-        tokens = self.encoder.token_counts([model_text(post.text) for post in posts])
+        tokens = self.encoder.token_counts(model_texts([post.text for post in posts]))
         return Lengths(tokens, tokens > self.encoder.reader.capacity)
 
     def evidence(self, posts: Sequence[Post]) -> list[Evidence]:
@@ -96,7 +98,10 @@ class EncoderDetector:
 
 
 def load(folder: Path, *, device: str = "auto") -> EncoderDetector:
-    """Read what ``save`` wrote; never uses the network. Raises BundleError when it is damaged or of another make."""
+    """Read what ``save`` wrote; never uses the network. Raises BundleError when it is damaged or of another make.
+
+    Raises RecipeError for an int8 one where int8 cannot run.
+    """
     try:
         config = EncoderConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
         log = TrainingLog.model_validate_json((folder / LOG_FILE).read_bytes())
@@ -121,6 +126,8 @@ def load(folder: Path, *, device: str = "auto") -> EncoderDetector:
         raise
     except (PolyvigilError, OSError, ValueError, RuntimeError) as error:
         raise _unreadable(folder, error) from error
+    if config.arithmetic == "int8":
+        encoder.quantise()
     encoder.to(device)
     return EncoderDetector(encoder, config, log)
 

@@ -23,7 +23,7 @@ from polyvigil.nn.pairs import PairClassifier, load_pair_classifier
 from polyvigil.nn.predict import entailments, token_budget
 from polyvigil.records import Post, Probabilities
 from polyvigil.text.language import base_language
-from polyvigil.text.normalise import NORMALISATION, model_text
+from polyvigil.text.normalise import NORMALISATION, model_texts
 
 CONFIG_FILE = "polyvigil.json"
 LEAST_ROOM = 8
@@ -92,7 +92,7 @@ class NliDetector:
         (folder / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     def _pairs(self, posts: Sequence[Post]) -> tuple[list[str], list[str]]:
-        return [model_text(post.text) for post in posts], [self.config.hypothesis(post.language) for post in posts]
+        return model_texts([post.text for post in posts]), [self.config.hypothesis(post.language) for post in posts]
 
 
 def class_order(labels: Sequence[str], *, neutral: Literal["left-out", "counted"]) -> tuple[int, ...]:

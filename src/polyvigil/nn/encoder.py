@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from polyvigil.errors import RecipeError
+from polyvigil.errors import BundleError, RecipeError
+from polyvigil.nn.int8 import quantise
 from polyvigil.nn.packed import Plan, packed_logits, plan_for
 from polyvigil.nn.pretrained import (
     Classifier,
@@ -21,10 +23,13 @@ from polyvigil.nn.pretrained import (
     read_classifier,
     read_config,
     read_tokenizer,
+    tokenizer_key,
     write_folder,
+    write_tokenizer,
 )
 from polyvigil.nn.source import model_folder
 from polyvigil.nn.windows import CUT, LongRule, Reader, TokenIds
+from polyvigil.text.once import for_each
 
 LABELS = {0: "no_ade", 1: "ade"}
 
@@ -32,12 +37,16 @@ LABELS = {0: "no_ade", 1: "ade"}
 class Encoder:
     """A sequence classifier on its device. ``model`` is the ordinary transformers module: train, move, count it so."""
 
-    def __init__(self, model: Classifier, tokenizer: TextTokenizer, *, reader: Reader, plan: Plan | None) -> None:
+    def __init__(
+        self, model: Classifier, tokenizer: TextTokenizer, *, tokenizer_key: str, reader: Reader, plan: Plan | None
+    ) -> None:
         self.model: nn.Module = model
         self.reader = reader
         self._model = model
         self._tokenizer = tokenizer
+        self._tokenizer_key = tokenizer_key
         self._plan = plan
+        self._int8 = False
 
     @property
     def device(self) -> torch.device:
@@ -45,23 +54,38 @@ class Encoder:
         return next(self.model.parameters()).device
 
     def to(self, device: str) -> None:
-        """Move the weights; ``auto`` is a CUDA GPU where there is one, else the CPU. Raises RecipeError."""
-        move(self.model, device)
+        """Move the weights; ``auto`` is a CUDA GPU where there is one, else the CPU. Raises RecipeError.
+
+        An int8 encoder stays on the CPU.
+        """
+        if self._int8 and device not in {"auto", "cpu"}:
+            raise RecipeError(
+                "an int8 encoder runs on the CPU alone", where=device, hint="use the bundle it was exported from there"
+            )
+        move(self.model, "cpu" if self._int8 else device)
 
     @property
     def packed(self) -> bool:
         """Whether posts run without padding (``nn.packed``); if not, they are padded to the longest of their batch."""
         return self._plan is not None
 
+    @property
+    def padding(self) -> int:
+        """The token id that fills up shorter posts of a batch."""
+        return self._tokenizer.pad_token_id or 0
+
     def tokenise(self, texts: Sequence[str]) -> list[TokenIds]:
         """Token ids of normalised texts, those of a long one as ``reader`` says: cut, or in several windows."""
-        if self.reader.rule.how == "cut":
-            return [np.array(ids, dtype=np.int32) for ids in self._ids(texts, cut=True)]
-        return [self.reader.read(ids) for ids in self._ids(texts, cut=False)]
+        rows = self._ids(texts)
+        if self.reader.rule.how != "cut":
+            return [self.reader.read(ids) for ids in rows]
+        long = [text for text, ids in zip(texts, rows, strict=True) if len(ids) > self.reader.max_tokens]
+        cut = dict(zip(long, self._asked(long, cut=True), strict=True))
+        return [np.array(cut.get(text, ids), dtype=np.int32) for text, ids in zip(texts, rows, strict=True)]
 
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """Tokens of each text were it not cut, special tokens included: (n_texts,)."""
-        return np.array([len(ids) for ids in self._ids(texts, cut=False)], dtype=np.int32)
+        return np.array([len(ids) for ids in self._ids(texts)], dtype=np.int32)
 
     def window_stretches(self, texts: Sequence[str]) -> list[NDArray[np.int64]] | None:
         """Where in each normalised text its windows begin and end, in characters: (n_windows, 2) each.
@@ -123,11 +147,37 @@ class Encoder:
         inside = [part.padding_idx for part in self.model.modules() if isinstance(part, nn.Embedding)]
         return 1 + max((n for n in (self._tokenizer.pad_token_id, *named, *inside) if isinstance(n, int)), default=-1)
 
+    def quantise(self) -> None:
+        """From now on the linear layers of the encoder compute in 8-bit integers (nn.int8): faster, other numbers.
+
+        Raises RecipeError where posts do not run packed, or where torch cannot do it here.
+        """
+        if self._plan is None:
+            raise RecipeError(
+                "int8 needs the forward pass without padding, which this encoder does not have",
+                hint="it is there for XLM-R, RoBERTa and BERT, unless model.packing is false",
+            )
+        quantise(self.model, self._plan)
+        self._int8 = True
+
     def save(self, folder: Path) -> None:
-        """Write configuration, weights (safetensors) and tokenizer, as transformers itself would."""
+        """Write configuration, weights (safetensors) and tokenizer, as transformers itself would.
+
+        Raises BundleError of an int8 encoder, whose weights are gone.
+        """
+        if self._int8:
+            raise BundleError("an int8 encoder cannot be saved; copy the folder it was loaded from", where=str(folder))
         write_folder(self._model, self._tokenizer, folder)
 
-    def _ids(self, texts: Sequence[str], *, cut: bool) -> list[list[int]]:
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer alone, as transformers itself would."""
+        write_tokenizer(self._tokenizer, folder)
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Uncut; inside ``text.once`` each text once, for all encoders whose tokenizers are of the same files."""
+        return for_each(texts, partial(self._asked, cut=False), work=("tokens", self._tokenizer_key))
+
+    def _asked(self, texts: Sequence[str], *, cut: bool) -> list[list[int]]:
         if not texts:
             return []
         encoding = self._tokenizer(
@@ -144,7 +194,7 @@ class Encoder:
     def _padded_logits(self, items: Sequence[TokenIds]) -> Tensor:
         lengths = np.array([len(item) for item in items])
         mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.full(mask.shape, self._tokenizer.pad_token_id or 0, dtype=np.int64)
+        ids = np.full(mask.shape, self.padding, dtype=np.int64)
         ids[mask] = np.concatenate(items)
         output = self.model(
             input_ids=torch.from_numpy(ids).to(self.device),
@@ -184,11 +234,12 @@ def load_encoder(
         model = read_classifier(folder, source, config, seed=seed, fresh_head=fresh_head)
     check_sizes(model, tokenizer, source, max_tokens=max_tokens)
     tokenizer.model_max_length = max_tokens  # saved with it: other programs then cut posts at the same place
+    key = tokenizer_key(folder)
     reader = _reader(tokenizer, source, max_tokens=max_tokens, rule=long_posts)
-    encoder = Encoder(model, tokenizer, reader=reader, plan=None)
+    encoder = Encoder(model, tokenizer, tokenizer_key=key, reader=reader, plan=None)
     plan = plan_for(model, config.to_dict()) if packing else None
     if plan is not None and _agrees(encoder, plan):
-        encoder = Encoder(model, tokenizer, reader=reader, plan=plan)
+        encoder = Encoder(model, tokenizer, tokenizer_key=key, reader=reader, plan=plan)
     return encoder
 
 

@@ -26,16 +26,16 @@ from polyvigil.nn.batching import inverse_permutation
 _BACKBONES = {"xlm-roberta": "roberta", "roberta": "roberta", "bert": "bert"}  # model_type -> name of the backbone
 _HEADS = {"roberta": ("classifier.dense", "classifier.out_proj"), "bert": ("bert.pooler.dense", "classifier")}
 _EMBEDDINGS = ("word_embeddings", "position_embeddings", "token_type_embeddings")
-_LAYER = (
+LINEARS = (
     "attention.self.query",
     "attention.self.key",
     "attention.self.value",
     "attention.output.dense",
-    "attention.output.LayerNorm",
     "intermediate.dense",
     "output.dense",
-    "output.LayerNorm",
 )
+"""The linear layers in a layer of the encoder."""
+_LAYER = (*LINEARS, "attention.output.LayerNorm", "output.LayerNorm")
 
 
 @dataclass(frozen=True, slots=True)

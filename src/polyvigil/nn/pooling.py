@@ -7,7 +7,6 @@ the P that any window holds one if they were independent (Maron and Lozano-Pére
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
@@ -16,40 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from polyvigil.records import Probabilities
 from polyvigil.specs import Pooling
 
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 _SMALL = -15.0  # below it softplus(z) is exp(z), and expm1(t) is t, to the last bit of float32
-
-
-@dataclass(frozen=True, slots=True)
-class WindowScores:
-    """P(ADE) of each window, float64 (n_windows,), post after post: of post i ``p[starts[i]:starts[i + 1]]``."""
-
-    p: Probabilities
-    starts: NDArray[np.int64]
-
-    def pooled(self, how: Pooling) -> Probabilities:
-        """P(ADE) of each post, (n_posts,), in [0, 1]; of a post of one window that window's, bit by bit."""
-        first, counts = self.starts[:-1], np.diff(self.starts)
-        if not len(first):
-            return np.empty(0)
-        if how == "max":
-            found = np.maximum.reduceat(self.p, first)
-        elif how == "mean":
-            found = np.add.reduceat(self.p, first) / counts
-        else:
-            with np.errstate(divide="ignore"):  # a window with p = 1
-                found = -np.expm1(np.add.reduceat(np.log1p(-self.p), first))
-        return np.where(counts == 1, self.p[first], found)
-
-    def strongest(self) -> NDArray[np.int64]:
-        """Which window of each post has the largest P, the first of equals: (n_posts,); -1 of a post of one window."""
-        found = np.full(len(self.starts) - 1, -1, dtype=np.int64)
-        for place in np.flatnonzero(np.diff(self.starts) > 1).tolist():
-            found[place] = np.argmax(self.p[self.starts[place] : self.starts[place + 1]])
-        return found
 
 
 def pooled_logits(logits: Tensor, starts: NDArray[np.int64], how: Pooling) -> Tensor:

@@ -13,8 +13,7 @@ from polyvigil.errors import BundleError
 from polyvigil.nn.batching import token_batches
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.pairs import PairClassifier, PairIds
-from polyvigil.nn.pooling import WindowScores
-from polyvigil.nn.windows import TokenIds, pieces
+from polyvigil.nn.windows import TokenIds, WindowScores, pieces
 from polyvigil.records import Probabilities
 
 _BUDGET = {"cpu": 2048}  # beyond it a CPU gains nothing

@@ -6,6 +6,7 @@ are never opened.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from polyvigil.errors import BundleError, RecipeError
 Config: TypeAlias = PreTrainedConfig
 Classifier: TypeAlias = PreTrainedModel
 TextTokenizer: TypeAlias = PreTrainedTokenizerBase
+
+_OF_A_TOKENIZER = {".json", ".model", ".txt"}
 
 _hide_bars: Callable[[], None] = logging.disable_progress_bar
 _show_bars: Callable[[], None] = logging.enable_progress_bar
@@ -70,6 +73,17 @@ def read_tokenizer(folder: Path, source: str) -> TextTokenizer:
         ) from error
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     return tokenizer
+
+
+def tokenizer_key(folder: Path) -> str:
+    """A hash of the tokenizer's files in ``folder``: where it is the same, so are the ids of every text."""
+    told = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.name.startswith("model") and path.suffix in _OF_A_TOKENIZER:
+            if path.name in {"config.json", "polyvigil.json", "training.json"}:
+                continue
+            told.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return told.hexdigest()
 
 
 def read_classifier(folder: Path, source: str, config: Config, *, seed: int, fresh_head: bool) -> Classifier:
@@ -168,6 +182,12 @@ def write_folder(model: Classifier, tokenizer: TextTokenizer, folder: Path) -> N
     """Write configuration, weights (safetensors) and tokenizer, as transformers itself would."""
     with quiet():
         model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def write_tokenizer(tokenizer: TextTokenizer, folder: Path) -> None:
+    """Write the tokenizer as transformers itself would."""
+    with quiet():
         tokenizer.save_pretrained(folder)
 
 

@@ -13,7 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from polyvigil.specs import LongPosts
+from polyvigil.records import Probabilities
+from polyvigil.specs import LongPosts, Pooling
 
 TokenIds: TypeAlias = NDArray[np.int32]
 """Token ids of one post, special tokens included: (n_tokens,), or of its windows, (n_windows, n_tokens)."""
@@ -109,3 +110,32 @@ def pieces(items: Sequence[TokenIds]) -> Pieces:
 def starts_of(counts: ArrayLike) -> NDArray[np.int64]:
     """(n,) numbers of windows -> (n + 1,) where each post's begin, and the end."""
     return np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))])
+
+
+@dataclass(frozen=True, slots=True)
+class WindowScores:
+    """P(ADE) of each window, float64 (n_windows,), post after post: of post i ``p[starts[i]:starts[i + 1]]``."""
+
+    p: Probabilities
+    starts: NDArray[np.int64]
+
+    def pooled(self, how: Pooling) -> Probabilities:
+        """P(ADE) of each post, (n_posts,), in [0, 1]; of a post of one window that window's, bit by bit."""
+        first, counts = self.starts[:-1], np.diff(self.starts)
+        if not len(first):
+            return np.empty(0)
+        if how == "max":
+            found = np.maximum.reduceat(self.p, first)
+        elif how == "mean":
+            found = np.add.reduceat(self.p, first) / counts
+        else:
+            with np.errstate(divide="ignore"):  # a window with p = 1
+                found = -np.expm1(np.add.reduceat(np.log1p(-self.p), first))
+        return np.where(counts == 1, self.p[first], found)
+
+    def strongest(self) -> NDArray[np.int64]:
+        """Which window of each post has the largest P, the first of equals: (n_posts,); -1 of a post of one window."""
+        found = np.full(len(self.starts) - 1, -1, dtype=np.int64)
+        for place in np.flatnonzero(np.diff(self.starts) > 1).tolist():
+            found[place] = np.argmax(self.p[self.starts[place] : self.starts[place + 1]])
+        return found

@@ -104,7 +104,7 @@ def retune(
         data=plan.data,
         seen=seen,
         recipe=recipe_of(source).model_copy(update={"decide": plan.decide}),
-        documents=_sources(source, bundle),
+        documents=kept_documents(source, bundle),
     )
     finished = finish(draft, output=output, replace=overwrite)
     return Retuned(finished.bundle, finished.evaluation, told)
@@ -140,7 +140,7 @@ def keep_rates(
         data="stored dev scores",
         seen=bundle.seen,
         recipe=recipe_of(source),
-        documents=_sources(source, bundle),
+        documents=kept_documents(source, bundle),
     )
     finished = finish(draft, output=output, replace=overwrite)
     return Retuned(finished.bundle, finished.evaluation, told)
@@ -185,7 +185,7 @@ def _for_the_unlabelled(
     return found
 
 
-def _sources(source: Path, bundle: Bundle) -> dict[str, str]:
-    """Where the members of a joined bundle come from, to be kept."""
-    named = layout.SOURCES in bundle.manifest.files
-    return {layout.SOURCES: store.read_document(source, layout.SOURCES)} if named else {}
+def kept_documents(source: Path, bundle: Bundle) -> dict[str, str]:
+    """What stays true of the members wherever they stand: where they come from, and the parity of an export."""
+    names = (layout.SOURCES, layout.PARITY)
+    return {name: store.read_document(source, name) for name in names if name in bundle.manifest.files}

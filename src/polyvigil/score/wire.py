@@ -12,6 +12,7 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.detect.base import Window
 from polyvigil.records import Post
 from polyvigil.text.normalise import has_lone_surrogate, model_texts, no_text_reason
+from polyvigil.text.once import once
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def as_cells(decision: Decision) -> dict[str, object]:
     return {name: getattr(decision, name) for name in COLUMNS}
 
 
+@once()
 def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[bool] | None = None) -> list[Decision]:
     """Score posts and decide on each, in their order. ``detected`` says whose language was detected, not given."""
     if not posts:

@@ -15,6 +15,8 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from polyvigil.text.once import for_each
+
 NORMALISATION = "gladiators-1"
 
 _CONTROLS = regex.compile(r"[\p{Cc}--\s]|[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]", regex.V1)
@@ -84,7 +86,12 @@ def model_text(text: str) -> str:
 
 
 def model_texts(texts: Sequence[str]) -> list[str]:
-    """``model_text`` of each. Of many texts, those that no step can change are told by their characters and passed."""
+    """``model_text`` of each, in their order; inside ``text.once`` of each different one once."""
+    return for_each(texts, _model_texts, work=NORMALISATION)
+
+
+def _model_texts(texts: Sequence[str]) -> list[str]:
+    """Of many texts, those that no step can change are told by their characters and passed."""
     if len(texts) < _MANY:
         return [model_text(text) for text in texts]
     result: list[str] = []

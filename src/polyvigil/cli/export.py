@@ -1,0 +1,125 @@
+"""``polyvigil export``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyvigil.cli.options import (
+    GATE,
+    Columns,
+    OnErrorChoice,
+    OnErrorOption,
+    Replace,
+    Settings,
+    Split,
+    data_spec,
+)
+from polyvigil.cli.output import Answer, Output, command
+from polyvigil.errors import RecipeError
+
+if TYPE_CHECKING:
+    from polyvigil.assess.export_gate import Parity
+
+
+class FormOption(StrEnum):
+    """What a bundle is exported to."""
+
+    int8 = "int8"
+    onnx = "onnx"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        examples=(
+            "polyvigil export BUNDLE dev.csv -o SMALL --to int8",
+            "polyvigil export BUNDLE dev.csv -o ONNX --to onnx",
+        ),
+    )(export)
+
+
+def export(
+    out: Output,
+    bundle: Annotated[str, typer.Argument(help="The bundle; it is not changed.")],
+    file: Annotated[
+        str, typer.Argument(help="Labelled posts for the gate: the dev posts, or others it was not trained on.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the int8 bundle, or the ONNX folder, goes.")],
+    to: Annotated[
+        FormOption,
+        typer.Option("--to", help="int8: a faster, smaller bundle; onnx: files for ONNX Runtime."),
+    ],
+    split: Split = "",
+    columns: Columns = None,
+    settings: Settings = None,
+    replace: Replace = False,
+    on_error: OnErrorChoice = OnErrorOption.quarantine,
+) -> Answer:
+    """Write a bundle's encoders in int8 or as ONNX, if they decide as before on labelled posts. Exit 3 if not."""
+    from polyvigil.bundle.store import check_free, load
+    from polyvigil.data.read import read_labelled
+    from polyvigil.recipe.export_int8 import export_int8
+    from polyvigil.recipe.export_onnx import export_onnx
+
+    if replace and to is FormOption.onnx:
+        raise RecipeError("only a bundle is replaced", where="--replace", hint="choose another folder")
+    check_free(output, replace=replace)
+    reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)
+    for note in reading.notes:
+        out.note(note)
+    loaded = load(bundle, device="cpu")
+    if to is FormOption.int8:
+        made = export_int8(Path(bundle), loaded, reading, output=output, overwrite=replace, say=out.say)
+    else:
+        if loaded.combination.cascade:
+            out.note("the cascade is left out: all members are asked")
+        made = export_onnx(Path(bundle), loaded, reading, output=output, say=out.say)
+    for caution in made.parity.cautions:
+        out.note(caution)
+    passed = made.parity.passed
+    data = {
+        "folder": str(output) if passed else None,
+        "bundle": made.bundle_id or None,
+        "bytes_before": made.bytes_before,
+        "bytes_after": made.bytes_after,
+        "parity": made.parity.model_dump(mode="json"),
+    }
+    size = f"{made.bytes_after / 1e6:,.1f} MB (was {made.bytes_before / 1e6:,.1f})"
+    lines = [
+        *parity_lines(made.parity),
+        "",
+        f"{to.value} {made.bundle_id} -> {output}, {size}" if passed else "nothing was written",
+    ]
+    return Answer(data, lines, 0 if passed else GATE)
+
+
+def parity_lines(parity: Parity) -> list[str]:
+    """What the export moves, by language, and the gates."""
+    from polyvigil.cli.audit_tables import gate_lines
+    from polyvigil.cli.tables import table
+
+    rows = [
+        (
+            part.name,
+            f"{part.posts:,}",
+            f"{part.positives:,}",
+            f"{part.shift:.4f}",
+            f"{part.flips:,}",
+            f"{part.f1_before:.4f}",
+            f"{part.f1_after:.4f}",
+            f"{part.lost:+.4f}",
+        )
+        for part in (*parity.languages, parity.pooled)
+    ]
+    told = "thresholds tuned again on these dev posts" if parity.retuned else "thresholds as they were"
+    return [
+        f"bundle {parity.source} and its export to {parity.form} on {parity.data}, {told}",
+        table(("language", "posts", "positives", "largest |dP|", "otherwise", "F1 before", "after", "lost"), rows),
+        "",
+        *gate_lines(parity.gates, digits=4),
+    ]

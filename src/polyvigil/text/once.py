@@ -1,0 +1,40 @@
+"""Work on texts that is done once in a call, however many members ask for it: normalising and tokenising."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+T = TypeVar("T")
+_Done = dict[Hashable, dict[str, object]]
+_DONE: ContextVar[_Done | None] = ContextVar("polyvigil_done", default=None)
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """Inside, ``for_each`` remembers. Inside another, the outer one's memory lasts; each thread has its own."""
+    if _DONE.get() is not None:
+        yield
+        return
+    token = _DONE.set({})
+    try:
+        yield
+    finally:
+        _DONE.reset(token)
+
+
+def for_each(texts: Sequence[str], make: Callable[[list[str]], Sequence[T]], *, work: Hashable) -> list[T]:
+    """``make`` of the texts, in their order; inside ``once``, only of those for which this ``work`` was not yet done.
+
+    ``work`` names what ``make`` does and all that its result hangs on.
+    """
+    done = _DONE.get()
+    if done is None:
+        return list(make(list(texts)))
+    known = done.setdefault(work, {})
+    fresh = [text for text in dict.fromkeys(texts) if text not in known]
+    if fresh:
+        known.update(zip(fresh, make(fresh), strict=True))
+    return [known[text] for text in texts]  # type: ignore[misc]
