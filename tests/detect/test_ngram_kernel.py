@@ -114,21 +114,19 @@ def test_one_ngram_is_a_vocabulary() -> None:
 
 @pytest.mark.parametrize("crowd", [1, 2, 40, 3_000])
 def test_the_table_finds_what_is_crowded_together(crowd: int) -> None:
-    """Hashes beside one another and at both ends of 2^64 share a home slot; each has a slot, in their order."""
-    from polyvigil.detect.ngram_kernel import _slots
+    """Hashes beside one another, in the middle and at both ends of 2^64: each is found at its place, no other is."""
+    from polyvigil.detect.ngram_kernel import _keys
 
     near = np.array([0, 2**63, 2**64 - crowd * 3], dtype=np.uint64)
     hashes = np.unique((near[:, None] + np.arange(0, crowd * 3, 3, dtype=np.uint64)).ravel())
     number = np.arange(len(hashes), dtype=np.float32)
     made = table(Vocabulary.of(hashes), number, -number, lengths=(1, 1))
     asked = np.concatenate([hashes, hashes + np.uint64(1), hashes[1:] - np.uint64(1)])
-    slots = np.empty(len(asked), np.uint64)
-    found = slots[: _slots(asked, len(asked), made.keys, made.shift, slots)]
-    known = np.isin(asked, hashes)
-    assert np.array_equal(made.keys[found], asked[known])
-    assert np.array_equal(made.pairs[found[: len(hashes)], 0], number)
-    assert np.array_equal(made.pairs[found[: len(hashes)], 1], -number)
-    assert np.all(np.diff(found[: len(hashes)].astype(np.int64)) > 0)
+    found = np.empty(len(asked), np.uint64)
+    found = found[: _keys(asked, len(asked), made, found)]
+    assert np.array_equal(made.keys[found], asked[np.isin(asked, hashes)])
+    assert np.array_equal(found[: len(hashes)], np.arange(len(hashes), dtype=np.uint64))
+    assert np.array_equal(made.pairs[: len(hashes)], np.stack([number, -number], axis=1))
 
 
 def test_a_detector_changes_over_and_nobody_notices(

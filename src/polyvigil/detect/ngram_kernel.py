@@ -1,7 +1,7 @@
 """Logits of hashed n-grams, compiled: what numpy computes in ``detect.linear``, bit for bit, one post at a time.
 
-The hashes are those of text.hashing. A post's n-grams are looked up in a table that keeps the order of the hashes, and
-counted beside it; a bit for each slot in use leads through them in that order, so that every sum runs as numpy's does.
+The hashes are those of text.hashing. A post's n-grams are looked up among the sorted hashes and counted beside them; a
+bit for each one in use leads through them in that order, so that every sum runs as numpy's does.
 Importing this module imports numba.
 """
 
@@ -82,56 +82,60 @@ def _word_hashes(
 
 @_compiled
 def _character_hashes(
-    points: NDArray[np.uint32], mixed: _Hashes, low: int, high: int, rolling: _Hashes, hashes: _Hashes
+    points: NDArray[np.uint32], mixed: _Hashes, low: int, high: int, rooms: tuple[_Hashes, _Hashes], hashes: _Hashes
 ) -> int:
     """The hashes of the character n-grams of a text between two spaces, into ``hashes``; how many."""
+    rolling, whole = rooms
     size = len(points)
-    room = np.empty(size, np.int64)  # how far the next space is
+    ends = np.empty(size, np.int32)  # how far the next space is
     space = size
     for place in range(size - 1, -1, -1):
-        room[place] = space - place
+        ends[place] = space - place
         if points[place] == SPACE:
             space = place
     rolling[:size] = mixed[:size]
     found = 0
     for n in range(2, min(high, size) + 1):
-        for place in range(size - n + 1):
-            rolling[place] = rolling[place] * BASE + mixed[place + n - 1]
+        for place in range(size - n + 1):  # a loop of vector instructions; the next one picks
+            value = rolling[place] * BASE + mixed[place + n - 1]
+            rolling[place] = value
+            whole[place] = _mix(value + np.uint64(n))
         if n < low:
             continue
         for place in range(size - n + 1):
-            hashes[found] = _mix(rolling[place] + np.uint64(n))
+            hashes[found] = whole[place]
             if n == 2:
-                found += points[place] != SPACE or points[place + 1] != SPACE
+                found += (points[place] != SPACE) | (points[place + 1] != SPACE)
             else:
-                found += room[place] >= n - 1
+                found += ends[place] >= n - 1
     return found
 
 
 @_compiled
-def _slots(hashes: _Hashes, count: int, keys: _Hashes, shift: np.uint64, slots: _Hashes) -> int:
-    """The slots of those of the first ``count`` hashes that are in the table, into ``slots``; how many."""
-    found = 0
+def _keys(hashes: _Hashes, count: int, table: Table, found: _Hashes) -> int:
+    """The places among the keys of those of the first ``count`` hashes that are keys, into ``found``; how many."""
+    keys = table.keys
+    known = 0
     for at in range(count):
         wanted = hashes[at]
-        slot = wanted >> shift
-        slot += np.uint64(keys[slot] < wanted) + np.uint64(keys[slot + _ONE] < wanted)  # no branch to mispredict
-        while keys[slot] < wanted:
-            slot += _ONE
-        slots[found] = slot
-        found += keys[slot] == wanted
-    return found
+        key = np.uint64(table.starts[wanted >> table.shift])
+        key += np.uint64(keys[key] < wanted) + np.uint64(keys[key + _ONE] < wanted)  # no branch to mispredict
+        while keys[key] < wanted:
+            key += _ONE
+        found[known] = key
+        known += keys[key] == wanted
+    return known
 
 
 @_compiled
-def _count(slots: _Hashes, found: int, scratch: Scratch) -> int:
-    """Count the slots, and put each once, in rising order, in their place; how many."""
+def _count(found: _Hashes, known: int, scratch: Scratch) -> int:
+    """Count the first ``known`` keys, and put each once, in rising order, in their place; how many."""
     counts, marks, groups = scratch
-    for at in range(found):
-        slot = slots[at]
-        mark = slot >> _SIX
-        counts[slot] += 1
-        marks[mark] |= _ONE << (slot & _63)
+    for at in range(known):
+        key = found[at]
+        mark = key >> _SIX
+        counts[key] += 1
+        marks[mark] |= _ONE << (key & _63)
         groups[mark >> _SIX] |= _ONE << (mark & _63)
     distinct = 0
     for group in range(len(groups)):
@@ -143,7 +147,7 @@ def _count(slots: _Hashes, found: int, scratch: Scratch) -> int:
             bits = marks[mark]
             marks[mark] = 0
             while bits:
-                slots[distinct] = (mark << _SIX) + _lowest(bits)
+                found[distinct] = (mark << _SIX) + _lowest(bits)
                 distinct += 1
                 bits &= bits - _ONE
     return distinct
@@ -151,27 +155,25 @@ def _count(slots: _Hashes, found: int, scratch: Scratch) -> int:
 
 @_compiled
 def _sum(
-    hashes: _Hashes, count: int, table: Table, scratch: Scratch, frequency: NDArray[np.float64], slots: _Hashes,
+    hashes: _Hashes, count: int, table: Table, scratch: Scratch, frequency: NDArray[np.float64], found: _Hashes,
     values: NDArray[np.float64],
 ) -> float:  # fmt: skip
     """What the n-grams of one block add to the logit: weight x TF-IDF of Euclidean length 1."""
     counts, pairs = scratch.counts, table.pairs
-    distinct = _count(slots, _slots(hashes, count, table.keys, table.shift, slots), scratch)
+    distinct = _count(found, _keys(hashes, count, table, found), scratch)
     squares = 0.0
     for at in range(distinct):
-        slot = slots[at]
-        value = frequency[counts[slot]] * pairs[slot, 0]
-        counts[slot] = 0
+        key = found[at]
+        value = frequency[counts[key]] * pairs[key, 0]
+        counts[key] = 0
         values[at] = value
         squares += value * value
     if squares == 0.0:
         return 0.0
     length = np.sqrt(squares)
-    for at in range(distinct):
-        values[at] = values[at] / length * pairs[slots[at], 1]
     total = 0.0
     for at in range(distinct):
-        total += values[at]
+        total += values[at] / length * pairs[found[at], 1]
     return total
 
 
@@ -183,9 +185,10 @@ def logits(
     """The logit of each text, (n_texts,). ``points`` and ``lengths``: see text.hashing.CodePoints; ``is_word``: of each
     code point; ``frequency``: what each count from 0 up to the longest length plus 2 weighs."""
     size = lengths.max() + 2
-    mixed, rolling = np.empty(size, np.uint64), np.empty(size, np.uint64)
+    mixed = np.empty(size, np.uint64)
+    rooms = np.empty(size, np.uint64), np.empty(size, np.uint64)
     hashes = np.empty(size * max(words.high, characters.high), np.uint64)
-    slots, values = np.empty_like(hashes), np.empty(len(hashes))
+    keys, values = np.empty_like(hashes), np.empty(len(hashes))
     result = np.empty(len(lengths))
     start = 0
     for text in range(len(lengths)):
@@ -196,8 +199,8 @@ def logits(
             mixed[place] = _mix(np.uint64(own[place]))
         logit = intercept
         found = _word_hashes(own, mixed, is_word, words.low, words.high, hashes)
-        logit += _sum(hashes, found, words, word_scratch, frequency, slots, values)
-        found = _character_hashes(own, mixed, characters.low, characters.high, rolling, hashes)
-        logit += _sum(hashes, found, characters, character_scratch, frequency, slots, values)
+        logit += _sum(hashes, found, words, word_scratch, frequency, keys, values)
+        found = _character_hashes(own, mixed, characters.low, characters.high, rooms, hashes)
+        logit += _sum(hashes, found, characters, character_scratch, frequency, keys, values)
         result[text] = logit
     return result

@@ -9,19 +9,18 @@ from numpy.typing import NDArray
 
 from polyvigil.detect.ngram_features import Vocabulary
 
-_LOAD = 0.5  # at most this share of the slots is taken
 _LAST = np.uint64(2**64 - 1)
 
 
 class Table(NamedTuple):
-    """The n-grams of one block, ``low`` to ``high`` long, in the order of their hashes, with free slots between them.
+    """The n-grams of one block, ``low`` to ``high`` long.
 
-    ``keys`` uint64 (n_slots,): the smallest hash at this slot or after it, so they never fall. A hash that is known is
-    at the slot of its top bits, ``hash >> shift``, or further on after smaller ones alone. ``pairs`` float32
-    (n_slots, 2): inverse document frequency and weight; 0 after the last hash, where keys are 2^64 - 1.
+    ``keys`` uint64 (n_grams + 2,): their hashes, sorted, and 2^64 - 1 twice. ``starts`` int32: at ``hash >> shift``,
+    where the keys with these top bits begin. ``pairs`` float32 (n_grams + 2, 2): inverse document frequency and weight.
     """
 
     keys: NDArray[np.uint64]
+    starts: NDArray[np.int32]
     pairs: NDArray[np.float32]
     shift: np.uint64
     low: int
@@ -29,9 +28,9 @@ class Table(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """How often each n-gram stands in the post in work; all zero between posts.
+    """How often each key stands in the post in work; all zero between posts.
 
-    ``counts`` int32 (n_slots,); ``marks`` uint64, one bit for each slot that is not zero; ``groups`` uint64, one bit
+    ``counts`` int32 (n_keys,); ``marks`` uint64, one bit for each count that is not zero; ``groups`` uint64, one bit
     for each of ``marks`` that is not zero.
     """
 
@@ -44,18 +43,12 @@ def table(
     vocabulary: Vocabulary, idf: NDArray[np.float32], weights: NDArray[np.float32], *, lengths: tuple[int, int]
 ) -> Table:
     """The table of a block whose n-grams are ``lengths`` long, from-to."""
-    hashes = vocabulary.hashes
-    bits = 1
-    while len(hashes) > _LOAD * 2**bits:
-        bits += 1
-    order = np.arange(len(hashes))
-    home = (hashes >> np.uint64(64 - bits)).astype(np.int64)
-    slots = order + np.maximum.accumulate(home - order)  # its own, or the one after the hash before
-    size = max(2**bits, int(slots.max(initial=0)) + 1) + 2  # the kernel looks one slot ahead, and stops at _LAST
-    keys = np.append(hashes, _LAST)[np.searchsorted(slots, np.arange(size))]
-    pairs = np.zeros((size, 2), dtype=np.float32)
-    pairs[slots, 0], pairs[slots, 1] = idf, weights
-    return Table(keys, pairs, np.uint64(64 - bits), *lengths)
+    bits = max(len(vocabulary.hashes).bit_length(), 1)  # at most one key for each start, on average
+    shift = np.uint64(64 - bits)
+    starts = np.searchsorted(vocabulary.hashes, np.arange(2**bits, dtype=np.uint64) << shift).astype(np.int32)
+    pairs = np.zeros((len(idf) + 2, 2), dtype=np.float32)
+    pairs[:-2, 0], pairs[:-2, 1] = idf, weights
+    return Table(np.append(vocabulary.hashes, [_LAST, _LAST]), starts, pairs, shift, *lengths)
 
 
 def scratch(table: Table) -> Scratch:
