@@ -75,6 +75,16 @@ def _exchange(partial: Path, path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def sweep(path: Path) -> None:
+    """Remove what writers of ``path`` that were killed have left beside it. No other may be writing it now."""
+    for left in path.parent.iterdir():
+        if left.name.startswith(f".{path.name}.") and left.suffix in {".partial", ".old"}:
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a UTF-8 text file whole or not at all."""
     with whole_file(path) as stream:

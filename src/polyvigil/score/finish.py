@@ -11,7 +11,7 @@ from typing import IO
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from polyvigil.data.atomic import put_folder, whole_file, write_whole
+from polyvigil.data.atomic import put_folder, sweep, whole_file, write_whole
 from polyvigil.data.formats import format_of
 from polyvigil.errors import DataError
 from polyvigil.score.job import Job, PartRecord
@@ -65,6 +65,8 @@ def finish(
         _as_folder(work, target, records, manifest)
     else:
         _as_file(job, work, target, records, manifest)
+    for path in (target.path, target.rejects, target.manifest):
+        sweep(path)
     work.remove()
 
 
