@@ -124,11 +124,11 @@ def test_damaged_or_hostile_bundles_are_refused(copy: Path, damage: Callable[[Pa
 
 def test_a_member_of_unknown_kind_asks_for_an_update(copy: Path) -> None:
     from polyvigil.bundle.layout import Manifest
-    from polyvigil.bundle.store import _bundle_id
+    from polyvigil.bundle.verify import bundle_id
 
     manifest = json.loads((copy / layout.MANIFEST).read_text())
     manifest["members"][0]["kind"] = "oracle"
-    manifest["id"] = _bundle_id(Manifest.model_validate(manifest))
+    manifest["id"] = bundle_id(Manifest.model_validate(manifest))
     (copy / layout.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="member of unknown kind 'oracle'; update polyvigil"):
         load(copy)

@@ -13,7 +13,8 @@ import pytest
 
 from polyvigil.bundle import layout
 from polyvigil.bundle.layout import Manifest
-from polyvigil.bundle.store import Bundle, Seen, _bundle_id, load
+from polyvigil.bundle.store import Bundle, Seen, load
+from polyvigil.bundle.verify import bundle_id
 from polyvigil.decide.combine import Combination
 from polyvigil.errors import BundleError, RecipeError, SplitError
 from polyvigil.recipe import run
@@ -138,7 +139,7 @@ def _other_normalisation(source: Source, folder: Path) -> Source:
     shutil.copytree(source.folder, folder)
     manifest = Manifest.model_validate_json((folder / layout.MANIFEST).read_bytes())
     changed = manifest.model_copy(update={"normalisation": "gladiators-0"})
-    changed = changed.model_copy(update={"id": _bundle_id(changed)})
+    changed = changed.model_copy(update={"id": bundle_id(changed)})
     (folder / layout.MANIFEST).write_text(changed.model_dump_json())
     return Source(folder, load(folder))
 
@@ -258,7 +259,7 @@ def test_a_cascade_of_a_member_that_is_not_there_is_refused(cascaded: Bundle, jo
     manifest = json.loads((folder / layout.MANIFEST).read_text())
     data = (folder / layout.COMBINATION).read_bytes()
     manifest["files"][layout.COMBINATION] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    manifest["id"] = _bundle_id(Manifest.model_validate(manifest))
+    manifest["id"] = bundle_id(Manifest.model_validate(manifest))
     (folder / layout.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="its weights or dev scores are of other members"):
         load(folder, stale=True)

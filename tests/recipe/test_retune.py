@@ -127,9 +127,9 @@ def test_thresholds_of_other_members_are_refused(bundle: Bundle, bundle_folder: 
     (tmp_path / "b" / layout.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="id does not match"):
         load(tmp_path / "b")
-    from polyvigil.bundle.store import _bundle_id
+    from polyvigil.bundle.verify import bundle_id
 
-    manifest["id"] = _bundle_id(layout.Manifest.model_validate(manifest))
+    manifest["id"] = bundle_id(layout.Manifest.model_validate(manifest))
     (tmp_path / "b" / layout.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match=r"its thresholds are stale.*polyvigil tune BUNDLE DEV\.csv"):
         load(tmp_path / "b")

@@ -11,7 +11,7 @@ from polyvigil.bundle import layout
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.dev import read as read_dev
 from polyvigil.bundle.layout import Manifest
-from polyvigil.bundle.store import verify
+from polyvigil.bundle.verify import verify
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.detect.base import TrainingLog
 from polyvigil.errors import BundleError

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
 import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +14,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -25,7 +22,8 @@ from polyvigil.bundle.answers import Answers, ask, carrying_windows
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.dev import read as read_dev
 from polyvigil.bundle.dev import write as write_dev
-from polyvigil.bundle.layout import FileEntry, Manifest, MemberEntry
+from polyvigil.bundle.layout import Manifest, MemberEntry
+from polyvigil.bundle.verify import AGAIN, bundle_id, entries, scores_id, verify
 from polyvigil.data.atomic import whole_folder
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.combine import Combination
@@ -48,7 +46,6 @@ _LOADERS = {  # kind of a member -> the module whose load(folder, device=...) re
 }
 _STACKED = "stacked"  # a member of two others, each read by its own loader
 _CHAT = ChatDetector.kind  # on no device
-_AGAIN = "copy the bundle again from where it was made, or train it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,14 +200,14 @@ def save(
     """
     check_free(folder, replace=replace)
     with whole_folder(folder) as partial:
-        entries = []
+        listed = []
         for place, member in enumerate(members):
             entry = MemberEntry(folder=layout.member_folder(place, member.kind), kind=member.kind)
             (partial / entry.folder).mkdir(parents=True)
             member.save(partial / entry.folder)
-            entries.append(entry)
+            listed.append(entry)
         (partial / layout.COMBINATION).write_text(combination.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        locked = policy.model_copy(update={"tuned_for": _scores_id(tuple(entries), _entries(partial))})
+        locked = policy.model_copy(update={"tuned_for": scores_id(tuple(listed), entries(partial))})
         decided = {layout.POLICY: locked, layout.CALIBRATION: calibration}
         texts = {name: value.model_dump_json(indent=2) + "\n" for name, value in decided.items()}
         for name, text in {**texts, **documents}.items():
@@ -223,15 +220,15 @@ def save(
             normalisation=NORMALISATION,
             trained_languages=tuple(sorted(trained)),
             tuned_languages=tuple(policy.thresholds),
-            members=tuple(entries),
+            members=tuple(listed),
             libraries=_libraries(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            files=_entries(partial),
+            files=entries(partial),
         )
-        manifest = draft.model_copy(update={"id": _bundle_id(draft)})
+        manifest = draft.model_copy(update={"id": bundle_id(draft)})
         if card:
             (partial / layout.CARD).write_text(card(manifest), encoding="utf-8")
-            manifest = manifest.model_copy(update={"files": _entries(partial)})
+            manifest = manifest.model_copy(update={"files": entries(partial)})
         (partial / layout.MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return load(folder)
 
@@ -254,7 +251,7 @@ def load(folder: Path | str, *, device: str = "auto", stale: bool = False, askin
         arrays = load_file(folder / layout.SEEN)
         seen = Seen(arrays["train"], arrays["dev"])
     except (OSError, ValueError, SafetensorError, KeyError, IndexError) as error:
-        raise BundleError(f"unreadable ({type(error).__name__})", where=str(folder), hint=_AGAIN) from error
+        raise BundleError(f"unreadable ({type(error).__name__})", where=str(folder), hint=AGAIN) from error
     members: list[Detector] = []
     for entry in manifest.members:
         if entry.kind == _CHAT:
@@ -268,8 +265,8 @@ def load(folder: Path | str, *, device: str = "auto", stale: bool = False, askin
     first = combination.asked_first(len(members))
     sizes = {len(combination.weights or members), len(dev.by_member)}
     if sizes != {len(members)} or not first or not {*first} <= {*range(len(members))}:
-        raise BundleError("its weights or dev scores are of other members", where=str(folder), hint=_AGAIN)
-    if not stale and policy.tuned_for != _scores_id(manifest.members, manifest.files):
+        raise BundleError("its weights or dev scores are of other members", where=str(folder), hint=AGAIN)
+    if not stale and policy.tuned_for != scores_id(manifest.members, manifest.files):
         raise BundleError(
             "its thresholds are stale: they were tuned on the scores of other members",
             where=str(folder),
@@ -304,7 +301,7 @@ def read_document(folder: Path | str, name: str) -> str:
     try:
         return (Path(folder) / name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"no readable {name}", where=str(folder), hint=_AGAIN) from error
+        raise BundleError(f"no readable {name}", where=str(folder), hint=AGAIN) from error
 
 
 def check_free(folder: Path, *, replace: bool) -> None:
@@ -316,98 +313,6 @@ def check_free(folder: Path, *, replace: bool) -> None:
             hint="choose another folder"
             + (", or --replace it" if (folder / layout.MANIFEST).is_file() and not replace else ""),
         )
-
-
-def verify(folder: Path | str) -> Manifest:
-    """The manifest of a bundle, after checking the name, size and hash of every file; no member is loaded.
-
-    Raises BundleError when the bundle is missing, damaged, changed after it was saved, or of another version.
-    """
-    folder = Path(folder)
-    path = folder / layout.MANIFEST
-    if not path.is_file():
-        raise BundleError(
-            "no such folder" if not folder.is_dir() else f"not a bundle: it has no {layout.MANIFEST}",
-            where=str(folder),
-            hint="train one with: polyvigil train linear --train TRAIN.csv --dev DEV.csv -o BUNDLE",
-        )
-    try:
-        raw = json.loads(path.read_bytes())
-        if isinstance(raw, dict) and raw.get("schema_version") not in (None, layout.SCHEMA):
-            raise BundleError(
-                f"written in schema version {raw['schema_version']!r}; this polyvigil reads {layout.SCHEMA}",
-                where=str(path),
-                hint="update polyvigil, or train it again",
-            )
-        manifest = Manifest.model_validate(raw)
-    except (OSError, ValueError, RecursionError) as error:  # JSON, Unicode and pydantic errors are ValueErrors
-        raise BundleError(f"unreadable ({type(error).__name__})", where=str(path), hint=_AGAIN) from error
-    needed = {layout.COMBINATION, layout.POLICY, layout.CALIBRATION, layout.DEV, layout.SEEN}
-    for entry in manifest.members:
-        if not layout.is_member_folder(entry.folder):
-            raise BundleError(f"member folder {entry.folder!r} is not allowed", where=str(path), hint=_AGAIN)
-    if missing := needed - manifest.files.keys():
-        raise BundleError(f"lists no {sorted(missing)[0]}", where=str(path), hint=_AGAIN)
-    for name, file_entry in manifest.files.items():
-        _verify_file(folder, name, file_entry)
-    for file in (folder / layout.MEMBERS).rglob("*"):
-        if not file.is_dir() and file.relative_to(folder).as_posix() not in manifest.files:
-            raise BundleError("a file that the bundle does not list", where=str(file), hint="remove it, or " + _AGAIN)
-    if _bundle_id(manifest) != manifest.id:
-        raise BundleError("its id does not match its contents", where=str(path), hint=_AGAIN)
-    return manifest
-
-
-def _verify_file(folder: Path, name: str, entry: FileEntry) -> None:
-    if not layout.is_bundle_file(name):
-        raise BundleError(f"file name {name!r} is not allowed", where=str(folder / layout.MANIFEST), hint=_AGAIN)
-    path = folder / name
-    for part in (path, *path.parents[: name.count("/")]):
-        if part.is_symlink():
-            raise BundleError("is a link, which a bundle may not hold", where=str(part), hint=_AGAIN)
-    if not path.is_file():
-        raise BundleError("is missing", where=str(path), hint=_AGAIN)
-    if path.stat().st_size != entry.bytes or _entry(path) != entry:
-        raise BundleError("was changed or damaged after the bundle was saved", where=str(path), hint=_AGAIN)
-
-
-def _entries(folder: Path) -> dict[str, FileEntry]:
-    """Size and hash of every file in a folder, by its path inside it."""
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): _entry(path) for path in paths}
-
-
-def _scores_id(members: tuple[MemberEntry, ...], files: Mapping[str, FileEntry]) -> str:
-    """Hash of all that moves a score: what thresholds are tuned for."""
-    moving = {name: files[name].sha256 for name in sorted(files) if layout.decides(name) and name != layout.POLICY}
-    told = [NORMALISATION, [entry.model_dump() for entry in members], moving]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _entry(path: Path) -> FileEntry:
-    with path.open("rb") as stream:
-        return FileEntry(bytes=path.stat().st_size, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
-
-
-class _Identity(BaseModel):
-    """What a bundle's id is the hash of."""
-
-    schema_version: int
-    normalisation: str
-    trained_languages: tuple[str, ...]
-    members: tuple[MemberEntry, ...]
-    files: dict[str, str]
-
-
-def _bundle_id(manifest: Manifest) -> str:
-    identity = _Identity(
-        schema_version=manifest.schema_version,
-        normalisation=manifest.normalisation,
-        trained_languages=manifest.trained_languages,
-        members=manifest.members,
-        files={name: entry.sha256 for name, entry in sorted(manifest.files.items()) if layout.decides(name)},
-    )
-    return hashlib.sha256(identity.model_dump_json().encode()).hexdigest()[:16]
 
 
 def _libraries() -> dict[str, str]:

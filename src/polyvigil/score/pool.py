@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from polyvigil.bundle.layout import Manifest
-from polyvigil.bundle.store import Bundle, load, verify
+from polyvigil.bundle.store import Bundle, load
+from polyvigil.bundle.verify import verify
 from polyvigil.errors import BundleError, ScoringError
 from polyvigil.score.job import Job, PartRecord, Stretch, Tick
 from polyvigil.score.part import Told, score_stretch

@@ -20,7 +20,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from polyvigil.bundle.layout import Manifest
-from polyvigil.bundle.store import Bundle, verify
+from polyvigil.bundle.store import Bundle
+from polyvigil.bundle.verify import verify
 from polyvigil.errors import BundleError, DataError, PolyvigilError, RecipeError, ScoringError
 from polyvigil.score.job import Job, PartRecord, Stretch, Tick
 from polyvigil.score.part import Told, score_stretch
