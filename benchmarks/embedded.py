@@ -55,7 +55,12 @@ def main() -> None:
     def fit_theirs() -> object:
         return pipeline.fit(texts, labels, logisticregression__sample_weight=weights)
 
-    fitting = compare("fit", lambda: learner.fit(train, (), seed=1), fit_theirs, rounds=3)
+    fitting = compare(
+        "linear default, fitting, against scikit-learn's pipeline",
+        lambda: learner.fit(train, (), seed=1),
+        fit_theirs,
+        rounds=3,
+    )
     detector = learner.fit(train, (), seed=1)
     fit_theirs()
     detector.warming.characters = WORTH_CHARACTERS  # as after some ten thousand posts: compiled
@@ -72,7 +77,12 @@ def main() -> None:
         "average precision, scikit-learn pipeline": f"{average_precision_score(gold, theirs):.6f}",
         "largest difference of a probability": f"{np.abs(mine - theirs).max():.2e}",
     }
-    scoring = compare("score", lambda: detector.probabilities(posts), lambda: pipeline.predict_proba(found))
+    scoring = compare(
+        "linear default, scoring, against scikit-learn's pipeline",
+        lambda: detector.probabilities(posts),
+        lambda: pipeline.predict_proba(found),
+        bar=20,
+    )
     report([fitting, scoring], notes, arguments.json)
 
 
