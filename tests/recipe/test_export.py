@@ -210,12 +210,12 @@ def test_a_scoring_call_tokenises_each_post_once_for_all_members(
     assert score_posts(bundle, POSTS) == expected
     assert set(seen.values()) == {1}
     assert len(seen) == len({post.text for post in POSTS})
-    seen.clear()
     other = load(files / "bundle", device="cpu")
     other.members[1].encoder._tokenizer_key = "other"  # type: ignore[attr-defined]
+    seen.clear()
     assert score_posts(other, POSTS) == expected
     assert set(seen.values()) == {2}
     seen.clear()
     long = replace(POSTS[0], text="the pills gave me a rash " * 20)
-    assert score_posts(bundle, [long])[0].truncated
-    assert max(seen.values()) <= 1 + len(bundle.members)  # a post that is cut is read again by each
+    assert score_posts(bundle, [long])[0].window
+    assert max(seen.values()) == 2  # once more to say where its window stands
