@@ -96,16 +96,14 @@ class Vocabulary:
 
 
 def batches(items: Sequence[_T], *, characters: int = BATCH_CHARACTERS) -> Iterator[Sequence[_T]]:
-    """Runs of consecutive items with about ``characters`` characters in all; a longer item is a batch of its own."""
-    start = size = 0
-    for place, item in enumerate(items):
-        length = len(item.text if isinstance(item, Post) else item)
-        if size and size + length > characters:
-            yield items[start:place]
-            start, size = place, 0
-        size += length
-    if start < len(items):
-        yield items[start:]
+    """Runs of consecutive items with up to ``characters`` characters in all; a longer item is a batch of its own."""
+    ends = np.cumsum([len(item.text if isinstance(item, Post) else item) for item in items])
+    start = 0
+    while start < len(items):
+        before = ends[start - 1] if start else 0
+        end = max(int(np.searchsorted(ends, before + characters, side="right")), start + 1)
+        yield items[start:end]
+        start = end
 
 
 def characters_of(posts: Sequence[Post]) -> Characters:

@@ -171,9 +171,11 @@ def _sum(
     if squares == 0.0:
         return 0.0
     length = np.sqrt(squares)
+    for at in range(distinct):
+        values[at] /= length  # by itself: several at a time
     total = 0.0
     for at in range(distinct):
-        total += values[at] / length * pairs[found[at], 1]
+        total += values[at] * pairs[found[at], 1]
     return total
 
 
