@@ -181,7 +181,7 @@ def test_check_finds_and_strict_refuses(polyvigil, files: Path) -> None:  # type
         (("check", "x.csv", "--set", "model.C=2"), 2, "only data.* can be set here"),
         (("check", "x.csv", "--set", "data.label.yes=1"), 2, "did you mean data.labels?"),
         (("inspect", "/"), 4, "not a bundle: it has no bundle.json"),
-        (("recipes", "nope"), 2, "shipped recipes: gladiators"),
+        (("recipes", "nope"), 2, "shipped recipes: adapt, gladiators"),
         (("demo", "-o", "/usr"), 2, "exists and is no earlier demo"),
     ],
 )
