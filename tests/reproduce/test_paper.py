@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from polyvigil.errors import RecipeError
 from polyvigil.recipe.load import load, shipped
 from polyvigil.reproduce import paper, plan
 from polyvigil.reproduce.plan import Training, Translation, named, steps, users
@@ -73,4 +74,10 @@ def test_shared_steps_stand_once_and_in_an_order_that_can_be_run() -> None:
     for table in ("table3", "table4", "table5"):
         assert steps(named(table)) == (plan.SEEDS,)
         assert users(plan.SEEDS, named(table)) == (table,)
+    for key, parts in plan.ROWS.items():  # one row by one command, with what it needs and nothing else
+        needed = {part.training for part in parts} | {part.training.translation for part in parts} - {None}
+        assert set(steps(named(key))) == needed
+        assert all(users(step, named(key)) == (key,) for step in needed)
+    with pytest.raises(RecipeError, match=r"the paper has no 'table9'.*or a row of table2: gliner, nli"):
+        named("table9")
     assert set(steps(named("table2"))) == set(found)

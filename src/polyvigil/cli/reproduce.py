@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from polyvigil.recipe.run import Material
 
 
-class TablesOption(StrEnum):
-    """The tables of the paper."""
-
-    table2 = "table2"
-    table3 = "table3"
-    table4 = "table4"
-    table5 = "table5"
-    all = "all"
-
-
 class ScaleOption(StrEnum):
     """How large."""
 
@@ -40,14 +30,20 @@ def add_to(app: typer.Typer) -> None:
         app,
         examples=(
             "polyvigil reproduce all --data smm4h --models models -o reproduction",
-            "polyvigil reproduce table2 --scale tiny -o reproduction",
+            "polyvigil reproduce ensemble --scale tiny -o reproduction",
         ),
     )(reproduce)
 
 
 def reproduce(
     out: Output,
-    which: Annotated[TablesOption, typer.Argument(metavar="TABLE", help="table2, table3, table4, table5, or all.")],
+    which: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE",
+            help="table2, table3, table4, table5, all; or one row of table2, as ensemble or mixed.",
+        ),
+    ],
     data: Annotated[
         Path | None, typer.Option(help="A folder with train.csv and dev.csv, or one file with a split column.")
     ] = None,
@@ -80,6 +76,7 @@ def reproduce(
     from polyvigil.reproduce.survey import Bench, leftovers, survey
     from polyvigil.reproduce.tiny_scale import one_thread, tiny_models, tiny_posts
 
+    wanted = named(which)
     if launched().size > 1:
         raise RecipeError("reproduce is one process", where="torchrun", hint="start it without torchrun")
     if models and not models.is_dir():
@@ -98,13 +95,12 @@ def reproduce(
     bench = Bench(output, TINY if tiny else FULL, shelf, _material(out, posts, output))
     if not tiny and (unlike := differences(bench.material)):
         out.warn(f"these are other posts than the paper's, and no figure will be compared: {'; '.join(unlike)}")
-    tables = named(which.value)
-    standings = survey(steps(tables), bench, fetch=not dry_run)
+    standings = survey(steps(wanted), bench, fetch=not dry_run)
     for path in leftovers(standings, output):
         out.note(f"{path}: from other posts, models or settings; remove it if it is of no more use")
     if dry_run:
         machine = Machine(device=device, offline=not shelf.hub)
-        return plan_answer(standings, costs(standings, bench, machine=machine, say=out.say), tables)
+        return plan_answer(standings, costs(standings, bench, machine=machine, say=out.say), wanted)
     started = time.monotonic()
     with asked_to_stop(out) as stop:
         machine = Machine(
@@ -121,7 +117,7 @@ def reproduce(
             translating=lambda share, of, since: out.progress("translating", since, round(share * of), 0, share),
         )
     out.end_progress()
-    told = reproduction(tables, bench, done, say=out.say)
+    told = reproduction(wanted, bench, done, say=out.say)
     paths = write(told, output)
     return Answer(told, [*reproduction_lines(told), *(f"-> {path}" for path in paths)], 1 if told.failed else 0)
 

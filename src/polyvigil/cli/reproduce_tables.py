@@ -11,12 +11,12 @@ from polyvigil.reproduce.plan import users
 
 if TYPE_CHECKING:
     from polyvigil.reproduce.cost import Cost
-    from polyvigil.reproduce.plan import Step, Table
+    from polyvigil.reproduce.plan import Step
     from polyvigil.reproduce.survey import Standing
     from polyvigil.reproduce.told import Reproduction
 
 
-def plan_answer(standings: Mapping[Step, Standing], costs: Mapping[Step, Cost], tables: Sequence[Table]) -> Answer:
+def plan_answer(standings: Mapping[Step, Standing], costs: Mapping[Step, Cost], wanted: Sequence[str]) -> Answer:
     """Each step: how far it is, for which rows, and what it would take."""
     rows, data, notes = [], [], []
     for step, standing in standings.items():
@@ -24,11 +24,11 @@ def plan_answer(standings: Mapping[Step, Standing], costs: Mapping[Step, Cost], 
         note = standing.reason or (cost.note if cost else "")
         if note:
             notes.append(f"{step.name}: {note}")
-        rows.append((step.name, ", ".join(users(step, tables)), standing.state, *_cells(cost)))
+        rows.append((step.name, ", ".join(users(step, wanted)), standing.state, *_cells(cost)))
         data.append(
             {
                 "name": step.name,
-                "users": users(step, tables),
+                "users": users(step, wanted),
                 "state": standing.state,
                 "reason": standing.reason,
                 "output": str(standing.output),

@@ -16,9 +16,9 @@ from polyvigil.reproduce.told import Figure
 from polyvigil.specs import DecideSpec
 
 
-def table2(context: Context) -> list[Figure]:
-    """Row by row, in the paper's order."""
-    return [_figure(row, context) for row in paper.TABLE2]
+def table2(context: Context, keys: Sequence[str]) -> list[Figure]:
+    """The rows of these keys, in the paper's order."""
+    return [_figure(row, context) for row in paper.TABLE2 if row.key in keys]
 
 
 def _figure(row: paper.Approach, context: Context) -> Figure:

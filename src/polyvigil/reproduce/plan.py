@@ -10,16 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from polyvigil.errors import RecipeError
 from polyvigil.reproduce.scale import Scale
 from polyvigil.specs import TranslationSpec
 
 Table = Literal["table2", "table3", "table4", "table5"]
 TABLES: tuple[Table, ...] = ("table2", "table3", "table4", "table5")
-
-
-def named(wanted: str) -> tuple[Table, ...]:
-    """One table by its name, or ``all``."""
-    return TABLES if wanted == "all" else tuple(table for table in TABLES if table == wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +88,28 @@ ROWS: dict[str, tuple[Part, ...]] = {
 """Table 2, by the keys of ``paper.TABLE2``. Tables 3 to 5 are about ``SEEDS`` alone."""
 
 
-def steps(tables: Sequence[Table]) -> tuple[Step, ...]:
-    """What the tables need, each step once, translations before the trainings that take them."""
-    trainings = [part.training for parts in ROWS.values() for part in parts] if "table2" in tables else []
-    if {"table3", "table4", "table5"} & set(tables):
+def named(wanted: str) -> tuple[str, ...]:
+    """What to run again: ``all``, a table, or one row of Table 2 by its key. Raises RecipeError for another name."""
+    if wanted == "all":
+        return TABLES
+    if wanted in (*TABLES, *ROWS):
+        return (wanted,)
+    raise RecipeError(
+        f"the paper has no {wanted!r}",
+        where="TABLE",
+        hint=f"all, {', '.join(TABLES)}, or a row of table2: {', '.join(ROWS)}",
+    )
+
+
+def rows(wanted: Sequence[str]) -> tuple[str, ...]:
+    """The rows of Table 2 that are wanted, in its order."""
+    return tuple(key for key in ROWS if key in wanted or "table2" in wanted)
+
+
+def steps(wanted: Sequence[str]) -> tuple[Step, ...]:
+    """What is needed, each step once, translations before the trainings that take them."""
+    trainings = [part.training for key in rows(wanted) for part in ROWS[key]]
+    if {"table3", "table4", "table5"} & set(wanted):
         trainings.append(SEEDS)
     found: dict[Step, None] = {}
     for training in trainings:
@@ -105,11 +119,7 @@ def steps(tables: Sequence[Table]) -> tuple[Step, ...]:
     return tuple(found)
 
 
-def users(step: Step, tables: Sequence[Table]) -> tuple[str, ...]:
+def users(step: Step, wanted: Sequence[str]) -> tuple[str, ...]:
     """The rows of Table 2, and the other tables, that a step serves."""
-    rows = [
-        key
-        for key, parts in ROWS.items()
-        if any(step in (part.training, part.training.translation) for part in parts) and "table2" in tables
-    ]
-    return (*rows, *(table for table in tables if table != "table2" and step == SEEDS))
+    mine = [key for key in rows(wanted) if any(step in (p.training, p.training.translation) for p in ROWS[key])]
+    return (*mine, *(table for table in TABLES[1:] if table in wanted and step == SEEDS))

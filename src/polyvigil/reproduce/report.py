@@ -11,7 +11,7 @@ from polyvigil.recipe.learners import Say
 from polyvigil.reproduce import plan
 from polyvigil.reproduce.context import context_of
 from polyvigil.reproduce.layout import columns, title
-from polyvigil.reproduce.plan import Step, Table, Translation
+from polyvigil.reproduce.plan import Step, Translation
 from polyvigil.reproduce.posts import differences
 from polyvigil.reproduce.run import Done
 from polyvigil.reproduce.survey import Bench
@@ -24,7 +24,7 @@ MEANINGLESS = (
 
 
 def reproduction(
-    tables: Sequence[Table], bench: Bench, done: Mapping[Step, Done], *, say: Say = lambda _: None
+    wanted: Sequence[str], bench: Bench, done: Mapping[Step, Done], *, say: Say = lambda _: None
 ) -> Reproduction:
     """Measure what is there, and put the paper's figures beside."""
     unlike = differences(bench.material)
@@ -34,7 +34,7 @@ def reproduction(
         meaningless=bench.scale.meaningless,
         data=bench.material.data,
         differences=unlike,
-        figures=figures(tables, context, say=say),
+        figures=figures(wanted, context, say=say),
         steps=tuple(
             StepTold(
                 name=step.name,
@@ -43,7 +43,7 @@ def reproduction(
                 reason=told.standing.reason,
                 seconds=round(told.seconds, 1),
                 output=str(told.standing.output),
-                users=plan.users(step, tables),
+                users=plan.users(step, wanted),
             )
             for step, told in context.done.items()
         ),

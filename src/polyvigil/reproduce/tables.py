@@ -17,12 +17,16 @@ from polyvigil.reproduce.plan import Table
 from polyvigil.reproduce.told import Figure, Measured
 
 
-def figures(tables: Sequence[Table], context: Context, *, say: Say = lambda _: None) -> tuple[Figure, ...]:
-    """All figures of these tables, in the paper's order. ``say`` is told each table as it begins."""
+def figures(wanted: Sequence[str], context: Context, *, say: Say = lambda _: None) -> tuple[Figure, ...]:
+    """All figures of what is wanted (plan.named), in the paper's order. ``say`` is told each table as it begins."""
     made: list[Figure] = []
-    for table in tables:
-        say(f"measuring {table}")
-        made += _MAKERS[table](context)
+    if keys := plan.rows(wanted):
+        say("measuring table2")
+        made += table2(context, keys)
+    for table, make in _OTHERS.items():
+        if table in wanted:
+            say(f"measuring {table}")
+            made += make(context)
     return tuple(made)
 
 
@@ -96,8 +100,7 @@ def _of_some(records: Sequence[Record], *, seeds: Sequence[int]) -> Found:
     return Found(f1_of(together([of_seeds(records[0], seeds)]).pooled))
 
 
-_MAKERS: Mapping[Table, Callable[[Context], list[Figure]]] = {
-    "table2": table2,
+_OTHERS: Mapping[Table, Callable[[Context], list[Figure]]] = {
     "table3": table3,
     "table4": table4,
     "table5": table5,
