@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from polyvigil.assess.evaluate import Evaluation, Gold, Slice, evaluate
+from polyvigil.assess.evaluate import Evaluation, Slice, evaluate, stored_gold
 from polyvigil.bundle.record import Record
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit
@@ -63,7 +63,7 @@ def together(shares: Sequence[Share], *, decide: DecideSpec | None = None) -> Ev
         dev_fingerprint=fingerprint,
     )
     return evaluate(
-        Gold(dev.labels, dev.languages, dev.types, dev.group_names, fingerprint),
+        stored_gold(dev, fingerprint=fingerprint),
         scores.probabilities,
         policy,
         calibration=fit("identity", scores.probabilities, scores.labels, languages),
