@@ -81,6 +81,7 @@ def main() -> None:
         "linear default, scoring, against scikit-learn's pipeline",
         lambda: detector.probabilities(posts),
         lambda: pipeline.predict_proba(found),
+        rounds=15,
         bar=20,
     )
     report([fitting, scoring], notes, arguments.json)

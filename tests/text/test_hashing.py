@@ -89,3 +89,8 @@ def test_lower_case_is_that_of_each_text_alone(texts: list[str]) -> None:
     found = code_points(texts)
     assert found.points.tolist() == list(map(ord, " " + "".join(text + " " for text in lowered)))
     assert found.lengths.tolist() == list(map(len, lowered))
+
+
+def test_lower_case_of_every_code_point() -> None:
+    every = [chr(point) for point in range(0x110000) if chr(point) not in "Σİ"]
+    assert code_points(every).points[1::2].tolist() == [ord(point.lower()) for point in every]

@@ -24,7 +24,7 @@ from polyvigil.detect.ngram_features import (
     Vocabulary,
     batches,
     count,
-    term_weights,
+    logit_terms,
 )
 from polyvigil.detect.ngram_scorer import CompiledScorer, Warming
 from polyvigil.detect.ngram_table import table
@@ -128,9 +128,7 @@ class LinearDetector:
     def _logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
         logits = np.full(len(texts), self.config.intercept)
         for grams, block in zip(self._space.blocks(lay_out(texts)), (self.words, self.characters), strict=True):
-            counts = count(grams, block.vocabulary)
-            terms = self._terms(counts, block, len(texts))
-            logits += np.bincount(counts.rows, weights=terms, minlength=len(texts))
+            logits += self._terms(count(grams, block.vocabulary), block, len(texts))[0]
         return logits
 
     def _evidence(self, posts: Sequence[Post]) -> list[Evidence]:
@@ -141,8 +139,8 @@ class LinearDetector:
         blocks, places = self._space.blocks(characters), self._space.places(characters)
         for grams, where, block in zip(blocks, places, (self.words, self.characters), strict=True):
             counts = count(grams, block.vocabulary)
-            terms = self._terms(counts, block, len(posts))
-            logits += np.bincount(counts.rows, weights=terms, minlength=len(posts))
+            sums, terms = self._terms(counts, block, len(posts))
+            logits += sums
             parts = shared_by_occurrences(terms, counts, grams, block.vocabulary)
             shares += shared_by_characters(parts, where, characters)
         return [
@@ -156,11 +154,9 @@ class LinearDetector:
     def _space(self) -> NgramSpace:
         return NgramSpace(self.config.word_ngrams, self.config.character_ngrams)
 
-    def _terms(self, counts: Counts, block: Block, n_rows: int) -> NDArray[np.float64]:
-        """What each n-gram of ``counts`` adds to its post's logit."""
-        values = term_weights(counts, block.idf, sublinear=self.config.sublinear, n_rows=n_rows)
-        terms: NDArray[np.float64] = values * block.weights[counts.columns]
-        return terms
+    def _terms(self, counts: Counts, block: Block, n_rows: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See ngram_features.logit_terms."""
+        return logit_terms(counts, block.idf, block.weights, sublinear=self.config.sublinear, n_rows=n_rows)
 
 
 def load(folder: Path, *, device: str = "auto") -> LinearDetector:  # noqa: ARG001 - every loader takes a device

@@ -29,6 +29,9 @@ from polyvigil.text.normalise import model_texts
 BATCH_CHARACTERS = 1 << 19  # bounds memory: about 60 bytes a character while a batch is in work
 _BUCKET_BITS = 18
 
+GRID = 2.0**24
+"""Terms of a logit are rounded to multiples of 1/GRID: their sums, below 2^29, are exact, so no order changes them."""
+
 _T = TypeVar("_T", str, Post)
 
 
@@ -128,7 +131,27 @@ def term_weights(counts: Counts, idf: NDArray[np.floating], *, sublinear: bool, 
     Equal to scikit-learn's TfidfVectorizer (norm="l2", smooth_idf=True) on the same vocabulary. Sums run row by row
     in the order of the columns, so a row's values are bit-equal whatever rows stand beside it.
     """
-    frequency = 1.0 + np.log(counts.counts) if sublinear else counts.counts
-    values = frequency * idf[counts.columns]
+    values = _frequency(counts, sublinear=sublinear) * idf[counts.columns]
     squares = np.bincount(counts.rows, weights=values * values, minlength=n_rows)
     return values / np.sqrt(squares)[counts.rows]
+
+
+def logit_terms(
+    counts: Counts, idf: NDArray[np.float32], weights: NDArray[np.float32], *, sublinear: bool, n_rows: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the n-grams of a block add to the logit of each row, (n_rows,); and each of ``counts`` by itself, (n,).
+
+    weight x TF-IDF of ``term_weights``, with every sum taken on the GRID: within 1e-7 of it, and bit-equal whatever
+    rows stand beside a row and in whatever order its n-grams are summed.
+    """
+    values = _frequency(counts, sublinear=sublinear) * idf[counts.columns]
+    squares = np.rint(values * values * GRID)
+    terms = np.rint(values * weights[counts.columns] * GRID)
+    lengths = np.sqrt(np.bincount(counts.rows, weights=squares, minlength=n_rows))
+    lengths[lengths == 0.0] = np.inf
+    sums = np.bincount(counts.rows, weights=terms, minlength=n_rows)
+    return sums / lengths / np.sqrt(GRID), terms / lengths[counts.rows] / np.sqrt(GRID)
+
+
+def _frequency(counts: Counts, *, sublinear: bool) -> NDArray[np.float64]:
+    return 1.0 + np.log(counts.counts) if sublinear else counts.counts

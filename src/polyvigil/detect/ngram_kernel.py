@@ -1,27 +1,28 @@
 """Logits of hashed n-grams, compiled: what numpy computes in ``detect.linear``, bit for bit, one post at a time.
 
-The hashes are those of text.hashing. A post's n-grams are looked up among the sorted hashes and counted beside them; a
-bit for each one in use leads through them in that order, so that every sum runs as numpy's does.
+The hashes are those of text.hashing. A post's n-grams are looked up among the sorted hashes, counted beside them, and
+summed as they come: on the grid of detect.ngram_features sums are exact, so their order is free.
 Importing this module imports numba.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 from numpy.typing import NDArray
 
-from polyvigil.detect.ngram_table import Scratch, Table
+from polyvigil.detect.ngram_features import GRID
+from polyvigil.detect.ngram_table import Table
 from polyvigil.text.hashing import BASE, MIX_1, MIX_2, SPACE
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _Hashes = NDArray[np.uint64]
-_ONE, _SIX, _63 = np.uint64(1), np.uint64(6), np.uint64(63)
+_Counts = NDArray[np.uint32]
+_ONE = np.uint64(1)
+_ROOT = np.sqrt(GRID)
 
 
 def _compiled(function: _Function) -> _Function:
@@ -31,16 +32,6 @@ def _compiled(function: _Function) -> _Function:
     except RuntimeError:  # no such folder
         made = njit(nogil=True, error_model="numpy")(function)
     return made
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _lowest(_: Any, bits: Any) -> Any:
-    """The place of the lowest 1 in a uint64 that is not 0."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.uint64(bits), generate
 
 
 @_compiled
@@ -53,17 +44,17 @@ def _mix(value: np.uint64) -> np.uint64:
 
 @_compiled
 def _word_hashes(
-    points: NDArray[np.uint32], mixed: _Hashes, is_word: NDArray[np.bool_], low: int, high: int, hashes: _Hashes
-) -> int:
+    points: NDArray[np.uint32], mixed: _Hashes, is_word: NDArray[np.bool_], powers: _Hashes, low: int, high: int,
+    hashes: _Hashes,
+) -> int:  # fmt: skip
     """The hashes of the word n-grams of a text between two spaces, into ``hashes``; how many."""
     single = np.empty(len(points) // 2, np.uint64)
     words = place = 0
     while place < len(points):
         start = place
-        value, power = np.uint64(0), np.uint64(1)
+        value = np.uint64(0)
         while is_word[points[place]]:  # the last point is a space
-            value += mixed[place] * power
-            power *= BASE
+            value += mixed[place] * powers[place - start]
             place += 1
         if place - start >= 2:
             single[words] = _mix(value)
@@ -128,69 +119,39 @@ def _keys(hashes: _Hashes, count: int, table: Table, found: _Hashes) -> int:
 
 
 @_compiled
-def _count(found: _Hashes, known: int, scratch: Scratch) -> int:
-    """Count the first ``known`` keys, and put each once, in rising order, in their place; how many."""
-    counts, marks, groups = scratch
+def _sum(
+    hashes: _Hashes, count: int, table: Table, counts: _Counts, frequency: NDArray[np.float64], found: _Hashes
+) -> float:
+    """What the n-grams of one block add to the logit: weight x TF-IDF of Euclidean length 1."""
+    pairs = table.pairs
+    known = _keys(hashes, count, table, found)
+    for at in range(known):
+        counts[found[at]] += 1
+    squares = total = 0.0
     for at in range(known):
         key = found[at]
-        mark = key >> _SIX
-        counts[key] += 1
-        marks[mark] |= _ONE << (key & _63)
-        groups[mark >> _SIX] |= _ONE << (mark & _63)
-    distinct = 0
-    for group in range(len(groups)):
-        some = groups[group]
-        groups[group] = 0
-        while some:
-            mark = (np.uint64(group) << _SIX) + _lowest(some)
-            some &= some - _ONE
-            bits = marks[mark]
-            marks[mark] = 0
-            while bits:
-                found[distinct] = (mark << _SIX) + _lowest(bits)
-                distinct += 1
-                bits &= bits - _ONE
-    return distinct
-
-
-@_compiled
-def _sum(
-    hashes: _Hashes, count: int, table: Table, scratch: Scratch, frequency: NDArray[np.float64], found: _Hashes,
-    values: NDArray[np.float64],
-) -> float:  # fmt: skip
-    """What the n-grams of one block add to the logit: weight x TF-IDF of Euclidean length 1."""
-    counts, pairs = scratch.counts, table.pairs
-    distinct = _count(found, _keys(hashes, count, table, found), scratch)
-    squares = 0.0
-    for at in range(distinct):
-        key = found[at]
-        value = frequency[counts[key]] * pairs[key, 0]
+        value = frequency[counts[key]] * pairs[key, 0]  # of a key met before it is 0, for no count is left
         counts[key] = 0
-        values[at] = value
-        squares += value * value
-    if squares == 0.0:
-        return 0.0
-    length = np.sqrt(squares)
-    for at in range(distinct):
-        values[at] /= length  # by itself: several at a time
-    total = 0.0
-    for at in range(distinct):
-        total += values[at] * pairs[found[at], 1]
-    return total
+        squares += np.rint(value * value * GRID)
+        total += np.rint(value * pairs[key, 1] * GRID)
+    return 0.0 if squares == 0.0 else total / np.sqrt(squares) / _ROOT
 
 
 @_compiled
 def logits(
     points: NDArray[np.uint32], lengths: NDArray[np.int64], is_word: NDArray[np.bool_], words: Table, characters: Table,
-    word_scratch: Scratch, character_scratch: Scratch, frequency: NDArray[np.float64], intercept: float,
+    counts: _Counts, frequency: NDArray[np.float64], intercept: float,
 ) -> NDArray[np.float64]:  # fmt: skip
     """The logit of each text, (n_texts,). ``points`` and ``lengths``: see text.hashing.CodePoints; ``is_word``: of each
-    code point; ``frequency``: what each count from 0 up to the longest length plus 2 weighs."""
+    code point; ``counts``: a 0 for each n-gram of the larger table, before and after; ``frequency``: what each
+    count from 0 up to the longest length plus 2 weighs, 0 nothing."""
     size = lengths.max() + 2
-    mixed = np.empty(size, np.uint64)
+    mixed, powers = np.empty(size, np.uint64), np.ones(size, np.uint64)
+    for place in range(1, size):
+        powers[place] = powers[place - 1] * BASE
     rooms = np.empty(size, np.uint64), np.empty(size, np.uint64)
     hashes = np.empty(size * max(words.high, characters.high), np.uint64)
-    keys, values = np.empty_like(hashes), np.empty(len(hashes))
+    keys = np.empty_like(hashes)
     result = np.empty(len(lengths))
     start = 0
     for text in range(len(lengths)):
@@ -200,9 +161,9 @@ def logits(
         for place in range(size):
             mixed[place] = _mix(np.uint64(own[place]))
         logit = intercept
-        found = _word_hashes(own, mixed, is_word, words.low, words.high, hashes)
-        logit += _sum(hashes, found, words, word_scratch, frequency, keys, values)
+        found = _word_hashes(own, mixed, is_word, powers, words.low, words.high, hashes)
+        logit += _sum(hashes, found, words, counts, frequency, keys)
         found = _character_hashes(own, mixed, characters.low, characters.high, rooms, hashes)
-        logit += _sum(hashes, found, characters, character_scratch, frequency, keys, values)
+        logit += _sum(hashes, found, characters, counts, frequency, keys)
         result[text] = logit
     return result

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.detect.ngram_features import batches
-from polyvigil.detect.ngram_table import Table, scratch
+from polyvigil.detect.ngram_table import Table
 from polyvigil.text.hashing import code_points, word_characters
 
 WORTH_CHARACTERS = 1 << 21
@@ -31,7 +31,7 @@ class CompiledScorer:
         """(n_texts,) of normalised texts; bit-equal whatever texts stand beside one, and to what numpy computes."""
         from polyvigil.detect.ngram_kernel import logits
 
-        rooms = scratch(self.words), scratch(self.characters)
+        room = np.zeros(max(len(self.words.keys), len(self.characters.keys)), dtype=np.uint32)
         found = [np.empty(0)]
         for batch in batches(texts, characters=_BATCH_CHARACTERS):
             laid = code_points(batch)
@@ -44,7 +44,7 @@ class CompiledScorer:
                     word_characters(),
                     self.words,
                     self.characters,
-                    *rooms,
+                    room,
                     frequency,
                     self.intercept,
                 )

@@ -1,4 +1,4 @@
-"""What the compiled kernel reads and writes: tables of n-grams, and room to count in."""
+"""What the compiled kernel reads: a table of n-grams."""
 
 from __future__ import annotations
 
@@ -27,18 +27,6 @@ class Table(NamedTuple):
     high: int
 
 
-class Scratch(NamedTuple):
-    """How often each key stands in the post in work; all zero between posts.
-
-    ``counts`` int32 (n_keys,); ``marks`` uint64, one bit for each count that is not zero; ``groups`` uint64, one bit
-    for each of ``marks`` that is not zero.
-    """
-
-    counts: NDArray[np.int32]
-    marks: NDArray[np.uint64]
-    groups: NDArray[np.uint64]
-
-
 def table(
     vocabulary: Vocabulary, idf: NDArray[np.float32], weights: NDArray[np.float32], *, lengths: tuple[int, int]
 ) -> Table:
@@ -49,13 +37,3 @@ def table(
     pairs = np.zeros((len(idf) + 2, 2), dtype=np.float32)
     pairs[:-2, 0], pairs[:-2, 1] = idf, weights
     return Table(np.append(vocabulary.hashes, [_LAST, _LAST]), starts, pairs, shift, *lengths)
-
-
-def scratch(table: Table) -> Scratch:
-    """Empty room to count the n-grams of this table in."""
-    marks = len(table.keys) // 64 + 1
-    return Scratch(
-        np.zeros(len(table.keys), dtype=np.int32),
-        np.zeros(marks, dtype=np.uint64),
-        np.zeros(marks // 64 + 1, dtype=np.uint64),
-    )
