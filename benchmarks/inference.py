@@ -37,8 +37,6 @@ from side_by_side import Ratio, compare, report
 from synthetic import LONGEST, VOCABULARY, forum_lengths, mixed_lengths, texts, vocabulary_of, write_model
 
 POSTS = {(6, 384): 1024, (12, 768): 256}
-ROUNDS = {(12, 768): 3}
-"""Else 5."""
 BARS = {
     "the paper's way": 6.0,
     "pipeline, batch 32": 4.5,
@@ -102,7 +100,7 @@ def measure(size: tuple[int, int], arguments: argparse.Namespace) -> tuple[list[
     apart = max(apart, np.abs(arms.paper(model, tokenizer, forum) - scored(ours, forum)).max())
     if apart > 1e-5:
         raise SystemExit(f"the arms disagree by {apart:.1e}; times would mean nothing")
-    rounds = arguments.rounds or ROUNDS.get(size, 5)
+    rounds = arguments.rounds or 5
     head = f"{layers} x {width}, "
 
     def timed(name: str, fast: Callable[[], object], slow: Callable[[], object], bar: str) -> Ratio:
