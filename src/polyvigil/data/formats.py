@@ -208,6 +208,9 @@ def _delimited_rows(records: Iterator[tuple[int, list[str] | str]], columns: tup
             yield Fault(line, "", f"{len(cells)} cells where the header has {len(columns)}", named | rest)
             continue
         row = dict(zip(columns, cells, strict=True))
+        if all(map(str.isascii, cells)):
+            yield Row(line, row)
+            continue
         undecoded = next((fault for column in columns if (fault := _undecoded(line, column, row))), None)
         yield undecoded or Row(line, row)
 

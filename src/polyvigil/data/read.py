@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from polyvigil.data.columns import ColumnMap, map_columns
+from polyvigil.data.columns import ROLES, ColumnMap, map_columns
 from polyvigil.data.formats import Fault, Row, Table, open_table
 from polyvigil.errors import DataError
 from polyvigil.records import LabelledPost, Post
@@ -196,32 +196,30 @@ def split_name(value: str) -> str:
 
 
 def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> ReadPost | Fault:
-    def cell(role: str) -> str:
-        column = columns.get(role)
-        return "" if column is None else _text(row.cells.get(column))
+    cells = dict.fromkeys(ROLES, "") | {role: _text(row.cells.get(name)) for role, name in columns.columns.items()}
 
     def fault(role: str, reason: str) -> Fault:
         return Fault(row.line, columns.get(role) or role, reason, row.cells)
 
-    text = cell("text")
+    text = cells["text"]
     if labelled and not text.strip("\0 \t\r\n"):
         return fault("text", "empty")
     label = None
     if labelled:
-        raw = cell("label").strip()
+        raw = cells["label"].strip()
         label = spec.labels.get(raw, _NUMERIC_LABELS.get(raw))
         if label is None:
             return fault("label", f"{_short(raw)} is not 0 or 1")
-    identity = cell("id") or f"row-{row.line}"
-    kind = cell("type")
+    identity = cells["id"] or f"row-{row.line}"
+    kind = cells["type"]
     try:
-        language = language_group(cell("language"), type=kind, id=identity)
+        language = language_group(cells["language"], type=kind, id=identity)
     except ValueError:
-        return fault("language", f"{_short(cell('language'))} is not a language code")
-    detected = not cell("language").strip()
+        return fault("language", f"{_short(cells['language'])} is not a language code")
+    detected = not cells["language"].strip()
     if detected:
         language = language_group(detect_languages([model_text(text)])[0], type=kind, id=identity)
-    post = Post(identity, text, language, kind, cell("origin"), split_name(cell("split")), cell("group"))
+    post = Post(identity, text, language, kind, cells["origin"], split_name(cells["split"]), cells["group"])
     return ReadPost(post, row, label, detected)
 
 

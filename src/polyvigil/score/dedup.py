@@ -9,7 +9,7 @@ from typing import Literal
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.records import Post
-from polyvigil.score.wire import Decision, flags_of, judging_in, score_posts
+from polyvigil.score.wire import Decision, flags_of, flags_of_group, judging_in, score_posts
 from polyvigil.text.canonical import canonical
 from polyvigil.text.normalise import model_texts, no_text_reason
 
@@ -62,7 +62,8 @@ class Deduplicated:
         for nth, place in enumerate(copies):
             first = self._known[keys[place]]
             judging = judging_in(first.decision.flags)
-            flags = flags_of(self.bundle, posts[place], texts[place], detected=detected[place], judging=judging)
+            group = flags_of_group(self.bundle, posts[place].language)
+            flags = flags_of(posts[place], texts[place], group, detected=detected[place], judging=judging)
             if first.text != _hash(texts[place]):
                 flags = ";".join(filter(None, (flags, NEAR)))
             same = first.raw == _hash(posts[place].text)

@@ -276,10 +276,9 @@ class _Tally:
 
     def add(self, decisions: Sequence[Decision]) -> None:
         self._judging += judging_of(decisions)
-        for decision in decisions:
-            self._posts[decision.language] += 1
-            self._flagged[decision.language] += decision.decision
-            self._no_text += decision.flags.startswith("no_text")
+        self._posts.update(decision.language for decision in decisions)
+        self._flagged.update(decision.language for decision in decisions if decision.decision)
+        self._no_text += sum(decision.flags.startswith("no_text") for decision in decisions)
 
     def counts(self, faults: FaultTally, *, copied: int) -> Counts:
         """All of it, with the faults beside."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,11 +53,12 @@ JUDGING = (JUDGED, NOT_ASKED, FAILED)
 """The post is one that a judge decides: it did; it was not asked, or gave no answer, and the first stage decided."""
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Decision))
+_values = attrgetter(*COLUMNS)
 
 
 def as_cells(decision: Decision) -> dict[str, object]:
     """The record by column name, in the order of COLUMNS."""
-    return {name: getattr(decision, name) for name in COLUMNS}
+    return dict(zip(COLUMNS, _values(decision), strict=True))
 
 
 @once()
@@ -74,32 +76,39 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
     windows = bundle.windows(posts, answers)
     spreads = np.nanmax(members, axis=0) - np.nanmin(members, axis=0)
     texts = model_texts([post.text for post in posts])
-    decisions = []
-    for place, post in enumerate(posts):
-        threshold = bundle.policy.threshold(post.language)
-        decisions.append(
-            Decision(
-                p=float(probabilities[place]),
-                p_calibrated=float(calibrated[place]),
-                decision=int(flagged[place]),
-                language=post.language,
-                threshold=threshold.value,
-                threshold_source=threshold.told_source,
-                spread=float(spreads[place]),
-                n_tokens=None if lengths is None else int(lengths.tokens[place]),
-                truncated=lengths is not None and bool(lengths.truncated[place]),
-                window=_told(windows[place]),
-                flags=flags_of(
-                    bundle,
-                    post,
-                    texts[place],
-                    detected=detected is not None and detected[place],
-                    judging=judging[place],
-                ),
-                bundle=bundle.id,
-            )
+    thresholds = {language: bundle.policy.threshold(language) for language in dict.fromkeys(languages)}
+    group_flags = {language: flags_of_group(bundle, language) for language in thresholds}
+    n_posts = len(posts)
+    return [
+        Decision(
+            p=p,
+            p_calibrated=p_calibrated,
+            decision=int(is_flagged),
+            language=post.language,
+            threshold=thresholds[post.language].value,
+            threshold_source=thresholds[post.language].told_source,
+            spread=spread,
+            n_tokens=n_tokens,
+            truncated=truncated,
+            window=_told(window),
+            flags=flags_of(post, text, group_flags[post.language], detected=was_detected, judging=judged),
+            bundle=bundle.id,
         )
-    return decisions
+        for post, text, p, p_calibrated, is_flagged, spread, n_tokens, truncated, window, was_detected, judged in zip(
+            posts,
+            texts,
+            probabilities.tolist(),
+            calibrated.tolist(),
+            flagged.tolist(),
+            spreads.tolist(),
+            [None] * n_posts if lengths is None else lengths.tokens.tolist(),
+            [False] * n_posts if lengths is None else lengths.truncated.tolist(),
+            windows,
+            [False] * n_posts if detected is None else detected,
+            judging,
+            strict=True,
+        )
+    ]
 
 
 def _told(window: Window | None) -> str:
@@ -123,15 +132,19 @@ def judging_in(flags: str) -> str:
     return next((flag for flag in flags.split(";") if flag in JUDGING), "")
 
 
-def flags_of(bundle: Bundle, post: Post, text: str, *, detected: bool, judging: str = "") -> str:
-    """``Decision.flags`` of a post and its model ``text``."""
-    flags = []
-    if reason := no_text_reason(text):
-        flags.append(f"no_text:{reason}")
-    if not bundle.is_trained_on(post.language):
-        flags.append("language_not_trained")
-    if bundle.policy.threshold(post.language).warnings:
-        flags.append("threshold_doubtful")
+def flags_of_group(bundle: Bundle, language: str) -> list[str]:
+    """The flags that every post of a language group has."""
+    told = {
+        "language_not_trained": not bundle.is_trained_on(language),
+        "threshold_doubtful": bool(bundle.policy.threshold(language).warnings),
+    }
+    return [flag for flag, holds in told.items() if holds]
+
+
+def flags_of(post: Post, text: str, of_group: Sequence[str], *, detected: bool, judging: str = "") -> str:
+    """``Decision.flags`` of a post and its model ``text``; ``of_group``: those of its language group."""
+    reason = no_text_reason(text)
+    flags = [f"no_text:{reason}", *of_group] if reason else [*of_group]
     if detected:
         flags.append("language_detected")
     if has_lone_surrogate(post.text):

@@ -22,6 +22,8 @@ Cells = Mapping[str, Any]
 RowWriter = Callable[[Sequence[Cells]], object]
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
+_AS_CSV_HAS_THEM = frozenset({float, int, type(None)})
+"""Types that the csv module writes as _plain does."""
 _GROUP_ROWS = 20_000
 _GROUP_BYTES = 64 * 1024 * 1024
 
@@ -80,7 +82,8 @@ def _delimited(rows: Iterable[Sequence[Any]], *, kind: str, raw: bool) -> bytes:
         text = replace_lone_surrogates(value)
         return text if raw else neutralised(text)
 
-    return csv_text(([cell(value) for value in row] for row in rows), delimiter=_DELIMITERS[kind]).encode()
+    cells = ([value if type(value) in _AS_CSV_HAS_THEM else cell(value) for value in row] for row in rows)
+    return csv_text(cells, delimiter=_DELIMITERS[kind]).encode()
 
 
 def json_writer(stream: IO[bytes]) -> RowWriter:

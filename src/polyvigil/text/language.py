@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,14 +44,18 @@ def language_group(language: str, *, type: str, id: str) -> str:
 
     ``language`` is lower-cased; an empty one is ``und``. Raises ValueError when it is no language code.
     """
-    language = language.strip().lower()
-    if not language:
-        return UNDETERMINED
-    if not _CODE.fullmatch(language):
-        raise ValueError(language)
+    language = _canonical(language)
     if is_cadec(language) or language == UNDETERMINED:
         return language
     return language + CADEC_SUFFIX if type.strip().lower() == "drug_review" or "cadec" in id.lower() else language
+
+
+@lru_cache(maxsize=256)
+def _canonical(language: str) -> str:
+    language = language.strip().lower()
+    if language and not _CODE.fullmatch(language):
+        raise ValueError(language)
+    return language or UNDETERMINED
 
 
 def detect_languages(texts: Sequence[str]) -> list[str]:

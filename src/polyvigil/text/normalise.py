@@ -106,6 +106,8 @@ def no_text_reason(model_text: str) -> str:
     """Why a normalised post is unreadable: ``empty``, ``url_only``, ``mention_only``, ``no_words``; or ``""``."""
     if not model_text:
         return "empty"
+    if "[" not in model_text and "@" not in model_text:
+        return "" if _VISIBLE_WORD.search(model_text) else "no_words"
     rest = model_text.replace("[URL]", " ")
     if not rest.strip():
         return "url_only"
