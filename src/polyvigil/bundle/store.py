@@ -30,13 +30,13 @@ from polyvigil.decide.combine import Combination
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.detect import chat, stacked
-from polyvigil.detect.base import Detector, FitRecord, Lengths, Scores, Window
+from polyvigil.detect.base import Detector, FitRecord, Lengths, Scores, Tokenises, Window
 from polyvigil.detect.chat import Asking, ChatDetector, Usage
 from polyvigil.detect.stacked import Featured
 from polyvigil.errors import BundleError
 from polyvigil.records import Post, Probabilities
 from polyvigil.text.normalise import NORMALISATION
-from polyvigil.text.once import once
+from polyvigil.text.once import Memory, once
 
 _LOADERS = {  # kind of a member -> the module whose load(folder, device=...) reads it
     "linear": "polyvigil.detect.linear",
@@ -84,6 +84,21 @@ class Bundle:
         """Token counts by the first member that counts them; None when none does."""
         found = (member.lengths(posts) for member in self.members)
         return next((lengths for lengths in found if lengths is not None), None)
+
+    @property
+    def tokenises(self) -> bool:
+        """Whether ``prepare`` has anything to do."""
+        return any(isinstance(member, Tokenises) for member in self.members)
+
+    def prepare(self, posts: Sequence[Post]) -> Memory:
+        """Normalise and tokenise posts, once for members that share a tokenizer: what scoring them inside
+        ``text.once.once`` with this memory need not do again. In a thread of its own while others are scored."""
+        memory: Memory = {}
+        with once(memory):
+            for member in self.members:
+                if isinstance(member, Tokenises):
+                    member.tokenise(posts)
+        return memory
 
     @property
     def usage(self) -> Usage | None:

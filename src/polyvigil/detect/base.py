@@ -208,6 +208,15 @@ class Detector(Protocol):
 
 
 @runtime_checkable
+class Tokenises(Protocol):
+    """A detector with a tokenizer of its own, which ``text.once`` remembers the work of."""
+
+    def tokenise(self, posts: Sequence[Post]) -> None:
+        """Do what of ``probabilities`` needs no model, so that it need not be done later."""
+        ...
+
+
+@runtime_checkable
 class ReadsWindows(Protocol):
     """What a detector can do besides that reads a long post in windows."""
 

@@ -81,6 +81,10 @@ class EncoderDetector:
             windows.append(Window(int(text.starts[start]), int(text.ends[end - 1])))
         return windows
 
+    def tokenise(self, posts: Sequence[Post]) -> None:
+        """See detect.base.Tokenises."""
+        self.encoder.token_counts(model_texts([post.text for post in posts]))
+
     def lengths(self, posts: Sequence[Post]) -> Lengths:
         """See detect.base.Detector."""
         tokens = self.encoder.token_counts(model_texts([post.text for post in posts]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -45,6 +46,7 @@ class Encoder:
         self._model = model
         self._tokenizer = tokenizer
         self._tokenizer_key = tokenizer_key
+        self._tokenising = Lock()  # a tokenizer holds whether it truncates: two threads would tell it different things
         self._plan = plan
         self._int8 = False
 
@@ -94,9 +96,10 @@ class Encoder:
         """
         if not self._tokenizer.is_fast or not texts:
             return None
-        encoding = self._tokenizer(
-            list(texts), return_offsets_mapping=True, add_special_tokens=False, verbose=False, truncation=False
-        )
+        with self._tokenising:
+            encoding = self._tokenizer(
+                list(texts), return_offsets_mapping=True, add_special_tokens=False, verbose=False, truncation=False
+            )
         found = []
         for offsets, tokens in zip(encoding["offset_mapping"], self.window_tokens(texts), strict=True):
             places = np.array(offsets, dtype=np.int64)
@@ -180,14 +183,15 @@ class Encoder:
     def _asked(self, texts: Sequence[str], *, cut: bool) -> list[list[int]]:
         if not texts:
             return []
-        encoding = self._tokenizer(
-            list(texts),
-            truncation=cut,
-            max_length=self.reader.max_tokens if cut else None,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
+        with self._tokenising:
+            encoding = self._tokenizer(
+                list(texts),
+                truncation=cut,
+                max_length=self.reader.max_tokens if cut else None,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+            )
         ids: list[list[int]] = encoding["input_ids"]
         return ids
 

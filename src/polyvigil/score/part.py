@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
@@ -21,6 +21,7 @@ from polyvigil.data.formats import Fault, Place, Row, Table, open_table
 from polyvigil.data.read import FaultTally, ReadPost, fault_error, read_rows, reject_line
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
+from polyvigil.score.ahead import ahead
 from polyvigil.score.dedup import Deduplicated
 from polyvigil.score.evidence import EVIDENCE_COLUMNS, evidence_cells
 from polyvigil.score.job import Counts, InputFacts, Job, LanguageTally, PartRecord, Stretch, Tick, part_name
@@ -29,6 +30,7 @@ from polyvigil.score.stream import Hashed, handfuls
 from polyvigil.score.wire import COLUMNS, Decision, as_cells
 from polyvigil.score.work import Work
 from polyvigil.score.write import RowWriter, header, row_writer
+from polyvigil.text.once import Memory, once
 
 Told = Callable[[Tick], object]
 Opening = Callable[[Stretch], AbstractContextManager[Table]]
@@ -201,10 +203,13 @@ class PartScorer:
         table = replace(self._table, rows=self._rows.take(self._job.how.part_posts))
         how = self._job.how
         alike = Deduplicated(self._bundle, how.dedup)
-        with row_writer(
-            stream, self._job.columns, ending=self._job.ending, schema=schema_of(self._job), raw=how.raw_csv
-        ) as write:
-            for handful in handfuls(read_rows(table, self._columns, self._job.data, labelled=False)):
+        with (
+            row_writer(
+                stream, self._job.columns, ending=self._job.ending, schema=schema_of(self._job), raw=how.raw_csv
+            ) as write,
+            closing(self._drawn(table)) as drawn,
+        ):
+            for handful, memory in drawn:
                 bad = [item for item in handful if isinstance(item, Fault)]
                 if bad and how.on_error == "fail":
                     raise fault_error(bad[0], name)
@@ -212,19 +217,28 @@ class PartScorer:
                     reject(reject_line(name, fault).encode())
                     faults.add(fault)
                 good = [item for item in handful if isinstance(item, ReadPost)]
-                self._write(good, alike, write, tally)
+                with once(memory):
+                    decisions = alike.decide(
+                        [item.post for item in good], detected=[item.language_detected for item in good]
+                    )
+                self._write(good, decisions, write)
+                tally.add(decisions)
                 self._told(len(good), len(bad))
         return tally.counts(faults, copied=alike.copied)
 
-    def _write(self, good: Sequence[ReadPost], alike: Deduplicated, write: RowWriter, tally: _Tally) -> None:
-        posts = [item.post for item in good]
-        decisions = alike.decide(posts, detected=[item.language_detected for item in good])
+    def _drawn(self, table: Table) -> Generator[tuple[list[ReadPost | Fault], Memory | None], None, None]:
+        """Rows in handfuls, tokenised where a member needs that: ahead of the one that is scored, in a thread."""
+        drawn = handfuls(read_rows(table, self._columns, self._job.data, labelled=False))
+        if not self._bundle.tokenises:
+            return ((handful, None) for handful in drawn)
+        return ahead(drawn, lambda some: self._bundle.prepare([x.post for x in some if isinstance(x, ReadPost)]))
+
+    def _write(self, good: Sequence[ReadPost], decisions: Sequence[Decision], write: RowWriter) -> None:
         rows = [as_cells(decision) for decision in decisions]
         if self._job.how.evidence:
-            found = evidence_cells(self._bundle, posts, decisions)
+            found = evidence_cells(self._bundle, [item.post for item in good], decisions)
             rows = [row | more for row, more in zip(rows, found, strict=True)]
         write([self._input_cells(item) | row for item, row in zip(good, rows, strict=True)])
-        tally.add(decisions)
 
     def _input_cells(self, item: ReadPost) -> dict[str, Any]:
         kept = output_columns(tuple(item.row.cells), self._columns.get("language"), self._ours)

@@ -8,17 +8,20 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 T = TypeVar("T")
-_Done = dict[Hashable, dict[str, object]]
-_DONE: ContextVar[_Done | None] = ContextVar("polyvigil_done", default=None)
+Memory = dict[Hashable, dict[str, object]]
+_DONE: ContextVar[Memory | None] = ContextVar("polyvigil_done", default=None)
 
 
 @contextmanager
-def once() -> Iterator[None]:
-    """Inside, ``for_each`` remembers. Inside another, the outer one's memory lasts; each thread has its own."""
+def once(memory: Memory | None = None) -> Iterator[None]:
+    """Inside, ``for_each`` remembers. Inside another, the outer one's memory lasts; each thread has its own.
+
+    ``memory``: one to go on with, which another ``once``, now over, has filled: in another thread, say.
+    """
     if _DONE.get() is not None:
         yield
         return
-    token = _DONE.set({})
+    token = _DONE.set({} if memory is None else memory)
     try:
         yield
     finally:
