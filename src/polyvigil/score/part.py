@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gc
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
@@ -204,6 +205,7 @@ class PartScorer:
         how = self._job.how
         alike = Deduplicated(self._bundle, how.dedup)
         with (
+            _seldom_collected(),
             row_writer(
                 stream, self._job.columns, ending=self._job.ending, schema=schema_of(self._job), raw=how.raw_csv
             ) as write,
@@ -249,6 +251,17 @@ class PartScorer:
         at = min(int(share * self._facts.bytes), self._facts.bytes)
         self._tell(Tick(posts=posts, set_aside=set_aside, bytes=at - self._bytes, known=known))
         self._bytes = at
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Python looks for cycles a hundred times less often: rows hold none, and that took a seventh of the time."""
+    held = gc.get_threshold()
+    gc.set_threshold(100 * held[0], *held[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*held)
 
 
 class _Ahead:

@@ -78,7 +78,9 @@ def _delimited(rows: Iterable[Sequence[Any]], *, kind: str, raw: bool) -> bytes:
 
     def cell(value: Any) -> str:
         if not isinstance(value, str):
-            return replace_lone_surrogates(_plain(value))
+            return _as_text(value)
+        if not value or (value.isascii() and value[0].isalnum()):
+            return value  # as most are
         text = replace_lone_surrogates(value)
         return text if raw else neutralised(text)
 
@@ -110,7 +112,7 @@ def _parquet_writer(stream: IO[bytes], schema: pa.Schema) -> Iterator[RowWriter]
         for field in schema:
             values = [row.get(field.name) for row in rows]
             if pa.types.is_string(field.type):
-                values = [None if v is None else replace_lone_surrogates(_plain(v)) for v in values]
+                values = [v if v is None or (type(v) is str and v.isascii()) else _as_text(v) for v in values]
             arrays.append(pa.array(values, type=field.type))
         waiting.append(pa.Table.from_arrays(arrays, schema=schema))
         if sum(map(len, waiting)) >= _GROUP_ROWS or sum(table.nbytes for table in waiting) >= _GROUP_BYTES:
@@ -124,6 +126,10 @@ def _parquet_writer(stream: IO[bytes], schema: pa.Schema) -> Iterator[RowWriter]
 def write_row_group(writer: pq.ParquetWriter, rows: pa.Table) -> None:
     """Write ``rows`` as one row group; the same rows give the same bytes, in however many pieces they came."""
     writer.write_table(rows.combine_chunks(), row_group_size=max(len(rows), 1))
+
+
+def _as_text(value: Any) -> str:
+    return replace_lone_surrogates(_plain(value))
 
 
 def _plain(value: Any) -> str:
