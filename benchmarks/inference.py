@@ -33,7 +33,7 @@ from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.predict import probabilities, token_budget
 from polyvigil.records import Post
-from side_by_side import Ratio, compare, report
+from side_by_side import Ratio, compare, line, report, write
 from synthetic import LONGEST, VOCABULARY, forum_lengths, mixed_lengths, texts, vocabulary_of, write_model
 
 POSTS = {(6, 384): 1024, (12, 768): 256}
@@ -63,15 +63,20 @@ def main() -> None:
     sizes = [(arguments.layers, arguments.width)] if arguments.layers else list(POSTS)
     ratios: list[Ratio] = []
     notes: dict[str, object] = {"torch": torch.__version__, "arithmetic": torch.backends.cpu.get_cpu_capability()}
+
+    def tell(ratio: Ratio) -> None:
+        print(line(ratio), flush=True)
+        ratios.append(ratio)
+        write(ratios, notes, arguments.json)  # as far as it is measured: the whole takes two hours
+
     for size in sizes:
-        found, about = measure(size, arguments)
-        ratios += found
+        about = measure(size, arguments, tell)
         notes |= {f"{size[0]} x {size[1]}, {key}": value for key, value in about.items()}
-        report(ratios, notes, arguments.json)  # as far as it is measured
+    report(ratios, notes, arguments.json)
 
 
-def measure(size: tuple[int, int], arguments: argparse.Namespace) -> tuple[list[Ratio], dict[str, str]]:
-    """The ratios for a model of this size, and what the arms were given and agree on."""
+def measure(size: tuple[int, int], arguments: argparse.Namespace, tell: Callable[[Ratio], None]) -> dict[str, str]:
+    """Tell the ratios for a model of this size as they are measured; what the arms were given and agree on."""
     layers, width = size
     draw = np.random.default_rng(1)
     vocabulary = vocabulary_of(draw)
@@ -105,7 +110,9 @@ def measure(size: tuple[int, int], arguments: argparse.Namespace) -> tuple[list[
 
     def timed(name: str, fast: Callable[[], object], slow: Callable[[], object], bar: str) -> Ratio:
         wanted = PIPELINE_BARS.get(size) if bar == "pipeline, batch 1" else BARS.get(bar)
-        return compare(f"{head}{name}", fast, slow, rounds=rounds, warm=True, bar=wanted)
+        ratio = compare(f"{head}{name}", fast, slow, rounds=rounds, warm=True, bar=wanted)
+        tell(ratio)
+        return ratio
 
     def fp32() -> object:
         return scored(ours, mixed)
@@ -114,31 +121,28 @@ def measure(size: tuple[int, int], arguments: argparse.Namespace) -> tuple[list[
     gemm = arms.bare(shapes)
     gemm()
     cascaded, all_three, called = members(ours, mixed)
-    ratios = [timed(f"ours against {name}", fp32, run, name) for name, run in others.items()]
-    ratios += [
-        timed(
-            "forum posts, ours against the paper's way",
-            lambda: scored(ours, forum),
-            lambda: arms.paper(model, tokenizer, forum),
-            "forum",
-        ),
-        timed("int8 against our fp32", lambda: scored(small, mixed), fp32, "int8"),
-        timed("share of the bare products", fp32, gemm, "GEMM"),
-        timed("cascade against 3 members", cascaded, all_three, "cascade"),
-    ]
+    against = [timed(f"ours against {name}", fp32, run, name) for name, run in others.items()]
+    timed(
+        "forum posts, ours against the paper's way",
+        lambda: scored(ours, forum),
+        lambda: arms.paper(model, tokenizer, forum),
+        "forum",
+    )
+    timed("int8 against our fp32", lambda: scored(small, mixed), fp32, "int8")
+    timed("share of the bare products", fp32, gemm, "GEMM")
+    timed("cascade against 3 members", cascaded, all_three, "cascade")
     work = arms.operations(shapes)
-    about = {
+    return {
         "posts": f"{count}, {lengths.sum():,} tokens, mean {lengths.mean():.1f}, median {np.median(lengths):.0f}",
         "forum posts": f"{len(long)}, {long.clip(max=LONGEST).mean():.1f} tokens in the mean once cut, "
         f"{(long > LONGEST).mean():.1%} longer than {LONGEST}",
         f"padding at {LONGEST}": f"{1 - lengths.mean() / LONGEST:.1%}, "
         f"forum {1 - long.clip(max=LONGEST).mean() / LONGEST:.1%}; ours none",
-        "products of ours": f"{work / 1e9:,.0f} GFLOP, {work / 1e9 / ratios[0].ours_seconds:,.1f} GFLOP/s",
+        "products of ours": f"{work / 1e9:,.0f} GFLOP, {work / 1e9 / against[0].ours_seconds:,.1f} GFLOP/s",
         "largest difference of P, fp32": f"{apart:.1e}",
         "largest difference of P, int8, random weights": f"{np.abs(in_int8 - expected).max():.1e}",
         "posts of which the cascade asks all": f"{called:.1%}",
     }
-    return ratios, about
 
 
 def scored(encoder: Encoder, posts: list[str]) -> NDArray[np.float64]:

@@ -102,12 +102,22 @@ def report(ratios: list[Ratio], notes: dict[str, object], json_path: str | None)
     print(f"{platform.machine()}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}")
     for key, value in notes.items():
         print(f"{key}: {value}")
-    for r in ratios:
-        print(
-            f"{r.name}: {_short(r.median)}x by {r.clock} time (min {_short(r.min)}, max {_short(r.max)}, "
-            f"{r.rounds} rounds, {r.disturbed} disturbed; {_short(r.cpu_median)}x by CPU time, all rounds); "
-            f"{r.ours_seconds:.3f} s against {r.theirs_seconds:.3f} s" + (f"; bar {r.bar:g}" if r.bar else "")
-        )
+    for ratio in ratios:
+        print(line(ratio))
+    write(ratios, notes, json_path)
+
+
+def line(r: Ratio) -> str:
+    """A ratio and where it comes from."""
+    return (
+        f"{r.name}: {_short(r.median)}x by {r.clock} time (min {_short(r.min)}, max {_short(r.max)}, "
+        f"{r.rounds} rounds, {r.disturbed} disturbed; {_short(r.cpu_median)}x by CPU time, all rounds); "
+        f"{r.ours_seconds:.3f} s against {r.theirs_seconds:.3f} s" + (f"; bar {r.bar:g}" if r.bar else "")
+    )
+
+
+def write(ratios: list[Ratio], notes: dict[str, object], json_path: str | None) -> None:
+    """The ratios as JSON, where asked."""
     if json_path:
         document = {"notes": notes, "ratios": [asdict(ratio) for ratio in ratios]}
         Path(json_path).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
