@@ -72,7 +72,8 @@ def main() -> None:
     for size in sizes:
         about = measure(size, arguments, tell)
         notes |= {f"{size[0]} x {size[1]}, {key}": value for key, value in about.items()}
-    report(ratios, notes, arguments.json)
+    report([], notes, None)
+    write(ratios, notes, arguments.json)
 
 
 def measure(size: tuple[int, int], arguments: argparse.Namespace, tell: Callable[[Ratio], None]) -> dict[str, str]:
