@@ -84,7 +84,7 @@ def main() -> None:
     gold = np.array([item.label for item in test], dtype=np.int8)
     mine, theirs = detector.probabilities(posts), pipeline.predict_proba(found)[:, 1]
     notes: dict[str, object] = {
-        "data": arguments.posts or "synthetic sample corpus",
+        "data": Path(arguments.posts).name if arguments.posts else "synthetic sample corpus",
         "posts": f"{len(train):,} train, {len(test):,} test ({int(gold.sum()):,} positive)",
         "average precision, ours (ours by scikit-learn)": (
             f"{average_precision(gold, mine):.6f} ({average_precision_score(gold, mine):.6f})"
