@@ -5,7 +5,8 @@
 
 XLM-Rs of real dimensions with random weights read synthetic posts: words of a vocabulary of 250,002, as many of them as
 real posts have tokens (synthetic.py). Text in, P out, in the order given; tokenising is in every arm. The other arms
-stand in inference_arms.py. Beside them: posts of German and French forums alone, which are long; int8 against fp32; the
+stand in inference_arms.py. Beside them: posts of German and French forums alone, which are long; int8 and bf16 (slow on
+a CPU that has no such arithmetic) against fp32; the
 matrix products of ours alone; and three members against a cascade of them that asks all three about a tenth of the
 posts (on a trained bundle that share is learned: polyvigil tune --cascade).
 """
@@ -86,13 +87,14 @@ def measure(size: tuple[int, int], arguments: argparse.Namespace, tell: Callable
     mixed, forum = texts(draw, lengths, vocabulary), texts(draw, long, vocabulary)
     with tempfile.TemporaryDirectory() as folder:
         write_model(Path(folder), layers=layers, width=width, vocabulary=VOCABULARY, words=vocabulary)
-        ours, small = (load_encoder(folder, max_tokens=LONGEST) for _ in range(2))
+        ours, small, half = (load_encoder(folder, max_tokens=LONGEST) for _ in range(3))
         stock = load_encoder(folder, max_tokens=LONGEST, packing=False)
         tokenizer = AutoTokenizer.from_pretrained(folder)
     counted = ours.token_counts(mixed)
     if not np.array_equal(counted, lengths):
         raise SystemExit("the tokenizer does not give one token for each word")
-    small.quantise()
+    small.compute_in("int8")
+    half.compute_in("bf16")
     model: Any = stock.model
     one, many = (arms.hugging_face(model, tokenizer, mixed, batch=batch) for batch in (1, 32))
     others: dict[str, Callable[[], NDArray[np.float64]]] = {
@@ -101,7 +103,7 @@ def measure(size: tuple[int, int], arguments: argparse.Namespace, tell: Callable
         "pipeline, batch 32": many,
         "sorted, padded to the longest of a batch": lambda: scored(stock, mixed),
     }
-    expected, in_int8 = scored(ours, mixed), scored(small, mixed)
+    expected, in_int8, in_bf16 = (scored(encoder, mixed) for encoder in (ours, small, half))
     apart = max(np.abs(run() - expected).max() for run in others.values())
     apart = max(apart, np.abs(arms.paper(model, tokenizer, forum) - scored(ours, forum)).max())
     if apart > 1e-5:
@@ -130,6 +132,7 @@ def measure(size: tuple[int, int], arguments: argparse.Namespace, tell: Callable
         "forum",
     )
     timed("int8 against our fp32", lambda: scored(small, mixed), fp32, "int8")
+    timed("bf16 against our fp32", lambda: scored(half, mixed), fp32, "bf16")
     timed("share of the bare products", fp32, gemm, "GEMM")
     timed("cascade against 3 members", cascaded, all_three, "cascade")
     work = arms.operations(shapes)
@@ -142,6 +145,7 @@ def measure(size: tuple[int, int], arguments: argparse.Namespace, tell: Callable
         "products of ours": f"{work / 1e9:,.0f} GFLOP, {work / 1e9 / against[0].ours_seconds:,.1f} GFLOP/s",
         "largest difference of P, fp32": f"{apart:.1e}",
         "largest difference of P, int8, random weights": f"{np.abs(in_int8 - expected).max():.1e}",
+        "largest difference of P, bf16, random weights": f"{np.abs(in_bf16 - expected).max():.1e}",
         "posts of which the cascade asks all": f"{called:.1%}",
     }
 

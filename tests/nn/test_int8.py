@@ -97,7 +97,7 @@ def test_an_encoder_in_int8_gives_nearly_its_scores_whatever_the_neighbours(tmp_
     encoder = make(tmp_path, kind, spread=0.1)
     items = ragged(np.random.default_rng(1).integers(1, 49, size=60).tolist(), vocabulary=40)
     before = probabilities(encoder, items, budget=2048)
-    encoder.quantise()
+    encoder.compute_in("int8")
     after = probabilities(encoder, items, budget=2048)
     assert 0 < np.abs(after - before).max() < 0.05
     alone = np.array([probabilities(encoder, [item], budget=48)[0] for item in items])
@@ -110,19 +110,19 @@ def test_an_encoder_in_int8_gives_nearly_its_scores_whatever_the_neighbours(tmp_
 def test_what_cannot_be_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stock = make(tmp_path, "deberta-v2")
     with pytest.raises(RecipeError, match="int8 needs the forward pass without padding, which this encoder does not"):
-        stock.quantise()
+        stock.compute_in("int8")
     encoder = make(tmp_path, "bert")
     with monkeypatch.context() as patch:
         patch.setattr(int8, "_works", lambda: False)
         with pytest.raises(RecipeError, match="has no int8 arithmetic for this processor; use the bundle that was exp"):
-            encoder.quantise()
+            encoder.compute_in("int8")
     assert probabilities(encoder, encoder.tokenise(TEXTS), budget=100).shape == (len(TEXTS),)
-    encoder.quantise()
+    encoder.compute_in("int8")
     encoder.to("auto")
     encoder.to("cpu")
     with pytest.raises(RecipeError, match="cuda: an int8 encoder runs on the CPU alone; use the bundle"):
         encoder.to("cuda")
-    with pytest.raises(BundleError, match="an int8 encoder cannot be saved; copy the folder it was loaded from"):
+    with pytest.raises(BundleError, match="an encoder in int8 cannot be saved; copy the folder it was loaded from"):
         encoder.save(tmp_path)
 
 

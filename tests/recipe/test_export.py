@@ -97,6 +97,35 @@ def test_int8_scores_hang_on_no_neighbour(small: Path) -> None:
     assert np.abs(together - alone).max() < 1e-6
 
 
+def test_bf16_is_a_bundle_too_nearer_to_the_old_one(
+    files: Path, bundle: Bundle, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = [
+        "export",
+        f"{files}/bundle",
+        f"{files}/dev.csv",
+        "-o",
+        f"{tmp_path}/fast",
+        "--to",
+        "bf16",
+        "--device",
+        "cpu",
+    ]
+    assert program.run(line) == 0
+    assert "bf16" in capfd.readouterr().out
+    exported = load(tmp_path / "fast")
+    assert exported.members[0].config.arithmetic == "bf16"  # type: ignore[attr-defined]
+    together = exported.probabilities(POSTS)
+    assert 0 < np.abs(together - bundle.probabilities(POSTS)).max() < 0.02
+    alone = np.concatenate([exported.probabilities([post]) for post in POSTS])
+    assert np.abs(together - alone).max() < 2e-3
+    told = json.loads((tmp_path / "fast" / layout.PARITY).read_text())
+    assert (told["form"], told["source"], told["retuned"]) == ("bf16", bundle.id, True)
+    again = ["export", f"{tmp_path}/fast", f"{files}/dev.csv", "-o", f"{tmp_path}/more", "--to", "int8"]
+    assert program.run(again) == 2
+    assert "00-encoder is in bf16 already" in capfd.readouterr().err
+
+
 @needs_int8
 def test_on_other_posts_thresholds_stay(files: Path, bundle: Bundle, tmp_path: Path) -> None:
     line = ["export", f"{files}/bundle", f"{files}/testing.csv", "-o", f"{tmp_path}/small", "--to", "int8", "-q"]

@@ -17,10 +17,11 @@ from polyvigil.assess.told import Told
 from polyvigil.metrics import Counts, count
 from polyvigil.records import Labels, Probabilities
 
-Form = Literal["int8", "onnx"]
-_SHIFTS = {"int8": limits.INT8_SHIFT, "onnx": limits.ONNX_SHIFT}
+Form = Literal["int8", "bf16", "onnx"]
+_SHIFTS = {"int8": limits.INT8_SHIFT, "bf16": limits.BF16_SHIFT, "onnx": limits.ONNX_SHIFT}
 _ADVICE = {
     "int8": "score with the bundle as it is, or train and export another seed",
+    "bf16": "score with the bundle as it is, or train and export another seed",
     "onnx": "score with the bundle as it is, and report the versions of torch and onnxruntime",
 }
 

@@ -17,7 +17,7 @@
     recipe.toml             the resolved recipe: every setting of the run
     README.md               the model card: Markdown with the front matter of the Hugging Face hub
     sources.json            of an ensemble: the bundles its members come from, each with its recipe
-    parity.json             of an int8 bundle: how far it is from the bundle it was exported from
+    parity.json             of an int8 or bf16 bundle: how far it is from the bundle it was exported from
 """
 
 from __future__ import annotations

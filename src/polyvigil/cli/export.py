@@ -11,6 +11,7 @@ import typer
 from polyvigil.cli.options import (
     GATE,
     Columns,
+    Device,
     OnErrorChoice,
     OnErrorOption,
     Replace,
@@ -29,6 +30,7 @@ class FormOption(StrEnum):
     """What a bundle is exported to."""
 
     int8 = "int8"
+    bf16 = "bf16"
     onnx = "onnx"
 
 
@@ -38,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
         app,
         examples=(
             "polyvigil export BUNDLE dev.csv -o SMALL --to int8",
-            "polyvigil export BUNDLE dev.csv -o ONNX --to onnx",
+            "polyvigil export BUNDLE dev.csv -o FAST --to bf16 --device cuda",
         ),
     )(export)
 
@@ -49,21 +51,26 @@ def export(
     file: Annotated[
         str, typer.Argument(help="Labelled posts for the gate: the dev posts, or others it was not trained on.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the int8 bundle, or the ONNX folder, goes.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the new bundle, or the ONNX folder, goes.")],
     to: Annotated[
         FormOption,
-        typer.Option("--to", help="int8: a faster, smaller bundle; onnx: files for ONNX Runtime."),
+        typer.Option(
+            "--to",
+            help="int8: a faster, smaller bundle for CPUs; bf16: for GPUs, and CPUs that have it; "
+            "onnx: files for ONNX Runtime.",
+        ),
     ],
     split: Split = "",
     columns: Columns = None,
     settings: Settings = None,
     replace: Replace = False,
+    device: Device = "auto",
     on_error: OnErrorChoice = OnErrorOption.quarantine,
 ) -> Answer:
-    """Write a bundle's encoders in int8 or as ONNX, if they decide as before on labelled posts. Exit 3 if not."""
+    """Write a bundle's encoders in int8, bf16 or as ONNX, if they decide as before on labelled posts. Exit 3 if not."""
     from polyvigil.bundle.store import check_free, load
     from polyvigil.data.read import read_labelled
-    from polyvigil.recipe.export_int8 import export_int8
+    from polyvigil.recipe.export_lean import export_lean
     from polyvigil.recipe.export_onnx import export_onnx
 
     if replace and to is FormOption.onnx:
@@ -72,9 +79,19 @@ def export(
     reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)
     for note in reading.notes:
         out.note(note)
-    loaded = load(bundle, device="cpu")
-    if to is FormOption.int8:
-        made = export_int8(Path(bundle), loaded, reading, output=output, overwrite=replace, say=out.say)
+    where = device if to is FormOption.bf16 else "cpu"
+    loaded = load(bundle, device=where)
+    if to is not FormOption.onnx:
+        made = export_lean(
+            Path(bundle),
+            loaded,
+            reading,
+            form="bf16" if to is FormOption.bf16 else "int8",
+            output=output,
+            device=where,
+            overwrite=replace,
+            say=out.say,
+        )
     else:
         if loaded.combination.cascade:
             out.note("the cascade is left out: all members are asked")

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from polyvigil.detect.base import Evidence, FitRecord, Lengths, Read, Stored, TrainingLog, Window
 from polyvigil.detect.occlusion import occlusion
 from polyvigil.errors import BundleError, PolyvigilError
-from polyvigil.nn.encoder import Encoder, load_encoder
+from polyvigil.nn.encoder import Arithmetic, Encoder, load_encoder
 from polyvigil.nn.predict import token_budget, window_scores
 from polyvigil.nn.windows import LongRule
 from polyvigil.records import Post, Probabilities
@@ -37,8 +37,8 @@ class EncoderConfig(Stored):
     most_windows: int = 1
     pooling: Pooling = "max"
     packing: bool
-    arithmetic: Literal["fp32", "int8"] = "fp32"
-    """int8: the linear layers of the encoder (nn.int8), on a CPU."""
+    arithmetic: Arithmetic = "fp32"
+    """Of the linear layers of the encoder: int8 (nn.int8) on a CPU, bf16 (nn.bf16) on any device."""
     fit_record: FitRecord
 
 
@@ -104,7 +104,7 @@ class EncoderDetector:
 def load(folder: Path, *, device: str = "auto") -> EncoderDetector:
     """Read what ``save`` wrote; never uses the network. Raises BundleError when it is damaged or of another make.
 
-    Raises RecipeError for an int8 one where int8 cannot run.
+    Raises RecipeError for one in int8 or bf16 where that cannot run.
     """
     try:
         config = EncoderConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
@@ -130,8 +130,7 @@ def load(folder: Path, *, device: str = "auto") -> EncoderDetector:
         raise
     except (PolyvigilError, OSError, ValueError, RuntimeError) as error:
         raise _unreadable(folder, error) from error
-    if config.arithmetic == "int8":
-        encoder.quantise()
+    encoder.compute_in(config.arithmetic)
     encoder.to(device)
     return EncoderDetector(encoder, config, log)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from polyvigil.errors import BundleError, RecipeError
-from polyvigil.nn.int8 import quantise
-from polyvigil.nn.packed import Plan, packed_logits, plan_for
+from polyvigil.nn import int8
+from polyvigil.nn.bf16 import Bf16Linear
+from polyvigil.nn.packed import Plan, packed_logits, plan_for, replace_linears
 from polyvigil.nn.pretrained import (
     Classifier,
     TextTokenizer,
@@ -33,6 +35,7 @@ from polyvigil.nn.windows import CUT, LongRule, Reader, TokenIds
 from polyvigil.text.once import for_each
 
 LABELS = {0: "no_ade", 1: "ade"}
+Arithmetic = Literal["fp32", "int8", "bf16"]
 
 
 class Encoder:
@@ -48,7 +51,7 @@ class Encoder:
         self._tokenizer_key = tokenizer_key
         self._tokenising = Lock()  # a tokenizer holds whether it truncates: two threads would tell it different things
         self._plan = plan
-        self._int8 = False
+        self._arithmetic: Arithmetic = "fp32"
 
     @property
     def device(self) -> torch.device:
@@ -60,11 +63,11 @@ class Encoder:
 
         An int8 encoder stays on the CPU.
         """
-        if self._int8 and device not in {"auto", "cpu"}:
+        if self._arithmetic == "int8" and device not in {"auto", "cpu"}:
             raise RecipeError(
                 "an int8 encoder runs on the CPU alone", where=device, hint="use the bundle it was exported from there"
             )
-        move(self.model, "cpu" if self._int8 else device)
+        move(self.model, "cpu" if self._arithmetic == "int8" else device)
 
     @property
     def packed(self) -> bool:
@@ -150,26 +153,34 @@ class Encoder:
         inside = [part.padding_idx for part in self.model.modules() if isinstance(part, nn.Embedding)]
         return 1 + max((n for n in (self._tokenizer.pad_token_id, *named, *inside) if isinstance(n, int)), default=-1)
 
-    def quantise(self) -> None:
-        """From now on the linear layers of the encoder compute in 8-bit integers (nn.int8): faster, other numbers.
+    def compute_in(self, arithmetic: Arithmetic) -> None:
+        """From now on the linear layers of the encoder compute in this arithmetic (nn.int8, nn.bf16): faster, and
+        other numbers. For scoring; called once.
 
         Raises RecipeError where posts do not run packed, or where torch cannot do it here.
         """
+        if arithmetic == "fp32":
+            return
         if self._plan is None:
             raise RecipeError(
-                "int8 needs the forward pass without padding, which this encoder does not have",
+                f"{arithmetic} needs the forward pass without padding, which this encoder does not have",
                 hint="it is there for XLM-R, RoBERTa and BERT, unless model.packing is false",
             )
-        quantise(self.model, self._plan)
-        self._int8 = True
+        if arithmetic == "int8":
+            int8.check()
+        replace_linears(self.model, self._plan, int8.Int8Linear if arithmetic == "int8" else Bf16Linear)
+        self._arithmetic = arithmetic
 
     def save(self, folder: Path) -> None:
         """Write configuration, weights (safetensors) and tokenizer, as transformers itself would.
 
-        Raises BundleError of an int8 encoder, whose weights are gone.
+        Raises BundleError of one in int8 or bf16, whose weights are gone.
         """
-        if self._int8:
-            raise BundleError("an int8 encoder cannot be saved; copy the folder it was loaded from", where=str(folder))
+        if self._arithmetic != "fp32":
+            raise BundleError(
+                f"an encoder in {self._arithmetic} cannot be saved; copy the folder it was loaded from",
+                where=str(folder),
+            )
         write_folder(self._model, self._tokenizer, folder)
 
     def save_tokenizer(self, folder: Path) -> None:

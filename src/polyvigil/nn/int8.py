@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from polyvigil.errors import RecipeError
-from polyvigil.nn.packed import LINEARS, Plan
 
 _WEIGHT_STEPS = 64  # each way: 7 bits
 _ROW_STEPS = 255
@@ -57,23 +56,13 @@ class Int8Linear(nn.Module):
         return result.view(*rows.shape[:-1], -1)
 
 
-def quantise(model: nn.Module, plan: Plan) -> None:
-    """Put an Int8Linear in the place of every linear layer of the encoder that ``plan`` knows; the head stays as it is.
-
-    Raises RecipeError where this torch or this CPU cannot do it, before anything is changed.
-    """
+def check() -> None:
+    """Raise RecipeError where this torch or this CPU cannot do it."""
     if not _works():
         raise RecipeError(
             f"torch {torch.__version__} has no int8 arithmetic for this processor",
             hint="use the bundle that was exported to int8",
         )
-    backbone = model.get_submodule(plan.backbone)
-    for place in range(plan.layers):
-        for name in LINEARS:
-            parent, _, child = f"encoder.layer.{place}.{name}".rpartition(".")
-            source = backbone.get_submodule(f"{parent}.{child}")
-            assert isinstance(source, nn.Linear)
-            setattr(backbone.get_submodule(parent), child, Int8Linear(source))
 
 
 def _works() -> bool:

@@ -10,7 +10,7 @@ stand, and gradients reach them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -198,6 +198,17 @@ def _head(model: nn.Module, plan: Plan, first: Tensor) -> Tensor:
 def _rate(dropout: nn.Module) -> float:
     assert isinstance(dropout, nn.Dropout)
     return dropout.p if dropout.training else 0.0
+
+
+def replace_linears(model: nn.Module, plan: Plan, make: Callable[[nn.Linear], nn.Module]) -> None:
+    """Put what ``make`` makes of it in the place of every linear layer of the encoder; the head stays as it is."""
+    backbone = model.get_submodule(plan.backbone)
+    for place in range(plan.layers):
+        for name in LINEARS:
+            parent, _, child = f"encoder.layer.{place}.{name}".rpartition(".")
+            source = backbone.get_submodule(f"{parent}.{child}")
+            assert isinstance(source, nn.Linear)
+            setattr(backbone.get_submodule(parent), child, make(source))
 
 
 def _padding_index(embeddings: nn.Module) -> int | None:

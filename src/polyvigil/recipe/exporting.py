@@ -21,7 +21,7 @@ ENCODER = "encoder"
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """``bundle_id``: of the int8 bundle; empty for ONNX, and where the gate said no. Sizes of the folders in bytes."""
+    """``bundle_id``: of the new bundle; empty for ONNX, and where the gate said no. Sizes of the folders in bytes."""
 
     parity: Parity
     bundle_id: str
@@ -46,9 +46,9 @@ def encoder_folders(source: Path, bundle: Bundle, *, every: bool) -> tuple[str, 
             hint="a linear member is small and fast as it is",
         )
     for entry, member in zip(bundle.manifest.members, bundle.members, strict=True):
-        if entry.kind == ENCODER and encoder_of(member).config.arithmetic != "fp32":
+        if entry.kind == ENCODER and (found := encoder_of(member).config.arithmetic) != "fp32":
             raise RecipeError(
-                f"{entry.folder} is in int8 already", where=str(source), hint="export the bundle it was made from"
+                f"{entry.folder} is in {found} already", where=str(source), hint="export the bundle it was made from"
             )
     return folders
 

@@ -1,4 +1,4 @@
-"""A bundle with its encoders in int8, behind the parity gate. The old one stays.
+"""A bundle with its encoders in int8 or bfloat16, behind the parity gate. The old one stays.
 
 What is measured is what is written: the new members are made in a folder of their own, loaded from it and scored, and
 only then saved. Where the gate says no, nothing is.
@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,20 @@ if TYPE_CHECKING:
     from polyvigil.detect.transformer import EncoderDetector
 
 
-def export_int8(
-    source: Path, bundle: Bundle, reading: Reading, *, output: Path, overwrite: bool = False, say: Say = lambda _: None
+def export_lean(
+    source: Path,
+    bundle: Bundle,
+    reading: Reading,
+    *,
+    form: Literal["int8", "bf16"],
+    output: Path,
+    device: str = "cpu",
+    overwrite: bool = False,
+    say: Say = lambda _: None,
 ) -> Exported:
-    """Write the ``bundle`` loaded from ``source`` with its encoders in int8, their weights kept in half precision.
+    """Write the ``bundle`` loaded from ``source`` onto ``device`` with its encoders in the arithmetic of ``form``.
+
+    Their weights are kept in half precision.
 
     On the dev posts thresholds, calibration and stored scores are made anew; on other posts they stay as they are.
     Raises RecipeError for a bundle without an encoder that can do it, DataError for posts of one class, SplitError for
@@ -49,16 +59,16 @@ def export_int8(
         made = Path(work) / "bundle"
         shutil.copytree(source, made)
         for folder in encoders:
-            _to_int8(made / folder, where=str(source / folder))
+            _tell_arithmetic(made / folder, form, where=str(source / folder))
         fresh = tuple(
-            _load_encoder(made / entry.folder) if entry.folder in encoders else member
+            _load_encoder(made / entry.folder, device=device) if entry.folder in encoders else member
             for entry, member in zip(bundle.manifest.members, bundle.members, strict=True)
         )
-        say(f"scoring {len(reading.posts):,} posts as they are and in int8")
+        say(f"scoring {len(reading.posts):,} posts as they are and in {form}")
         exported, gold = _tuned(replace(bundle, members=fresh), reading)
         after = decided(exported, reading)
         retuned = exported.policy is not bundle.policy
-        parity = judged("int8", bundle, decided(bundle, reading), after, reading, retuned=retuned)
+        parity = judged(form, bundle, decided(bundle, reading), after, reading, retuned=retuned)
         if not parity.passed:
             return Exported(parity, "", size_of(source), size_of(made))
         draft = Draft(
@@ -76,14 +86,14 @@ def export_int8(
     return Exported(parity, saved.id, size_of(source), size_of(output))
 
 
-def _load_encoder(folder: Path) -> EncoderDetector:
+def _load_encoder(folder: Path, *, device: str) -> EncoderDetector:
     from polyvigil.detect.transformer import load
 
-    return load(folder, device="cpu")
+    return load(folder, device=device)
 
 
-def _to_int8(folder: Path, *, where: str) -> None:
-    """Turn an encoder's folder into that of an int8 one: weights in float16, the arithmetic told."""
+def _tell_arithmetic(folder: Path, form: Literal["int8", "bf16"], *, where: str) -> None:
+    """Turn an encoder's folder into that of one in this arithmetic: which is told, and weights in float16."""
     from polyvigil.detect.transformer import CONFIG_FILE, EncoderConfig
 
     for file in sorted(folder.glob("*.safetensors")):
@@ -92,7 +102,7 @@ def _to_int8(folder: Path, *, where: str) -> None:
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps(settings | {"dtype": "float16"}, indent=2) + "\n", encoding="utf-8")
     config = EncoderConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
-    text = config.model_copy(update={"arithmetic": "int8"}).model_dump_json(indent=2)
+    text = config.model_copy(update={"arithmetic": form}).model_dump_json(indent=2)
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,88 @@
+"""bfloat16: the layers by their definition, scores near those of float32, and what the CUDA kernel would be given."""
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from tiny import PACKED, ragged, tiny_folder
+
+from polyvigil.errors import BundleError, RecipeError
+from polyvigil.nn import packed
+from polyvigil.nn.bf16 import Bf16Linear
+from polyvigil.nn.encoder import Encoder, load_encoder
+from polyvigil.nn.predict import probabilities
+
+
+def make(tmp_path: Path, kind: str) -> Encoder:
+    folder = tiny_folder(tmp_path / kind, kind, hidden=64, spread=0.1)
+    return load_encoder(str(folder), max_tokens=48, seed=3)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_by_its_definition(bias: bool) -> None:
+    """Rounded inputs and weights, exact products and sums: bfloat16 of what float64 makes of them."""
+    torch.manual_seed(1)
+    source, rows = torch.nn.Linear(40, 24, bias=bias), torch.randn(7, 40)
+    layer = Bf16Linear(source)
+    found = layer(rows)
+    assert found.dtype == torch.bfloat16
+    rounded = [part.to(torch.bfloat16).double() for part in (rows, source.weight)]
+    expected = rounded[0] @ rounded[1].T
+    if bias:
+        expected = expected + source.bias.to(torch.bfloat16).double()
+    torch.testing.assert_close(found.double(), expected, rtol=2**-7, atol=2**-7)
+    assert torch.equal(layer(rows.to(torch.bfloat16)), found)
+    assert not any(parameter.requires_grad for parameter in layer.parameters())
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_an_encoder_in_bf16_gives_nearly_its_scores_whatever_the_neighbours(tmp_path: Path, kind: str) -> None:
+    encoder = make(tmp_path, kind)
+    items = ragged(np.random.default_rng(1).integers(1, 49, size=60).tolist(), vocabulary=40)
+    before = probabilities(encoder, items, budget=2048)
+    encoder.compute_in("bf16")
+    after = probabilities(encoder, items, budget=2048)
+    assert 0 < np.abs(after - before).max() < 0.02
+    alone = np.array([probabilities(encoder, [item], budget=48)[0] for item in items])
+    np.testing.assert_allclose(alone, after, rtol=0, atol=2e-3)
+    encoder.to("cpu")
+    assert np.array_equal(probabilities(encoder, items, budget=2048), after)
+
+
+def test_attention_is_asked_in_bf16_as_the_cuda_kernel_takes_it_and_the_head_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = make(tmp_path, "xlm-roberta")
+    encoder.compute_in("bf16")
+    asked: list[torch.dtype] = []
+    taken = packed._flash_takes
+
+    def noted(query: torch.Tensor) -> bool:
+        asked.append(query.dtype)
+        return taken(query)
+
+    monkeypatch.setattr(packed, "_flash_takes", noted)
+    with torch.inference_mode():
+        logits = encoder.logits(ragged([5, 9, 5, 1], vocabulary=40))
+    assert asked == [torch.bfloat16] * 2
+    assert logits.dtype == torch.float32
+    assert encoder.model.classifier.out_proj.weight.dtype == torch.float32
+    assert encoder.model.roberta.encoder.layer[0].output.LayerNorm.weight.dtype == torch.float32
+
+
+def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
+    stock = make(tmp_path, "deberta-v2")
+    with pytest.raises(RecipeError, match="bf16 needs the forward pass without padding, which this encoder does not"):
+        stock.compute_in("bf16")
+    stock.compute_in("fp32")
+    encoder = make(tmp_path, "bert")
+    encoder.compute_in("bf16")
+    with pytest.raises(BundleError, match="an encoder in bf16 cannot be saved; copy the folder it was loaded from"):
+        encoder.save(tmp_path)
