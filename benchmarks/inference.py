@@ -6,9 +6,9 @@
 XLM-Rs of real dimensions with random weights read synthetic posts: words of a vocabulary of 250,002, as many of them as
 real posts have tokens (synthetic.py). Text in, P out, in the order given; tokenising is in every arm. The other arms
 stand in inference_arms.py. Beside them: posts of German and French forums alone, which are long; int8 and bf16 (slow on
-a CPU that has no such arithmetic) against fp32; the
-matrix products of ours alone; and three members against a cascade of them that asks all three about a tenth of the
-posts (on a trained bundle that share is learned: polyvigil tune --cascade).
+a CPU that has no such arithmetic) against fp32; the matrix products of ours alone; and three members against a cascade
+of them that asks all three about a tenth of the posts (on a trained bundle that share is learned: polyvigil tune
+--cascade).
 """
 
 from __future__ import annotations
