@@ -77,6 +77,25 @@ def test_attention_is_asked_in_bf16_as_the_cuda_kernel_takes_it_and_the_head_in_
     assert encoder.model.roberta.encoder.layer[0].output.LayerNorm.weight.dtype == torch.float32
 
 
+@pytest.mark.parametrize("first_only", [False, True])
+def test_the_cuda_kernel_takes_these_shapes_and_types(first_only: bool) -> None:
+    """No GPU is needed for what torch itself says of a call: its arguments and the shape of its result."""
+    pytest.importorskip("torch.nn.attention.varlen")
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(), torch.no_grad():
+        try:
+            key = torch.empty(20, 6, 64, dtype=torch.bfloat16, device="cuda")
+            query = torch.empty(4 if first_only else 20, 6, 64, dtype=torch.bfloat16, device="cuda")
+            starts = torch.empty(5, dtype=torch.int32, device="cuda")
+        except (AssertionError, RuntimeError):
+            pytest.skip("this torch has no fake CUDA tensors")
+        posts = packed._Posts(ids=starts, positions=starts, starts=starts, runs=((9, 1), (5, 2), (1, 1)))
+        found = packed._flash(query, key, key, posts, first_only=first_only)
+    assert found.shape == (len(query), 6 * 64)
+    assert found.dtype == torch.bfloat16
+
+
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     stock = make(tmp_path, "deberta-v2")
     with pytest.raises(RecipeError, match="bf16 needs the forward pass without padding, which this encoder does not"):
