@@ -136,7 +136,7 @@ def drawn(runs: list[Run]) -> str:
         ("CPU time, seconds", [run.cpu for run in scored]),
         ("peak memory of the largest process, MB", [run.peak_mb for run in scored]),
     )
-    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 270" font-family="sans-serif" font-size="11">']
+    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 740 270" font-family="sans-serif" font-size="11">']
     parts.append("<title>Time and memory of scoring by number of posts</title>")
     low, high = _decades([float(run.posts) for run in scored])
     for place, (title, values) in enumerate(panels):
