@@ -25,6 +25,7 @@ from polyvigil.bundle.store import Bundle, load
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
 from polyvigil.nn import int8
+from polyvigil.recipe.exporting import encoder_of
 from polyvigil.score.wire import score_posts
 
 needs_int8 = pytest.mark.skipif(not int8._works(), reason="torch has no int8 arithmetic for this processor")
@@ -114,13 +115,15 @@ def test_bf16_is_a_bundle_too_nearer_to_the_old_one(
     assert program.run(line) == 0
     assert "bf16" in capfd.readouterr().out
     exported = load(tmp_path / "fast")
-    assert exported.members[0].config.arithmetic == "bf16"  # type: ignore[attr-defined]
+    assert encoder_of(exported.members[0]).config.arithmetic == "bf16"
     together = exported.probabilities(POSTS)
     assert 0 < np.abs(together - bundle.probabilities(POSTS)).max() < 0.02
     alone = np.concatenate([exported.probabilities([post]) for post in POSTS])
     assert np.abs(together - alone).max() < 2e-3
     told = json.loads((tmp_path / "fast" / layout.PARITY).read_text())
     assert (told["form"], told["source"], told["retuned"]) == ("bf16", bundle.id, True)
+    assert program.run(["export", *line[1:5], "--to", "int8", "--device", "cuda"]) == 2
+    assert "--device: int8 is made and judged on the CPU\n  next: leave it out" in capfd.readouterr().err
     again = ["export", f"{tmp_path}/fast", f"{files}/dev.csv", "-o", f"{tmp_path}/more", "--to", "int8"]
     assert program.run(again) == 2
     assert "00-encoder is in bf16 already" in capfd.readouterr().err

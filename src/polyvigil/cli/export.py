@@ -75,6 +75,8 @@ def export(
 
     if replace and to is FormOption.onnx:
         raise RecipeError("only a bundle is replaced", where="--replace", hint="choose another folder")
+    if to is not FormOption.bf16 and device not in {"auto", "cpu"}:
+        raise RecipeError(f"{to.value} is made and judged on the CPU", where="--device", hint="leave it out")
     check_free(output, replace=replace)
     reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)
     for note in reading.notes:
