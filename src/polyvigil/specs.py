@@ -450,7 +450,7 @@ class DecideSpec(Spec):
         description="blend: mean logit of bagged-argmax and platt-fstar, the best of those measured when positives "
         "are few (benchmarks/decisions.py); argmax: the best cut between two scores; bagged-argmax: mean logit of its "
         "bootstrap resamples; platt-fstar: half the best F1 that calibrated scores reach; pooled: one cut for all; "
-        "shrunk: between own and pooled by the number of positives; fixed: 0.5; paper-grid: best of .20, .21, ... .79",
+        "shrunk: between own and pooled by the number of positives; fixed: 0.5; paper-grid: best of .20, .21, ... .80",
     )
     objective: Objective = Field(default=F1Objective(), discriminator="kind", description="what a threshold is best at")
     unlabelled: UnlabelledRule = Field(

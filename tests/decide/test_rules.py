@@ -280,6 +280,10 @@ def test_the_edge_of_the_papers_grid_is_told() -> None:
     policy = tune(posts.probabilities, posts.labels, posts.languages.tolist(), spec=spec, dev_fingerprint="")
     assert policy.thresholds["ja"].value == 0.20
     assert "the edge of the paper's grid" in policy.thresholds["ja"].warnings[0]
+    scores, labels = np.array([0.9] * 30 + [0.795] * 60), np.array([1] * 30 + [0] * 60, dtype=np.int8)
+    policy = tune(scores, labels, ["en"] * 90, spec=spec, dev_fingerprint="")
+    assert policy.thresholds["en"].value == 0.80
+    assert "0.80 is the edge of the paper's grid" in policy.thresholds["en"].warnings[0]
 
 
 def test_folds_share_out_each_class_and_keep_groups_whole() -> None:

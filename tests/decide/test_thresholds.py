@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from polyvigil.decide.policy import DecisionPolicy
-from polyvigil.decide.thresholds import PAPER_GRID, argmax, paper_grid
+from polyvigil.decide.thresholds import PAPER_GRID, Cut, argmax, paper_grid
 from polyvigil.decide.tune import tune
 from polyvigil.errors import DataError
 from polyvigil.metrics import count
@@ -46,17 +46,37 @@ def test_argmax_equals_brute_force_on_10000_small_sets() -> None:
         assert not below or cut.threshold > max(below)
 
 
-def test_paper_grid_equals_60_calls_of_scikit_learn_on_100_sets() -> None:
-    assert len(PAPER_GRID) == 60
+def test_paper_grid_equals_61_calls_of_scikit_learn_on_100_sets() -> None:
+    assert len(PAPER_GRID) == 61
     assert PAPER_GRID[0] == 0.20
-    assert PAPER_GRID[-1] == 0.79
+    assert PAPER_GRID[-1] == 0.80
+    released = np.arange(0.20, 0.80, 0.01)  # as the paper's code writes it: 61 values too, the last above 0.80
+    assert len(released) == 61
+    assert np.abs(PAPER_GRID - released).max() < 1e-15
     random = np.random.default_rng(4)
     for _ in range(100):
         scores, labels = _case(random)
         figures = [f1_score(labels, scores >= threshold, zero_division=0) for threshold in PAPER_GRID]
         cut = paper_grid(scores, labels)
         assert cut.value == pytest.approx(max(figures), abs=1e-12)
-        assert cut.threshold == PAPER_GRID[int(np.argmax(figures))]
+        assert cut.threshold == (PAPER_GRID[int(np.argmax(figures))] if max(figures) > 0 else 0.5)
+
+
+def test_paper_grid_reaches_080() -> None:
+    scores = np.array([0.85] * 10 + [0.795] * 60)
+    labels = np.array([1] * 10 + [0] * 60, dtype=np.int8)
+    cut = paper_grid(scores, labels)
+    assert (cut.threshold, cut.value, cut.tp, cut.flagged) == (0.80, 1.0, 10.0, 10.0)
+
+
+def test_paper_grid_is_05_where_no_threshold_flags_a_positive() -> None:
+    labels = np.array([1, 1, 0, 0], dtype=np.int8)
+    assert paper_grid(np.array([0.1, 0.19, 0.05, 0.6]), labels) == Cut(0.5, 0.0, tp=0.0, flagged=1.0)
+    policy = tune(
+        np.array([0.1, 0.19, 0.05, 0.6]), labels, ["en"] * 4, spec=DecideSpec(rule="paper-grid"), dev_fingerprint=""
+    )
+    assert policy.thresholds["en"].value == 0.5
+    assert not any("edge" in warning for warning in policy.thresholds["en"].warnings)
 
 
 def test_neighbouring_floats_are_told_apart() -> None:

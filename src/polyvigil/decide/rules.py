@@ -13,6 +13,7 @@ from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.fit_calibration import fit
 from polyvigil.decide.objectives import beta_of, value_of
 from polyvigil.decide.thresholds import (
+    PAPER_GRID,
     RESAMPLES,
     Cut,
     argmax,
@@ -112,7 +113,7 @@ _UNBAGGED: Mapping[ThresholdRule, tuple[ThresholdRule, ...]] = {
 
 def edge(rule: ThresholdRule, threshold: float) -> bool:
     """Whether a grid's first or last threshold was taken, so that the best one may lie outside."""
-    return rule == "paper-grid" and threshold in {0.20, 0.79}
+    return rule == "paper-grid" and threshold in {PAPER_GRID[0], PAPER_GRID[-1]}
 
 
 _Search = Callable[[DevScores, Objective], float]

@@ -16,8 +16,14 @@ from polyvigil.decide.objectives import Array, Value
 from polyvigil.metrics import f1
 from polyvigil.records import Labels, Probabilities
 
-PAPER_GRID: NDArray[np.float64] = np.arange(20, 80) / 100
-"""0.20, 0.21, ... 0.79: the grid of the paper's code, which leaves 0.80 out."""
+PAPER_GRID: NDArray[np.float64] = np.arange(20, 81) / 100
+"""0.20, 0.21, ... 0.80: the 61 thresholds of the paper's code, both ends in.
+
+Its ``np.arange(0.20, 0.80, 0.01)`` ends with 0.8000000000000005, since the steps are rounded upward; it writes thresholds
+with two decimals, and so decides new posts by 0.80.
+"""
+NO_THRESHOLD = 0.5
+"""The paper's threshold where none on its grid finds anything."""
 RESAMPLES = 40
 
 
@@ -62,13 +68,19 @@ def best_expected_f(calibrated: Probabilities, *, beta: float = 1.0) -> float:
 
 
 def paper_grid(probabilities: Probabilities, labels: Labels, *, value: Value = f1) -> Cut:
-    """Best value over PAPER_GRID, the lowest threshold on ties (the paper's released code). For reproduction."""
+    """Best value over PAPER_GRID, the lowest threshold on ties; 0.5 where none has a value above 0. For reproduction.
+
+    Source: the paper's released code, which keeps 0.5 until a threshold has an F1 above the best so far.
+    """
     positives = np.sort(probabilities[labels == 1])
     negatives = np.sort(probabilities[labels == 0])
     tp = (len(positives) - np.searchsorted(positives, PAPER_GRID, side="left")).astype(np.float64)
     fp = (len(negatives) - np.searchsorted(negatives, PAPER_GRID, side="left")).astype(np.float64)
     figures = value(tp, fp, len(positives) - tp)
     best = int(np.argmax(figures))
+    if not figures[best] > 0:
+        flagged = float(np.count_nonzero(probabilities >= NO_THRESHOLD))
+        return Cut(NO_THRESHOLD, 0.0, tp=0.0, flagged=flagged)
     return Cut(float(PAPER_GRID[best]), float(figures[best]), float(tp[best]), float(tp[best] + fp[best]))
 
 
