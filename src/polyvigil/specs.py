@@ -241,7 +241,18 @@ class TrainingSpec(Spec):
     )
     learning_rate: float = Field(default=1e-5, gt=0, description="peak rate of AdamW; cosine to zero after the warm-up")
     warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps over which the rate rises from zero")
-    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, not on biases and layer norms")
+    warmup_rounding: Literal["up", "down"] = Field(
+        default="up",
+        description="warm-up steps that are no whole number: up as Transformers' Trainer, down as the paper",
+    )
+    last_batch: Literal["kept", "dropped"] = Field(
+        default="kept",
+        description="posts at the end of an epoch that do not fill a step: a smaller step, or none (paper)",
+    )
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, on what weight_decay_on says")
+    weight_decay_on: Literal["weights", "all"] = Field(
+        default="weights", description="weights: not biases and layer norms; all: every parameter (paper)"
+    )
     clip: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
     loss: Literal["focal", "cross-entropy"] = Field(default="focal", description="focal: Lin et al. 2017")
     alpha: float = Field(
@@ -285,7 +296,10 @@ class AdaptSpec(Spec):
     warmup: float = Field(
         default=0.06, ge=0, le=1, description="share of the steps over which the rate rises (Liu et al. 2019: 6%)"
     )
-    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, not on biases and layer norms")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, on what weight_decay_on says")
+    weight_decay_on: Literal["weights", "all"] = Field(
+        default="weights", description="weights: not biases and layer norms; all: every parameter"
+    )
     clip: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
     precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="fp16 uses a gradient scaler")
     gradient_checkpointing: bool = Field(default=False, description="less memory for about a third more time")

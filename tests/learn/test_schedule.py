@@ -13,7 +13,7 @@ transformers = pytest.importorskip("transformers")
 sys.path.append(str(Path(__file__).parents[1] / "nn"))
 from tiny import KINDS, tiny_folder
 
-from polyvigil.learn.schedule import parameter_groups, warmup_cosine, warmup_steps
+from polyvigil.learn.schedule import parameter_groups, steps_per_epoch, warmup_cosine, warmup_steps
 from polyvigil.nn.encoder import load_encoder
 
 
@@ -36,9 +36,25 @@ def test_warm_up_is_counted_as_by_the_trainer_and_ends_at_zero() -> None:
 
 
 def test_the_learning_rates_are_those_of_the_papers_table_4() -> None:
-    steps = 5 * 1704  # 54,503 posts, 32 a step
-    rates = [1e-5 * warmup_cosine(e * 1704, steps=steps, warmup=warmup_steps(0.1, steps=steps)) for e in range(1, 6)]
+    each = steps_per_epoch(54_503, posts_per_step=32, last_batch="dropped")
+    warmup = warmup_steps(0.1, steps=5 * each, rounding="down")
+    assert (each, 5 * each, warmup) == (1_703, 8_515, 851)
+    rates = [1e-5 * warmup_cosine(e * each, steps=5 * each, warmup=warmup) for e in range(1, 6)]
     assert [round(rate, 7) for rate in rates] == [9.7e-6, 7.5e-6, 4.1e-6, 1.2e-6, 0.0]
+
+
+def test_steps_of_an_epoch() -> None:
+    assert [steps_per_epoch(n, posts_per_step=32) for n in (1, 32, 33, 54_503)] == [1, 1, 2, 1_704]
+    dropped = [steps_per_epoch(n, posts_per_step=32, last_batch="dropped") for n in (1, 32, 33, 63, 64)]
+    assert dropped == [1, 1, 1, 1, 2]  # fewer posts than a step are still one
+
+
+def test_every_parameter_decays_where_that_is_set() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.LayerNorm(2))
+    model[0].bias.requires_grad_(False)
+    [group] = parameter_groups(model, weight_decay=0.01, on="all")
+    assert group["weight_decay"] == 0.01
+    assert [id(p) for p in group["params"]] == [id(model[0].weight), *(id(p) for p in model[1].parameters())]
 
 
 @pytest.mark.parametrize("kind", KINDS)

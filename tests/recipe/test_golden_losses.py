@@ -45,6 +45,8 @@ def test_losses_of_four_steps(loss: str, tmp_path: Path, capfd: pytest.CaptureFi
         "training.epochs=4",  # one step each: 16 posts, 4 of them positive and each of those three times
         "training.learning_rate=3e-3",
         "training.precision=fp32",
+        "training.warmup_rounding=up",  # down, as the paper has it, leaves no warm-up of so few steps
+        "training.weight_decay_on=weights",
     ):
         line += ["--set", setting]
     assert program.run(line) == 0

@@ -35,14 +35,15 @@ def test_tables_agree_where_they_tell_the_same() -> None:
 
 def test_the_rates_of_table_4_follow_from_the_recipe() -> None:
     """54,503 posts: CADEC in, every positive three times (2,992 positives, and 486 of CADEC)."""
-    from polyvigil.learn.schedule import warmup_cosine, warmup_steps
+    from polyvigil.learn.schedule import steps_per_epoch, warmup_cosine, warmup_steps
 
     training = load("gladiators").training
     posts = paper.TRAIN + paper.CADEC_TRAIN + 2 * (2_992 + 486)
     assert posts == 54_503
-    each = -(-posts // training.posts_per_step)
+    each = steps_per_epoch(posts, posts_per_step=training.posts_per_step, last_batch=training.last_batch)
     whole = training.epochs * each
-    warmup = warmup_steps(training.warmup, steps=whole)
+    warmup = warmup_steps(training.warmup, steps=whole, rounding=training.warmup_rounding)
+    assert (each, whole, warmup) == (1_703, 8_515, 851)
     for row in paper.TABLE4:
         rate = training.learning_rate * warmup_cosine(row.epoch * each, steps=whole, warmup=warmup)
         assert rate == pytest.approx(row.learning_rate, abs=0.05e-6)

@@ -19,8 +19,8 @@ from polyvigil.records import Labels, Probabilities
 PAPER_GRID: NDArray[np.float64] = np.arange(20, 81) / 100
 """0.20, 0.21, ... 0.80: the 61 thresholds of the paper's code, both ends in.
 
-Its ``np.arange(0.20, 0.80, 0.01)`` ends with 0.8000000000000005, since the steps are rounded upward; it writes thresholds
-with two decimals, and so decides new posts by 0.80.
+Its ``np.arange(0.20, 0.80, 0.01)`` ends with 0.8000000000000005, since the steps are rounded upward; it writes
+thresholds with two decimals, and so decides new posts by 0.80.
 """
 NO_THRESHOLD = 0.5
 """The paper's threshold where none on its grid finds anything."""

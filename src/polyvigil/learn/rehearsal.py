@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 
@@ -17,6 +16,7 @@ from polyvigil.learn.memory import forget_peak, peak_memory
 from polyvigil.learn.post_loss import Batch, post_stepper
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.sampling import epoch_order, step_seed
+from polyvigil.learn.schedule import steps_per_epoch
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.predict import window_scores
 from polyvigil.nn.windows import TokenIds
@@ -47,7 +47,7 @@ def rehearse(
         encoder.checkpoint_layers()
     stepper = post_stepper(encoder, spec=spec, ranks=Ranks(), pooling=pooling)
     order = epoch_order(posts.pool, posts.languages, spec=spec, seed=seed, epoch=0)
-    steps = math.ceil(len(order) / spec.posts_per_step)
+    steps = steps_per_epoch(len(order), posts_per_step=spec.posts_per_step, last_batch=spec.last_batch)
     lengths = np.array([item.size for item in posts.tokens])
     forget_peak(encoder.device)
     encoder.model.train()

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Literal
 
 import torch
 
 _NO_DECAY = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.|_)norm(?:$|\.)")  # the patterns of Transformers' Trainer
 
 
-def warmup_steps(share: float, *, steps: int) -> int:
-    """Steps of the warm-up: ``share`` of all steps, rounded up, as Transformers' Trainer counts them."""
-    return math.ceil(share * steps)
+def steps_per_epoch(posts: int, *, posts_per_step: int, last_batch: Literal["kept", "dropped"] = "kept") -> int:
+    """Optimiser steps of one epoch over ``posts`` posts, copies included; at least 1.
+
+    ``dropped``: posts that do not fill a step are left out, as by the paper's code (54,503 posts: 1,703 steps of 32).
+    """
+    return max(1, posts // posts_per_step) if last_batch == "dropped" else math.ceil(posts / posts_per_step)
+
+
+def warmup_steps(share: float, *, steps: int, rounding: Literal["up", "down"] = "up") -> int:
+    """Steps of the warm-up: ``share`` of all steps, rounded up as by Transformers' Trainer, or down as by the paper."""
+    return int(share * steps) if rounding == "down" else math.ceil(share * steps)
 
 
 def warmup_cosine(step: int, *, steps: int, warmup: int) -> float:
@@ -27,8 +36,15 @@ def warmup_cosine(step: int, *, steps: int, warmup: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-def parameter_groups(model: torch.nn.Module, *, weight_decay: float) -> list[dict[str, object]]:
-    """AdamW's groups: weights that decay, then biases and layer norms, which do not (as Transformers' Trainer)."""
+def parameter_groups(
+    model: torch.nn.Module, *, weight_decay: float, on: Literal["weights", "all"] = "weights"
+) -> list[dict[str, object]]:
+    """AdamW's groups: weights that decay, then biases and layer norms, which do not (as Transformers' Trainer).
+
+    ``on="all"``: one group, in which everything decays (the paper's code).
+    """
+    if on == "all":
+        return [{"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": weight_decay}]
     in_norms = {
         id(parameter)
         for module in model.modules()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -58,6 +58,9 @@ class StepSettings(Protocol):
     def weight_decay(self) -> float: ...
 
     @property
+    def weight_decay_on(self) -> Literal["weights", "all"]: ...
+
+    @property
     def clip(self) -> float: ...
 
     @property
@@ -97,7 +100,9 @@ class Stepper(Generic[B]):
         self.device = encoder.device
         self.parameters = [p for p in encoder.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
-            parameter_groups(encoder.model, weight_decay=spec.weight_decay), lr=0.0, fused=self.device.type in _FUSED
+            parameter_groups(encoder.model, weight_decay=spec.weight_decay, on=spec.weight_decay_on),
+            lr=0.0,
+            fused=self.device.type in _FUSED,
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=spec.precision == "fp16")
 
