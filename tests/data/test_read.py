@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from polyvigil.data.formats import MAX_CELL, Fault, open_table
-from polyvigil.data.read import Reading, read_labelled, reject_line
+from polyvigil.data.read import Reading, read_labelled, reject_line, split_name
 from polyvigil.errors import DataError
 from polyvigil.specs import DataSpec
 
@@ -249,6 +249,32 @@ def test_a_cell_beyond_all_reason_is_an_error(tmp_path: Path) -> None:
     path = _write(tmp_path / "p.csv", f'{HEADER}a,"{"x" * (MAX_CELL + 10)}",0,o,tweet,en,\n')
     with pytest.raises(DataError, match=r"p\.csv:2: a quoted cell opens in this row and does not close"):
         read_labelled(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "role"),
+    [
+        ("SMM4H_26_train", "train"),
+        ("SMM4H_2026_train", "train"),
+        ("SMM4H_2026_dev", "dev"),
+        ("smm4h-2026 Validation", "dev"),
+        ("TEST", "test"),
+        ("cadec_test", "test"),
+        ("contest", "contest"),  # ends in letters of a role, not in its word
+        ("constrain", "constrain"),
+        ("fold_1", "fold_1"),
+        ("", ""),
+    ],
+)
+def test_splits_that_end_in_a_role_play_it(written: str, role: str) -> None:
+    assert split_name(written) == role
+
+
+def test_a_split_is_picked_by_the_name_that_the_file_has(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(HEADER + "a,one,1,,,en,SMM4H_26_train\nb,two,0,,,en,SMM4H_26_dev\n")
+    assert [item.post.id for item in read_labelled(path, split="SMM4H_26_dev").posts] == ["b"]
+    assert [item.post.id for item in read_labelled(path, split="dev").posts] == ["b"]
 
 
 def test_cadec_rows_are_recognised_and_splits_picked(tmp_path: Path) -> None:

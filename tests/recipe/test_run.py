@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,33 @@ def test_a_mixed_file_without_training_rows_is_refused(corpus: tuple[LabelledPos
     write_posts(path, [item for item in corpus if item.post.split in {"dev", "test"}])
     with pytest.raises(DataError, match=r"its split column has .*none of them 'train'"):
         run.gather(Recipe(), train=[str(path)], dev=[])
+
+
+def test_a_file_whose_splits_name_no_use_is_used_whole(
+    corpus: tuple[LabelledPost, ...], files: dict[str, str], tmp_path: Path
+) -> None:
+    train = [item for item in corpus if (item.post.language, item.post.split) == ("en", "train")]
+    renamed = [
+        dataclasses.replace(item, post=dataclasses.replace(item.post, split=f"part_{place % 2}"))
+        for place, item in enumerate(train)
+    ]
+    write_posts(tmp_path / "parts.csv", renamed)
+    material = run.gather(Recipe(), train=[str(tmp_path / "parts.csv")], dev=[files["dev"]])
+    assert len(material.train) == len(train)
+    assert any("its splits ('part_0', 'part_1') name no use, so all of its rows are read as train" in note
+               for note in material.notes)  # fmt: skip
+
+
+def test_the_task_s_joined_train_files_are_read(files: dict[str, str], tmp_path: Path) -> None:
+    """Two names for train in one column, as where the main file and the translated CADEC file are joined."""
+    lines = Path(files["train"]).read_text(encoding="utf-8").splitlines()
+    named = [
+        line.replace(",train,", f",SMM4H_{'26' if place % 2 else '2026'}_train,") for place, line in enumerate(lines)
+    ]
+    (tmp_path / "joined.csv").write_text("\n".join(named) + "\n", encoding="utf-8")
+    assert "SMM4H_26_train" in named[1]
+    joined = run.gather(Recipe(), train=[str(tmp_path / "joined.csv")], dev=[files["dev"]])
+    assert joined.train == run.gather(Recipe(), train=[files["train"]], dev=[files["dev"]]).train
 
 
 def test_a_file_of_one_other_split_is_taken_at_its_word(files: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import regex
 from pydantic import BaseModel, ConfigDict
 
 from polyvigil.data.columns import ROLES, ColumnMap, map_columns
@@ -22,7 +23,18 @@ from polyvigil.text.normalise import model_text
 
 OnError = Literal["quarantine", "fail"]
 _NUMERIC_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
-_SPLITS = {"train": "train", "training": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev"}
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "dev": "dev",
+    "val": "dev",
+    "valid": "dev",
+    "validation": "dev",
+    "test": "test",
+}
+_ENDS_IN_ROLE = regex.compile(rf"[^a-z]({'|'.join(_SPLITS)})$")
+SPLIT_ROLES = ("train", "dev", "test")
+"""The splits that have a use; others are names that mean nothing to this program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,7 @@ def read_labelled(
     Raises DataError when nothing usable remains, or at the first bad row with ``on_error="fail"``.
     """
     spec = spec or DataSpec()
+    split = split_name(split)
     good: list[ReadPost] = []
     faults: list[Fault] = []
     with open_table(path) as table:
@@ -190,9 +203,11 @@ class FaultTally:
 
 
 def split_name(value: str) -> str:
-    """A split by its usual name: ``validation`` is ``dev``; unknown names stay, in lower case."""
+    """A split by its usual name: ``validation`` is ``dev``, and ``SMM4H_2026_train`` is ``train``, as the shared task
+    writes it; unknown names stay, in lower case."""
     value = value.strip().lower()
-    return _SPLITS.get(value, value)
+    ending = _ENDS_IN_ROLE.search(value)
+    return _SPLITS.get(ending.group(1) if ending else value, value)
 
 
 def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> ReadPost | Fault:

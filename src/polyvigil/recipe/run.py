@@ -16,7 +16,7 @@ from polyvigil.bundle import store
 from polyvigil.bundle.dev import stored
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import Fault
-from polyvigil.data.read import OnError, Reading, read_labelled
+from polyvigil.data.read import SPLIT_ROLES, OnError, Reading, read_labelled
 from polyvigil.data.split import split_off
 from polyvigil.data.translated import is_translated, refuse_translated, without_translations_of
 from polyvigil.decide.combine import Combination
@@ -182,9 +182,16 @@ def _work(output: Path) -> Path:
 
 
 def _role(reading: Reading, role: str, notes: list[str]) -> tuple[LabelledPost, ...]:
-    """The posts of a file that may play ``role``: all of them, or its rows of that split where it mixes splits."""
+    """The posts of a file that may play ``role``: all of them, or its rows of that split where it mixes splits.
+
+    A file none of whose splits has a use (data.read.SPLIT_ROLES) is used whole.
+    """
     splits = _splits(reading)
     if len(splits) < 2:
+        return reading.posts
+    if not set(splits) & set(SPLIT_ROLES):
+        names = ", ".join(repr(name) for name in splits[:5]) + (", ..." if len(splits) > 5 else "")
+        notes.append(f"{reading.name}: its splits ({names}) name no use, so all of its rows are read as {role}")
         return reading.posts
     chosen = tuple(post for post in reading.posts if post.post.split == role)
     if not chosen:
