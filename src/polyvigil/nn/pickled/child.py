@@ -6,6 +6,7 @@ them, and ends at once when anything in it tries to import, compile, start a pro
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 import time
@@ -18,6 +19,7 @@ import numpy  # noqa: F401 - before the fence, behind which nothing is imported
 
 from polyvigil.errors import BundleError
 from polyvigil.nn.pickled.container import read_checkpoint
+from polyvigil.nn.pickled.state_dict import shown
 from polyvigil.nn.pickled.write import write_safetensors
 
 _BASE_MEMORY = 2 * 2**30  # bytes of address space beside the file's: Python, numpy, a pickle of 64 MiB as objects
@@ -29,11 +31,15 @@ _REFUSED = (
 """Beginnings of the names of audit events (https://docs.python.org/3/library/audit_events.html)."""
 
 
+class FencedError(BaseException):
+    """Something was tried that a state dict never needs; no ``except Exception`` on the way takes it for its own."""
+
+
 def main(source: str, output: str) -> int:
     """Convert ``source`` to ``output`` and report on stdout: shares of the work, then contents or an error."""
     path = Path(source)
     size = path.stat().st_size
-    b"".decode("cp437")  # the codec of names in zip archives, loaded before the fence
+    codecs.lookup("cp437")  # the codec of names in zip archives, loaded before the fence
     _limit(size)
     _fence({source, output})
     report = _reporter(2 * size)
@@ -44,11 +50,14 @@ def main(source: str, output: str) -> int:
     except BundleError as error:
         _tell({"error": error.message, "hint": error.hint})
         return 1
+    except FencedError as error:
+        _tell({"error": str(error), "hint": ""})
+        return 1
     except MemoryError:
         _tell({"error": "takes more memory to read than a state dict of its size does", "hint": ""})
         return 1
     except Exception as error:
-        _tell({"error": f"could not be read ({type(error).__name__}: {ascii(str(error))[1:80]})", "hint": ""})
+        _tell({"error": f"could not be read ({type(error).__name__}: {shown(str(error))})", "hint": ""})
         return 1
     return 0
 
@@ -103,6 +112,7 @@ def _fence(files: set[str]) -> None:
         if event == "open" and str(arguments[0]) in files:
             return
         if event == "open" or event.startswith(_REFUSED):
-            raise RuntimeError(f"reading it tried {event}")
+            named = f" {arguments[0]}" if event in {"import", "open"} else ""
+            raise FencedError(f"reading it tried: {event}{shown(named)}")
 
     sys.addaudithook(look)

@@ -26,6 +26,10 @@ _LARGEST_PICKLE = 64 * 2**20  # bytes; that of NLLB-200-distilled-600M is 73 kB
 _MOST_TENSORS = 200_000
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # torch/serialization.py
 _SLACK = 2**20  # bytes that tensors may take beyond the file: small ones that repeat a number by a stride of 0
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, ValueError, struct.error, EOFError, NotImplementedError, RuntimeError),
+    *(OverflowError, OSError),  # positions that no file has
+)
 
 Progress = Callable[[int], None]
 
@@ -96,7 +100,7 @@ def _zipped(file: IO[bytes], size: int, where: str, progress: Progress) -> tuple
                 begins[storage.key] = _begin(file, record, size)
     except KeyError as error:
         raise BundleError("weights are missing in the archive", where=where, hint=DAMAGED) from error
-    except (zipfile.BadZipFile, ValueError, struct.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _ZIP_ERRORS as error:
         message = f"its zip archive is damaged ({shown(str(error)) or type(error).__name__})"
         raise BundleError(message, where=where, hint=DAMAGED) from error
     return tensors, begins

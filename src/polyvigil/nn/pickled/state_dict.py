@@ -1,6 +1,6 @@
 """A pickled state dict as descriptions of its tensors, by an interpreter that can make nothing else.
 
-In: the bytes of a pickle, as ``torch.save`` writes it. Out: names and ``Tensor`` descriptions; weights are not read here.
+In: the bytes of a pickle, as ``torch.save`` writes it. Out: names and ``Tensor`` descriptions, without weights.
 Python's unpickler is not used. Each instruction is one branch below, on a stack that holds numbers, text, lists,
 tuples, dicts and the inert values of this module; a global is looked up in a table of names and never imported; REDUCE
 knows five functions, all of this module, and calls nothing of the pickle's. Whatever else a pickle can say is refused

@@ -42,7 +42,7 @@ class Contents:
 
 
 def write_safetensors(checkpoint: Checkpoint, source: Path, output: Path, progress: Progress) -> Contents:
-    """Write ``output``. A tensor that has several names is written under the first, as its own bytes.
+    """Write ``output``. A tensor that has several names is written under one of them.
 
     The others are in the header's metadata. ``progress`` is given the bytes written. Raises BundleError where
     ``source`` ends too early.
@@ -67,16 +67,17 @@ def write_safetensors(checkpoint: Checkpoint, source: Path, output: Path, progre
 
 def _without_twins(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors, each once, and the further names of some: embeddings that a head shares, say."""
-    kept: dict[str, Tensor] = {}
-    shared: dict[str, str] = {}
-    first: dict[Tensor, str] = {}
+    names: dict[Tensor | str, list[str]] = {}
     for name, tensor in tensors.items():
-        twin = first.setdefault(tensor, name) if tensor.count else name
-        if twin == name:
-            kept[name] = tensor
-        else:
-            shared[name] = twin
-    return kept, shared
+        names.setdefault(tensor if tensor.count else name, []).append(name)
+    kept = {name: min(twins, key=_by_rank) for twins in names.values() for name in twins}
+    shared = {name: twin for name, twin in kept.items() if name != twin}
+    return {name: tensor for name, tensor in tensors.items() if name not in shared}, shared
+
+
+def _by_rank(name: str) -> tuple[bool, int]:
+    """Before others: the backbone's own table of embeddings, which loads with any head, then the outermost module."""
+    return not ("embed" in name or "shared" in name), name.count(".")
 
 
 def _header(tensors: dict[str, Tensor], order: list[str], shared: dict[str, str], *, where: str) -> bytes:
