@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
-import polyvigil
+from polyvigil import errors
 from polyvigil.errors import BundleError
 from polyvigil.nn.pickled.container import CHUNK
 from polyvigil.nn.pickled.state_dict import DISTRUST
@@ -60,7 +60,7 @@ def convert_file(source: Path, output: Path, progress: Callable[[float], None]) 
 def _run(source: Path, output: Path, progress: Callable[[float], None]) -> FileContents:
     # -I and -S leave out the environment, the user's folders and start-up files of site-packages; so the child is given
     # the folders of this very program and of numpy, behind the standard library.
-    roots = dict.fromkeys(str(Path(str(module.__file__)).resolve().parents[1]) for module in (polyvigil, np))
+    roots = dict.fromkeys(str(Path(str(module.__file__)).resolve().parents[1]) for module in (errors, np))
     paths = (str(source.resolve()), str(output.resolve()))
     kept = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}  # without it Windows starts none
     kept |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
