@@ -134,11 +134,11 @@ def test_a_masked_language_head_is_kept_and_its_table_written_once(
     tokenizer.save_pretrained(tmp_path / "twin")
     output = made(capfd, pickled(tmp_path / "twin", transformers.AutoModelForMaskedLM))
     assert load_file(output / "model.safetensors").keys() == load_file(tmp_path / "twin/model.safetensors").keys()
-    again, told = transformers.AutoModelForMaskedLM.from_pretrained(
+    again, report = transformers.AutoModelForMaskedLM.from_pretrained(
         output, use_safetensors=True, output_loading_info=True
     )
-    assert not told["missing_keys"]
-    assert not told["unexpected_keys"]
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
     for name, value in model.state_dict().items():
         assert again.state_dict()[name].equal(value), name
     assert not load_masked_model(str(output), max_tokens=48, offline=True).fresh_head
@@ -200,7 +200,7 @@ def test_several_files_with_their_index(tmp_path: Path, capfd: pytest.CaptureFix
     source = pickled(twin, transformers.AutoModel)
     tensors = torch.load(source / "pytorch_model.bin", weights_only=True)
     (source / "pytorch_model.bin").unlink()
-    names = {name: f"pytorch_model-0000{1 + place % 3}-of-00003.bin" for place, name in enumerate(tensors)}
+    names = {name: f"pytorch_model-0000{1 + position % 3}-of-00003.bin" for position, name in enumerate(tensors)}
     for file in set(names.values()):
         part = {name: tensors[name] for name in tensors if names[name] == file}
         torch.save(part, source / file, _use_new_zipfile_serialization=zip_format)
@@ -229,10 +229,12 @@ def test_a_training_from_it_is_the_twin_s_to_the_bit(tmp_path: Path, capfd: pyte
     words = ["the", "pills", "gave", "me", "a", "day", "of", "work", "and", "sleep"]
     for split, number in (("train", 40), ("dev", 30)):
         posts = []
-        for place in range(number):
-            chosen = [*chance.choice(words, 6), *["rash"] * (place % 3 == 0)]
+        for position in range(number):
+            chosen = [*chance.choice(words, 6), *["rash"] * (position % 3 == 0)]
             posts.append(
-                LabelledPost(Post(f"{split}{place}", " ".join(chosen) + f" {place}", "en"), int(place % 3 == 0))
+                LabelledPost(
+                    Post(f"{split}{position}", " ".join(chosen) + f" {position}", "en"), int(position % 3 == 0)
+                )
             )
         write_posts(tmp_path / f"{split}.csv", posts)
     twin = tiny_folder(tmp_path / "twin", "deberta-v2", texts=[" ".join([*words, "rash"])])

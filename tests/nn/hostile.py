@@ -24,7 +24,7 @@ NAMES = (
     *("torch.nn.Linear", "torch._dynamo.guards.GuardBuilder.get", "collections.OrderedDict.fromkeys", "_io.open"),
 )
 FORMS = ("global", "stack", "inst", "obj", "newobj", "newobj_ex", "build", "ext1", "ext2", "ext4", "persid", "nested")
-PLACES = ("root", "value", "key", "argument", "metadata", "hooks", "persistent", "behind")
+POSITIONS = ("root", "value", "key", "argument", "metadata", "hooks", "persistent", "behind")
 MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 
 
@@ -95,23 +95,23 @@ def tensor(
     return named("torch._utils._rebuild_tensor_v2") + b"(" + arguments + b"tR"
 
 
-def state_dict(payload: bytes, place: str, *, legacy: bool) -> bytes:
-    """A good state dict with ``payload`` in one of PLACES."""
+def state_dict(payload: bytes, position: str, *, legacy: bool) -> bytes:
+    """A good state dict with ``payload`` in one of POSITIONS."""
     good = text("weight") + tensor(legacy=legacy) + b"s"
     head = named("collections.OrderedDict") + b")R"
-    if place == "root":
+    if position == "root":
         return payload
-    if place == "value":
+    if position == "value":
         return head + good + text("bias") + payload + b"s"
-    if place == "key":
+    if position == "key":
         return head + good + payload + b"Ns"
-    if place == "argument":
+    if position == "argument":
         return head + text("weight") + tensor(extra=payload, legacy=legacy) + b"s"
-    if place == "metadata":
+    if position == "metadata":
         return head + good + b"}" + text("_metadata") + payload + b"sb"
-    if place == "hooks":
+    if position == "hooks":
         return head + text("weight") + tensor(hooks=payload, legacy=legacy) + b"s"
-    if place == "persistent":
+    if position == "persistent":
         return head + text("weight") + tensor(storage=persistent(kind=payload, count=6), legacy=legacy) + b"s"
     return head + good + payload + b"0"
 
@@ -142,23 +142,23 @@ def in_a_row(pickled: bytes, *, protocol: int = 2, count: int = 6, weights: byte
         parts.get("keys", b"]" + text("0") + b"a"),
     )
     head = b"".join(
-        (b"\x80\x02" if place != 3 else start or b"\x80\x02") + one + b"." for place, one in enumerate(pickles)
+        (b"\x80\x02" if position != 3 else start or b"\x80\x02") + one + b"." for position, one in enumerate(pickles)
     )
     return head + struct.pack("<q", count) + weights
 
 
 def running(canary: Path) -> Iterator[Case]:
-    """Pickles that would run something: every name in every form, each in a place, a container and a protocol."""
+    """Pickles that would run something: every name in every form, each in a position, a container and a protocol."""
     argument = f"open({str(canary)!r}, 'w')"
     for number_, (name, form) in enumerate(product(NAMES, FORMS)):
         for further in range(2):
-            place = PLACES[(number_ + 3 * further) % len(PLACES)]
-            legacy = (number_ // len(PLACES) + further) % 2 == 1
+            position = POSITIONS[(number_ + 3 * further) % len(POSITIONS)]
+            legacy = (number_ // len(POSITIONS) + further) % 2 == 1
             protocol = (number_ + further) % 6
             command = f"touch {canary}" if "system" in name or "subprocess" in name else argument
-            pickled = state_dict(call(name, command, form), place, legacy=legacy)
+            pickled = state_dict(call(name, command, form), position, legacy=legacy)
             data = in_a_row(pickled, protocol=protocol) if legacy else zipped(pickled, protocol=protocol)
-            yield Case(f"{name} {form} {place} {'row' if legacy else 'zip'} {protocol}", data, runs=True)
+            yield Case(f"{name} {form} {position} {'row' if legacy else 'zip'} {protocol}", data, runs=True)
     for part in ("magic", "version", "system", "keys"):
         parts = {part: call("builtins.exec", argument, "global")}
         yield Case(f"{part} runs", in_a_row(state_dict(b"", "value", legacy=True), **parts), runs=True)
@@ -187,7 +187,7 @@ def lying() -> Iterator[Case]:
         "storage missing": tensor(storage=persistent(key="1", count=6)),
         "storage of no type": tensor(storage=persistent(dtype="collections.OrderedDict", count=6)),
         "storage complex": tensor(storage=persistent(dtype="torch.ComplexFloatStorage", count=3)),
-        "module in place of storage": tensor(storage=persistent(kind=text("module"), count=6)),
+        "module in position of storage": tensor(storage=persistent(kind=text("module"), count=6)),
         "metadata": tensor(extra=b"}" + text("neg") + b"\x88s"),
         "number": number(3),
         "long number": b"\x8b" + struct.pack("<i", 2**20) + bytes(2**20),
@@ -234,7 +234,7 @@ def damaged(good: dict[str, bytes], *, each: int) -> Iterator[Case]:
         choose = random.Random(name)
         for _ in range(each):
             yield Case(f"{name} cut", data[: choose.randrange(len(data))], runs=True)
-            place, bit = choose.randrange(len(data)), choose.randrange(8)
+            position, bit = choose.randrange(len(data)), choose.randrange(8)
             turned = bytearray(data)
-            turned[place] ^= 1 << bit
-            yield Case(f"{name} bit {bit} of byte {place}", bytes(turned), runs=False)
+            turned[position] ^= 1 << bit
+            yield Case(f"{name} bit {bit} of byte {position}", bytes(turned), runs=False)

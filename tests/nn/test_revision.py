@@ -1,5 +1,5 @@
 # ruff: noqa: E402
-"""A model's revision reaches the hub from every place that fetches, or asks whether it must."""
+"""A model's revision reaches the hub from every number that fetches, or asks whether it must."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Path]
 
 
 Requests = Callable[[Path], list[tuple[object, object, object]]]
-POSTS = [LabelledPost(Post(str(place), text, "en"), place % 2) for place, text in enumerate(TEXTS)]
+POSTS = [LabelledPost(Post(str(number), text, "en"), number % 2) for number, text in enumerate(TEXTS)]
 
 
 def test_encoders(requests: Requests, tmp_path: Path) -> None:

@@ -46,36 +46,36 @@ def main(source: str, output: str) -> int:
     try:
         checkpoint = read_checkpoint(path, report)
         contents = write_safetensors(checkpoint, path, Path(output), lambda done: report(size + done))
-        _tell({"contents": {"tensors": [asdict(one) for one in contents.tensors], "shared": contents.shared}})
+        _send({"contents": {"tensors": [asdict(one) for one in contents.tensors], "shared": contents.shared}})
     except BundleError as error:
-        _tell({"error": error.message, "hint": error.hint})
+        _send({"error": error.message, "hint": error.hint})
         return 1
     except FencedError as error:
-        _tell({"error": str(error), "hint": ""})
+        _send({"error": str(error), "hint": ""})
         return 1
     except MemoryError:
-        _tell({"error": "takes more memory to read than a state dict of its size does", "hint": ""})
+        _send({"error": "takes more memory to read than a state dict of its size does", "hint": ""})
         return 1
     except Exception as error:
-        _tell({"error": f"could not be read ({type(error).__name__}: {shown(str(error))})", "hint": ""})
+        _send({"error": f"could not be read ({type(error).__name__}: {shown(str(error))})", "hint": ""})
         return 1
     return 0
 
 
-def _tell(message: dict[str, Any]) -> None:
+def _send(message: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
 
 def _reporter(whole: int) -> Callable[[int], None]:
-    """Tells the share that is done, every half second at most."""
+    """Sends the share that is done, every half second at most."""
     last = time.monotonic()
 
     def report(done: int) -> None:
         nonlocal last
         if time.monotonic() - last > 0.5:
             last = time.monotonic()
-            _tell({"share": min(1.0, done / whole)})
+            _send({"share": min(1.0, done / whole)})
 
     return report
 

@@ -143,19 +143,19 @@ def _in_a_row(file: IO[bytes], size: int, where: str) -> tuple[dict[str, Tensor]
     keys = read_value(stream, where=where)
     storages = _storages(tensors, where)
     begins: dict[str, int] = {}
-    place = stream.tell()
+    position = stream.tell()
     if type(keys) is not list or not all(type(key) is str for key in keys) or sorted(keys) != sorted(storages):
         raise BundleError("its weights are not those that its tensors name", where=where, hint=DAMAGED)
     for key in keys:
-        file.seek(place)
+        file.seek(position)
         header = file.read(8)
         if len(header) < 8:
             raise BundleError("ends before its weights do", where=where, hint=DAMAGED)
         (count,) = struct.unpack("<q", header)
         _check_length(storages[key], count * storages[key].dtype.size, where)
-        begins[key] = place + 8
-        place += 8 + count * storages[key].dtype.size
-        if place > size:
+        begins[key] = position + 8
+        position += 8 + count * storages[key].dtype.size
+        if position > size:
             raise BundleError("ends before its weights do", where=where, hint=DAMAGED)
     return tensors, begins
 

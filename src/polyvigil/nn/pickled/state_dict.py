@@ -186,9 +186,9 @@ class _Interpreter:
             **{name: self._constant(value) for name, value in _CONSTANTS.items()},
             **dict.fromkeys(("EMPTY_LIST",), lambda _: self._stack.append([])),
             **dict.fromkeys(("EMPTY_DICT",), lambda _: self._stack.append({})),
-            **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), self._put),
+            **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), self._memoise),
             **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda index: self._stack.append(self._memo[index])),
-            "MEMOIZE": lambda _: self._put(len(self._memo)),
+            "MEMOIZE": lambda _: self._memoise(len(self._memo)),
             "TUPLE": lambda _: self._stack.append(tuple(self._marked())),
             "TUPLE1": lambda _: self._stack.append(self._pop(1)),
             "TUPLE2": lambda _: self._stack.append(self._pop(2)),
@@ -229,7 +229,7 @@ class _Interpreter:
     def _constant(self, value: Any) -> Callable[[Any], None]:
         return lambda _: self._stack.append(value)
 
-    def _put(self, index: int) -> None:
+    def _memoise(self, index: int) -> None:
         if self._stack[-1] is _MARK:
             raise ValueError("a mark is no value")
         self._memo[index] = self._stack[-1]
