@@ -19,6 +19,8 @@ Pooling = Literal["max", "mean", "noisy-or"]
 TRAINED_POOLING: Pooling = "max"
 """By what an encoder is trained whose pooling is chosen afterwards (docs/decisions/0008)."""
 
+REVISION = "a branch, tag, commit or pull request of the hub, such as refs/pr/5; empty: the main branch"
+
 
 class Spec(BaseModel):
     """Base of all specs: frozen, no unknown keys, no silent conversion of types."""
@@ -94,6 +96,7 @@ class EncoderSpec(Spec):
 
     kind: Literal["encoder"] = "encoder"
     name: str = Field(default="xlm-roberta-large", description="a model of the Hugging Face hub, or a local folder")
+    revision: str = Field(default="", description=REVISION)
     max_tokens: int = Field(
         default=256,
         ge=8,
@@ -148,6 +151,7 @@ class NliSpec(Spec):
         default="MoritzLaurer/mDeBERTa-v3-base-mnli-xnli",
         description="an NLI model of the Hugging Face hub, or a local folder",
     )
+    revision: str = Field(default="", description=REVISION)
     max_tokens: int = Field(
         default=256, ge=16, le=8192, description="a longer pair is cut here, in the post and never in the hypothesis"
     )
@@ -179,6 +183,7 @@ class NerSpec(Spec):
     name: str = Field(
         default="fastino/gliner2-multi-v1", description="a GLiNER2 model of the Hugging Face hub, or a local folder"
     )
+    revision: str = Field(default="", description=REVISION)
     drug_labels: tuple[str, ...] = Field(
         default=("medicine",), min_length=1, strict=False, description="what the model is asked for as a drug"
     )
@@ -350,6 +355,7 @@ class TranslationSpec(Spec):
         default="facebook/nllb-200-distilled-600M",
         description="an NLLB model (NLLB Team 2022): a name on the Hugging Face hub, or a local folder",
     )
+    revision: str = Field(default="", description=REVISION)
     beams: int = Field(default=1, ge=1, le=16, description="1 takes the likeliest token each time")
     batch_tokens: int = Field(default=2048, ge=8, description="tokens translated at once, padding and beams counted")
     only: Literal["positives", "negatives", "all"] = Field(

@@ -9,7 +9,7 @@ hub = pytest.importorskip("huggingface_hub")
 
 from polyvigil.errors import RecipeError
 from polyvigil.nn import source
-from polyvigil.nn.source import model_folder
+from polyvigil.nn.source import model_folder, needs_fetching
 
 
 def filled(folder: Path, *names: str) -> str:
@@ -60,12 +60,57 @@ def test_missing_weights(tmp_path: Path) -> None:
     assert "has no weights (model.safetensors); only safetensors are read" in fault(name)
 
 
-@pytest.mark.parametrize("weights", ["pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5"])
-def test_pickled_weights_are_not_opened_but_a_way_out_is_shown(tmp_path: Path, weights: str) -> None:
-    message = fault(filled(tmp_path, "config.json", "tokenizer.json", weights))
-    assert f"has its weights in {weights} only; only safetensors are read, for other formats can run code" in message
-    assert "convert once, if you trust the model: python -c" in message
-    assert f"n = {str(tmp_path)!r}" in message
+@pytest.mark.parametrize("weights", ["pytorch_model.bin", "pytorch_model.bin.index.json"])
+def test_pickled_weights_are_not_opened_but_both_ways_out_are_shown(tmp_path: Path, weights: str) -> None:
+    folder = tmp_path / "a model"
+    assert fault(filled(folder, "config.json", "tokenizer.json", weights)) == (
+        f"{folder}: has its weights in {weights} only; only safetensors are read, for other formats can run code; take"
+        " a revision of the hub that has safetensors (model.revision, such as refs/pr/5), or convert it: polyvigil"
+        f" convert '{folder}' -o 'a model-safetensors'"
+    )
+
+
+def test_weights_that_are_not_converted_have_one_way_out(tmp_path: Path) -> None:
+    message = fault(filled(tmp_path, "config.json", "tokenizer.json", "tf_model.h5"))
+    assert "has its weights in tf_model.h5 only; only safetensors are read" in message
+    assert message.endswith("take a revision of the hub that has safetensors (model.revision, such as refs/pr/5)")
+
+
+def test_a_model_of_the_hub_without_safetensors_has_both_ways_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = filled(tmp_path, "config.json", "tokenizer.json")
+    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: folder)
+    message = fault("microsoft/mdeberta-v3-base", offline=False)
+    assert message.startswith("microsoft/mdeberta-v3-base: has no weights (model.safetensors); only safetensors are")
+    assert message.endswith(
+        "take a revision of the hub that has safetensors (model.revision, such as refs/pr/5), or convert it: polyvigil"
+        " convert microsoft/mdeberta-v3-base -o models/mdeberta-v3-base"
+    )
+
+
+def test_a_local_folder_has_no_revision(tmp_path: Path) -> None:
+    name = filled(tmp_path, "config.json", "model.safetensors", "tokenizer.json")
+    with pytest.raises(RecipeError) as caught:
+        model_folder(name, offline=True, revision="refs/pr/5")
+    assert str(caught.value) == (
+        f"{name}: is a local folder, which has no revision 'refs/pr/5'; leave the revision out, or give the model's"
+        " name on the hub"
+    )
+    assert not needs_fetching(name, revision="refs/pr/5")
+
+
+def test_an_unknown_revision_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(RecipeError, match=r"not fetched before, and fetching is off \(revision 'refs/pr/5'\)"):
+        model_folder("xlm-roberta-base", offline=True, revision="refs/pr/5")
+
+    def fail(*_: object, **__: object) -> str:
+        raise OSError
+
+    monkeypatch.setattr(hub, "snapshot_download", fail)
+    with pytest.raises(RecipeError, match="no network or no such model or revision 'v9'"):
+        model_folder("xlm-roberta-base", offline=False, revision="v9")
 
 
 def test_missing_tokenizer(tmp_path: Path) -> None:
@@ -124,6 +169,7 @@ def test_only_data_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert model_folder("xlm-roberta-base", offline=False) == tmp_path
     assert asked == {
         "name": "xlm-roberta-base",
+        "revision": None,
         "allow_patterns": ["*.json", "*.safetensors", "*.txt", "*.model"],
         "ignore_patterns": ["*/*"],
         "local_files_only": False,

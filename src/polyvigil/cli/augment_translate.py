@@ -60,6 +60,9 @@ def translate(
         int | None, typer.Option("--max", min=1, help="At most so many posts for each --to, drawn at their prevalence.")
     ] = None,
     model: Annotated[str, typer.Option(help="An NLLB model: a folder, or a name of the hub.")] = _DEFAULTS.model,
+    revision: Annotated[
+        str, typer.Option(help="Of the model on the hub: a branch, tag, commit, or as refs/pr/5. Default: main.")
+    ] = _DEFAULTS.revision,
     mapping: Annotated[
         MappingOption | None,
         typer.Option(help="Translate nothing: map letters one to one into Arabic script, to look at shortcuts."),
@@ -94,6 +97,7 @@ def translate(
         raise RecipeError("translations are written as CSV", where=str(output), hint="give a name that ends in .csv")
     spec = TranslationSpec(
         model=model,
+        revision=revision,
         beams=beams,
         batch_tokens=batch_tokens,
         only=only.value,
@@ -155,4 +159,4 @@ def _translator(spec: TranslationSpec, mapping: MappingOption | None, *, device:
             where="--model",
             hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
         ) from error
-    return load_translator(spec.model, beams=spec.beams, device=device, offline=offline)
+    return load_translator(spec.model, beams=spec.beams, device=device, offline=offline, revision=spec.revision)

@@ -21,6 +21,7 @@ COMMANDS = (
     "audit",
     "augment",
     "adapt",
+    "convert",
     "train",
     "tune",
     "ensemble",

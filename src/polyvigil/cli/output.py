@@ -76,6 +76,12 @@ class Output:
         """How far a training is, as ``progress``."""
         self._rewrite(f"{what}: step {done:,} of {steps:,}, {rate:,.0f} posts/s, {left:,.0f} s left", started)
 
+    def share(self, what: str, started: float, done: float) -> None:
+        """How far a long step is by its share in [0, 1], as ``progress``."""
+        spent = time.monotonic() - started
+        left = f", {spent * (1 - done) / done:,.0f} s left" if done else ""
+        self._rewrite(f"{what}: {done:.0%}{left}", started)
+
     def _rewrite(self, line: str, started: float) -> None:
         now = time.monotonic()
         terminal = sys.stderr.isatty()

@@ -118,7 +118,7 @@ class EncoderLearner:
 
         Writes and fetches nothing; raises as ``fit`` does.
         """
-        if needs_fetching(self.spec.name):
+        if needs_fetching(self.spec.name, revision=self.spec.revision):
             return None
         ready = self._prepare(train, dev, seed=seed)
         posts = ready.trimmed.posts
@@ -178,6 +178,7 @@ class EncoderLearner:
             long_posts=LongRule(self.spec.long_posts, self.spec.window_overlap, self.spec.most_windows),
             packing=self.spec.packing,
             offline=self.offline,
+            revision=self.spec.revision,
             seed=seed,
         )
 

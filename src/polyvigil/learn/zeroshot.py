@@ -39,7 +39,9 @@ class NliLearner:
             neutral=spec.neutral,
             fit_record=nothing_learned(seed),
         )
-        classifier = load_pair_classifier(spec.name, max_tokens=spec.max_tokens, offline=self.offline)
+        classifier = load_pair_classifier(
+            spec.name, max_tokens=spec.max_tokens, offline=self.offline, revision=spec.revision
+        )
         class_order(classifier.labels, neutral=spec.neutral)
         check_room(classifier, config)
         classifier.to(self.device)
@@ -47,7 +49,7 @@ class NliLearner:
 
     def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> None:
         """None: no steps are taken. Raises as ``fit`` does where nothing must be fetched first."""
-        if not needs_fetching(self.spec.name):
+        if not needs_fetching(self.spec.name, revision=self.spec.revision):
             self.fit(train, dev, seed=seed)
 
 
@@ -74,13 +76,13 @@ class NerLearner:
             chunk_words=spec.chunk_words,
             fit_record=nothing_learned(seed),
         )
-        finder = load_entity_finder(spec.name, offline=self.offline)
+        finder = load_entity_finder(spec.name, offline=self.offline, revision=spec.revision)
         finder.to(self.device)
         return NerDetector(finder, config)
 
     def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> None:
         """None: no steps are taken. Raises as ``fit`` does where nothing must be fetched first."""
-        if not needs_fetching(self.spec.name):
+        if not needs_fetching(self.spec.name, revision=self.spec.revision):
             self.fit(train, dev, seed=seed)
 
 

@@ -226,6 +226,7 @@ def load_encoder(
     long_posts: LongRule = CUT,
     packing: bool = True,
     offline: bool = False,
+    revision: str = "",
     seed: int = 0,
     fresh_head: bool = True,
 ) -> Encoder:
@@ -234,11 +235,12 @@ def load_encoder(
     With ``fresh_head`` a head that the source lacks (or has for other classes) is drawn from ``seed``; without it that
     is a BundleError. ``packing`` asks for the forward pass without padding where the architecture allows it.
     ``long_posts``: what becomes of a post of more than ``max_tokens``.
-    ``offline`` never uses the network. Code of the model's own is never run, pickles are never opened.
+    ``offline`` never uses the network; ``revision`` is one of the hub (nn.source.model_folder). Code of the model's own
+    is never run, pickles are never opened.
 
     Raises RecipeError when the source cannot be used, BundleError when its weights are damaged or incomplete.
     """
-    folder = model_folder(source, offline=offline)
+    folder = model_folder(source, offline=offline, revision=revision)
     with quiet():
         config = read_config(folder, source)
         config.num_labels = len(LABELS)

@@ -108,15 +108,15 @@ def installed() -> bool:
     return find_spec("gliner2") is not None
 
 
-def load_entity_finder(source: str, *, offline: bool = False) -> EntityFinder:
-    """Load a model in fp32 on the CPU, from a local folder or by its name on the Hugging Face hub.
+def load_entity_finder(source: str, *, offline: bool = False, revision: str = "") -> EntityFinder:
+    """Load a model in fp32 on the CPU, from a local folder or by its name on the Hugging Face hub (``revision`` of it).
 
     Code of the model's own is never run, pickles are never opened. Raises RecipeError when the library is not installed
     or the source cannot be used, BundleError when its files are damaged.
     """
     if not installed():
         raise RecipeError("this model needs gliner2, which is not installed", where=source, hint=INSTALL)
-    folder = model_folder(source, offline=offline, fetched=FILES)
+    folder = model_folder(source, offline=offline, revision=revision, fetched=FILES)
     _check(folder, source)
     extractor = import_module("gliner2").AutoExtractor
     try:

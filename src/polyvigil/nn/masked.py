@@ -150,12 +150,14 @@ def _tensors(folder: Path, names: Sequence[str]) -> dict[str, Tensor]:
     return found
 
 
-def load_masked_model(source: str, *, max_tokens: int, offline: bool = False, seed: int = 0) -> MaskedModel:
-    """Load a model in fp32 on the CPU, from a local folder or by its name on the Hugging Face hub.
+def load_masked_model(
+    source: str, *, max_tokens: int, offline: bool = False, revision: str = "", seed: int = 0
+) -> MaskedModel:
+    """Load a model in fp32 on the CPU, from a local folder or by its name on the Hugging Face hub (``revision`` of it).
 
     Raises RecipeError when the source cannot be used or its tokenizer has no mask, BundleError for damaged weights.
     """
-    folder = model_folder(source, offline=offline)
+    folder = model_folder(source, offline=offline, revision=revision)
     with quiet():
         config = read_config(folder, source)
         tokenizer = read_tokenizer(folder, source)

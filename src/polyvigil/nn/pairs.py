@@ -112,13 +112,13 @@ class PairClassifier:
         write_folder(self._model, self._tokenizer, folder)
 
 
-def load_pair_classifier(source: str, *, max_tokens: int, offline: bool = False) -> PairClassifier:
+def load_pair_classifier(source: str, *, max_tokens: int, offline: bool = False, revision: str = "") -> PairClassifier:
     """Load a classifier as nn.encoder.load_encoder does, with the head it was trained with.
 
     Raises RecipeError when the source cannot be used or its classes have no names, BundleError when its weights are
     damaged or incomplete.
     """
-    folder = model_folder(source, offline=offline)
+    folder = model_folder(source, offline=offline, revision=revision)
     with quiet():
         config = read_config(folder, source)
         labels = _labels(config)

@@ -117,13 +117,15 @@ class Nllb:
         return texts
 
 
-def load_translator(source: str, *, beams: int = 1, device: str = "auto", offline: bool = False) -> Nllb:
-    """Load a model of the NLLB family from a local folder or by its name on the Hugging Face hub.
+def load_translator(
+    source: str, *, beams: int = 1, device: str = "auto", offline: bool = False, revision: str = ""
+) -> Nllb:
+    """Load a model of the NLLB family from a local folder or by its name on the Hugging Face hub (``revision`` of it).
 
     Its own generation settings are not used: what a translation depends on is in its identity. Raises RecipeError when
     the source cannot be used or is no translator, BundleError when its weights are damaged or incomplete.
     """
-    folder = model_folder(source, offline=offline)
+    folder = model_folder(source, offline=offline, revision=revision)
     with quiet():
         config = read_config(folder, source)
         tokenizer = read_tokenizer(folder, source)

@@ -129,7 +129,9 @@ def adapt(
             where="model.kind",
             hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
         ) from error
-    model = load_masked_model(spec.name, max_tokens=spec.max_tokens, offline=machine.offline, seed=recipe.seed)
+    model = load_masked_model(
+        spec.name, max_tokens=spec.max_tokens, offline=machine.offline, revision=spec.revision, seed=recipe.seed
+    )
     if model.fresh_head:
         say(f"{spec.name} has no masked-language head: a fresh one is drawn, and much of the training goes into it")
     model.to(machine.device)

@@ -1,0 +1,87 @@
+"""``polyvigil convert``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polyvigil.cli.options import Offline
+from polyvigil.cli.output import Answer, Output, command
+from polyvigil.errors import RecipeError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(
+        app,
+        examples=(
+            "polyvigil convert microsoft/mdeberta-v3-base -o models/mdeberta-v3-base",
+            "polyvigil convert ./checkpoint -o ./checkpoint-safetensors",
+        ),
+    )(convert)
+
+
+def convert(
+    out: Output,
+    model: Annotated[str, typer.Argument(help="A model with PyTorch weights: a folder, or a name of the hub.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder that the model will be in.")],
+    revision: Annotated[
+        str, typer.Option(help="Of the model on the hub: a branch, tag, commit, or as refs/pr/5. Default: main.")
+    ] = "",
+    offline: Offline = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a model that stands there already.")] = False,
+) -> Answer:
+    """Write a model's PyTorch weights (pytorch_model.bin) as safetensors, running nothing that the file says.
+
+    Its tensors, configuration and tokenizer are kept as they are; a file that holds anything but tensors is refused.
+    """
+    try:
+        from polyvigil.recipe.convert import convert as run
+    except ModuleNotFoundError as error:
+        raise RecipeError(
+            f"converting needs {error.name}, which is not installed", hint="pip install 'polyvigil[encoders]'"
+        ) from error
+
+    started = time.monotonic()
+    result = run(
+        model,
+        output=output,
+        revision=revision,
+        offline=offline,
+        replace=replace,
+        say=out.say,
+        progress=lambda share: out.share("converting", started, share),
+    )
+    out.end_progress()
+    if not any(name.startswith(("tokenizer", "vocab", "spm", "sentencepiece")) for name in result.files):
+        out.note("the model has no tokenizer files: copy those that it was trained with into the folder")
+    dtypes = ", ".join(f"{count:,} {name}" for name, count in sorted(result.dtypes.items()))
+    shared = f"; {len(result.shared):,} more names share one of them" if result.shared else ""
+    name = model.rstrip("/").rpartition("/")[2] if not Path(model).expanduser().is_dir() else output.name
+    lines = [
+        f"{model} -> {output}: {result.tensors:,} tensors ({dtypes}), {result.bytes / 1e6:,.1f} MB, checked{shared}",
+        f"`polyvigil reproduce --models {output.parent}` takes it for the model whose name on the hub ends in "
+        f"{output.name}" + ("" if name == output.name else f"; for {model} call the folder {name}"),
+        "",
+        f"next: polyvigil {_next(output)}",
+    ]
+    return Answer(asdict(result) | {"folder": str(output), "revision": revision}, lines)
+
+
+def _next(output: Path) -> str:
+    """The command that takes such a model: by its architecture and the names of its classes."""
+    import json
+
+    config = json.loads((output / "config.json").read_bytes())
+    folder = str(output) if output.is_absolute() else f"./{output}"
+    if config.get("model_type") == "m2m_100":
+        return f"augment translate TRAIN.csv -o FA.csv --to fa --model {folder}"
+    classes = config.get("id2label") or {}
+    if any(str(name).lower() == "entailment" for name in classes.values()):
+        return f"train nli --dev DEV.csv -o BUNDLE --set model.name={folder}"
+    recipe = {"deberta-v2": "mdeberta", "xlm-roberta": "xlmr-base"}.get(config.get("model_type"), "RECIPE")
+    return f"train {recipe} --train TRAIN.csv --dev DEV.csv -o BUNDLE --set model.name={folder}"
