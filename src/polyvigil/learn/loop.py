@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from polyvigil.learn.memory import forget_peak, peak_memory
 from polyvigil.learn.post_loss import Batch, post_stepper
 from polyvigil.learn.ranks import Ranks, this_rank
 from polyvigil.learn.sampling import epoch_order, step_seed
-from polyvigil.learn.schedule import warmup_cosine, warmup_steps
+from polyvigil.learn.schedule import steps_per_epoch, warmup_cosine, warmup_steps
 from polyvigil.learn.step import OVERFLOW
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.windows import TokenIds
@@ -94,7 +93,7 @@ def train(
     standing = keeper.resume(micro_tokens=spec.micro_tokens)
     progress, best = standing.progress, standing.best
 
-    steps = math.ceil(len(posts.pool) / spec.posts_per_step)
+    steps = steps_per_epoch(len(posts.pool), spec.posts_per_step)
     warmup = warmup_steps(spec.warmup, steps=spec.epochs * steps)
 
     def rate(done: int) -> float:

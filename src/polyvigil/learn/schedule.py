@@ -10,6 +10,11 @@ import torch
 _NO_DECAY = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.|_)norm(?:$|\.)")  # the patterns of Transformers' Trainer
 
 
+def steps_per_epoch(posts: int, posts_per_step: int) -> int:
+    """Optimiser steps of an epoch of ``posts`` posts, copies included; the last step may hold fewer."""
+    return math.ceil(posts / posts_per_step)
+
+
 def warmup_steps(share: float, *, steps: int) -> int:
     """Steps of the warm-up: ``share`` of all steps, rounded up, as Transformers' Trainer counts them."""
     return math.ceil(share * steps)
