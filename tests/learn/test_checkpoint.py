@@ -18,9 +18,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from small import DEV, SPEC, TRAIN, SmallEncoder, digest, facts, run
 
+from polyvigil.data import atomic
 from polyvigil.errors import TrainingError
 from polyvigil.learn import checkpoint
-from polyvigil.learn.checkpoint import Progress, check_disk, fingerprint
+from polyvigil.learn.checkpoint import Progress, check_disk, fingerprint, keep_best_alone
+from polyvigil.learn.disk import DiskUse
 from polyvigil.learn.loop import Hooks
 from polyvigil.learn.post_loss import post_stepper
 
@@ -94,6 +96,44 @@ def test_a_finished_run_gives_its_result_again_without_training(tmp_path: Path, 
     run(SmallEncoder(), spec=EACH, work=tmp_path)
     encoder = SmallEncoder()
     assert (facts(run(encoder, spec=EACH, work=tmp_path, hooks=killed_after(1))), digest(encoder)) == unbroken[::-1]
+
+
+def test_a_finished_run_keeps_its_best_weights_alone_and_gives_its_result_again(
+    tmp_path: Path, unbroken: tuple[str, object]
+) -> None:
+    run(SmallEncoder(), spec=EACH, work=tmp_path)
+    last = _newest(tmp_path)
+    keep_best_alone(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [last.name]
+    assert sorted(path.name for path in last.iterdir()) == ["best.safetensors", "checkpoint.json"]
+    encoder = SmallEncoder(seed=99)
+    assert (facts(run(encoder, spec=EACH, work=tmp_path, hooks=killed_after(1))), digest(encoder)) == unbroken[::-1]
+    keep_best_alone(tmp_path)  # a second time changes nothing
+    (last / "best.safetensors").write_bytes(b"no")
+    with pytest.raises(TrainingError, match="all 1 checkpoints there are damaged"):
+        run(SmallEncoder(), spec=EACH, work=tmp_path)
+
+
+@pytest.mark.parametrize("at", ["link", "exchange", "remove"])
+def test_killed_while_the_best_weights_are_set_apart_the_result_is_the_same(
+    tmp_path: Path, unbroken: tuple[str, object], monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    run(SmallEncoder(), spec=EACH, work=tmp_path)
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if at == "exchange":  # between the two names: the old folder is out of the way, the new one not yet there
+            patch.setattr(
+                atomic, "_exchange", lambda _, path: (path.rename(path.parent / f".{path.name}.old"), killed())
+            )
+        else:
+            patch.setattr(checkpoint, f"_{at}", killed)
+        with pytest.raises(Killed):
+            keep_best_alone(tmp_path)
+    encoder = SmallEncoder()
+    assert (facts(run(encoder, spec=EACH, work=tmp_path)), digest(encoder)) == unbroken[::-1]
 
 
 def test_ten_real_kills_at_random_instants_change_no_bit(tmp_path: Path) -> None:
@@ -240,10 +280,13 @@ def test_too_little_disk_is_an_error_with_numbers_before_the_start(
 ) -> None:
     usage = type("Usage", (), {"free": 20_000_000_000})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    message = "checkpoints need 26.9 GB (560M parameters x 16 bytes x 3), the disk has 20.0 GB free"
+    message = "checkpoints need 26.9 GB (560M parameters x 16 bytes x 3): 26.9 GB in all, the disk has 20.0 GB free"
     with pytest.raises(TrainingError, match=re.escape(message)):
-        check_disk(tmp_path, parameters=560_000_000)
-    assert check_disk(tmp_path, parameters=270_000_000) == 270_000_000 * 48
+        check_disk(tmp_path, use=DiskUse(560_000_000))
+    assert check_disk(tmp_path, use=DiskUse(270_000_000)) == 270_000_000 * 48
+    message = "(270M parameters x 16 bytes x 3), and members of 4.0 GB: 21.0 GB in all, the disk has 20.0 GB free"
+    with pytest.raises(TrainingError, match=re.escape(message)):
+        check_disk(tmp_path, use=DiskUse(270_000_000, member=4_000_000_000, members=3))
 
 
 def test_the_disk_need_is_what_the_files_take(tmp_path: Path) -> None:

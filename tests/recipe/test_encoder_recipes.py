@@ -190,7 +190,7 @@ def test_a_dry_run_says_what_training_would_take(
     assert program.run([*_arguments(files, tmp_path / "c"), "--dry-run", "--set", "lora.rank=2"]) == 0
     out = capfd.readouterr().out
     assert "2, one for each seed" in out
-    assert "of checkpoints meanwhile" in out
+    assert "of it the checkpoints of one member" in out
     assert not list(tmp_path.glob("c*"))  # a dry run leaves nothing
 
 

@@ -206,8 +206,9 @@ def save(
     documents: Mapping[str, str],
     card: Callable[[Manifest], str] | None = None,
     replace: bool = False,
+    device: str = "auto",
 ) -> Bundle:
-    """Write a bundle and load it back. ``documents`` are further text files by name (evaluation, recipe).
+    """Write a bundle and load it back on ``device``. ``documents`` are further text files by name (evaluation, recipe).
 
     ``card`` is given the manifest, with the bundle's id and all files but the card, and makes the model card's text.
 
@@ -245,7 +246,7 @@ def save(
             (partial / layout.CARD).write_text(card(manifest), encoding="utf-8")
             manifest = manifest.model_copy(update={"files": entries(partial)})
         (partial / layout.MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return load(folder)
+    return load(folder, device=device)
 
 
 def load(folder: Path | str, *, device: str = "auto", stale: bool = False, asking: Asking | None = None) -> Bundle:

@@ -174,7 +174,8 @@ def rehearsal_lines(recipe: Recipe, told: Rehearsal | None) -> list[str]:
             "",
         ]
     steps = f"{told.steps_per_epoch:,} steps"
-    disk = f"{size(told.checkpoint_bytes)} of checkpoints meanwhile, {size(members * told.member_bytes)} after it"
+    disk = f"{size(told.most_disk)} meanwhile, {size(told.checkpoint_bytes)} of it the checkpoints of one member; "
+    disk += f"{size(members * told.member_bytes)} after it"
     in_all = f"{duration(members * told.seconds)} in all"
     rows = [
         ("members", f"{members}, one for each seed"),

@@ -121,6 +121,8 @@ class Rehearsal(Stored):
     """The most that checkpoints take while the member is trained."""
     member_bytes: int
     """The member in the bundle."""
+    most_disk: int
+    """Bytes at the fullest moment of the whole run, all members and their checkpoints (learn.disk)."""
     seconds: float
     """Of all epochs, dev posts scored after each; from ``measured_steps`` steps, by their tokens."""
     measured_steps: int

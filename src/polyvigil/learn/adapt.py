@@ -25,7 +25,7 @@ from polyvigil.learn.loop import Hooks
 from polyvigil.learn.masking import MaskedBatch, Vocabulary, mask_tokens
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.sampling import step_seed
-from polyvigil.learn.schedule import warmup_cosine, warmup_steps
+from polyvigil.learn.schedule import steps_per_epoch, warmup_cosine, warmup_steps
 from polyvigil.learn.step import Stepper, StepResult, autocast
 from polyvigil.nn.batching import token_batches
 from polyvigil.nn.masked import MaskedModel
@@ -82,7 +82,7 @@ def adapt(
         say=hooks.say,
     )
     progress = keeper.resume(micro_tokens=spec.micro_tokens).progress
-    steps = math.ceil(len(posts) / spec.posts_per_step)
+    steps = steps_per_epoch(len(posts), posts_per_step=spec.posts_per_step)
     warmup = warmup_steps(spec.warmup, steps=spec.epochs * steps)
     begun, here = time.monotonic(), 0
     while progress.epoch < spec.epochs:

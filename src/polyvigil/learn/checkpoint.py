@@ -2,12 +2,14 @@
 
 A checkpoint is a folder that is there whole or not at all, safetensors and JSON, nothing pickled. The newest two are
 kept; hashes are verified on loading, and where the newest is damaged the one before it serves. No state of a random
-generator is stored: order and dropout follow from the seed and the position (learn.sampling).
+generator is stored: order and dropout follow from the seed and the position (learn.sampling). Of a finished run the
+weights of its best epoch are kept alone: resumed, it gives the same result again and trains nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,13 +26,14 @@ from safetensors.torch import load_file, save_file
 from polyvigil.data.atomic import whole_folder
 from polyvigil.detect.base import EpochRecord
 from polyvigil.errors import TrainingError
+from polyvigil.learn.disk import KEPT, PARAMETER_BYTES, DiskUse
 
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
-KEPT = 2
 _PREFIX = "checkpoint-"
 _HEADER = "checkpoint.json"
-_BYTES = 16  # of a parameter: weight, two moments, weight of the best epoch; all float32
+_BEST = "best.safetensors"
+_PARTS = ("model", "moments", "best")
 
 
 class Progress(BaseModel):
@@ -55,7 +58,10 @@ class Progress(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All of a run that the next step depends on. ``best``: weights of the best epoch, empty before one."""
+    """All of a run that the next step depends on. ``best``: weights of the best epoch, empty before one.
+
+    Of a finished run ``model`` and ``moments`` are empty: there is no next step.
+    """
 
     progress: Progress
     model: Tensors
@@ -104,7 +110,7 @@ def save(folder: Path, snapshot: Snapshot, *, fingerprint: str, environment: Map
     try:
         with whole_folder(target) as partial:
             files = {}
-            for name in ("model", "moments", "best"):
+            for name in _PARTS:
                 path = partial / f"{name}.safetensors"
                 tensors: Tensors = getattr(snapshot, name)
                 save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path)
@@ -118,6 +124,32 @@ def save(folder: Path, snapshot: Snapshot, *, fingerprint: str, environment: Map
     except (OSError, SafetensorError) as error:
         raise TrainingError(
             f"the checkpoint cannot be written ({error})",
+            where=str(target),
+            hint="free some disk and run the same command again: it goes on from the last checkpoint",
+        ) from error
+
+
+def keep_best_alone(folder: Path) -> None:
+    """Leave of a finished run in ``folder`` its newest checkpoint, and of that the best epoch's weights.
+
+    Killed at any moment, ``newest`` still finds a checkpoint. Raises TrainingError on a full disk.
+    """
+    generations = _generations(folder)
+    header = _read_header(generations[0]) if generations else None
+    if header is None or set(header.files) == {_BEST}:
+        return
+    target = generations[0]
+    try:
+        with whole_folder(target) as partial:
+            _link(target / _BEST, partial / _BEST)
+            files = {_BEST: header.files[_BEST]}
+            finished = header.model_copy(update={"files": files}).sealed()
+            (partial / _HEADER).write_text(finished.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        for old in generations[1:]:
+            _remove(old)
+    except OSError as error:
+        raise TrainingError(
+            f"the finished training cannot be tidied up ({error})",
             where=str(target),
             hint="free some disk and run the same command again: it goes on from the last checkpoint",
         ) from error
@@ -160,24 +192,21 @@ def newest(folder: Path, *, fingerprint: str, environment: Mapping[str, str]) ->
     return None
 
 
-def disk_need(parameters: int) -> int:
-    """Bytes that checkpoints of so many trained numbers take at most: two kept, one being written."""
-    return parameters * _BYTES * (KEPT + 1)
-
-
-def check_disk(folder: Path, *, parameters: int) -> int:
-    """Bytes that checkpoints of a model of this size take at most (two kept, one being written), free or already used.
+def check_disk(folder: Path, *, use: DiskUse) -> int:
+    """Bytes that this training and what follows it take at most, free or already used (learn.disk).
 
     Raises TrainingError when the disk has less.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    need = disk_need(parameters)
+    need = use.most
     used = sum(file.stat().st_size for file in folder.glob(f"{_PREFIX}*/*") if file.is_file())
     free = shutil.disk_usage(folder).free + used
     if free < need:
+        members = f", and members of {use.member / 1e9:.1f} GB" if use.member else ""
         raise TrainingError(
-            f"checkpoints need {need / 1e9:.1f} GB ({parameters / 1e6:.0f}M parameters x {_BYTES} bytes x {KEPT + 1}), "
-            f"the disk has {free / 1e9:.1f} GB free",
+            f"checkpoints need {use.checkpoints / 1e9:.1f} GB ({use.trained / 1e6:.0f}M parameters x "
+            f"{PARAMETER_BYTES} bytes x {KEPT + 1}){members}: {need / 1e9:.1f} GB in all, the disk has "
+            f"{free / 1e9:.1f} GB free",
             where=str(folder),
             hint="free some disk, or choose a work folder on another one",
         )
@@ -206,11 +235,15 @@ def _read_header(path: Path) -> _Header | None:
 
 def _read(path: Path, header: _Header) -> Snapshot | None:
     """The tensors of a checkpoint, or None where a byte of them is not as it was written."""
-    files = {name: path / f"{name}.safetensors" for name in ("model", "moments", "best")}
+    if set(header.files) not in ({_BEST}, {f"{name}.safetensors" for name in _PARTS}):
+        return None
     try:
-        if {file.name: _digest(file) for file in files.values()} != header.files:
+        if {name: _digest(path / name) for name in header.files} != header.files:
             return None
-        return Snapshot(header.progress, *(load_file(file) for file in files.values()))
+        model, moments, best = (
+            load_file(path / file) if (file := f"{name}.safetensors") in header.files else {} for name in _PARTS
+        )
+        return Snapshot(header.progress, model, moments, best)
     except (OSError, SafetensorError):
         return None
 
@@ -222,6 +255,14 @@ def _changes(header: _Header, environment: Mapping[str, str]) -> list[str]:
         for name, value in environment.items()
         if header.environment.get(name) != value
     ]
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name for a file, or a copy of it where the file system knows no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _digest(path: Path) -> str:

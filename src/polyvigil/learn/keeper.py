@@ -13,6 +13,7 @@ import torch
 from polyvigil.errors import TrainingError
 from polyvigil.learn import checkpoint
 from polyvigil.learn.checkpoint import Progress, Snapshot, Tensors
+from polyvigil.learn.disk import DiskUse
 from polyvigil.learn.step import Stepper
 
 
@@ -51,16 +52,17 @@ class Keeper:
         snapshot = self._shared(None if self.stepper.ranks.rank else self._newest(self.work))
         if snapshot is None:
             return standing
-        put_weights(self.stepper.encoder.model, snapshot.model)
-        self.stepper.restore_moments(snapshot.moments)
-        self.stepper.restore_scale(snapshot.progress.scale, growth=snapshot.progress.growth)
+        if snapshot.model:  # a finished run has none: it takes no further step
+            put_weights(self.stepper.encoder.model, snapshot.model)
+            self.stepper.restore_moments(snapshot.moments)
+            self.stepper.restore_scale(snapshot.progress.scale, growth=snapshot.progress.growth)
         fitting = min(snapshot.progress.micro_tokens, micro_tokens)
         return Standing(snapshot.progress.model_copy(update={"micro_tokens": fitting}), snapshot.best)
 
     def _newest(self, work: Path) -> Snapshot | None:
         """The newest checkpoint, and what is to be said of it."""
         parameters = sum(p.numel() for p in trained(self.stepper.encoder.model).values())
-        need = checkpoint.check_disk(work, parameters=parameters)
+        need = checkpoint.check_disk(work, use=DiskUse(parameters))
         self.say(f"checkpoints in {work} take up to {need / 1e9:.1f} GB")
         found = checkpoint.newest(work, fingerprint=self.fingerprint, environment=self.environment)
         if found is None:

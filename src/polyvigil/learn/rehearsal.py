@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from polyvigil.detect.base import Rehearsal
-from polyvigil.learn.checkpoint import disk_need
 from polyvigil.learn.dev import DevSet
-from polyvigil.learn.keeper import trained
+from polyvigil.learn.disk import DiskUse
 from polyvigil.learn.loop import TrainSet
 from polyvigil.learn.memory import forget_peak, peak_memory
 from polyvigil.learn.post_loss import Batch, post_stepper
@@ -37,9 +36,11 @@ def rehearse(
     pooling: Pooling,
     seed: int,
     left_out: int,
+    disk: DiskUse,
     full: int,
 ) -> Rehearsal:
-    """Take a few steps with ``encoder``, which is of no use afterwards. ``left_out``: parameters that were trimmed.
+    """Take a few steps with ``encoder``, which is of no use afterwards. ``left_out``: parameters that were trimmed;
+    ``disk``: of this member and those after it; ``full``: posts that fill what the model reads at once.
 
     Raises TrainingError as a training would: no memory, numbers that overflow.
     """
@@ -72,17 +73,17 @@ def rehearse(
     per_token = sum(seconds for seconds, _ in counted) / sum(tokens for _, tokens in counted)
     tokens = int(lengths[order].sum())
     parameters = sum(p.numel() for p in encoder.model.parameters())
-    free = sum(p.numel() for p in trained(encoder.model).values())
     epoch = per_token * tokens + _dev_seconds(encoder, dev, budget=spec.micro_tokens)
     return Rehearsal(
         parameters=parameters + left_out,
-        trained=free + (left_out if free == parameters else 0),
+        trained=disk.trained + (left_out if disk.trained == parameters else 0),
         posts_per_epoch=len(order),
         steps_per_epoch=steps,
         tokens_per_epoch=tokens,
         full=full,
-        checkpoint_bytes=disk_need(free),
-        member_bytes=4 * (parameters + left_out),
+        checkpoint_bytes=disk.checkpoints,
+        member_bytes=disk.member,
+        most_disk=disk.most,
         seconds=spec.epochs * epoch,
         measured_steps=len(counted),
         peak_memory=peak_memory(encoder.device),

@@ -71,14 +71,12 @@ class StackedLearner:
         return StackedDetector(base, further, config)
 
     def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Rehearsal | None:
-        """The base's, its time and checkpoints ``folds`` + 1 times over; the further detector's time is not in it."""
+        """The base's, its time ``folds`` + 1 times over; the further detector's time is not in it."""
         self.further.rehearse([], [], seed=seed)
         told = self.base("all").rehearse(train, dev, seed=seed)
         if told is None:
             return None
-        times = self.spec.folds + 1
-        changed = {"seconds": times * told.seconds, "checkpoint_bytes": times * told.checkpoint_bytes}
-        return told.model_copy(update=changed)
+        return told.model_copy(update={"seconds": (self.spec.folds + 1) * told.seconds})
 
     def _out_of_fold(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Probabilities:
         """P of each train post by a base that has not learned from it, nor from a post of its group: (n_posts,)."""
@@ -90,4 +88,5 @@ class StackedLearner:
             self.say(f"fold {fold + 1} of {self.spec.folds}: learning the base from {len(rest):,} posts")
             detector = self.base(f"fold-{fold}").fit(rest, dev, seed=seed)
             result[held_out] = detector.probabilities([train[place].post for place in held_out])
+            del detector  # the next fold's needs its memory
         return result

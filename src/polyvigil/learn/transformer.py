@@ -13,10 +13,12 @@ from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import FitRecord, PoolingChoice, Rehearsal
 from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
 from polyvigil.errors import DataError
-from polyvigil.learn import loop
+from polyvigil.learn import checkpoint, loop
 from polyvigil.learn.balance import language_counts, trained_languages, training_indices, training_weights
 from polyvigil.learn.dev import DevSet
+from polyvigil.learn.disk import DiskUse
 from polyvigil.learn.distil import Lesson, soft_targets
+from polyvigil.learn.keeper import trained
 from polyvigil.learn.loop import Hooks, TrainSet
 from polyvigil.learn.lora import Adapters, adapt
 from polyvigil.learn.pooling import choose
@@ -24,7 +26,7 @@ from polyvigil.learn.ranks import this_rank
 from polyvigil.learn.rehearsal import rehearse
 from polyvigil.learn.trim import Trimmed, trim
 from polyvigil.nn.encoder import Encoder, load_encoder
-from polyvigil.nn.source import needs_fetching
+from polyvigil.nn.source import needs_fetching, settings_bytes
 from polyvigil.nn.windows import LongRule
 from polyvigil.records import LabelledPost, Labels
 from polyvigil.specs import BalanceSpec, DecideSpec, EncoderSpec, LoraSpec, TrainingSpec
@@ -33,6 +35,10 @@ from polyvigil.text.normalise import model_text, no_text_reason
 _SILENT = Hooks()
 _RULE = DecideSpec()
 _EVERY_WEIGHT = LoraSpec()
+_NAME_BYTES = 160
+"""Of a tensor in the header of a safetensors file: its name, shape and place (measured: 100 to 150)."""
+_HEADER_BYTES = 4_000
+"""Of a checkpoint's JSON: a few hundred for each epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,7 @@ class _Ready:
 class EncoderLearner:
     """Learner of ``EncoderDetector``. ``work``: folder of checkpoints, resumed from where it holds some of this run.
 
+    ``members`` and ``trainings``: how many members are still to be made, and in how many trainings each (learn.disk).
     ``lora``: adapters, none by default; ``lesson``: what a teacher says of the very posts that ``fit`` is given.
     ``decide`` is the rule by which the dev F1 of an epoch is found; ``say``, ``progress``, ``stop``: see loop.Hooks.
     """
@@ -57,6 +64,8 @@ class EncoderLearner:
     balance: BalanceSpec
     _: KW_ONLY
     work: Path | None = None
+    members: int = 1
+    trainings: int = 1
     offline: bool = False
     device: str = "auto"
     lora: LoraSpec = _EVERY_WEIGHT
@@ -74,6 +83,9 @@ class EncoderLearner:
         """
         ready = self._prepare(train, dev, seed=seed)
         encoder, trimmed = ready.encoder, ready.trimmed
+        first = this_rank().rank == 0
+        if self.work is not None and first:
+            checkpoint.check_disk(self.work, use=self._disk(ready))
         log = loop.train(
             encoder,
             trimmed.posts,
@@ -86,6 +98,8 @@ class EncoderLearner:
             hooks=Hooks(self.say, self.progress, self.stop),
             pooling=self.spec.trained_pooling,
         )
+        if self.work is not None and first:
+            checkpoint.keep_best_alone(self.work)
         if self.spec.long_posts == "windows" and self.spec.pooling == "auto":
             log = log.model_copy(update={"pooling": self._pooling(encoder, trimmed.dev, budget=log.micro_tokens)})
         trimmed.expand(encoder)
@@ -130,6 +144,7 @@ class EncoderLearner:
             pooling=self.spec.trained_pooling,
             seed=seed,
             left_out=ready.trimmed.left_out,
+            disk=self._disk(ready),
             full=sum(item.shape[-1] == self.spec.max_tokens for item in posts.tokens),
         )
 
@@ -163,6 +178,19 @@ class EncoderLearner:
             [item.post.group for item in dev],
         )
         return _Ready(encoder, adapters, trim(encoder, posts, dev_set))
+
+    def _disk(self, ready: _Ready) -> DiskUse:
+        """Of this member and those after it, the names of tensors and the tokenizer's files included."""
+        parameters = dict(ready.encoder.model.named_parameters())
+        fitted = trained(ready.encoder.model)
+        whole = sum(p.numel() for p in parameters.values()) + ready.trimmed.left_out
+        return DiskUse(
+            trained=sum(p.numel() for p in fitted.values()),
+            member=4 * whole + _NAME_BYTES * len(parameters) + settings_bytes(self.spec.name),
+            members=self.members,
+            trainings=self.trainings,
+            overhead=_NAME_BYTES * 5 * len(fitted) + _HEADER_BYTES,
+        )
 
     def _pooling(self, encoder: Encoder, dev: DevSet, *, budget: int) -> PoolingChoice:
         choice = choose(encoder, dev, this_rank(), decide=self.decide, trained=self.spec.trained_pooling, budget=budget)

@@ -31,6 +31,7 @@ KNOWN_NAMES = (
 """Names offered when one is misspelt."""
 
 _FETCHED = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_SETTINGS = {".json", ".txt", ".model"}
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 TORCH_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 """Pickled weights of PyTorch: one file, or the index of several."""
@@ -96,6 +97,12 @@ def needs_fetching(source: str, *, revision: str = "") -> bool:
     except RecipeError:
         return True
     return False
+
+
+def settings_bytes(source: str) -> int:
+    """Bytes of the files beside the weights (configuration, tokenizer) of a model that needs no fetching."""
+    folder = model_folder(source, offline=True)
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file() and path.suffix in _SETTINGS)
 
 
 def folder_version(folder: Path) -> str:

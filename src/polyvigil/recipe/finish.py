@@ -71,8 +71,8 @@ class Finished:
     evaluation: Evaluation
 
 
-def finish(draft: Draft, *, output: Path, replace: bool) -> Finished:
-    """Evaluate on the dev posts and write the bundle with its card. Raises BundleError."""
+def finish(draft: Draft, *, output: Path, replace: bool, device: str = "auto") -> Finished:
+    """Evaluate on the dev posts, write the bundle with its card, and load it back on ``device``. Raises BundleError."""
     records = [member.fit_record for member in draft.members]
     scores = draft.dev.scores(draft.combination.of_all).probabilities if draft.scores is None else draft.scores
     evaluation = evaluate(
@@ -100,5 +100,6 @@ def finish(draft: Draft, *, output: Path, replace: bool) -> Finished:
         },
         card=lambda manifest: model_card(manifest, facts),
         replace=replace,
+        device=device,
     )
     return Finished(bundle, evaluation)

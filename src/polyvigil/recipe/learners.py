@@ -26,15 +26,20 @@ class Machine:
     stop: Callable[[], bool] = lambda: False
 
 
-def learner_of(recipe: Recipe, work: Path, machine: Machine, say: Say, lesson: Lesson | None) -> Learner[Detector]:
-    """What makes a member. Raises RecipeError for a kind whose library is not installed."""
+def learner_of(
+    recipe: Recipe, work: Path, machine: Machine, say: Say, lesson: Lesson | None, *, members: int = 1
+) -> Learner[Detector]:
+    """What makes a member. ``members``: how many are still to be made, this one counted.
+
+    Raises RecipeError for a kind whose library is not installed.
+    """
     spec = recipe.model
     try:
         if isinstance(spec, StackedSpec):
-            return _stacked(recipe, spec, work, machine, say)
+            return _stacked(recipe, spec, work, machine, say, members=members)
         if isinstance(spec, NliSpec | NerSpec):
             return _zero_shot(spec, machine)
-        return _learned(recipe, spec, work, machine, say, lesson)
+        return _learned(recipe, spec, work, machine, say, lesson, members=members)
     except ModuleNotFoundError as error:
         raise RecipeError(
             f"{_CALLED[spec.kind]} needs {error.name}, which is not installed",
@@ -53,7 +58,14 @@ _CALLED = {
 
 
 def _learned(
-    recipe: Recipe, spec: LinearSpec | EncoderSpec, work: Path, machine: Machine, say: Say, lesson: Lesson | None
+    recipe: Recipe,
+    spec: LinearSpec | EncoderSpec,
+    work: Path,
+    machine: Machine,
+    say: Say,
+    lesson: Lesson | None,
+    *,
+    members: int,
 ) -> Learner[Detector]:
     if isinstance(spec, LinearSpec):
         return LinearLearner(spec, recipe.balance)
@@ -64,6 +76,8 @@ def _learned(
         recipe.training,
         recipe.balance,
         work=work,
+        members=members,
+        trainings=recipe.model.folds + 1 if isinstance(recipe.model, StackedSpec) else 1,
         offline=machine.offline,
         device=machine.device,
         lora=recipe.lora,
@@ -83,11 +97,13 @@ def _zero_shot(spec: NliSpec | NerSpec, machine: Machine) -> Learner[Featured]:
     return NerLearner(spec, offline=machine.offline, device=machine.device)
 
 
-def _stacked(recipe: Recipe, spec: StackedSpec, work: Path, machine: Machine, say: Say) -> Learner[Detector]:
+def _stacked(
+    recipe: Recipe, spec: StackedSpec, work: Path, machine: Machine, say: Say, *, members: int
+) -> Learner[Detector]:
     from polyvigil.learn.stacked import StackedLearner
 
     def base(part: str) -> Learner[Detector]:
-        return _learned(recipe, spec.base, work / part, machine, say, None)
+        return _learned(recipe, spec.base, work / part, machine, say, None, members=members)
 
     base("all")  # a library that is missing is told now
     return StackedLearner(spec, base, _zero_shot(spec.further, machine), say=say)

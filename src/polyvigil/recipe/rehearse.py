@@ -20,7 +20,7 @@ def rehearse(recipe: Recipe, material: Material, *, machine: Machine) -> Rehears
     ``run.train`` would before its first step.
     """
     lesson = _lesson_of_this_size(recipe, material) if recipe.distil.teacher else None
-    learner = learner_of(recipe, Path(), machine, lambda _: None, lesson)
+    learner = learner_of(recipe, Path(), machine, lambda _: None, lesson, members=len(recipe.member_seeds))
     return learner.rehearse(material.train, material.dev, seed=recipe.member_seeds[0])
 
 

@@ -20,11 +20,11 @@ from polyvigil.data.read import SPLIT_ROLES, OnError, Reading, read_labelled
 from polyvigil.data.split import split_off
 from polyvigil.data.translated import is_translated, refuse_translated, without_translations_of
 from polyvigil.decide.combine import Combination
-from polyvigil.detect.base import Detector
 from polyvigil.errors import DataError, RecipeError, SplitError
 from polyvigil.recipe import teach
 from polyvigil.recipe.finish import Draft, decisions, finish
-from polyvigil.recipe.learners import Machine, Say, learner_of
+from polyvigil.recipe.learners import Machine, Say
+from polyvigil.recipe.members import Made, Run, make_members
 from polyvigil.records import LabelledPost, Post
 from polyvigil.specs import Recipe
 
@@ -44,7 +44,10 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A finished run. ``evaluation`` is on the dev posts, so its figures are optimistic."""
+    """A finished run. ``evaluation`` is on the dev posts, so its figures are optimistic.
+
+    ``bundle`` is on the CPU, whatever it was trained on.
+    """
 
     bundle: store.Bundle
     evaluation: Evaluation
@@ -121,7 +124,8 @@ def train(
 ) -> Trained:
     """Learn, tune and save a bundle at ``output``. ``say`` is told each stage as it begins.
 
-    Encoders keep checkpoints in ``OUTPUT.work``; the same call after an interruption goes on from there.
+    Encoders keep checkpoints and finished members in ``OUTPUT.work``; the same call after an interruption goes on from
+    there. One model at most is on the device at any time.
     """
     store.check_free(output, replace=replace)
     if recipe.learns:
@@ -132,13 +136,13 @@ def train(
     members = learned.members
     say(f"tuning thresholds on {len(material.dev):,} dev posts ({sum(p.label for p in material.dev):,} positive)")
     posts = [item.post for item in material.dev]
-    dev = stored(store.member_probabilities(members, posts), material.dev)
+    dev = stored(learned.dev, material.dev)
     combination, gold = Combination(), gold_of(material.dev)
     decided = decisions(dev.scores(combination), gold, recipe.decide)
     say(f"writing {output}")
     seen = store.Seen(learned.seen, np.unique(post_hashes(posts)))
     draft = Draft(members, combination, decided, dev, gold, data=material.data, seen=seen, recipe=recipe)
-    finished = finish(draft, output=output, replace=replace)
+    finished = finish(draft, output=output, replace=replace, device="cpu")
     shutil.rmtree(_work(output), ignore_errors=True)
     subsets = member_subsets(
         dev.by_member,
@@ -155,25 +159,25 @@ def train(
 @dataclass(frozen=True, slots=True)
 class Learned:
     """``seen``: sorted 64-bit hashes of all posts that the members learned from, a teacher's included; none of a
-    zero-shot model's."""
+    zero-shot model's. ``dev``: P(ADE) of the dev posts by each member, (n_members, n_dev)."""
 
-    members: tuple[Detector, ...]
+    members: tuple[Made, ...]
+    dev: NDArray[np.float64]
     seen: NDArray[np.uint64]
 
 
 def learn(
     recipe: Recipe, material: Material, *, output: Path, machine: Machine = _HERE, say: Say = lambda _: None
 ) -> Learned:
-    """One member for each seed. Of several processes (learn.ranks) the first calls ``train``, the others this alone."""
+    """One member for each seed. Of several processes (learn.ranks) the first calls ``train``, the others this alone,
+    and get no members."""
     work, train, dev = _work(output), material.train, material.dev
     taught = teach.ask(recipe.distil, train, material.unlabelled, dev=dev, work=work, device=machine.device, say=say)
     lesson = taught.lesson if taught else None
-    members = tuple(
-        learner_of(recipe, work / f"seed-{seed}", machine, say, lesson).fit(train, dev, seed=seed)
-        for seed in recipe.member_seeds
-    )
+    made = make_members(Run(recipe, train, dev, work, machine, say, lesson))
+    scores = np.array([one.dev for one in made]).reshape(len(made), len(dev))
     seen = np.unique(post_hashes(item.post for item in train if recipe.learns))
-    return Learned(members, np.union1d(seen, taught.seen) if taught else seen)
+    return Learned(tuple(one.member for one in made), scores, np.union1d(seen, taught.seen) if taught else seen)
 
 
 def _work(output: Path) -> Path:

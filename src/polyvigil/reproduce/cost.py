@@ -87,7 +87,7 @@ def _cost(recipe: Recipe, found: _Rehearsed, *, further: int) -> Cost:
         parameters=told.parameters,
         seconds=members * told.seconds * more,
         memory=told.peak_memory,
-        disk_meanwhile=members * told.checkpoint_bytes,
+        disk_meanwhile=told.most_disk,
         disk_after=members * told.member_bytes,
         note=f"measured on {told.measured_steps} steps on {told.device}",
     )
