@@ -11,10 +11,14 @@ import typer
 
 from polyvigil.cli.options import Device, Offline
 from polyvigil.cli.output import Answer, Output, asked_to_stop, command
+from polyvigil.cli.together import together
 from polyvigil.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
+    from polyvigil.learn.launch import Launch
     from polyvigil.recipe.run import Material
+    from polyvigil.reproduce.posts import Files
+    from polyvigil.reproduce.survey import Bench
 
 
 class ScaleOption(StrEnum):
@@ -30,22 +34,29 @@ def add_to(app: typer.Typer) -> None:
         app,
         examples=(
             "polyvigil reproduce all --data smm4h --models models -o reproduction",
-            "polyvigil reproduce ensemble --scale tiny -o reproduction",
+            "polyvigil reproduce table3 --data smm4h --test test.csv --models models -o reproduction",
         ),
     )(reproduce)
 
 
+@together
 def reproduce(
     out: Output,
-    which: Annotated[
+    table: Annotated[
         str,
         typer.Argument(
             metavar="TABLE",
-            help="table2, table3, table4, table5, all; or one row of table2, as ensemble or mixed.",
+            help="table1 to table5, thresholds, text, all; or one row, as ensemble, mixed or farsi-v1.",
         ),
     ],
     data: Annotated[
-        Path | None, typer.Option(help="A folder with train.csv and dev.csv, or one file with a split column.")
+        list[Path] | None,
+        typer.Option(help="A folder with train*.csv and dev*.csv, or a file with a split column. Repeatable."),
+    ] = None,
+    train: Annotated[list[Path] | None, typer.Option(help="A file of train posts. Repeatable.")] = None,
+    dev: Annotated[list[Path] | None, typer.Option(help="A file of dev posts. Repeatable.")] = None,
+    test: Annotated[
+        list[Path] | None, typer.Option(help="The task's test posts; Table 3 needs their labels. Repeatable.")
     ] = None,
     models: Annotated[
         Path | None, typer.Option(help="Models in folders named as on the hub, such as xlm-roberta-large.")
@@ -54,84 +65,142 @@ def reproduce(
     scale: Annotated[
         ScaleOption, typer.Option(help="tiny: random models and synthetic posts, to see that all paths run.")
     ] = ScaleOption.full,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Run the rows that can be run, where others cannot.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what it would take.")] = False,
     device: Device = "auto",
     offline: Offline = False,
 ) -> Answer:
     """Run the paper's approaches again: train what is missing, and print its figures beside the measured ones.
 
-    Finished steps are kept in OUT and not done again; ended at any moment, the same command goes on from there.
-    A model that is not in --models is fetched from the hub, unless --offline or the scale is tiny.
+    Everything that a row needs is looked at before the first step; where a row cannot run, nothing is begun (exit code
+    1), unless --partial. Finished steps are kept in OUT and not done again; ended at any moment, the same command goes
+    on from there. A model that is not in --models is fetched from the hub, unless --offline or the scale is tiny.
     """
-    from polyvigil.cli.reproduce_tables import plan_answer, reproduction_lines
+    from polyvigil.cli.reproduce_tables import obstacle_lines, plan_answer, reproduction_lines
     from polyvigil.learn.launch import launched
     from polyvigil.recipe.learners import Machine
     from polyvigil.reproduce.cost import costs
-    from polyvigil.reproduce.models import Shelf
-    from polyvigil.reproduce.plan import named, steps
-    from polyvigil.reproduce.posts import differences
+    from polyvigil.reproduce.plan import rows_of, steps_of
+    from polyvigil.reproduce.posts import Files, differences
+    from polyvigil.reproduce.preconditions import check_room, open_models
     from polyvigil.reproduce.report import reproduction, write
-    from polyvigil.reproduce.run import run_steps
-    from polyvigil.reproduce.scale import FULL, TINY
-    from polyvigil.reproduce.survey import Bench, leftovers, survey
-    from polyvigil.reproduce.tiny_scale import one_thread, tiny_models, tiny_posts
+    from polyvigil.reproduce.run import Done, RunOptions, run_steps
+    from polyvigil.reproduce.survey import leftovers, row_obstacles, survey, without_idle
 
-    wanted = named(which)
-    if launched().size > 1:
-        raise RecipeError("reproduce is one process", where="torchrun", hint="start it without torchrun")
-    if models and not models.is_dir():
-        raise RecipeError("no such folder", where=f"--models {models}", hint="give a folder of model folders")
+    rows = rows_of(table)
     if output.exists() and not output.is_dir():
         raise DataError("is no folder", where=str(output), hint="choose another: -o FOLDER")
-    tiny = scale is ScaleOption.tiny
-    if not tiny and data is None:
-        raise RecipeError("which posts?", where="--data", hint="give the shared task's; or --scale tiny")
-    if tiny:
-        one_thread()
-    if tiny and not (data and models):
-        out.say("making synthetic posts and models with random weights")
-    posts = data or tiny_posts(output / "tiny" / "data")
-    shelf = Shelf(models or (tiny_models(output / "tiny" / "models") if tiny else None), hub=not (tiny or offline))
-    bench = Bench(output, TINY if tiny else FULL, shelf, _material(out, posts, output))
-    if not tiny and (unlike := differences(bench.material)):
+    files = Files(tuple(data or ()), tuple(train or ()), tuple(dev or ()), tuple(test or ()))
+    launch = launched()
+    bench = _bench(out, files, models, output, scale, offline=offline)
+    if scale is ScaleOption.full and (unlike := differences(bench.material)):
         out.warn(f"these are other posts than the paper's, and no figure will be compared: {'; '.join(unlike)}")
-    standings = survey(steps(wanted), bench, fetch=not dry_run)
+    standings = survey(steps_of(rows), bench, fetch=not dry_run, processes=launch.size)
     for path in leftovers(standings, output):
         out.note(f"{path}: from other posts, models or settings; remove it if it is of no more use")
+    own_device = _own_device(launch, device)
     if dry_run:
-        machine = Machine(device=device, offline=not shelf.hub)
-        return plan_answer(standings, costs(standings, bench, machine=machine, say=out.say), wanted)
+        machine = Machine(device=own_device, offline=not bench.shelf.hub)
+        return plan_answer(standings, costs(standings, bench, machine=machine, say=out.say), rows)
+    _wait_for_others(launch)  # before anything is written: all processes see the same steps as missing
+    standings = open_models(standings, machine=Machine(), say=out.say)
+    obstacles = row_obstacles(rows, standings, bench)
+    if obstacles and not partial:
+        done = {step: Done(standing) for step, standing in standings.items()}
+        result = reproduction(rows, bench, done, obstacles=obstacles)
+        return Answer(result, obstacle_lines(obstacles), 1)
+    standings = without_idle(standings, rows, obstacles)
+    check_room(standings, output)
     started = time.monotonic()
     with asked_to_stop(out) as stop:
         machine = Machine(
-            device=device,
-            offline=not shelf.hub,
+            device=own_device,
+            offline=not bench.shelf.hub,
             progress=lambda done, of, rate, left: out.steps("training", started, done, of, rate, left),
             stop=stop,
         )
-        done = run_steps(
-            standings,
-            bench,
-            machine=machine,
+        options = RunOptions(
+            machine,
             say=out.say,
-            translating=lambda share, of, since: out.progress("translating", since, round(share * of), 0, share),
+            progress=lambda what, of, since, share: out.progress(what, since, round(share * of), 0, share),
         )
+        finished = run_steps(standings, bench, options=options)
     out.end_progress()
-    told = reproduction(wanted, bench, done, say=out.say)
-    paths = write(told, output)
-    return Answer(told, [*reproduction_lines(told), *(f"-> {path}" for path in paths)], 1 if told.failed else 0)
+    if launch.rank:
+        return Answer({}, ())
+    result = reproduction(rows, bench, finished, obstacles=obstacles, say=out.say)
+    paths = write(result, output)
+    lines = [*reproduction_lines(result), *(f"-> {path}" for path in paths)]
+    return Answer(result, lines, 1 if result.failed else 0)
 
 
-def _material(out: Output, data: Path, output: Path) -> Material:
+def _bench(out: Output, files: Files, models: Path | None, output: Path, scale: ScaleOption, *, offline: bool) -> Bench:
+    """The posts and models to work with; at the tiny scale those that are not given are made."""
+    from polyvigil.learn.launch import launched
+    from polyvigil.reproduce.models import Shelf
+    from polyvigil.reproduce.posts import Files
+    from polyvigil.reproduce.scale import FULL, TINY
+    from polyvigil.reproduce.survey import Bench
+    from polyvigil.reproduce.test_posts import check_unseen, read_test
+    from polyvigil.reproduce.tiny_scale import one_thread, tiny_models, tiny_posts
+
+    tiny = scale is ScaleOption.tiny
+    has_posts = bool(files.data or files.train or files.dev)
+    if models and models.exists() and not models.is_dir():
+        raise RecipeError("is no folder", where=f"--models {models}", hint="give a folder of model folders")
+    if not tiny and not has_posts:
+        raise RecipeError(
+            "which posts?",
+            where="--data",
+            hint="give the shared task's, with --data or --train and --dev; or --scale tiny",
+        )
+    if tiny:
+        one_thread()
+    if tiny and not (has_posts and models):
+        out.say("making synthetic posts and models with random weights")
+    if launched().rank:
+        _wait_for_others(launched())  # the first process makes them
+    posts = files if has_posts else Files(data=(tiny_posts(output / "tiny" / "data"),), test=files.test)
+    if models:
+        models.mkdir(parents=True, exist_ok=True)
+    folder = models or (tiny_models(output / "tiny" / "models") if tiny else None)
+    if launched().size > 1 and not launched().rank:
+        _wait_for_others(launched())
+    resolved = posts.resolved
+    material, sample = _material(out, resolved, output), read_test(resolved.test)
+    if sample:
+        check_unseen(sample, material.train, material.dev)
+    return Bench(output, TINY if tiny else FULL, Shelf(folder, hub=not (tiny or offline)), material, sample)
+
+
+def _own_device(launch: Launch, device: str) -> str:
+    if launch.size == 1:
+        return device
+    from polyvigil.learn.join import own_device
+
+    return own_device(launch, device)
+
+
+def _wait_for_others(launch: Launch) -> None:
+    if launch.size > 1:
+        from polyvigil.learn.ranks import this_rank
+
+        this_rank().wait()
+
+
+def _material(out: Output, files: Files, output: Path) -> Material:
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import reject_line
     from polyvigil.reproduce.posts import read
 
-    material = read(data)
+    material = read(files)
     for note in material.notes:
         out.note(note)
     if material.faults:
         rejects = output / "rejects.jsonl"
-        write_whole(rejects, "".join(reject_line(name, fault) for name, fault in material.faults))
+        if not out.mute:
+            write_whole(rejects, "".join(reject_line(name, fault) for name, fault in material.faults))
         out.warn(f"{len(material.faults):,} rows set aside -> {rejects}")
     return material

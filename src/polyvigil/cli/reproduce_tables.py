@@ -11,12 +11,12 @@ from polyvigil.reproduce.plan import users
 
 if TYPE_CHECKING:
     from polyvigil.reproduce.cost import Cost
-    from polyvigil.reproduce.plan import Step
+    from polyvigil.reproduce.plan import Row, Step
     from polyvigil.reproduce.survey import Standing
     from polyvigil.reproduce.told import Reproduction
 
 
-def plan_answer(standings: Mapping[Step, Standing], costs: Mapping[Step, Cost], wanted: Sequence[str]) -> Answer:
+def plan_answer(standings: Mapping[Step, Standing], costs: Mapping[Step, Cost], requested: Sequence[Row]) -> Answer:
     """Each step: how far it is, for which rows, and what it would take."""
     rows, data, notes = [], [], []
     for step, standing in standings.items():
@@ -24,11 +24,11 @@ def plan_answer(standings: Mapping[Step, Standing], costs: Mapping[Step, Cost], 
         note = standing.reason or (cost.note if cost else "")
         if note:
             notes.append(f"{step.name}: {note}")
-        rows.append((step.name, ", ".join(users(step, wanted)), standing.state, *_cells(cost)))
+        rows.append((step.name, ", ".join(users(step, requested)), standing.state, *_cells(cost)))
         data.append(
             {
                 "name": step.name,
-                "users": users(step, wanted),
+                "users": users(step, requested),
                 "state": standing.state,
                 "reason": standing.reason,
                 "output": str(standing.output),
@@ -45,6 +45,21 @@ def plan_answer(standings: Mapping[Step, Standing], costs: Mapping[Step, Cost], 
         f"in all about {duration(sum(seconds))} and {size(sum(after))} for what could be measured; nothing was trained",
     ]
     return Answer({"steps": data}, lines)
+
+
+def obstacle_lines(obstacles: Mapping[str, str]) -> list[str]:
+    """Why nothing was begun: the rows that cannot run, those with the same reason on one line."""
+    reasons: dict[str, list[str]] = {}
+    for key, reason in obstacles.items():
+        reasons.setdefault(reason, []).append(key)
+    noun = "row" if len(obstacles) == 1 else "rows"
+    return [
+        f"{len(obstacles)} {noun} cannot run, so nothing was begun:",
+        "",
+        *(f"{', '.join(keys)}: {reason}" for reason, keys in reasons.items()),
+        "",
+        "mend that, or run the other rows: --partial",
+    ]
 
 
 def reproduction_lines(told: Reproduction) -> list[str]:

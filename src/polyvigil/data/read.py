@@ -210,6 +210,11 @@ def split_name(value: str) -> str:
     return _SPLITS.get(ending.group(1) if ending else value, value)
 
 
+def numeric_label(cell: Any) -> int | None:
+    """The label that a cell holds: 0 or 1, also as 0.0, 1.0 or a boolean; None where it holds none."""
+    return _NUMERIC_LABELS.get(_text(cell).strip())
+
+
 def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> ReadPost | Fault:
     cells = dict.fromkeys(ROLES, "") | {role: _text(row.cells.get(name)) for role, name in columns.columns.items()}
 

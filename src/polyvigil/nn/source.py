@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ KNOWN_NAMES = (
     "microsoft/mdeberta-v3-base",
     "google-bert/bert-base-multilingual-cased",
     "cardiffnlp/twitter-xlm-roberta-base",
+    "tohoku-nlp/bert-large-japanese-v2",
     "tohoku-nlp/bert-base-japanese-v3",
     "cl-tohoku/bert-base-japanese-v3",
     "MoritzLaurer/mDeBERTa-v3-base-mnli-xnli",
@@ -103,6 +105,17 @@ def settings_bytes(source: str) -> int:
     """Bytes of the files beside the weights (configuration, tokenizer) of a model that needs no fetching."""
     folder = model_folder(source, offline=True)
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file() and path.suffix in _SETTINGS)
+
+
+def weight_numbers(source: str) -> int:
+    """How many numbers the safetensors files of a model hold, by their headers; of one that needs no fetching."""
+    from safetensors import safe_open
+
+    total = 0
+    for path in model_folder(source, offline=True).glob("*.safetensors"):
+        with safe_open(path, framework="numpy") as file:
+            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no dict
+    return total
 
 
 def folder_version(folder: Path) -> str:

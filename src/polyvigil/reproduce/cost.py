@@ -11,7 +11,7 @@ from polyvigil.errors import PolyvigilError
 from polyvigil.recipe.learners import Machine, Say
 from polyvigil.recipe.rehearse import rehearse
 from polyvigil.records import LabelledPost
-from polyvigil.reproduce.plan import Step, Training, Translation
+from polyvigil.reproduce.plan import Audit, Scoring, Step, Training, Translation
 from polyvigil.reproduce.posts import of_language
 from polyvigil.reproduce.survey import Bench, Standing
 from polyvigil.specs import Recipe
@@ -45,6 +45,8 @@ def costs(standings: Mapping[Step, Standing], bench: Bench, *, machine: Machine,
     found: dict[Step, Cost] = {}
     for step, standing in standings.items():
         if standing.state in {"done", "cannot run"}:
+            continue
+        if isinstance(step, Scoring | Audit):
             continue
         if isinstance(step, Translation):
             found[step] = Cost(posts=_to_translate(step, bench), note="time not estimated")
@@ -99,5 +101,9 @@ def _to_translate(step: Translation, bench: Bench, *, positives: int = 1) -> int
         item for item in bench.material.train if base_language(item.post.language) in step.sources
     ]
     label = sum(item.label for item in sources)
+    if step.prevalence:
+        share = label / max(1, len(sources))
+        number = min(bench.scale.sample, len(sources))
+        return round(len(step.to) * number * (1 + (positives - 1) * share))
     negatives = min(bench.scale.negatives, len(sources) - label) if step.negatives else 0
     return len(step.to) * (positives * label + negatives)

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polyvigil.assess.evaluate import Evaluation, Slice, evaluate, stored_gold
+from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.record import Record
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit
@@ -73,11 +75,25 @@ def together(shares: Sequence[Share], *, decide: DecideSpec | None = None) -> Ev
     )
 
 
+def mean_scores(scores: StoredDev) -> NDArray[np.float64]:
+    """The members' mean P(ADE) of stored posts, (n_posts,)."""
+    return np.asarray(scores.by_member.mean(axis=0), dtype=np.float64)
+
+
+def same_set_flags(record: Record, posts: StoredDev) -> NDArray[np.bool_]:
+    """Which of the dev posts, in the order of ``posts``, a bundle flags by its thresholds. Raises BundleError where it
+    holds scores of other posts."""
+    index = record.dev.places_of(posts.keys)
+    if index is None:
+        raise BundleError("holds scores of other dev posts", where=str(record.folder), hint="make it again")
+    return record.policy.flags(mean_scores(record.dev)[index], posts.languages.tolist())
+
+
 def f1_of(part: Slice) -> Measured:
     """Its F1, all ways."""
     crossed = part.cross_fitted
     return Measured(
-        same_set=part.f1,
+        value=part.f1,
         interval=part.f1_interval,
         cross_fitted=crossed.f1 if crossed else None,
         cross_fitted_interval=crossed.f1_interval if crossed else None,
@@ -89,7 +105,7 @@ def precision_of(part: Slice) -> Measured:
     """Its precision, all ways."""
     crossed = part.cross_fitted
     return Measured(
-        same_set=part.precision,
+        value=part.precision,
         interval=part.precision_interval,
         cross_fitted=crossed.precision if crossed else None,
         cross_fitted_interval=crossed.precision_interval if crossed else None,
@@ -100,7 +116,7 @@ def recall_of(part: Slice) -> Measured:
     """Its recall, all ways."""
     crossed = part.cross_fitted
     return Measured(
-        same_set=part.recall,
+        value=part.recall,
         interval=part.recall_interval,
         cross_fitted=crossed.recall if crossed else None,
         cross_fitted_interval=crossed.recall_interval if crossed else None,

@@ -1,10 +1,11 @@
-"""The posts of a reproduction: read from a folder or a file, compared with the paper's, known by a digest."""
+"""The posts of a reproduction: read from folders or files, compared with the paper's, known by a digest."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from polyvigil.data.fingerprint import post_keys
@@ -20,26 +21,46 @@ from polyvigil.text.language import is_cadec
 _COMPRESSED = ("", ".gz", ".zst")
 
 
-def read(path: Path) -> Material:
-    """Train and dev posts from ``train.*`` and ``dev.*`` in a folder, or from one file with a split column.
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where posts are read from: ``data`` are folders, or files with a split column; the others files of one part."""
 
-    Raises DataError where a part is missing or there twice, SplitError where both are the same posts.
-    """
-    recipe = Recipe()
-    if path.is_dir():
-        train, dev = _file(path, "train"), _file(path, "dev")
-        return gather(recipe, train=[str(train)], dev=[str(dev)])
-    if not path.is_file():
-        raise DataError("no such folder or file", where=str(path), hint="give a folder with train.csv and dev.csv")
-    splits = sorted({item.post.split for item in read_labelled(path).posts})
-    if not {"train", "dev"} <= set(splits):
-        told = ", ".join(repr(name) for name in splits) if any(splits) else "nothing"
-        raise DataError(
-            f"its split column says {told}; rows of split 'train' and of split 'dev' are needed",
-            where=str(path),
-            hint="or give a folder with train.csv and dev.csv",
-        )
-    return gather(recipe, train=[str(path)], dev=[str(path)])
+    data: tuple[Path, ...] = ()
+    train: tuple[Path, ...] = ()
+    dev: tuple[Path, ...] = ()
+    test: tuple[Path, ...] = ()
+
+    @property
+    def resolved(self) -> Files:
+        """The same without ``data``: a file in a folder plays the part that its name begins with, and a file with a
+        split column that of each of its splits.
+
+        Raises DataError for what is not there, plays no part, or stands twice.
+        """
+        parts: dict[str, list[Path]] = {"train": [*self.train], "dev": [*self.dev], "test": [*self.test]}
+        for path in self.data:
+            for part, files in (_in_folder(path) if path.is_dir() else _by_split(path)).items():
+                parts[part] += files
+        for part, files in parts.items():
+            for path in files:
+                if not path.is_file():
+                    raise DataError("no such file", where=str(path), hint=f"give a file of {part} posts: --{part} FILE")
+            if len({path.resolve() for path in files}) < len(files):
+                raise DataError(f"a file of {part} posts is given twice", where=f"--{part}", hint="give each file once")
+        return Files((), *(tuple(parts[part]) for part in ("train", "dev", "test")))
+
+
+def read(files: Files) -> Material:
+    """Train and dev posts of resolved files. Raises DataError where a part is missing, SplitError where both are the
+    same posts."""
+    for part, paths in (("train", files.train), ("dev", files.dev)):
+        if not paths:
+            raise DataError(
+                f"there are no {part} posts",
+                where="--data",
+                hint=f"give a folder with {part}.csv, a file with rows of split {part!r}, or --{part} FILE",
+            )
+    return gather(Recipe(), train=[str(path) for path in files.train], dev=[str(path) for path in files.dev])
 
 
 def of_language(material: Material, language: str) -> Material:
@@ -85,23 +106,43 @@ def _counts(found: tuple[int, int, int]) -> str:
     return f"{found[0]:,} train and {found[1]:,} dev posts ({found[2]:,} positive)"
 
 
-def _file(folder: Path, part: str) -> Path:
-    there = [
-        folder / f"{part}{ending}{packed}"
-        for ending in FORMATS
-        for packed in _COMPRESSED
-        if (folder / f"{part}{ending}{packed}").is_file()
-    ]
-    if not there:
+def _in_folder(folder: Path) -> dict[str, list[Path]]:
+    """The files of posts in a folder, in the order of their names, by the part that these begin with."""
+    endings = tuple(ending + packed for ending in FORMATS for packed in _COMPRESSED)
+    named = [path for path in sorted(folder.iterdir()) if path.name.endswith(endings) and path.is_file()]
+    parts = {part: [path for path in named if _begins_with(path.name, part)] for part in ("train", "dev", "test")}
+    for part in ("train", "dev"):
+        if not parts[part]:
+            raise DataError(
+                f"has no {part} posts",
+                where=str(folder),
+                hint=f"call it {part}.csv or {part}_*.csv ({', '.join(FORMATS)}, .gz, .zst), or give --{part} FILE",
+            )
+        stems = [path.name.partition(".")[0] for path in parts[part]]
+        if doubled := [stem for stem in dict.fromkeys(stems) if stems.count(stem) > 1]:
+            raise DataError(
+                f"has {doubled[0]} in several formats: "
+                + ", ".join(path.name for path in parts[part] if path.name.partition(".")[0] == doubled[0]),
+                where=str(folder),
+                hint="leave one there",
+            )
+    return parts
+
+
+def _begins_with(name: str, part: str) -> bool:
+    """Whether a file is of this part: train.csv, train_data_x.csv; not trainer.csv."""
+    return name.startswith(part) and not name[len(part)].isalnum()
+
+
+def _by_split(path: Path) -> dict[str, list[Path]]:
+    if not path.is_file():
+        raise DataError("no such folder or file", where=str(path), hint="give a folder with train.csv and dev.csv")
+    splits = {item.post.split for item in read_labelled(path).posts}
+    if not {"train", "dev"} & splits:
+        names = ", ".join(repr(name) for name in sorted(splits)) if any(splits) else "nothing"
         raise DataError(
-            f"has no {part} posts",
-            where=str(folder),
-            hint=f"name the file {part}.csv ({', '.join(FORMATS)}, .gz, .zst)",
+            f"its split column says {names}; rows of split 'train' and of split 'dev' are needed",
+            where=str(path),
+            hint="or give a folder with train.csv and dev.csv, or --train FILE --dev FILE",
         )
-    if len(there) > 1:
-        raise DataError(
-            f"has several files of {part} posts: {', '.join(path.name for path in there)}",
-            where=str(folder),
-            hint="leave one there",
-        )
-    return there[0]
+    return {part: [path] for part in ("train", "dev") if part in splits}

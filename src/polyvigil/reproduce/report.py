@@ -11,12 +11,12 @@ from polyvigil.recipe.learners import Say
 from polyvigil.reproduce import plan
 from polyvigil.reproduce.context import context_of
 from polyvigil.reproduce.layout import columns, title
-from polyvigil.reproduce.plan import Step, Translation
+from polyvigil.reproduce.plan import Audit, Row, Scoring, Step, Training, Translation
 from polyvigil.reproduce.posts import differences
 from polyvigil.reproduce.run import Done
 from polyvigil.reproduce.survey import Bench
 from polyvigil.reproduce.tables import figures
-from polyvigil.reproduce.told import VERDICTS, Reproduction, StepTold
+from polyvigil.reproduce.told import VERDICTS, Reproduction, StepKind, StepTold
 
 MEANINGLESS = (
     f"Every figure here is meaningless: the models have random weights, and the posts are made up. {SAMPLE_NOTE}"
@@ -24,30 +24,44 @@ MEANINGLESS = (
 
 
 def reproduction(
-    wanted: Sequence[str], bench: Bench, done: Mapping[Step, Done], *, say: Say = lambda _: None
+    rows: Sequence[Row],
+    bench: Bench,
+    done: Mapping[Step, Done],
+    *,
+    obstacles: Mapping[str, str],
+    say: Say = lambda _: None,
 ) -> Reproduction:
-    """Measure what is there, and put the paper's figures beside."""
+    """Measure what is there, and put the paper's figures beside. ``obstacles``: why rows cannot run, by their names."""
     unlike = differences(bench.material)
-    context = context_of(done, meaningless=bench.scale.meaningless, other_data=bool(unlike))
+    context = context_of(done, bench, other_data=bool(unlike), obstacles=obstacles)
     return Reproduction(
         scale=bench.scale.name,
         meaningless=bench.scale.meaningless,
         data=bench.material.data,
         differences=unlike,
-        figures=figures(wanted, context, say=say),
+        figures=figures(rows, context, say=say),
+        obstacles=dict(obstacles),
         steps=tuple(
             StepTold(
                 name=step.name,
-                what="translation" if isinstance(step, Translation) else "training",
+                what=_KINDS[type(step)],
                 state=told.standing.state,
                 reason=told.standing.reason,
                 seconds=round(told.seconds, 1),
                 output=str(told.standing.output),
-                users=plan.users(step, wanted),
+                users=plan.users(step, rows),
             )
             for step, told in context.done.items()
         ),
     )
+
+
+_KINDS: Mapping[type, StepKind] = {
+    Translation: "translation",
+    Training: "training",
+    Scoring: "scores",
+    Audit: "audit",
+}
 
 
 def write(told: Reproduction, folder: Path) -> tuple[Path, Path]:

@@ -14,6 +14,8 @@ class Scale:
     settings: dict[str, tuple[str, ...]]
     negatives: int
     """The most negatives that are translated where some are."""
+    sample: int
+    """The most posts that are translated where they are sampled at their prevalence."""
     sieved: bool
     """Whether translations that augment.filters finds fault with are left out."""
     batch_tokens: int
@@ -24,7 +26,7 @@ class Scale:
         return self.name == "tiny"
 
 
-FULL = Scale("full", settings={}, negatives=6_000, sieved=True, batch_tokens=2048)
+FULL = Scale("full", settings={}, negatives=6_000, sample=8_280, sieved=True, batch_tokens=2048)
 _SHORT = ("training.precision=fp32", "training.learning_rate=1e-3", "training.posts_per_step=64")
 TINY = Scale(
     "tiny",
@@ -34,6 +36,7 @@ TINY = Scale(
         "nli": ("model.max_tokens=128",),
     },
     negatives=20,
+    sample=36,
     # A random model writes letters at random: hardly any of it would pass, and nothing would be learned from.
     sieved=False,
     batch_tokens=16_384,

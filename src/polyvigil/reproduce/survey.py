@@ -1,10 +1,12 @@
 """Where every step stands. Its output is named by a hash of all that it is made from, so one that is there is done.
 
-Recipe, posts, translations and the models' files are in the hash; the place of the models is not.
+Recipe, posts, translations and the models' files are in the hash; the place of the models is not. Scores of test posts
+and audits are named by their bundle's hash, and by that of the posts.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -16,9 +18,10 @@ from polyvigil.bundle import layout
 from polyvigil.recipe.load import load, shipped
 from polyvigil.recipe.run import Material
 from polyvigil.reproduce.models import Model, Shelf, find, lacking, names_in
-from polyvigil.reproduce.plan import Step, Training, Translation
+from polyvigil.reproduce.plan import Audit, Row, Scoring, Step, Training, Translation
 from polyvigil.reproduce.posts import digest, of_language
 from polyvigil.reproduce.scale import Scale
+from polyvigil.reproduce.test_posts import TestPosts
 from polyvigil.specs import Recipe
 from polyvigil.text.normalise import NORMALISATION
 
@@ -33,12 +36,13 @@ class Bench:
     scale: Scale
     shelf: Shelf
     material: Material
+    test: TestPosts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A step and how far it is. ``reason``: why it cannot run or has failed; ``models``: one for each that it needs;
-    ``recipe``: of a training, with its models as they are found here."""
+    of a training ``recipe``, with its models as they are found here, and ``translated``, the file of its translations."""
 
     step: Step
     state: State
@@ -46,15 +50,20 @@ class Standing:
     reason: str = ""
     models: tuple[Model, ...] = ()
     recipe: Recipe | None = None
+    translated: Path | None = None
 
 
-def survey(steps: Sequence[Step], bench: Bench, *, fetch: bool = False) -> dict[Step, Standing]:
-    """How far every step is, in their order; ``fetch``: models that have yet to be fetched are."""
+def survey(steps: Sequence[Step], bench: Bench, *, fetch: bool = False, processes: int = 1) -> dict[Step, Standing]:
+    """How far every step is, in their order; ``fetch``: models that have yet to be fetched are; ``processes``: how many
+    work together."""
     recipes = {step: _recipe(step, bench.scale) for step in steps if isinstance(step, Training)}
     models: dict[str, Model] = {}
     digests = {"train": digest(bench.material.train), "dev": digest(bench.material.dev)}
     found: dict[Step, Standing] = {}
     for step in steps:
+        if isinstance(step, Scoring | Audit):
+            found[step] = _after(step, found[step.training], bench)
+            continue
         if isinstance(step, Translation):
             names = [step.spec(bench.scale).model]
         else:
@@ -62,18 +71,72 @@ def survey(steps: Sequence[Step], bench: Bench, *, fetch: bool = False) -> dict[
         for name in names:
             models[name] = models.get(name) or find(name, bench.shelf, fetch=fetch)
         mine = tuple(models[name] for name in names)
-        reason = _obstacle(step, mine, bench, found)
+        reason = _obstacle(step, mine, bench, found) or _apart(step, recipes, processes)
         if isinstance(step, Translation):
             told = _key(_of_translation(step, bench), {"train": digests["train"]}, mine)
             output = file = bench.output / "translated" / f"{step.name}-{told}.csv"
-            recipe = None
+            recipe, translated = None, None
         else:
             told = _key(_of_training(step, recipes[step], found), _used(recipes[step], digests), mine)
             output = bench.output / "bundles" / f"{step.name}-{told}"
             file = output / layout.MANIFEST
             recipe = _recipe(step, bench.scale, models=models)
-        found[step] = Standing(step, _state(mine, reason, output, file), output, reason, mine, recipe)
+            translated = found[step.translation].output if step.translation else None
+        found[step] = Standing(step, _state(mine, reason, output, file), output, reason, mine, recipe, translated)
     return found
+
+
+def row_obstacles(rows: Sequence[Row], standings: Mapping[Step, Standing], bench: Bench) -> dict[str, str]:
+    """Why rows cannot run, by their names: the first of their steps that cannot, or what is missing of test posts."""
+    reasons = {}
+    for row in rows:
+        steps = [standings[step] for step in row.steps]
+        reason = next((standing.reason for standing in steps if standing.state == "cannot run"), "")
+        if reason := reason or _test_obstacle(row, bench.test):
+            reasons[row.key] = reason
+    return reasons
+
+
+def without_idle(
+    standings: Mapping[Step, Standing], rows: Sequence[Row], obstacles: Mapping[str, str]
+) -> dict[Step, Standing]:
+    """The same, but a step that only rows take which cannot run is not begun: it cannot run either."""
+    needed = {step for row in rows if row.key not in obstacles for step in row.steps}
+    idle = "not begun, for no row that takes it can run"
+    return {
+        step: standing
+        if step in needed or standing.state in {"done", "cannot run"}
+        else dataclasses.replace(standing, state="cannot run", reason=idle)
+        for step, standing in standings.items()
+    }
+
+
+def _test_obstacle(row: Row, test: TestPosts | None) -> str:
+    if row.test and test is None:
+        return NO_LABELS if row.test == "labels" else f"no test posts: {_GIVE_TEST}"
+    if row.test == "labels" and test and not test.has_labels:
+        return f"{NO_LABELS} in {test.name}"
+    if row.test == "fa" and test and not any(post.language == "fa" for post in test.posts):
+        return f"no posts in fa among the test posts: {_GIVE_TEST}"
+    return ""
+
+
+NO_LABELS = "no test labels"
+_GIVE_TEST = "give the task's test file, --test FILE"
+
+
+def _after(step: Scoring | Audit, training: Standing, bench: Bench) -> Standing:
+    """How far what takes a bundle is."""
+    if isinstance(step, Audit):
+        output = bench.output / "audits" / f"{training.output.name}.json"
+    else:
+        posts = bench.test.digest if bench.test else "none"
+        output = bench.output / "scores" / f"{training.output.name}-{posts}.safetensors"
+    reason = training.reason if training.state == "cannot run" else ""
+    if isinstance(step, Scoring) and bench.test is None:
+        reason = reason or f"no test posts: {_GIVE_TEST}"
+    is_done = training.state == "done" and output.is_file()
+    return Standing(step, "cannot run" if reason else "done" if is_done else "to do", output, reason)
 
 
 def _state(models: Sequence[Model], reason: str, output: Path, file: Path) -> State:
@@ -90,7 +153,8 @@ def leftovers(standings: Mapping[Step, Standing], output: Path) -> tuple[Path, .
     current = {standing.output.name for standing in standings.values()}
     current |= {f"{name}.work" for name in current}
     names = {step.name for step in standings}
-    there = [path for folder in ("bundles", "translated") for path in sorted((output / folder).glob("[!.]*-*"))]
+    folders = ("bundles", "translated")
+    there = [path for folder in folders for path in sorted((output / folder).glob("[!.]*-*"))]
     return tuple(
         path
         for path in there
@@ -103,7 +167,9 @@ def leftovers(standings: Mapping[Step, Standing], output: Path) -> tuple[Path, .
 def _recipe(step: Training, scale: Scale, *, models: Mapping[str, Model] | None = None) -> Recipe:
     """The shipped recipe at this scale; with ``models``, each model by where it was found."""
     path = str(shipped()[step.recipe])
-    settings = scale.settings.get(load(path).model.kind, ())
+    settings = list(scale.settings.get(load(path).model.kind, ()))
+    if step.seeds:
+        settings.append(f"seeds={list(step.seeds)}")
     recipe = load(path, settings=settings)
     named = [
         f"{setting}={json.dumps(models[name].source or name, ensure_ascii=False)}"
@@ -113,7 +179,9 @@ def _recipe(step: Training, scale: Scale, *, models: Mapping[str, Model] | None 
     return load(path, settings=[*settings, *named])
 
 
-def _obstacle(step: Step, models: Sequence[Model], bench: Bench, found: Mapping[Step, Standing]) -> str:
+def _obstacle(
+    step: Translation | Training, models: Sequence[Model], bench: Bench, found: Mapping[Step, Standing]
+) -> str:
     """Why a step cannot run; empty where nothing is known against it."""
     if missing := [model.missing for model in models if model.missing]:
         return "; ".join(dict.fromkeys(missing))
@@ -123,11 +191,18 @@ def _obstacle(step: Step, models: Sequence[Model], bench: Bench, found: Mapping[
         return absent
     if step.translation and found[step.translation].state == "cannot run":
         return found[step.translation].reason
-    mine = of_language(bench.material, step.language)
-    for part, items in (("train", mine.train), ("dev", mine.dev)):
-        if step.language and len({item.label for item in items}) < 2:
-            return f"needs {part} posts of both labels in {step.language}"
+    own = of_language(bench.material, step.language)
+    for part, items in (("train", own.train), ("dev", own.dev)):
+        if len({item.label for item in items}) < 2:
+            return f"needs {part} posts of both labels" + (f" in {step.language}" if step.language else "")
     return ""
+
+
+def _apart(step: Step, recipes: Mapping[Step, Recipe], processes: int) -> str:
+    """Why a step cannot run in several processes: those of a stack would have to agree on its folds."""
+    if processes == 1 or step not in recipes or recipes[step].model.kind != "stacked":
+        return ""
+    return "a stacked recipe trains in one process: run this row without torchrun"
 
 
 def _of_translation(step: Translation, bench: Bench) -> list[str]:

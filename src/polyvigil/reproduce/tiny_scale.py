@@ -20,11 +20,11 @@ LONGEST = 128
 
 
 def tiny_posts(folder: Path) -> Path:
-    """Write ``train.csv`` and ``dev.csv``, where they are not there yet, and return ``folder``."""
+    """Write ``train.csv``, ``dev.csv`` and ``test.csv``, where they are not there yet, and return ``folder``."""
     if not folder.is_dir():
         chosen = _some(sample_corpus())
         with whole_folder(folder) as partial:
-            for split in ("train", "dev"):
+            for split in ("train", "dev", "test"):
                 write_posts(partial / f"{split}.csv", [item for item in chosen if item.post.split == split])
     return folder
 
@@ -61,7 +61,7 @@ def _makers() -> dict[str, Callable[[Path], object]]:
         "xlm-roberta-base": lambda path: encoder_folder(path, "xlm-roberta", texts=texts),
         "xlm-roberta-large": lambda path: encoder_folder(path, "xlm-roberta", texts=texts, layers=3, seed=1),
         "mdeberta-v3-base": lambda path: encoder_folder(path, "deberta-v2", texts=texts),
-        "bert-base-japanese-v3": lambda path: japanese_folder(path, texts=texts),
+        "bert-large-japanese-v2": lambda path: japanese_folder(path, texts=texts),
         "mDeBERTa-v3-base-mnli-xnli": lambda path: nli_folder(path, texts=texts, max_tokens=LONGEST),
         "nllb-200-distilled-600M": nllb_folder,
     }
@@ -71,9 +71,8 @@ def _makers() -> dict[str, Callable[[Path], object]]:
 
 
 def _some(corpus: tuple[LabelledPost, ...]) -> list[LabelledPost]:
-    """Train and dev posts, every label of every language among them."""
+    """Posts of all splits, every label of every language among them."""
     groups: dict[tuple[str, str, int], list[LabelledPost]] = defaultdict(list)
     for item in corpus:
-        if item.post.split != "test":
-            groups[item.post.language, item.post.split, item.label].append(item)
+        groups[item.post.language, item.post.split, item.label].append(item)
     return [item for items in groups.values() for item in items[::_EACH]]

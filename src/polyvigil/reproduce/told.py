@@ -9,12 +9,17 @@ from polyvigil.assess.told import Told
 from polyvigil.reproduce.plan import Table
 from polyvigil.reproduce.survey import State
 
-Verdict = Literal["reproduced", "differs", "not judged", "other data", "meaningless", "cannot run", "failed"]
+Verdict = Literal[
+    "reproduced", "differs", "not judged", "ours alone", "other data", "meaningless", "cannot run", "failed"
+]
+
+StepKind = Literal["translation", "training", "scores", "audit"]
 
 VERDICTS: dict[Verdict, str] = {
     "reproduced": "the paper's figure lies in the 95% interval of ours on the same posts, as printed",
     "differs": "it does not",
     "not judged": "ours has no interval",
+    "ours alone": "the paper has no such figure",
     "other data": "ours is on other posts than the paper's, so the two are not to be compared",
     "meaningless": "models with random weights and synthetic posts: it shows that the path runs, and nothing else",
     "cannot run": "something is missing here, and the reason says what",
@@ -23,10 +28,11 @@ VERDICTS: dict[Verdict, str] = {
 
 
 class Measured(Told):
-    """A figure found here. ``interval`` (95%) is of ``same_set``, the paper's way; cross-fitted: each post decided by
-    thresholds tuned on others."""
+    """A figure measured here. ``value`` is the paper's way: on the dev posts, at thresholds tuned on these very posts
+    (same-set); on the test posts, at those of the dev posts. ``interval`` (95%) is of ``value``; cross-fitted: each dev
+    post decided by thresholds tuned on others."""
 
-    same_set: float
+    value: float
     interval: Interval | None = None
     cross_fitted: float | None = None
     cross_fitted_interval: Interval | None = None
@@ -41,9 +47,12 @@ class Figure(Told):
     row: str
     what: str
     """What is measured: ``F1``, ``threshold`` and so on."""
-    paper: float
+    paper: float | None
     decimals: int
-    """Places that the paper prints."""
+    """Places that the paper prints; -2: it prints hundreds."""
+    competition_mean: float | None = None
+    """With ``competition_median`` of the test F1 of all systems in the shared task, as the paper prints them."""
+    competition_median: float | None = None
     paper_flagged: int | None = None
     ours: Measured | None = None
     verdict: Verdict
@@ -55,7 +64,7 @@ class StepTold(Told):
     """A step of the plan. ``users``: the rows of Table 2 and the other tables that take it."""
 
     name: str
-    what: Literal["translation", "training"]
+    what: StepKind
     state: State
     reason: str
     seconds: float
@@ -71,6 +80,8 @@ class Reproduction(Told):
     data: str
     differences: tuple[str, ...]
     """How the posts differ from the paper's in number."""
+    obstacles: dict[str, str] = {}
+    """Why rows cannot run, by their names."""
     figures: tuple[Figure, ...]
     steps: tuple[StepTold, ...]
 
