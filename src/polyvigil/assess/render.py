@@ -12,6 +12,7 @@ from polyvigil.assess import drawing
 from polyvigil.assess.mistakes import PII_WARNING
 from polyvigil.assess.report import Report
 from polyvigil.data.atomic import write_whole
+from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.text.language import base_language, is_cadec
 
 PAGE = "report.html"
@@ -52,6 +53,7 @@ def report_html(report: Report) -> str:
             slices={part.name: part for part in evaluation.languages},
             reliability={part.name: part for part in evaluation.reliability.languages},
             drawing=drawing,
+            few_positives=FEW_POSITIVES,
             pii_warning=PII_WARNING,
         )
     )
@@ -70,6 +72,7 @@ def _environment() -> Environment:
     environment.filters.update(
         count=_count,
         rate=_rate,
+        signed=_signed,
         share=_share,
         number=_number,
         threshold=_threshold,
@@ -99,6 +102,11 @@ def _count(number: int) -> str:
 
 def _rate(value: float) -> str:
     return f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    """``+0.031``; a true minus sign, which a screen reader says."""
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _share(value: float) -> str:
