@@ -19,6 +19,7 @@ from polyvigil.specs import DataSpec
 
 MOST_DISTINCT = 1_000
 NEARLY_ALL = 0.9
+_EXCERPT = 20  # characters; shorter ones, as a name, may well stand in a post too
 _FEW_POSTS = 20  # below, a column may well have one value per post
 
 _REFUSED_ROLES = {
@@ -54,23 +55,29 @@ def _resolve(name: str, header: Sequence[str], roles: ColumnMap, file: str) -> s
 
 def _column(name: str, reading: Reading, roles: ColumnMap, header: Sequence[str]) -> Column:
     where = f'{reading.name}, column "{name}"'
-    closed = {roles.get(role) for role in _REFUSED_ROLES} | {roles.get("id")}
-    others = column_list([column for column in header if column not in closed]) or "there is none"
+    reserved = {roles.get(role) for role in _REFUSED_ROLES} | {roles.get("id")}
+    others = column_list([column for column in header if column not in reserved]) or "there is none"
     for role, (reason, hint) in _REFUSED_ROLES.items():
         if roles.get(role) == name:
             raise DataError(f"cannot be sliced by: {reason}", where=where, hint=hint.format(name=name, others=others))
     cells = [cell_text(row.cells.get(name)).strip() for row in reading.rows]
-    repeated = sum(
-        bool(cell) and cell == item.post.text.strip() for cell, item in zip(cells, reading.posts, strict=True)
-    )
-    if repeated:
+    _check_text(cells, reading, where, others)
+    _check_distinct(cells, where, others)
+    return Column(name, np.array(cells, dtype=np.str_))
+
+
+def _check_text(cells: Sequence[str], reading: Reading, where: str, others: str) -> None:
+    """Raise DataError where cells repeat the text of their post: 20 characters of it anywhere, or most short texts."""
+    texts = [item.post.text.strip() for item in reading.posts]
+    pairs = [pair for pair in zip(cells, texts, strict=True) if pair[0]]
+    excerpts = sum(min(len(cell), len(text)) >= _EXCERPT and (cell in text or text in cell) for cell, text in pairs)
+    equal = sum(cell == text for cell, text in pairs)
+    if excerpts or 2 * equal > len(pairs):
         raise DataError(
-            f"cannot be sliced by: {repeated:,} of {len(cells):,} cells repeat the text of their post",
+            f"cannot be sliced by: {max(excerpts, equal):,} of {len(cells):,} cells repeat the text of their post",
             where=where,
             hint=f"slice by another column: {others}",
         )
-    _check_distinct(cells, where, others)
-    return Column(name, np.array(cells, dtype=np.str_))
 
 
 def _check_distinct(cells: Sequence[str], where: str, others: str) -> None:

@@ -86,12 +86,12 @@ def official_scores(
     again = f"polyvigil submit BUNDLE {gold_file or 'GOLD.csv'} -o submission.zip"
     missing = [identity for identity in ids if identity not in predictions]
     if missing:
-        strangers = ", and no predicted id is in the gold file" if len(missing) == len(ids) and predictions else ""
+        disjoint = ", and no predicted id is in the gold file" if len(missing) == len(ids) and predictions else ""
         raise PredictionsError(
-            f"{len(missing):,} of {len(ids):,} gold ids have no prediction, first {missing[0]!r}{strangers}",
+            f"{len(missing):,} of {len(ids):,} gold ids have no prediction, first {missing[0]!r}{disjoint}",
             where=predictions_file,
             hint=f"the files are of different posts; predict these with: {again}"
-            if strangers
+            if disjoint
             else f"predict every id (leaving hard posts out would raise the score), for example with: {again}",
         )
     unknown = sorted(predictions.keys() - set(ids))

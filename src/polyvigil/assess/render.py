@@ -50,6 +50,9 @@ def report_html(report: Report) -> str:
             report=report,
             evaluation=evaluation,
             chart=drawing.chart(evaluation.languages, evaluation.pooled),
+            dev_slices={part.name: part for part in evaluation.dev_comparison.languages}
+            if evaluation.dev_comparison
+            else {},
             slices={part.name: part for part in evaluation.languages},
             reliability={part.name: part for part in evaluation.reliability.languages},
             drawing=drawing,
