@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from polyvigil.assess.evaluate import Evaluation
-from polyvigil.assess.measure import measured
+from polyvigil.assess.measure import cross_fitted_dev, measured
 from polyvigil.assess.render import write_report
 from polyvigil.assess.report import report_of
 from polyvigil.data.read import read_labelled
@@ -60,7 +60,8 @@ def run_demo(
     material = run.gather(recipe, train=[str(files["train"])], dev=[str(files["dev"])])
     trained = run.train(recipe, material, output=folder / "bundle", replace=True, say=say)
     say("evaluating on the test posts")
-    told = measured(trained.bundle, read_labelled(files["test"]))
+    dev = cross_fitted_dev(trained.bundle, folder / "bundle")
+    told = measured(trained.bundle, read_labelled(files["test"]), dev=dev)
     command = f"polyvigil evaluate {folder / 'bundle'} {files['test']} -o {folder}"
     made = report_of(told, trained.bundle, title="polyvigil demo", note=SAMPLE_NOTE, command=command)
     report = write_report(made, folder)

@@ -9,8 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from polyvigil.assess.dev_comparison import compare_with_dev
 from polyvigil.assess.evaluate import evaluate, gold_of
 from polyvigil.assess.measure import Measured
+from polyvigil.assess.slices import Column, Slice
 from polyvigil.decide.calibration import Calibration, Identity
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.detect.base import EpochRecord, FitRecord, Lengths, TrainingLog
@@ -56,8 +58,15 @@ def drawn(items: Sequence[LabelledPost], *, seed: int) -> Probabilities:
     return np.clip(random.normal(0.3 + 0.3 * labels_of(items), 0.12), 0.001, 1)
 
 
-def measure_fixed(items: Sequence[LabelledPost], policy: DecisionPolicy, *, data: str = "new.csv") -> Measured:
-    """Labelled posts with drawn scores, measured as a bundle of ``policy`` would be."""
+def measure_fixed(
+    items: Sequence[LabelledPost],
+    policy: DecisionPolicy,
+    *,
+    data: str = "new.csv",
+    columns: Sequence[Column] = (),
+    dev: Sequence[Slice] = (),
+) -> Measured:
+    """Labelled posts with drawn scores, measured as a bundle of ``policy`` would be, and compared with ``dev``."""
     gold, probabilities = gold_of(items), drawn(items, seed=1)
     evaluation = evaluate(
         gold,
@@ -69,7 +78,11 @@ def measure_fixed(items: Sequence[LabelledPost], policy: DecisionPolicy, *, data
         data=data,
         budgets=(100,),
         prevalence=0.05,
+        columns=columns,
     )
+    if dev:
+        comparison = compare_with_dev(evaluation.languages, dev)
+        evaluation = evaluation.model_copy(update={"dev_comparison": comparison})
     return Measured(evaluation, gold, probabilities, tuple(item.post for item in items))
 
 

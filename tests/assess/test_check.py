@@ -75,6 +75,19 @@ def test_clean_data_have_no_error_and_no_warning(tmp_path: Path) -> None:
     assert (result.files[0].rows, result.files[0].posts, result.files[0].positives) == (1390, 1390, 195)
 
 
+def test_characters_are_counted_in_the_text_as_it_was_read(tmp_path: Path) -> None:
+    texts = ["short", "x  https://example.org/abc ", "longer text", "頭が痛い"]
+    content = [row(number, text, number % 2) for number, text in enumerate(texts)]
+    content[3] |= {"language": "ja", "type": ""}
+    result = checked(tmp_path, content, rows("de", 30, 6))
+    first = [part for part in result.lengths if part.file.endswith("file0.csv")]
+    assert [(part.language, part.type, part.posts, part.median, part.mean) for part in first] == [
+        ("en", "tweet", 3, 11.0, (5 + 27 + 11) / 3),
+        ("ja", "", 1, 4.0, 4.0),
+    ]
+    assert [part.posts for part in result.lengths if part.language == "de"] == [30]
+
+
 def test_counts_by_language_type_and_script(tmp_path: Path) -> None:
     content = [*rows("en", 40, 4), *rows("ru", 20, 5, split="dev")]
     content[0]["type"] = "review"

@@ -153,6 +153,18 @@ def test_predictions_must_answer_each_gold_id(predictions: dict[str, int], messa
         official_scores(_items([("en", "t", 1), ("en", "t", 0)]), predictions)
 
 
+def test_files_of_other_posts_are_named_with_counts_and_the_command() -> None:
+    gold = _items([("en", "t", 1), ("en", "t", 0)])
+    with pytest.raises(PredictionsError) as none:
+        official_scores(gold, {"x": 1, "y": 0}, gold_file="gold.csv", predictions_file="p.csv")
+    assert str(none.value) == (
+        "p.csv: 2 of 2 gold ids have no prediction, first 'p0', and no predicted id is in the gold file; the files are "
+        "of different posts; predict these with: polyvigil submit BUNDLE gold.csv -o submission.zip"
+    )
+    with pytest.raises(PredictionsError, match=r"p\.csv: 1 predicted ids are not in the gold file.*--split.*submit"):
+        official_scores(gold, {"p0": 1, "p1": 0, "q": 0}, gold_file="gold.csv", predictions_file="p.csv")
+
+
 def test_gold_ids_must_not_repeat() -> None:
     post = LabelledPost(Post("a", "t", "en"), 1)
     with pytest.raises(PredictionsError, match="1 ids stand twice in the gold file, first 'a'"):

@@ -21,6 +21,7 @@ from polyvigil.assess.check_result import (
     FileCount,
     LanguageCheck,
     LanguageCount,
+    LengthCount,
     ScriptCount,
     Suspect,
     SuspectKind,
@@ -77,6 +78,7 @@ def check(
         files=tuple(_file_count(reading) for reading in readings),
         languages=_languages(posts),
         types=_types(posts),
+        lengths=_lengths(posts),
         scripts=scripts,
         places=repeats.places(),
         suspects=suspects,
@@ -138,6 +140,23 @@ def _types(posts: CheckedPosts) -> tuple[TypeCount, ...]:
             share=tally.share,
         )
         for tally in tallies(keys, posts.labels)
+    )
+
+
+def _lengths(posts: CheckedPosts) -> tuple[LengthCount, ...]:
+    characters: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for file, post, kind in zip(posts.files, posts.posts, posts.types, strict=True):
+        characters[file, post.language, kind].append(len(post.text))
+    return tuple(
+        LengthCount(
+            file=file,
+            language=language,
+            type=kind,
+            posts=len(numbers),
+            median=float(np.median(numbers)),
+            mean=float(np.mean(numbers)),
+        )
+        for (file, language, kind), numbers in sorted(characters.items())
     )
 
 

@@ -67,6 +67,20 @@ class TypeCount(LanguageCount):
     type: str
 
 
+class LengthCount(Told):
+    """How long a file's posts of one language and type are, in characters of the text as it was read.
+
+    Characters are code points, counted before normalisation: with URLs, mentions and white space as they stand.
+    """
+
+    file: str
+    language: str
+    type: str
+    posts: int
+    median: float
+    mean: float
+
+
 class ScriptCount(Told):
     """Posts of a language in one script over all files; ``training_*`` are those of split train or of no split."""
 
@@ -168,6 +182,7 @@ class CheckResult(Told):
     files: tuple[FileCount, ...]
     languages: tuple[LanguageCount, ...]
     types: tuple[TypeCount, ...]
+    lengths: tuple[LengthCount, ...]
     scripts: tuple[ScriptCount, ...]
     places: tuple[PlaceCount, ...]
     suspects: tuple[Suspect, ...]

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.assess.bootstrap import average_precision_interval, macro_f1_interval
+from polyvigil.assess.bootstrap import macro_f1_interval
+from polyvigil.assess.dev_comparison import DevComparison
 from polyvigil.assess.groups import POOLED, groups_of
-from polyvigil.assess.intervals import Interval, f1_interval, share_interval
+from polyvigil.assess.intervals import Interval
 from polyvigil.assess.reliability import Reliability, reliability
+from polyvigil.assess.slices import Column, ColumnSlices, CrossFitted, Outcomes, Slice, column_slices, slice_of
 from polyvigil.assess.told import Told
 from polyvigil.assess.workload import workload
 from polyvigil.assess.workload_result import Workload
@@ -19,51 +21,15 @@ from polyvigil.bundle.dev import StoredDev
 from polyvigil.data.fingerprint import fingerprint, post_hashes
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.crossfit import cross_fitted_flags
-from polyvigil.decide.policy import DecisionPolicy, ThresholdSource
+from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.errors import SplitError
-from polyvigil.metrics import Counts, average_precision, count, f1, macro
+from polyvigil.metrics import Counts, macro
 from polyvigil.records import LabelledPost, Labels, Probabilities
 from polyvigil.text.language import is_cadec
 
-
-class CrossFitted(Told):
-    """Figures on dev posts, each decided by thresholds tuned on others (decide.crossfit), over several deals."""
-
-    precision: float
-    precision_interval: Interval
-    recall: float
-    recall_interval: Interval
-    f1: float
-    f1_interval: Interval
-
-
-class Slice(Told):
-    """Figures on some of the posts; intervals are 95%. Threshold fields are set where one threshold decided all."""
-
-    name: str
-    posts: int
-    positives: int
-    flagged: int
-    tp: int
-    fp: int
-    fn: int
-    tn: int
-    precision: float
-    precision_interval: Interval
-    recall: float
-    recall_interval: Interval
-    f1: float
-    f1_interval: Interval
-    average_precision: float
-    average_precision_interval: Interval
-    cross_fitted: CrossFitted | None = None
-    """Set where the thresholds were tuned on these very posts: the figures to stand by."""
-    threshold: float | None = None
-    threshold_source: ThresholdSource | None = None
-    validated: bool = True
-    """False for a language that no member was trained on."""
+__all__ = ["CrossFitted", "Evaluation", "Gold", "Slice", "evaluate", "gold_of", "seen_before", "stored_gold"]
 
 
 class Evaluation(Told):
@@ -84,6 +50,10 @@ class Evaluation(Told):
     cross_fitted_macro_f1: float | None = None
     languages: tuple[Slice, ...]
     types: tuple[Slice, ...]
+    slices: tuple[ColumnSlices, ...] = ()
+    """The posts by the values of the columns that were named (``--by``)."""
+    dev_comparison: DevComparison | None = None
+    """Beside the cross-fitted dev figures; None on the dev posts themselves, and where a bundle has no such figures."""
     reliability: Reliability
     """Of calibrated P."""
     workload: Workload
@@ -131,12 +101,14 @@ def evaluate(
     data: str,
     budgets: Sequence[int] = (),
     prevalence: float | None = None,
+    columns: Sequence[Column] = (),
     cautions: Sequence[str] = (),
 ) -> Evaluation:
     """Score stored ``probabilities`` (n_posts,) against ``gold``, in the same order.
 
     ``budgets`` (posts that can be read) and ``prevalence`` (where it will be used, in (0, 1)): see assess.workload.
-    Raises ValueError when there are none, or not as many probabilities as posts.
+    ``columns``: what the posts are sliced by besides language and type. Raises ValueError when there are no posts, or
+    not as many probabilities as posts.
     """
     labels, languages, types = gold.labels, gold.languages, gold.types
     if not len(labels) or len(labels) != len(probabilities):
@@ -147,12 +119,12 @@ def evaluate(
     if same_set:
         dev = DevScores(probabilities, labels, languages)
         crossed = cross_fitted_flags(dev, spec=policy.spec, groups=gold.groups)
-    told = _Told(labels, languages, flags, probabilities, crossed)
+    outcomes = Outcomes(labels, languages, flags, probabilities, crossed)
     per_language = []
     for language in sorted(set(languages.tolist())):
         threshold = policy.threshold(language)
         per_language.append(
-            _slice(language, languages == language, told).model_copy(
+            slice_of(language, languages == language, outcomes).model_copy(
                 update={
                     "threshold": threshold.value,
                     "threshold_source": threshold.source,
@@ -167,7 +139,7 @@ def evaluate(
         same_set=same_set,
         posts=len(labels),
         positives=int(labels.sum()),
-        pooled=_slice(POOLED, groups_of(languages.tolist()).pooled, told),
+        pooled=slice_of(POOLED, groups_of(languages.tolist()).pooled, outcomes),
         macro_f1=macro({part.name: part.f1 for part in per_language if not is_cadec(part.name)}),
         macro_f1_interval=macro_f1_interval(
             [Counts(part.tp, part.fp, part.fn, part.tn) for part in per_language if not is_cadec(part.name)]
@@ -178,7 +150,8 @@ def evaluate(
         if same_set
         else None,
         languages=tuple(per_language),
-        types=tuple(_slice(kind or "(none)", types == kind, told) for kind in sorted(set(types.tolist()))),
+        types=tuple(slice_of(kind or "(none)", types == kind, outcomes) for kind in sorted(set(types.tolist()))),
+        slices=tuple(column_slices(column, outcomes) for column in columns),
         reliability=reliability(calibration.calibrated(probabilities, languages.tolist()), labels, languages.tolist()),
         workload=workload(labels, probabilities, flags, languages.tolist(), budgets=budgets, prevalence=prevalence),
         cautions=(*cautions, *_cautions(per_language, same_set=same_set)),
@@ -209,67 +182,6 @@ def seen_before(
     if tuned and tuned < len(items):
         told.append(f"{tuned:,} of {len(items):,} posts have the text of a post the thresholds were tuned on")
     return tuple(told)
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What is known of all posts, (n_posts,) each; ``crossed`` (deals, n_posts) on dev posts."""
-
-    labels: Labels
-    languages: NDArray[np.str_]
-    flags: NDArray[np.bool_]
-    probabilities: Probabilities
-    crossed: NDArray[np.bool_] | None
-
-
-def _slice(name: str, mask: NDArray[np.bool_], told: _Told) -> Slice:
-    labels, probabilities = told.labels, told.probabilities
-    counts = count(labels[mask], told.flags[mask])
-    return Slice(
-        name=name,
-        posts=int(np.count_nonzero(mask)),
-        positives=counts.tp + counts.fn,
-        flagged=counts.tp + counts.fp,
-        tp=counts.tp,
-        fp=counts.fp,
-        fn=counts.fn,
-        tn=counts.tn,
-        precision=counts.precision,
-        precision_interval=share_interval(counts.tp, counts.tp + counts.fp),
-        recall=counts.recall,
-        recall_interval=share_interval(counts.tp, counts.tp + counts.fn),
-        f1=counts.f1,
-        f1_interval=f1_interval(counts),
-        average_precision=average_precision(labels[mask], probabilities[mask]),
-        average_precision_interval=average_precision_interval(
-            labels[mask], probabilities[mask], told.languages[mask].tolist()
-        ),
-        cross_fitted=None if told.crossed is None else _crossed(labels[mask], told.crossed[:, mask]),
-    )
-
-
-def _crossed(labels: Labels, deals: NDArray[np.bool_]) -> CrossFitted:
-    """Figures of the mean counts over the deals; intervals are those of the whole numbers nearest to them."""
-    tp = float(deals[:, labels == 1].sum(axis=1).mean())
-    flagged = float(deals.sum(axis=1).mean())
-    positives = int(np.count_nonzero(labels == 1))
-    figure = float(f1(tp, flagged - tp, positives - tp))
-    found, false = round(tp), round(flagged - tp)
-    precision, recall = tp / flagged if flagged else 0.0, tp / positives if positives else 0.0
-    return CrossFitted(
-        precision=precision,
-        precision_interval=_around(precision, share_interval(found, found + false)),
-        recall=recall,
-        recall_interval=_around(recall, share_interval(found, positives)),
-        f1=figure,
-        f1_interval=_around(
-            figure, f1_interval(Counts(found, false, positives - found, len(labels) - positives - false))
-        ),
-    )
-
-
-def _around(figure: float, interval: Interval) -> Interval:
-    return Interval(low=min(interval.low, figure), high=max(interval.high, figure))
 
 
 def _cautions(languages: Sequence[Slice], *, same_set: bool) -> list[str]:

@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from polyvigil.assess.dev_comparison import compare_with_dev
 from polyvigil.assess.evaluate import Evaluation, Gold, evaluate, gold_of, seen_before, stored_gold
 from polyvigil.assess.leave_out import LeftOut, leave_one_language_out
-from polyvigil.bundle.store import Bundle
-from polyvigil.data.read import Reading
+from polyvigil.assess.slices import Column, Slice
+from polyvigil.bundle import layout
+from polyvigil.bundle.store import Bundle, read_document
+from polyvigil.data.read import NO_LABEL, Reading
 from polyvigil.data.translated import refuse_translated
 from polyvigil.decide.rules import DevScores
 from polyvigil.errors import SplitError
@@ -36,11 +41,19 @@ def measure(
 
 
 def measured(
-    bundle: Bundle, reading: Reading, *, budgets: Sequence[int] = (), prevalence: float | None = None
+    bundle: Bundle,
+    reading: Reading,
+    *,
+    budgets: Sequence[int] = (),
+    prevalence: float | None = None,
+    columns: Sequence[Column] = (),
+    dev: Sequence[Slice] = (),
 ) -> Measured:
     """Score and evaluate posts the bundle was not fitted on.
 
-    Raises SplitError as ``cautions_about``.
+    ``columns``: what they are sliced by (assess.columns). ``dev``: slices of the dev posts to compare with, as
+    ``cross_fitted_dev`` gives them; not looked at where the posts are the dev posts. Raises SplitError as
+    ``cautions_about``.
     """
     cautions = cautions_about(bundle, reading)
     posts = tuple(item.post for item in reading.posts)
@@ -55,8 +68,12 @@ def measured(
         data=Path(reading.name).name,
         budgets=budgets,
         prevalence=prevalence,
+        columns=columns,
         cautions=cautions,
     )
+    if dev and not evaluation.same_set:
+        comparison = compare_with_dev(evaluation.languages, dev)
+        evaluation = evaluation.model_copy(update={"dev_comparison": comparison})
     return Measured(evaluation, gold, probabilities, posts)
 
 
@@ -73,7 +90,12 @@ def cautions_about(bundle: Bundle, reading: Reading) -> tuple[str, ...]:
             hint="pick one: --split test",
         )
     refuse_translated(reading.posts, part="test", where=reading.name)
-    return seen_before(reading.posts, bundle.seen.train, bundle.seen.dev, data=reading.name)
+    seen = seen_before(reading.posts, bundle.seen.train, bundle.seen.dev, data=reading.name)
+    unlabelled = sum(fault.reason == NO_LABEL for fault in reading.faults)
+    if not unlabelled:
+        return seen
+    rows = len(reading.posts) + len(reading.faults)
+    return (*seen, f"{unlabelled:,} of {rows:,} rows have no label and are not measured")
 
 
 def measured_on_dev(bundle: Bundle, *, budgets: Sequence[int] = (), prevalence: float | None = None) -> Measured:
@@ -92,6 +114,25 @@ def measured_on_dev(bundle: Bundle, *, budgets: Sequence[int] = (), prevalence: 
         prevalence=prevalence,
     )
     return Measured(evaluation, gold, probabilities)
+
+
+def cross_fitted_dev(bundle: Bundle, folder: Path | str) -> tuple[Slice, ...]:
+    """Cross-fitted metrics on the dev posts of the ``bundle`` that was loaded from ``folder``, by language.
+
+    As its evaluation.json has them; else computed from the dev scores it holds. No model is run. Empty for a bundle
+    that has neither.
+    """
+    if layout.EVALUATION in bundle.manifest.files:
+        try:
+            stored = Evaluation.model_validate_json(read_document(folder, layout.EVALUATION))
+        except ValidationError:  # written by another version: the dev scores give the same
+            stored = None
+        of_these = stored is not None and stored.data_fingerprint == bundle.policy.dev_fingerprint
+        if stored and of_these and all(part.cross_fitted for part in stored.languages):
+            return stored.languages
+    if not len(bundle.dev.labels) or not bundle.policy.dev_fingerprint:
+        return ()
+    return measured_on_dev(bundle).evaluation.languages
 
 
 def left_out(bundle: Bundle, reading: Reading) -> tuple[LeftOut, ...]:

@@ -64,21 +64,44 @@ def read_predictions(path: str | Path) -> dict[str, int]:
     return predictions
 
 
-def official_scores(gold: Sequence[LabelledPost], predictions: Mapping[str, int]) -> OfficialScores:
-    """Score predictions by id. Raises PredictionsError when gold ids repeat, or ids are missing or unknown."""
+def official_scores(
+    gold: Sequence[LabelledPost],
+    predictions: Mapping[str, int],
+    *,
+    gold_file: str = "",
+    predictions_file: str = "",
+) -> OfficialScores:
+    """Score predictions by id; the file names are for messages.
+
+    Raises PredictionsError when gold ids repeat, or ids are missing or unknown.
+    """
     ids = [item.post.id for item in gold]
     repeated = [identity for identity, times in Counter(ids).items() if times > 1]
     if repeated:
-        raise PredictionsError(f"{len(repeated)} ids stand twice in the gold file, first {repeated[0]!r}")
+        raise PredictionsError(
+            f"{len(repeated):,} ids stand twice in the gold file, first {repeated[0]!r}",
+            where=gold_file,
+            hint="give each post its own id; polyvigil check GOLD.csv names the lines",
+        )
+    again = f"polyvigil submit BUNDLE {gold_file or 'GOLD.csv'} -o submission.zip"
     missing = [identity for identity in ids if identity not in predictions]
     if missing:
+        disjoint = ", and no predicted id is in the gold file" if len(missing) == len(ids) and predictions else ""
         raise PredictionsError(
-            f"{len(missing):,} of {len(ids):,} gold ids have no prediction, first {missing[0]!r}",
-            hint="predict every id; leaving hard posts out would raise the score",
+            f"{len(missing):,} of {len(ids):,} gold ids have no prediction, first {missing[0]!r}{disjoint}",
+            where=predictions_file,
+            hint=f"the files are of different posts; predict these with: {again}"
+            if disjoint
+            else f"predict every id (leaving hard posts out would raise the score), for example with: {again}",
         )
     unknown = sorted(predictions.keys() - set(ids))
     if unknown:
-        raise PredictionsError(f"{len(unknown):,} predicted ids are not in the gold file, first {unknown[0]!r}")
+        raise PredictionsError(
+            f"{len(unknown):,} predicted ids are not in the gold file, first {unknown[0]!r}",
+            where=predictions_file,
+            hint="give the gold file that they were predicted from (with --split, if it mixes splits), or predict its "
+            f"posts with: {again}",
+        )
     labels = np.array([item.label for item in gold], dtype=np.int8)
     flags = np.array([predictions[identity] == 1 for identity in ids])
     languages = np.array([item.post.language for item in gold])

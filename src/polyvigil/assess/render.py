@@ -12,6 +12,7 @@ from polyvigil.assess import drawing
 from polyvigil.assess.mistakes import PII_WARNING
 from polyvigil.assess.report import Report
 from polyvigil.data.atomic import write_whole
+from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.text.language import base_language, is_cadec
 
 PAGE = "report.html"
@@ -49,9 +50,13 @@ def report_html(report: Report) -> str:
             report=report,
             evaluation=evaluation,
             chart=drawing.chart(evaluation.languages, evaluation.pooled),
+            dev_slices={part.name: part for part in evaluation.dev_comparison.languages}
+            if evaluation.dev_comparison
+            else {},
             slices={part.name: part for part in evaluation.languages},
             reliability={part.name: part for part in evaluation.reliability.languages},
             drawing=drawing,
+            few_positives=FEW_POSITIVES,
             pii_warning=PII_WARNING,
         )
     )
@@ -70,6 +75,7 @@ def _environment() -> Environment:
     environment.filters.update(
         count=_count,
         rate=_rate,
+        signed=_signed,
         share=_share,
         number=_number,
         threshold=_threshold,
@@ -99,6 +105,11 @@ def _count(number: int) -> str:
 
 def _rate(value: float) -> str:
     return f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    """``+0.031``; a true minus sign, which a screen reader says."""
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _share(value: float) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from polyvigil.cli.options import Columns, Settings, Split, data_spec
 from polyvigil.cli.output import Answer, Output, command
+
+if TYPE_CHECKING:
+    from polyvigil.assess.check_result import CheckResult
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,6 +48,7 @@ def check(
         for c in result.languages
     ]
     lines = [table(("language", "split", "file", "posts", "positives", "share"), counts, left=3), ""]
+    lines += ["characters of the texts as read, before normalisation", "", _length_table(result), ""]
     for finding in result.findings:
         where = f" [{finding.where}]" if str(finding.where) else ""
         lines += [f"{finding.severity:<8} {finding.code}{where}: {finding.message}", f"         {finding.hint}"]
@@ -52,3 +56,23 @@ def check(
     told = ", ".join(f"{severities.count(name)} {name}" for name in ("error", "warning", "info"))
     lines += ["", f"findings: {told}" if severities else "nothing found"]
     return Answer(result, lines, 3 if strict and "error" in severities else 0)
+
+
+def _length_table(result: CheckResult) -> str:
+    """Language and type; the file too where there are several."""
+    from polyvigil.cli.tables import table
+
+    several = len(result.files) > 1
+    rows = [
+        (
+            part.language,
+            part.type or "-",
+            *((part.file.rpartition("/")[2],) if several else ()),
+            f"{part.posts:,}",
+            f"{part.median:,.0f}",
+            f"{part.mean:,.1f}",
+        )
+        for part in result.lengths
+    ]
+    header = ("language", "type", *(("file",) if several else ()), "posts", "median", "mean")
+    return table(header, rows, left=3 if several else 2)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from polyvigil.cli.judging import AskEndpoint, asking, tell_of_judge
 from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
 from polyvigil.cli.output import Answer, Output, command
-from polyvigil.cli.reporting import Budget, Prevalence, ShowErrors, Since, Wish, check_prevalence, make
+from polyvigil.cli.reporting import (
+    Budget,
+    Prevalence,
+    ShowErrors,
+    Since,
+    SliceColumns,
+    Wish,
+    check_prevalence,
+    make,
+    unlabelled_hint,
+)
 from polyvigil.specs import DataSpec
+
+if TYPE_CHECKING:
+    from polyvigil.bundle.store import Bundle
+    from polyvigil.data.read import Reading
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
     command(
         app,
         examples=(
-            "polyvigil evaluate BUNDLE test.csv -o report",
+            "polyvigil evaluate BUNDLE test.csv --by type -o report",
             "polyvigil evaluate --predictions predictions.csv gold.csv -o scores.json",
         ),
     )(evaluate)
@@ -52,6 +67,7 @@ def evaluate(
     show_errors: ShowErrors = 0,
     budget: Budget = None,
     prevalence: Prevalence = None,
+    slice_columns: SliceColumns = None,
     split: Split = "",
     columns: Columns = None,
     settings: Settings = None,
@@ -64,46 +80,75 @@ def evaluate(
     check_prevalence(prevalence)
     if (since or show_errors) and not output:
         raise typer.BadParameter("these are parts of the report: give its folder", param_hint="-o FOLDER")
+    if slice_columns and (predictions or leave_one_out):
+        raise typer.BadParameter("slices are of a bundle's own figures on a file", param_hint="--by")
     if predictions:
         if len(paths) != 1:
             raise typer.BadParameter("with --predictions give one gold file and no bundle", param_hint="FILE")
         return _official(predictions, paths[0], output, split, spec)
     if len(paths) != 2:
         raise typer.BadParameter("give a bundle and a file of labelled posts", param_hint="BUNDLE FILE")
-    from polyvigil.assess.measure import left_out, measured
     from polyvigil.bundle.store import load
-    from polyvigil.cli.tables import evaluation_lines, left_out_lines, workload_lines
     from polyvigil.data.read import read_labelled
 
     folder, file = paths
+    wish = Wish(
+        command="evaluate",
+        bundle=folder,
+        file=file,
+        output=output or Path("report"),
+        split=split,
+        columns=columns or (),
+        settings=settings or (),
+        budgets=budget or (),
+        prevalence=prevalence,
+        since=since,
+        show_errors=show_errors,
+        slice_columns=slice_columns or (),
+        device=device,
+    )
     bundle = load(folder, device=device, asking=asking(ask_endpoint))
-    reading = read_labelled(file, spec, split=split, on_error=on_error.value)
+    unlabelled = unlabelled_hint(folder, file)
+    reading = read_labelled(file, spec, split=split, on_error=on_error.value, unlabelled_hint=unlabelled)
     out.notes(reading.notes)
-    out.say(f"scoring {len(reading.posts):,} posts")
     if leave_one_out:
-        told = left_out(bundle, reading)
-        tell_of_judge(out, bundle.usage, not_asked=bundle.has_endpoint)
-        return Answer({"left_out": [part.model_dump(mode="json") for part in told]}, left_out_lines(told))
-    all_told = measured(bundle, reading, budgets=budget or (), prevalence=prevalence)
+        return _leave_one_out(out, bundle, reading)
+    return _measure(out, bundle, reading, wish, spec=spec, write=output is not None)
+
+
+def _leave_one_out(out: Output, bundle: Bundle, reading: Reading) -> Answer:
+    from polyvigil.assess.measure import left_out
+    from polyvigil.cli.tables import left_out_lines
+
+    out.say(f"scoring {len(reading.posts):,} posts")
+    parts = left_out(bundle, reading)
     tell_of_judge(out, bundle.usage, not_asked=bundle.has_endpoint)
-    evaluation = all_told.evaluation
-    lines = evaluation_lines(evaluation) + workload_lines(evaluation.workload)
-    if output:
-        wish = Wish(
-            command="evaluate",
-            bundle=folder,
-            file=file,
-            output=output,
-            split=split,
-            columns=columns or (),
-            settings=settings or (),
-            budgets=budget or (),
-            prevalence=prevalence,
-            since=since,
-            show_errors=show_errors,
-            device=device,
-        )
-        lines += make(out, all_told, bundle, wish)[1]
+    return Answer({"left_out": [part.model_dump(mode="json") for part in parts]}, left_out_lines(parts))
+
+
+def _measure(out: Output, bundle: Bundle, reading: Reading, wish: Wish, *, spec: DataSpec, write: bool) -> Answer:
+    """Evaluate ``bundle`` on the posts that were read; ``write`` the report too."""
+    from polyvigil.assess.columns import columns_to_slice
+    from polyvigil.assess.measure import cross_fitted_dev, measured
+    from polyvigil.cli.evaluation_tables import dev_lines, slice_lines
+    from polyvigil.cli.tables import evaluation_lines, workload_lines
+
+    columns = columns_to_slice(reading, wish.slice_columns, spec)  # before scoring: a wrong name costs no time
+    out.say(f"scoring {len(reading.posts):,} posts")
+    result = measured(
+        bundle,
+        reading,
+        budgets=wish.budgets,
+        prevalence=wish.prevalence,
+        columns=columns,
+        dev=cross_fitted_dev(bundle, wish.bundle),
+    )
+    tell_of_judge(out, bundle.usage, not_asked=bundle.has_endpoint)
+    evaluation = result.evaluation
+    lines = [*evaluation_lines(evaluation), *dev_lines(evaluation), *slice_lines(evaluation)]
+    lines += workload_lines(evaluation.workload)
+    if write:
+        lines += make(out, result, bundle, wish)[1]
     return Answer(evaluation, lines)
 
 
@@ -114,9 +159,33 @@ def _official(predictions: str, gold: str, output: Path | None, split: str, spec
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import read_labelled
 
-    reading = read_labelled(gold, spec, split=split, on_error="fail")
-    scores = official_scores(reading.posts, read_predictions(predictions))
+    reading = read_labelled(gold, spec, split=split, unlabelled_hint=unlabelled_hint("BUNDLE", gold))
+    _check_gold(reading)
+    scores = official_scores(
+        reading.posts, read_predictions(predictions), gold_file=reading.name, predictions_file=predictions
+    )
     if output:
         write_whole(output, scores.to_json() + "\n")
     data = json.loads(scores.to_json())
     return Answer(data, [f"{key:<12} {value:.4f}" for key, value in data.items()])
+
+
+def _check_gold(reading: Reading) -> None:
+    """Raises DataError where rows were set aside: the official score is over every row."""
+    from polyvigil.data.read import NO_LABEL
+    from polyvigil.errors import DataError
+
+    if not reading.faults:
+        return
+    first, rows = reading.faults[0], len(reading.posts) + len(reading.faults)
+    unlabelled = sum(fault.reason == NO_LABEL for fault in reading.faults)
+    what = (
+        f"{unlabelled:,} of {rows:,} rows have no label" if unlabelled else f"{len(reading.faults):,} rows are unusable"
+    )
+    column = f'column "{first.column}": ' if first.column else ""
+    raise DataError(
+        f"{what}, so there is no official score; the first: {column}{first.reason}",
+        where=f"{reading.name}:{first.line}",
+        hint="mend these rows, or leave them out of both files; "
+        f"polyvigil check {shlex.quote(reading.name)} counts what is wrong with which column",
+    )

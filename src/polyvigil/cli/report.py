@@ -9,7 +9,16 @@ import typer
 
 from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
 from polyvigil.cli.output import Answer, Output, command
-from polyvigil.cli.reporting import Budget, Prevalence, ShowErrors, Since, Wish, check_prevalence, make
+from polyvigil.cli.reporting import (
+    Budget,
+    Prevalence,
+    ShowErrors,
+    Since,
+    Wish,
+    check_prevalence,
+    make,
+    unlabelled_hint,
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,7 +46,7 @@ def report(
     device: Device = "auto",
 ) -> Answer:
     """Write the report of a bundle: on a file of labelled posts, or on the dev posts by the scores it holds."""
-    from polyvigil.assess.measure import measured, measured_on_dev
+    from polyvigil.assess.measure import cross_fitted_dev, measured, measured_on_dev
     from polyvigil.bundle.store import load
     from polyvigil.data.read import read_labelled
 
@@ -45,10 +54,12 @@ def report(
     spec = data_spec(columns, settings)
     bundle = load(folder, device=device)
     if file:
-        reading = read_labelled(file, spec, split=split, on_error=on_error.value)
+        unlabelled = unlabelled_hint(folder, file)
+        reading = read_labelled(file, spec, split=split, on_error=on_error.value, unlabelled_hint=unlabelled)
         out.notes(reading.notes)
         out.say(f"scoring {len(reading.posts):,} posts")
-        told = measured(bundle, reading, budgets=budget or (), prevalence=prevalence)
+        dev = cross_fitted_dev(bundle, folder)
+        told = measured(bundle, reading, budgets=budget or (), prevalence=prevalence, dev=dev)
     else:
         out.say(f"reading the stored scores of {len(bundle.dev.labels):,} dev posts")
         told = measured_on_dev(bundle, budgets=budget or (), prevalence=prevalence)

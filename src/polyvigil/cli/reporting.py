@@ -35,6 +35,11 @@ Since = Annotated[
     str, typer.Option("--since", metavar="OLD", help="An older bundle: what its thresholds were, and are now.")
 ]
 
+SliceColumns = Annotated[
+    list[str] | None,
+    typer.Option("--by", metavar="COLUMN", help="Slice the posts by type, origin or any other column. Repeatable."),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -51,6 +56,7 @@ class Wish:
     prevalence: float | None = None
     since: str = ""
     show_errors: int = 0
+    slice_columns: Sequence[str] = ()
     device: str = "auto"
 
     @property
@@ -58,7 +64,13 @@ class Wish:
         """The command line that makes the same report, quoted for a shell."""
         parts = ["polyvigil", self.command, self.bundle, *([self.file] if self.file else [])]
         parts += ["--split", self.split] if self.split else []
-        for option, values in (("--column", self.columns), ("--set", self.settings), ("--budget", self.budgets)):
+        repeated = (
+            ("--by", self.slice_columns),
+            ("--column", self.columns),
+            ("--set", self.settings),
+            ("--budget", self.budgets),
+        )
+        for option, values in repeated:
             for value in values:
                 parts += [option, str(value)]
         parts += ["--prevalence", str(self.prevalence)] if self.prevalence is not None else []
@@ -71,6 +83,15 @@ def check_prevalence(prevalence: float | None) -> None:
     """Raises a usage error for a share outside (0, 1)."""
     if prevalence is not None and not 0 < prevalence < 1:
         raise typer.BadParameter("a prevalence lies between 0 and 1", param_hint="--prevalence")
+
+
+def unlabelled_hint(bundle: str, file: str) -> str:
+    """The commands for a file of posts without labels."""
+    folder, source = shlex.quote(bundle), shlex.quote(file)
+    return (
+        f"decide the posts with: polyvigil score {folder} {source} -o scored.csv "
+        f"(for the shared task: polyvigil submit {folder} {source} -o submission.zip)"
+    )
 
 
 def make(out: Output, measured: Measured, bundle: Bundle, wish: Wish) -> tuple[Report, list[str]]:

@@ -15,14 +15,17 @@ from polyvigil.detect.base import PoolingChoice, Rehearsal, TrainingLog
 from polyvigil.specs import Recipe, StackedSpec
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """An aligned table; the first ``left`` columns are flush left, the others flush right."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, dense: bool = False) -> str:
+    """An aligned table; the first ``left`` columns are flush left, the others flush right.
+
+    Columns are three spaces apart, two with ``dense``.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=dense)
     for place, name in enumerate(header):
         drawn.add_column(Text(name), justify="left" if place < left else "right", no_wrap=True)
     for row in rows:

@@ -47,7 +47,9 @@ def map_columns(found: Sequence[str], given: Mapping[Role, str], *, required: Se
             wanted = given[role]  # type: ignore[index]  # ROLES are the keys of Role
             if wanted not in found:
                 raise DataError(
-                    f"there is no column {wanted!r} (given for {role})", where=where, hint=f"it has {_list(found)}"
+                    f"there is no column {wanted!r} (given for {role})",
+                    where=where,
+                    hint=f"it has {column_list(found)}",
                 )
             columns[role] = wanted
         elif role in by_lower:
@@ -61,11 +63,14 @@ def map_columns(found: Sequence[str], given: Mapping[Role, str], *, required: Se
     for role in required:
         if role not in columns:
             raise DataError(
-                f"no column for {role}", where=where, hint=f"it has {_list(found)}; name it with --column {role}=NAME"
+                f"no column for {role}",
+                where=where,
+                hint=f"it has {column_list(found)}; name it with --column {role}=NAME",
             )
     return ColumnMap(columns, tuple(guesses))
 
 
-def _list(columns: Sequence[str]) -> str:
+def column_list(columns: Sequence[str]) -> str:
+    """The first 12 names, quoted, and how many more there are."""
     shown = ", ".join(repr(column) for column in columns[:12])
     return shown + (f" and {len(columns) - 12} more" if len(columns) > 12 else "")

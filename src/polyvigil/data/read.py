@@ -13,7 +13,7 @@ from typing import Any, Literal
 import regex
 from pydantic import BaseModel, ConfigDict
 
-from polyvigil.data.columns import ROLES, ColumnMap, map_columns
+from polyvigil.data.columns import ROLES, ColumnMap, column_list, map_columns
 from polyvigil.data.formats import Fault, Row, Table, open_table
 from polyvigil.errors import DataError
 from polyvigil.records import LabelledPost, Post
@@ -22,6 +22,8 @@ from polyvigil.text.language import detect_languages, language_group
 from polyvigil.text.normalise import model_text
 
 OnError = Literal["quarantine", "fail"]
+NO_LABEL = "'' is not 0 or 1"
+"""The reason of a row whose label is empty."""
 _NUMERIC_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 _SPLITS = {
     "train": "train",
@@ -59,18 +61,32 @@ class Reading:
 
 
 def read_labelled(
-    path: str | Path, spec: DataSpec | None = None, *, split: str = "", on_error: OnError = "quarantine"
+    path: str | Path,
+    spec: DataSpec | None = None,
+    *,
+    split: str = "",
+    on_error: OnError = "quarantine",
+    unlabelled_hint: str = "",
 ) -> Reading:
     """Read a file of labelled posts. ``split`` keeps the rows of that split only.
 
-    Raises DataError when nothing usable remains, or at the first bad row with ``on_error="fail"``.
+    ``unlabelled_hint``: of a command that measures, what to do with a file without labels; such a file's error then
+    says that nothing can be measured. Raises DataError when nothing usable remains, or at the first bad row with
+    ``on_error="fail"``.
     """
     spec = spec or DataSpec()
     split = split_name(split)
     good: list[ReadPost] = []
     faults: list[Fault] = []
     with open_table(path) as table:
-        columns = map_columns(table.columns, spec.columns, required=("text", "label"), where=table.name)
+        required = ("text",) if unlabelled_hint else ("text", "label")
+        columns = map_columns(table.columns, spec.columns, required=required, where=table.name)
+        if columns.get("label") is None:
+            raise DataError(
+                "no label column, so nothing can be measured",
+                where=table.name,
+                hint=f"it has {column_list(table.columns)}: name it with --column label=NAME, or {unlabelled_hint}",
+            )
         if split and columns.get("split") is None:
             raise DataError(f"no column for split, so split {split!r} cannot be picked", where=table.name)
         for item in read_rows(table, columns, spec, labelled=True):
@@ -80,10 +96,16 @@ def read_labelled(
                 faults.append(item)
             elif not split or item.post.split == split:
                 good.append(item)
+    if unlabelled_hint and not good and faults and all(fault.reason == NO_LABEL for fault in faults):
+        raise DataError(
+            f'none of {len(faults):,} rows has a label (column "{columns.get("label")}"), so nothing can be measured',
+            where=table.name,
+            hint=f"label them 0 or 1, or {unlabelled_hint}",
+        )
     if not good:
         what = f" of split {split!r}" if split else ""
         raise DataError(
-            f"no usable row{what}; {len(faults)} rows set aside"
+            f"no usable row{what}; {len(faults):,} rows set aside"
             + (f", the first: {_told(faults[0])}" if faults else ""),
             where=table.name,
             hint=_advice(faults) or "check the file",
@@ -216,7 +238,7 @@ def numeric_label(cell: Any) -> int | None:
 
 
 def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> ReadPost | Fault:
-    cells = dict.fromkeys(ROLES, "") | {role: _text(row.cells.get(name)) for role, name in columns.columns.items()}
+    cells = dict.fromkeys(ROLES, "") | {role: cell_text(row.cells.get(name)) for role, name in columns.columns.items()}
 
     def fault(role: str, reason: str) -> Fault:
         return Fault(row.line, columns.get(role) or role, reason, row.cells)
@@ -243,7 +265,8 @@ def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -
     return ReadPost(post, row, label, detected)
 
 
-def _text(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """A cell as text: empty for None and NaN, 1 and 0 for booleans."""
     if isinstance(value, str):
         return value
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -268,6 +291,8 @@ def _advice(faults: list[Fault]) -> str:
     reason = reasons.most_common(1)[0][0]
     if reason == "not UTF-8":
         return "if the file is Windows-1252 or another encoding, convert it: iconv -f WINDOWS-1252 -t UTF-8"
+    if reason == NO_LABEL:
+        return "label these rows 0 or 1, or leave them out"
     if reason.endswith("is not 0 or 1"):
         return "map it with data.labels, e.g. --set data.labels.yes=1"
     if reason.endswith("is not a language code"):

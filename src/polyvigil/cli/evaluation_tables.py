@@ -1,0 +1,103 @@
+"""Further tables of an evaluation, at most 80 columns wide: against the dev posts, and by the values of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from polyvigil.assess.dev_comparison import DevComparison, DevDifference
+from polyvigil.assess.evaluate import Evaluation
+from polyvigil.assess.intervals import Interval
+from polyvigil.assess.slices import ColumnSlices, ValueSlice
+from polyvigil.cli.tables import table
+from polyvigil.decide.tune import FEW_POSITIVES
+
+_VALUE_WIDTH = 14
+_NAMES_SHOWN = 12
+
+
+def dev_lines(evaluation: Evaluation) -> list[str]:
+    """F1 here beside cross-fitted F1 on the dev posts; nothing where there is no such figure."""
+    comparison = evaluation.dev_comparison
+    if comparison is None:
+        return []
+    compared = {part.name: part.f1 for part in comparison.languages}
+    rows = [_dev_row(part.name, compared.get(part.name), part.f1) for part in evaluation.languages]
+    if comparison.pooled:
+        rows.append(_dev_row("pooled", comparison.pooled.f1))
+    if comparison.macro_f1:
+        rows.append(_dev_row("macro F1", comparison.macro_f1))
+    return [
+        "",
+        "against the dev posts, each decided by thresholds tuned on others",
+        "",
+        table(("language", "F1 here", "F1 dev", "difference", "95%"), rows),
+        *_coverage_note(evaluation, comparison),
+    ]
+
+
+def _dev_row(name: str, difference: DevDifference | None, value: float = 0.0) -> tuple[str, ...]:
+    if difference is None:
+        return (name, f"{value:.3f}", "-", "-", "-")
+    return (
+        name,
+        f"{difference.value:.3f}",
+        f"{difference.dev:.3f}",
+        f"{difference.difference:+.3f}",
+        f"{difference.low:+.3f} to {difference.high:+.3f}",
+    )
+
+
+def _coverage_note(evaluation: Evaluation, comparison: DevComparison) -> list[str]:
+    """Which languages the last rows are over, where it is not all of them."""
+    notes = []
+    if comparison.without_dev:
+        names = _names(comparison.without_dev)
+        notes.append(f"-: no dev posts, or no positives on one side ({names})")
+    if comparison.pooled and comparison.pooled.f1.value != evaluation.pooled.f1:
+        notes.append(f"pooled here: over the languages that the dev posts have ({_names(comparison.pooled_languages)})")
+    if comparison.macro_f1 and comparison.macro_f1.value != evaluation.macro_f1:
+        notes.append(f"macro F1 here: over the languages compared ({_names(comparison.macro_languages)})")
+    return ["", *notes] if notes else []
+
+
+def _names(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def slice_lines(evaluation: Evaluation) -> list[str]:
+    """For each column a table of language and value, each metric above its 95% interval."""
+    lines: list[str] = []
+    for column in evaluation.slices:
+        crossed = ", cross-fitted" if evaluation.same_set else ""
+        lines += ["", f"by {column.column}: {column.values:,} value{'' if column.values == 1 else 's'}{crossed}", ""]
+        lines.append(_slice_table(column))
+        if any(part.few_positives for part in (*column.pooled, *column.languages)):
+            lines += ["", f"* fewer than {FEW_POSITIVES} positives: the figures of the row can move a lot"]
+    return lines
+
+
+def _slice_table(column: ColumnSlices) -> str:
+    rows = [row for part in (*column.languages, *column.pooled) for row in _slice_rows(part)]
+    return table(("language", "value", "posts", "pos.", "precision", "recall", "F1", "AP"), rows, left=2, dense=True)
+
+
+def _slice_rows(part: ValueSlice) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    metrics, few = part.metrics, "*" if part.few_positives else " "
+    crossed = metrics.cross_fitted or metrics  # on dev posts the figures to stand by
+    name = metrics.name if len(metrics.name) <= _VALUE_WIDTH else metrics.name[: _VALUE_WIDTH - 1] + "…"
+    pairs = [
+        (crossed.precision, crossed.precision_interval, bool(metrics.flagged)),
+        (crossed.recall, crossed.recall_interval, bool(metrics.positives)),
+        (crossed.f1, crossed.f1_interval, bool(metrics.positives)),
+        (metrics.average_precision, metrics.average_precision_interval, bool(metrics.positives)),
+    ]
+    values = [f"{value:.3f}" if exists else "-" for value, _, exists in pairs]
+    intervals = [_range(interval) if exists else "" for _, interval, exists in pairs]
+    counts = (f"{metrics.posts:,}", f"{metrics.positives:,}{few}")
+    return (part.language, name, *counts, *values), ("", "", "", "", *intervals)
+
+
+def _range(interval: Interval) -> str:
+    """``.62-1.00``: without the zeros that all shares begin with, so that four of them fit a line."""
+    return "-".join(f"{end:.2f}".removeprefix("0") for end in (interval.low, interval.high))
