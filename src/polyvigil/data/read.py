@@ -234,7 +234,7 @@ def split_name(value: str) -> str:
 
 def numeric_label(cell: Any) -> int | None:
     """The label that a cell holds: 0 or 1, also as 0.0, 1.0 or a boolean; None where it holds none."""
-    return _NUMERIC_LABELS.get(_text(cell).strip())
+    return _NUMERIC_LABELS.get(cell_text(cell).strip())
 
 
 def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> ReadPost | Fault:

@@ -42,7 +42,7 @@ class Bench:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A step and how far it is. ``reason``: why it cannot run or has failed; ``models``: one for each that it needs;
-    of a training ``recipe``, with its models as they are found here, and ``translated``, the file of its translations."""
+    of a training ``recipe``, its models as they are found here, and ``translated``, the file of its translations."""
 
     step: Step
     state: State
@@ -198,9 +198,9 @@ def _obstacle(
     return ""
 
 
-def _apart(step: Step, recipes: Mapping[Step, Recipe], processes: int) -> str:
+def _apart(step: Step, recipes: Mapping[Training, Recipe], processes: int) -> str:
     """Why a step cannot run in several processes: those of a stack would have to agree on its folds."""
-    if processes == 1 or step not in recipes or recipes[step].model.kind != "stacked":
+    if processes == 1 or not isinstance(step, Training) or recipes[step].model.kind != "stacked":
         return ""
     return "a stacked recipe trains in one process: run this row without torchrun"
 

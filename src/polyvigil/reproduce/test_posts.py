@@ -43,7 +43,7 @@ class TestPosts:
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits of ids, languages and texts in their order; not of labels, which no score depends on."""
+        """16 hexadecimal digits of ids, languages and texts in their order; no score depends on the labels."""
         whole = hashlib.sha256()
         for post in self.posts:
             whole.update(f"{post.id}\0{post.language}\0{post.text}\0".encode(errors="surrogatepass"))
@@ -111,5 +111,5 @@ def _check_labels(test: TestPosts, where: str) -> None:
         raise DataError(
             f"{missing:,} of {len(test.labels):,} test posts have no label, and the others have one",
             where=where,
-            hint="fill in the label column, or leave it empty: posts without labels are scored, and Table 3 is left out",
+            hint="fill in the label column, or leave it empty: the posts are scored then, and Table 3 is left out",
         )

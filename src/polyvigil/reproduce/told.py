@@ -80,7 +80,7 @@ class Reproduction(Told):
     data: str
     differences: tuple[str, ...]
     """How the posts differ from the paper's in number."""
-    obstacles: dict[str, str] = {}
+    obstacles: dict[str, str]
     """Why rows cannot run, by their names."""
     figures: tuple[Figure, ...]
     steps: tuple[StepTold, ...]
