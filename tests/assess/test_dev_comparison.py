@@ -14,9 +14,10 @@ from polyvigil.assess.dev_comparison import (
     f1_difference,
     macro_f1_difference,
 )
+from polyvigil.assess.intervals import f1_interval
 from polyvigil.assess.measure import Measured
 from polyvigil.assess.slices import Outcomes, Slice, slice_of
-from polyvigil.metrics import f1
+from polyvigil.metrics import Counts, f1
 
 Pair = tuple[Rates, float]
 
@@ -80,6 +81,14 @@ def test_the_interval_is_that_of_a_bootstrap_over_the_posts_of_both_sides() -> N
     difference = f1_difference(new, dev, np.random.default_rng(0))
     assert (difference.low, difference.high) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
     assert difference.difference == pytest.approx(new.f1 - dev.f1)
+    for rates, interval in ((new, difference.value_interval), (dev, difference.dev_interval)):
+        alone = f1_interval(
+            Counts(*map(int, (rates.tp, rates.fp, rates.positives - rates.tp, rates.negatives - rates.fp)))
+        )
+        assert (interval.low, interval.high) == (
+            pytest.approx(alone.low, abs=0.01),
+            pytest.approx(alone.high, abs=0.01),
+        )
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,12 @@ def test_the_rows_are_those_of_the_json_twin(sliced: Report, tmp_path: Path) -> 
     for difference in (*(part.f1 for part in comparison.languages), comparison.pooled.f1, comparison.macro_f1):
         shown = f"{difference.difference:+.3f}{difference.low:+.3f} to {difference.high:+.3f}".replace("-", "−")
         assert shown in cells
-        assert f"{difference.dev:.3f}" in cells
+        interval = difference.dev_interval
+        assert f"{difference.dev:.3f}{interval.low:.3f}–{interval.high:.3f}" in cells
     place = cells.index("faPersiannot validated", cells.index("Differencein F195% interval"))
     (foreign,) = (part for part in sliced.evaluation.languages if part.name == "fa")
-    assert cells[place + 1 : place + 7] == ["–", f"{foreign.f1:.3f}", "–", "–", "–", "–"]
+    here = f"{foreign.f1:.3f}{foreign.f1_interval.low:.3f}–{foreign.f1_interval.high:.3f}"
+    assert cells[place + 1 : place + 7] == ["–", here, "–", "–", "–", "–"]
 
 
 def test_nothing_new_is_shown_without_them_and_on_dev_posts(

@@ -8,6 +8,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_dev_figures_stand_beside_those_of_new_posts(ran: Ran, made: Path, tmp_p
     assert comparison["macro_f1"]["dev"] == pytest.approx(stored["cross_fitted_macro_f1"])
     assert comparison["without_dev"] == ["fa"]
     _, out, _ = ran("evaluate", made / "bundle", made / "test.csv")
-    assert [line.split()[2:] for line in out.splitlines() if line.startswith("fa ")][1] == ["-", "-", "-"]
+    assert [line.split()[3:] for line in out.splitlines() if line.startswith("fa ")][1] == ["-", "-", "-", "-"]
     assert "-: no dev posts, or no positives on one side (fa)" in out
 
 
@@ -164,8 +165,8 @@ def test_older_bundles_show_the_same(ran: Ran, made: Path, tmp_path: Path, kind:
     )
     assert first["bundle"] == second["bundle"]
     for one, other in zip(first["dev_comparison"]["languages"], second["dev_comparison"]["languages"], strict=True):
-        assert other["f1"] == pytest.approx(one["f1"], abs=1e-9)
-        assert other["precision"] == pytest.approx(one["precision"], abs=1e-9)
+        for metric, name in product(("f1", "precision", "recall"), ("dev", "difference", "low", "high")):
+            assert other[metric][name] == pytest.approx(one[metric][name], abs=1e-9)
 
 
 def test_values_are_shown_short_and_no_text_is(ran: Ran, made: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.assess.groups import POOLED
-from polyvigil.assess.intervals import LEVEL
+from polyvigil.assess.intervals import LEVEL, Interval
 from polyvigil.assess.slices import Slice
 from polyvigil.assess.told import Told
 from polyvigil.metrics import f1
@@ -35,10 +35,12 @@ _TAIL = (1 - LEVEL) / 2
 
 
 class DevDifference(Told):
-    """A metric on new posts, cross-fitted on the dev posts, and ``difference`` = value - dev with its 95% interval."""
+    """A metric on new posts, cross-fitted on the dev posts, and ``difference`` = value - dev; intervals are 95%."""
 
     value: float
+    value_interval: Interval
     dev: float
+    dev_interval: Interval
     difference: float
     low: float
     """At least -1, at most ``difference``."""
@@ -108,14 +110,20 @@ def compare_with_dev(languages: Sequence[Slice], dev: Sequence[Slice]) -> DevCom
     old = {part.name: rates for part in dev if (rates := _cross_fitted_rates(part)) is not None}
     if not old:
         return None
+    parts, dev_parts = {part.name: part for part in languages}, {part.name: part for part in dev}
     random = np.random.default_rng(0)
     shared = [name for name in new if name in old]
     comparable = [name for name in shared if new[name].positives and old[name].positives]
     counted = [name for name in shared if name in _counted(new)]
     averaged = [name for name in counted if name in comparable]
-    posts = {part.name: part.posts for part in dev}
+    posts = {name: part.posts for name, part in dev_parts.items()}
     return DevComparison(
-        languages=tuple(_dev_slice(name, new[name], old[name], posts[name], random) for name in comparable),
+        languages=tuple(
+            _with_own_intervals(
+                _dev_slice(name, new[name], old[name], posts[name], random), parts[name], dev_parts[name]
+            )
+            for name in comparable
+        ),
         pooled=_dev_slice(
             POOLED,
             _sum(new[name] for name in counted),
@@ -134,8 +142,7 @@ def compare_with_dev(languages: Sequence[Slice], dev: Sequence[Slice]) -> DevCom
 
 def f1_difference(new: Rates, dev: Rates, random: np.random.Generator) -> DevDifference:
     """F1 of ``new`` less F1 of ``dev``, both with positives."""
-    samples = sampled_f1(new, random) - sampled_f1(dev, random)
-    return _difference(new.f1, dev.f1, samples)
+    return _difference(new.f1, sampled_f1(new, random), dev.f1, sampled_f1(dev, random))
 
 
 def macro_f1_difference(
@@ -144,10 +151,13 @@ def macro_f1_difference(
     """Mean F1 over languages of ``new`` less that of ``dev``, in one order; None of no language."""
     if not new:
         return None
-    samples = np.mean(
-        [sampled_f1(one, random) - sampled_f1(other, random) for one, other in zip(new, dev, strict=True)], axis=0
-    )
-    return _difference(float(np.mean([one.f1 for one in new])), float(np.mean([one.f1 for one in dev])), samples)
+    return _difference(*_mean_f1(new, random), *_mean_f1(dev, random))
+
+
+def _mean_f1(languages: Sequence[Rates], random: np.random.Generator) -> tuple[float, NDArray[np.float64]]:
+    """The mean of F1 over languages, and its samples: (SAMPLES,)."""
+    samples = np.mean([sampled_f1(one, random) for one in languages], axis=0)
+    return float(np.mean([one.f1 for one in languages])), samples
 
 
 def sampled_f1(rates: Rates, random: np.random.Generator) -> NDArray[np.float64]:
@@ -164,31 +174,61 @@ def _share(part: float, whole: float, random: np.random.Generator) -> NDArray[np
     return random.beta(part + 0.5, max(whole - part, 0.0) + 0.5, SAMPLES)
 
 
-def _difference(value: float, dev: float, samples: NDArray[np.float64]) -> DevDifference:
-    low, high = np.quantile(samples, [_TAIL, 1 - _TAIL])
+def _difference(
+    value: float, samples: NDArray[np.float64], dev: float, dev_samples: NDArray[np.float64]
+) -> DevDifference:
+    """Of a metric and its samples (SAMPLES,) on both sides, drawn independently of each other."""
     difference = value - dev
+    low, high = np.quantile(samples - dev_samples, [_TAIL, 1 - _TAIL])
     return DevDifference(
         value=value,
+        value_interval=_interval(value, samples),
         dev=dev,
+        dev_interval=_interval(dev, dev_samples),
         difference=difference,
         low=min(float(low), difference),
         high=max(float(high), difference),
     )
 
 
+def _interval(value: float, samples: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(samples, [_TAIL, 1 - _TAIL])
+    return Interval(low=min(float(low), value), high=max(float(high), value))
+
+
 def _dev_slice(name: str, new: Rates, dev: Rates, dev_posts: int, random: np.random.Generator) -> DevSlice:
-    flagged, dev_flagged = new.tp + new.fp, dev.tp + dev.fp
     return DevSlice(
         name=name,
         dev_posts=dev_posts,
         dev_positives=dev.positives,
         precision=_difference(
-            new.precision, dev.precision, _share(new.tp, flagged, random) - _share(dev.tp, dev_flagged, random)
+            new.precision,
+            _share(new.tp, new.tp + new.fp, random),
+            dev.precision,
+            _share(dev.tp, dev.tp + dev.fp, random),
         ),
         recall=_difference(
-            new.recall, dev.recall, _share(new.tp, new.positives, random) - _share(dev.tp, dev.positives, random)
+            new.recall, _share(new.tp, new.positives, random), dev.recall, _share(dev.tp, dev.positives, random)
         ),
         f1=f1_difference(new, dev, random),
+    )
+
+
+def _with_own_intervals(compared: DevSlice, part: Slice, dev: Slice) -> DevSlice:
+    """The single metrics with the intervals that the slices have, lest two tables differ in the last digit."""
+    crossed = dev.cross_fitted
+    if crossed is None:
+        return compared
+    pairs = {
+        "precision": (compared.precision, part.precision_interval, crossed.precision_interval),
+        "recall": (compared.recall, part.recall_interval, crossed.recall_interval),
+        "f1": (compared.f1, part.f1_interval, crossed.f1_interval),
+    }
+    return compared.model_copy(
+        update={
+            name: difference.model_copy(update={"value_interval": value, "dev_interval": other})
+            for name, (difference, value, other) in pairs.items()
+        }
     )
 
 

@@ -120,18 +120,7 @@ def evaluate(
         dev = DevScores(probabilities, labels, languages)
         crossed = cross_fitted_flags(dev, spec=policy.spec, groups=gold.groups)
     outcomes = Outcomes(labels, languages, flags, probabilities, crossed)
-    per_language = []
-    for language in sorted(set(languages.tolist())):
-        threshold = policy.threshold(language)
-        per_language.append(
-            slice_of(language, languages == language, outcomes).model_copy(
-                update={
-                    "threshold": threshold.value,
-                    "threshold_source": threshold.source,
-                    "validated": language in trained_languages,
-                }
-            )
-        )
+    per_language = _language_slices(outcomes, policy, trained_languages)
     return Evaluation(
         bundle=bundle,
         data=data,
@@ -182,6 +171,20 @@ def seen_before(
     if tuned and tuned < len(items):
         told.append(f"{tuned:,} of {len(items):,} posts have the text of a post the thresholds were tuned on")
     return tuple(told)
+
+
+def _language_slices(outcomes: Outcomes, policy: DecisionPolicy, trained_languages: Sequence[str]) -> list[Slice]:
+    """One slice for each language, by name, with the threshold that decided it."""
+    slices = []
+    for language in sorted(set(outcomes.languages.tolist())):
+        threshold = policy.threshold(language)
+        update = {
+            "threshold": threshold.value,
+            "threshold_source": threshold.source,
+            "validated": language in trained_languages,
+        }
+        slices.append(slice_of(language, outcomes.languages == language, outcomes).model_copy(update=update))
+    return slices
 
 
 def _cautions(languages: Sequence[Slice], *, same_set: bool) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from polyvigil.assess.dev_comparison import DevComparison, DevDifference
 from polyvigil.assess.evaluate import Evaluation
 from polyvigil.assess.intervals import Interval
-from polyvigil.assess.slices import ColumnSlices, ValueSlice
+from polyvigil.assess.slices import ColumnSlices, Slice, ValueSlice
 from polyvigil.cli.tables import table
 from polyvigil.decide.tune import FEW_POSITIVES
 
@@ -21,7 +21,7 @@ def dev_lines(evaluation: Evaluation) -> list[str]:
     if comparison is None:
         return []
     compared = {part.name: part.f1 for part in comparison.languages}
-    rows = [_dev_row(part.name, compared.get(part.name), part.f1) for part in evaluation.languages]
+    rows = [_dev_row(part.name, compared.get(part.name), part) for part in evaluation.languages]
     if comparison.pooled:
         rows.append(_dev_row("pooled", comparison.pooled.f1))
     if comparison.macro_f1:
@@ -30,18 +30,22 @@ def dev_lines(evaluation: Evaluation) -> list[str]:
         "",
         "against the dev posts, each decided by thresholds tuned on others",
         "",
-        table(("language", "F1 here", "F1 dev", "difference", "95%"), rows),
+        table(("language", "F1 here", "95%", "F1 dev", "95%", "difference", "95%"), rows, dense=True),
         *_coverage_note(evaluation, comparison),
     ]
 
 
-def _dev_row(name: str, difference: DevDifference | None, value: float = 0.0) -> tuple[str, ...]:
+def _dev_row(name: str, difference: DevDifference | None, part: Slice | None = None) -> tuple[str, ...]:
+    """``part``: the slice of a language that is compared with nothing."""
     if difference is None:
-        return (name, f"{value:.3f}", "-", "-", "-")
+        here = (f"{part.f1:.3f}", _range(part.f1_interval)) if part and part.positives else ("-", "-")
+        return (name, *here, "-", "-", "-", "-")
     return (
         name,
         f"{difference.value:.3f}",
+        _range(difference.value_interval),
         f"{difference.dev:.3f}",
+        _range(difference.dev_interval),
         f"{difference.difference:+.3f}",
         f"{difference.low:+.3f} to {difference.high:+.3f}",
     )
