@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from polyvigil.errors import RecipeError
 from polyvigil.recipe.load import load, shipped
 from polyvigil.reproduce import paper, plan
-from polyvigil.reproduce.plan import Training, Translation, named, steps, users
+from polyvigil.reproduce.plan import Audit, Scoring, Training, rows_of, steps_of, users
 
 
 def test_posts_add_up() -> None:
@@ -23,14 +25,22 @@ def test_tables_agree_where_they_tell_the_same() -> None:
     assert subsets[plan.SEED_NUMBERS] == f1["ensemble"]
     assert subsets[123,] == f1["best-seed"]
     assert max(epoch.dev_f1 for epoch in paper.TABLE4) <= f1["best-seed"]
-    assert np.mean([row.threshold for row in paper.TABLE3]) == pytest.approx(0.515)  # its fallback
-    [japanese] = [row for row in paper.TABLE3 if row.language == "ja"]
+    assert np.mean([row.threshold for row in paper.THRESHOLDS]) == pytest.approx(0.515)  # its fallback
+    [japanese] = [row for row in paper.THRESHOLDS if row.language == "ja"]
     assert japanese.precision
     assert japanese.recall
     both = 2 * japanese.precision * japanese.recall / (japanese.precision + japanese.recall)
     assert both == pytest.approx(japanese.f1, abs=0.006)  # precision and recall are printed to two places
     assert japanese.threshold == paper.JAPANESE_THRESHOLDS[0]
-    assert [row.language for row in paper.TABLE3] == [posts.language for posts in paper.POSTS]
+    assert [row.language for row in paper.THRESHOLDS] == [posts.language for posts in paper.POSTS]
+    dev = {row.language: row.f1 for row in paper.THRESHOLDS}
+    official = {row.language: row for row in paper.TABLE3}
+    assert set(official) == {*dev, "fa", "de_cadec", "fr_cadec", paper.ALL}
+    assert all(official[language].dev_f1 == value for language, value in dev.items())
+    for language, gap in paper.GAPS.items():
+        assert gap == pytest.approx(official[language].gap, abs=0.0011)  # of ru the text has one unit more
+    tests = sum(posts.test for posts in paper.POSTS) + paper.FARSI_TEST
+    assert tests + 2 * paper.CADEC_TEST == pytest.approx(42_700, abs=100)
 
 
 def test_the_rates_of_table_4_follow_from_the_recipe() -> None:
@@ -50,35 +60,39 @@ def test_the_rates_of_table_4_follow_from_the_recipe() -> None:
 
 
 def test_the_plan_knows_every_row_and_every_recipe_in_it() -> None:
-    assert tuple(plan.ROWS) == tuple(row.key for row in paper.TABLE2)
-    assert len(plan.ROWS) == 11
-    for step in steps(plan.TABLES):
+    assert [row.key for row in rows_of("table2")] == [row.key for row in paper.TABLE2]
+    assert len(rows_of("table2")) == 11
+    for step in steps_of(rows_of("all")):
         if isinstance(step, Training):
             assert step.recipe in shipped()
     assert load(plan.SEEDS.recipe).member_seeds == plan.SEED_NUMBERS
-    assert {part.weight for part in plan.ROWS["cross-regime"]} == {1.0, 0.7}
+    assert [part.weight for part in plan.ROWS["cross-regime"].parts] == [1.0, 0.7]  # plain, then Farsi-augmented
+    japanese = load(plan.JAPANESE.recipe).encoder
+    assert japanese is not None
+    assert japanese.name == "tohoku-nlp/bert-large-japanese-v2"  # the released one
 
 
 def test_shared_steps_stand_once_and_in_an_order_that_can_be_run() -> None:
-    found = steps(plan.TABLES)
+    rows = rows_of("all")
+    found = steps_of(rows)
     names = [step.name for step in found]
-    assert len(set(names)) == len(names) == 11  # nine trainings, two translations
-    assert sum(isinstance(step, Translation) for step in found) == 2
+    kinds = Counter(type(step).__name__ for step in found)
+    assert len(set(names)) == len(names)
+    assert kinds == {"Training": 12, "Translation": 4, "Scoring": 4, "Audit": 3}
     for step in found:
         if isinstance(step, Training) and step.translation:
             assert found.index(step.translation) < found.index(step)
-    assert users(plan.SEEDS, plan.TABLES) == (
-        *("best-seed", "ensemble", "mixed", "cross-regime"),
-        *("table3", "table4", "table5"),
-    )
-    assert users(plan.FA, plan.TABLES) == ("farsi", "cross-regime")
-    for table in ("table3", "table4", "table5"):
-        assert steps(named(table)) == (plan.SEEDS,)
-        assert users(plan.SEEDS, named(table)) == (table,)
-    for key, parts in plan.ROWS.items():  # one row by one command, with what it needs and nothing else
-        needed = {part.training for part in parts} | {part.training.translation for part in parts} - {None}
-        assert set(steps(named(key))) == needed
-        assert all(users(step, named(key)) == (key,) for step in needed)
-    with pytest.raises(RecipeError, match=r"the paper has no 'table9'.*or a row of table2: gliner, nli"):
-        named("table9")
-    assert set(steps(named("table2"))) == set(found)
+        if isinstance(step, Scoring | Audit):
+            assert found.index(step.training) < found.index(step)
+    assert users(plan.SEEDS, rows_of("table2")) == ("best-seed", "ensemble", "mixed", "cross-regime")
+    assert users(plan.FA_V2, rows) == ("farsi", "cross-regime", "farsi-v2")
+    for table in ("table4", "table5", "thresholds"):
+        assert steps_of(rows_of(table)) == (plan.SEEDS,)
+        assert users(plan.SEEDS, rows_of(table)) == (table,)
+    assert steps_of(rows_of("table3")) == (plan.SEEDS, Scoring(plan.SEEDS))
+    assert steps_of(rows_of("table1")) == ()
+    for key, row in plan.ROWS.items():  # one row by one command, with what it needs and nothing else
+        assert rows_of(key) == (row,)
+        assert set(steps_of((row,))) == set(row.steps)
+    with pytest.raises(RecipeError, match=r"the paper has no 'table9'.*a row of table2: gliner, nli.*mdeberta, fourth"):
+        rows_of("table9")

@@ -21,6 +21,8 @@ from polyvigil.reproduce.verdict import verdict
         (9.7e-6, 9.698e-6, 9.698e-6, 7, "reproduced"),  # a learning rate, by its digits
         (9.7e-6, 9.5e-6, 9.5e-6, 7, "differs"),
         (0.0, 0.0, 0.0, 7, "reproduced"),
+        (11_700, 11_743, 11_743, -2, "reproduced"),  # the paper prints 11.7k
+        (11_700, 11_751, 11_751, -2, "differs"),
     ],
 )
 def test_the_paper_s_figure_lies_in_ours(paper: float, low: float, high: float, decimals: int, expected: str) -> None:
@@ -36,6 +38,12 @@ def test_what_is_not_to_be_compared_is_not(meaningless: bool, other_data: bool, 
     for interval in (Interval(low=0.0, high=1.0), None):
         assert verdict(0.5, interval, decimals=3, meaningless=meaningless, other_data=other_data) == expected
     assert expected in VERDICTS
+
+
+def test_a_figure_that_the_paper_does_not_have_is_ours_alone() -> None:
+    interval = Interval(low=0.0, high=1.0)
+    assert verdict(None, interval, decimals=3, meaningless=False, other_data=False) == "ours alone"
+    assert verdict(None, interval, decimals=3, meaningless=False, other_data=True) == "ours alone"
 
 
 def test_without_an_interval_nothing_is_judged() -> None:

@@ -13,34 +13,39 @@ pytest.importorskip("transformers")
 from polyvigil.reproduce import models, plan
 from polyvigil.reproduce.models import Shelf, find, lacking
 from polyvigil.reproduce.plan import Step
-from polyvigil.reproduce.posts import of_language, read
+from polyvigil.reproduce.posts import Files, of_language, read
 from polyvigil.reproduce.scale import FULL, TINY
 from polyvigil.reproduce.survey import Bench, Standing, leftovers, survey
 
+FARSI = ("fa-v1", "fa-v2", "fa-v3")
 LARGE, BASE, NLLB = "xlm-roberta-large", "xlm-roberta-base", "nllb-200-distilled-600M"
 
 
 def standings(bench: Bench) -> dict[Step, Standing]:
-    return survey(plan.steps(plan.TABLES), bench)
+    return survey(plan.steps_of(tuple(plan.ROWS.values())), bench)
 
 
 def can_run(bench: Bench) -> set[str]:
-    return {step.name for step, standing in standings(bench).items() if standing.state != "cannot run"}
+    kinds = (plan.Translation, plan.Training)
+    return {step.name for step, s in standings(bench).items() if s.state != "cannot run" and isinstance(step, kinds)}
 
 
 @pytest.fixture
 def bench(few: Path, every_model: Path, tmp_path: Path) -> Bench:
-    return Bench(tmp_path / "out", TINY, Shelf(every_model, hub=False), read(few))
+    return Bench(tmp_path / "out", TINY, Shelf(every_model, hub=False), read(Files((few,)).resolved))
 
 
 @pytest.mark.parametrize(
     ("there", "expected"),
     [
         ((), set()),
-        ((LARGE,), {"gladiators"}),
+        ((LARGE,), {"gladiators", "gladiators-fourth"}),
         ((BASE,), {"xlmr-base"}),
-        ((BASE, NLLB), {"xlmr-base", "de-fr", "xlmr-base-de-fr", "fa-v2"}),
-        ((LARGE, NLLB), {"gladiators", "de-fr", "fa-v2", "gladiators-fa-v2"}),
+        ((BASE, NLLB), {"xlmr-base", "de-fr", "xlmr-base-de-fr", *FARSI}),
+        (
+            (LARGE, NLLB),
+            {"gladiators", "gladiators-fourth", "de-fr", *FARSI, *(f"gladiators-{name}" for name in FARSI)},
+        ),
         (("mDeBERTa-v3-base-mnli-xnli", "mdeberta-v3-base"), {"nli", "mdeberta"}),
     ],
 )
@@ -51,9 +56,23 @@ def test_any_subset_of_models(
     bench = dataclasses.replace(bench, shelf=Shelf(folder, hub=False))
     assert can_run(bench) == expected
     if NLLB not in there:
-        standing = standings(bench)[plan.SEEDS_FA]
+        standing = standings(bench)[plan.SEEDS_FA["v2"]]
         missing = NLLB if LARGE in there else LARGE
         assert standing.reason == f"needs {missing} in {folder}"
+
+
+def test_a_model_with_pickles_alone_is_reported_with_the_command_that_mends_it(
+    bench: Bench, every_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    (folder / "mdeberta-v3-base").mkdir(parents=True)
+    for file in (every_model / "mdeberta-v3-base").iterdir():
+        if file.suffix != ".safetensors":
+            (folder / "mdeberta-v3-base" / file.name).write_bytes(file.read_bytes())
+    (folder / "mdeberta-v3-base" / "pytorch_model.bin").write_bytes(b"a pickle")
+    reason = standings(dataclasses.replace(bench, shelf=Shelf(folder, hub=False)))[plan.MDEBERTA].reason
+    assert "has its weights in pytorch_model.bin only" in reason
+    assert f"polyvigil convert {folder / 'mdeberta-v3-base'} -o " in reason
 
 
 def test_a_stacked_row_needs_both_of_its_models(bench: Bench, shelf: Callable[..., Path]) -> None:
@@ -94,7 +113,8 @@ def test_a_model_comes_from_the_shelf_or_else_from_the_hub(every_model: Path, tm
 
 def test_what_a_step_is_made_from_is_in_its_name(bench: Bench, every_model: Path, tmp_path: Path) -> None:
     def names(other: Bench) -> dict[str, str]:
-        return {step.name: standing.output.name for step, standing in standings(other).items()}
+        made = (plan.Translation, plan.Training)  # what is made of bundles is named by theirs
+        return {step.name: s.output.name for step, s in standings(other).items() if isinstance(step, made)}
 
     first = names(bench)
     assert names(dataclasses.replace(bench, output=tmp_path / "elsewhere")) == first
@@ -107,7 +127,7 @@ def test_what_a_step_is_made_from_is_in_its_name(bench: Bench, every_model: Path
     assert changed == set(first) - {"nli", "gliner"}  # which learn from no post
     without = dataclasses.replace(bench, material=dataclasses.replace(material, dev=material.dev[1:]))
     changed = {name for name, output in names(without).items() if output != first[name]}
-    assert changed == set(first) - {"de-fr", "fa-v2"}
+    assert changed == set(first) - {"de-fr", *FARSI}
     full = names(dataclasses.replace(bench, scale=FULL))
     assert {name for name in first if full[name] == first[name]} == {"gliner"}  # which has no setting of its own there
     other = tmp_path / "other"
@@ -118,7 +138,7 @@ def test_what_a_step_is_made_from_is_in_its_name(bench: Bench, every_model: Path
     (other / NLLB).symlink_to(every_model / LARGE)
     changed = {name for name, output in names(dataclasses.replace(bench, shelf=Shelf(other, hub=False))).items()
                if output != first[name]}  # fmt: skip
-    assert changed == {"de-fr", "fa-v2", "xlmr-base-de-fr", "gladiators-fa-v2"}
+    assert changed == {"de-fr", *FARSI, "xlmr-base-de-fr", *(f"gladiators-{name}" for name in FARSI)}
 
 
 def test_leftovers_of_other_posts_are_found(bench: Bench) -> None:

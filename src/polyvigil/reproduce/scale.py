@@ -27,7 +27,7 @@ class Scale:
 
 
 FULL = Scale("full", settings={}, negatives=6_000, sample=8_280, sieved=True, batch_tokens=2048)
-_SHORT = ("training.precision=fp32", "training.learning_rate=1e-3", "training.posts_per_step=64")
+_SHORT = ("training.learning_rate=1e-3",)
 TINY = Scale(
     "tiny",
     settings={
