@@ -22,6 +22,7 @@ from tiny import ragged, tiny_folder
 
 from polyvigil.detect.transformer import EncoderDetector, load
 from polyvigil.errors import InterruptError, RecipeError, TrainingError
+from polyvigil.learn import checkpoint
 from polyvigil.learn.keeper import trained
 from polyvigil.learn.lora import adapt
 from polyvigil.learn.transformer import EncoderLearner
@@ -215,7 +216,10 @@ def test_stopped_and_resumed_it_ends_with_the_same_bits(
     assert np.array_equal(resumed.probabilities(TEST), unbroken.probabilities(TEST))
 
 
-def test_checkpoints_hold_what_is_trained_and_nothing_else(source: Path, tmp_path: Path) -> None:
+def test_checkpoints_hold_what_is_trained_and_nothing_else(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "keep_best_alone", lambda _: None)  # as they are while the training runs
     lines: list[str] = []
     learner(source, work=tmp_path, say=lines.append).fit(TRAIN, DEV, seed=4)
     encoder = load_encoder(str(source), max_tokens=24, offline=True)

@@ -266,7 +266,14 @@ def test_the_third_seed_begins_with_as_many_live_parameters_as_the_first(
 
 def _live_bytes() -> int:
     gc.collect()
-    return sum(found.nbytes for found in gc.get_objects() if issubclass(type(found), torch.Tensor))
+    return sum(_size(found) for found in gc.get_objects() if issubclass(type(found), torch.Tensor))
+
+
+def _size(tensor: torch.Tensor) -> int:
+    try:
+        return tensor.nbytes
+    except RuntimeError:  # a symbolic one, which an export to ONNX in this process has left
+        return 0
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

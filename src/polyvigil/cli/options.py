@@ -32,6 +32,14 @@ OnErrorChoice = Annotated[
 FailOnQuarantine = Annotated[bool, typer.Option("--fail-on-quarantine", help="Exit with 5 when rows were set aside.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace a bundle that stands there already.")]
 Device = Annotated[str, typer.Option("--device", help="Where encoders run: auto, cpu, cuda, cuda:1.")]
+ForDevice = Annotated[
+    str,
+    typer.Option(
+        "--for-device",
+        help="With --dry-run: estimate for this card, not this machine: rtx-3060-12gb, rtx-4090, a100-40gb, a100-80gb, "
+        "h100, l4, t4.",
+    ),
+]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Fetch no model: use local folders and what was fetched before.")
 ]
@@ -40,6 +48,14 @@ Split = Annotated[str, typer.Option("--split", help="Read only the rows whose sp
 QUARANTINED = 5
 GATE = 3
 """Exit code of a command that looked for faults and found one beyond its limit."""
+
+
+def needs_dry_run(for_device: str, *, dry_run: bool) -> None:
+    """Raise RecipeError for a --for-device that would be left unheard."""
+    if for_device and not dry_run:
+        raise RecipeError(
+            "is for estimates alone", where="--for-device", hint="add --dry-run; to train on it: --device"
+        )
 
 
 def settings_of(columns: Sequence[str] | None, settings: Sequence[str] | None) -> list[str]:

@@ -15,11 +15,13 @@ from polyvigil.cli.options import (
     Columns,
     Device,
     FailOnQuarantine,
+    ForDevice,
     Offline,
     OnErrorChoice,
     OnErrorOption,
     Replace,
     Settings,
+    needs_dry_run,
     settings_of,
 )
 from polyvigil.cli.output import Answer, Output, asked_to_stop, command
@@ -64,7 +66,14 @@ def train(
     fail_on_quarantine: FailOnQuarantine = False,
     device: Device = "auto",
     offline: Offline = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and say what it would take.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Check everything and say what it would take: time, memory, disk, download. Fetches, writes nothing.",
+        ),
+    ] = False,
+    for_device: ForDevice = "",
 ) -> Answer:
     """Train a bundle: learn from the train posts, tune one threshold per language on the dev posts."""
     from polyvigil.bundle.store import check_free
@@ -78,6 +87,7 @@ def train(
     from polyvigil.recipe.load import load, to_toml
     from polyvigil.recipe.rehearse import rehearse
 
+    needs_dry_run(for_device, dry_run=dry_run)
     chosen = settings_of(columns, settings) + ([f"seed={seed}"] if seed is not None else [])
     chosen += [f"distil.teacher={json.dumps(str(teacher), ensure_ascii=False)}"] if teacher else []
     resolved = load(recipe, settings=chosen)
@@ -99,8 +109,12 @@ def train(
     if dry_run:
         if resolved.distil.teacher:
             load_bundle(resolved.distil.teacher, device="cpu")
-        machine = Machine(device=_own_device(launch, device), offline=offline)
-        rehearsal = rehearse(resolved, material, machine=machine)
+        machine = Machine(device=_own_device(launch, device), for_device=for_device, offline=offline)
+        rehearsal = rehearse(resolved, material, machine=machine, say=out.say)
+        if offline and rehearsal and rehearsal.download:
+            out.warn(
+                "the model is not on this machine, and --offline fetches none: leave it out once, or copy a folder"
+            )
         plan = [
             f"would learn from {counts['train'] if resolved.learns else 0:,} posts and tune on {counts['dev']:,}",
             "",

@@ -126,9 +126,17 @@ class Rehearsal(Stored):
     seconds: float
     """Of all epochs, dev posts scored after each; from ``measured_steps`` steps, by their tokens."""
     measured_steps: int
+    """0: nothing was run, and the figures are estimates (learn.estimate)."""
     peak_memory: int
     """Bytes (see learn.memory)."""
     device: str
+    device_memory: int = 0
+    """Bytes of an estimate's device; 0 where not known."""
+    download: int = 0
+    """Bytes that are fetched first, about; 0 where the model is here."""
+    how: str = ""
+    """Of an estimate: where the device's speed is from."""
+    assumptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where and how openly encoders are trained, and whom their steps are told (learn.loop.Hooks)."""
+    """Where and how openly encoders are trained, and whom their steps are told (learn.loop.Hooks).
+
+    ``for_device``: a card (learn.devices) that a dry run estimates for, in place of this machine.
+    """
 
     device: str = "auto"
+    for_device: str = ""
     offline: bool = False
     progress: Callable[[int, int, float, float], None] = lambda *_: None
     stop: Callable[[], bool] = lambda: False

@@ -1,4 +1,4 @@
-"""Before a training is begun: what one of its members would take."""
+"""Before a training is begun: what it would take, measured on a few steps, or estimated from the model's shape."""
 
 from __future__ import annotations
 
@@ -7,21 +7,100 @@ from pathlib import Path
 import numpy as np
 
 from polyvigil.detect.base import Rehearsal
+from polyvigil.errors import RecipeError
+from polyvigil.learn.devices import DeviceRate, measured_device, named_device
 from polyvigil.learn.distil import Lesson
-from polyvigil.recipe.learners import Machine, learner_of
+from polyvigil.learn.estimate import estimate_scoring, estimate_training
+from polyvigil.nn.shapes import ModelShape, Precision, shape_of
+from polyvigil.nn.source import needs_fetching
+from polyvigil.recipe.learners import Machine, Say, learner_of
 from polyvigil.recipe.run import Material
-from polyvigil.specs import Recipe
+from polyvigil.specs import NerSpec, NliSpec, Recipe, StackedSpec
 
 
-def rehearse(recipe: Recipe, material: Material, *, machine: Machine) -> Rehearsal | None:
-    """Steps, disk, time and memory of one member, measured on a few steps; nothing is written, nothing fetched.
+def rehearse(recipe: Recipe, material: Material, *, machine: Machine, say: Say = lambda _: None) -> Rehearsal | None:
+    """Steps, disk, time and memory of one member; nothing is written, nothing fetched.
 
-    None for a model that takes no steps, and for one that would have to be fetched first. Raises as
-    ``run.train`` would before its first step.
+    Measured on a few steps where the models are on this machine; estimated where one has yet to be fetched, or where
+    ``machine.for_device`` names another device. None for a model that takes no steps, and for one that is not here and
+    whose shape is not known. Raises as ``run.train`` would before its first step, and RecipeError for a device that is
+    not known or cannot be used.
     """
+    sources = () if _is_stack_over_linear(recipe) else model_names(recipe)
+    if sources and (machine.for_device or any(map(_has_to_be_fetched, sources))):
+        return _estimated(recipe, material, machine=machine, say=say)
     lesson = _lesson_of_this_size(recipe, material) if recipe.distil.teacher else None
     learner = learner_of(recipe, Path(), machine, lambda _: None, lesson, members=len(recipe.member_seeds))
     return learner.rehearse(material.train, material.dev, seed=recipe.member_seeds[0])
+
+
+def model_names(recipe: Recipe) -> tuple[str, ...]:
+    """The models a recipe names, folders or names of the hub: first the one that is trained."""
+    names = [recipe.encoder.name] if recipe.encoder else []
+    if isinstance(recipe.model, StackedSpec):
+        names.append(recipe.model.further.name)
+    if isinstance(recipe.model, NerSpec | NliSpec):
+        names.append(recipe.model.name)
+    return tuple(names)
+
+
+def _estimated(recipe: Recipe, material: Material, *, machine: Machine, say: Say) -> Rehearsal | None:
+    shapes = [shape_of(name) for name in model_names(recipe)]
+    known = [shape for shape in shapes if shape is not None]
+    if len(known) < len(shapes):
+        if not machine.for_device:
+            return None
+        name = model_names(recipe)[shapes.index(None)]
+        raise RecipeError(
+            "the shape of this model is not known, so nothing can be estimated",
+            where=name,
+            hint="give the folder of a BERT, RoBERTa, XLM-R or DeBERTa, or leave --for-device out to measure here",
+        )
+    precision: Precision = recipe.training.precision if recipe.encoder else "fp32"
+    rate = _rate(known[0], precision, machine, say)
+    if recipe.encoder is None:
+        told = estimate_scoring(recipe, known[0], rate, material.dev)
+        return told if _has_to_be_fetched(model_names(recipe)[0]) else told.model_copy(update={"download": 0})
+    told = estimate_training(recipe, known[0], rate, material.train, material.dev, unlabelled=material.unlabelled)
+    for name, shape in zip(model_names(recipe)[1:], known[1:], strict=True):
+        told = _with_further(told, shape, members=len(recipe.member_seeds), fetched=not _has_to_be_fetched(name))
+    if not _has_to_be_fetched(model_names(recipe)[0]):
+        told = told.model_copy(update={"download": told.download - known[0].download})
+    return told
+
+
+def _is_stack_over_linear(recipe: Recipe) -> bool:
+    """Which takes no steps; the model beside it is asked, and nobody estimates that."""
+    return isinstance(recipe.model, StackedSpec) and recipe.encoder is None
+
+
+def _with_further(told: Rehearsal, shape: ModelShape, *, members: int, fetched: bool) -> Rehearsal:
+    """A stack's base, and the model that stands by beside it."""
+    weights = 4 * shape.parameters
+    return told.model_copy(
+        update={
+            "member_bytes": told.member_bytes + weights,
+            "most_disk": told.most_disk + members * weights,
+            "peak_memory": told.peak_memory + weights,
+            "download": told.download + (0 if fetched else shape.download),
+        }
+    )
+
+
+def _rate(shape: ModelShape, precision: Precision, machine: Machine, say: Say) -> DeviceRate:
+    if machine.for_device:
+        return named_device(machine.for_device, precision=precision)
+    say("timing one random layer of the model's shape on this machine, a few seconds")
+    return measured_device(shape, precision=precision, device=machine.device)
+
+
+def _has_to_be_fetched(source: str) -> bool:
+    if Path(source).expanduser().exists():
+        return False
+    try:
+        return needs_fetching(source)
+    except ModuleNotFoundError:  # the hub's library comes with the extra `encoders`
+        return True
 
 
 def _lesson_of_this_size(recipe: Recipe, material: Material) -> Lesson:
