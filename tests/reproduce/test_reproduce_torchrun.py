@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 
-def test_two_processes_translate_train_and_measure_as_one(few: Path, shelf: Callable[..., Path], tmp_path: Path) -> None:
+def test_two_processes_work_as_one(few: Path, shelf: Callable[..., Path], tmp_path: Path) -> None:
     models = shelf("xlm-roberta-large", "nllb-200-distilled-600M")
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "polyvigil"]
     line = ["reproduce", "farsi", "--scale", "tiny", "--data", str(few), "--models", str(models)]

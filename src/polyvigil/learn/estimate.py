@@ -62,7 +62,7 @@ def estimate_training(
     posts = [*(item.post for item in train), *unlabelled]
     windows = _windows(posts, spec, shape)
     pool = np.append(training_indices(labels, times=recipe.balance.oversample), np.arange(len(labels), len(posts)))
-    steps = steps_per_epoch(len(pool), training.posts_per_step)
+    steps = steps_per_epoch(len(pool), posts_per_step=training.posts_per_step, last_batch=training.last_batch)
     trainings = getattr(recipe.model, "folds", 0) + 1
     whole = shape.parameters
     fitted = _adapters(shape, recipe.lora.rank) if recipe.lora.rank else whole - _rows_left_out(posts, windows, shape)
