@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.options import Device, Offline
+from polyvigil.cli.options import Device, ForDevice, Offline, needs_dry_run
 from polyvigil.cli.output import Answer, Output, asked_to_stop, command
 from polyvigil.errors import DataError, RecipeError
 
@@ -48,7 +48,8 @@ def reproduce(
         Path | None, typer.Option(help="A folder with train.csv and dev.csv, or one file with a split column.")
     ] = None,
     models: Annotated[
-        Path | None, typer.Option(help="Models in folders named as on the hub, such as xlm-roberta-large.")
+        Path | None,
+        typer.Option(help="Models in folders named as on the hub, such as xlm-roberta-large; made if it is not there."),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where all that is made goes.")] = Path("reproduction"),
     scale: Annotated[
@@ -56,6 +57,7 @@ def reproduce(
     ] = ScaleOption.full,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what it would take.")] = False,
     device: Device = "auto",
+    for_device: ForDevice = "",
     offline: Offline = False,
 ) -> Answer:
     """Run the paper's approaches again: train what is missing, and print its figures beside the measured ones.
@@ -79,8 +81,12 @@ def reproduce(
     wanted = named(which)
     if launched().size > 1:
         raise RecipeError("reproduce is one process", where="torchrun", hint="start it without torchrun")
-    if models and not models.is_dir():
-        raise RecipeError("no such folder", where=f"--models {models}", hint="give a folder of model folders")
+    needs_dry_run(for_device, dry_run=dry_run)
+    if models and models.exists() and not models.is_dir():
+        raise RecipeError("is no folder", where=f"--models {models}", hint="give a folder of model folders")
+    if models and not models.is_dir() and not dry_run:
+        models.mkdir(parents=True)
+        out.note(f"{models} is made, and is empty: put folders of models there, or let them be fetched")
     if output.exists() and not output.is_dir():
         raise DataError("is no folder", where=str(output), hint="choose another: -o FOLDER")
     tiny = scale is ScaleOption.tiny
@@ -99,7 +105,7 @@ def reproduce(
     for path in leftovers(standings, output):
         out.note(f"{path}: from other posts, models or settings; remove it if it is of no more use")
     if dry_run:
-        machine = Machine(device=device, offline=not shelf.hub)
+        machine = Machine(device=device, for_device=for_device, offline=not shelf.hub)
         return plan_answer(standings, costs(standings, bench, machine=machine, say=out.say), wanted)
     started = time.monotonic()
     with asked_to_stop(out) as stop:
