@@ -22,8 +22,11 @@ from polyvigil.assess.official import official_scores
 from polyvigil.bundle.store import load as load_bundle
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
+from polyvigil.recipe import rehearse
 from polyvigil.records import LabelledPost
+from polyvigil.reproduce import models as models_module
 from polyvigil.reproduce import paper, plan
+from polyvigil.reproduce import survey as survey_module
 from polyvigil.reproduce.context import context_of
 from polyvigil.reproduce.models import Shelf
 from polyvigil.reproduce.posts import Files, read
@@ -312,7 +315,7 @@ def test_the_plan_trains_nothing_and_tells_what_it_would_take(
     ]
     assert (told["mdeberta"]["state"], told["mdeberta"]["cost"]) == ("cannot run", None)
     assert program.run([part for part in wish if part != "--json"] + ["--dry-run", "-q"]) == 0
-    assert "nothing was trained" in capfd.readouterr().out
+    assert "nothing was fetched or trained" in capfd.readouterr().out
 
 
 def test_on_other_posts_than_the_paper_s_nothing_is_compared(few: Path, finished: tuple[Path, Path]) -> None:
@@ -336,6 +339,44 @@ def test_on_other_posts_than_the_paper_s_nothing_is_compared(few: Path, finished
     assert (german.verdict, german.reason) == ("cannot run", "there are no such posts")
 
 
+def test_the_plan_with_nothing_fetched_estimates_every_step(
+    few: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models_module, "needs_fetching", lambda _: True)
+    monkeypatch.setattr(rehearse, "needs_fetching", lambda *_, **__: True)
+    monkeypatch.setattr(models_module, "lacking", lambda _: "")  # whatever extras are installed
+    monkeypatch.setattr(survey_module, "lacking", lambda _: "")
+    wish = ["reproduce", "all", "--data", str(few), "--models", str(tmp_path / "models"), "-o", str(tmp_path / "out")]
+    wish += ["--dry-run", "--for-device", "rtx-3060-12gb"]
+    assert program.run([*wish, "--json"]) == 0
+    document, _ = answered(capfd)
+    assert not list(tmp_path.iterdir())  # a dry run makes no folder
+    told = {step["name"]: step["cost"] for step in document["data"]["steps"]}
+    large = told["gladiators"]
+    assert large["parameters"] == 559_892_482
+    assert large["steps"] == 3 * 5 * (large["posts"] // 32)
+    assert large["downloads"] == {"xlm-roberta-large": 2_260_000_000}
+    assert large["disk_after"] > 3 * 4 * large["parameters"]
+    assert 4 * large["parameters"] < large["memory"] < 12e9
+    assert (
+        "estimated for rtx-3060-12gb (estimated, not measured: 35% of the card's 25.5 TFLOPS assumed)" in large["note"]
+    )
+    assert told["fa-v2"]["downloads"] == {"facebook/nllb-200-distilled-600M": 2_480_000_000}
+    trainings = {step.name for step in plan.steps_of(plan.rows_of("all")) if isinstance(step, plan.Training)}
+    assert all(told[name]["seconds"] for name in trainings)
+    assert (told["nli"]["steps"], told["nli"]["disk_after"] > 1e9) == (0, True)
+    assert program.run([*wish, "-q"]) == 0
+    shown = capfd.readouterr().out
+    assert "to be fetched: about 9.6 GB, " in shown
+
+
+def test_a_folder_for_models_is_made(few: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    wish = line("table5", data=few, models=tmp_path / "new" / "models", output=tmp_path / "out")
+    assert program.run(wish) == 0
+    assert f"{tmp_path}/new/models is made, and is empty" in capfd.readouterr().err
+    assert list((tmp_path / "new" / "models").iterdir()) == []
+
+
 def test_other_posts_than_the_paper_s_are_told_before_anything_is_done(
     few: Path, shelf: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -357,6 +398,8 @@ def test_other_posts_than_the_paper_s_are_told_before_anything_is_done(
         (["--data", "{}/none"], "none: no such folder or file"),
         (["--data", "{}", "--models", "{}/dev.csv"], "dev.csv: is no folder"),
         (["--train", "{}/train.csv"], "there are no dev posts"),
+        (["--data", "{}", "--for-device", "t4"], "--for-device: is for estimates alone"),
+        (["--data", "{}", "--for-device", "tpu", "--dry-run"], "'tpu' is no device known here"),
         (["--data", "{}", "-o", "{}/dev.csv"], "dev.csv: is no folder"),
     ],
 )

@@ -51,11 +51,15 @@ GATE = 3
 
 
 def needs_dry_run(for_device: str, *, dry_run: bool) -> None:
-    """Raise RecipeError for a --for-device that would be left unheard."""
+    """Raise RecipeError for a --for-device that is not known, or would be left unheard."""
+    from polyvigil.learn.devices import named_device
+
     if for_device and not dry_run:
         raise RecipeError(
             "is for estimates alone", where="--for-device", hint="add --dry-run; to train on it: --device"
         )
+    if for_device:
+        named_device(for_device, precision="fp32")
 
 
 def settings_of(columns: Sequence[str] | None, settings: Sequence[str] | None) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.options import Device, Offline
+from polyvigil.cli.options import Device, ForDevice, Offline, needs_dry_run
 from polyvigil.cli.output import Answer, Output, asked_to_stop, command
 from polyvigil.cli.together import together
 from polyvigil.errors import DataError, RecipeError
@@ -59,7 +59,8 @@ def reproduce(
         list[Path] | None, typer.Option(help="The task's test posts; Table 3 needs their labels. Repeatable.")
     ] = None,
     models: Annotated[
-        Path | None, typer.Option(help="Models in folders named as on the hub, such as xlm-roberta-large.")
+        Path | None,
+        typer.Option(help="Models in folders named as on the hub, such as xlm-roberta-large; made if it is not there."),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where all that is made goes.")] = Path("reproduction"),
     scale: Annotated[
@@ -70,6 +71,7 @@ def reproduce(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what it would take.")] = False,
     device: Device = "auto",
+    for_device: ForDevice = "",
     offline: Offline = False,
 ) -> Answer:
     """Run the paper's approaches again: train what is missing, and print its figures beside the measured ones.
@@ -90,11 +92,15 @@ def reproduce(
     from polyvigil.reproduce.survey import leftovers, row_obstacles, survey, without_idle
 
     rows = rows_of(table)
+    needs_dry_run(for_device, dry_run=dry_run)
     if output.exists() and not output.is_dir():
         raise DataError("is no folder", where=str(output), hint="choose another: -o FOLDER")
     files = Files(tuple(data or ()), tuple(train or ()), tuple(dev or ()), tuple(test or ()))
     launch = launched()
     bench = _bench(out, files, models, output, scale, offline=offline)
+    if models and not models.is_dir() and not dry_run:
+        models.mkdir(parents=True, exist_ok=True)
+        out.note(f"{models} is made, and is empty: put folders of models there, or let them be fetched")
     if scale is ScaleOption.full and (unlike := differences(bench.material)):
         out.warn(f"these are other posts than the paper's, and no figure will be compared: {'; '.join(unlike)}")
     standings = survey(steps_of(rows), bench, fetch=not dry_run, processes=launch.size)
@@ -102,7 +108,7 @@ def reproduce(
         out.note(f"{path}: from other posts, models or settings; remove it if it is of no more use")
     own_device = _own_device(launch, device)
     if dry_run:
-        machine = Machine(device=own_device, offline=not bench.shelf.hub)
+        machine = Machine(device=own_device, for_device=for_device, offline=not bench.shelf.hub)
         return plan_answer(standings, costs(standings, bench, machine=machine, say=out.say), rows)
     _wait_for_others(launch)  # before anything is written: all processes see the same steps as missing
     standings = open_models(standings, machine=Machine(), say=out.say)
@@ -163,8 +169,6 @@ def _bench(out: Output, files: Files, models: Path | None, output: Path, scale: 
     if launched().rank:
         _wait_for_others(launched())  # the first process makes them
     posts = files if has_posts else Files(data=(tiny_posts(output / "tiny" / "data"),), test=files.test)
-    if models:
-        models.mkdir(parents=True, exist_ok=True)
     folder = models or (tiny_models(output / "tiny" / "models") if tiny else None)
     if launched().size > 1 and not launched().rank:
         _wait_for_others(launched())

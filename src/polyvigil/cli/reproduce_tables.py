@@ -35,14 +35,19 @@ def plan_answer(standings: Mapping[Step, Standing], costs: Mapping[Step, Cost], 
                 "cost": cost and cost.model_dump(mode="json"),
             }
         )
-    header = ("step", "for", "state", "posts", "steps", "parameters", "time", "memory", "disk meanwhile", "after")
+    sizes = ("parameters", "time", "memory", "disk meanwhile", "after", "download")
+    header = ("step", "for", "state", "posts", "steps", *sizes)
     seconds = [cost.seconds for cost in costs.values() if cost.seconds is not None]
     after = [cost.disk_after for cost in costs.values() if cost.disk_after is not None]
+    downloads = {name: number for cost in costs.values() for name, number in cost.downloads.items()}
+    fetched = [f"to be fetched: about {size(sum(downloads.values()))}, {', '.join(downloads)}"] if downloads else []
     lines = [
         table(header, rows, left=3),
         "",
         *notes,
-        f"in all about {duration(sum(seconds))} and {size(sum(after))} for what could be measured; nothing was trained",
+        *fetched,
+        f"in all about {duration(sum(seconds))} and {size(sum(after))} for what is known; nothing was fetched or "
+        "trained",
     ]
     return Answer({"steps": data}, lines)
 
@@ -81,7 +86,7 @@ def reproduction_lines(told: Reproduction) -> list[str]:
 
 def _cells(cost: Cost | None) -> tuple[str, ...]:
     if cost is None:
-        return ("",) * 7
+        return ("",) * 8
     return (
         "" if cost.posts is None else f"{cost.posts:,}",
         "" if cost.steps is None else f"{cost.steps:,}",
@@ -90,4 +95,5 @@ def _cells(cost: Cost | None) -> tuple[str, ...]:
         "" if cost.memory is None else f"{cost.memory / 1e9:.1f} GB",
         "" if cost.disk_meanwhile is None else size(cost.disk_meanwhile),
         "" if cost.disk_after is None else size(cost.disk_after),
+        size(sum(cost.downloads.values())) if cost.downloads else "",
     )

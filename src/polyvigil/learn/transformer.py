@@ -186,7 +186,9 @@ class EncoderLearner:
         whole = sum(p.numel() for p in parameters.values()) + ready.trimmed.left_out
         return DiskUse(
             trained=sum(p.numel() for p in fitted.values()),
-            member=4 * whole + _NAME_BYTES * len(parameters) + settings_bytes(self.spec.name),
+            member=4 * whole
+            + _NAME_BYTES * len(parameters)
+            + settings_bytes(self.spec.name, revision=self.spec.revision),
             members=self.members,
             trainings=self.trainings,
             overhead=_NAME_BYTES * 5 * len(fitted) + _HEADER_BYTES,

@@ -101,9 +101,9 @@ def needs_fetching(source: str, *, revision: str = "") -> bool:
     return False
 
 
-def settings_bytes(source: str) -> int:
+def settings_bytes(source: str, *, revision: str = "") -> int:
     """Bytes of the files beside the weights (configuration, tokenizer) of a model that needs no fetching."""
-    folder = model_folder(source, offline=True)
+    folder = model_folder(source, offline=True, revision=revision)
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file() and path.suffix in _SETTINGS)
 
 

@@ -15,7 +15,7 @@ from polyvigil.nn.shapes import ModelShape, Precision, shape_of
 from polyvigil.nn.source import needs_fetching
 from polyvigil.recipe.learners import Machine, Say, learner_of
 from polyvigil.recipe.run import Material
-from polyvigil.specs import NerSpec, NliSpec, Recipe, StackedSpec
+from polyvigil.specs import LinearSpec, NerSpec, NliSpec, Recipe, StackedSpec
 
 
 def rehearse(recipe: Recipe, material: Material, *, machine: Machine, say: Say = lambda _: None) -> Rehearsal | None:
@@ -27,7 +27,7 @@ def rehearse(recipe: Recipe, material: Material, *, machine: Machine, say: Say =
     not known or cannot be used.
     """
     sources = () if _is_stack_over_linear(recipe) else model_names(recipe)
-    if sources and (machine.for_device or any(map(_has_to_be_fetched, sources))):
+    if sources and (machine.for_device or any(_has_to_be_fetched(name, recipe) for name in sources)):
         return _estimated(recipe, material, machine=machine, say=say)
     lesson = _lesson_of_this_size(recipe, material) if recipe.distil.teacher else None
     learner = learner_of(recipe, Path(), machine, lambda _: None, lesson, members=len(recipe.member_seeds))
@@ -60,11 +60,13 @@ def _estimated(recipe: Recipe, material: Material, *, machine: Machine, say: Say
     rate = _rate(known[0], precision, machine, say)
     if recipe.encoder is None:
         told = estimate_scoring(recipe, known[0], rate, material.dev)
-        return told if _has_to_be_fetched(model_names(recipe)[0]) else told.model_copy(update={"download": 0})
+        return told if _has_to_be_fetched(model_names(recipe)[0], recipe) else told.model_copy(update={"download": 0})
     told = estimate_training(recipe, known[0], rate, material.train, material.dev, unlabelled=material.unlabelled)
     for name, shape in zip(model_names(recipe)[1:], known[1:], strict=True):
-        told = _with_further(told, shape, members=len(recipe.member_seeds), fetched=not _has_to_be_fetched(name))
-    if not _has_to_be_fetched(model_names(recipe)[0]):
+        told = _with_further(
+            told, shape, members=len(recipe.member_seeds), fetched=not _has_to_be_fetched(name, recipe)
+        )
+    if not _has_to_be_fetched(model_names(recipe)[0], recipe):
         told = told.model_copy(update={"download": told.download - known[0].download})
     return told
 
@@ -94,11 +96,11 @@ def _rate(shape: ModelShape, precision: Precision, machine: Machine, say: Say) -
     return measured_device(shape, precision=precision, device=machine.device)
 
 
-def _has_to_be_fetched(source: str) -> bool:
+def _has_to_be_fetched(source: str, recipe: Recipe) -> bool:
     if Path(source).expanduser().exists():
         return False
     try:
-        return needs_fetching(source)
+        return needs_fetching(source, revision=_revision(source, recipe))
     except ModuleNotFoundError:  # the hub's library comes with the extra `encoders`
         return True
 
@@ -107,3 +109,11 @@ def _lesson_of_this_size(recipe: Recipe, material: Material) -> Lesson:
     """A teacher that says .5 of every post: to learn from it takes as long as from any."""
     of_train, of_unlabelled = np.full(len(material.train), 0.5), np.full(len(material.unlabelled), 0.5)
     return Lesson(recipe.distil, "", of_train, material.unlabelled, of_unlabelled)
+
+
+def _revision(source: str, recipe: Recipe) -> str:
+    """That of the model called ``source`` in a recipe."""
+    spec = recipe.model
+    parts = (spec.base, spec.further) if isinstance(spec, StackedSpec) else (spec,)
+    named = [part for part in parts if not isinstance(part, LinearSpec) and part.name == source]
+    return named[0].revision if named else ""
