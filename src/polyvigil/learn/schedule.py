@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 _NO_DECAY = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.|_)norm(?:$|\.)")  # the patterns of Transformers' Trainer
 
@@ -34,6 +36,8 @@ def warmup_cosine(step: int, *, steps: int, warmup: int) -> float:
 
 def parameter_groups(model: torch.nn.Module, *, weight_decay: float) -> list[dict[str, object]]:
     """AdamW's groups: weights that decay, then biases and layer norms, which do not (as Transformers' Trainer)."""
+    import torch  # only here, so that steps are counted where torch is not installed (learn.estimate)
+
     in_norms = {
         id(parameter)
         for module in model.modules()
