@@ -57,20 +57,20 @@ def one_thread() -> Iterator[None]:
 def test_the_steps_are_those_of_the_paper_s_posts() -> None:
     """46,737 and 810 from CADEC, each of 3,478 positives twice more; the paper drops the last, short step."""
     assert steps_per_epoch(54_503, 32) == 1_704
-    told = _estimated(posts(46_737 + 810, 2_992 + 486, text="a"), dev=posts(80, 8))
-    assert told.posts_per_epoch == 54_503
-    assert told.steps_per_epoch == 1_704
-    assert 5 * told.steps_per_epoch in {8_515, 8_520}
+    expected_cost = _estimated(posts(46_737 + 810, 2_992 + 486, text="a"), dev=posts(80, 8))
+    assert expected_cost.posts_per_epoch == 54_503
+    assert expected_cost.steps_per_epoch == 1_704
+    assert 5 * expected_cost.steps_per_epoch in {8_515, 8_520}
 
 
 def test_disk_and_download_of_three_large_members() -> None:
-    told = _estimated(posts(600, 60))
-    assert told.download == 2_260_000_000
-    assert told.member_bytes == pytest.approx(4 * LARGE.parameters, rel=0.02)
-    assert told.checkpoint_bytes < 3 * 16 * LARGE.parameters
-    assert told.most_disk == told.checkpoint_bytes + 2 * told.member_bytes
-    assert told.measured_steps == 0
-    assert "estimated, not measured: 35%" in told.how
+    expected_cost = _estimated(posts(600, 60))
+    assert expected_cost.download == 2_260_000_000
+    assert expected_cost.member_bytes == pytest.approx(4 * LARGE.parameters, rel=0.02)
+    assert expected_cost.checkpoint_bytes < 3 * 16 * LARGE.parameters
+    assert expected_cost.most_disk == expected_cost.checkpoint_bytes + 2 * expected_cost.member_bytes
+    assert expected_cost.measured_steps == 0
+    assert "estimated, not measured: 35%" in expected_cost.how
 
 
 def test_disk_use_counts_what_stands_at_the_same_time() -> None:
@@ -124,8 +124,8 @@ def test_memory_is_within_30_percent_of_a_real_step_s(
     assert shape is not None
     monkeypatch.setattr(estimate, "estimated_tokens", lambda texts: np.full(len(texts), measured.tokens_per_epoch / 60))
     cpu = DeviceRate("cpu", 1e9, 1e9, 0, "", is_cpu=True)
-    told = estimate_training(recipe, shape, cpu, train, posts(10, 3))
-    assert told.peak_memory - CONTEXT_BYTES == pytest.approx(max(peaks), rel=0.3)
+    expected_cost = estimate_training(recipe, shape, cpu, train, posts(10, 3))
+    assert expected_cost.peak_memory - CONTEXT_BYTES == pytest.approx(max(peaks), rel=0.3)
 
 
 def test_memory_says_whether_twelve_gigabytes_are_enough() -> None:
@@ -168,9 +168,9 @@ def test_time_is_operations_over_the_rate_and_bytes_over_the_bandwidth() -> None
 def test_the_paper_s_card_takes_about_as_long_as_the_paper_says() -> None:
     """35 to 105 minutes a seed, by the repository and the paper; about 40 tokens a post."""
     train = posts(47_547, 3_478, text="the pills gave me a rash and a headache after some days " * 2)
-    told = _estimated(train, dev=posts(8_033, 508))
-    assert 30 < told.tokens_per_epoch / told.posts_per_epoch < 50
-    assert 20 * 60 < told.seconds < 105 * 60
+    expected_cost = _estimated(train, dev=posts(8_033, 508))
+    assert 30 < expected_cost.tokens_per_epoch / expected_cost.posts_per_epoch < 50
+    assert 20 * 60 < expected_cost.seconds < 105 * 60
 
 
 def test_windows_of_long_posts_are_counted() -> None:
