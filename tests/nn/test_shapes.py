@@ -138,9 +138,9 @@ def test_the_activations_are_within_15_percent_of_what_is_saved(
             torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"),
         ):
             encoder.logits(ragged([longest] * number, vocabulary=60)).float().sum()
-        told = shape.activation_bytes(longest * number, precision=precision, longest=longest)
+        formula = shape.activation_bytes(longest * number, precision=precision, longest=longest)
         measured = sum(size for size, _ in saved.values())
-        assert told == pytest.approx(measured, rel=0.15), (longest, told / measured)
+        assert formula == pytest.approx(measured, rel=0.15), (longest, formula / measured)
 
 
 def test_the_operations_of_a_post_are_six_for_each_weight_and_token_in_training() -> None:

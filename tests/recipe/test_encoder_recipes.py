@@ -20,6 +20,7 @@ from polyvigil.cli import main as program
 from polyvigil.cli.tables import duration
 from polyvigil.data.write import write_posts
 from polyvigil.errors import RecipeError
+from polyvigil.learn import devices
 from polyvigil.recipe import run
 from polyvigil.recipe.load import load as load_recipe
 from polyvigil.records import LabelledPost, Post
@@ -149,6 +150,24 @@ def test_interrupted_after_the_first_member_it_goes_on(files: Path, bundle_folde
 
 
 def test_without_torch_the_error_says_what_to_install(files: Path, tmp_path: Path) -> None:
+    done = _without_torch(_arguments(files, tmp_path / "b"))
+    assert done.returncode == 2
+    assert "an encoder needs torch, which is not installed" in done.stderr
+    assert "pip install 'polyvigil[encoders]'" in done.stderr
+
+
+def test_without_torch_a_known_model_is_estimated_for_a_named_device(files: Path, tmp_path: Path) -> None:
+    line = ["train", "gladiators", "--train", f"{files}/train.csv", "--dev", f"{files}/dev.csv", "-o", f"{tmp_path}/b"]
+    done = _without_torch([*line, "--dry-run", "--for-device", "a100-40gb"])
+    assert done.returncode == 0, done.stderr
+    assert "parameters   559.9M" in done.stdout
+    done = _without_torch([*line, "--dry-run"])
+    assert done.returncode == 2
+    assert "this machine cannot be measured" in done.stderr
+    assert "name a device instead: --for-device rtx-3060-12gb" in done.stderr
+
+
+def _without_torch(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     blocked = f"""
 import builtins, sys
 real = builtins.__import__
@@ -158,20 +177,54 @@ def block(name, *args, **options):
     return real(name, *args, **options)
 builtins.__import__ = block
 from polyvigil.cli.main import main
-main({_arguments(files, tmp_path / "b")!r})
+main({arguments!r})
 """
-    line = [sys.executable, "-c", blocked]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "an encoder needs torch, which is not installed" in done.stderr
-    assert "pip install 'polyvigil[encoders]'" in done.stderr
+    return subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("name", ["gladiators", "xlmr-base", "mdeberta", "japanese-bert", "quick", "lora", "adapt"])
 def test_shipped_recipes_dry_run(files: Path, name: str, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = ["train", name, "--train", f"{files}/train.csv", "--dev", f"{files}/dev.csv", "-o", f"{tmp_path}/b"]
-    assert program.run([*line, "--dry-run"]) == 0
-    assert "would learn from 120 posts and tune on 60" in capfd.readouterr().out
+    assert program.run([*line, "--dry-run", "--for-device", "rtx-3060-12gb"]) == 0
+    out = capfd.readouterr().out
+    assert "would learn from 120 posts and tune on 60" in out
+    assert "35% of the card's" in out
+    assert "nothing was fetched or run" in out
+    assert " fits the 12.6 GB of rtx-3060-12gb" in out
+
+
+def test_a_dry_run_without_the_model_times_this_machine(
+    files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "_ENOUGH_SECONDS", 0.2)
+    line = ["train", "quick", "--train", f"{files}/train.csv", "--dev", f"{files}/dev.csv", "-o", f"{tmp_path}/b"]
+    assert program.run([*line, "--dry-run", "--json", "--offline", "--device", "cpu"]) == 0
+    out, err = capfd.readouterr()
+    told = json.loads(out)["data"]["rehearsal"]
+    assert (told["parameters"], told["measured_steps"], told["device"]) == (117_654_530, 0, "cpu")
+    assert told["seconds"] > 0
+    assert "one random layer of this shape measured on it in fp32" in told["how"]
+    assert "timing one random layer of the model's shape" in err
+    assert "the model is not on this machine, and --offline fetches none" in err
+    assert program.run([*line, "--dry-run", "--set", "model.name=someone/unknown"]) == 0
+    assert "someone/unknown is not on this machine and its shape is not known here" in capfd.readouterr().out
+    assert program.run([*line, "--dry-run", "--for-device", "t4", "--set", "model.name=someone/unknown"]) == 2
+    assert "someone/unknown: the shape of this model is not known" in capfd.readouterr().err
+    assert program.run([*line, "--for-device", "t4"]) == 2
+    assert "--for-device: is for estimates alone\n  next: add --dry-run" in capfd.readouterr().err
+
+
+def test_a_local_model_is_estimated_for_another_device(
+    files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = [*_arguments(files, tmp_path / "b"), "--dry-run", "--json"]
+    assert program.run(line) == 0
+    measured = json.loads(capfd.readouterr().out)["data"]["rehearsal"]
+    assert program.run([*line, "--for-device", "h100"]) == 0
+    told = json.loads(capfd.readouterr().out)["data"]["rehearsal"]
+    for name in ("parameters", "posts_per_epoch", "steps_per_epoch"):
+        assert told[name] == measured[name]
+    assert (told["download"], told["device"]) == (0, "h100")
 
 
 def test_a_dry_run_says_what_training_would_take(

@@ -266,7 +266,7 @@ def test_the_third_seed_begins_with_as_many_live_parameters_as_the_first(
 
 def _live_bytes() -> int:
     gc.collect()
-    return sum(_size(found) for found in gc.get_objects() if issubclass(type(found), torch.Tensor))
+    return sum(_size(tensor) for tensor in gc.get_objects() if issubclass(type(tensor), torch.Tensor))
 
 
 def _size(tensor: torch.Tensor) -> int:
@@ -314,14 +314,14 @@ def test_the_disk_that_a_dry_run_names_is_what_the_run_takes_at_most(
         look()
         return finish(*given, **named)
 
-    told = rehearse(recipe, material, machine=HERE)
+    dry_run = rehearse(recipe, material, machine=HERE)
     monkeypatch.setattr(checkpoint, "_remove", at_a_third_checkpoint)
     monkeypatch.setattr(store, "load", at_the_bundle)
     run.train(recipe, material, output=tmp_path / "b", machine=HERE)
-    assert told is not None
-    assert 0.7 * told.most_disk <= peak <= told.most_disk
+    assert dry_run is not None
+    assert 0.7 * dry_run.most_disk <= peak <= dry_run.most_disk
     after = _occupied(tmp_path / "b" / "members")
-    assert 0.9 * 3 * told.member_bytes <= after <= 3 * told.member_bytes
+    assert 0.9 * 3 * dry_run.member_bytes <= after <= 3 * dry_run.member_bytes
 
 
 def test_a_stack_leaves_the_best_weights_of_each_fold_alone(

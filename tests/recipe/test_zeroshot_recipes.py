@@ -201,12 +201,18 @@ def test_the_shipped_recipes_dry_run(
     import huggingface_hub
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    line = [part for part in _train(files, name, tmp_path / "b") if part != "--json"]
-    assert program.run([*line, "--dry-run"]) == 0
+    line = [part for part in _train(files, name, tmp_path / "b") if part not in {"--json", "--offline"}]
+    assert program.run([*line, "--dry-run", "--for-device", "t4"]) == 0
     out = capfd.readouterr().out
     assert f"would learn from {90 if name == 'stacked' else 0} posts and tune on 60" in out
-    expected = {"stacked": "xlm-roberta-base is not on this machine", "nli": "one zero-shot model, taken as it is"}
-    assert expected.get(name, expected["nli"]) in out
+    expected = {
+        "stacked": "download     about 2.4 GB, once",
+        "nli": "parameters   278.8M, none of them trained",
+        "gliner": "download     about 1.2 GB, once",
+    }
+    assert expected[name] in out
+    assert "nothing was fetched or run" in out
+    assert not (tmp_path / "cache").exists()
     assert not (tmp_path / "b").exists()
 
 

@@ -161,7 +161,9 @@ def subset_lines(subsets: Sequence[MemberSubset], *, what: str) -> list[str]:
 def rehearsal_lines(recipe: Recipe, told: Rehearsal | None) -> list[str]:
     """What a training would take: the first member measured or estimated, the others like it."""
     if told is not None and not told.measured_steps:
-        return _estimate_lines(recipe, told)
+        from polyvigil.cli.estimate_tables import estimate_lines
+
+        return estimate_lines(recipe, told)
     if not recipe.learns:
         return [
             "one zero-shot model, taken as it is (fetched if need be): as long as it takes to score the dev posts",
@@ -196,56 +198,6 @@ def rehearsal_lines(recipe: Recipe, told: Rehearsal | None) -> list[str]:
             ("stack", f"time and checkpoints are of {recipe.model.folds + 1} trainings; the further model is extra")
         )
     return [*(f"{name:<12} {value}" for name, value in rows), ""]
-
-
-def _estimate_lines(recipe: Recipe, told: Rehearsal) -> list[str]:
-    """What was estimated from a model's shape, with nothing fetched or run."""
-    members, encoder = len(recipe.member_seeds), recipe.encoder
-    rows = [("models", ", ".join(_model_names(recipe)))]
-    if encoder:
-        steps = f"{told.steps_per_epoch:,} steps"
-        of = f"{told.posts_per_epoch:,} posts, about {told.tokens_per_epoch:,} tokens, {steps}"
-        rows += [
-            ("members", f"{members}, one for each seed"),
-            ("parameters", f"{told.parameters / 1e6:,.1f}M, {told.trained / 1e6:,.1f}M of them trained"),
-            ("epochs", f"{recipe.training.epochs} of {of}"),
-            ("full length", f"about {told.full:,} posts fill all {encoder.max_tokens} tokens"),
-            ("time", f"about {duration(told.seconds)} a member, {duration(members * told.seconds)} in all"),
-        ]
-    else:
-        rows += [
-            ("parameters", f"{told.parameters / 1e6:,.1f}M, none of them trained: a zero-shot model is taken as it is"),
-            ("time", f"about {duration(told.seconds)} for the dev posts, about {told.tokens_per_epoch:,} tokens"),
-        ]
-    disk = f"{size(told.most_disk)} meanwhile, {size(members * told.member_bytes)} after it"
-    rows += [
-        ("device", f"{told.device}; {told.how}"),
-        ("memory", f"about {told.peak_memory / 1e9:.1f} GB at the peak; {fit(told)}"),
-        ("disk", disk),
-        ("download", f"about {size(told.download)}, once" if told.download else "none: the models are on this machine"),
-    ]
-    if isinstance(recipe.model, StackedSpec):
-        rows.append(("stack", f"time and checkpoints are of {recipe.model.folds + 1} trainings; scoring the posts of "
-                     "the folds and the further model are extra"))  # fmt: skip
-    rows += [("estimated", text) for text in told.assumptions]
-    return [*(f"{name:<12} {value}" for name, value in rows), "nothing was fetched or run", ""]
-
-
-def fit(told: Rehearsal) -> str:
-    """Whether an estimate's memory fits its device, or the paper's card where the device's memory is not known."""
-    room = told.device_memory or _PAPER_CARD
-    card = told.device if told.device_memory else "a card of 12 GB, as the paper has"
-    return f"{'fits' if told.peak_memory <= room else 'does not fit'} the {room / 1e9:.1f} GB of {card}"
-
-
-_PAPER_CARD = 12_600_000_000
-
-
-def _model_names(recipe: Recipe) -> list[str]:
-    names = [recipe.encoder.name] if recipe.encoder else []
-    if isinstance(recipe.model, StackedSpec):
-        return [*names, recipe.model.further.name]
-    return names or [getattr(recipe.model, "name", "")]
 
 
 _LONG = {

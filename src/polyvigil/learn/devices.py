@@ -20,7 +20,7 @@ UTILISATION = 0.35
 _BANDWIDTH_SHARE = 0.7
 CONTEXT_BYTES = 600_000_000
 """What CUDA itself and its libraries hold on a card: an assumption (usually 0.4 to 0.8 GB)."""
-_ENOUGH_SECONDS = 1.5
+_ENOUGH_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,31 +95,31 @@ def measured_device(shape: ModelShape, *, precision: Precision, device: str) -> 
         shape.hidden, shape.heads, shape.intermediate, dropout=0.1, activation="gelu", batch_first=True
     )
     move(layer, device)
-    place = next(layer.parameters()).device
-    gpu = place.type == "cuda"
+    target = next(layer.parameters()).device
+    gpu = target.type == "cuda"
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     windows, tokens = (32, 64) if gpu else (16, 32) if half is None else (1, 16)  # halves are slow on many CPUs
-    batch = torch.randn(windows, tokens, shape.hidden, device=place)
+    batch = torch.randn(windows, tokens, shape.hidden, device=target)
 
-    def pass_once() -> None:
-        with torch.autocast(place.type, dtype=half, enabled=half is not None):
+    def train_layer() -> None:
+        with torch.autocast(target.type, dtype=half, enabled=half is not None):
             loss = layer(batch).float().square().mean()
         torch.autograd.backward(loss)
 
-    def step_once() -> None:
+    def step_layer() -> None:
         optimiser.step()
 
     one_layer = shape.model_copy(update={"layers": 2}).forward_operations(tokens)
     one_layer -= shape.model_copy(update={"layers": 1}).forward_operations(tokens)
-    seconds = _seconds_of(pass_once, gpu=gpu)
+    seconds = _seconds_of(train_layer, gpu=gpu)
     optimiser = torch.optim.AdamW(layer.parameters(), fused=True)
     moved = 28.0 * sum(p.numel() for p in layer.parameters())
-    step_seconds = _seconds_of(step_once, gpu=gpu)
+    step_seconds = _seconds_of(step_layer, gpu=gpu)
     return DeviceRate(
-        name=str(place),
+        name=str(target),
         operations=3 * windows * one_layer / seconds,
         bytes=moved / step_seconds,
-        memory=torch.cuda.get_device_properties(place).total_memory if gpu else _physical_memory(),
+        memory=torch.cuda.get_device_properties(target).total_memory if gpu else _physical_memory(),
         how=f"one random layer of this shape measured on it in {precision}; the training itself not measured"
         + ("" if gpu or half is None else "; a CPU is slow in it, training.precision=fp32 is not"),
         is_cpu=not gpu,
@@ -134,7 +134,7 @@ def _physical_memory() -> int:
 
 
 def _seconds_of(action: Callable[[], None], *, gpu: bool) -> float:
-    """Median seconds of ``action`` over about a second; the first time is a warm-up and not counted."""
+    """Median seconds of ``action`` over a few seconds, of which the first half is a warm-up and not counted."""
     import torch
 
     def act() -> None:
@@ -142,10 +142,10 @@ def _seconds_of(action: Callable[[], None], *, gpu: bool) -> float:
         if gpu:
             torch.cuda.synchronize()
 
-    act()
-    laps, begun = [], time.monotonic()
-    while time.monotonic() - begun < _ENOUGH_SECONDS:
+    laps: list[float] = []
+    begun = time.monotonic()
+    while not laps or time.monotonic() - begun < _ENOUGH_SECONDS:
         marked = time.monotonic()
         act()
         laps.append(time.monotonic() - marked)
-    return median(laps)
+    return median(laps[len(laps) // 2 :])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 _NO_DECAY = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.|_)norm(?:$|\.)")  # the patterns of Transformers' Trainer
 
@@ -45,6 +46,8 @@ def parameter_groups(
     """
     if on == "all":
         return [{"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": weight_decay}]
+    import torch  # only here, so that steps are counted where torch is not installed (learn.estimate)
+
     in_norms = {
         id(parameter)
         for module in model.modules()

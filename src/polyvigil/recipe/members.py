@@ -236,12 +236,12 @@ def _model_versions(recipe: Recipe) -> list[str]:
 
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below ``folder`` but the record, by its path there."""
-    found = {}
+    digests = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != _RECORD:
             with path.open("rb") as stream:
-                found[path.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
+                digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return digests
 
 
 def _link(source: str, target: str) -> str:

@@ -59,16 +59,20 @@ def _estimated(recipe: Recipe, material: Material, *, machine: Machine, say: Say
     precision: Precision = recipe.training.precision if recipe.encoder else "fp32"
     rate = _rate(known[0], precision, machine, say)
     if recipe.encoder is None:
-        told = estimate_scoring(recipe, known[0], rate, material.dev)
-        return told if _has_to_be_fetched(model_names(recipe)[0], recipe) else told.model_copy(update={"download": 0})
-    told = estimate_training(recipe, known[0], rate, material.train, material.dev, unlabelled=material.unlabelled)
+        estimate = estimate_scoring(recipe, known[0], rate, material.dev)
+        return (
+            estimate
+            if _has_to_be_fetched(model_names(recipe)[0], recipe)
+            else estimate.model_copy(update={"download": 0})
+        )
+    estimate = estimate_training(recipe, known[0], rate, material.train, material.dev, unlabelled=material.unlabelled)
     for name, shape in zip(model_names(recipe)[1:], known[1:], strict=True):
-        told = _with_further(
-            told, shape, members=len(recipe.member_seeds), fetched=not _has_to_be_fetched(name, recipe)
+        estimate = _with_further(
+            estimate, shape, members=len(recipe.member_seeds), fetched=not _has_to_be_fetched(name, recipe)
         )
     if not _has_to_be_fetched(model_names(recipe)[0], recipe):
-        told = told.model_copy(update={"download": told.download - known[0].download})
-    return told
+        estimate = estimate.model_copy(update={"download": estimate.download - known[0].download})
+    return estimate
 
 
 def _is_stack_over_linear(recipe: Recipe) -> bool:
@@ -76,15 +80,15 @@ def _is_stack_over_linear(recipe: Recipe) -> bool:
     return isinstance(recipe.model, StackedSpec) and recipe.encoder is None
 
 
-def _with_further(told: Rehearsal, shape: ModelShape, *, members: int, fetched: bool) -> Rehearsal:
+def _with_further(estimate: Rehearsal, shape: ModelShape, *, members: int, fetched: bool) -> Rehearsal:
     """A stack's base, and the model that stands by beside it."""
     weights = 4 * shape.parameters
-    return told.model_copy(
+    return estimate.model_copy(
         update={
-            "member_bytes": told.member_bytes + weights,
-            "most_disk": told.most_disk + members * weights,
-            "peak_memory": told.peak_memory + weights,
-            "download": told.download + (0 if fetched else shape.download),
+            "member_bytes": estimate.member_bytes + weights,
+            "most_disk": estimate.most_disk + members * weights,
+            "peak_memory": estimate.peak_memory + weights,
+            "download": estimate.download + (0 if fetched else shape.download),
         }
     )
 
