@@ -335,6 +335,7 @@ def test_a_stack_leaves_the_best_weights_of_each_fold_alone(
                 f"model.further={{kind = 'nli', name = '{further}', max_tokens = 128}}", "training.epochs=1",
                 "training.learning_rate=3e-3", "training.precision='fp32'", "balance.oversample=1")  # fmt: skip
     recipe = load("stacked", settings=settings)
+    dry_run = rehearse(recipe, material, machine=HERE)
     standing: dict[str, list[str]] = {}
 
     def killed(*_: object) -> None:
@@ -349,3 +350,6 @@ def test_a_stack_leaves_the_best_weights_of_each_fold_alone(
     assert standing == {part: ["best.safetensors", "checkpoint.json"] for part in ("all", "fold-0", "fold-1")}
     run.train(recipe, material, output=tmp_path / "b", machine=HERE)
     assert json.loads((tmp_path / "b" / "bundle.json").read_text())["members"][0]["kind"] == "stacked"
+    assert dry_run is not None
+    assert dry_run.member_bytes == pytest.approx(_occupied(tmp_path / "b" / "members"), rel=0.15)  # both models
+    assert dry_run.most_disk > dry_run.member_bytes + 3 * 4 * dry_run.trained

@@ -12,7 +12,7 @@ from polyvigil.learn.devices import DeviceRate, measured_device, named_device
 from polyvigil.learn.distil import Lesson
 from polyvigil.learn.estimate import estimate_scoring, estimate_training
 from polyvigil.nn.shapes import ModelShape, Precision, shape_of
-from polyvigil.nn.source import needs_fetching
+from polyvigil.nn.source import model_folder, needs_fetching
 from polyvigil.recipe.learners import Machine, Say, learner_of
 from polyvigil.recipe.run import Material
 from polyvigil.specs import LinearSpec, NerSpec, NliSpec, Recipe, StackedSpec
@@ -31,7 +31,13 @@ def rehearse(recipe: Recipe, material: Material, *, machine: Machine, say: Say =
         return _estimated(recipe, material, machine=machine, say=say)
     lesson = _lesson_of_this_size(recipe, material) if recipe.distil.teacher else None
     learner = learner_of(recipe, Path(), machine, lambda _: None, lesson, members=len(recipe.member_seeds))
-    return learner.rehearse(material.train, material.dev, seed=recipe.member_seeds[0])
+    measured = learner.rehearse(material.train, material.dev, seed=recipe.member_seeds[0])
+    if measured is None or not isinstance(recipe.model, StackedSpec):
+        return measured
+    further = recipe.model.further
+    folder = model_folder(further.name, offline=True, revision=further.revision, fetched=("model.safetensors",))
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return _with_further(measured, weights, members=len(recipe.member_seeds), download=0)
 
 
 def model_names(recipe: Recipe) -> tuple[str, ...]:
@@ -67,9 +73,9 @@ def _estimated(recipe: Recipe, material: Material, *, machine: Machine, say: Say
         )
     estimate = estimate_training(recipe, known[0], rate, material.train, material.dev, unlabelled=material.unlabelled)
     for name, shape in zip(model_names(recipe)[1:], known[1:], strict=True):
-        estimate = _with_further(
-            estimate, shape, members=len(recipe.member_seeds), fetched=not _has_to_be_fetched(name, recipe)
-        )
+        download = shape.download if _has_to_be_fetched(name, recipe) else 0
+        estimate = _with_further(estimate, 4 * shape.parameters, members=len(recipe.member_seeds), download=download)
+        estimate = estimate.model_copy(update={"peak_memory": estimate.peak_memory + 4 * shape.parameters})
     if not _has_to_be_fetched(model_names(recipe)[0], recipe):
         estimate = estimate.model_copy(update={"download": estimate.download - known[0].download})
     return estimate
@@ -80,15 +86,13 @@ def _is_stack_over_linear(recipe: Recipe) -> bool:
     return isinstance(recipe.model, StackedSpec) and recipe.encoder is None
 
 
-def _with_further(estimate: Rehearsal, shape: ModelShape, *, members: int, fetched: bool) -> Rehearsal:
-    """A stack's base, and the model that stands by beside it."""
-    weights = 4 * shape.parameters
-    return estimate.model_copy(
+def _with_further(base: Rehearsal, weights: int, *, members: int, download: int) -> Rehearsal:
+    """A stack's base, and beside it the model of so many bytes that each of its members holds too."""
+    return base.model_copy(
         update={
-            "member_bytes": estimate.member_bytes + weights,
-            "most_disk": estimate.most_disk + members * weights,
-            "peak_memory": estimate.peak_memory + weights,
-            "download": estimate.download + (0 if fetched else shape.download),
+            "member_bytes": base.member_bytes + weights,
+            "most_disk": base.most_disk + members * weights,
+            "download": base.download + download,
         }
     )
 
