@@ -22,10 +22,11 @@ from polyvigil.assess.official import official_scores
 from polyvigil.bundle.store import load as load_bundle
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
+from polyvigil.nn.source import weight_numbers
 from polyvigil.recipe import rehearse
 from polyvigil.records import LabelledPost
 from polyvigil.reproduce import models as models_module
-from polyvigil.reproduce import paper, plan
+from polyvigil.reproduce import paper, plan, preconditions
 from polyvigil.reproduce import survey as survey_module
 from polyvigil.reproduce.context import context_of
 from polyvigil.reproduce.models import Shelf
@@ -204,6 +205,28 @@ def test_a_row_that_cannot_end_trains_nothing(
     assert states["mdeberta"] == ("cannot run", f"needs mdeberta-v3-base in {models}")
     [figure] = document["data"]["figures"]
     assert (figure["verdict"], figure["reason"]) == ("cannot run", f"needs mdeberta-v3-base in {models}")
+
+
+def test_too_little_disk_is_reported_before_anything_is_begun(
+    few: Path,
+    shelf: Callable[..., Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    models = shelf(LARGE)
+    numbers = weight_numbers(str(models / LARGE))
+    bundle, checkpoints = 3 * 4 * numbers, 3 * 16 * numbers  # three members stay; three checkpoints of one meanwhile
+    free = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(preconditions.shutil, "disk_usage", lambda _: free._replace(free=bundle + checkpoints // 2))
+    assert program.run(line("table5", data=few, models=models, output=tmp_path / "out")) == 1
+    document, errors = answered(capfd)
+    assert document["error"]["code"] == "training"
+    assert "the trainings need 0.0 GB (0.0 GB stay), the disk has 0.0 GB free" in document["error"]["message"]
+    assert "choose another with -o" in document["error"]["hint"]
+    assert "learning from" not in errors
+    monkeypatch.setattr(preconditions.shutil, "disk_usage", lambda _: free._replace(free=bundle + checkpoints))
+    assert program.run(line("table5", data=few, models=models, output=tmp_path / "out")) == 0
 
 
 def test_without_test_labels_table_3_cannot_run(
