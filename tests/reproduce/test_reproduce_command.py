@@ -237,7 +237,7 @@ def test_without_test_labels_table_3_cannot_run(
     wish = [part for part in line("table3", data=few, models=models, output=tmp_path / "out") if part != "--partial"]
     assert program.run(wish) == 1
     document, _ = answered(capfd)
-    assert document["data"]["obstacles"] == {"table3": "no test posts: give the task's test file, --test FILE"}
+    assert document["data"]["obstacles"] == {"table3": "no test labels: give the task's test file, --test FILE"}
     bare = tmp_path / "test.csv"
     bare.write_text("id,text,label,language\n1,the new tablets,,en\n2,another post,,fa\n")
     assert program.run([*wish, "--test", str(bare)]) == 1
@@ -391,6 +391,8 @@ def test_the_plan_with_nothing_fetched_estimates_every_step(
     assert program.run([*wish, "-q"]) == 0
     shown = capfd.readouterr().out
     assert "to be fetched: about 9.6 GB, " in shown
+    assert "cannot run: table3: no test labels: give the task's test file, --test FILE" in shown
+    assert "cannot run: farsi-v1, farsi-v2, farsi-v3, scores: no test posts: give" in shown
 
 
 def test_a_folder_for_models_is_made(few: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -86,7 +86,7 @@ def reproduce(
     from polyvigil.reproduce.cost import costs
     from polyvigil.reproduce.plan import rows_of, steps_of
     from polyvigil.reproduce.posts import Files, differences
-    from polyvigil.reproduce.preconditions import check_room, open_models
+    from polyvigil.reproduce.preconditions import check_room, has_unfetched, open_models
     from polyvigil.reproduce.report import reproduction, write
     from polyvigil.reproduce.run import Done, RunOptions, run_steps
     from polyvigil.reproduce.survey import leftovers, row_obstacles, survey, without_idle
@@ -103,16 +103,22 @@ def reproduce(
         out.note(f"{models} is made, and is empty: put folders of models there, or let them be fetched")
     if scale is ScaleOption.full and (unlike := differences(bench.material)):
         out.warn(f"these are other posts than the paper's, and no figure will be compared: {'; '.join(unlike)}")
-    standings = survey(steps_of(rows), bench, fetch=not dry_run, processes=launch.size)
+    standings = survey(steps_of(rows), bench, processes=launch.size)
+    obstacles = row_obstacles(rows, standings, bench)
     for path in leftovers(standings, output):
         out.note(f"{path}: from other posts, models or settings; remove it if it is of no more use")
     own_device = _own_device(launch, device)
     if dry_run:
         machine = Machine(device=own_device, for_device=for_device, offline=not bench.shelf.hub)
-        return plan_answer(standings, costs(standings, bench, machine=machine, say=out.say), rows)
-    _wait_for_others(launch)  # before anything is written: all processes see the same steps as missing
+        return plan_answer(standings, costs(standings, bench, machine=machine, say=out.say), rows, obstacles)
     standings = open_models(standings, machine=Machine(), say=out.say)
     obstacles = row_obstacles(rows, standings, bench)
+    if has_unfetched(standings) and (partial or not obstacles):  # nothing is fetched for rows that are refused
+        standings = open_models(
+            survey(steps_of(rows), bench, fetch=True, processes=launch.size), machine=Machine(), say=out.say
+        )
+        obstacles = row_obstacles(rows, standings, bench)
+    _wait_for_others(launch)  # before anything is written: all processes see the same steps as missing
     if obstacles and not partial:
         done = {step: Done(standing) for step, standing in standings.items()}
         result = reproduction(rows, bench, done, obstacles=obstacles)

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from polyvigil.reproduce.told import Reproduction
 
 
-def plan_answer(standings: Mapping[Step, Standing], costs: Mapping[Step, Cost], requested: Sequence[Row]) -> Answer:
+def plan_answer(
+    standings: Mapping[Step, Standing],
+    costs: Mapping[Step, Cost],
+    requested: Sequence[Row],
+    obstacles: Mapping[str, str],
+) -> Answer:
     """Each step: how far it is, for which rows, and what it would take."""
     rows, data, notes = [], [], []
     for step, standing in standings.items():
@@ -45,26 +50,32 @@ def plan_answer(standings: Mapping[Step, Standing], costs: Mapping[Step, Cost], 
         table(header, rows, left=3),
         "",
         *notes,
+        *(f"cannot run: {', '.join(keys)}: {reason}" for reason, keys in _by_reason(obstacles).items()),
         *fetched,
         f"in all about {duration(sum(seconds))} and {size(sum(after))} for what is known; nothing was fetched or "
         "trained",
     ]
-    return Answer({"steps": data}, lines)
+    return Answer({"steps": data, "obstacles": dict(obstacles)}, lines)
 
 
 def obstacle_lines(obstacles: Mapping[str, str]) -> list[str]:
     """Why nothing was begun: the rows that cannot run, those with the same reason on one line."""
-    reasons: dict[str, list[str]] = {}
-    for key, reason in obstacles.items():
-        reasons.setdefault(reason, []).append(key)
     noun = "row" if len(obstacles) == 1 else "rows"
     return [
         f"{len(obstacles)} {noun} cannot run, so nothing was begun:",
         "",
-        *(f"{', '.join(keys)}: {reason}" for reason, keys in reasons.items()),
+        *(f"{', '.join(keys)}: {reason}" for reason, keys in _by_reason(obstacles).items()),
         "",
         "mend that, or run the other rows: --partial",
     ]
+
+
+def _by_reason(obstacles: Mapping[str, str]) -> dict[str, list[str]]:
+    """The rows that cannot run, by why."""
+    reasons: dict[str, list[str]] = {}
+    for key, reason in obstacles.items():
+        reasons.setdefault(reason, []).append(key)
+    return reasons
 
 
 def reproduction_lines(told: Reproduction) -> list[str]:

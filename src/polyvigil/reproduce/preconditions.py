@@ -24,7 +24,10 @@ _NUMBER = 4  # bytes of a parameter
 
 
 def open_models(standings: Mapping[Step, Standing], *, machine: Machine, say: Say) -> dict[Step, Standing]:
-    """The same, but a step whose models cannot be opened cannot run, and neither can what takes its output."""
+    """The same, but a step whose models cannot be opened cannot run, and neither can what takes its output.
+
+    A step with a model that has yet to be fetched is left as it is.
+    """
     checked: dict[Step, Standing] = {}
     opened: dict[str, str] = {}
     for step, standing in standings.items():
@@ -36,7 +39,7 @@ def open_models(standings: Mapping[Step, Standing], *, machine: Machine, say: Sa
         if before is not None and before.state == "cannot run":
             checked[step] = dataclasses.replace(standing, state="cannot run", reason=before.reason)
             continue
-        if not isinstance(step, Translation | Training):
+        if not isinstance(step, Translation | Training) or not all(model.version for model in standing.models):
             continue
         key = _key(step, standing)
         if key not in opened:
@@ -46,6 +49,16 @@ def open_models(standings: Mapping[Step, Standing], *, machine: Machine, say: Sa
         if opened[key]:
             checked[step] = dataclasses.replace(standing, state="cannot run", reason=opened[key])
     return checked
+
+
+def has_unfetched(standings: Mapping[Step, Standing]) -> bool:
+    """Whether a step that can run has a model that has yet to be fetched."""
+    return any(
+        not model.version
+        for standing in standings.values()
+        if standing.state != "cannot run"
+        for model in standing.models
+    )
 
 
 def check_room(standings: Mapping[Step, Standing], output: Path) -> None:

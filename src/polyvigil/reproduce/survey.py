@@ -90,7 +90,7 @@ def row_obstacles(rows: Sequence[Row], standings: Mapping[Step, Standing], bench
     """Why rows cannot run, by their names: the first of their steps that cannot, or what is missing of test posts."""
     reasons = {}
     for row in rows:
-        steps = [standings[step] for step in row.steps]
+        steps = [standings[step] for step in row.steps if not isinstance(step, Scoring)]  # these wait for test posts
         reason = next((standing.reason for standing in steps if standing.state == "cannot run"), "")
         if reason := reason or _test_obstacle(row, bench.test):
             reasons[row.key] = reason
@@ -113,7 +113,7 @@ def without_idle(
 
 def _test_obstacle(row: Row, test: TestPosts | None) -> str:
     if row.test and test is None:
-        return NO_LABELS if row.test == "labels" else f"no test posts: {_GIVE_TEST}"
+        return f"{NO_LABELS if row.test == 'labels' else 'no test posts'}: {_GIVE_TEST}"
     if row.test == "labels" and test and not test.has_labels:
         return f"{NO_LABELS} in {test.name}"
     if row.test == "fa" and test and not any(post.language == "fa" for post in test.posts):
