@@ -71,7 +71,8 @@ class StackedLearner:
         return StackedDetector(base, further, config)
 
     def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Rehearsal | None:
-        """The base's, its time ``folds`` + 1 times over; the further detector's time is not in it."""
+        """The base's, its time ``folds`` + 1 times over; its disk counts all of them (learn.disk). The further
+        detector's time is not in it."""
         self.further.rehearse([], [], seed=seed)
         told = self.base("all").rehearse(train, dev, seed=seed)
         if told is None:
