@@ -61,9 +61,9 @@ def run_demo(
     trained = run.train(recipe, material, output=folder / "bundle", replace=True, say=say)
     say("evaluating on the test posts")
     dev = cross_fitted_dev(trained.bundle, folder / "bundle")
-    told = measured(trained.bundle, read_labelled(files["test"]), dev=dev)
+    result = measured(trained.bundle, read_labelled(files["test"]), dev=dev)
     command = f"polyvigil evaluate {folder / 'bundle'} {files['test']} -o {folder}"
-    made = report_of(told, trained.bundle, title="polyvigil demo", note=SAMPLE_NOTE, command=command)
+    made = report_of(result, trained.bundle, title="polyvigil demo", note=SAMPLE_NOTE, command=command)
     report = write_report(made, folder)
     say("scoring the test posts")
     scored = folder / "scored.csv"
@@ -74,7 +74,7 @@ def run_demo(
         report=str(report),
         scored=str(scored),
         seconds=round(time.perf_counter() - started, 1),
-        evaluation=told.evaluation,
+        evaluation=result.evaluation,
         next_steps=(
             f"{program} check {files['train']} {files['dev']} {files['test']}",
             f"{program} inspect {folder / 'bundle'}",

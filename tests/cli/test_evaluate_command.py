@@ -23,18 +23,6 @@ Ran = Callable[..., tuple[int, str, str]]
 ERROR = 2
 
 
-@pytest.fixture
-def ran(capfd: pytest.CaptureFixture[str]) -> Ran:
-    """Runs the program in this process: exit code, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = program.run([str(argument) for argument in arguments])
-        return (code, *capfd.readouterr())
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def made(corpus: tuple[LabelledPost, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with train.csv, dev.csv, test.csv (English, Russian, and in the latter Persian) and a bundle."""

@@ -17,18 +17,6 @@ from polyvigil.records import LabelledPost
 Ran = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def ran(capfd: pytest.CaptureFixture[str]) -> Ran:
-    """Runs the program in this process: exit code, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = program.run([str(argument) for argument in arguments])
-        return (code, *capfd.readouterr())
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def made(corpus: tuple[LabelledPost, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with dev.csv, test.csv and a bundle."""

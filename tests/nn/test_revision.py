@@ -1,5 +1,5 @@
 # ruff: noqa: E402
-"""A model's revision reaches the hub from every number that fetches, or asks whether it must."""
+"""A model's revision reaches the hub wherever a model is fetched, or asked for."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ from polyvigil.nn.entities import installed, load_entity_finder
 from polyvigil.nn.masked import load_masked_model
 from polyvigil.nn.pairs import load_pair_classifier
 from polyvigil.nn.translator import load_translator
+from polyvigil.recipe import run
 from polyvigil.recipe.adapt import recipe_for
+from polyvigil.recipe.learners import Machine
 from polyvigil.records import LabelledPost, Post
 from polyvigil.reproduce.tiny_further import gliner_folder, nllb_folder
-from polyvigil.specs import BalanceSpec, EncoderSpec, NerSpec, NliSpec, TrainingSpec, TranslationSpec
+from polyvigil.specs import BalanceSpec, EncoderSpec, NerSpec, NliSpec, Recipe, TrainingSpec, TranslationSpec
 
 PULL = "refs/pr/5"
 NAME = "someone/model"
@@ -66,6 +68,16 @@ def test_encoders(requests: Requests, tmp_path: Path) -> None:
     assert learner.rehearse(POSTS, POSTS, seed=1) is not None
     assert [call[:2] for call in seen] == [(NAME, PULL)] * len(seen)
     assert seen[:2] == [(NAME, PULL, True), (NAME, PULL, False)]
+
+
+def test_a_whole_training_asks_for_no_other_revision(requests: Requests, tmp_path: Path) -> None:
+    """Its finished members are known by the hash of the model's files, which are read once more."""
+    seen = requests(tiny_folder(tmp_path / "model", "xlm-roberta"))
+    spec = EncoderSpec(name=NAME, revision=PULL, max_tokens=32)
+    recipe = Recipe(model=spec, training=TrainingSpec(epochs=1), seeds=(1, 2))
+    material = run.Material(tuple(POSTS), tuple(POSTS), "posts", (), ())
+    run.train(recipe, material, output=tmp_path / "bundle", machine=Machine("cpu", offline=True))
+    assert {call[:2] for call in seen} == {(NAME, PULL)}
 
 
 def test_nli(requests: Requests, tmp_path: Path) -> None:

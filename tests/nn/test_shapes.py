@@ -27,8 +27,8 @@ from polyvigil.nn.encoder import load_encoder
 from polyvigil.nn.shapes import ModelShape, Precision, known_shapes, shape_of
 from polyvigil.nn.source import KNOWN_NAMES
 from polyvigil.recipe.load import load, shipped
+from polyvigil.recipe.models import models_of
 from polyvigil.reproduce import tiny
-from polyvigil.reproduce.models import names_in
 from polyvigil.specs import TranslationSpec
 
 PUBLISHED = {  # millions, rounded as the models' cards and papers do
@@ -89,7 +89,7 @@ def test_the_parameters_are_those_of_the_model_that_transformers_builds(name: st
 
 
 def test_every_model_that_is_named_has_a_shape() -> None:
-    named = {name for path in shipped().values() for name in names_in(load(str(path))).values()}
+    named = {model.name for path in shipped().values() for model in models_of(load(str(path)))}
     without = {*named, TranslationSpec().model, *KNOWN_NAMES} - set(known_shapes())
     assert without == {"joeddav/xlm-roberta-large-xnli"}  # offered where a name is misspelt; no recipe names it
 

@@ -108,6 +108,11 @@ def test_test_posts_have_all_their_labels_or_none(few: Path, tmp_path: Path) -> 
         read_test([some])
     with pytest.raises(DataError, match=r"--test: 2 of 4 test posts have no label"):
         read_test([labelled, bare])
+    mixed = tmp_path / "mixed.csv"
+    mixed.write_text("id,text,label,language,split\n1,one,1,en,x_train\n2,two,,fa,x_test\n3,three,,en,x_test\n")
+    of_split_test = read_test([mixed])
+    assert of_split_test is not None
+    assert [post.id for post in of_split_test.posts] == ["2", "3"]
     odd = _test_file(tmp_path / "d.csv", ["1,one,1,en", "2,two,perhaps,fa"])
     with pytest.raises(DataError, match=r'd\.csv:3: column "label": is not 0, 1 or empty'):
         read_test([odd])

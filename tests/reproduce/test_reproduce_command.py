@@ -426,6 +426,7 @@ def test_other_posts_than_the_paper_s_are_told_before_anything_is_done(
         (["--data", "{}", "--for-device", "t4"], "--for-device: is for estimates alone"),
         (["--data", "{}", "--for-device", "tpu", "--dry-run"], "'tpu' is no device known here"),
         (["--data", "{}", "-o", "{}/dev.csv"], "dev.csv: is no folder"),
+        (["--data", "{}", "-o", "{}"], "holds files of something else\n  next: choose a new folder: -o FOLDER"),
     ],
 )
 def test_wrong_options_are_told(
@@ -450,5 +451,5 @@ def test_rows_set_aside_are_kept(
     assert program.run([*line("table5", data=data, models=shelf(), output=tmp_path / "out")]) == 0
     document, _ = answered(capfd)
     assert any("1 rows set aside" in warning for warning in document["warnings"])
-    assert "perhaps" in (tmp_path / "out" / "rejects.jsonl").read_text()
+    assert "perhaps" in (tmp_path / "out" / "reproduction.rejects.jsonl").read_text()
     assert {figure["verdict"] for figure in document["data"]["figures"]} == {"cannot run"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from polyvigil.cli.tables import duration, size
 from polyvigil.detect.base import Rehearsal
-from polyvigil.recipe.rehearse import model_names
+from polyvigil.recipe.models import models_of
 from polyvigil.specs import Recipe, StackedSpec
 
 _PAPER_CARD = 12_600_000_000
@@ -14,7 +14,7 @@ _PAPER_CARD = 12_600_000_000
 def estimate_lines(recipe: Recipe, estimate: Rehearsal) -> list[str]:
     """What was estimated from a model's shape, with nothing fetched or run."""
     members, encoder = len(recipe.member_seeds), recipe.encoder
-    rows = [("models", ", ".join(model_names(recipe)))]
+    rows = [("models", ", ".join(model.name for model in models_of(recipe)))]
     if encoder:
         steps = f"{estimate.steps_per_epoch:,} steps"
         of = f"{estimate.posts_per_epoch:,} posts, about {estimate.tokens_per_epoch:,} tokens, {steps}"

@@ -92,7 +92,7 @@ def evaluate(
     from polyvigil.data.read import read_labelled
 
     folder, file = paths
-    wish = Wish(
+    options = Wish(
         command="evaluate",
         bundle=folder,
         file=file,
@@ -113,7 +113,7 @@ def evaluate(
     out.notes(reading.notes)
     if leave_one_out:
         return _leave_one_out(out, bundle, reading)
-    return _measure(out, bundle, reading, wish, spec=spec, write=output is not None)
+    return _measure(out, bundle, reading, options, spec=spec, write=output is not None)
 
 
 def _leave_one_out(out: Output, bundle: Bundle, reading: Reading) -> Answer:
@@ -126,29 +126,29 @@ def _leave_one_out(out: Output, bundle: Bundle, reading: Reading) -> Answer:
     return Answer({"left_out": [part.model_dump(mode="json") for part in parts]}, left_out_lines(parts))
 
 
-def _measure(out: Output, bundle: Bundle, reading: Reading, wish: Wish, *, spec: DataSpec, write: bool) -> Answer:
+def _measure(out: Output, bundle: Bundle, reading: Reading, options: Wish, *, spec: DataSpec, write: bool) -> Answer:
     """Evaluate ``bundle`` on the posts that were read; ``write`` the report too."""
     from polyvigil.assess.columns import columns_to_slice
     from polyvigil.assess.measure import cross_fitted_dev, measured
     from polyvigil.cli.evaluation_tables import dev_lines, slice_lines
     from polyvigil.cli.tables import evaluation_lines, workload_lines
 
-    columns = columns_to_slice(reading, wish.slice_columns, spec)  # before scoring: a wrong name costs no time
+    columns = columns_to_slice(reading, options.slice_columns, spec)  # before scoring: a wrong name costs no time
     out.say(f"scoring {len(reading.posts):,} posts")
     result = measured(
         bundle,
         reading,
-        budgets=wish.budgets,
-        prevalence=wish.prevalence,
+        budgets=options.budgets,
+        prevalence=options.prevalence,
         columns=columns,
-        dev=cross_fitted_dev(bundle, wish.bundle),
+        dev=cross_fitted_dev(bundle, options.bundle),
     )
     tell_of_judge(out, bundle.usage, not_asked=bundle.has_endpoint)
     evaluation = result.evaluation
     lines = [*evaluation_lines(evaluation), *dev_lines(evaluation), *slice_lines(evaluation)]
     lines += workload_lines(evaluation.workload)
     if write:
-        lines += make(out, result, bundle, wish)[1]
+        lines += make(out, result, bundle, options)[1]
     return Answer(evaluation, lines)
 
 

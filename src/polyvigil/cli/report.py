@@ -59,11 +59,11 @@ def report(
         out.notes(reading.notes)
         out.say(f"scoring {len(reading.posts):,} posts")
         dev = cross_fitted_dev(bundle, folder)
-        told = measured(bundle, reading, budgets=budget or (), prevalence=prevalence, dev=dev)
+        result = measured(bundle, reading, budgets=budget or (), prevalence=prevalence, dev=dev)
     else:
         out.say(f"reading the stored scores of {len(bundle.dev.labels):,} dev posts")
-        told = measured_on_dev(bundle, budgets=budget or (), prevalence=prevalence)
-    wish = Wish(
+        result = measured_on_dev(bundle, budgets=budget or (), prevalence=prevalence)
+    options = Wish(
         command="report",
         bundle=folder,
         file=file,
@@ -77,6 +77,6 @@ def report(
         show_errors=show_errors,
         device=device,
     )
-    made, lines = make(out, told, bundle, wish)
+    made, lines = make(out, result, bundle, options)
     findings = [f"{finding.level}: {finding.sentence}" for finding in made.verdict.findings]
     return Answer(made, [f"verdict: {made.verdict.level}", *findings, *lines])

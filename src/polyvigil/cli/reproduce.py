@@ -11,8 +11,10 @@ import typer
 
 from polyvigil.cli.options import Device, ForDevice, Offline, needs_dry_run
 from polyvigil.cli.output import Answer, Output, asked_to_stop, command
-from polyvigil.cli.together import together
-from polyvigil.errors import DataError, RecipeError
+from polyvigil.cli.together import own_device, together
+from polyvigil.errors import RecipeError
+
+REJECTS = "reproduction.rejects.jsonl"
 
 if TYPE_CHECKING:
     from polyvigil.learn.launch import Launch
@@ -86,15 +88,14 @@ def reproduce(
     from polyvigil.reproduce.cost import costs
     from polyvigil.reproduce.plan import rows_of, steps_of
     from polyvigil.reproduce.posts import Files, differences
-    from polyvigil.reproduce.preconditions import check_room, has_unfetched, open_models
+    from polyvigil.reproduce.preconditions import check_output, check_room, has_unfetched, open_models
     from polyvigil.reproduce.report import reproduction, write
     from polyvigil.reproduce.run import Done, RunOptions, run_steps
     from polyvigil.reproduce.survey import leftovers, row_obstacles, survey, without_idle
 
     rows = rows_of(table)
     needs_dry_run(for_device, dry_run=dry_run)
-    if output.exists() and not output.is_dir():
-        raise DataError("is no folder", where=str(output), hint="choose another: -o FOLDER")
+    check_output(output)
     files = Files(tuple(data or ()), tuple(train or ()), tuple(dev or ()), tuple(test or ()))
     launch = launched()
     bench = _bench(out, files, models, output, scale, offline=offline)
@@ -104,19 +105,16 @@ def reproduce(
     if scale is ScaleOption.full and (unlike := differences(bench.material)):
         out.warn(f"these are other posts than the paper's, and no figure will be compared: {'; '.join(unlike)}")
     standings = survey(steps_of(rows), bench, processes=launch.size)
-    obstacles = row_obstacles(rows, standings, bench)
     for path in leftovers(standings, output):
         out.note(f"{path}: from other posts, models or settings; remove it if it is of no more use")
-    own_device = _own_device(launch, device)
     if dry_run:
-        machine = Machine(device=own_device, for_device=for_device, offline=not bench.shelf.hub)
-        return plan_answer(standings, costs(standings, bench, machine=machine, say=out.say), rows, obstacles)
-    standings = open_models(standings, machine=Machine(), say=out.say)
+        machine = Machine(device=own_device(launch, device), for_device=for_device, offline=not bench.shelf.hub)
+        expected = costs(standings, bench, machine=machine, say=out.say)
+        return plan_answer(standings, expected, rows, row_obstacles(rows, standings, bench))
+    standings = open_models(standings, say=out.say)
     obstacles = row_obstacles(rows, standings, bench)
     if has_unfetched(standings) and (partial or not obstacles):  # nothing is fetched for rows that are refused
-        standings = open_models(
-            survey(steps_of(rows), bench, fetch=True, processes=launch.size), machine=Machine(), say=out.say
-        )
+        standings = open_models(survey(steps_of(rows), bench, fetch=True, processes=launch.size), say=out.say)
         obstacles = row_obstacles(rows, standings, bench)
     _wait_for_others(launch)  # before anything is written: all processes see the same steps as missing
     if obstacles and not partial:
@@ -125,10 +123,11 @@ def reproduce(
         return Answer(result, obstacle_lines(obstacles), 1)
     standings = without_idle(standings, rows, obstacles)
     check_room(standings, output)
+    _write_rejects(out, bench.material, output)
     started = time.monotonic()
     with asked_to_stop(out) as stop:
         machine = Machine(
-            device=own_device,
+            device=own_device(launch, device),
             offline=not bench.shelf.hub,
             progress=lambda done, of, rate, left: out.steps("training", started, done, of, rate, left),
             stop=stop,
@@ -179,18 +178,10 @@ def _bench(out: Output, files: Files, models: Path | None, output: Path, scale: 
     if launched().size > 1 and not launched().rank:
         _wait_for_others(launched())
     resolved = posts.resolved
-    material, sample = _material(out, resolved, output), read_test(resolved.test)
+    material, sample = _material(out, resolved), read_test(resolved.test)
     if sample:
         check_unseen(sample, material.train, material.dev)
     return Bench(output, TINY if tiny else FULL, Shelf(folder, hub=not (tiny or offline)), material, sample)
-
-
-def _own_device(launch: Launch, device: str) -> str:
-    if launch.size == 1:
-        return device
-    from polyvigil.learn.join import own_device
-
-    return own_device(launch, device)
 
 
 def _wait_for_others(launch: Launch) -> None:
@@ -200,17 +191,20 @@ def _wait_for_others(launch: Launch) -> None:
         this_rank().wait()
 
 
-def _material(out: Output, files: Files, output: Path) -> Material:
-    from polyvigil.data.atomic import write_whole
-    from polyvigil.data.read import reject_line
+def _material(out: Output, files: Files) -> Material:
     from polyvigil.reproduce.posts import read
 
     material = read(files)
     for note in material.notes:
         out.note(note)
     if material.faults:
-        rejects = output / "rejects.jsonl"
-        if not out.mute:
-            write_whole(rejects, "".join(reject_line(name, fault) for name, fault in material.faults))
-        out.warn(f"{len(material.faults):,} rows set aside -> {rejects}")
+        out.warn(f"{len(material.faults):,} rows set aside; they are kept in {REJECTS} beside the figures")
     return material
+
+
+def _write_rejects(out: Output, material: Material, output: Path) -> None:
+    from polyvigil.data.atomic import write_whole
+    from polyvigil.data.read import reject_line
+
+    if material.faults and not out.mute:
+        write_whole(output / REJECTS, "".join(reject_line(name, fault) for name, fault in material.faults))

@@ -15,6 +15,15 @@ from polyvigil.learn.launch import Launch, launched
 _INTERRUPTED = 130
 
 
+def own_device(launch: Launch, device: str) -> str:
+    """The device of this process; ``device`` is the user's choice. Raises RecipeError (learn.join)."""
+    if launch.size == 1:
+        return device
+    from polyvigil.learn import join
+
+    return join.own_device(launch, device)
+
+
 def together(function: Callable[..., Answer]) -> Callable[..., Answer]:
     """``function`` as each process of a launch runs it; one process alone runs it as it is.
 

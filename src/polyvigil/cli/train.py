@@ -25,8 +25,8 @@ from polyvigil.cli.options import (
     settings_of,
 )
 from polyvigil.cli.output import Answer, Output, asked_to_stop, command
-from polyvigil.cli.together import together
-from polyvigil.learn.launch import Launch, launched
+from polyvigil.cli.together import own_device, together
+from polyvigil.learn.launch import launched
 
 
 def add_to(app: typer.Typer) -> None:
@@ -109,7 +109,7 @@ def train(
     if dry_run:
         if resolved.distil.teacher:
             load_bundle(resolved.distil.teacher, device="cpu")
-        machine = Machine(device=_own_device(launch, device), for_device=for_device, offline=offline)
+        machine = Machine(device=own_device(launch, device), for_device=for_device, offline=offline)
         rehearsal = rehearse(resolved, material, machine=machine, say=out.say)
         if offline and rehearsal and rehearsal.download:
             out.warn(
@@ -127,7 +127,7 @@ def train(
     started = time.monotonic()
     with asked_to_stop(out) as stop:
         machine = Machine(
-            device=_own_device(launch, device),
+            device=own_device(launch, device),
             offline=offline,
             progress=lambda done, steps, rate, left: out.steps("training", started, done, steps, rate, left),
             stop=stop,
@@ -156,14 +156,6 @@ def train(
         *_next_steps(output),
     ]
     return Answer(data, lines, exit_code)
-
-
-def _own_device(launch: Launch, device: str) -> str:
-    if launch.size == 1:
-        return device
-    from polyvigil.learn.join import own_device
-
-    return own_device(launch, device)
 
 
 def _next_steps(output: Path) -> Sequence[str]:

@@ -79,8 +79,7 @@ def paper_grid(probabilities: Probabilities, labels: Labels, *, value: Value = f
     figures = value(tp, fp, len(positives) - tp)
     best = int(np.argmax(figures))
     if not figures[best] > 0:
-        flagged = float(np.count_nonzero(probabilities >= NO_THRESHOLD))
-        return Cut(NO_THRESHOLD, 0.0, tp=0.0, flagged=flagged)
+        best = int(np.searchsorted(PAPER_GRID, NO_THRESHOLD))
     return Cut(float(PAPER_GRID[best]), float(figures[best]), float(tp[best]), float(tp[best] + fp[best]))
 
 

@@ -18,7 +18,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where and how openly encoders are trained, and whom their steps are told (learn.loop.Hooks).
+    """On which device encoders are trained, whether models may be fetched, and what is called at each step
+    (learn.loop.Hooks).
 
     ``for_device``: a card (learn.devices) that a dry run estimates for, in place of this machine.
     """
@@ -109,5 +110,5 @@ def _stacked(
     def base(part: str) -> Learner[Detector]:
         return _learned(recipe, spec.base, work / part, machine, say, None, members=members)
 
-    base("all")  # a library that is missing is told now
+    base("all")  # a library that is missing is an error now
     return StackedLearner(spec, base, _zero_shot(spec.further, machine), say=say)

@@ -30,8 +30,9 @@ from polyvigil.errors import TrainingError
 from polyvigil.learn.distil import Lesson
 from polyvigil.learn.launch import launched
 from polyvigil.recipe.learners import Machine, Say, learner_of
+from polyvigil.recipe.models import models_of
 from polyvigil.records import LabelledPost, Post, Probabilities
-from polyvigil.specs import Recipe, StackedSpec
+from polyvigil.specs import Recipe
 from polyvigil.text.normalise import NORMALISATION
 
 FINISHED = "finished"
@@ -88,7 +89,7 @@ class Run:
     work: Path
     machine: Machine
     say: Say
-    lesson: Lesson | None = field(default=None)
+    teacher_targets: Lesson | None = field(default=None)
 
     @cached_property
     def key(self) -> str:
@@ -110,7 +111,9 @@ def make_members(run: Run) -> tuple[Scored, ...]:
         folder = run.work / f"seed-{seed}"
         finished = _finished(folder, seed, run) if run.recipe.encoder else None
         if not _first_has(finished):
-            learner = learner_of(run.recipe, folder, run.machine, run.say, run.lesson, members=len(seeds) - number)
+            learner = learner_of(
+                run.recipe, folder, run.machine, run.say, run.teacher_targets, members=len(seeds) - number
+            )
             detector = learner.fit(run.train, run.dev, seed=seed)
             if not launched().rank:
                 finished = _scored(detector, folder, seed, run)
@@ -201,10 +204,10 @@ def _parts_of_key(run: Run) -> Iterator[bytes]:
             yield _text_of(item.post) + bytes([item.label])
     for version in _model_versions(recipe):
         yield version.encode()
-    if run.lesson:
-        yield run.lesson.teacher.encode()
-        yield np.concatenate([run.lesson.of_train, run.lesson.of_unlabelled]).tobytes()
-        yield from (_text_of(post) for post in run.lesson.unlabelled)
+    if run.teacher_targets:
+        yield run.teacher_targets.teacher.encode()
+        yield np.concatenate([run.teacher_targets.of_train, run.teacher_targets.of_unlabelled]).tobytes()
+        yield from (_text_of(post) for post in run.teacher_targets.unlabelled)
 
 
 def _defaults_of_free(recipe: Recipe) -> dict[str, object]:
@@ -220,18 +223,10 @@ def _model_versions(recipe: Recipe) -> list[str]:
     """Hashes of the files of the models that a recipe names, all fetched by now."""
     from polyvigil.nn.source import folder_version, model_folder
 
-    names = [(recipe.encoder.name, "")] if recipe.encoder else []
-    if isinstance(recipe.model, StackedSpec):
-        names.append((recipe.model.further.name, recipe.model.further.kind))
-    versions = []
-    for name, kind in names:
-        files: tuple[str, ...] = ()
-        if kind == "ner":
-            from polyvigil.nn.entities import FILES
-
-            files = FILES
-        versions.append(folder_version(model_folder(name, offline=True, fetched=files)))
-    return versions
+    return [
+        folder_version(model_folder(model.name, offline=True, revision=model.revision, fetched=model.files))
+        for model in models_of(recipe)
+    ]
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -14,8 +14,9 @@ from polyvigil.learn.estimate import estimate_scoring, estimate_training
 from polyvigil.nn.shapes import ModelShape, Precision, shape_of
 from polyvigil.nn.source import model_folder, needs_fetching
 from polyvigil.recipe.learners import Machine, Say, learner_of
+from polyvigil.recipe.models import NamedModel, models_of
 from polyvigil.recipe.run import Material
-from polyvigil.specs import LinearSpec, NerSpec, NliSpec, Recipe, StackedSpec
+from polyvigil.specs import Recipe, StackedSpec
 
 
 def rehearse(recipe: Recipe, material: Material, *, machine: Machine, say: Say = lambda _: None) -> Rehearsal | None:
@@ -26,37 +27,28 @@ def rehearse(recipe: Recipe, material: Material, *, machine: Machine, say: Say =
     whose shape is not known. Raises as ``run.train`` would before its first step, and RecipeError for a device that is
     not known or cannot be used.
     """
-    sources = () if _is_stack_over_linear(recipe) else model_names(recipe)
-    if sources and (machine.for_device or any(_has_to_be_fetched(name, recipe) for name in sources)):
+    models = () if _is_stack_over_linear(recipe) else models_of(recipe)
+    if models and (machine.for_device or any(map(_has_to_be_fetched, models))):
         return _estimated(recipe, material, machine=machine, say=say)
     lesson = _lesson_of_this_size(recipe, material) if recipe.distil.teacher else None
     learner = learner_of(recipe, Path(), machine, lambda _: None, lesson, members=len(recipe.member_seeds))
     measured = learner.rehearse(material.train, material.dev, seed=recipe.member_seeds[0])
     if measured is None or not isinstance(recipe.model, StackedSpec):
         return measured
-    further = recipe.model.further
-    folder = model_folder(further.name, offline=True, revision=further.revision, fetched=("model.safetensors",))
+    further = models_of(recipe)[-1]
+    folder = model_folder(further.name, offline=True, revision=further.revision, fetched=further.files)
     weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return _with_further(measured, weights, members=len(recipe.member_seeds), download=0)
 
 
-def model_names(recipe: Recipe) -> tuple[str, ...]:
-    """The models a recipe names, folders or names of the hub: first the one that is trained."""
-    names = [recipe.encoder.name] if recipe.encoder else []
-    if isinstance(recipe.model, StackedSpec):
-        names.append(recipe.model.further.name)
-    if isinstance(recipe.model, NerSpec | NliSpec):
-        names.append(recipe.model.name)
-    return tuple(names)
-
-
 def _estimated(recipe: Recipe, material: Material, *, machine: Machine, say: Say) -> Rehearsal | None:
-    shapes = [shape_of(name) for name in model_names(recipe)]
+    models = models_of(recipe)
+    shapes = [shape_of(model.name) for model in models]
     known = [shape for shape in shapes if shape is not None]
     if len(known) < len(shapes):
         if not machine.for_device:
             return None
-        name = model_names(recipe)[shapes.index(None)]
+        name = models[shapes.index(None)].name
         raise RecipeError(
             "the shape of this model is not known, so nothing can be estimated",
             where=name,
@@ -66,17 +58,13 @@ def _estimated(recipe: Recipe, material: Material, *, machine: Machine, say: Say
     rate = _rate(known[0], precision, machine, say)
     if recipe.encoder is None:
         estimate = estimate_scoring(recipe, known[0], rate, material.dev)
-        return (
-            estimate
-            if _has_to_be_fetched(model_names(recipe)[0], recipe)
-            else estimate.model_copy(update={"download": 0})
-        )
+        return estimate if _has_to_be_fetched(models[0]) else estimate.model_copy(update={"download": 0})
     estimate = estimate_training(recipe, known[0], rate, material.train, material.dev, unlabelled=material.unlabelled)
-    for name, shape in zip(model_names(recipe)[1:], known[1:], strict=True):
-        download = shape.download if _has_to_be_fetched(name, recipe) else 0
+    for model, shape in zip(models[1:], known[1:], strict=True):
+        download = shape.download if _has_to_be_fetched(model) else 0
         estimate = _with_further(estimate, 4 * shape.parameters, members=len(recipe.member_seeds), download=download)
         estimate = estimate.model_copy(update={"peak_memory": estimate.peak_memory + 4 * shape.parameters})
-    if not _has_to_be_fetched(model_names(recipe)[0], recipe):
+    if not _has_to_be_fetched(models[0]):
         estimate = estimate.model_copy(update={"download": estimate.download - known[0].download})
     return estimate
 
@@ -104,11 +92,11 @@ def _rate(shape: ModelShape, precision: Precision, machine: Machine, say: Say) -
     return measured_device(shape, precision=precision, device=machine.device)
 
 
-def _has_to_be_fetched(source: str, recipe: Recipe) -> bool:
-    if Path(source).expanduser().exists():
+def _has_to_be_fetched(model: NamedModel) -> bool:
+    if Path(model.name).expanduser().exists():
         return False
     try:
-        return needs_fetching(source, revision=_revision(source, recipe))
+        return needs_fetching(model.name, revision=model.revision)
     except ModuleNotFoundError:  # the hub's library comes with the extra `encoders`
         return True
 
@@ -117,11 +105,3 @@ def _lesson_of_this_size(recipe: Recipe, material: Material) -> Lesson:
     """A teacher that says .5 of every post: to learn from it takes as long as from any."""
     of_train, of_unlabelled = np.full(len(material.train), 0.5), np.full(len(material.unlabelled), 0.5)
     return Lesson(recipe.distil, "", of_train, material.unlabelled, of_unlabelled)
-
-
-def _revision(source: str, recipe: Recipe) -> str:
-    """That of the model called ``source`` in a recipe."""
-    spec = recipe.model
-    parts = (spec.base, spec.further) if isinstance(spec, StackedSpec) else (spec,)
-    named = [part for part in parts if not isinstance(part, LinearSpec) and part.name == source]
-    return named[0].revision if named else ""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from polyvigil.errors import RecipeError
 from polyvigil.nn.source import folder_version, model_folder, needs_fetching
-from polyvigil.specs import NerSpec, NliSpec, Recipe, StackedSpec
 
 _EXTRAS = {"gliner2": "zero-shot", "fugashi": "ja", "unidic_lite": "ja"}
 
@@ -34,31 +33,22 @@ class Model:
     missing: str = ""
 
 
-def names_in(recipe: Recipe) -> dict[str, str]:
-    """The models of a recipe by the settings that name them, such as ``model.base.name``."""
-    spec = recipe.model
-    if isinstance(spec, StackedSpec):
-        base = {"model.base.name": recipe.encoder.name} if recipe.encoder else {}
-        return {**base, "model.further.name": spec.further.name}
-    encoder = recipe.encoder
-    if isinstance(spec, NerSpec | NliSpec):
-        return {"model.name": spec.name}
-    return {"model.name": encoder.name} if encoder else {}
+def find(name: str, shelf: Shelf, *, fetch: bool, files: Sequence[str] = ()) -> Model:
+    """The model ``name``, of which ``files`` are fetched (nn.source.model_folder).
 
-
-def find(name: str, shelf: Shelf, *, fetch: bool) -> Model:
-    """The model ``name``. ``fetch``: one that is neither on the shelf nor fetched before is fetched now."""
+    ``fetch``: one that is neither on the shelf nor fetched before is fetched now.
+    """
     if absent := lacking(()):
         return Model(name, missing=absent)
     folder = shelf.folder / _last(name) if shelf.folder else None
     if folder and folder.is_dir():
-        return _checked(name, str(folder), fetch=False)
+        return _checked(name, str(folder), fetch=False, files=files)
     place = f"needs {_last(name)} in {shelf.folder}" if shelf.folder else f"needs {name}, and --models is not given"
     if not shelf.hub:
         return Model(name, missing=place)
     if not fetch and needs_fetching(name):
         return Model(name, source=name)
-    found = _checked(name, name, fetch=fetch)
+    found = _checked(name, name, fetch=fetch, files=files)
     return Model(name, missing=f"{place}; {found.missing}") if found.missing else found
 
 
@@ -71,20 +61,12 @@ def lacking(libraries: Sequence[str]) -> str:
     return ""
 
 
-def _checked(name: str, source: str, *, fetch: bool) -> Model:
+def _checked(name: str, source: str, *, fetch: bool, files: Sequence[str]) -> Model:
     try:
-        folder = model_folder(source, offline=not fetch, fetched=_files(name))
+        folder = model_folder(source, offline=not fetch, fetched=files)
     except RecipeError as error:
         return Model(name, missing=str(error))
     return Model(name, source=source, version=folder_version(folder))
-
-
-def _files(name: str) -> tuple[str, ...]:
-    if "gliner" not in name:
-        return ()
-    from polyvigil.nn.entities import FILES
-
-    return FILES
 
 
 def _last(name: str) -> str:

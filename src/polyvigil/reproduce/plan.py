@@ -77,6 +77,14 @@ class Audit:
 
 Step: TypeAlias = Translation | Training | Scoring | Audit
 
+
+def source_of(step: Step) -> Step | None:
+    """The step whose output this one takes."""
+    if isinstance(step, Scoring | Audit):
+        return step.training
+    return step.translation if isinstance(step, Training) else None
+
+
 DE_FR = Translation("de-fr", to=("de", "fr"))
 FA_V1 = Translation("fa-v1", to=("fa",))
 FA_V2 = Translation("fa-v2", to=("fa",), negatives=True)

@@ -33,7 +33,7 @@ class Files:
     @property
     def resolved(self) -> Files:
         """The same without ``data``: a file in a folder plays the part that its name begins with, and a file with a
-        split column that of each of its splits.
+        split column gives its train and its dev rows.
 
         Raises DataError for what is not there, plays no part, or stands twice.
         """

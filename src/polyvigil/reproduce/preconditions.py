@@ -12,18 +12,18 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from polyvigil.errors import PolyvigilError, TrainingError
+from polyvigil.errors import DataError, PolyvigilError, TrainingError
 from polyvigil.learn.disk import DiskUse
 from polyvigil.nn.source import weight_numbers
 from polyvigil.recipe.learners import Machine, Say, learner_of
-from polyvigil.reproduce.plan import Step, Training, Translation
+from polyvigil.reproduce.plan import Step, Training, Translation, source_of
 from polyvigil.reproduce.survey import Standing
 from polyvigil.specs import EncoderSpec, Recipe, StackedSpec
 
 _NUMBER = 4  # bytes of a parameter
 
 
-def open_models(standings: Mapping[Step, Standing], *, machine: Machine, say: Say) -> dict[Step, Standing]:
+def open_models(standings: Mapping[Step, Standing], *, say: Say) -> dict[Step, Standing]:
     """The same, but a step whose models cannot be opened cannot run, and neither can what takes its output.
 
     A step with a model that has yet to be fetched is left as it is.
@@ -32,7 +32,7 @@ def open_models(standings: Mapping[Step, Standing], *, machine: Machine, say: Sa
     opened: dict[str, str] = {}
     for step, standing in standings.items():
         checked[step] = standing
-        source = step.translation if isinstance(step, Training) else getattr(step, "training", None)
+        source = source_of(step)
         before = checked.get(source) if source else None
         if standing.state in {"done", "cannot run"}:
             continue
@@ -44,11 +44,25 @@ def open_models(standings: Mapping[Step, Standing], *, machine: Machine, say: Sa
         key = _key(step, standing)
         if key not in opened:
             say(f"opening {', '.join(model.name for model in standing.models)}")
-            opened[key] = _fault(step, standing, machine)
+            opened[key] = _fault(step, standing)
             gc.collect()
         if opened[key]:
             checked[step] = dataclasses.replace(standing, state="cannot run", reason=opened[key])
     return checked
+
+
+def check_output(output: Path) -> None:
+    """Raise DataError where ``output`` is no folder, or holds files and nothing of a reproduction."""
+    if not output.exists():
+        return
+    if not output.is_dir():
+        raise DataError("is no folder", where=str(output), hint="choose another: -o FOLDER")
+    names = [path.name for path in output.iterdir() if not path.name.startswith(".")]
+    if names and not any(name in _OWN_FOLDERS or name.startswith("reproduction.") for name in names):
+        raise DataError("holds files of something else", where=str(output), hint="choose a new folder: -o FOLDER")
+
+
+_OWN_FOLDERS = {"bundles", "translated", "scores", "audits", "tiny"}
 
 
 def has_unfetched(standings: Mapping[Step, Standing]) -> bool:
@@ -91,7 +105,7 @@ def _key(step: Translation | Training, standing: Standing) -> str:
     return standing.recipe.model.model_dump_json()
 
 
-def _fault(step: Translation | Training, standing: Standing, machine: Machine) -> str:
+def _fault(step: Translation | Training, standing: Standing) -> str:
     """What is wrong with the models of a step; empty where they can be used."""
     try:
         if isinstance(step, Translation):
@@ -102,22 +116,21 @@ def _fault(step: Translation | Training, standing: Standing, machine: Machine) -
                 for target in step.to:
                     translator.check(source, target)
         elif standing.recipe is not None:
-            _open_recipe(standing.recipe, machine)
+            _open_recipe(standing.recipe)
     except (PolyvigilError, OSError, RuntimeError, MemoryError) as error:
         return str(error) or type(error).__name__
     return ""
 
 
-def _open_recipe(recipe: Recipe, machine: Machine) -> None:
+def _open_recipe(recipe: Recipe) -> None:
     """Open the models of a recipe as its learner does. Raises what that raises."""
-    on_cpu = dataclasses.replace(machine, device="cpu", offline=True)
     spec = recipe.model
     if encoder := recipe.encoder:
         _open_encoder(encoder)
     if isinstance(spec, StackedSpec):
         recipe = Recipe(model=spec.further)
     if not recipe.learns:  # taken as it is: to open it is all that its learner does
-        learner_of(recipe, Path(), on_cpu, lambda _: None, None).fit((), (), seed=recipe.seed)
+        learner_of(recipe, Path(), Machine("cpu", offline=True), lambda _: None, None).fit((), (), seed=recipe.seed)
 
 
 def _open_encoder(spec: EncoderSpec) -> None:

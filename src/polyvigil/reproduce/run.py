@@ -24,7 +24,7 @@ from polyvigil.recipe import run
 from polyvigil.recipe.learners import Machine, Say
 from polyvigil.recipe.run import Material
 from polyvigil.reproduce.after import audit_bundle, score_test_posts
-from polyvigil.reproduce.plan import Audit, Scoring, Step, Training, Translation
+from polyvigil.reproduce.plan import Scoring, Step, Training, Translation, source_of
 from polyvigil.reproduce.posts import of_language
 from polyvigil.reproduce.survey import Bench, Standing
 
@@ -64,7 +64,7 @@ def run_steps(standings: Mapping[Step, Standing], bench: Bench, *, options: RunO
         if standing.state in {"done", "cannot run"}:
             finished[step] = Done(standing)
             continue
-        source = _needed(step)
+        source = source_of(step)
         needed = finished[source] if source else None
         if needed and needed.standing.state == "failed":
             reason = f"{needed.standing.step.name} failed: {needed.standing.reason}"
@@ -86,13 +86,6 @@ def run_steps(standings: Mapping[Step, Standing], bench: Bench, *, options: RunO
             ended = dataclasses.replace(standing, state="failed", reason=reason)
         finished[step] = Done(ended, time.monotonic() - started)
     return finished
-
-
-def _needed(step: Step) -> Step | None:
-    """The step whose output this one takes."""
-    if isinstance(step, Scoring | Audit):
-        return step.training
-    return step.translation if isinstance(step, Training) else None
 
 
 def _do(step: Step, standing: Standing, needed: Done | None, bench: Bench, options: RunOptions) -> None:

@@ -16,8 +16,9 @@ from typing import Literal
 
 from polyvigil.bundle import layout
 from polyvigil.recipe.load import load, shipped
+from polyvigil.recipe.models import models_of
 from polyvigil.recipe.run import Material
-from polyvigil.reproduce.models import Model, Shelf, find, lacking, names_in
+from polyvigil.reproduce.models import Model, Shelf, find, lacking
 from polyvigil.reproduce.plan import Audit, Row, Scoring, Step, Training, Translation
 from polyvigil.reproduce.posts import digest, of_language
 from polyvigil.reproduce.scale import Scale
@@ -65,24 +66,24 @@ def survey(steps: Sequence[Step], bench: Bench, *, fetch: bool = False, processe
             found[step] = _after(step, found[step.training], bench)
             continue
         if isinstance(step, Translation):
-            names = [step.spec(bench.scale).model]
+            files: dict[str, tuple[str, ...]] = {step.spec(bench.scale).model: ()}
         else:
-            names = list(names_in(recipes[step]).values())
-        for name in names:
-            models[name] = models.get(name) or find(name, bench.shelf, fetch=fetch)
-        mine = tuple(models[name] for name in names)
-        reason = _obstacle(step, mine, bench, found) or _apart(step, recipes, processes)
+            files = {model.name: model.files for model in models_of(recipes[step])}
+        for name in files:
+            models[name] = models.get(name) or find(name, bench.shelf, fetch=fetch, files=files[name])
+        needed = tuple(models[name] for name in files)
+        reason = _obstacle(step, needed, bench, found) or _apart(step, recipes, processes)
         if isinstance(step, Translation):
-            told = _key(_of_translation(step, bench), {"train": digests["train"]}, mine)
+            told = _key(_of_translation(step, bench), {"train": digests["train"]}, needed)
             output = file = bench.output / "translated" / f"{step.name}-{told}.csv"
             recipe, translated = None, None
         else:
-            told = _key(_of_training(step, recipes[step], found), _used(recipes[step], digests), mine)
+            told = _key(_of_training(step, recipes[step], found), _used(recipes[step], digests), needed)
             output = bench.output / "bundles" / f"{step.name}-{told}"
             file = output / layout.MANIFEST
             recipe = _recipe(step, bench.scale, models=models)
             translated = found[step.translation].output if step.translation else None
-        found[step] = Standing(step, _state(mine, reason, output, file), output, reason, mine, recipe, translated)
+        found[step] = Standing(step, _state(needed, reason, output, file), output, reason, needed, recipe, translated)
     return found
 
 
@@ -172,8 +173,8 @@ def _recipe(step: Training, scale: Scale, *, models: Mapping[str, Model] | None 
         settings.append(f"seeds={list(step.seeds)}")
     recipe = load(path, settings=settings)
     named = [
-        f"{setting}={json.dumps(models[name].source or name, ensure_ascii=False)}"
-        for setting, name in names_in(recipe).items()
+        f"{model.setting}={json.dumps(models[model.name].source or model.name, ensure_ascii=False)}"
+        for model in models_of(recipe)
         if models
     ]
     return load(path, settings=[*settings, *named])

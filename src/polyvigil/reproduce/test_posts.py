@@ -51,7 +51,8 @@ class TestPosts:
 
 
 def read_test(paths: Sequence[Path]) -> TestPosts | None:
-    """The test posts in these files, in their order; None without a file.
+    """The test posts in these files, in their order: of a file with several splits the rows of split test. None without
+    a file.
 
     Raises DataError at the first row that cannot be used, and where some rows have a label and others have none: the
     official score needs all of them.
@@ -98,6 +99,10 @@ def _read_file(path: Path) -> TestPosts:
                 raise fault_error(fault, table.name)
             posts.append(item.post)
             labels.append(UNKNOWN if label is None else label)
+        splits = {post.split for post in posts}
+        if len(splits) > 1 and "test" in splits:
+            labels = [label for post, label in zip(posts, labels, strict=True) if post.split == "test"]
+            posts = [post for post in posts if post.split == "test"]
         if not posts:
             raise DataError("holds no posts", where=table.name, hint="give the task's test file: --test FILE")
         result = TestPosts(tuple(posts), np.array(labels, dtype=np.int8), table.name)
