@@ -438,6 +438,20 @@ def test_wrong_options_are_told(
     assert message in capfd.readouterr().err
 
 
+def test_nothing_is_written_into_a_bundle(
+    few: Path, finished: tuple[Path, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    models, output = finished
+    [bundle] = (output / "bundles").glob("gladiators-*")
+    before = sorted(bundle.rglob("*"))
+    for inside in (bundle, bundle / "more"):
+        assert program.run(line("table5", data=few, models=models, output=inside)) == 2
+        assert "lies in a bundle, which a file more would damage" in capfd.readouterr().out
+        assert program.run(["convert", str(models / LARGE), "-o", str(inside)]) == 2
+        assert "lies in a bundle, which a file more would damage" in capfd.readouterr().err
+    assert sorted(bundle.rglob("*")) == before
+
+
 def test_rows_set_aside_are_kept(
     few: Path, shelf: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

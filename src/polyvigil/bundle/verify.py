@@ -108,3 +108,9 @@ def bundle_id(manifest: Manifest) -> str:
         files={name: entry.sha256 for name, entry in sorted(manifest.files.items()) if layout.decides(name)},
     )
     return hashlib.sha256(identity.model_dump_json().encode()).hexdigest()[:16]
+
+
+def bundle_around(path: Path) -> Path | None:
+    """The bundle that ``path`` is or lies in, where a file more would damage it; None outside of any."""
+    there = path.absolute()
+    return next((folder for folder in (there, *there.parents) if (folder / layout.MANIFEST).is_file()), None)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from polyvigil.bundle.verify import bundle_around
 from polyvigil.data.atomic import whole_folder
 from polyvigil.errors import BundleError, RecipeError
 from polyvigil.nn.pickled.process import FileContents, convert_file
@@ -96,6 +97,12 @@ def convert(
 
 def check_output(output: Path, *, replace: bool) -> None:
     """Raise RecipeError when a model may not be written to ``output``; called before anything is fetched."""
+    if bundle := bundle_around(output):
+        raise RecipeError(
+            "lies in a bundle, which a file more would damage",
+            where=str(output),
+            hint=f"choose a folder beside {bundle}",
+        )
     if not output.exists():
         return
     is_model = output.is_dir() and (output / "config.json").is_file() and has_safetensors(output)

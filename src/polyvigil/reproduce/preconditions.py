@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from polyvigil.bundle.verify import bundle_around
 from polyvigil.errors import DataError, PolyvigilError, TrainingError
 from polyvigil.learn.disk import DiskUse
 from polyvigil.nn.source import weight_numbers
@@ -52,7 +53,13 @@ def open_models(standings: Mapping[Step, Standing], *, say: Say) -> dict[Step, S
 
 
 def check_output(output: Path) -> None:
-    """Raise DataError where ``output`` is no folder, or holds files and nothing of a reproduction."""
+    """Raise DataError where ``output`` lies in a bundle, is no folder, or holds files and nothing of a reproduction."""
+    if bundle := bundle_around(output):
+        raise DataError(
+            "lies in a bundle, which a file more would damage",
+            where=str(output),
+            hint=f"choose a folder beside {bundle}",
+        )
     if not output.exists():
         return
     if not output.is_dir():
