@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
+from polyvigil.config.specs import DecideSpec, ThresholdRule
 from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune
 from polyvigil.decide.unlabelled import by_prior, place, references
 from polyvigil.metrics import count
-from polyvigil.specs import DecideSpec, ThresholdRule
 
 PAPER = {  # dev posts, positives, dev F1, threshold: the paper's ensemble
     "de": (634, 35, 0.698, 0.56),

@@ -24,6 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
+from polyvigil.config.specs import BalanceSpec, LinearSpec, Recipe
 from polyvigil.data.read import read_labelled
 from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import csv_text
@@ -31,12 +32,11 @@ from polyvigil.detect.ngram_scorer import WORTH_CHARACTERS
 from polyvigil.learn.balance import training_weights
 from polyvigil.learn.linear import LinearLearner
 from polyvigil.metrics import average_precision
-from polyvigil.recipe import run
-from polyvigil.recipe.run import Material
-from polyvigil.records import LabelledPost, Post
 from polyvigil.score.batch import score_file
-from polyvigil.specs import BalanceSpec, LinearSpec, Recipe
 from polyvigil.text.normalise import model_text
+from polyvigil.types import LabelledPost, Post
+from polyvigil.workflows import train as training
+from polyvigil.workflows.train import Material
 from side_by_side import Ratio, compare, report
 
 FILE_POSTS = 20_000
@@ -108,7 +108,7 @@ def compare_files(folder: Path, items: Sequence[LabelledPost], posts: Sequence[P
     """A file of posts to a file of decisions, by a bundle trained on the same posts and by the pipeline."""
     train, dev = ([item for item in items if item.post.split == split] for split in ("train", "dev"))
     material = Material(tuple(train), tuple(dev or train), data="", faults=(), notes=())
-    bundle = run.train(Recipe(), material, output=folder / "bundle").bundle
+    bundle = training.train(Recipe(), material, output=folder / "bundle").bundle
     rows = ((f"{n}", f"{(post := posts[n % len(posts)]).text} {n}", post.language) for n in range(FILE_POSTS))
     source = folder / "posts.csv"
     source.write_text(csv_text([("id", "text", "language"), *rows]), encoding="utf-8")

@@ -24,19 +24,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from polyvigil.assess.audit.shortcuts import audit_shortcuts
 from polyvigil.augment.cache import Cache
 from polyvigil.augment.choose import choose
 from polyvigil.augment.mapping import Mapping
 from polyvigil.augment.translate import translate
 from polyvigil.bundle.store import Bundle
+from polyvigil.checks.audit.shortcuts import audit_shortcuts
+from polyvigil.config.specs import BalanceSpec, EncoderSpec, Recipe, TrainingSpec, TranslationSpec
 from polyvigil.data.formats import Row
 from polyvigil.data.read import Reading
 from polyvigil.data.sample import sample_corpus
 from polyvigil.decide.thresholds import logit
-from polyvigil.recipe import run
-from polyvigil.records import LabelledPost
-from polyvigil.specs import BalanceSpec, EncoderSpec, Recipe, TrainingSpec, TranslationSpec
+from polyvigil.types import LabelledPost
+from polyvigil.workflows import train as training
 
 SOURCES = ("en", "ru")
 POSITIVE_SHARE = 0.275  # of the paper's v2
@@ -94,9 +94,9 @@ def arm(
     """Train an arm, measure it, audit it. ``before``: the bundle of arm none, with the same balance."""
     parts = {split: [item for item in corpus if item.post.split == split] for split in ("train", "dev", "test")}
     train = [*parts["train"], *mapped_train(parts["train"], name)]
-    material = run.Material(tuple(train), tuple(parts["dev"]), "sample", (), ())
+    material = training.Material(tuple(train), tuple(parts["dev"]), "sample", (), ())
     output = folder / f"{balance}-{name}"
-    made = run.train(recipe.model_copy(update={"balance": BALANCES[balance]}), material, output=output)
+    made = training.train(recipe.model_copy(update={"balance": BALANCES[balance]}), material, output=output)
     bundle = made.bundle
     unseen = mapped(parts["test"], TranslationSpec())
     flags = bundle.policy.flags(bundle.probabilities([item.post for item in unseen]), ["fa"] * len(unseen))

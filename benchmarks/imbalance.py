@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from polyvigil.assess.measure import measure
+from polyvigil.config.load import load
 from polyvigil.data.read import Reading, read_labelled
+from polyvigil.evaluation.measure import measure
 from polyvigil.metrics import average_precision
-from polyvigil.recipe import run
-from polyvigil.recipe.load import load
+from polyvigil.workflows import train as training
 
 SEEDS = (42, 123, 456)
 ARMS = {
@@ -44,7 +44,7 @@ def main() -> None:
     parts = {split: [item for item in chosen if item.post.split == split] for split in ("train", "dev", "test")}
     places = np.random.default_rng(0).permutation(len(parts["train"]))[: arguments.sample]
     train = tuple(parts["train"][place] for place in np.sort(places))
-    material = run.Material(train, tuple(parts["dev"]), "dev", (), ())
+    material = training.Material(train, tuple(parts["dev"]), "dev", (), ())
     test = Reading(arguments.posts, tuple(parts["test"]), (), ())
     positives = sum(item.label for item in train)
     print(f"{len(train):,} training posts ({positives:,} positive), {len(test.posts):,} test posts", flush=True)
@@ -56,10 +56,12 @@ def main() -> None:
         Path(arguments.json).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
-def _run(name: str, recipe: str, settings: tuple[str, ...], material: run.Material, test: Reading) -> dict[str, object]:
+def _run(
+    name: str, recipe: str, settings: tuple[str, ...], material: training.Material, test: Reading
+) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
-        machine = run.Machine(offline=True)
-        trained = run.train(load(recipe, settings=settings), material, output=Path(folder) / "b", machine=machine)
+        machine = training.Machine(offline=True)
+        trained = training.train(load(recipe, settings=settings), material, output=Path(folder) / "b", machine=machine)
     bundle = trained.bundle
     posts = [item.post for item in test.posts]
     labels = np.array([item.label for item in test.posts], dtype=np.int8)

@@ -33,7 +33,7 @@ from polyvigil.detect.base import FitRecord, TrainingLog
 from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.predict import probabilities, token_budget
-from polyvigil.records import Post
+from polyvigil.types import Post
 from side_by_side import Ratio, compare, line, report, write
 from synthetic import LONGEST, VOCABULARY, forum_lengths, mixed_lengths, texts, vocabulary_of, write_model
 

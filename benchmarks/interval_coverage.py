@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import norm
 
-from polyvigil.assess.bootstrap import average_precision_interval, macro_f1_interval
-from polyvigil.assess.intervals import Interval, f1_interval, share_interval
-from polyvigil.assess.paired import System, compare_systems
-from polyvigil.assess.paired_result import Difference, Paired
-from polyvigil.assess.workload import workload
+from polyvigil.evaluation.bootstrap import average_precision_interval, macro_f1_interval
+from polyvigil.evaluation.intervals import Interval, f1_interval, share_interval
+from polyvigil.evaluation.paired import System, compare_systems
+from polyvigil.evaluation.paired_result import Difference, Paired
+from polyvigil.evaluation.workload import workload
 from polyvigil.metrics import count, f1
-from polyvigil.records import Labels
+from polyvigil.types import Labels
 
 SPREAD = 1.3
 SHARED = 0.8

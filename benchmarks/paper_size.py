@@ -22,13 +22,13 @@ import torch
 from transformers import AutoModel, XLMRobertaConfig
 
 from polyvigil.cli import main as program
+from polyvigil.config.load import load
 from polyvigil.data.write import write_posts
-from polyvigil.recipe import run
-from polyvigil.recipe.learners import Machine
-from polyvigil.recipe.load import load
-from polyvigil.records import LabelledPost, Post
-from polyvigil.reproduce import paper
-from polyvigil.reproduce.tiny import tokenizer_of
+from polyvigil.types import LabelledPost, Post
+from polyvigil.workflows import train as training
+from polyvigil.workflows.learners import Machine
+from polyvigil_gladiators import paper
+from polyvigil_gladiators.tiny import tokenizer_of
 
 CHARACTERS = {"de": 625, "fr": 625, "ja": 55, "en": 101, "ru": 120, "zh": 60}  # ru and zh: not in the paper
 POSITIVES = 2_992  # of the main train posts: (54,503 - 46,737 - 810) / 2 - 486
@@ -136,8 +136,8 @@ def main() -> None:
             if line.startswith("epoch "):  # its steps are taken, the dev posts scored
                 peaks.append(round(peak_since_last(), 2))
 
-        material = run.Material(few, dev, "synthetic", (), ())
-        run.train(recipe, material, output=folder / "bundle", machine=Machine("cpu", offline=True), say=say)
+        material = training.Material(few, dev, "synthetic", (), ())
+        training.train(recipe, material, output=folder / "bundle", machine=Machine("cpu", offline=True), say=say)
         print("most memory by seed: " + ", ".join(f"{peak:.2f} GB" for peak in peaks))
     if arguments.json:
         data = {"plan": told, "steps": steps, "peak_gb": peaks}

@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from transformers import AutoModel, XLMRobertaConfig, XLMRobertaTokenizer
 
+from polyvigil.config.specs import BalanceSpec, DecideSpec, EncoderSpec, TrainingSpec
 from polyvigil.decide.tune import tune
 from polyvigil.detect.transformer import EncoderDetector
 from polyvigil.learn.transformer import EncoderLearner
 from polyvigil.nn.pooling import POOLINGS
 from polyvigil.nn.predict import window_scores
 from polyvigil.nn.windows import LongRule, Reader
-from polyvigil.records import LabelledPost, Post, Probabilities
-from polyvigil.specs import BalanceSpec, DecideSpec, EncoderSpec, TrainingSpec
+from polyvigil.types import LabelledPost, Post, Probabilities
 
 FILLER = "I took the new pill today and my doctor said it is fine after lunch we went home"
 WORDS = tuple(FILLER.split())

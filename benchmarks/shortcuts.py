@@ -26,11 +26,12 @@ from typing import Literal
 
 import numpy as np
 
-from polyvigil.assess.audit.shortcuts import ShortcutAudit, audit_shortcuts
-from polyvigil.assess.audit.training import audit_training
 from polyvigil.bundle.dev import stored
 from polyvigil.bundle.layout import Manifest, MemberEntry
 from polyvigil.bundle.store import Bundle, Seen, member_probabilities
+from polyvigil.checks.audit.shortcuts import ShortcutAudit, audit_shortcuts
+from polyvigil.checks.audit.training import audit_training
+from polyvigil.config.specs import BalanceSpec, DecideSpec, LinearSpec
 from polyvigil.data.formats import Row
 from polyvigil.data.read import Reading
 from polyvigil.data.sample import sample_corpus
@@ -38,10 +39,9 @@ from polyvigil.decide.calibration import Calibration, Identity
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.tune import tune
 from polyvigil.learn.linear import LinearLearner
-from polyvigil.records import LabelledPost
-from polyvigil.specs import BalanceSpec, DecideSpec, LinearSpec
 from polyvigil.text.normalise import model_text
 from polyvigil.text.script import main_script
+from polyvigil.types import LabelledPost
 
 Arm = Literal["clean", "planted", "both labels"]
 ARMS: tuple[Arm, ...] = ("clean", "planted", "both labels")

@@ -15,10 +15,10 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from polyvigil.config.specs import TrainingSpec
 from polyvigil.learn.losses import focal
 from polyvigil.learn.post_loss import Batch
 from polyvigil.learn.schedule import parameter_groups
-from polyvigil.specs import TrainingSpec
 from synthetic import padded
 
 MICRO, RATE = 8, 1e-5

@@ -26,16 +26,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from polyvigil.assess.measure import Measured, measured
-from polyvigil.assess.paired import System, compare_systems
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.load import load
 from polyvigil.data.read import Reading, read_labelled
 from polyvigil.data.sample import sample_corpus
+from polyvigil.evaluation.measure import Measured, measured
+from polyvigil.evaluation.paired import System, compare_systems
 from polyvigil.metrics import average_precision
-from polyvigil.recipe import run
-from polyvigil.recipe.load import load
-from polyvigil.records import LabelledPost, Post
 from polyvigil.score.wire import score_posts
+from polyvigil.types import LabelledPost, Post
+from polyvigil.workflows import train as training
 
 WINDOWS = ("model.long_posts=windows",)
 ARMS = {
@@ -78,8 +78,8 @@ def main() -> None:
         settings += ("training.posts_per_step=8", "training.learning_rate=1e-4")
         with tempfile.TemporaryDirectory() as folder:
             recipe = load("quick", settings=(*settings, *ARMS[name]))
-            machine = run.Machine(offline=True, device="cpu")
-            bundle = run.train(recipe, material, output=Path(folder) / "b", machine=machine).bundle
+            machine = training.Machine(offline=True, device="cpu")
+            bundle = training.train(recipe, material, output=Path(folder) / "b", machine=machine).bundle
         row: dict[str, object] = {"arm": name, "seconds of training": round(time.monotonic() - begun)}
         if arguments.part == "planted":
             row |= _found(bundle, test)
@@ -136,7 +136,7 @@ def _found(bundle: Bundle, test: Sequence[LabelledPost]) -> dict[str, object]:
     return told
 
 
-def _planted(arguments: argparse.Namespace) -> tuple[run.Material, list[LabelledPost]]:
+def _planted(arguments: argparse.Namespace) -> tuple[training.Material, list[LabelledPost]]:
     draw = np.random.default_rng(0)
     corpus = [item for item in sample_corpus() if item.post.language == "en" and item.post.type != "forum post"]
 
@@ -148,7 +148,7 @@ def _planted(arguments: argparse.Namespace) -> tuple[run.Material, list[Labelled
         sizes = [draw.integers(1, 21 if place % 8 > 5 else 3) for place in range(number)]  # a quarter is long
         return tuple(_post(texts(split), int(size), place, split, draw) for place, size in enumerate(sizes))
 
-    material = run.Material(posts("train", 400), posts("dev", 160), "synthetic", (), ())
+    material = training.Material(posts("train", 400), posts("dev", 160), "synthetic", (), ())
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(arguments.model, local_files_only=True)
@@ -177,7 +177,7 @@ def _post(texts: Texts, size: int, place: int, split: str, draw: np.random.Gener
     return LabelledPost(Post(f"{split}-{place}", " ".join(sentences), "en", split=split), place % 2)
 
 
-def _composed(arguments: argparse.Namespace) -> tuple[run.Material, list[LabelledPost]]:
+def _composed(arguments: argparse.Namespace) -> tuple[training.Material, list[LabelledPost]]:
     draw = np.random.default_rng(0)
     read = [item for item in read_labelled(arguments.posts).posts if item.post.language == "en"]
 
@@ -187,14 +187,16 @@ def _composed(arguments: argparse.Namespace) -> tuple[run.Material, list[Labelle
         texts[1] = draw.permutation(texts[1]).tolist()
         return [_post(texts, 10, place, split, draw) for place in range(number)]
 
-    return run.Material(tuple(posts("train", 400)), tuple(posts("dev", 240)), "composed", (), ()), posts("test", 480)
+    return training.Material(tuple(posts("train", 400)), tuple(posts("dev", 240)), "composed", (), ()), posts(
+        "test", 480
+    )
 
 
-def _reviews(arguments: argparse.Namespace) -> tuple[run.Material, list[LabelledPost]]:
+def _reviews(arguments: argparse.Namespace) -> tuple[training.Material, list[LabelledPost]]:
     read = read_labelled(arguments.posts).posts
     train, dev, test = ([item for item in read if item.post.split == split] for split in ("train", "dev", "test"))
     places = np.sort(np.random.default_rng(0).permutation(len(train))[: arguments.sample])
-    return run.Material(tuple(train[place] for place in places.tolist()), tuple(dev), "reviews", (), ()), test
+    return training.Material(tuple(train[place] for place in places.tolist()), tuple(dev), "reviews", (), ()), test
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from polyvigil.assess.evaluate import Evaluation
 from polyvigil.bundle.store import Bundle, load
+from polyvigil.config.specs import Recipe
 from polyvigil.data.sample import sample_corpus
-from polyvigil.recipe import run
-from polyvigil.records import LabelledPost
-from polyvigil.specs import Recipe
+from polyvigil.evaluation.evaluate import Evaluation
+from polyvigil.types import LabelledPost
+from polyvigil.workflows import train as training
 
 for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # test processes share the cores: more threads only wait
     os.environ.setdefault(_threads, "1")
@@ -27,10 +27,10 @@ def corpus() -> tuple[LabelledPost, ...]:
 
 
 @pytest.fixture(scope="session")
-def material(corpus: tuple[LabelledPost, ...]) -> run.Material:
+def material(corpus: tuple[LabelledPost, ...]) -> training.Material:
     """A training run's posts: the German, English and Japanese ones of the corpus."""
     chosen = [item for item in corpus if item.post.language in {"de", "de_cadec", "en", "ja"}]
-    return run.Material(
+    return training.Material(
         train=tuple(item for item in chosen if item.post.split == "train"),
         dev=tuple(item for item in chosen if item.post.split == "dev"),
         data="synthetic",
@@ -40,13 +40,13 @@ def material(corpus: tuple[LabelledPost, ...]) -> run.Material:
 
 
 @pytest.fixture(scope="session")
-def trained(material: run.Material, tmp_path_factory: pytest.TempPathFactory) -> run.Trained:
+def trained(material: training.Material, tmp_path_factory: pytest.TempPathFactory) -> training.Trained:
     """A bundle trained on ``material``; its folder is ``bundle_folder``."""
-    return run.train(Recipe(), material, output=tmp_path_factory.mktemp("trained") / "bundle")
+    return training.train(Recipe(), material, output=tmp_path_factory.mktemp("trained") / "bundle")
 
 
 @pytest.fixture(scope="session")
-def bundle_folder(trained: run.Trained) -> Path:
+def bundle_folder(trained: training.Trained) -> Path:
     """The folder of ``trained``. Tests that change it copy it first."""
     return Path(trained.evaluation.bundle)
 
@@ -58,7 +58,7 @@ def bundle(bundle_folder: Path) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def evaluation(trained: run.Trained) -> Evaluation:
+def evaluation(trained: training.Trained) -> Evaluation:
     """The trained bundle's figures on its dev posts."""
     return trained.evaluation
 

@@ -14,25 +14,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polyvigil.assess.measure import measure
     from polyvigil.bundle.store import Bundle
     from polyvigil.bundle.store import load as load_bundle
     from polyvigil.data.read import read_labelled
     from polyvigil.errors import PolyvigilError
-    from polyvigil.records import LabelledPost, Post
+    from polyvigil.evaluation.measure import measure
     from polyvigil.score.batch import score_file
     from polyvigil.score.wire import Decision, score_posts
+    from polyvigil.types import LabelledPost, Post
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "Bundle": ("polyvigil.bundle.store", "Bundle"),
     "Decision": ("polyvigil.score.wire", "Decision"),
-    "LabelledPost": ("polyvigil.records", "LabelledPost"),
+    "LabelledPost": ("polyvigil.types", "LabelledPost"),
     "PolyvigilError": ("polyvigil.errors", "PolyvigilError"),
-    "Post": ("polyvigil.records", "Post"),
+    "Post": ("polyvigil.types", "Post"),
     "load_bundle": ("polyvigil.bundle.store", "load"),
-    "measure": ("polyvigil.assess.measure", "measure"),
+    "measure": ("polyvigil.evaluation.measure", "measure"),
     "read_labelled": ("polyvigil.data.read", "read_labelled"),
     "score_file": ("polyvigil.score.batch", "score_file"),
     "score_posts": ("polyvigil.score.wire", "score_posts"),

@@ -6,27 +6,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
-from polyvigil.assess.evaluate import Evaluation
-from polyvigil.assess.measure import cross_fitted_dev, measured
-from polyvigil.assess.render import write_report
-from polyvigil.assess.report import report_of
+from polyvigil.config.load import load
 from polyvigil.data.read import read_labelled
 from polyvigil.data.sample import SAMPLE_NOTE, sample_corpus
 from polyvigil.data.write import write_posts
 from polyvigil.errors import DataError
-from polyvigil.recipe import run
-from polyvigil.recipe.load import load
+from polyvigil.evaluation.evaluate import Evaluation
+from polyvigil.evaluation.measure import cross_fitted_dev, measured
+from polyvigil.report.render import write_report
+from polyvigil.report.report import report_of
 from polyvigil.score.batch import score_file
+from polyvigil.types import Frozen
+from polyvigil.workflows import train as training
 
 _MARK = ".polyvigil-demo"
 
 
-class Demo(BaseModel):
+class Demo(Frozen):
     """What a demo made."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     note: str
     bundle: str
@@ -57,8 +54,8 @@ def run_demo(
     for split, path in files.items():
         write_posts(path, [item for item in corpus if item.post.split == split])
     recipe = load("linear", settings=[f"seed={seed}"])
-    material = run.gather(recipe, train=[str(files["train"])], dev=[str(files["dev"])])
-    trained = run.train(recipe, material, output=folder / "bundle", replace=True, say=say)
+    material = training.gather(recipe, train=[str(files["train"])], dev=[str(files["dev"])])
+    trained = training.train(recipe, material, output=folder / "bundle", replace=True, say=say)
     say("evaluating on the test posts")
     dev = cross_fitted_dev(trained.bundle, folder / "bundle")
     result = measured(trained.bundle, read_labelled(files["test"]), dev=dev)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.records import Labels, Probabilities
+from polyvigil.types import Labels, Probabilities
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from benchmarks.farsi import Told, arm
 
-from polyvigil.records import LabelledPost
-from polyvigil.specs import LinearSpec, Recipe
+from polyvigil.config.specs import LinearSpec, Recipe
+from polyvigil.types import LabelledPost
 
 GATES = {"positives-only", "trained-on-positives", "mapped-lift", "flag-rate", "negatives"}
 

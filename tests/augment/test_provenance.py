@@ -14,12 +14,12 @@ from polyvigil.augment.mapping import Mapping
 from polyvigil.augment.prevalence import prevalences
 from polyvigil.augment.rows import Translated, write_translated
 from polyvigil.augment.translate import translate
+from polyvigil.config.specs import TranslationSpec
 from polyvigil.data.formats import Row
 from polyvigil.data.read import Reading, read_labelled
 from polyvigil.data.split import group_key
 from polyvigil.errors import DataError, RecipeError, SplitError
-from polyvigil.records import LabelledPost, Post
-from polyvigil.specs import TranslationSpec
+from polyvigil.types import LabelledPost, Post
 
 
 def _post(name: str, *, label: int = 0, language: str = "en", split: str = "train", **more: str) -> LabelledPost:

@@ -12,12 +12,12 @@ import pytest
 
 from polyvigil.bundle.explain import MOST_SPANS, explain
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.specs import BalanceSpec, LinearSpec
 from polyvigil.decide.combine import Combination
 from polyvigil.detect.base import Evidence
 from polyvigil.learn.linear import LinearLearner
-from polyvigil.records import LabelledPost, Post
-from polyvigil.specs import BalanceSpec, LinearSpec
 from polyvigil.text.sentences import sentences
+from polyvigil.types import LabelledPost, Post
 
 PARTS = {  # subjects, predicates: 30 sentences that have nothing to do with medicines; then one that reports an ADE
     "en": (

@@ -14,10 +14,10 @@ import pytest
 
 from polyvigil.bundle import layout
 from polyvigil.bundle.store import Bundle, load, save
+from polyvigil.config.specs import Recipe
 from polyvigil.errors import BundleError, PolyvigilError
-from polyvigil.recipe import run
-from polyvigil.records import Post
-from polyvigil.specs import Recipe
+from polyvigil.types import Post
+from polyvigil.workflows import train as training
 
 POSTS = [
     Post("1", "the pills gave me a rash", "en"),
@@ -32,7 +32,9 @@ def copy(bundle_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(bundle_folder, tmp_path / "copy"))
 
 
-def test_scores_are_bit_equal_after_a_round_trip(bundle: Bundle, bundle_folder: Path, trained: run.Trained) -> None:
+def test_scores_are_bit_equal_after_a_round_trip(
+    bundle: Bundle, bundle_folder: Path, trained: training.Trained
+) -> None:
     assert np.array_equal(trained.bundle.probabilities(POSTS), bundle.probabilities(POSTS))
     assert np.array_equal(load(bundle_folder).probabilities(POSTS), bundle.probabilities(POSTS))
 
@@ -44,10 +46,12 @@ def test_posts_with_nothing_to_read_score_exactly_zero(bundle: Bundle) -> None:
     assert bundle.probabilities([]).shape == (0,)
 
 
-def test_the_same_run_makes_the_same_bundle(material: run.Material, trained: run.Trained, tmp_path: Path) -> None:
-    again = run.train(Recipe(), material, output=tmp_path / "again").bundle
+def test_the_same_run_makes_the_same_bundle(
+    material: training.Material, trained: training.Trained, tmp_path: Path
+) -> None:
+    again = training.train(Recipe(), material, output=tmp_path / "again").bundle
     assert again.id == trained.bundle.id
-    other = run.train(Recipe.model_validate({"model": {"C": 1.0}}), material, output=tmp_path / "other").bundle
+    other = training.train(Recipe.model_validate({"model": {"C": 1.0}}), material, output=tmp_path / "other").bundle
     assert other.id != trained.bundle.id
 
 
@@ -169,7 +173,7 @@ def _parts(bundle: Bundle) -> dict[str, object]:
 
 
 def test_an_existing_folder_is_never_overwritten_unasked(
-    copy: Path, trained: run.Trained, material: run.Material, tmp_path: Path
+    copy: Path, trained: training.Trained, material: training.Material, tmp_path: Path
 ) -> None:
     bundle = trained.bundle
     parts = _parts(bundle)
@@ -186,7 +190,7 @@ def test_an_existing_folder_is_never_overwritten_unasked(
 
 @pytest.mark.parametrize(("call", "lasting"), [("fsync", True), ("mkdir", True), ("rename", False)])
 def test_a_full_disk_leaves_the_old_bundle_whole(
-    copy: Path, trained: run.Trained, monkeypatch: pytest.MonkeyPatch, call: str, lasting: bool
+    copy: Path, trained: training.Trained, monkeypatch: pytest.MonkeyPatch, call: str, lasting: bool
 ) -> None:
     """The n-th system call of a kind fails (and all after it, if lasting), for every n until saving succeeds."""
     bundle = trained.bundle

@@ -15,7 +15,7 @@ from polyvigil.bundle import store
 from polyvigil.cli import main as program
 from polyvigil.cli.audit import KINDS
 from polyvigil.data.write import write_posts
-from polyvigil.records import LabelledPost
+from polyvigil.types import LabelledPost
 
 
 class Ran:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from polyvigil.assess.behaviour_result import BehaviourResult
+from polyvigil.checks.behaviour_result import BehaviourResult
 from polyvigil.cli import main as program
 
 

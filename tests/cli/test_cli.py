@@ -15,7 +15,7 @@ import pytest
 from polyvigil import __version__
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
-from polyvigil.records import LabelledPost
+from polyvigil.types import LabelledPost
 
 
 class Ran:

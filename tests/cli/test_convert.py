@@ -29,9 +29,9 @@ from polyvigil.nn.encoder import load_encoder
 from polyvigil.nn.masked import load_masked_model
 from polyvigil.nn.pairs import load_pair_classifier
 from polyvigil.nn.translator import load_translator
-from polyvigil.records import LabelledPost, Post
-from polyvigil.reproduce.models import Shelf, find
-from polyvigil.reproduce.tiny_further import nllb_folder
+from polyvigil.types import LabelledPost, Post
+from polyvigil_gladiators.models import Shelf, find
+from polyvigil_gladiators.tiny_further import nllb_folder
 
 FORMATS = [(zip_format, protocol) for zip_format in (True, False) for protocol in (2, 3, 4, 5)]
 

@@ -11,7 +11,7 @@ import pytest
 from polyvigil.bundle.store import load
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
-from polyvigil.records import LabelledPost
+from polyvigil.types import LabelledPost
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from polyvigil.assess.report import Report
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
-from polyvigil.records import LabelledPost
+from polyvigil.report.report import Report
+from polyvigil.types import LabelledPost
 
 Ran = Callable[..., tuple[int, str, str]]
 ERROR = 2

@@ -14,8 +14,8 @@ from polyvigil.bundle.store import load
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
 from polyvigil.detect.chat import Asking
-from polyvigil.records import LabelledPost
 from polyvigil.text.mask import mask
+from polyvigil.types import LabelledPost
 
 KEY = "POLYVIGIL_TEST_KEY"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from polyvigil.assess.report import Report
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
-from polyvigil.records import LabelledPost
+from polyvigil.report.report import Report
+from polyvigil.types import LabelledPost
 
 Ran = Callable[..., tuple[int, str, str]]
 

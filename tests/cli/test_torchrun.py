@@ -22,7 +22,7 @@ from tests.nn.tiny import tiny_folder
 from polyvigil.bundle.store import load
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
-from polyvigil.records import LabelledPost
+from polyvigil.types import LabelledPost
 
 SETTINGS = ("model.max_tokens=32", "training.learning_rate=3e-5", "training.posts_per_step=8", "training.epochs=4")
 

@@ -10,7 +10,7 @@ import pytest
 from polyvigil.cli import main as program
 from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import write_posts
-from polyvigil.records import LabelledPost
+from polyvigil.types import LabelledPost
 
 
 @pytest.mark.parametrize(

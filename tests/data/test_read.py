@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from polyvigil.config.specs import DataSpec
 from polyvigil.data.formats import MAX_CELL, Fault, open_table
 from polyvigil.data.read import Reading, read_labelled, reject_line, split_name
 from polyvigil.errors import DataError
-from polyvigil.specs import DataSpec
 
 HEADER = "id,text,label,origin,type,language,split\n"
 ROWS = [

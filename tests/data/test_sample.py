@@ -12,7 +12,7 @@ import pytest
 import regex
 
 from polyvigil.data.sample import SAMPLE_NOTE, sample_corpus
-from polyvigil.records import LabelledPost
+from polyvigil.types import LabelledPost
 
 SIZES = {
     "en": (1600, 500, 600),

@@ -7,7 +7,7 @@ import pytest
 from polyvigil.data.fingerprint import fingerprint, post_hashes
 from polyvigil.data.split import group_key, split_off
 from polyvigil.errors import SplitError
-from polyvigil.records import LabelledPost, Post
+from polyvigil.types import LabelledPost, Post
 
 
 def test_groups_stay_whole_and_strata_keep_their_share(corpus: tuple[LabelledPost, ...]) -> None:

@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from polyvigil.config.specs import CalibrationKind
 from polyvigil.decide.calibration import (
     Beta,
     Calibration,
@@ -25,7 +26,6 @@ from polyvigil.decide.calibration import (
     Temperature,
 )
 from polyvigil.decide.fit_calibration import MIN_SLOPE, fit
-from polyvigil.specs import CalibrationKind
 
 KINDS: tuple[CalibrationKind, ...] = get_args(CalibrationKind)
 FITTED = tuple(kind for kind in KINDS if kind != "identity")

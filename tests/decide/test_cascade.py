@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from polyvigil.config.specs import DecideSpec
 from polyvigil.decide.cascade import Cascade, CascadeTally, distance
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.crossfit import deal
@@ -15,7 +16,6 @@ from polyvigil.decide.fit_cascade import fit_cascade, smallest_band
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune
-from polyvigil.specs import DecideSpec
 
 NOTHING = CascadeTally(posts=0, called=0, disagreeing=0, cost=0)
 

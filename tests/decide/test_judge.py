@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from polyvigil.config.specs import DecideSpec
 from polyvigil.decide.cascade import Cascade, CascadeTally
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.crossfit import deal
@@ -17,7 +18,6 @@ from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune
 from polyvigil.metrics import count
-from polyvigil.specs import DecideSpec
 
 BAND = Band(below=1.0, above=0.5, bar=0.3, posts=100, asked=10)
 

@@ -9,15 +9,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import fbeta_score
 
-from polyvigil.decide.crossfit import cross_fitted_flags, deal
-from polyvigil.decide.fit_calibration import fit
-from polyvigil.decide.objectives import value_of
-from polyvigil.decide.policy import flagged
-from polyvigil.decide.rules import SHRINKAGE, DevScores, find, joint_argmax
-from polyvigil.decide.thresholds import argmax, at_share, bag, best_expected_f, expected_argmax, logit, mean_logit
-from polyvigil.decide.tune import tune
-from polyvigil.metrics import count, f1, f_beta
-from polyvigil.specs import (
+from polyvigil.config.specs import (
     BudgetObjective,
     DecideSpec,
     FBetaObjective,
@@ -26,6 +18,14 @@ from polyvigil.specs import (
     RecallObjective,
     ThresholdRule,
 )
+from polyvigil.decide.crossfit import cross_fitted_flags, deal
+from polyvigil.decide.fit_calibration import fit
+from polyvigil.decide.objectives import value_of
+from polyvigil.decide.policy import flagged
+from polyvigil.decide.rules import SHRINKAGE, DevScores, find, joint_argmax
+from polyvigil.decide.thresholds import argmax, at_share, bag, best_expected_f, expected_argmax, logit, mean_logit
+from polyvigil.decide.tune import tune
+from polyvigil.metrics import count, f1, f_beta
 
 RULES: tuple[ThresholdRule, ...] = (
     "fixed",

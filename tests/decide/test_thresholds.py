@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from polyvigil.config.specs import DecideSpec
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.thresholds import PAPER_GRID, Cut, argmax, paper_grid
 from polyvigil.decide.tune import tune
 from polyvigil.errors import DataError
 from polyvigil.metrics import count
-from polyvigil.specs import DecideSpec
 
 
 def _case(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

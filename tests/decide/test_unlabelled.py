@@ -7,13 +7,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from polyvigil.config.specs import DecideSpec
 from polyvigil.decide.policy import DecisionPolicy, flagged
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.shift import Side, shifts, transport
 from polyvigil.decide.thresholds import logit
 from polyvigil.decide.tune import tune
 from polyvigil.decide.unlabelled import Reference, by_prior, overlap, place, references
-from polyvigil.specs import DecideSpec
 
 
 def _scores(shift: float, seed: int, posts: int = 3000, positives: int = 300) -> tuple[np.ndarray, np.ndarray]:

@@ -11,12 +11,12 @@ import pytest
 from pydantic import ValidationError
 from tests.detect.chat_server import Said, Server, chat_server
 
+from polyvigil.config.specs import ChatSpec
 from polyvigil.detect.chat import Asking, ChatDetector, chat_detector, load
 from polyvigil.detect.chat_answers import Answers, answers_path
 from polyvigil.detect.chat_prompt import estimated_tokens, masked, post_message, read_answer, read_prompt
 from polyvigil.errors import BundleError, RecipeError
-from polyvigil.records import Post
-from polyvigil.specs import ChatSpec
+from polyvigil.types import Post
 
 KEY = "POLYVIGIL_TEST_KEY"
 HOSTILE = (

@@ -7,12 +7,12 @@ import random
 import numpy as np
 import pytest
 
+from polyvigil.config.specs import BalanceSpec, LinearSpec
 from polyvigil.detect.linear import LinearDetector
 from polyvigil.learn.linear import LinearLearner
-from polyvigil.records import LabelledPost, Post
-from polyvigil.specs import BalanceSpec, LinearSpec
 from polyvigil.text.hashing import character_ngrams, character_places, lay_out, word_ngrams, word_places
 from polyvigil.text.normalise import model_text
+from polyvigil.types import LabelledPost, Post
 
 ODD = (
     "",

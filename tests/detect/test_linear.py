@@ -10,13 +10,13 @@ from scipy.sparse import hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from polyvigil.config.specs import BalanceSpec, LinearSpec
 from polyvigil.detect.linear import LinearDetector, load
 from polyvigil.errors import BundleError, DataError
 from polyvigil.learn.balance import training_indices, training_weights
 from polyvigil.learn.linear import LinearLearner
-from polyvigil.records import LabelledPost, Post
-from polyvigil.specs import BalanceSpec, LinearSpec
 from polyvigil.text.normalise import model_text
+from polyvigil.types import LabelledPost, Post
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from polyvigil.detect.linear import Block, LinearConfig, LinearDetector, load
 from polyvigil.detect.ngram_features import Vocabulary
 from polyvigil.detect.ngram_scorer import Warming
 from polyvigil.detect.ngram_table import table
-from polyvigil.records import Post
 from polyvigil.text.hashing import character_ngrams, lay_out, word_ngrams
+from polyvigil.types import Post
 
 ALPHABETS = (
     "abcde fg.,!",

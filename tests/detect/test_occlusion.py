@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from polyvigil.detect.occlusion import MOST_PIECES, occlusion
-from polyvigil.records import Post, Probabilities
 from polyvigil.text.pieces import pieces
+from polyvigil.types import Post, Probabilities
 
 POSTS = (
     Post("a", "I took the pill. My head was dizzy!! We went home.", "en"),

@@ -16,6 +16,7 @@ from tests.nn.tiny import japanese_folder, tiny_folder
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.cli.tables import epoch_lines
+from polyvigil.config.specs import BalanceSpec, DecideSpec, EncoderSpec, TrainingSpec
 from polyvigil.decide.cascade import Cascade, CascadeTally
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.thresholds import mean_logit
@@ -27,10 +28,9 @@ from polyvigil.detect.transformer import EncoderConfig, EncoderDetector, load
 from polyvigil.learn.transformer import EncoderLearner
 from polyvigil.nn.encoder import load_encoder
 from polyvigil.nn.windows import LongRule
-from polyvigil.records import LabelledPost, Post
 from polyvigil.score.wire import score_posts
-from polyvigil.specs import BalanceSpec, DecideSpec, EncoderSpec, TrainingSpec
 from polyvigil.text.align import align
+from polyvigil.types import LabelledPost, Post
 
 SENTENCE = "I took the new pill today and my doctor said it is fine after lunch we went home"
 WORDS = tuple(SENTENCE.split())

@@ -16,14 +16,14 @@ from sklearn.linear_model import LogisticRegression
 
 from polyvigil.bundle import layout
 from polyvigil.cli.stacked_tables import stack_lines, stacks
+from polyvigil.config.specs import BalanceSpec, LinearSpec, StackedSpec
 from polyvigil.detect import linear, stacked
 from polyvigil.detect.base import FitRecord, Rehearsal
 from polyvigil.detect.stacked import StackedConfig, StackedDetector, assemble, design, read
 from polyvigil.errors import BundleError, DataError, SplitError
 from polyvigil.learn.linear import LinearLearner
 from polyvigil.learn.stacked import StackedLearner
-from polyvigil.records import LabelledPost, Post, Probabilities
-from polyvigil.specs import BalanceSpec, LinearSpec, StackedSpec
+from polyvigil.types import LabelledPost, Post, Probabilities
 
 NAMES = ("characters", "ends_in_d")
 

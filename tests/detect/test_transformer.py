@@ -16,12 +16,12 @@ sys.path.append(str(Path(__file__).parents[1] / "nn"))
 from tiny import tiny_folder
 
 from polyvigil.bundle import layout
+from polyvigil.config.specs import BalanceSpec, EncoderSpec, TrainingSpec
 from polyvigil.detect.transformer import EncoderDetector, load
 from polyvigil.errors import BundleError, DataError, RecipeError
 from polyvigil.learn.transformer import EncoderLearner
-from polyvigil.records import LabelledPost, Post
-from polyvigil.specs import BalanceSpec, EncoderSpec, TrainingSpec
 from polyvigil.text.normalise import NORMALISATION, model_text
+from polyvigil.types import LabelledPost, Post
 
 WORDS = tuple(model_text("I took the new pill today and my doctor said it is fine after lunch we went home").split())
 TRAINING = TrainingSpec(epochs=8, posts_per_step=16, micro_tokens=256, learning_rate=0.006, checkpoint_minutes=1000.0)

@@ -17,14 +17,14 @@ from tests.nn.gliner import gliner_folder
 from tests.nn.tiny import TEXTS, tiny_folder
 
 from polyvigil.bundle import layout
+from polyvigil.config.specs import NerSpec
 from polyvigil.detect.entity_features import FEATURES, Entity, features, merged, probability
 from polyvigil.detect.zeroshot_ner import NerDetector, load
 from polyvigil.errors import BundleError, RecipeError
 from polyvigil.learn.zeroshot import NerLearner
 from polyvigil.nn import entities as module
-from polyvigil.records import Post
-from polyvigil.specs import NerSpec
 from polyvigil.text.normalise import model_text
+from polyvigil.types import Post
 
 LANGUAGES = ("en", "en", "de", "fr", "ja", "ru", "zh", "en")
 POSTS = [Post(str(place), text, language) for place, (text, language) in enumerate(zip(TEXTS, LANGUAGES, strict=True))]

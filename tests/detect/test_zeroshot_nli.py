@@ -17,12 +17,12 @@ from tests.nn.nli import XNLI, edit, nli_folder
 from tests.nn.tiny import TEXTS, tiny_folder
 
 from polyvigil.bundle import layout
+from polyvigil.config.specs import HYPOTHESES, NliSpec
 from polyvigil.detect.zeroshot_nli import NliDetector, class_order, load
 from polyvigil.errors import BundleError, PolyvigilError, RecipeError
 from polyvigil.learn.zeroshot import NliLearner
-from polyvigil.records import Post
-from polyvigil.specs import HYPOTHESES, NliSpec
 from polyvigil.text.normalise import model_text
+from polyvigil.types import Post
 
 LANGUAGES = ("en", "en", "de_cadec", "fr", "ja", "ru", "zh", "sv")
 POSTS = [Post(str(place), text, language) for place, (text, language) in enumerate(zip(TEXTS, LANGUAGES, strict=True))]

@@ -21,9 +21,9 @@ from small import SPEC, SmallEncoder, digest, facts, run, weights
 
 from polyvigil.cli import main as program
 from polyvigil.errors import PolyvigilError
-from polyvigil.learn.join import joined
 from polyvigil.learn.launch import launched
 from polyvigil.learn.loop import Hooks
+from polyvigil.learn.process_group import joined
 
 torch.set_num_threads(1)  # also: no threads, so that forking is safe
 EACH = SPEC.model_copy(update={"checkpoint_minutes": 0.0})

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from polyvigil.config.specs import DecideSpec, Pooling, TrainingSpec
 from polyvigil.detect.base import TrainingLog
 from polyvigil.learn import loop
 from polyvigil.learn.balance import training_indices
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.loop import Hooks, TrainSet
-from polyvigil.specs import DecideSpec, Pooling, TrainingSpec
 
 PLANTED = 7
 SPEC = TrainingSpec(

@@ -14,14 +14,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from small import SPEC, TRAIN, SmallEncoder, digest, facts, run, weights
 
+from polyvigil.config.specs import DistilSpec
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn.distil import Lesson, SoftTargets, soft_targets, softened
 from polyvigil.learn.loop import Hooks
 from polyvigil.learn.losses import cross_entropy, focal, soft_cross_entropy
 from polyvigil.learn.sampling import epoch_order
 from polyvigil.learn.schedule import warmup_cosine
-from polyvigil.records import Post
-from polyvigil.specs import DistilSpec
+from polyvigil.types import Post
 
 P = np.random.default_rng(5).random(len(TRAIN.labels))
 

@@ -14,6 +14,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from tests.nn.tiny import tiny_config, tiny_tokenizer
 
+from polyvigil.config.load import load
+from polyvigil.config.specs import Recipe
 from polyvigil.detect.base import Rehearsal
 from polyvigil.errors import RecipeError
 from polyvigil.learn import devices, estimate
@@ -24,11 +26,9 @@ from polyvigil.learn.schedule import steps_per_epoch
 from polyvigil.learn.step import Stepper
 from polyvigil.learn.transformer import EncoderLearner
 from polyvigil.nn.shapes import ModelShape, known_shapes, shape_of
-from polyvigil.recipe.load import load
-from polyvigil.records import LabelledPost, Post
-from polyvigil.reproduce import tiny
-from polyvigil.specs import Recipe
 from polyvigil.text.token_counts import CHARACTERS, estimated_rows, estimated_tokens
+from polyvigil.types import LabelledPost, Post
+from polyvigil_gladiators import tiny
 
 LARGE = known_shapes()["xlm-roberta-large"]
 CARD = named_device("rtx-3060-12gb", precision="fp16")

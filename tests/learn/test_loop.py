@@ -18,6 +18,7 @@ sys.path.append(str(Path(__file__).parents[1] / "nn"))
 from small import DEV, SPEC, TRAIN, SmallEncoder, digest, facts, posts, run, weights
 from tiny import ragged, tiny_folder
 
+from polyvigil.config.specs import DecideSpec, TrainingSpec
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import loop
 from polyvigil.learn.dev import DevSet, verdict
@@ -29,7 +30,6 @@ from polyvigil.learn.sampling import epoch_order
 from polyvigil.learn.schedule import warmup_cosine
 from polyvigil.learn.step import StepResult
 from polyvigil.nn.encoder import Encoder, load_encoder
-from polyvigil.specs import DecideSpec, TrainingSpec
 
 
 def spec(**changes: object) -> TrainingSpec:

@@ -20,16 +20,16 @@ from safetensors.torch import load_file, save_file
 from small import SmallEncoder
 from tiny import ragged, tiny_folder
 
+from polyvigil.config.specs import BalanceSpec, EncoderSpec, LoraSpec, TrainingSpec
 from polyvigil.detect.transformer import EncoderDetector, load
 from polyvigil.errors import InterruptError, RecipeError, TrainingError
 from polyvigil.learn import checkpoint
-from polyvigil.learn.keeper import trained
+from polyvigil.learn.checkpoint_manager import trained
 from polyvigil.learn.lora import adapt
 from polyvigil.learn.transformer import EncoderLearner
 from polyvigil.nn.encoder import Encoder, load_encoder
-from polyvigil.records import LabelledPost, Post
-from polyvigil.specs import BalanceSpec, EncoderSpec, LoraSpec, TrainingSpec
 from polyvigil.text.normalise import model_text
+from polyvigil.types import LabelledPost, Post
 
 LORA = LoraSpec(rank=4, alpha=8, dropout=0.2)
 HEADS = {

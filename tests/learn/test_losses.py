@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from polyvigil.config.specs import TrainingSpec
 from polyvigil.learn.losses import cross_entropy, focal, per_post_loss
-from polyvigil.specs import TrainingSpec
 
 
 def _case(n: int = 50, *, scale: float = 3.0, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

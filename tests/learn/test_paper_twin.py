@@ -26,7 +26,7 @@ from polyvigil.bundle.store import load as load_bundle
 from polyvigil.cli import main as program
 from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import write_posts
-from polyvigil.records import LabelledPost
+from polyvigil.types import LabelledPost
 
 SEED, EPOCHS, TOKENS, RATE = 42, 4, 40, 2e-3
 CORPUS = [item for item in sample_corpus() if item.post.language in {"en", "ja", "ru"}]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from polyvigil.config.specs import TrainingSpec
 from polyvigil.learn.balance import training_indices
 from polyvigil.learn.sampling import epoch_order, step_seed
-from polyvigil.specs import TrainingSpec
 
 LANGUAGES = ["en"] * 700 + ["de"] * 200 + ["fr"] * 100
 LABELS = (np.arange(1000) % 10 == 0).astype(np.int8)

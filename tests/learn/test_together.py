@@ -19,9 +19,9 @@ from tests.nn.tiny import tiny_folder
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
 from polyvigil.errors import RecipeError, TrainingError
-from polyvigil.learn.join import joined, own_device
 from polyvigil.learn.launch import Launch, launched
-from polyvigil.records import LabelledPost
+from polyvigil.learn.process_group import joined, own_device
+from polyvigil.types import LabelledPost
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[1] / "nn"))
 from small import facts
 from tiny import ragged, tiny_folder
 
+from polyvigil.config.specs import BalanceSpec, DecideSpec, EncoderSpec, TrainingSpec
 from polyvigil.detect.transformer import TrainingLog
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import loop
@@ -27,8 +28,7 @@ from polyvigil.learn.schedule import warmup_cosine
 from polyvigil.learn.transformer import EncoderLearner
 from polyvigil.learn.trim import Trimmed, trim
 from polyvigil.nn.encoder import Encoder, load_encoder
-from polyvigil.records import LabelledPost, Post
-from polyvigil.specs import BalanceSpec, DecideSpec, EncoderSpec, TrainingSpec
+from polyvigil.types import LabelledPost, Post
 
 SPEC = TrainingSpec(
     epochs=3, posts_per_step=8, micro_tokens=64, learning_rate=2e-3, weight_decay=0.3, checkpoint_minutes=0.0

@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[1] / "nn"))
 from small import DEV, SPEC, TRAIN, SmallEncoder, dev_of, digest, facts, posts, run, weights, windowed
 from tiny import ragged, tiny_folder
 
+from polyvigil.config.specs import DecideSpec, Pooling
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import post_loss
 from polyvigil.learn.dev import DevSet
@@ -30,7 +31,6 @@ from polyvigil.learn.trim import trim
 from polyvigil.nn.encoder import load_encoder
 from polyvigil.nn.pooling import POOLINGS
 from polyvigil.nn.windows import pieces
-from polyvigil.specs import DecideSpec, Pooling
 
 LENGTHS = [(1, 4), (5, 8), (2, 8), (1, 8), (9, 8), (1, 2)]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.nn.tiny import TEXTS
 
-from polyvigil.reproduce import tiny_further
-from polyvigil.reproduce.tiny_further import XNLI
+from polyvigil_gladiators import tiny_further
+from polyvigil_gladiators.tiny_further import XNLI
 
 __all__ = ["XNLI", "edit", "nli_folder"]
 

@@ -10,9 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from polyvigil.config.specs import Pooling
 from polyvigil.nn.pooling import POOLINGS, pooled_log_odds, pooled_logits
 from polyvigil.nn.windows import WindowScores, starts_of
-from polyvigil.specs import Pooling
 
 COUNTS = [1, 3, 1, 2, 9, 1]
 

@@ -16,6 +16,7 @@ from tests.nn.nli import nli_folder
 from tests.nn.tiny import TEXTS, tiny_folder
 
 from polyvigil.cli import main as program
+from polyvigil.config.specs import BalanceSpec, EncoderSpec, NerSpec, NliSpec, Recipe, TrainingSpec, TranslationSpec
 from polyvigil.data.write import write_posts
 from polyvigil.errors import RecipeError
 from polyvigil.learn.transformer import EncoderLearner
@@ -25,12 +26,11 @@ from polyvigil.nn.entities import installed, load_entity_finder
 from polyvigil.nn.masked import load_masked_model
 from polyvigil.nn.pairs import load_pair_classifier
 from polyvigil.nn.translator import load_translator
-from polyvigil.recipe import run
-from polyvigil.recipe.adapt import recipe_for
-from polyvigil.recipe.learners import Machine
-from polyvigil.records import LabelledPost, Post
-from polyvigil.reproduce.tiny_further import gliner_folder, nllb_folder
-from polyvigil.specs import BalanceSpec, EncoderSpec, NerSpec, NliSpec, Recipe, TrainingSpec, TranslationSpec
+from polyvigil.types import LabelledPost, Post
+from polyvigil.workflows import train as training
+from polyvigil.workflows.adapt import recipe_for
+from polyvigil.workflows.learners import Machine
+from polyvigil_gladiators.tiny_further import gliner_folder, nllb_folder
 
 PULL = "refs/pr/5"
 NAME = "someone/model"
@@ -75,8 +75,8 @@ def test_a_whole_training_asks_for_no_other_revision(requests: Requests, tmp_pat
     seen = requests(tiny_folder(tmp_path / "model", "xlm-roberta"))
     spec = EncoderSpec(name=NAME, revision=PULL, max_tokens=32)
     recipe = Recipe(model=spec, training=TrainingSpec(epochs=1), seeds=(1, 2))
-    material = run.Material(tuple(POSTS), tuple(POSTS), "posts", (), ())
-    run.train(recipe, material, output=tmp_path / "bundle", machine=Machine("cpu", offline=True))
+    material = training.Material(tuple(POSTS), tuple(POSTS), "posts", (), ())
+    training.train(recipe, material, output=tmp_path / "bundle", machine=Machine("cpu", offline=True))
     assert {call[:2] for call in seen} == {(NAME, PULL)}
 
 

@@ -23,13 +23,13 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
+from polyvigil.config.load import load, shipped
+from polyvigil.config.specs import TranslationSpec
 from polyvigil.nn.encoder import load_encoder
 from polyvigil.nn.shapes import ModelShape, Precision, known_shapes, shape_of
 from polyvigil.nn.source import KNOWN_NAMES
-from polyvigil.recipe.load import load, shipped
-from polyvigil.recipe.models import models_of
-from polyvigil.reproduce import tiny
-from polyvigil.specs import TranslationSpec
+from polyvigil.workflows.models import models_of
+from polyvigil_gladiators import tiny
 
 PUBLISHED = {  # millions, rounded as the models' cards and papers do
     "xlm-roberta-base": 278,

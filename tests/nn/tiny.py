@@ -1,4 +1,4 @@
-"""Tiny encoders with random weights: those of the program (polyvigil.reproduce.tiny), and further kinds for tests."""
+"""Tiny encoders with random weights: those of the program (polyvigil_gladiators.tiny), and further kinds for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from polyvigil.reproduce import tiny
+from polyvigil_gladiators import tiny
 
 TEXTS = (
     "I got a terrible headache from the new tablets",

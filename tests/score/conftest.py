@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.specs import ScoreSpec
 from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import csv_text
 from polyvigil.score.batch import score_files
 from polyvigil.score.engine import ThisProcess
-from polyvigil.specs import ScoreSpec
 
 HOW = ScoreSpec(part_posts=2000)
 

@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 
 from polyvigil.bundle.store import Bundle, load
+from polyvigil.config.specs import ScoreSpec
 from polyvigil.score.batch import score_files
 from polyvigil.score.engine import ThisProcess
-from polyvigil.specs import ScoreSpec
 
 HOW = ScoreSpec(part_posts=100)
 OUTPUTS = ("o.csv", "o.parquet", "o.jsonl.gz", "folder/")

@@ -16,14 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.specs import DataSpec, ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.errors import DataError
-from polyvigil.records import LabelledPost, Post
 from polyvigil.score.batch import score_file
 from polyvigil.score.submission import write_submission
 from polyvigil.score.wire import COLUMNS, score_posts
 from polyvigil.score.write import neutralised
-from polyvigil.specs import DataSpec, ScoreSpec
+from polyvigil.types import LabelledPost, Post
 
 POSTS = [
     {"id": "a", "text": "these pills gave me a terrible headache", "language": "en", "note": "=cmd()"},

@@ -10,15 +10,15 @@ import pytest
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.cli.main import run as command
+from polyvigil.config.specs import ScoreSpec
 from polyvigil.detect.base import Lengths
-from polyvigil.records import Post
 from polyvigil.score import dedup
 from polyvigil.score.batch import score_file
 from polyvigil.score.dedup import Deduplicated
 from polyvigil.score.wire import score_posts
-from polyvigil.specs import ScoreSpec
 from polyvigil.text.canonical import canonical
 from polyvigil.text.normalise import model_text
+from polyvigil.types import Post
 
 TEXTS = [
     ("these pills gave me a headache", "en"),

@@ -13,15 +13,15 @@ import pytest
 
 from polyvigil.bundle.explain import Explanation, Span, explain
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.specs import ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.errors import DataError
-from polyvigil.records import Post
 from polyvigil.score.batch import score_file
 from polyvigil.score.explain import explain_file
-from polyvigil.score.marking import marked
+from polyvigil.score.highlight import marked
 from polyvigil.score.wire import COLUMNS, score_posts
-from polyvigil.specs import ScoreSpec
 from polyvigil.text.mentions import Mention, Term, lexicon, mentions
+from polyvigil.types import Post
 
 XSS = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><b>&lt;"
 POSTS = [

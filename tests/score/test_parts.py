@@ -19,15 +19,15 @@ import pytest
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.cli.main import run as command
+from polyvigil.config.specs import ScoreSpec
 from polyvigil.data import atomic
 from polyvigil.data.formats import open_table
 from polyvigil.errors import DataError, InterruptError, RecipeError
-from polyvigil.records import LabelledPost
 from polyvigil.score import dedup
 from polyvigil.score import part as scoring
 from polyvigil.score.batch import ScoreSummary, score_files
 from polyvigil.score.engine import ThisProcess
-from polyvigil.specs import ScoreSpec
+from polyvigil.types import LabelledPost
 
 SMALL = ScoreSpec(part_posts=40)
 OUTPUTS = ["o.csv", "o.tsv.gz", "o.jsonl", "o.jsonl.zst", "o.parquet"]

@@ -14,12 +14,12 @@ import pytest
 from tests.score.conftest import HOW, children, wait_for
 
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.specs import DataSpec, ScoreSpec
 from polyvigil.data.inputs import find_inputs
 from polyvigil.errors import BundleError, DataError, ScoringError
 from polyvigil.score.batch import score_files
 from polyvigil.score.plan import Target, plan, stretches
 from polyvigil.score.pool import Processes, load_as
-from polyvigil.specs import DataSpec, ScoreSpec
 
 
 def test_two_processes_write_the_bytes_of_one(bundle_folder: Path, many: Path, alone: Path, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyvigil.records import LabelledPost
 from polyvigil.text.align import align
 from polyvigil.text.normalise import model_text
+from polyvigil.types import LabelledPost
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=60)
 NASTY = st.text(

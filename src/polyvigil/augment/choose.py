@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polyvigil.augment.translator import Translator
+from polyvigil.config.specs import TranslationSpec
 from polyvigil.data.read import Reading
 from polyvigil.data.translated import is_translated
 from polyvigil.errors import DataError, RecipeError, SplitError
-from polyvigil.records import LabelledPost
-from polyvigil.specs import TranslationSpec
 from polyvigil.text.language import base_language
+from polyvigil.types import LabelledPost
 
 _MAY_TRAIN = ("", "train")
 

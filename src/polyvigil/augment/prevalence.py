@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polyvigil.augment.rows import Translated
-from polyvigil.records import LabelledPost
 from polyvigil.text.language import base_language
+from polyvigil.types import LabelledPost
 
 FACTOR = 2.0
 """How many times the share of the sources a language may hold before it is told."""

@@ -12,8 +12,8 @@ from polyvigil.augment.translator import Translator
 from polyvigil.data.atomic import write_whole
 from polyvigil.data.translated import PREFIX
 from polyvigil.data.write import COLUMNS, csv_text
-from polyvigil.records import LabelledPost
 from polyvigil.text.language import base_language, language_group
+from polyvigil.types import LabelledPost
 
 FURTHER = ("translated_from", "model")
 """The columns beside those of the shared task: ``LANGUAGE:ID`` of the source, and what translated it."""

@@ -15,8 +15,8 @@ from polyvigil.augment.rows import Translated, translated
 from polyvigil.augment.segments import Segment, joined, segments
 from polyvigil.augment.translator import Translator
 from polyvigil.nn.batching import token_batches
-from polyvigil.records import LabelledPost
 from polyvigil.text.language import base_language
+from polyvigil.types import LabelledPost
 
 Progress = Callable[[float], None]
 

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from polyvigil.data.fingerprint import post_keys
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.rules import DevScores
-from polyvigil.records import LabelledPost, Labels
+from polyvigil.types import LabelledPost, Labels
 
 _PLAIN = ("by_member", "labels", "groups", "keys")
 _NAMED = ("languages", "types")  # kept as numbers, their names beside

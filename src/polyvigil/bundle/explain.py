@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.decide.thresholds import logit
-from polyvigil.records import Post
 from polyvigil.text.normalise import model_text, no_text_reason
 from polyvigil.text.pieces import units
 from polyvigil.text.sentences import Stretch, sentences
+from polyvigil.types import Post
 
 MOST_SPANS = 5
 _STRONG = 0.25  # of the strongest unit's evidence per character: what a span is made of

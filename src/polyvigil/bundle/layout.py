@@ -25,7 +25,9 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from polyvigil.types import Frozen
 
 SCHEMA = 2
 MANIFEST = "bundle.json"
@@ -49,27 +51,21 @@ _WITH_FILES = re.compile(rf"{_MEMBER}(/base|/further)?(/encoder_config)?")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 
-class Stored(BaseModel):
-    """Base of what stands in bundle.json."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FileEntry(Stored):
+class FileEntry(Frozen):
     """Size in bytes and SHA-256 (hex) of one file."""
 
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class MemberEntry(Stored):
+class MemberEntry(Frozen):
     """One member: its folder and its kind."""
 
     folder: str
     kind: str
 
 
-class Sources(Stored):
+class Sources(Frozen):
     """``sources.json``."""
 
     members: tuple[str, ...]
@@ -78,7 +74,7 @@ class Sources(Stored):
     """The recipe of each of those bundles, as TOML; of ``endpoint`` its configuration."""
 
 
-class Manifest(Stored):
+class Manifest(Frozen):
     """``bundle.json``."""
 
     format: Literal["polyvigil-bundle"] = "polyvigil-bundle"

@@ -18,11 +18,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from polyvigil.bundle import layout
-from polyvigil.bundle.answers import Answers, ask, carrying_windows
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.dev import read as read_dev
 from polyvigil.bundle.dev import write as write_dev
 from polyvigil.bundle.layout import Manifest, MemberEntry
+from polyvigil.bundle.member_scores import Answers, ask, carrying_windows
 from polyvigil.bundle.verify import AGAIN, bundle_id, entries, scores_id, verify
 from polyvigil.data.atomic import whole_folder
 from polyvigil.decide.calibration import Calibration
@@ -34,9 +34,9 @@ from polyvigil.detect.base import Detector, FitRecord, Lengths, Scores, Tokenise
 from polyvigil.detect.chat import Asking, ChatDetector, Usage
 from polyvigil.detect.stacked import Featured
 from polyvigil.errors import BundleError
-from polyvigil.records import Post, Probabilities
+from polyvigil.text.memo import Memory, once
 from polyvigil.text.normalise import NORMALISATION
-from polyvigil.text.once import Memory, once
+from polyvigil.types import Post, Probabilities
 
 _LOADERS = {  # kind of a member -> the module whose load(folder, device=...) reads it
     "linear": "polyvigil.detect.linear",

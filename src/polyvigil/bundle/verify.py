@@ -7,12 +7,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from polyvigil.bundle import layout
 from polyvigil.bundle.layout import FileEntry, Manifest, MemberEntry
 from polyvigil.errors import BundleError
 from polyvigil.text.normalise import NORMALISATION
+from polyvigil.types import Frozen
 
 AGAIN = "copy the bundle again from where it was made, or train it again"
 
@@ -88,7 +87,7 @@ def _entry(path: Path) -> FileEntry:
         return FileEntry(bytes=path.stat().st_size, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
 
 
-class _Identity(BaseModel):
+class _Identity(Frozen):
     """What a bundle's id is the hash of."""
 
     schema_version: int

@@ -57,9 +57,9 @@ def adapt(
     Ended at any moment, the same command goes on from its last checkpoint.
     """
     from polyvigil.learn.launch import launched
-    from polyvigil.recipe.adapt import adapt as run
-    from polyvigil.recipe.adapt import check_free, gather, recipe_for
-    from polyvigil.recipe.learners import Machine
+    from polyvigil.workflows.adapt import adapt as run
+    from polyvigil.workflows.adapt import check_free, gather, recipe_for
+    from polyvigil.workflows.learners import Machine
 
     if launched().size > 1:
         raise RecipeError("adapting runs in one process", where="torchrun", hint="run polyvigil adapt without it")

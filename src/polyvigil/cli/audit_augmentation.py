@@ -10,7 +10,7 @@ from polyvigil.cli.options import GATE, Columns, Device, OnErrorChoice, OnErrorO
 from polyvigil.cli.output import Answer, Output, command
 
 if TYPE_CHECKING:
-    from polyvigil.assess.audit.augmentation import AugmentationAudit
+    from polyvigil.checks.audit.augmentation import AugmentationAudit
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,8 +37,8 @@ def augmentation(
     device: Device = "auto",
 ) -> Answer:
     """What added training posts do to every language. Exit 3 when one loses F1 or its flag rate moves."""
-    from polyvigil.assess.audit.augmentation import audit_augmentation
     from polyvigil.bundle.store import load
+    from polyvigil.checks.audit.augmentation import audit_augmentation
     from polyvigil.data.read import read_labelled
 
     reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)

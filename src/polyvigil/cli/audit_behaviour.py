@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.assess.behaviour_suite import LANGUAGES, MAX_FAILURE
+from polyvigil.checks.behaviour_suite import LANGUAGES, MAX_FAILURE
 from polyvigil.cli.options import Device
 from polyvigil.cli.output import Answer, Output, command
 
 if TYPE_CHECKING:
-    from polyvigil.assess.behaviour_result import BehaviourResult, Cell
+    from polyvigil.checks.behaviour_result import BehaviourResult, Cell
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,8 +55,8 @@ def behaviour(
     device: Device = "auto",
 ) -> Answer:
     """Try a bundle on authored sentences: negation, questions, relatives' ADEs, brand names, typing slips, ..."""
-    from polyvigil.assess.behaviour import behaviour as run_behaviour
     from polyvigil.bundle.store import load
+    from polyvigil.checks.behaviour import behaviour as run_behaviour
     from polyvigil.data.atomic import write_whole
 
     result = run_behaviour(

@@ -33,8 +33,8 @@ def calibration(
     device: Device = "auto",
 ) -> Answer:
     """Would a new bundle flag as many posts of each language as the old one? Exit 3 if far more or fewer."""
-    from polyvigil.assess.audit.drift import audit_drift
     from polyvigil.bundle.store import load
+    from polyvigil.checks.audit.drift import audit_drift
     from polyvigil.cli.audit_tables import drift_lines, gate_lines
     from polyvigil.data.read import read_unlabelled
 

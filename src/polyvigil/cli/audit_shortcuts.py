@@ -10,7 +10,7 @@ from polyvigil.cli.options import GATE, Columns, Device, OnErrorChoice, OnErrorO
 from polyvigil.cli.output import Answer, Output, command
 
 if TYPE_CHECKING:
-    from polyvigil.assess.audit.shortcuts import ShortcutAudit
+    from polyvigil.checks.audit.shortcuts import ShortcutAudit
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,8 +37,8 @@ def shortcuts(
     device: Device = "auto",
 ) -> Answer:
     """Does a bundle flag a language, a script, a length, a source in place of an ADE? Exit 3 if so."""
-    from polyvigil.assess.audit.shortcuts import audit_shortcuts
     from polyvigil.bundle.store import load
+    from polyvigil.checks.audit.shortcuts import audit_shortcuts
     from polyvigil.data.read import read_labelled
 
     spec = data_spec(columns, settings)

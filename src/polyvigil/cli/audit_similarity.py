@@ -10,7 +10,7 @@ from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption,
 from polyvigil.cli.output import Answer, Output, command
 
 if TYPE_CHECKING:
-    from polyvigil.assess.audit.similarity import SimilarityAudit
+    from polyvigil.checks.audit.similarity import SimilarityAudit
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,8 +35,8 @@ def similarity(
     device: Device = "auto",
 ) -> Answer:
     """How alike are the scores of the languages? A matrix of overlaps, and no gate."""
-    from polyvigil.assess.audit.similarity import audit_similarity
     from polyvigil.bundle.store import load
+    from polyvigil.checks.audit.similarity import audit_similarity
     from polyvigil.data.read import read_unlabelled
 
     posts = read_unlabelled(file, data_spec(columns, settings), on_error=on_error.value)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from polyvigil.assess.audit.drift import DriftRow
-from polyvigil.assess.audit.gate import Gate
+from polyvigil.checks.audit.drift import DriftRow
+from polyvigil.checks.audit.gate import Gate
 from polyvigil.cli.tables import table
 
 

@@ -10,7 +10,7 @@ from polyvigil.cli.options import GATE, Columns, Device, OnErrorChoice, OnErrorO
 from polyvigil.cli.output import Answer, Output, command
 
 if TYPE_CHECKING:
-    from polyvigil.assess.audit.truncation import TruncationAudit
+    from polyvigil.checks.audit.truncation import TruncationAudit
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,8 +36,8 @@ def truncation(
     device: Device = "auto",
 ) -> Answer:
     """How many posts are cut, and which ADEs are missed by it? Exit 3 when too many are."""
-    from polyvigil.assess.audit.truncation import audit_truncation
     from polyvigil.bundle.store import load
+    from polyvigil.checks.audit.truncation import audit_truncation
     from polyvigil.data.read import read_labelled
 
     reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)

@@ -11,8 +11,8 @@ import typer
 
 from polyvigil.cli.options import Columns, Device, Offline, OnErrorChoice, OnErrorOption, Settings, data_spec
 from polyvigil.cli.output import Answer, Output, command
+from polyvigil.config.specs import TranslationSpec
 from polyvigil.errors import RecipeError
-from polyvigil.specs import TranslationSpec
 
 if TYPE_CHECKING:
     from polyvigil.augment.translator import Translator

@@ -10,7 +10,7 @@ from polyvigil.cli.options import Columns, Settings, Split, data_spec
 from polyvigil.cli.output import Answer, Output, command
 
 if TYPE_CHECKING:
-    from polyvigil.assess.check_result import CheckResult
+    from polyvigil.checks.check_result import CheckResult
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when a finding is an error.")] = False,
 ) -> Answer:
     """Look for what would spoil a training or its figures: leaks, duplicates, contradictions, give-away columns."""
-    from polyvigil.assess.check import check as run_check
+    from polyvigil.checks.check import check as run_check
     from polyvigil.cli.tables import table
     from polyvigil.data.read import read_labelled
 

@@ -34,11 +34,11 @@ def compare(
     device: Device = "auto",
 ) -> Answer:
     """Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, turned decisions."""
-    from polyvigil.assess.compare import compare as compared
     from polyvigil.bundle.store import load
     from polyvigil.cli.compare_tables import comparison_lines
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import read_labelled
+    from polyvigil.evaluation.compare import compare as compared
 
     bundles = load(first, device=device), load(second, device=device)
     reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from polyvigil.assess.compare import Comparison
-from polyvigil.assess.paired_result import Difference, PairedSlice
 from polyvigil.cli.tables import shift_lines, table
+from polyvigil.evaluation.compare import Comparison
+from polyvigil.evaluation.paired_result import Difference, PairedSlice
 
 _SHOWN = 10
 

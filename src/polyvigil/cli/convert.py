@@ -40,7 +40,7 @@ def convert(
     Its tensors, configuration and tokenizer are kept as they are; a file that holds anything but tensors is refused.
     """
     try:
-        from polyvigil.recipe.convert import convert as run
+        from polyvigil.workflows.convert import convert as run
     except ModuleNotFoundError as error:
         raise RecipeError(
             f"converting needs {error.name}, which is not installed", hint="pip install 'polyvigil[encoders]'"

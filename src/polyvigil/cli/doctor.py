@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import typer
-from pydantic import BaseModel
 
 from polyvigil.cli.output import Answer, Output, command
+from polyvigil.types import Frozen
 
 _NEEDED = (
     *("numpy", "scipy", "scikit-learn", "pyarrow", "pydantic", "typer", "rich", "jinja2"),
@@ -21,7 +21,7 @@ _NEEDED = (
 _LEAST_DISK_GB = 1.0
 
 
-class Check(BaseModel):
+class Check(Frozen):
     """One thing that was looked at: ``ok``, ``warn`` or ``fail``."""
 
     name: str
@@ -73,13 +73,13 @@ def _main_job() -> Check:
     import tempfile
     import time
 
+    from polyvigil.config.specs import Recipe
     from polyvigil.data.sample import sample_corpus
-    from polyvigil.recipe import run
-    from polyvigil.specs import Recipe
+    from polyvigil.workflows import train as training
 
     started = time.perf_counter()
     english = [item for item in sample_corpus() if item.post.language == "en"]
-    material = run.Material(
+    material = training.Material(
         train=tuple(item for item in english if item.post.split == "train"),
         dev=tuple(item for item in english if item.post.split == "dev"),
         data="synthetic sample",
@@ -88,7 +88,7 @@ def _main_job() -> Check:
     )
     try:
         with tempfile.TemporaryDirectory() as folder:
-            bundle = run.train(Recipe(), material, output=Path(folder) / "bundle").bundle
+            bundle = training.train(Recipe(), material, output=Path(folder) / "bundle").bundle
             bundle.probabilities([item.post for item in english if item.post.split == "test"])
     except Exception as error:
         return Check(name="main job", state="fail", found=f"{type(error).__name__}: {error}")

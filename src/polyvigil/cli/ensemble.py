@@ -23,7 +23,7 @@ from polyvigil.cli.output import Answer, Output, command
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
-    from polyvigil.recipe.join import Joined
+    from polyvigil.workflows.ensemble import Joined
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,12 +59,12 @@ def ensemble(
 ) -> Answer:
     """Join bundles into one: members copied, weighed, compared with and without each; thresholds tuned again."""
     from polyvigil.bundle.store import check_free, load
+    from polyvigil.config.load import load_text, to_toml
     from polyvigil.data.read import read_labelled
     from polyvigil.data.translated import refuse_translated
-    from polyvigil.recipe.join import join
-    from polyvigil.recipe.join_plan import JoinPlan, Source
-    from polyvigil.recipe.load import load_text, to_toml
-    from polyvigil.recipe.retune import recipe_of
+    from polyvigil.workflows.ensemble import join
+    from polyvigil.workflows.ensemble_plan import JoinPlan, Source
+    from polyvigil.workflows.tune import recipe_of
 
     check_free(output, replace=replace)
     given = numbers(weights, option="--weights")

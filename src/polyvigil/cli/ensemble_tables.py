@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from polyvigil.assess.gain import WeightGain
-from polyvigil.assess.intervals import share_interval
-from polyvigil.assess.paired_result import Difference
-from polyvigil.assess.parity import MemberParity
 from polyvigil.cli.tables import table
 from polyvigil.decide.cascade import Cascade, CascadeTally
+from polyvigil.evaluation.intervals import share_interval
+from polyvigil.evaluation.member_ablation import MemberParity
+from polyvigil.evaluation.paired_result import Difference
+from polyvigil.evaluation.weight_gain import WeightGain
 
 if TYPE_CHECKING:
-    from polyvigil.recipe.join import JoinedMember
+    from polyvigil.workflows.ensemble import JoinedMember
 
 
 def member_lines(members: Sequence[JoinedMember]) -> list[str]:

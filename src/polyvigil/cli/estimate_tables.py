@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from polyvigil.cli.tables import duration, size
+from polyvigil.config.specs import Recipe, StackedSpec
 from polyvigil.detect.base import Rehearsal
-from polyvigil.recipe.models import models_of
-from polyvigil.specs import Recipe, StackedSpec
+from polyvigil.workflows.models import models_of
 
 _PAPER_CARD = 12_600_000_000
 """Bytes of a card of 12 GB, as the paper's."""

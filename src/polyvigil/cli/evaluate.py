@@ -22,7 +22,7 @@ from polyvigil.cli.reporting import (
     make,
     unlabelled_hint,
 )
-from polyvigil.specs import DataSpec
+from polyvigil.config.specs import DataSpec
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
@@ -117,8 +117,8 @@ def evaluate(
 
 
 def _leave_one_out(out: Output, bundle: Bundle, reading: Reading) -> Answer:
-    from polyvigil.assess.measure import left_out
     from polyvigil.cli.tables import left_out_lines
+    from polyvigil.evaluation.measure import left_out
 
     out.say(f"scoring {len(reading.posts):,} posts")
     parts = left_out(bundle, reading)
@@ -128,10 +128,10 @@ def _leave_one_out(out: Output, bundle: Bundle, reading: Reading) -> Answer:
 
 def _measure(out: Output, bundle: Bundle, reading: Reading, options: Wish, *, spec: DataSpec, write: bool) -> Answer:
     """Evaluate ``bundle`` on the posts that were read; ``write`` the report too."""
-    from polyvigil.assess.columns import columns_to_slice
-    from polyvigil.assess.measure import cross_fitted_dev, measured
     from polyvigil.cli.evaluation_tables import dev_lines, slice_lines
     from polyvigil.cli.tables import evaluation_lines, workload_lines
+    from polyvigil.evaluation.columns import columns_to_slice
+    from polyvigil.evaluation.measure import cross_fitted_dev, measured
 
     columns = columns_to_slice(reading, options.slice_columns, spec)  # before scoring: a wrong name costs no time
     out.say(f"scoring {len(reading.posts):,} posts")
@@ -155,9 +155,9 @@ def _measure(out: Output, bundle: Bundle, reading: Reading, options: Wish, *, sp
 def _official(predictions: str, gold: str, output: Path | None, split: str, spec: DataSpec) -> Answer:
     import json
 
-    from polyvigil.assess.official import official_scores, read_predictions
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import read_labelled
+    from polyvigil.evaluation.official import official_scores, read_predictions
 
     reading = read_labelled(gold, spec, split=split, unlabelled_hint=unlabelled_hint("BUNDLE", gold))
     _check_gold(reading)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from polyvigil.assess.dev_comparison import DevComparison, DevDifference
-from polyvigil.assess.evaluate import Evaluation
-from polyvigil.assess.intervals import Interval
-from polyvigil.assess.slices import ColumnSlices, Slice, ValueSlice
 from polyvigil.cli.tables import table
 from polyvigil.decide.tune import FEW_POSITIVES
+from polyvigil.evaluation.dev_comparison import DevComparison, DevDifference
+from polyvigil.evaluation.evaluate import Evaluation
+from polyvigil.evaluation.intervals import Interval
+from polyvigil.evaluation.slices import ColumnSlices, Slice, ValueSlice
 
 _VALUE_WIDTH = 14
 _NAMES_SHOWN = 12

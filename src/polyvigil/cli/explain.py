@@ -21,7 +21,7 @@ from polyvigil.cli.output import Answer, Output, command
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
-    from polyvigil.specs import DataSpec
+    from polyvigil.config.specs import DataSpec
 
 
 def add_to(app: typer.Typer) -> None:
@@ -101,9 +101,9 @@ def explain(
 
 
 def _faithfulness(out: Output, bundle: Bundle, source: str, spec: DataSpec, on_error: OnErrorOption) -> Answer:
-    from polyvigil.assess.faithful import deletion_test
     from polyvigil.cli.tables import table
     from polyvigil.data.read import read_unlabelled
+    from polyvigil.evaluation.deletion_test import deletion_test
 
     reading = read_unlabelled(source, spec, on_error=on_error.value)
     out.notes(reading.notes)

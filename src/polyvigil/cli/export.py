@@ -23,7 +23,7 @@ from polyvigil.cli.output import Answer, Output, command
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
-    from polyvigil.assess.export_gate import Parity
+    from polyvigil.checks.export_gate import Parity
 
 
 class FormOption(StrEnum):
@@ -70,8 +70,8 @@ def export(
     """Write a bundle's encoders in int8, bf16 or as ONNX, if they decide as before on labelled posts. Exit 3 if not."""
     from polyvigil.bundle.store import check_free, load
     from polyvigil.data.read import read_labelled
-    from polyvigil.recipe.export_lean import export_lean
-    from polyvigil.recipe.export_onnx import export_onnx
+    from polyvigil.workflows.export_lean import export_lean
+    from polyvigil.workflows.export_onnx import export_onnx
 
     if replace and to is FormOption.onnx:
         raise RecipeError("only a bundle is replaced", where="--replace", hint="choose another folder")

@@ -22,9 +22,9 @@ from polyvigil.cli.output import Answer, Output, command
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
-    from polyvigil.recipe.judge import Judged
-    from polyvigil.records import LabelledPost
-    from polyvigil.specs import ChatSpec
+    from polyvigil.config.specs import ChatSpec
+    from polyvigil.types import LabelledPost
+    from polyvigil.workflows.judge import Judged
 
 _MOST_SHOWN = 20
 
@@ -78,9 +78,9 @@ def judge(
     from polyvigil.data.read import read_labelled
     from polyvigil.data.translated import refuse_translated
     from polyvigil.detect.chat import Asking, chat_detector
-    from polyvigil.recipe.join_plan import Source
-    from polyvigil.recipe.judge import judge as run
-    from polyvigil.recipe.judge_plan import JudgePlan, read_chat_spec
+    from polyvigil.workflows.ensemble_plan import Source
+    from polyvigil.workflows.judge import judge as run
+    from polyvigil.workflows.judge_plan import JudgePlan, read_chat_spec
 
     if (with_ is None) == (endpoint is None):
         raise typer.BadParameter("name the second stage by one of the two", param_hint="--with, --endpoint")
@@ -122,7 +122,7 @@ def judge(
 def _rehearsed(bundle: Bundle, spec: ChatSpec, dev: tuple[LabelledPost, ...], at_most: float, show: int) -> Answer:
     from polyvigil.cli.judge_tables import estimate_lines
     from polyvigil.detect.chat_prompt import masked
-    from polyvigil.recipe.judge_plan import estimate, near
+    from polyvigil.workflows.judge_plan import estimate, near
 
     posts = near(bundle, dev, at_most=at_most)
     told = estimate(spec, posts)

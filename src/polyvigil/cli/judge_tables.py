@@ -8,10 +8,10 @@ from polyvigil.cli.tables import table
 from polyvigil.decide.judge import Band, Judge
 
 if TYPE_CHECKING:
-    from polyvigil.assess.paired_result import Paired, PairedSlice
+    from polyvigil.config.specs import ChatSpec
     from polyvigil.detect.chat import Usage
-    from polyvigil.recipe.judge_plan import AskEstimate
-    from polyvigil.specs import ChatSpec
+    from polyvigil.evaluation.paired_result import Paired, PairedSlice
+    from polyvigil.workflows.judge_plan import AskEstimate
 
 
 def judge_lines(judge: Judge, paired: Paired | None = None) -> list[str]:

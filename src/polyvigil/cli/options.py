@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from polyvigil.config.load import apply_setting, parse
+from polyvigil.config.specs import DataSpec
 from polyvigil.errors import RecipeError
-from polyvigil.recipe.load import apply_setting, parse
-from polyvigil.specs import DataSpec
 
 
 class OnErrorOption(StrEnum):

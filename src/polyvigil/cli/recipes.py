@@ -19,7 +19,7 @@ def recipes(
     name: Annotated[str, typer.Argument(help="Show this one whole, every setting with its meaning.")] = "",
 ) -> Answer:
     """List the shipped recipes, or show one with every setting resolved and explained."""
-    from polyvigil.recipe.load import find, load, shipped, to_toml
+    from polyvigil.config.load import find, load, shipped, to_toml
 
     if name:
         recipe = load(name)

@@ -46,9 +46,9 @@ def report(
     device: Device = "auto",
 ) -> Answer:
     """Write the report of a bundle: on a file of labelled posts, or on the dev posts by the scores it holds."""
-    from polyvigil.assess.measure import cross_fitted_dev, measured, measured_on_dev
     from polyvigil.bundle.store import load
     from polyvigil.data.read import read_labelled
+    from polyvigil.evaluation.measure import cross_fitted_dev, measured, measured_on_dev
 
     check_prevalence(prevalence)
     spec = data_spec(columns, settings)

@@ -13,9 +13,9 @@ import typer
 from polyvigil.cli.output import Output
 
 if TYPE_CHECKING:
-    from polyvigil.assess.measure import Measured
-    from polyvigil.assess.report import Report
     from polyvigil.bundle.store import Bundle
+    from polyvigil.evaluation.measure import Measured
+    from polyvigil.report.report import Report
 
 _MOST_ERRORS = 20  # assess.mistakes.MOST, which help must not import
 
@@ -96,10 +96,10 @@ def unlabelled_hint(bundle: str, file: str) -> str:
 
 def make(out: Output, measured: Measured, bundle: Bundle, wish: Wish) -> tuple[Report, list[str]]:
     """Write the report that was wished for; returns it, and lines that say where it is."""
-    from polyvigil.assess.mistakes import PII_WARNING
-    from polyvigil.assess.render import write_report
-    from polyvigil.assess.report import report_of
     from polyvigil.bundle.store import load
+    from polyvigil.report.mistakes import PII_WARNING
+    from polyvigil.report.render import write_report
+    from polyvigil.report.report import report_of
 
     older = load(wish.since, device=wish.device) if wish.since else None
     report = report_of(measured, bundle, command=wish.line, older=older, show_errors=wish.show_errors)

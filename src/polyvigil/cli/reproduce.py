@@ -18,9 +18,9 @@ REJECTS = "reproduction.rejects.jsonl"
 
 if TYPE_CHECKING:
     from polyvigil.learn.launch import Launch
-    from polyvigil.recipe.run import Material
-    from polyvigil.reproduce.posts import Files
-    from polyvigil.reproduce.survey import Bench
+    from polyvigil.workflows.train import Material
+    from polyvigil_gladiators.posts import Files
+    from polyvigil_gladiators.survey import Bench
 
 
 class ScaleOption(StrEnum):
@@ -84,14 +84,14 @@ def reproduce(
     """
     from polyvigil.cli.reproduce_tables import obstacle_lines, plan_answer, reproduction_lines
     from polyvigil.learn.launch import launched
-    from polyvigil.recipe.learners import Machine
-    from polyvigil.reproduce.cost import costs
-    from polyvigil.reproduce.plan import rows_of, steps_of
-    from polyvigil.reproduce.posts import Files, differences
-    from polyvigil.reproduce.preconditions import check_output, check_room, has_unfetched, open_models
-    from polyvigil.reproduce.report import reproduction, write
-    from polyvigil.reproduce.run import Done, RunOptions, run_steps
-    from polyvigil.reproduce.survey import leftovers, row_obstacles, survey, without_idle
+    from polyvigil.workflows.learners import Machine
+    from polyvigil_gladiators.cost import costs
+    from polyvigil_gladiators.plan import rows_of, steps_of
+    from polyvigil_gladiators.posts import Files, differences
+    from polyvigil_gladiators.preconditions import check_output, check_room, has_unfetched, open_models
+    from polyvigil_gladiators.report import reproduction, write
+    from polyvigil_gladiators.run import Done, RunOptions, run_steps
+    from polyvigil_gladiators.survey import leftovers, row_obstacles, survey, without_idle
 
     rows = rows_of(table)
     needs_dry_run(for_device, dry_run=dry_run)
@@ -150,12 +150,12 @@ def reproduce(
 def _bench(out: Output, files: Files, models: Path | None, output: Path, scale: ScaleOption, *, offline: bool) -> Bench:
     """The posts and models to work with; at the tiny scale those that are not given are made."""
     from polyvigil.learn.launch import launched
-    from polyvigil.reproduce.models import Shelf
-    from polyvigil.reproduce.posts import Files
-    from polyvigil.reproduce.scale import FULL, TINY
-    from polyvigil.reproduce.survey import Bench
-    from polyvigil.reproduce.test_posts import check_unseen, read_test
-    from polyvigil.reproduce.tiny_scale import one_thread, tiny_models, tiny_posts
+    from polyvigil_gladiators.models import Shelf
+    from polyvigil_gladiators.posts import Files
+    from polyvigil_gladiators.scale import FULL, TINY
+    from polyvigil_gladiators.survey import Bench
+    from polyvigil_gladiators.test_posts import check_unseen, read_test
+    from polyvigil_gladiators.tiny_scale import one_thread, tiny_models, tiny_posts
 
     tiny = scale is ScaleOption.tiny
     has_posts = bool(files.data or files.train or files.dev)
@@ -192,7 +192,7 @@ def _wait_for_others(launch: Launch) -> None:
 
 
 def _material(out: Output, files: Files) -> Material:
-    from polyvigil.reproduce.posts import read
+    from polyvigil_gladiators.posts import read
 
     material = read(files)
     for note in material.notes:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from polyvigil.cli.output import Answer
 from polyvigil.cli.tables import duration, size, table
-from polyvigil.reproduce.plan import users
+from polyvigil_gladiators.plan import users
 
 if TYPE_CHECKING:
-    from polyvigil.reproduce.cost import Cost
-    from polyvigil.reproduce.plan import Row, Step
-    from polyvigil.reproduce.survey import Standing
-    from polyvigil.reproduce.told import Reproduction
+    from polyvigil_gladiators.cost import Cost
+    from polyvigil_gladiators.plan import Row, Step
+    from polyvigil_gladiators.result import Reproduction
+    from polyvigil_gladiators.survey import Standing
 
 
 def plan_answer(
@@ -80,9 +80,9 @@ def _by_reason(obstacles: Mapping[str, str]) -> dict[str, list[str]]:
 
 def reproduction_lines(told: Reproduction) -> list[str]:
     """Table by table, with notes, and what the verdicts mean."""
-    from polyvigil.reproduce.layout import LEFT, columns, title
-    from polyvigil.reproduce.report import cautions
-    from polyvigil.reproduce.told import VERDICTS
+    from polyvigil_gladiators.layout import LEFT, columns, title
+    from polyvigil_gladiators.report import cautions
+    from polyvigil_gladiators.result import VERDICTS
 
     lines = [*cautions(told), ""] if cautions(told) else []
     for name in dict.fromkeys(figure.table for figure in told.figures):

@@ -26,8 +26,8 @@ from polyvigil.cli.options import (
     data_spec,
 )
 from polyvigil.cli.output import Answer, Output, asked_to_stop, command
+from polyvigil.config.specs import ScoreSpec
 from polyvigil.errors import InterruptError, RecipeError
-from polyvigil.specs import ScoreSpec
 
 if TYPE_CHECKING:
     from polyvigil.detect.chat import Asking

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel
-
 from polyvigil.cli.tables import table
 from polyvigil.detect.base import Detector
 from polyvigil.detect.stacked import StackedConfig, StackedDetector
+from polyvigil.types import Frozen
 
 PAPER_P, PAPER_OTHERS = 7.01, 0.23
 """Singh 2026, on GLiNER features: the coefficient of P, and what each of the nine others stays below."""
 
 
-class Stack(BaseModel):
+class Stack(Frozen):
     """The regression of one member."""
 
     member: int

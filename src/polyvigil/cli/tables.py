@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import StringIO
 
-from polyvigil.assess.evaluate import Evaluation, Slice
-from polyvigil.assess.leave_out import LeftOut
-from polyvigil.assess.subsets import MemberSubset
-from polyvigil.assess.workload_result import Workload
+from polyvigil.config.specs import Recipe, StackedSpec
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.shift import Shift
 from polyvigil.detect.base import PoolingChoice, Rehearsal, TrainingLog
-from polyvigil.specs import Recipe, StackedSpec
+from polyvigil.evaluation.evaluate import Evaluation, Slice
+from polyvigil.evaluation.leave_out import LeftOut
+from polyvigil.evaluation.subsets import MemberSubset
+from polyvigil.evaluation.workload_result import Workload
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, dense: bool = False) -> str:

@@ -19,9 +19,9 @@ def own_device(launch: Launch, device: str) -> str:
     """The device of this process; ``device`` is the user's choice. Raises RecipeError (learn.join)."""
     if launch.size == 1:
         return device
-    from polyvigil.learn import join
+    from polyvigil.learn import process_group
 
-    return join.own_device(launch, device)
+    return process_group.own_device(launch, device)
 
 
 def together(function: Callable[..., Answer]) -> Callable[..., Answer]:
@@ -42,7 +42,7 @@ def together(function: Callable[..., Answer]) -> Callable[..., Answer]:
 
 def _as_one(function: Callable[..., Answer], out: Output, launch: Launch, options: dict[str, Any]) -> Answer:
     try:
-        from polyvigil.learn.join import joined, outlive_the_others
+        from polyvigil.learn.process_group import joined, outlive_the_others
         from polyvigil.learn.ranks import this_rank
     except ModuleNotFoundError as error:
         raise RecipeError(

@@ -80,12 +80,12 @@ def train(
     from polyvigil.bundle.store import load as load_bundle
     from polyvigil.cli.stacked_tables import stack_lines, stacks
     from polyvigil.cli.tables import epoch_lines, evaluation_lines, rehearsal_lines, subset_lines
+    from polyvigil.config.load import load, to_toml
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import reject_line
-    from polyvigil.recipe import run
-    from polyvigil.recipe.learners import Machine
-    from polyvigil.recipe.load import load, to_toml
-    from polyvigil.recipe.rehearse import rehearse
+    from polyvigil.workflows import train as training
+    from polyvigil.workflows.estimate import rehearse
+    from polyvigil.workflows.learners import Machine
 
     needs_dry_run(for_device, dry_run=dry_run)
     chosen = settings_of(columns, settings) + ([f"seed={seed}"] if seed is not None else [])
@@ -94,7 +94,7 @@ def train(
     launch = launched()
     launch.check(resolved)
     check_free(output, replace=replace)
-    material = run.gather(
+    material = training.gather(
         resolved, train=train_files or [], dev=dev_files or [], unlabelled=unlabelled or [], on_error=on_error.value
     )
     out.notes(material.notes)
@@ -133,9 +133,9 @@ def train(
             stop=stop,
         )
         if launch.rank:  # the first process alone writes the bundle
-            run.learn(resolved, material, output=output, machine=machine)
+            training.learn(resolved, material, output=output, machine=machine)
             return Answer(counts, (), exit_code)
-        trained = run.train(resolved, material, output=output, replace=replace, machine=machine, say=out.say)
+        trained = training.train(resolved, material, output=output, replace=replace, machine=machine, say=out.say)
     bundle = trained.bundle
     data = counts | {
         "bundle": bundle.id,

@@ -23,7 +23,7 @@ from polyvigil.cli.output import Answer, Output, command
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
-    from polyvigil.recipe.retune import Retuned
+    from polyvigil.workflows.tune import Retuned
 
 
 def add_to(app: typer.Typer) -> None:
@@ -75,11 +75,11 @@ def tune(
 ) -> Answer:
     """Find new thresholds for a bundle, its members untouched: other rule or objective, other posts, new languages."""
     from polyvigil.bundle.store import check_free, load
+    from polyvigil.config.load import load_text, to_toml
     from polyvigil.data.read import read_labelled, read_unlabelled
     from polyvigil.data.translated import refuse_translated
-    from polyvigil.recipe.cascade import CascadeWish
-    from polyvigil.recipe.load import load_text, to_toml
-    from polyvigil.recipe.retune import Plan, keep_rates, recipe_of, retune
+    from polyvigil.workflows.cascade import CascadeWish
+    from polyvigil.workflows.tune import Plan, keep_rates, recipe_of, retune
 
     check_free(output, replace=replace)
     loaded = load(bundle, device=device, stale=True)
@@ -137,9 +137,9 @@ def _priors(given: Sequence[str]) -> dict[str, float]:
 
 
 def _answer(out: Output, made: Retuned, output: Path) -> Answer:
-    from polyvigil.assess.intervals import share_interval
     from polyvigil.cli.ensemble_tables import cascade_lines
     from polyvigil.cli.tables import evaluation_lines, shift_lines
+    from polyvigil.evaluation.intervals import share_interval
 
     for language, threshold in made.bundle.policy.thresholds.items():
         for warning in threshold.warnings:

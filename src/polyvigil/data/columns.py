@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from polyvigil.config.specs import Role
 from polyvigil.errors import DataError
-from polyvigil.specs import Role
 
 ROLES: tuple[str, ...] = get_args(Role)
 _ALIASES = {

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.records import LabelledPost, Post
 from polyvigil.text.normalise import model_text
+from polyvigil.types import LabelledPost, Post
 
 
 def post_hashes(posts: Iterable[Post]) -> NDArray[np.uint64]:

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import regex
-from pydantic import BaseModel, ConfigDict
 
+from polyvigil.config.specs import DataSpec
 from polyvigil.data.columns import ROLES, ColumnMap, column_list, map_columns
 from polyvigil.data.formats import Fault, Row, Table, open_table
 from polyvigil.errors import DataError
-from polyvigil.records import LabelledPost, Post
-from polyvigil.specs import DataSpec
 from polyvigil.text.language import detect_languages, language_group
 from polyvigil.text.normalise import model_text
+from polyvigil.types import Frozen, LabelledPost, Post
 
 OnError = Literal["quarantine", "fail"]
 NO_LABEL = "'' is not 0 or 1"
@@ -170,10 +169,8 @@ def reject_line(name: str, fault: Fault) -> str:
     return json.dumps(record | {"row": dict(fault.cells)}, default=str) + "\n"
 
 
-class FaultKind(BaseModel):
+class FaultKind(Frozen):
     """Faults of one kind in a file: the first of them, and how many there are."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     line: int
     column: str

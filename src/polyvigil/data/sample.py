@@ -20,7 +20,7 @@ from importlib.resources import files
 from random import Random
 from typing import Any
 
-from polyvigil.records import LabelledPost, Post
+from polyvigil.types import LabelledPost, Post
 
 SAMPLE_NOTE: str = (
     "The sample corpus is synthetic text for showing and testing the program: "

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.errors import SplitError
-from polyvigil.records import LabelledPost, Post
+from polyvigil.types import LabelledPost, Post
 
 _CADEC_REVIEW = regex.compile(r"cadec\w*?_?(\d+)$", regex.IGNORECASE)
 

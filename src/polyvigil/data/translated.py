@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from polyvigil.errors import SplitError
-from polyvigil.records import LabelledPost, Post
+from polyvigil.types import LabelledPost, Post
 
 PREFIX = "translated:"
 """How the ``origin`` of a translated post begins; what translated it follows."""

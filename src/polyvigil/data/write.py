@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from polyvigil.data.atomic import write_whole
-from polyvigil.records import LabelledPost
+from polyvigil.types import LabelledPost
 
 COLUMNS = ("id", "text", "label", "origin", "type", "language", "split", "group")
 

@@ -13,10 +13,10 @@ from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, RootModel, field_serializer, field_validator, model_validator
+from pydantic import ConfigDict, Field, RootModel, field_serializer, field_validator, model_validator
 from scipy.special import expit
 
-from polyvigil.records import Probabilities
+from polyvigil.types import Frozen, Probabilities
 
 CLIP = 1e-6
 _WAYS = 64
@@ -28,40 +28,46 @@ def logs(probabilities: Probabilities) -> tuple[NDArray[np.float64], NDArray[np.
     return np.log(clipped), -np.log1p(-clipped)
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Identity(_Frozen):
+class Identity(Frozen):
     """P = p, not clipped."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     kind: Literal["identity"] = "identity"
 
 
-class Temperature(_Frozen):
+class Temperature(Frozen):
     """P = sigmoid(slope x logit p), one slope for all languages; the temperature is 1 / slope (Guo et al. 2017)."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     kind: Literal["temperature"] = "temperature"
     slope: float = Field(gt=0)
 
 
-class Platt(_Frozen):
+class Platt(Frozen):
     """P = sigmoid(slope x logit p + offset), the same for all languages (Platt 1999)."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     kind: Literal["platt"] = "platt"
     slope: float = Field(gt=0)
     offset: float
 
 
-class Line(_Frozen):
+class Line(Frozen):
     """What one language does to logit p."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     slope: float = Field(gt=0)
     offset: float
 
 
-class HierarchicalPlatt(_Frozen):
+class HierarchicalPlatt(Frozen):
     """Platt with a slope and an offset for each language, and the pooled ones for a language without."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     kind: Literal["hierarchical-platt"] = "hierarchical-platt"
     pooled: Line
@@ -77,8 +83,10 @@ class HierarchicalPlatt(_Frozen):
         return dict(value)
 
 
-class Beta(_Frozen):
+class Beta(Frozen):
     """P = sigmoid(a ln p - b ln(1 - p) + c), the same for all languages (Kull, Silva Filho and Flach 2017)."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     kind: Literal["beta"] = "beta"
     a: float = Field(ge=0)
@@ -86,8 +94,10 @@ class Beta(_Frozen):
     c: float
 
 
-class Isotonic(_Frozen):
+class Isotonic(Frozen):
     """Straight lines between knots, flat beyond the first and the last; the same for all languages."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     kind: Literal["isotonic"] = "isotonic"
     scores: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=1)

@@ -6,18 +6,16 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from polyvigil.decide.thresholds import logit
-from polyvigil.records import Probabilities
+from polyvigil.types import Frozen, Probabilities
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class CascadeTally(_Frozen):
+class CascadeTally(Frozen):
     """What a cascade does on some posts."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     posts: int = Field(ge=0)
     called: int = Field(ge=0)
@@ -33,12 +31,14 @@ class CascadeTally(_Frozen):
         return self.disagreeing / self.posts if self.posts else 0.0
 
 
-class Cascade(_Frozen):
+class Cascade(Frozen):
     """Who is asked first, and how near to the threshold all are asked. Part of ``combination.json``.
 
     The first member alone decides a post of its probability p and its language's threshold t, unless
     |logit p - logit t| <= band; then all are asked, and their combination decides by the same threshold.
     """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     first: int = Field(ge=0)
     """The place of the member that is asked first."""

@@ -7,17 +7,15 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from polyvigil.decide.cascade import Cascade
 from polyvigil.decide.judge import Judge
-from polyvigil.records import Probabilities
+from polyvigil.types import Frozen, Probabilities
 
 
-class Combination(BaseModel):
+class Combination(Frozen):
     """How the members of a bundle become one. ``combination.json``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """One for each member, in their order; only their ratios matter, with a judge inside each stage. Empty: all the

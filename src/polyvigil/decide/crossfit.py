@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from polyvigil.config.specs import DecideSpec
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune
-from polyvigil.specs import DecideSpec
 
 FOLDS, REPEATS = 5, 4
 

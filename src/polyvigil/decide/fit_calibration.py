@@ -11,6 +11,7 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
+from polyvigil.config.specs import CalibrationKind
 from polyvigil.decide.calibration import (
     Beta,
     Calibration,
@@ -23,8 +24,7 @@ from polyvigil.decide.calibration import (
     logs,
 )
 from polyvigil.decide.logistic import Problem, solve
-from polyvigil.records import Labels, Probabilities
-from polyvigil.specs import CalibrationKind
+from polyvigil.types import Labels, Probabilities
 
 MIN_SLOPE = 0.01
 """The least slope of logit p, where the posts would have it lower: the map still rises, if hardly."""

@@ -14,7 +14,7 @@ from polyvigil.decide.policy import DecisionPolicy, flagged
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.thresholds import bag, logit, mean_logit
 from polyvigil.decide.tune import FEW_POSITIVES
-from polyvigil.records import Labels, Probabilities
+from polyvigil.types import Labels, Probabilities
 
 _SPLITS = 9  # shares of the budget below the threshold that are tried: 0, 1/8, ... 1
 _ROUNDING = 1e-9

@@ -12,23 +12,21 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic import ConfigDict, Field, field_serializer, field_validator
 
 from polyvigil.decide.policy import flagged
 from polyvigil.decide.thresholds import logit
-from polyvigil.records import Probabilities
+from polyvigil.types import Frozen, Probabilities
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Band(_Frozen):
+class Band(Frozen):
     """The posts of a language that the second stage decides, by the logit of the first stage's P less the threshold's.
 
     Both ends belong to it. ``below`` = ``above`` = 0 would still hold posts that lie on the threshold itself; where
     nothing is to be asked there is no band.
     """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     below: float = Field(ge=0)
     above: float = Field(ge=0)
@@ -39,7 +37,7 @@ class Band(_Frozen):
     asked: int = Field(ge=0)
 
 
-class Judge(_Frozen):
+class Judge(Frozen):
     """Who is asked second, and about which posts. Part of ``combination.json``.
 
     A post of first-stage P p and threshold t is in its band when -below <= logit p - logit t <= above. Its P is then
@@ -47,6 +45,8 @@ class Judge(_Frozen):
     there to its upper end at q = 1. So the threshold stays what it was for the first stage, the posts below, inside
     and above the band keep their order, and a post that could not be asked has the first stage's P and decision.
     """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     members: int = Field(ge=1)
     """So many of the last members are the second stage; the others are the first."""

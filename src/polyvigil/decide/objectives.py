@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from polyvigil.config.specs import FBetaObjective, Objective, PrecisionObjective, RecallObjective
 from polyvigil.metrics import f1, f_beta
-from polyvigil.specs import FBetaObjective, Objective, PrecisionObjective, RecallObjective
 
 Array: TypeAlias = NDArray[np.float64]
 Value: TypeAlias = Callable[[Array, Array, Array], Array]

@@ -8,18 +8,16 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic import Field, field_serializer, field_validator
 
-from polyvigil.records import Probabilities
-from polyvigil.specs import DecideSpec
+from polyvigil.config.specs import DecideSpec
+from polyvigil.types import Frozen, Probabilities
 
 ThresholdSource = Literal["own", "pooled", "similar", "prior", "transported", "fallback"]
 
 
-class Threshold(BaseModel):
+class Threshold(Frozen):
     """A threshold and how it was found."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     value: float = Field(gt=0, le=1)
     source: ThresholdSource
@@ -45,10 +43,8 @@ class Threshold(BaseModel):
         return f"{self.source}:{self.like}" if self.like else self.source
 
 
-class DecisionPolicy(BaseModel):
+class DecisionPolicy(Frozen):
     """One threshold for each language group that had dev posts, and one for all others. ``policy.json`` of a bundle."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     spec: DecideSpec = DecideSpec()
     """By what rule and for what objective it was tuned."""

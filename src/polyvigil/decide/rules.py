@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from polyvigil.config.specs import BudgetObjective, DecideSpec, Objective, PooledF1Objective, ThresholdRule
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.fit_calibration import fit
 from polyvigil.decide.objectives import beta_of, value_of
@@ -27,9 +28,8 @@ from polyvigil.decide.thresholds import (
     paper_grid,
 )
 from polyvigil.metrics import f1
-from polyvigil.records import Labels, Probabilities
-from polyvigil.specs import BudgetObjective, DecideSpec, Objective, PooledF1Objective, ThresholdRule
 from polyvigil.text.language import is_cadec
+from polyvigil.types import Labels, Probabilities
 
 SHRINKAGE = 20
 """Rule ``shrunk``: the pooled threshold weighs as much as this many positives of the language's own."""
@@ -38,7 +38,7 @@ _LEAST = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class DevScores:
-    """Stored dev scores with their labels and language groups, each field (n_posts,)."""
+    """Frozen dev scores with their labels and language groups, each field (n_posts,)."""
 
     probabilities: Probabilities
     labels: Labels

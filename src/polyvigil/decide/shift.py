@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from polyvigil.decide.policy import DecisionPolicy, Threshold
 from polyvigil.decide.thresholds import at_share
-from polyvigil.records import Probabilities
+from polyvigil.types import Frozen, Probabilities
 
 
-class Shift(BaseModel):
+class Shift(Frozen):
     """One language. Shares are of the same posts, in [0, 1]; each policy's on the scores it was made for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     language: str
     posts: int

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from polyvigil.decide.calibration import logs
 from polyvigil.decide.objectives import Array, Value
 from polyvigil.metrics import f1
-from polyvigil.records import Labels, Probabilities
+from polyvigil.types import Labels, Probabilities
 
 PAPER_GRID: NDArray[np.float64] = np.arange(20, 81) / 100
 """0.20, 0.21, ... 0.80: the 61 thresholds of the paper's code, both ends in.

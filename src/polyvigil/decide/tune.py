@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from polyvigil.config.specs import DecideSpec
 from polyvigil.decide.policy import DecisionPolicy, Threshold
 from polyvigil.decide.rules import DevScores, edge, find, resampled
 from polyvigil.errors import DataError
 from polyvigil.metrics import count
-from polyvigil.records import Labels, Probabilities
-from polyvigil.specs import DecideSpec
 from polyvigil.text.language import is_cadec
+from polyvigil.types import Labels, Probabilities
 
 FEW_POSITIVES = 20
 RESAMPLES = 200

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from polyvigil.config.specs import UnlabelledRule
 from polyvigil.decide.policy import DecisionPolicy, Threshold, flagged
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.thresholds import at_share, logit
-from polyvigil.records import Probabilities
-from polyvigil.specs import UnlabelledRule
 from polyvigil.text.language import is_cadec
+from polyvigil.types import Probabilities
 
 _BINS = np.linspace(-7.0, 7.0, 29)
 _POWER = 4

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from polyvigil.decide.crossfit import FOLDS, deal
 from polyvigil.decide.rules import DevScores
 from polyvigil.metrics import average_precision
-from polyvigil.records import Labels
 from polyvigil.text.language import counted_when_pooled
+from polyvigil.types import Labels
 
 ROUNDS = 30
 

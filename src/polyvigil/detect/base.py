@@ -9,19 +9,13 @@ from typing import ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
-from polyvigil.records import LabelledPost, Post, Probabilities
-from polyvigil.specs import Pooling
-
-
-class Stored(BaseModel):
-    """Base of what a detector keeps in JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from polyvigil.config.specs import Pooling
+from polyvigil.types import Frozen, LabelledPost, Post, Probabilities
 
 
-class LanguageCount(Stored):
+class LanguageCount(Frozen):
     """How many posts of a language group a detector was fitted on."""
 
     language: str
@@ -29,7 +23,7 @@ class LanguageCount(Stored):
     positives: int
 
 
-class FitRecord(Stored):
+class FitRecord(Frozen):
     """How a detector was fitted: enough to fit it again and to notice that a set of posts is used twice."""
 
     seed: int
@@ -42,7 +36,7 @@ class FitRecord(Stored):
     """By language group, sorted; copies of oversampled posts are not counted."""
 
 
-class EpochRecord(Stored):
+class EpochRecord(Frozen):
     """One row of the paper's Table 4, and what the epoch cost."""
 
     epoch: int
@@ -63,7 +57,7 @@ class EpochRecord(Stored):
     warnings: tuple[str, ...] = ()
 
 
-class PoolingChoice(Stored):
+class PoolingChoice(Frozen):
     """How the windows of a long post become one P, when that was left to the dev posts (learn.pooling)."""
 
     trained: Pooling
@@ -71,12 +65,12 @@ class PoolingChoice(Stored):
     long_posts: int
     """Dev posts of several windows; ``long_positives`` of them mention an ADE."""
     long_positives: int
-    figures: dict[Pooling, float] = {}
+    figures: dict[Pooling, float] = Field(default={})
     """Cross-fitted, of all dev posts, by pooling: F1, or what the thresholds are to be best at. Empty where there were
     too few long posts to tell. ``chosen`` is ``trained`` unless another one is surely better."""
 
 
-class TrainingLog(Stored):
+class TrainingLog(Frozen):
     """How an encoder was trained, epoch by epoch."""
 
     epochs: tuple[EpochRecord, ...]
@@ -104,7 +98,7 @@ class TrainingLog(Stored):
         return sum(record.seconds for record in self.epochs)
 
 
-class Rehearsal(Stored):
+class Rehearsal(Frozen):
     """One member's training, before it is begun."""
 
     parameters: int

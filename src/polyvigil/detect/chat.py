@@ -15,23 +15,23 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import ConfigDict
 
+from polyvigil.config.specs import ChatSpec
 from polyvigil.data.fingerprint import fingerprint
-from polyvigil.detect.base import Evidence, FitRecord, Stored
+from polyvigil.detect.base import Evidence, FitRecord
 from polyvigil.detect.chat_answers import Answers, answers_path
 from polyvigil.detect.chat_client import Endpoint, Fault, Reply
 from polyvigil.detect.chat_prompt import Prompt, masked, post_message, read_answer, read_prompt
 from polyvigil.detect.reading import read_config
 from polyvigil.errors import BundleError, RecipeError
-from polyvigil.records import Post, Probabilities
-from polyvigil.specs import ChatSpec
 from polyvigil.text.normalise import NORMALISATION
+from polyvigil.types import Frozen, Post, Probabilities
 
 CONFIG_FILE = "config.json"
 _GIVEN_UP = 8
 """So many posts without a reply in a row, and the endpoint is not asked again."""
 
 
-class ChatConfig(Stored):
+class ChatConfig(Frozen):
     """All of a chat member. Neither the key nor any answer is in it."""
 
     kind: Literal["chat"] = "chat"
@@ -41,7 +41,7 @@ class ChatConfig(Stored):
     fit_record: FitRecord
 
 
-class Usage(Stored):
+class Usage(Frozen):
     """What asking took so far."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -29,19 +29,17 @@ from polyvigil.detect.ngram_features import (
 from polyvigil.detect.ngram_scorer import CompiledScorer, Warming
 from polyvigil.detect.ngram_table import table
 from polyvigil.errors import BundleError
-from polyvigil.records import Post, Probabilities
 from polyvigil.text.align import align
 from polyvigil.text.hashing import HASHING, lay_out
 from polyvigil.text.normalise import NORMALISATION, model_texts
+from polyvigil.types import Frozen, Post, Probabilities
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 
 
-class LinearConfig(BaseModel):
+class LinearConfig(Frozen):
     """All of a linear detector that is not an array; ``config.json`` of its folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["linear"] = "linear"
     hashing: str = HASHING

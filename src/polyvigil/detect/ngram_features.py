@@ -13,7 +13,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.records import Post
 from polyvigil.text.hashing import (
     Characters,
     Grams,
@@ -25,6 +24,7 @@ from polyvigil.text.hashing import (
     word_places,
 )
 from polyvigil.text.normalise import model_texts
+from polyvigil.types import Post
 
 BATCH_CHARACTERS = 1 << 19  # bounds memory: about 60 bytes a character while a batch is in work
 _BUCKET_BITS = 18

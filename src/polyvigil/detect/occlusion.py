@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.detect.base import Evidence
-from polyvigil.records import Post, Probabilities
 from polyvigil.text.pieces import pieces
 from polyvigil.text.sentences import Stretch
+from polyvigil.types import Post, Probabilities
 
 MOST_PIECES = 32
 """A post is scored at most this many times besides once as a whole; where it has more sentences, neighbours are left

@@ -22,14 +22,13 @@ from polyvigil.detect.base import (
     Lengths,
     Read,
     ReadsWindows,
-    Stored,
     TrainingLog,
     Window,
     read_windows,
 )
 from polyvigil.detect.occlusion import occlusion
 from polyvigil.detect.reading import read_config, unreadable
-from polyvigil.records import Post, Probabilities
+from polyvigil.types import Frozen, Post, Probabilities
 
 CONFIG_FILE = "config.json"
 BASE, FURTHER = "base", "further"
@@ -47,7 +46,7 @@ class Featured(Detector, Protocol):
         ...
 
 
-class StackedConfig(Stored):
+class StackedConfig(Frozen):
     """All of a stacked member but the two detectors in it."""
 
     kind: Literal["stacked"] = "stacked"

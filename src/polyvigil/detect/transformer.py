@@ -11,22 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from polyvigil.detect.base import Evidence, FitRecord, Lengths, Read, Stored, TrainingLog, Window
+from polyvigil.config.specs import LongPosts, Pooling
+from polyvigil.detect.base import Evidence, FitRecord, Lengths, Read, TrainingLog, Window
 from polyvigil.detect.occlusion import occlusion
 from polyvigil.errors import BundleError, PolyvigilError
 from polyvigil.nn.encoder import Arithmetic, Encoder, load_encoder
 from polyvigil.nn.predict import token_budget, window_scores
 from polyvigil.nn.windows import LongRule
-from polyvigil.records import Post, Probabilities
-from polyvigil.specs import LongPosts, Pooling
 from polyvigil.text.align import align
 from polyvigil.text.normalise import NORMALISATION, model_texts
+from polyvigil.types import Frozen, Post, Probabilities
 
 CONFIG_FILE = "polyvigil.json"
 LOG_FILE = "training.json"  # holds times, so it is no part of a bundle's id (bundle.layout.decides)
 
 
-class EncoderConfig(Stored):
+class EncoderConfig(Frozen):
     """All of an encoder member that Hugging Face's files do not say."""
 
     kind: Literal["encoder"] = "encoder"

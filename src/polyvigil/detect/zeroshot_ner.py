@@ -14,19 +14,19 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.detect.base import Evidence, FitRecord, Stored
+from polyvigil.detect.base import Evidence, FitRecord
 from polyvigil.detect.entity_features import FEATURES, Entity, features, merged, probability
 from polyvigil.detect.occlusion import occlusion
 from polyvigil.detect.reading import read_config, unreadable
 from polyvigil.errors import BundleError, PolyvigilError
 from polyvigil.nn.entities import INSTALL, EntityFinder, installed, load_entity_finder
-from polyvigil.records import Post, Probabilities
 from polyvigil.text.normalise import NORMALISATION, model_text
+from polyvigil.types import Frozen, Post, Probabilities
 
 CONFIG_FILE = "polyvigil.json"
 
 
-class NerConfig(Stored):
+class NerConfig(Frozen):
     """All of an NER member that the model's files do not say; the names mean what they do in specs.NerSpec."""
 
     kind: Literal["ner"] = "ner"

@@ -15,22 +15,22 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.detect.base import Evidence, FitRecord, Lengths, Stored
+from polyvigil.detect.base import Evidence, FitRecord, Lengths
 from polyvigil.detect.occlusion import occlusion
 from polyvigil.detect.reading import read_config, unreadable
 from polyvigil.errors import BundleError, PolyvigilError, RecipeError
 from polyvigil.nn.pairs import PairClassifier, load_pair_classifier
 from polyvigil.nn.predict import entailments, token_budget
-from polyvigil.records import Post, Probabilities
 from polyvigil.text.language import base_language
 from polyvigil.text.normalise import NORMALISATION, model_texts
+from polyvigil.types import Frozen, Post, Probabilities
 
 CONFIG_FILE = "polyvigil.json"
 LEAST_ROOM = 8
 """Tokens that a hypothesis must leave to the post."""
 
 
-class NliConfig(Stored):
+class NliConfig(Frozen):
     """All of an NLI member that Hugging Face's files do not say; the names mean what they do in specs.NliSpec."""
 
     kind: Literal["nli"] = "nli"

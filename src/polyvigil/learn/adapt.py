@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from polyvigil.config.specs import AdaptSpec
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import checkpoint
 from polyvigil.learn.checkpoint import Progress
-from polyvigil.learn.keeper import Keeper
+from polyvigil.learn.checkpoint_manager import Keeper
 from polyvigil.learn.loop import Hooks
 from polyvigil.learn.masking import MaskedBatch, Vocabulary, mask_tokens
 from polyvigil.learn.ranks import Ranks
@@ -30,7 +31,6 @@ from polyvigil.learn.step import Stepper, StepResult, autocast
 from polyvigil.nn.batching import token_batches
 from polyvigil.nn.masked import MaskedModel
 from polyvigil.nn.windows import TokenIds
-from polyvigil.specs import AdaptSpec
 
 _FREE = {"micro_tokens", "checkpoint_minutes", "gradient_checkpointing"}  # settings a resumed run may change
 _HELD_OUT = 2**32 - 1  # in place of a step: the masks of the held-out posts

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from polyvigil.config.specs import BalanceSpec
 from polyvigil.detect.base import LanguageCount
-from polyvigil.records import LabelledPost, Labels
-from polyvigil.specs import BalanceSpec
+from polyvigil.types import LabelledPost, Labels
 
 
 def trained_languages(train: Sequence[LabelledPost]) -> tuple[str, ...]:

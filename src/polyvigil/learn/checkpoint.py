@@ -19,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -27,6 +27,7 @@ from polyvigil.data.atomic import whole_folder
 from polyvigil.detect.base import EpochRecord
 from polyvigil.errors import TrainingError
 from polyvigil.learn.disk import KEPT, PARAMETER_BYTES, DiskUse
+from polyvigil.types import Frozen
 
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
@@ -36,10 +37,10 @@ _BEST = "best.safetensors"
 _PARTS = ("model", "moments", "best")
 
 
-class Progress(BaseModel):
+class Progress(Frozen):
     """Where a run stands. Floats survive JSON bit by bit."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(ser_json_inf_nan="constants")
 
     epoch: int = 0
     """Epochs finished, their dev posts scored."""
@@ -69,10 +70,10 @@ class Snapshot:
     best: Tensors
 
 
-class _Header(BaseModel):
+class _Header(Frozen):
     """``checkpoint.json``; ``seal`` is the SHA-256 of the rest."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(ser_json_inf_nan="constants")
 
     fingerprint: str
     environment: dict[str, str]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from polyvigil.config.specs import DecideSpec, Pooling
 from polyvigil.decide.tune import tune
 from polyvigil.errors import BundleError, TrainingError
 from polyvigil.learn.memory import is_out_of_memory
@@ -19,9 +20,8 @@ from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.pooling import POOLINGS
 from polyvigil.nn.predict import window_scores
 from polyvigil.nn.windows import TokenIds
-from polyvigil.records import Labels, Probabilities
-from polyvigil.specs import DecideSpec, Pooling
 from polyvigil.text.language import is_cadec
+from polyvigil.types import Labels, Probabilities
 
 _TOO_MANY = 0.95
 

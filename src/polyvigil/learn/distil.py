@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.records import Post, Probabilities
-from polyvigil.specs import DistilSpec
+from polyvigil.config.specs import DistilSpec
+from polyvigil.types import Post, Probabilities
 
 
 @dataclass(frozen=True, slots=True)

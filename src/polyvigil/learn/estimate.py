@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from polyvigil.config.specs import EncoderSpec, Recipe
 from polyvigil.detect.base import Rehearsal
 from polyvigil.learn.balance import training_indices
 from polyvigil.learn.devices import CONTEXT_BYTES, DeviceRate
@@ -20,10 +21,9 @@ from polyvigil.learn.disk import DiskUse
 from polyvigil.learn.schedule import steps_per_epoch
 from polyvigil.nn.shapes import ModelShape
 from polyvigil.nn.windows import LongRule, Reader
-from polyvigil.records import LabelledPost, Post
-from polyvigil.specs import EncoderSpec, Recipe
 from polyvigil.text.normalise import model_texts
 from polyvigil.text.token_counts import ASSUMPTION, estimated_rows, estimated_tokens
+from polyvigil.types import LabelledPost, Post
 
 _TOKENIZER_BYTES = 25_000_000  # of XLM-R: tokenizer.json 17 MB, sentencepiece model 5 MB, and room
 _OVERHEAD_BYTES = 200_000  # of a checkpoint: names and shapes of about 400 tensors

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from polyvigil.config.specs import EncoderSpec, Recipe
 from polyvigil.errors import RecipeError
-from polyvigil.specs import EncoderSpec, Recipe
 
 _SHARDED = {
     "ACCELERATE_USE_FSDP": "FSDP",

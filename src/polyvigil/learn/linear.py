@@ -11,15 +11,15 @@ from scipy.sparse import csr_matrix, hstack
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from polyvigil.config.specs import BalanceSpec, LinearSpec
 from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import FitRecord
 from polyvigil.detect.linear import Block, LinearConfig, LinearDetector
 from polyvigil.detect.ngram_features import Counts, NgramSpace, Vocabulary, batches, characters_of, term_weights
 from polyvigil.errors import DataError
 from polyvigil.learn.balance import language_counts, trained_languages, training_indices, training_weights
-from polyvigil.records import LabelledPost, Post
-from polyvigil.specs import BalanceSpec, LinearSpec
 from polyvigil.text.hashing import Grams
+from polyvigil.types import LabelledPost, Post
 
 _TOLERANCE = 1e-6  # scikit-learn's 1e-4 stops where the order of the features still shows in the fifth digit
 

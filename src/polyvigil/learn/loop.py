@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from polyvigil.config.specs import TRAINED_POOLING, DecideSpec, Pooling, TrainingSpec
 from polyvigil.detect.base import EpochRecord, TrainingLog
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import checkpoint
 from polyvigil.learn.checkpoint import Progress
+from polyvigil.learn.checkpoint_manager import Keeper, put_weights, trained
 from polyvigil.learn.dev import DevSet, judge
 from polyvigil.learn.distil import SoftTargets
-from polyvigil.learn.keeper import Keeper, put_weights, trained
 from polyvigil.learn.memory import forget_peak, peak_memory
 from polyvigil.learn.post_loss import Batch, post_stepper
 from polyvigil.learn.ranks import Ranks, this_rank
@@ -27,8 +28,7 @@ from polyvigil.learn.schedule import steps_per_epoch, warmup_cosine, warmup_step
 from polyvigil.learn.step import OVERFLOW
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.windows import TokenIds
-from polyvigil.records import Labels
-from polyvigil.specs import TRAINED_POOLING, DecideSpec, Pooling, TrainingSpec
+from polyvigil.types import Labels
 
 _FREE = {"micro_tokens", "checkpoint_minutes", "gradient_checkpointing"}  # settings a resumed run may change
 

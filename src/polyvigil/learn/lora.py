@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from polyvigil.config.specs import LoraSpec
 from polyvigil.errors import RecipeError
 from polyvigil.nn.encoder import Encoder
-from polyvigil.specs import LoraSpec
 
 if TYPE_CHECKING:
     from peft import LoraModel

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from polyvigil.config.specs import DecideSpec, Pooling
 from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.objectives import value_of
 from polyvigil.decide.rules import DevScores
@@ -18,8 +19,7 @@ from polyvigil.learn.dev import DevSet, counted, score
 from polyvigil.learn.ranks import Ranks
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.pooling import POOLINGS
-from polyvigil.records import Probabilities
-from polyvigil.specs import DecideSpec, Pooling
+from polyvigil.types import Probabilities
 
 LEAST = 20
 """Dev posts of several windows with an ADE, and as many without: with fewer, what was trained stays."""

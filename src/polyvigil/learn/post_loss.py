@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.checkpoint import checkpoint
 
+from polyvigil.config.specs import TRAINED_POOLING, Pooling, TrainingSpec
 from polyvigil.learn.distil import SoftTargets
 from polyvigil.learn.losses import per_post_loss, soft_cross_entropy
 from polyvigil.learn.ranks import Ranks
@@ -17,8 +18,7 @@ from polyvigil.learn.step import Stepper, autocast, parts, windows_of
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.pooling import pooled_logits
 from polyvigil.nn.windows import TokenIds
-from polyvigil.records import Labels
-from polyvigil.specs import TRAINED_POOLING, Pooling, TrainingSpec
+from polyvigil.types import Labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from polyvigil.config.specs import StackedSpec
 from polyvigil.data.split import deal_folds
 from polyvigil.detect.base import Detector, Learner, Rehearsal
 from polyvigil.detect.stacked import Featured, StackedConfig, StackedDetector, design
 from polyvigil.errors import DataError
-from polyvigil.records import LabelledPost, Probabilities
-from polyvigil.specs import StackedSpec
+from polyvigil.types import LabelledPost, Probabilities
 
 _TOLERANCE = 1e-8
 

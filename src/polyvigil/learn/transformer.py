@@ -9,28 +9,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from polyvigil.config.specs import BalanceSpec, DecideSpec, EncoderSpec, LoraSpec, TrainingSpec
 from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import FitRecord, PoolingChoice, Rehearsal
 from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
 from polyvigil.errors import DataError
 from polyvigil.learn import checkpoint, loop
 from polyvigil.learn.balance import language_counts, trained_languages, training_indices, training_weights
+from polyvigil.learn.checkpoint_manager import trained
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.disk import DiskUse
 from polyvigil.learn.distil import Lesson, soft_targets
-from polyvigil.learn.keeper import trained
 from polyvigil.learn.loop import Hooks, TrainSet
 from polyvigil.learn.lora import Adapters, adapt
 from polyvigil.learn.pooling import choose
 from polyvigil.learn.ranks import this_rank
-from polyvigil.learn.rehearsal import rehearse
+from polyvigil.learn.trial_steps import rehearse
 from polyvigil.learn.trim import Trimmed, trim
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.source import needs_fetching, settings_bytes
 from polyvigil.nn.windows import LongRule
-from polyvigil.records import LabelledPost, Labels
-from polyvigil.specs import BalanceSpec, DecideSpec, EncoderSpec, LoraSpec, TrainingSpec
 from polyvigil.text.normalise import model_text, no_text_reason
+from polyvigil.types import LabelledPost, Labels
 
 _SILENT = Hooks()
 _RULE = DecideSpec()

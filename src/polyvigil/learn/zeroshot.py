@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
+from polyvigil.config.specs import NerSpec, NliSpec
 from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import FitRecord
 from polyvigil.detect.zeroshot_ner import NerConfig, NerDetector
@@ -12,8 +13,7 @@ from polyvigil.detect.zeroshot_nli import NliConfig, NliDetector, check_room, cl
 from polyvigil.nn.entities import load_entity_finder
 from polyvigil.nn.pairs import load_pair_classifier
 from polyvigil.nn.source import needs_fetching
-from polyvigil.records import LabelledPost
-from polyvigil.specs import NerSpec, NliSpec
+from polyvigil.types import LabelledPost
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from polyvigil.nn.pretrained import (
 )
 from polyvigil.nn.source import model_folder
 from polyvigil.nn.windows import CUT, LongRule, Reader, TokenIds
-from polyvigil.text.once import for_each
+from polyvigil.text.memo import for_each
 
 LABELS = {0: "no_ade", 1: "ade"}
 Arithmetic = Literal["fp32", "int8", "bf16"]

@@ -22,7 +22,7 @@ from polyvigil.errors import RecipeError
 from polyvigil.nn.batching import token_batches
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.windows import TokenIds
-from polyvigil.records import Probabilities
+from polyvigil.types import Probabilities
 
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "logits"
 OPSET = 18

@@ -14,7 +14,7 @@ from polyvigil.nn.batching import token_batches
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.pairs import PairClassifier, PairIds
 from polyvigil.nn.windows import TokenIds, WindowScores, pieces
-from polyvigil.records import Probabilities
+from polyvigil.types import Probabilities
 
 _BUDGET = {"cpu": 2048}  # beyond it a CPU gains nothing
 _BUDGET_OF_A_GPU = 32_768

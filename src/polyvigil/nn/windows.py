@@ -13,8 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from polyvigil.records import Probabilities
-from polyvigil.specs import LongPosts, Pooling
+from polyvigil.config.specs import LongPosts, Pooling
+from polyvigil.types import Probabilities
 
 TokenIds: TypeAlias = NDArray[np.int32]
 """Token ids of one post, special tokens included: (n_tokens,), or of its windows, (n_windows, n_tokens)."""

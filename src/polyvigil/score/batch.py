@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.specs import DataSpec, ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.data.inputs import find_inputs
 from polyvigil.data.read import FaultTally
@@ -20,21 +21,19 @@ from polyvigil.errors import DataError, InterruptError
 from polyvigil.score.engine import Engine, ThisProcess
 from polyvigil.score.finish import OutputFile, check_complete, finish
 from polyvigil.score.job import Job, LanguageTally, PartRecord, Tick, total
-from polyvigil.score.judging import JudgeTally, judge_tally
+from polyvigil.score.judge_counts import JudgeTally, judge_tally
 from polyvigil.score.part import LateFile, PartScorer, shown
 from polyvigil.score.plan import Target, plan, stretches
 from polyvigil.score.stream import Hashed
 from polyvigil.score.work import Work, locked
 from polyvigil.score.write import header
-from polyvigil.specs import DataSpec, ScoreSpec
+from polyvigil.types import Frozen
 
 _NOTES = 20
 
 
-class InputTold(BaseModel):
+class InputTold(Frozen):
     """What came of one input."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
     bytes: int
@@ -42,10 +41,8 @@ class InputTold(BaseModel):
     set_aside: int
 
 
-class ScoreSummary(BaseModel):
+class ScoreSummary(Frozen):
     """What was done; also the manifest, ``OUT.manifest.json``, or ``_manifest.json`` in a folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     job: str
     bundle: str
@@ -69,7 +66,7 @@ class ScoreSummary(BaseModel):
 
 
 Progress = Callable[[int, int, float | None], None]
-"""Told the posts done, the rows set aside, and the share of the inputs read (None where nobody knows)."""
+"""Frozen the posts done, the rows set aside, and the share of the inputs read (None where nobody knows)."""
 
 
 def score_file(

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.records import Post
 from polyvigil.score.wire import Decision, flags_of, flags_of_group, judging_in, score_posts
 from polyvigil.text.canonical import canonical
 from polyvigil.text.normalise import model_texts, no_text_reason
+from polyvigil.types import Post
 
 NEAR = "near_duplicate"
 

@@ -11,7 +11,7 @@ from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.formats import Table
 from polyvigil.score.job import Job, PartRecord, Stretch
-from polyvigil.score.part import Told, score_stretch
+from polyvigil.score.part import ProgressCallback, score_stretch
 from polyvigil.score.work import Work
 
 
@@ -29,7 +29,7 @@ class Engine(Protocol):
         ...
 
     def run(
-        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: Told, stop: Callable[[], bool]
+        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: ProgressCallback, stop: Callable[[], bool]
     ) -> Iterator[PartRecord]:
         """The record of every part, each once, in any order. After ``stop`` parts in work are finished and no other is
         begun. Raises what ``score_stretch`` raises."""
@@ -52,7 +52,7 @@ class ThisProcess:
         return 1
 
     def run(
-        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: Told, stop: Callable[[], bool]
+        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: ProgressCallback, stop: Callable[[], bool]
     ) -> Iterator[PartRecord]:
         """See Engine."""
         stdin = self.stdin

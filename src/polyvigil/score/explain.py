@@ -9,9 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from pydantic import BaseModel, ConfigDict
-
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.specs import DataSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import map_columns
 from polyvigil.data.formats import Fault, open_table
@@ -19,20 +18,18 @@ from polyvigil.data.read import FaultTally, OnError, ReadPost, fault_error, read
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
 from polyvigil.score.explained import ExplainedPost, as_line, explain_posts
-from polyvigil.score.page import page
+from polyvigil.score.html import page
 from polyvigil.score.stream import Hashed, compressed, handfuls, stem
 from polyvigil.score.write import json_writer
-from polyvigil.specs import DataSpec
 from polyvigil.text.mentions import Term, lexicon
+from polyvigil.types import Frozen
 
 _LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.zst", ".ndjson.zst")
 PAGE = ".html"
 
 
-class ExplainSummary(BaseModel):
+class ExplainSummary(Frozen):
     """What was explained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bundle: str
     input: str

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 
 from polyvigil.bundle.explain import Explanation, explain
 from polyvigil.bundle.store import Bundle
-from polyvigil.records import Post
 from polyvigil.score.wire import Decision, score_posts
 from polyvigil.text.mentions import Lexicon, Mention, mentions
+from polyvigil.types import Post
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from polyvigil.data.atomic import put_folder, sweep, whole_file, write_whole
 from polyvigil.data.formats import format_of
@@ -20,14 +20,13 @@ from polyvigil.score.plan import Target
 from polyvigil.score.stream import Hashed
 from polyvigil.score.work import Work
 from polyvigil.score.write import header, write_row_group
+from polyvigil.types import Frozen
 
 _BLOCK = 1 << 20
 
 
-class OutputFile(BaseModel):
+class OutputFile(Frozen):
     """A file that was written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
     """In a folder: its name there."""

@@ -11,17 +11,12 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 
-from pydantic import BaseModel, ConfigDict
-
+from polyvigil.config.specs import DataSpec, ScoreSpec
 from polyvigil.data.read import FaultKind
-from polyvigil.specs import DataSpec, ScoreSpec
+from polyvigil.types import Frozen
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class InputFacts(_Data):
+class InputFacts(Frozen):
     """An input as it was when the job began."""
 
     path: str
@@ -32,7 +27,7 @@ class InputFacts(_Data):
     partition: tuple[tuple[str, str], ...] = ()
 
 
-class Job(_Data):
+class Job(Frozen):
     """All that moves a byte of the output."""
 
     libraries: dict[str, str]
@@ -62,7 +57,7 @@ class Job(_Data):
         return tuple(_hash(shared + facts.model_dump_json()) for facts in self.inputs)
 
 
-class Stretch(_Data):
+class Stretch(Frozen):
     """What is handed to a worker at once: one part that begins at ``offset`` and ``line``, or all parts of an input."""
 
     input: int
@@ -75,7 +70,7 @@ class Stretch(_Data):
     last: bool = False
 
 
-class LanguageTally(_Data):
+class LanguageTally(Frozen):
     """What was decided in one language group."""
 
     language: str
@@ -86,7 +81,7 @@ class LanguageTally(_Data):
     trained: bool
 
 
-class Counts(_Data):
+class Counts(Frozen):
     """What was found in some rows. ``copied``: posts that took the decision of one like them (``dedup``)."""
 
     posts: int = 0
@@ -100,7 +95,7 @@ class Counts(_Data):
     """How many posts have each flag of wire.JUDGING, by flag."""
 
 
-class PartRecord(_Data):
+class PartRecord(Frozen):
     """A part that is done; written once its file is on the disk."""
 
     of: str = ""
@@ -121,7 +116,7 @@ class PartRecord(_Data):
         return part_name(self.input, self.part)
 
 
-class Tick(_Data):
+class Tick(Frozen):
     """How far a worker got since it last told."""
 
     posts: int = 0

@@ -22,18 +22,18 @@ from polyvigil.data.formats import Fault, Place, Row, Table, open_table
 from polyvigil.data.read import FaultTally, ReadPost, fault_error, read_rows, reject_line
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
-from polyvigil.score.ahead import ahead
 from polyvigil.score.dedup import Deduplicated
 from polyvigil.score.evidence import EVIDENCE_COLUMNS, evidence_cells
 from polyvigil.score.job import Counts, InputFacts, Job, LanguageTally, PartRecord, Stretch, Tick, part_name
-from polyvigil.score.judging import judging_of
+from polyvigil.score.judge_counts import judging_of
+from polyvigil.score.prefetch import ahead
 from polyvigil.score.stream import Hashed, handfuls
 from polyvigil.score.wire import COLUMNS, Decision, as_cells
 from polyvigil.score.work import Work
 from polyvigil.score.write import RowWriter, header, row_writer
-from polyvigil.text.once import Memory, once
+from polyvigil.text.memo import Memory, once
 
-Told = Callable[[Tick], object]
+ProgressCallback = Callable[[Tick], object]
 Opening = Callable[[Stretch], AbstractContextManager[Table]]
 
 
@@ -88,7 +88,7 @@ def score_stretch(
     work: Work,
     stretch: Stretch,
     *,
-    tell: Told = lambda _: None,
+    tell: ProgressCallback = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
     opening: Opening | None = None,
 ) -> Iterator[PartRecord]:
@@ -132,7 +132,7 @@ def _opening(facts: InputFacts) -> Opening:
     return opened
 
 
-def _without_bytes(tell: Told) -> Told:
+def _without_bytes(tell: ProgressCallback) -> ProgressCallback:
     return lambda tick: tell(tick.model_copy(update={"bytes": 0}))
 
 
@@ -175,7 +175,7 @@ class LateFile:
 class PartScorer:
     """Draws the rows of an open input and scores them, ``part_posts`` at a time."""
 
-    def __init__(self, bundle: Bundle, job: Job, input: int, table: Table, *, tell: Told) -> None:
+    def __init__(self, bundle: Bundle, job: Job, input: int, table: Table, *, tell: ProgressCallback) -> None:
         self.input = input
         self._bundle = bundle
         self._job = job

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from polyvigil.config.specs import DataSpec, ScoreSpec
 from polyvigil.data.formats import FORMATS, Table, format_of, open_table
 from polyvigil.data.inputs import FOLDER_MANIFEST, MANIFEST, REJECTS, Input
-from polyvigil.data.places import has_places, places
+from polyvigil.data.offsets import has_places, places
 from polyvigil.data.streams import COMPRESSION, STDIN
 from polyvigil.errors import DataError, RecipeError
 from polyvigil.score.job import InputFacts, Job, Stretch
 from polyvigil.score.part import columns_of, our_columns, output_columns, shown
 from polyvigil.score.stream import stem
-from polyvigil.specs import DataSpec, ScoreSpec
 
 _ARROW_TYPES = {"p": pa.float64(), "decision": pa.int8(), "threshold": pa.float64(), "spread": pa.float64()} | {
     "n_tokens": pa.int32(),

@@ -22,7 +22,7 @@ from polyvigil.bundle.store import Bundle, load
 from polyvigil.bundle.verify import verify
 from polyvigil.errors import BundleError, ScoringError
 from polyvigil.score.job import Job, PartRecord, Stretch, Tick
-from polyvigil.score.part import Told, score_stretch
+from polyvigil.score.part import ProgressCallback, score_stretch
 from polyvigil.score.work import Work
 
 _TRIES = 3
@@ -57,7 +57,7 @@ class Processes:
         return self.count
 
     def run(
-        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: Told, stop: Callable[[], bool]
+        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: ProgressCallback, stop: Callable[[], bool]
     ) -> Iterator[PartRecord]:
         """See score.engine.Engine. Raises ScoringError when a part ends three processes."""
         crew = _Crew(self, job, work)

@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
 from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle
 from polyvigil.bundle.verify import verify
 from polyvigil.errors import BundleError, DataError, PolyvigilError, RecipeError, ScoringError
 from polyvigil.score.job import Job, PartRecord, Stretch, Tick
-from polyvigil.score.part import Told, score_stretch
+from polyvigil.score.part import ProgressCallback, score_stretch
 from polyvigil.score.pool import load_as
 from polyvigil.score.work import Work
+from polyvigil.types import Frozen
 
 _RECORDS = TypeAdapter(tuple[PartRecord, ...])
 _ERRORS = {error.code: error for error in (DataError, BundleError, ScoringError)}
@@ -59,7 +60,7 @@ class OnRay:
         return self.count or 64  # inputs are cut for so many, before the cluster is known
 
     def run(
-        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: Told, stop: Callable[[], bool]
+        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: ProgressCallback, stop: Callable[[], bool]
     ) -> Iterator[PartRecord]:
         """See score.engine.Engine. Raises ScoringError when the cluster cannot be reached or cannot go on."""
         ray = _ray()
@@ -94,7 +95,7 @@ class OnRay:
             ) from error
 
     def _scored(
-        self, ray: Any, job: Job, work: Work, todo: list[Stretch], *, tell: Told, stop: Callable[[], bool]
+        self, ray: Any, job: Job, work: Work, todo: list[Stretch], *, tell: ProgressCallback, stop: Callable[[], bool]
     ) -> Iterator[PartRecord]:
         import ray.data
 
@@ -165,10 +166,8 @@ class Scorer:
         return {"records": [""], "error": [failure.model_dump_json()]}
 
 
-class _Failure(BaseModel):
+class _Failure(Frozen):
     """An error on its way from an actor."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     code: str
     message: str

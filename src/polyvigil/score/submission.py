@@ -5,27 +5,23 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
-from polyvigil.assess.official import predictions_csv
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.specs import DataSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import map_columns
 from polyvigil.data.formats import Fault, open_table
 from polyvigil.data.read import fault_error, read_rows
 from polyvigil.errors import DataError
-from polyvigil.records import Post
+from polyvigil.evaluation.official import predictions_csv
 from polyvigil.score.wire import score_posts
-from polyvigil.specs import DataSpec
+from polyvigil.types import Frozen, Post
 
 MEMBER = "predictions.csv"
 _POSTS_AT_ONCE = 2000
 
 
-class Submission(BaseModel):
+class Submission(Frozen):
     """What was written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bundle: str
     posts: int

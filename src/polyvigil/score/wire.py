@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.detect.base import Window
-from polyvigil.records import Post
+from polyvigil.text.memo import once
 from polyvigil.text.normalise import has_lone_surrogate, model_texts, no_text_reason
-from polyvigil.text.once import once
+from polyvigil.types import Post
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from polyvigil.text.once import for_each
+from polyvigil.text.memo import for_each
 
 NORMALISATION = "gladiators-1"
 

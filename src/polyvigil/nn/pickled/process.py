@@ -11,13 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from polyvigil import errors
 from polyvigil.errors import BundleError
 from polyvigil.nn.pickled.container import CHUNK
 from polyvigil.nn.pickled.state_dict import DISTRUST
+from polyvigil.types import Frozen
 
 _CODE = (
     "import sys; sys.path += sys.argv[3:]; from polyvigil.nn.pickled.child import main; sys.exit(main(*sys.argv[1:3]))"
@@ -25,10 +26,8 @@ _CODE = (
 _LONGEST_LINE = 256 * 2**20  # bytes
 
 
-class WrittenTensor(BaseModel):
+class WrittenTensor(Frozen):
     """A tensor as the child wrote it: type by safetensors' name, and SHA-256 of its bytes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     dtype: str
@@ -36,10 +35,8 @@ class WrittenTensor(BaseModel):
     sha256: str
 
 
-class FileContents(BaseModel):
+class FileContents(Frozen):
     """A converted file; ``shared``: further names of a tensor, and the name that it stands under."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     tensors: tuple[WrittenTensor, ...]
     shared: dict[str, str]

@@ -1,1 +1,0 @@
-"""What a decision is worth: figures with intervals, checks of data, reports."""

@@ -1,0 +1,126 @@
+"""The analysis behind ``polyvigil audit shortcuts``: does a bundle flag something that is no ADE?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from polyvigil.bundle.store import Bundle
+from polyvigil.checks.audit.association import beyond_correlation, eta_squared, rank_correlation
+from polyvigil.checks.audit.cells import FlagCell, flag_cells, negatives_gate, rate_gate
+from polyvigil.checks.audit.gate import Gate, Measured, gate_of
+from polyvigil.checks.audit.limits import LEAST_POSTS, LENGTH, SHARE_OF_SPREAD
+from polyvigil.checks.audit.probing import Probe, probe, probe_gates
+from polyvigil.checks.audit.training import TrainingAudit, audit_training, record_gate
+from polyvigil.data.read import Reading
+from polyvigil.text.normalise import model_text
+from polyvigil.text.script import main_script
+from polyvigil.types import Frozen, LabelledPost, Labels, Probabilities
+
+
+class LengthCell(Frozen):
+    """Negatives of one language: rank correlation of their length in characters and their score.
+
+    Not of positives, whose evidence weighs less the more stands beside it.
+    """
+
+    language: str
+    posts: int
+    correlation: float
+
+
+class ShortcutAudit(Frozen):
+    """All that was measured, and the gates on it."""
+
+    bundle: str
+    cells: tuple[FlagCell, ...]
+    probes: tuple[Probe, ...]
+    language_spread: float
+    """Eta squared of the logit of negatives, by language and by type."""
+    type_spread: float
+    lengths: tuple[LengthCell, ...]
+    training: TrainingAudit
+    gates: tuple[Gate, ...]
+
+
+def audit_shortcuts(bundle: Bundle, reading: Reading, *, train: Reading | None = None) -> ShortcutAudit:
+    """Probe a bundle with texts that say nothing, and look at what it flags among labelled posts.
+
+    ``train``: the posts it was trained on, looked at for what gives labels away; else ``reading`` is, for columns only.
+    """
+    items = reading.posts
+    scores = bundle.probabilities([item.post for item in items])
+    labels = np.array([item.label for item in items], dtype=np.int8)
+    languages = [item.post.language for item in items]
+    cells = flag_cells(
+        labels,
+        bundle.policy.flags(scores, languages),
+        languages,
+        [main_script(model_text(item.post.text)) for item in items],
+        dev_labels=bundle.dev.labels,
+        dev_languages=bundle.dev.languages,
+    )
+    told = probe(bundle, items)
+    negatives = np.flatnonzero((labels == 0) & (scores > 0)).tolist()
+    by_language = eta_squared(scores[negatives], [languages[place] for place in negatives])
+    by_type = eta_squared(scores[negatives], [items[place].post.type for place in negatives])
+    lengths = tuple(_lengths(items, labels, scores))
+    training = audit_training(train or reading, is_train=train is not None)
+    return ShortcutAudit(
+        bundle=bundle.id,
+        cells=cells,
+        probes=told,
+        language_spread=by_language,
+        type_spread=by_type,
+        lengths=lengths,
+        training=training,
+        gates=(
+            *training.gates,
+            record_gate(bundle),
+            *probe_gates(told),
+            rate_gate(cells),
+            negatives_gate(cells),
+            _spread_gate("language", by_language, len(negatives)),
+            _spread_gate("type", by_type, len(negatives)),
+            _length_gate(lengths),
+        ),
+    )
+
+
+def _spread_gate(what: str, figure: float, posts: int) -> Gate:
+    measured = Measured(
+        place=what,
+        figure=figure,
+        beyond=figure > SHARE_OF_SPREAD,
+        told=f"negatives: {figure:.0%} of the spread of their scores goes with their {what} (eta squared over"
+        f" {posts:,} posts; limit {SHARE_OF_SPREAD:.0%}), so the score tells the {what} more than the post",
+        advice=f'train with balance.weights = "group", and see that every {what} has positives and negatives',
+    )
+    return gate_of(f"{what}-spread", SHARE_OF_SPREAD, [measured] if posts >= LEAST_POSTS else [])
+
+
+def _lengths(items: Sequence[LabelledPost], labels: Labels, scores: Probabilities) -> Iterator[LengthCell]:
+    languages = np.array([item.post.language for item in items], dtype=np.str_)
+    characters = np.array([len(model_text(item.post.text)) for item in items], dtype=np.float64)
+    for language in np.unique(languages).tolist():
+        mine = (languages == language) & (labels == 0) & (scores > 0)
+        if mine.sum() >= LEAST_POSTS:
+            correlation = rank_correlation(characters[mine], scores[mine])
+            yield LengthCell(language=language, posts=int(mine.sum()), correlation=correlation)
+
+
+def _length_gate(cells: Sequence[LengthCell]) -> Gate:
+    measured = [
+        Measured(
+            place=cell.language,
+            figure=abs(cell.correlation),
+            beyond=beyond_correlation(cell.correlation, cell.posts, LENGTH),
+            told=f"{cell.language}: of {cell.posts:,} negatives the {'long' if cell.correlation > 0 else 'short'} ones"
+            f" score higher (rank correlation {cell.correlation:+.2f}; limit {LENGTH:g})",
+            advice="compare the lengths of its positives and negatives in training, and add what is missing",
+            language=cell.language,
+        )
+        for cell in cells
+    ]
+    return gate_of("length", LENGTH, measured)

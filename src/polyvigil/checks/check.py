@@ -1,0 +1,287 @@
+"""The analysis behind ``polyvigil check``: files that were read go in, counts and findings come out.
+
+Prints nothing, and no post's text is in the result.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from ftfy.badness import is_bad
+
+from polyvigil.checks.check_posts import CheckedPosts, checked_posts, tallies
+from polyvigil.checks.check_result import (
+    CheckResult,
+    FaultCount,
+    FileCount,
+    LanguageCheck,
+    LanguageCount,
+    LengthCount,
+    ScriptCount,
+    Suspect,
+    SuspectKind,
+    TypeCount,
+)
+from polyvigil.checks.findings import findings_of
+from polyvigil.checks.label_leak import Giveaway, measure_columns
+from polyvigil.checks.leaks import Repeats
+from polyvigil.config.specs import DataSpec
+from polyvigil.data.columns import map_columns
+from polyvigil.data.formats import Fault
+from polyvigil.data.read import Reading
+from polyvigil.errors import DataError
+from polyvigil.text.language import UNDETERMINED, base_language, detect_languages
+from polyvigil.text.script import main_script
+
+VERY_LONG = 16_384  # characters; more is seldom one post
+LANGUAGE_SAMPLE = 2_000  # posts of a file whose language is looked at
+_ENOUGH = 40  # letters; a shorter post says too little about its language ...
+_ENOUGH_DENSE = 15  # ... but that many suffice in Han, kana and Hangul
+_SAMPLE_SEED = 0
+_PLACEHOLDERS = re.compile(r"\[URL\]|@USER|\[PLACE\]")
+_QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
+
+Progress = Callable[[str], None]
+
+
+def check(
+    readings: Sequence[Reading], *, spec: DataSpec | None = None, progress: Progress | None = None
+) -> CheckResult:
+    """Look at labelled files together. ``spec`` is the one they were read with; ``progress`` is told each stage's name.
+
+    The same files always give the same result. Raises DataError when there is no file, or when one stands twice.
+    """
+    if not readings:
+        raise DataError("no file to check", hint="name one or more")
+    names = Counter(reading.name for reading in readings)
+    if twice := next((name for name, number in names.items() if number > 1), None):
+        raise DataError("the same file is given twice", where=twice, hint="name each file once")
+    tell = progress or (lambda _: None)
+    tell("texts")
+    posts = checked_posts(readings)
+    suspects = tuple(_suspects(posts))
+    tell("scripts")
+    scripts = script_counts(posts)
+    tell("duplicates")
+    repeats = Repeats.of(posts)
+    tell("languages")
+    language_checks = tuple(_language_checks(posts))
+    tell("giveaways")
+    giveaways = _giveaways(readings, posts, spec or DataSpec())
+    tell("findings")
+    result = CheckResult(
+        files=tuple(_file_count(reading) for reading in readings),
+        languages=_languages(posts),
+        types=_types(posts),
+        lengths=_lengths(posts),
+        scripts=scripts,
+        places=repeats.places(),
+        suspects=suspects,
+        conflicts=repeats.conflicts(),
+        leaks=repeats.leaks(),
+        language_checks=language_checks,
+        giveaways=giveaways,
+        findings=(),
+    )
+    return result.model_copy(update={"findings": findings_of(result)})
+
+
+def _file_count(reading: Reading) -> FileCount:
+    reasons = Counter((fault.column, _reason(fault)) for fault in reading.faults)
+    return FileCount(
+        file=reading.name,
+        rows=len(reading.posts) + len(reading.faults),
+        posts=len(reading.posts),
+        positives=sum(item.label for item in reading.posts),
+        set_aside=tuple(FaultCount(column=key[0], reason=key[1], rows=rows) for key, rows in reasons.most_common()),
+    )
+
+
+def _reason(fault: Fault) -> str:
+    """The reason without what it quotes of a cell: in a shifted row the post can stand anywhere."""
+    return _QUOTED.sub("a value", fault.reason).split(" (")[0]
+
+
+def _languages(posts: CheckedPosts) -> tuple[LanguageCount, ...]:
+    keys = [
+        (file, split, post.language) for file, split, post in zip(posts.files, posts.splits, posts.posts, strict=True)
+    ]
+    return tuple(
+        LanguageCount(
+            file=tally.key[0],
+            split=tally.key[1],
+            language=tally.key[2],
+            posts=tally.posts,
+            positives=tally.positives,
+            share=tally.share,
+        )
+        for tally in tallies(keys, posts.labels)
+    )
+
+
+def _types(posts: CheckedPosts) -> tuple[TypeCount, ...]:
+    keys = [
+        (file, split, post.language, kind)
+        for file, split, post, kind in zip(posts.files, posts.splits, posts.posts, posts.types, strict=True)
+    ]
+    return tuple(
+        TypeCount(
+            file=tally.key[0],
+            split=tally.key[1],
+            language=tally.key[2],
+            type=tally.key[3],
+            posts=tally.posts,
+            positives=tally.positives,
+            share=tally.share,
+        )
+        for tally in tallies(keys, posts.labels)
+    )
+
+
+def _lengths(posts: CheckedPosts) -> tuple[LengthCount, ...]:
+    characters: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for file, post, kind in zip(posts.files, posts.posts, posts.types, strict=True):
+        characters[file, post.language, kind].append(len(post.text))
+    return tuple(
+        LengthCount(
+            file=file,
+            language=language,
+            type=kind,
+            posts=len(numbers),
+            median=float(np.median(numbers)),
+            mean=float(np.mean(numbers)),
+        )
+        for (file, language, kind), numbers in sorted(characters.items())
+    )
+
+
+def script_counts(posts: CheckedPosts) -> tuple[ScriptCount, ...]:
+    """Each language in each script it is written in, by name."""
+    keys = [
+        (post.language, main_script(_PLACEHOLDERS.sub(" ", text)))
+        for post, text in zip(posts.posts, posts.texts, strict=True)
+    ]
+    trains = np.array([split in ("train", "") for split in posts.splits])
+    in_training = {
+        tally.key: tally
+        for tally in tallies([key for key, train in zip(keys, trains, strict=True) if train], posts.labels[trains])
+    }
+    return tuple(
+        ScriptCount(
+            language=tally.key[0],
+            script=tally.key[1],
+            posts=tally.posts,
+            positives=tally.positives,
+            share=tally.share,
+            training_posts=in_training[tally.key].posts if tally.key in in_training else 0,
+            training_positives=in_training[tally.key].positives if tally.key in in_training else 0,
+        )
+        for tally in tallies(keys, posts.labels)
+    )
+
+
+def _suspects(posts: CheckedPosts) -> Iterator[Suspect]:
+    """Posts with a defect of their own, and ids that stand twice in a file."""
+    found: defaultdict[tuple[str, SuspectKind], list[int]] = defaultdict(list)
+    by_id: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, (file, post, reason) in enumerate(zip(posts.files, posts.posts, posts.no_text, strict=True)):
+        if reason:
+            found[file, _NO_TEXT[reason]].append(place)
+        if not post.text.isascii() and is_bad(post.text):
+            found[file, "mojibake"].append(place)
+        if len(post.text) > VERY_LONG:
+            found[file, "very_long"].append(place)
+        by_id[file, post.id].append(place)
+    for (file, _), places in by_id.items():
+        if len(places) > 1:
+            alike = len({(posts.texts[place], int(posts.labels[place])) for place in places}) == 1
+            found[file, "repeated_id" if alike else "conflicting_id"].extend(places)
+    for (file, kind), places in sorted(found.items()):
+        yield Suspect(kind=kind, file=file, posts=len(places), examples=posts.refs(places))
+
+
+def _language_checks(posts: CheckedPosts) -> Iterator[LanguageCheck]:
+    """What the detector says of a seeded sample of each file's longer posts, by the language they are given as."""
+    by_file: defaultdict[str, list[int]] = defaultdict(list)
+    for place, (file, post, text) in enumerate(zip(posts.files, posts.posts, posts.texts, strict=True)):
+        if post.language != UNDETERMINED and _says_enough(text):
+            by_file[file].append(place)
+    generator = np.random.default_rng(_SAMPLE_SEED)
+    for file, places in by_file.items():
+        size = min(len(places), LANGUAGE_SAMPLE)
+        sample = np.sort(generator.choice(places, size, replace=False)).tolist()
+        detected = detect_languages([_PLACEHOLDERS.sub(" ", posts.texts[place]) for place in sample])
+        seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for place, language in zip(sample, detected, strict=True):
+            seen[posts.posts[place].language][language] += 1
+        for language, counts in sorted(seen.items()):
+            others = Counter({k: v for k, v in counts.items() if k not in (UNDETERMINED, base_language(language))})
+            checked, disagree = counts.total(), others.total()
+            yield LanguageCheck(
+                file=file,
+                language=language,
+                checked=checked,
+                disagree=disagree,
+                share=disagree / checked,
+                mostly=min(others, key=lambda code: (-others[code], code)) if others else "",
+            )
+
+
+def _says_enough(text: str) -> bool:
+    letters = sum(map(str.isalpha, text[:400]))
+    return letters >= _ENOUGH or (letters >= _ENOUGH_DENSE and main_script(text) in ("Han", "Japanese", "Hangul"))
+
+
+def _giveaways(readings: Sequence[Reading], posts: CheckedPosts, spec: DataSpec) -> tuple[Giveaway, ...]:
+    """Every column but text and label, of the ids their pattern: in each file and over all files that have the column.
+
+    Of each column and language the measurement with the highest AUC; over all files when it is no lower than another.
+    """
+    languages, labels = [post.language for post in posts.posts], posts.labels.tolist()
+    everywhere: dict[str, list[str | None]] = {}
+    best: dict[tuple[str, str], Giveaway] = {}
+    start = 0
+    for reading in readings:
+        here = slice(start, start + len(reading.rows))
+        columns = _columns(reading, spec)
+        for name, cells in columns.items():
+            everywhere.setdefault(name, [None] * len(labels))[here] = cells
+        found = measure_columns(
+            columns, languages=languages[here], labels=labels[here], texts=posts.texts[here], file=reading.name
+        )
+        for item in found:
+            known = best.get((item.column, item.language))
+            best[item.column, item.language] = item if known is None or item.auc > known.auc else known
+        start = here.stop
+    for item in measure_columns(everywhere, languages=languages, labels=labels, texts=posts.texts):
+        known = best.get((item.column, item.language))
+        best[item.column, item.language] = item if known is None or item.auc >= known.auc else known
+    return tuple(sorted(best.values(), key=lambda item: (-item.auc, item.language, item.column)))
+
+
+def _columns(reading: Reading, spec: DataSpec) -> dict[str, list[str | None]]:
+    found = tuple(dict.fromkeys(name for row in reading.rows for name in row.cells))
+    roles = map_columns(found, spec.columns, required=(), where=reading.name)
+    columns: dict[str, list[str | None]] = {
+        name: [_cell(row.cells.get(name)) for row in reading.rows]
+        for name in found
+        if name not in (roles.get("text"), roles.get("label"))
+    }
+    return columns
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
+
+
+_NO_TEXT: dict[str, SuspectKind] = {
+    "empty": "empty",
+    "url_only": "url_only",
+    "mention_only": "mention_only",
+    "no_words": "no_words",
+}

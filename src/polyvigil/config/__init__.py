@@ -1,0 +1,1 @@
+"""Recipes and every setting of the program: defaults, ranges, meaning."""

@@ -1,0 +1,1 @@
+"""Bundles measured on labelled posts: metrics, intervals, comparisons, workload."""

@@ -1,0 +1,91 @@
+"""The columns of a file that its posts are sliced by (``evaluate --by``), and which columns are refused.
+
+A slice needs a column of few kinds of value. Refused are: a column that does not exist, the ones that play the parts
+text, label and language, a column that repeats post text, and one whose values hardly ever come twice. So no post text
+stands in what is printed or written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from polyvigil.config.specs import DataSpec
+from polyvigil.data.columns import ColumnMap, column_list, map_columns
+from polyvigil.data.read import Reading, cell_text
+from polyvigil.errors import DataError
+from polyvigil.evaluation.slices import Column
+
+MOST_DISTINCT = 1_000
+NEARLY_ALL = 0.9
+_EXCERPT = 20  # characters; shorter ones, as a name, may well stand in a post too
+_FEW_POSTS = 20  # below, a column may well have one value per post
+
+_REFUSED_ROLES = {
+    "text": ("it holds the posts, and no text of a post may stand in a report", "slice by another column: {others}"),
+    "label": ("it holds the labels, which is what is measured against", "slice by another column: {others}"),
+    "language": ("the main table has a row for each language already", "leave --by {name} out"),
+}
+
+
+def columns_to_slice(reading: Reading, names: Sequence[str], spec: DataSpec) -> tuple[Column, ...]:
+    """The cells of the columns with these ``names``, in the order of the posts of ``reading``.
+
+    A name is that of a column, in any case, or of a part that a column plays (type, origin). The same column named
+    twice stands there once. Raises DataError for a column that cannot be sliced by, saying what to do.
+    """
+    if not names:
+        return ()
+    header = tuple(dict.fromkeys(column for row in reading.rows for column in row.cells))
+    roles = map_columns(header, spec.columns, required=(), where=reading.name)
+    resolved = dict.fromkeys(_resolve(name, header, roles, reading.name) for name in names)
+    return tuple(_column(name, reading, roles, header) for name in resolved)
+
+
+def _resolve(name: str, header: Sequence[str], roles: ColumnMap, file: str) -> str:
+    lower = {column.lower(): column for column in reversed(header)}
+    column = name if name in header else lower.get(name.lower()) or roles.get(name)
+    if column is None:
+        raise DataError(
+            f"there is no column {name!r} to slice by", where=file, hint=f"it has {column_list(header)}: --by NAME"
+        )
+    return column
+
+
+def _column(name: str, reading: Reading, roles: ColumnMap, header: Sequence[str]) -> Column:
+    where = f'{reading.name}, column "{name}"'
+    reserved = {roles.get(role) for role in _REFUSED_ROLES} | {roles.get("id")}
+    others = column_list([column for column in header if column not in reserved]) or "there is none"
+    for role, (reason, hint) in _REFUSED_ROLES.items():
+        if roles.get(role) == name:
+            raise DataError(f"cannot be sliced by: {reason}", where=where, hint=hint.format(name=name, others=others))
+    cells = [cell_text(row.cells.get(name)).strip() for row in reading.rows]
+    _check_text(cells, reading, where, others)
+    _check_distinct(cells, where, others)
+    return Column(name, np.array(cells, dtype=np.str_))
+
+
+def _check_text(cells: Sequence[str], reading: Reading, where: str, others: str) -> None:
+    """Raise DataError where cells repeat the text of their post: 20 characters of it anywhere, or most short texts."""
+    texts = [item.post.text.strip() for item in reading.posts]
+    pairs = [pair for pair in zip(cells, texts, strict=True) if pair[0]]
+    excerpts = sum(min(len(cell), len(text)) >= _EXCERPT and (cell in text or text in cell) for cell, text in pairs)
+    equal = sum(cell == text for cell, text in pairs)
+    if excerpts or 2 * equal > len(pairs):
+        raise DataError(
+            f"cannot be sliced by: {max(excerpts, equal):,} of {len(cells):,} cells repeat the text of their post",
+            where=where,
+            hint=f"slice by another column: {others}",
+        )
+
+
+def _check_distinct(cells: Sequence[str], where: str, others: str) -> None:
+    filled = [cell for cell in cells if cell]
+    distinct = len(set(filled))
+    if distinct > MOST_DISTINCT or (distinct > _FEW_POSTS and distinct >= NEARLY_ALL * len(filled)):
+        raise DataError(
+            f"cannot be sliced by: it has {distinct:,} distinct values in {len(filled):,} posts",
+            where=where,
+            hint=f"slice by a column with fewer values, or write such a one (years for dates, say); it has {others}",
+        )

@@ -1,0 +1,141 @@
+"""Two bundles on the same labelled posts: which is better, what moved, and which decisions turned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from polyvigil.bundle.store import Bundle
+from polyvigil.data.read import Reading
+from polyvigil.decide.shift import Shift, Side, shifts
+from polyvigil.errors import DataError
+from polyvigil.evaluation.evaluate import Gold, gold_of, seen_before
+from polyvigil.evaluation.paired import System, compare_systems
+from polyvigil.evaluation.paired_result import Difference, Paired
+from polyvigil.evaluation.reliability import ReliabilitySlice, reliability
+from polyvigil.types import Frozen, Probabilities
+
+_SURE = 0.05
+
+
+class Calibrated(Frozen):
+    """Calibration of both bundles in one language: mean calibrated P beside the share of positives, Brier and ECE."""
+
+    language: str
+    prevalence: float
+    first: ReliabilitySlice
+    second: ReliabilitySlice
+    first_mean: float
+    second_mean: float
+
+
+class Flip(Frozen):
+    """A post that the two decide differently. ``flagged_by`` is first or second."""
+
+    id: str
+    language: str
+    label: int
+    first_p: float
+    second_p: float
+    flagged_by: str
+
+    @property
+    def mended(self) -> bool:
+        """Whether the second is right."""
+        return (self.flagged_by == "second") == bool(self.label)
+
+
+class Comparison(Frozen):
+    """``compare.json``."""
+
+    first: str
+    second: str
+    data: str
+    paired: Paired
+    """Differences are the second's figures less the first's."""
+    shifts: tuple[Shift, ...]
+    calibration: tuple[Calibrated, ...]
+    flips: tuple[Flip, ...]
+    """In the order of the posts."""
+    cautions: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence on the pooled F1."""
+        return verdict(self.paired.pooled.f1)
+
+
+def compare(first: Bundle, second: Bundle, reading: Reading) -> Comparison:
+    """Score the posts with both bundles, once each, and compare. Raises SplitError when one was trained on them."""
+    seen = [
+        seen_before(reading.posts, bundle.seen.train, bundle.seen.dev, data=reading.name) for bundle in (first, second)
+    ]
+    cautions = [f"either bundle: {told}" for told in seen[0] if told in seen[1]]
+    for side, own, other in (("first", *seen), ("second", *reversed(seen))):
+        cautions += [f"{side} bundle: {told}" for told in own if told not in other]
+    if first.id == second.id:
+        raise DataError("both bundles are the same", where=first.id, hint="give two different ones")
+    gold = gold_of(reading.posts)
+    languages = gold.languages.tolist()
+    posts = [item.post for item in reading.posts]
+    scores = (first.probabilities(posts), second.probabilities(posts))
+    flags = (first.policy.flags(scores[0], languages), second.policy.flags(scores[1], languages))
+    turned = np.flatnonzero(flags[0] != flags[1])
+    return Comparison(
+        first=first.id,
+        second=second.id,
+        data=Path(reading.name).name,
+        paired=compare_systems(gold.labels, languages, System(flags[1], scores[1]), System(flags[0], scores[0])),
+        shifts=shifts(Side(first.policy, scores[0]), Side(second.policy, scores[1]), languages),
+        calibration=_calibration((first, second), scores, gold),
+        flips=tuple(
+            Flip(
+                id=posts[place].id,
+                language=posts[place].language,
+                label=int(gold.labels[place]),
+                first_p=float(scores[0][place]),
+                second_p=float(scores[1][place]),
+                flagged_by="first" if flags[0][place] else "second",
+            )
+            for place in turned
+        ),
+        cautions=tuple(cautions),
+    )
+
+
+def verdict(difference: Difference) -> str:
+    """What a difference of F1 (second less first) with its tests allows to say."""
+    size = f"{difference.difference:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
+    p = difference.p_randomisation if difference.p_randomisation is not None else difference.p_bootstrap
+    if p < _SURE and difference.low * difference.high > 0:
+        better = "second" if difference.difference > 0 else "first"
+        return f"the {better} bundle is better: pooled F1 {size}, p = {p:.3f}"
+    least = (
+        "" if difference.detectable is None else f"; these posts would show a difference of {difference.detectable:.3f}"
+    )
+    return f"not distinguishable: pooled F1 {size}, p = {p:.2f}{least}"
+
+
+def _calibration(bundles: Sequence[Bundle], scores: Sequence[Probabilities], gold: Gold) -> tuple[Calibrated, ...]:
+    languages = gold.languages.tolist()
+    sides = [
+        bundle.calibration.calibrated(probabilities, languages)
+        for bundle, probabilities in zip(bundles, scores, strict=True)
+    ]
+    first, second = (reliability(calibrated, gold.labels, languages) for calibrated in sides)
+    found = []
+    for one, other in zip(first.languages, second.languages, strict=True):
+        mine = gold.languages == one.name
+        found.append(
+            Calibrated(
+                language=one.name,
+                prevalence=float(gold.labels[mine].mean()),
+                first=one,
+                second=other,
+                first_mean=float(sides[0][mine].mean()),
+                second_mean=float(sides[1][mine].mean()),
+            )
+        )
+    return tuple(found)

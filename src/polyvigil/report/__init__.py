@@ -1,0 +1,1 @@
+"""Reports and model cards: results as data, then as HTML and Markdown."""

@@ -1,0 +1,139 @@
+"""A Report -> one HTML page, and the files of both. Formats and draws; computes no figure."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from polyvigil.data.atomic import write_whole
+from polyvigil.decide.tune import FEW_POSITIVES
+from polyvigil.report import charts
+from polyvigil.report.mistakes import PII_WARNING
+from polyvigil.report.report import Report
+from polyvigil.text.language import base_language, is_cadec
+
+PAGE = "report.html"
+TWIN = "report.json"
+FIGURES = "evaluation.json"
+
+_NAMES = {
+    "de": "German",
+    "en": "English",
+    "fa": "Persian",
+    "fr": "French",
+    "ja": "Japanese",
+    "ru": "Russian",
+    "und": "undetermined",
+    "zh": "Chinese",
+}
+_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def write_report(report: Report, folder: Path) -> Path:
+    """Write ``report.html``, its JSON twin ``report.json``, and of it ``evaluation.json``; returns the page's path."""
+    write_whole(folder / FIGURES, report.evaluation.model_dump_json(indent=2) + "\n")
+    write_whole(folder / TWIN, report.model_dump_json() + "\n")
+    write_whole(folder / PAGE, report_html(report))
+    return folder / PAGE
+
+
+def report_html(report: Report) -> str:
+    """The page: one self-contained HTML document, no script, nothing fetched, nothing but what ``report`` holds."""
+    evaluation = report.evaluation
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            evaluation=evaluation,
+            chart=charts.chart(evaluation.languages, evaluation.pooled),
+            dev_slices={part.name: part for part in evaluation.dev_comparison.languages}
+            if evaluation.dev_comparison
+            else {},
+            slices={part.name: part for part in evaluation.languages},
+            reliability={part.name: part for part in evaluation.reliability.languages},
+            charts=charts,
+            few_positives=FEW_POSITIVES,
+            pii_warning=PII_WARNING,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("polyvigil.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        count=_count,
+        rate=_rate,
+        signed=_signed,
+        share=_share,
+        number=_number,
+        threshold=_threshold,
+        duration=_duration,
+        language_name=_language_name,
+        across=charts.across,
+        down=charts.down,
+    )
+    return environment
+
+
+def visible(value: object) -> object:
+    """A string without what would hide or turn round other text: control characters, bidi controls, lone surrogates."""
+    if type(value) is not str:
+        return value
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}"
+        if character in _BIDI_CONTROLS or (unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t")
+        else character
+        for character in value
+    )
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _rate(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    """``+0.031``; a true minus sign, which a screen reader says."""
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _share(value: float) -> str:
+    """``12%``; one place below 10%, where it tells."""
+    return f"{value:.0%}" if value >= 0.0995 or value == 0 else f"{value:.1%}"
+
+
+def _number(value: float | None) -> str:
+    """One place; a dash where there is none."""
+    return "–" if value is None else f"{value:,.1f}"
+
+
+def _threshold(value: float) -> str:
+    """Three places, or two digits where those would read 0."""
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _language_name(code: str) -> str:
+    """``German, CADEC`` of ``de_cadec``; empty for a code without a name here."""
+    name = _NAMES.get(base_language(code), "")
+    return f"{name}, CADEC" if name and is_cadec(code) else name

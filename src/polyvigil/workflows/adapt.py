@@ -1,0 +1,176 @@
+"""From posts without labels and a model to a model that knows how such posts are written: a folder, no bundle."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from polyvigil.config.load import find, load, shipped
+from polyvigil.config.specs import EncoderSpec, Recipe
+from polyvigil.data.atomic import whole_folder
+from polyvigil.data.fingerprint import post_hashes
+from polyvigil.data.read import OnError, read_unlabelled
+from polyvigil.errors import DataError, RecipeError
+from polyvigil.text.normalise import model_text, no_text_reason
+from polyvigil.types import Frozen
+from polyvigil.workflows.learners import Machine
+
+Say = Callable[[str], None]
+RECORD_FILE = "adaptation.json"
+_LEAST_POSTS = 20
+_HERE = Machine()
+
+
+class Adaptation(Frozen):
+    """What was done: ``adaptation.json`` in the folder. Losses are means over masked tokens of held-out posts."""
+
+    source: str
+    posts: int
+    held_out: int
+    left_out: int
+    """Posts whose text is one of those to be kept out."""
+    repeated: int
+    """Posts whose text came before."""
+    epochs: int
+    steps: int
+    seconds: float
+    loss_before: float
+    loss_after: float
+    fresh_head: bool
+    """Whether the source had no masked-language head, so that one was drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptPosts:
+    """Texts, normalised, each once; ``held_out`` are only looked at."""
+
+    train: tuple[str, ...]
+    held_out: tuple[str, ...]
+    left_out: int
+    repeated: int
+    notes: tuple[str, ...]
+
+
+def recipe_for(model_or_recipe: str, *, settings: Sequence[str]) -> Recipe:
+    """A recipe by its file or name, or one for a model given by its folder or name. Raises RecipeError for a recipe
+    without an encoder."""
+    if model_or_recipe in shipped() or Path(model_or_recipe).suffix == ".toml":
+        recipe = load(str(find(model_or_recipe)), settings=settings)
+    else:
+        recipe = load(str(find("adapt")), settings=settings)
+        spec = recipe.model
+        assert isinstance(spec, EncoderSpec)
+        recipe = recipe.model_copy(update={"model": spec.model_copy(update={"name": model_or_recipe})})
+    if recipe.encoder is None:
+        raise RecipeError(
+            f"a {recipe.model.kind} recipe has no encoder to adapt",
+            where=model_or_recipe,
+            hint="name a recipe of an encoder, or a model's folder or name",
+        )
+    return recipe
+
+
+def gather(
+    recipe: Recipe, *, posts: Sequence[str], kept_out: Sequence[str] = (), on_error: OnError = "quarantine"
+) -> AdaptPosts:
+    """Read the posts, without those whose text is in a file of ``kept_out``. Raises DataError for under 20 texts."""
+    files = [read_unlabelled(path, recipe.data, on_error=on_error) for path in posts]
+    banned = [read_unlabelled(path, recipe.data, on_error=on_error) for path in kept_out]
+    readable = [post for file in files for post in file.posts if not no_text_reason(model_text(post.text))]
+    out = np.isin(post_hashes(readable), post_hashes(post for file in banned for post in file.posts))
+    rest = [post for post, gone in zip(readable, out.tolist(), strict=True) if not gone]
+    texts = list(dict.fromkeys(model_text(post.text) for post in rest))
+    if len(texts) < _LEAST_POSTS:
+        raise DataError(
+            f"{len(texts)} different texts are too few to adapt to", where="--posts", hint="give thousands of posts"
+        )
+    random = np.random.default_rng(np.random.SeedSequence([recipe.seed, len(texts)]))
+    aside = np.zeros(len(texts), dtype=bool)
+    aside[random.permutation(len(texts))[: max(1, round(recipe.adapt.held_out * len(texts)))]] = True
+    return AdaptPosts(
+        train=tuple(text for text, one in zip(texts, aside.tolist(), strict=True) if not one),
+        held_out=tuple(text for text, one in zip(texts, aside.tolist(), strict=True) if one),
+        left_out=int(out.sum()),
+        repeated=len(rest) - len(texts),
+        notes=tuple(note for file in (*files, *banned) for note in file.notes),
+    )
+
+
+def adapt(
+    recipe: Recipe,
+    posts: AdaptPosts,
+    *,
+    output: Path,
+    replace: bool = False,
+    machine: Machine = _HERE,
+    say: Say = lambda _: None,
+) -> Adaptation:
+    """Train the recipe's encoder further and write it to ``output``, a folder that a recipe may name as model.name.
+
+    Keeps checkpoints in ``OUTPUT.work``; the same call after an interruption goes on from there. Raises RecipeError
+    where ``output`` exists, or torch is missing; and as learn.adapt does.
+    """
+    check_free(output, replace=replace)
+    spec = recipe.encoder
+    assert spec is not None
+    try:
+        from polyvigil.learn.adapt import adapt as train
+        from polyvigil.learn.loop import Hooks
+        from polyvigil.nn.masked import load_masked_model
+    except ModuleNotFoundError as error:
+        raise RecipeError(
+            f"adapting an encoder needs {error.name}, which is not installed",
+            where="model.kind",
+            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
+        ) from error
+    model = load_masked_model(
+        spec.name, max_tokens=spec.max_tokens, offline=machine.offline, revision=spec.revision, seed=recipe.seed
+    )
+    if model.fresh_head:
+        say(f"{spec.name} has no masked-language head: a fresh one is drawn, and much of the training goes into it")
+    model.to(machine.device)
+    say(f"adapting {spec.name} to {len(posts.train):,} posts; {len(posts.held_out):,} are only looked at")
+    work = output.with_name(output.name + ".work")
+    done = train(
+        model,
+        model.tokenise(posts.train),
+        model.tokenise(posts.held_out),
+        spec=recipe.adapt,
+        seed=recipe.seed,
+        source=spec.model_dump_json(),
+        work=work,
+        hooks=Hooks(say, machine.progress, machine.stop),
+    )
+    told = Adaptation(
+        source=spec.name,
+        posts=len(posts.train),
+        held_out=len(posts.held_out),
+        left_out=posts.left_out,
+        repeated=posts.repeated,
+        epochs=recipe.adapt.epochs,
+        steps=done.steps,
+        seconds=done.seconds,
+        loss_before=done.before,
+        loss_after=done.after,
+        fresh_head=model.fresh_head,
+    )
+    with whole_folder(output) as partial:
+        model.save(partial)
+        (partial / RECORD_FILE).write_text(told.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    shutil.rmtree(work, ignore_errors=True)
+    return told
+
+
+def check_free(output: Path, *, replace: bool) -> None:
+    """Raise RecipeError when a model may not be written to ``output``; called before hours are spent."""
+    ours = (output / RECORD_FILE).is_file()
+    if output.exists() and not (replace and ours):
+        raise RecipeError(
+            "an adapted model stands there already" if ours else "exists and is no adapted model",
+            where=str(output),
+            hint="choose another folder" + (", or --replace it" if ours else ""),
+        )

@@ -1,0 +1,105 @@
+"""The end of every story: members and their dev scores -> thresholds, calibration, evaluation, a bundle on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from polyvigil.bundle import layout, store
+from polyvigil.bundle.dev import StoredDev
+from polyvigil.config.load import to_toml
+from polyvigil.config.specs import DecideSpec, Recipe
+from polyvigil.decide.calibration import Calibration
+from polyvigil.decide.combine import Combination
+from polyvigil.decide.fit_calibration import fit
+from polyvigil.decide.policy import DecisionPolicy
+from polyvigil.decide.rules import DevScores
+from polyvigil.decide.tune import RESAMPLES, tune
+from polyvigil.evaluation.evaluate import Evaluation, Gold, evaluate
+from polyvigil.report.card import CardFacts, model_card
+from polyvigil.types import Probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What decides on combined scores, and what they mean."""
+
+    policy: DecisionPolicy
+    calibration: Calibration
+
+
+def decisions(scores: DevScores, gold: Gold, spec: DecideSpec) -> Decisions:
+    """Tune thresholds with their intervals, and fit the calibration. Raises DataError for dev posts of one class."""
+    languages = scores.languages.tolist()
+    policy = tune(
+        scores.probabilities,
+        scores.labels,
+        languages,
+        spec=spec,
+        dev_fingerprint=gold.fingerprint,
+        resamples=RESAMPLES,
+    )
+    return Decisions(policy, fit(spec.calibration, scores.probabilities, scores.labels, languages))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """All of a bundle but what follows from it."""
+
+    members: Sequence[store.Member]
+    combination: Combination
+    decided: Decisions
+    dev: StoredDev
+    gold: Gold
+    """Of the dev posts."""
+    data: str
+    """What the dev posts are called."""
+    seen: store.Seen
+    recipe: Recipe
+    documents: Mapping[str, str] = field(default_factory=dict)
+    """Further text files by name."""
+    scores: Probabilities | None = None
+    """What is evaluated of the dev posts, where it is not the combination of all members."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A bundle that stands on disk, and its figures on the dev posts."""
+
+    bundle: store.Bundle
+    evaluation: Evaluation
+
+
+def finish(draft: Draft, *, output: Path, replace: bool, device: str = "auto") -> Finished:
+    """Evaluate on the dev posts, write the bundle with its card, and load it back on ``device``. Raises BundleError."""
+    records = [member.fit_record for member in draft.members]
+    scores = draft.dev.scores(draft.combination.of_all).probabilities if draft.scores is None else draft.scores
+    evaluation = evaluate(
+        draft.gold,
+        scores,
+        draft.decided.policy,
+        calibration=draft.decided.calibration,
+        trained_languages=sorted({language for record in records for language in record.languages}),
+        bundle=str(output),
+        data=draft.data,
+    )
+    facts = CardFacts(evaluation, draft.decided.policy, draft.combination, draft.decided.calibration, records)
+    bundle = store.save(
+        output,
+        members=draft.members,
+        combination=draft.combination,
+        policy=draft.decided.policy,
+        calibration=draft.decided.calibration,
+        dev=draft.dev,
+        seen=draft.seen,
+        documents={
+            layout.EVALUATION: evaluation.model_dump_json(indent=2) + "\n",
+            layout.RECIPE: to_toml(draft.recipe),
+            **draft.documents,
+        },
+        card=lambda manifest: model_card(manifest, facts),
+        replace=replace,
+        device=device,
+    )
+    return Finished(bundle, evaluation)

@@ -1,0 +1,127 @@
+"""A bundle with its encoders in int8 or bfloat16, behind the parity gate. The old one stays.
+
+What is measured is what is written: the new members are made in a folder of their own, loaded from it and scored, and
+only then saved. Where the gate says no, nothing is.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from polyvigil.bundle import layout, store
+from polyvigil.bundle.dev import stored
+from polyvigil.bundle.store import Bundle
+from polyvigil.data.fingerprint import post_keys
+from polyvigil.data.read import Reading
+from polyvigil.errors import BundleError
+from polyvigil.evaluation.evaluate import Gold, gold_of, stored_gold
+from polyvigil.workflows.assemble import Decisions, Draft, decisions, finish
+from polyvigil.workflows.export_common import Exported, check_posts, decided, encoder_folders, judged, size_of
+from polyvigil.workflows.tune import Say, kept_documents, recipe_of
+
+if TYPE_CHECKING:
+    from polyvigil.detect.transformer import EncoderDetector
+
+
+def export_lean(
+    source: Path,
+    bundle: Bundle,
+    reading: Reading,
+    *,
+    form: Literal["int8", "bf16"],
+    output: Path,
+    device: str = "cpu",
+    overwrite: bool = False,
+    say: Say = lambda _: None,
+) -> Exported:
+    """Write the ``bundle`` loaded from ``source`` onto ``device`` with its encoders in the arithmetic of ``form``.
+
+    Their weights are kept in half precision.
+
+    On the dev posts thresholds, calibration and stored scores are made anew; on other posts they stay as they are.
+    Raises RecipeError for a bundle without an encoder that can do it, DataError for posts of one class, SplitError for
+    posts it was trained on.
+    """
+    store.check_free(output, replace=overwrite)
+    encoders = encoder_folders(source, bundle, every=False)
+    check_posts(bundle, reading)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as work:
+        made = Path(work) / "bundle"
+        shutil.copytree(source, made)
+        for folder in encoders:
+            _tell_arithmetic(made / folder, form, where=str(source / folder))
+        fresh = tuple(
+            _load_encoder(made / entry.folder, device=device) if entry.folder in encoders else member
+            for entry, member in zip(bundle.manifest.members, bundle.members, strict=True)
+        )
+        say(f"scoring {len(reading.posts):,} posts as they are and in {form}")
+        exported, gold = _tuned(replace(bundle, members=fresh), reading)
+        after = decided(exported, reading)
+        retuned = exported.policy is not bundle.policy
+        parity = judged(form, bundle, decided(bundle, reading), after, reading, retuned=retuned)
+        if not parity.passed:
+            return Exported(parity, "", size_of(source), size_of(made))
+        draft = Draft(
+            store.copied(made, exported),
+            exported.combination,
+            Decisions(exported.policy, exported.calibration),
+            exported.dev,
+            gold,
+            data=Path(reading.name).name if retuned else "stored dev scores",
+            seen=exported.seen,
+            recipe=recipe_of(source),
+            documents={**kept_documents(source, bundle), layout.PARITY: parity.model_dump_json(indent=2) + "\n"},
+        )
+        saved = finish(draft, output=output, replace=overwrite).bundle
+    return Exported(parity, saved.id, size_of(source), size_of(output))
+
+
+def _load_encoder(folder: Path, *, device: str) -> EncoderDetector:
+    from polyvigil.detect.transformer import load
+
+    return load(folder, device=device)
+
+
+def _tell_arithmetic(folder: Path, form: Literal["int8", "bf16"], *, where: str) -> None:
+    """Turn an encoder's folder into that of one in this arithmetic: which is told, and weights in float16."""
+    from polyvigil.detect.transformer import CONFIG_FILE, EncoderConfig
+
+    for file in sorted(folder.glob("*.safetensors")):
+        weights = {name: _halved(array, name, where=where) for name, array in load_file(file).items()}
+        save_file(weights, file, metadata={"format": "pt"})
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(settings | {"dtype": "float16"}, indent=2) + "\n", encoding="utf-8")
+    config = EncoderConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
+    text = config.model_copy(update={"arithmetic": form}).model_dump_json(indent=2)
+    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _halved(array: NDArray[np.generic], name: str, *, where: str) -> NDArray[np.generic]:
+    if array.dtype != np.float32:
+        return array
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise BundleError(f"{name} holds numbers beyond half precision", where=where, hint="train it again")
+    return half
+
+
+def _tuned(bundle: Bundle, reading: Reading) -> tuple[Bundle, Gold]:
+    """On its dev posts the bundle tuned again, on others as it is; and what is known of its dev posts."""
+    if bundle.dev.places_of(post_keys(reading.posts)) is None:
+        return bundle, stored_gold(bundle.dev, fingerprint=bundle.policy.dev_fingerprint)
+    gold = gold_of(reading.posts)
+    dev = stored(bundle.member_probabilities([item.post for item in reading.posts]), reading.posts)
+    fresh = decisions(dev.scores(bundle.combination.of_all), gold, bundle.policy.spec)
+    policy = fresh.policy.with_thresholds({**bundle.policy.thresholds, **fresh.policy.thresholds})
+    return replace(bundle, policy=policy, calibration=fresh.calibration, dev=dev), gold

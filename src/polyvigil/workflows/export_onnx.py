@@ -1,0 +1,95 @@
+"""A bundle's encoders as ONNX files with all that is needed to decide by them, behind the parity gate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from polyvigil.bundle import layout, store
+from polyvigil.bundle.store import Bundle, member_probabilities
+from polyvigil.checks.export_gate import Decided
+from polyvigil.data.atomic import whole_folder
+from polyvigil.data.read import Reading
+from polyvigil.nn.windows import WindowScores, pieces
+from polyvigil.text.normalise import model_texts
+from polyvigil.types import Post, Probabilities
+from polyvigil.workflows.export_common import (
+    Exported,
+    check_posts,
+    decided,
+    encoder_folders,
+    encoder_of,
+    judged,
+    size_of,
+)
+from polyvigil.workflows.onnx_readme import onnx_readme
+from polyvigil.workflows.tune import Say
+
+if TYPE_CHECKING:
+    from polyvigil.detect.transformer import EncoderDetector
+    from polyvigil.nn.onnx import OnnxEncoder
+
+ONNX_FILE, READING_FILE = "model.onnx", "reading.json"
+
+
+def export_onnx(source: Path, bundle: Bundle, reading: Reading, *, output: Path, say: Say = lambda _: None) -> Exported:
+    """Write every encoder of ``bundle`` as ``model.onnx`` with its tokenizer, thresholds and how to use them.
+
+    A cascade is left out: all members are asked. Raises as ``export_lean``, and RecipeError for a member that is no
+    encoder, an architecture that cannot be exported, or without the extra ``onnx``.
+    """
+    from polyvigil.nn.onnx import OnnxEncoder, check_installed, write_onnx
+
+    store.check_free(output, replace=False)
+    folders = encoder_folders(source, bundle, every=True)
+    check_installed()
+    check_posts(bundle, reading)
+    bundle = replace(bundle, combination=bundle.combination.of_all)
+    posts = [item.post for item in reading.posts]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as work:
+        made, runners = Path(work), []
+        for folder, member in zip(folders, bundle.members, strict=True):
+            say(f"exporting {folder}")
+            detector = encoder_of(member)
+            (made / folder).mkdir(parents=True)
+            write_onnx(detector.encoder, made / folder / ONNX_FILE, where=str(source / folder))
+            detector.encoder.save_tokenizer(made / folder)
+            how = asdict(detector.encoder.reader) | {"pooling": detector.config.pooling}
+            (made / folder / READING_FILE).write_text(json.dumps(how, indent=2) + "\n", encoding="utf-8")
+            runners.append(_OnnxMember(detector, OnnxEncoder(made / folder / ONNX_FILE)))
+        say(f"scoring {len(posts):,} posts as they are and by ONNX Runtime")
+        p = bundle.combination.mean(member_probabilities(runners, posts))
+        after = Decided(bundle.policy.flags(p, [post.language for post in posts]), p)
+        parity = judged("onnx", bundle, decided(bundle, reading), after, reading)
+        for name, told in (
+            (layout.POLICY, bundle.policy),
+            (layout.COMBINATION, bundle.combination),
+            (layout.PARITY, parity),
+        ):
+            (made / name).write_text(told.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        text = onnx_readme(parity, normalisation=bundle.manifest.normalisation)
+        (made / layout.CARD).write_text(text, encoding="utf-8")
+        if parity.passed:
+            with whole_folder(output) as partial:
+                shutil.copytree(made, partial, dirs_exist_ok=True)
+        return Exported(parity, "", size_of(source), size_of(made))
+
+
+@dataclass(frozen=True, slots=True)
+class _OnnxMember:
+    """A member whose encoder ONNX Runtime runs."""
+
+    detector: EncoderDetector
+    runner: OnnxEncoder
+
+    def probabilities(self, posts: Sequence[Post]) -> Probabilities:
+        encoder = self.detector.encoder
+        windows = pieces(encoder.tokenise(model_texts([post.text for post in posts])))
+        p = self.runner.probabilities(windows.rows, padding=encoder.padding)
+        return WindowScores(p, windows.starts).pooled(self.detector.config.pooling)

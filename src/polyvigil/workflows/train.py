@@ -1,0 +1,225 @@
+"""The story of a training run: read -> split -> learn -> score once -> tune -> evaluate -> bundle."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyvigil.bundle import store
+from polyvigil.bundle.dev import stored
+from polyvigil.config.specs import Recipe
+from polyvigil.data.fingerprint import post_hashes
+from polyvigil.data.formats import Fault
+from polyvigil.data.read import SPLIT_ROLES, OnError, Reading, read_labelled
+from polyvigil.data.split import split_off
+from polyvigil.data.translated import is_translated, refuse_translated, without_translations_of
+from polyvigil.decide.combine import Combination
+from polyvigil.errors import DataError, RecipeError, SplitError
+from polyvigil.evaluation.evaluate import Evaluation, gold_of
+from polyvigil.evaluation.subsets import MemberSubset, member_subsets
+from polyvigil.types import LabelledPost, Post
+from polyvigil.workflows import distil
+from polyvigil.workflows.assemble import Draft, decisions, finish
+from polyvigil.workflows.learners import Machine, Say
+from polyvigil.workflows.members import Made, Run, make_members
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """The posts of a run, each split with its one use: train fits, dev tunes."""
+
+    train: tuple[LabelledPost, ...]
+    dev: tuple[LabelledPost, ...]
+    data: str
+    faults: tuple[tuple[str, Fault], ...]
+    notes: tuple[str, ...]
+    unlabelled: tuple[Post, ...] = ()
+    """Further posts, of which only a teacher says what they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished run. ``evaluation`` is on the dev posts, so its figures are optimistic.
+
+    ``bundle`` is on the CPU, whatever it was trained on.
+    """
+
+    bundle: store.Bundle
+    evaluation: Evaluation
+    subsets: tuple[MemberSubset, ...] = ()
+    """Dev F1 of each set of seeds, when there are several (the paper's appendix B)."""
+
+
+def gather(
+    recipe: Recipe,
+    *,
+    train: Sequence[str],
+    dev: Sequence[str],
+    unlabelled: Sequence[str] = (),
+    on_error: OnError = "quarantine",
+) -> Material:
+    """Read the posts. A file with a split column gives its train rows to ``train`` and its dev rows to ``dev``.
+
+    Without dev files the dev rows of the train files are used; without any, ``data.dev_share`` of the posts are held
+    out, groups whole. Translated posts (data.translated) only train, and not where their source is a dev post.
+    ``unlabelled`` are files for a teacher to judge (recipe.teach). Raises SplitError when one set of posts plays both
+    parts or translations are to be dev posts, and RecipeError when there is nothing to learn from and the model is no
+    zero-shot one.
+    """
+    if recipe.learns and not train:
+        raise RecipeError("there are no posts to learn from", where="--train", hint="give a file of labelled posts")
+    train_readings = [read_labelled(path, recipe.data, on_error=on_error) for path in train]
+    dev_readings = [read_labelled(path, recipe.data, on_error=on_error) for path in dev]
+    notes = [note for reading in (*train_readings, *dev_readings) for note in reading.notes]
+    train_posts = [post for reading in train_readings for post in _role(reading, "train", notes)]
+    if dev_readings:
+        dev_posts = [post for reading in dev_readings for post in _role(reading, "dev", notes)]
+        where = ", ".join(reading.name for reading in dev_readings)
+    else:
+        mixed = [reading for reading in train_readings if len(_splits(reading)) > 1]
+        where = ", ".join(reading.name for reading in mixed)
+        dev_posts = [post for reading in mixed for post in reading.posts if post.post.split == "dev"]
+        if dev_posts:
+            notes.append(f"no dev file given: the {len(dev_posts):,} rows of split dev are used")
+    refuse_translated(dev_posts, part="dev", where=where)
+    if not dev_posts:
+        written = [post for post in train_posts if not is_translated(post.post)]
+        split = split_off(written, dev_share=recipe.data.dev_share, seed=recipe.seed)
+        train_posts = [*split.train, *(post for post in train_posts if is_translated(post.post))]
+        dev_posts = list(split.dev)
+        notes.append(f"no dev file given: {len(dev_posts):,} of the training posts are held out for tuning")
+    kept = without_translations_of(train_posts, dev_posts)
+    if len(kept) < len(train_posts):
+        notes.append(f"{len(train_posts) - len(kept):,} training posts are left out: translations of dev posts")
+        train_posts = kept
+    notes += _shared(train_posts, dev_posts)
+    faults = [(reading.name, fault) for reading in (*train_readings, *dev_readings) for fault in reading.faults]
+    further = distil.read_further(recipe, unlabelled, dev=dev_posts, on_error=on_error)
+    return Material(
+        tuple(train_posts),
+        tuple(dev_posts),
+        ", ".join(Path(path).name for path in (dev or train)),
+        (*faults, *further.faults),
+        (*notes, *further.notes),
+        further.posts,
+    )
+
+
+_HERE = Machine()
+
+
+def train(
+    recipe: Recipe,
+    material: Material,
+    *,
+    output: Path,
+    replace: bool = False,
+    machine: Machine = _HERE,
+    say: Say = lambda _: None,
+) -> Trained:
+    """Learn, tune and save a bundle at ``output``. ``say`` is told each stage as it begins.
+
+    Encoders keep checkpoints and finished members in ``OUTPUT.work``; the same call after an interruption goes on from
+    there. One model at most is on the device at any time.
+    """
+    store.check_free(output, replace=replace)
+    if recipe.learns:
+        say(f"learning from {len(material.train):,} posts ({sum(p.label for p in material.train):,} positive)")
+    else:
+        say("a zero-shot model learns from no posts")
+    learned = learn(recipe, material, output=output, machine=machine, say=say)
+    members = learned.members
+    say(f"tuning thresholds on {len(material.dev):,} dev posts ({sum(p.label for p in material.dev):,} positive)")
+    posts = [item.post for item in material.dev]
+    dev = stored(learned.dev, material.dev)
+    combination, gold = Combination(), gold_of(material.dev)
+    decided = decisions(dev.scores(combination), gold, recipe.decide)
+    say(f"writing {output}")
+    seen = store.Seen(learned.seen, np.unique(post_hashes(posts)))
+    draft = Draft(members, combination, decided, dev, gold, data=material.data, seen=seen, recipe=recipe)
+    finished = finish(draft, output=output, replace=replace, device="cpu")
+    shutil.rmtree(_work(output), ignore_errors=True)
+    subsets = member_subsets(
+        dev.by_member,
+        dev.labels,
+        gold.languages.tolist(),
+        names=[str(seed) for seed in recipe.member_seeds],
+        seconds=[member.log.seconds if member.log else 0.0 for member in members],
+        spec=recipe.decide,
+        groups=gold.groups,
+    )
+    return Trained(finished.bundle, finished.evaluation, subsets)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """``seen``: sorted 64-bit hashes of all posts that the members learned from, a teacher's included; none of a
+    zero-shot model's. ``dev``: P(ADE) of the dev posts by each member, (n_members, n_dev)."""
+
+    members: tuple[Made, ...]
+    dev: NDArray[np.float64]
+    seen: NDArray[np.uint64]
+
+
+def learn(
+    recipe: Recipe, material: Material, *, output: Path, machine: Machine = _HERE, say: Say = lambda _: None
+) -> Learned:
+    """One member for each seed. Of several processes (learn.ranks) the first calls ``train``, the others this alone,
+    and get no members."""
+    work, train, dev = _work(output), material.train, material.dev
+    taught = distil.ask(recipe.distil, train, material.unlabelled, dev=dev, work=work, device=machine.device, say=say)
+    lesson = taught.lesson if taught else None
+    made = make_members(Run(recipe, train, dev, work, machine, say, lesson))
+    scores = np.array([one.dev for one in made]).reshape(len(made), len(dev))
+    seen = np.unique(post_hashes(item.post for item in train if recipe.learns))
+    return Learned(tuple(one.member for one in made), scores, np.union1d(seen, taught.seen) if taught else seen)
+
+
+def _work(output: Path) -> Path:
+    """Where checkpoints stand until the bundle does."""
+    return output.with_name(output.name + ".work")
+
+
+def _role(reading: Reading, role: str, notes: list[str]) -> tuple[LabelledPost, ...]:
+    """The posts of a file that may play ``role``: all of them, or its rows of that split where it mixes splits.
+
+    A file none of whose splits has a use (data.read.SPLIT_ROLES) is used whole.
+    """
+    splits = _splits(reading)
+    if len(splits) < 2:
+        return reading.posts
+    if not set(splits) & set(SPLIT_ROLES):
+        names = ", ".join(repr(name) for name in splits[:5]) + (", ..." if len(splits) > 5 else "")
+        notes.append(f"{reading.name}: its splits ({names}) name no use, so all of its rows are read as {role}")
+        return reading.posts
+    chosen = tuple(post for post in reading.posts if post.post.split == role)
+    if not chosen:
+        raise DataError(
+            f"its split column has {', '.join(repr(name) for name in splits)}, none of them {role!r}",
+            where=reading.name,
+            hint=f"call the rows of this part {role!r}",
+        )
+    notes.append(f"{reading.name}: {len(chosen):,} of {len(reading.posts):,} rows have split {role}")
+    return chosen
+
+
+def _splits(reading: Reading) -> tuple[str, ...]:
+    return tuple(sorted({post.post.split for post in reading.posts}))
+
+
+def _shared(train: Sequence[LabelledPost], dev: Sequence[LabelledPost]) -> list[str]:
+    train_hashes, dev_hashes = (post_hashes(item.post for item in side) for side in (train, dev))
+    shared = int(np.isin(dev_hashes, train_hashes).sum())
+    if 2 * shared >= len(dev):
+        raise SplitError(
+            f"{shared:,} of {len(dev):,} dev posts are training posts; thresholds tuned on them would be worthless",
+            hint="give a dev file of other posts, or leave --dev out to have some held out",
+        )
+    return [
+        f"{shared:,} of {len(dev):,} dev posts have the text of a training post (polyvigil check tells which)"
+    ] * bool(shared)

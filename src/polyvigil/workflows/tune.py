@@ -1,0 +1,191 @@
+"""New thresholds for an old bundle: on stored dev scores, on other dev posts, on posts without labels. Members stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from polyvigil.bundle import layout, store
+from polyvigil.bundle.dev import stored
+from polyvigil.bundle.store import Bundle, Seen
+from polyvigil.config.load import load_text
+from polyvigil.config.specs import DecideSpec, Recipe
+from polyvigil.data.fingerprint import post_hashes
+from polyvigil.decide.policy import DecisionPolicy, Threshold
+from polyvigil.decide.rules import DevScores
+from polyvigil.decide.shift import Shift, Side, shifts, transport
+from polyvigil.decide.unlabelled import by_prior, place, references
+from polyvigil.errors import RecipeError
+from polyvigil.evaluation.evaluate import Evaluation, gold_of, stored_gold
+from polyvigil.types import LabelledPost, Post, Probabilities
+from polyvigil.workflows.assemble import Decisions, Draft, decisions, finish
+from polyvigil.workflows.cascade import CascadeWish, cascade_for, check
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to tune on. Without ``dev`` posts the bundle's stored dev scores serve."""
+
+    decide: DecideSpec
+    dev: tuple[LabelledPost, ...] = ()
+    data: str = "stored dev scores"
+    """What the dev posts are called."""
+    unlabelled: tuple[Post, ...] = ()
+    """Posts of languages without labels: each of those languages is given a threshold."""
+    priors: Mapping[str, float] = field(default_factory=dict)
+    """The known prevalence of some of those languages, in (0, 1)."""
+    cascade: CascadeWish | None = None
+    """Without one the new bundle has no cascade, since an old one was learned for the old thresholds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retuned:
+    """The new bundle; ``shifts``: its thresholds beside the old ones, on the posts they were found on."""
+
+    bundle: Bundle
+    evaluation: Evaluation
+    shifts: tuple[Shift, ...]
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """The recipe that a bundle holds, with the settings its thresholds were found by."""
+    return load_text(store.read_document(folder, layout.RECIPE), where=str(folder / layout.RECIPE))
+
+
+def retune(
+    source: Path, bundle: Bundle, plan: Plan, *, output: Path, overwrite: bool = False, say: Say = lambda _: None
+) -> Retuned:
+    """Tune the thresholds of the ``bundle`` loaded from ``source`` again and save the result at ``output``.
+
+    Raises DataError for dev posts of one class, RecipeError for a prior of a language that has labels or no posts, or
+    for a cascade that cannot be.
+    """
+    store.check_free(output, replace=overwrite)
+    bundle = _without_judge(source, bundle)
+    if plan.cascade:
+        check(plan.cascade, members=len(bundle.members))
+    dev = bundle.dev
+    gold = stored_gold(dev, fingerprint=bundle.policy.dev_fingerprint)
+    if plan.dev:
+        say(f"scoring {len(plan.dev):,} dev posts")
+        dev, gold = stored(bundle.member_probabilities([item.post for item in plan.dev]), plan.dev), gold_of(plan.dev)
+    scores = dev.scores(bundle.combination)
+    languages = scores.languages.tolist()
+    say(f"tuning thresholds on {len(languages):,} dev posts ({scores.labels.sum():,} positive)")
+    decided = decisions(scores, gold, plan.decide)
+    if plan.unlabelled:
+        say(f"scoring {len(plan.unlabelled):,} posts without labels")
+    fresh = bundle.probabilities(plan.unlabelled)
+    found = _for_the_unlabelled(plan, decided.policy, scores=scores, fresh=fresh)
+    policy = decided.policy.with_thresholds({**decided.policy.thresholds, **found})
+    both = np.concatenate([scores.probabilities, fresh])
+    told = shifts(
+        Side(bundle.policy, both), Side(policy, both), [*languages, *(post.language for post in plan.unlabelled)]
+    )
+    seen = bundle.seen
+    if plan.dev:
+        seen = Seen(seen.train, np.unique(post_hashes(item.post for item in plan.dev)))
+    combination = bundle.combination
+    if plan.cascade:
+        say("learning the cascade")
+        cascade = cascade_for(plan.cascade, dev.by_member, scores, policy, groups=gold.groups)
+        combination = combination.model_copy(update={"cascade": cascade})
+    draft = Draft(
+        store.copied(source, bundle),
+        combination,
+        Decisions(policy, decided.calibration),
+        dev,
+        gold,
+        data=plan.data,
+        seen=seen,
+        recipe=recipe_of(source).model_copy(update={"decide": plan.decide}),
+        documents=kept_documents(source, bundle),
+    )
+    finished = finish(draft, output=output, replace=overwrite)
+    return Retuned(finished.bundle, finished.evaluation, told)
+
+
+def keep_rates(
+    source: Path,
+    bundle: Bundle,
+    like: Bundle,
+    posts: Sequence[Post],
+    *,
+    output: Path,
+    overwrite: bool = False,
+    say: Say = lambda _: None,
+) -> Retuned:
+    """Thresholds for ``bundle`` that flag, of the same posts without labels, as many in each language as ``like`` does.
+
+    Languages that the posts do not hold keep the thresholds they have; a cascade is left out, as in ``retune``.
+    """
+    store.check_free(output, replace=overwrite)
+    bundle = _without_judge(source, bundle)
+    languages = [post.language for post in posts]
+    say(f"scoring {len(posts):,} posts with both bundles")
+    old, fresh = Side(like.policy, like.probabilities(posts)), bundle.probabilities(posts)
+    policy = bundle.policy.with_thresholds({**bundle.policy.thresholds, **transport(old, fresh, languages)})
+    told = shifts(old, Side(policy, fresh), languages)
+    draft = Draft(
+        store.copied(source, bundle),
+        bundle.combination,
+        Decisions(policy, bundle.calibration),
+        bundle.dev,
+        stored_gold(bundle.dev, fingerprint=policy.dev_fingerprint),
+        data="stored dev scores",
+        seen=bundle.seen,
+        recipe=recipe_of(source),
+        documents=kept_documents(source, bundle),
+    )
+    finished = finish(draft, output=output, replace=overwrite)
+    return Retuned(finished.bundle, finished.evaluation, told)
+
+
+def _without_judge(source: Path, bundle: Bundle) -> Bundle:
+    """The bundle without its cascade. Raises RecipeError for a judge, whose bands are for the thresholds it has."""
+    if bundle.combination.judge:
+        raise RecipeError(
+            "has a judge, whose bands were found for its thresholds",
+            where=str(source),
+            hint="tune the bundle of its first stage, then run polyvigil judge again",
+        )
+    return replace(bundle, combination=bundle.combination.of_all)
+
+
+def _for_the_unlabelled(
+    plan: Plan, policy: DecisionPolicy, *, scores: DevScores, fresh: Probabilities
+) -> dict[str, Threshold]:
+    """A threshold for each language that has posts without labels and none of its own."""
+    names = np.array([post.language for post in plan.unlabelled], dtype=np.str_)
+    labelled = {name for name, threshold in policy.thresholds.items() if threshold.source == "own"}
+    for name in plan.priors:
+        if name in labelled:
+            raise RecipeError(
+                "a prior is for a language without labels; this one has labelled dev posts", where=f"--prior {name}"
+            )
+        if name not in names:
+            raise RecipeError(
+                "there are no unlabelled posts of this language",
+                where=f"--prior {name}",
+                hint="give some with --unlabelled; the threshold is found on them",
+            )
+    known = references(scores, policy)
+    found = {}
+    for name in sorted(set(names.tolist()) - labelled):
+        mine = fresh[names == name]
+        if name in plan.priors:
+            found[name] = by_prior(mine, plan.priors[name])
+        elif known:
+            found[name] = place(mine, known, rule=plan.decide.unlabelled)
+    return found
+
+
+def kept_documents(source: Path, bundle: Bundle) -> dict[str, str]:
+    """What stays true of the members wherever they stand: where they come from, and the parity of an export."""
+    names = (layout.SOURCES, layout.PARITY)
+    return {name: store.read_document(source, name) for name in names if name in bundle.manifest.files}

@@ -1,0 +1,90 @@
+"""What a reproduction found, as data: ``reproduction.json``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from polyvigil.evaluation.intervals import Interval
+from polyvigil.types import Frozen
+from polyvigil_gladiators.plan import Table
+from polyvigil_gladiators.survey import State
+
+Verdict = Literal[
+    "reproduced", "differs", "not judged", "ours alone", "other data", "meaningless", "cannot run", "failed"
+]
+
+StepKind = Literal["translation", "training", "scores", "audit"]
+
+VERDICTS: dict[Verdict, str] = {
+    "reproduced": "the paper's figure lies in the 95% interval of ours on the same posts, as printed",
+    "differs": "it does not",
+    "not judged": "ours has no interval",
+    "ours alone": "the paper has no such figure",
+    "other data": "ours is on other posts than the paper's, so the two are not to be compared",
+    "meaningless": "models with random weights and synthetic posts: it shows that the path runs, and nothing else",
+    "cannot run": "something is missing here, and the reason says what",
+    "failed": "a step ended with an error",
+}
+
+
+class Measured(Frozen):
+    """A figure measured here. ``value`` is the paper's way: on the dev posts, at thresholds tuned on these very posts
+    (same-set); on the test posts, at those of the dev posts. ``interval`` (95%) is of ``value``; cross-fitted: each dev
+    post decided by thresholds tuned on others."""
+
+    value: float
+    interval: Interval | None = None
+    cross_fitted: float | None = None
+    cross_fitted_interval: Interval | None = None
+    flagged: int | None = None
+    """Of the dev posts, CADEC left out, at the thresholds tuned on them."""
+
+
+class Figure(Frozen):
+    """A figure of the paper and ours."""
+
+    table: Table
+    row: str
+    what: str
+    """What is measured: ``F1``, ``threshold`` and so on."""
+    paper: float | None
+    decimals: int
+    """Places that the paper prints; -2: it prints hundreds."""
+    competition_mean: float | None = None
+    """With ``competition_median`` of the test F1 of all systems in the shared task, as the paper prints them."""
+    competition_median: float | None = None
+    paper_flagged: int | None = None
+    ours: Measured | None = None
+    verdict: Verdict
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class StepTold(Frozen):
+    """A step of the plan. ``users``: the rows of Table 2 and the other tables that take it."""
+
+    name: str
+    what: StepKind
+    state: State
+    reason: str
+    seconds: float
+    output: str
+    users: tuple[str, ...]
+
+
+class Reproduction(Frozen):
+    """All of it."""
+
+    scale: Literal["full", "tiny"]
+    meaningless: bool
+    data: str
+    differences: tuple[str, ...]
+    """How the posts differ from the paper's in number."""
+    obstacles: dict[str, str]
+    """Why rows cannot run, by their names."""
+    figures: tuple[Figure, ...]
+    steps: tuple[StepTold, ...]
+
+    @property
+    def failed(self) -> bool:
+        return any(step.state == "failed" for step in self.steps) or any(f.verdict == "failed" for f in self.figures)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polyvigil.text.memo import for_each, once
+from polyvigil.text.normalise import model_text, model_texts
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def __call__(self, texts: list[str]) -> list[str]:
+        self.seen += texts
+        return [text.upper() for text in texts]
+
+
+def test_outside_nothing_is_remembered() -> None:
+    make = Counting()
+    for _ in range(2):
+        assert for_each(["a", "b", "a"], make, work="upper") == ["A", "B", "A"]
+    assert make.seen == ["a", "b", "a"] * 2
+
+
+def test_inside_each_text_is_done_once_for_each_work() -> None:
+    make = Counting()
+    with once():
+        assert for_each(["a", "b", "a"], make, work="upper") == ["A", "B", "A"]
+        with once():  # the outer memory lasts
+            assert for_each(["c", "a"], make, work="upper") == ["C", "A"]
+        assert for_each(["b", "c"], make, work="upper") == ["B", "C"]
+        assert make.seen == ["a", "b", "c"]
+        assert for_each(["a"], make, work="other") == ["A"]
+        assert make.seen == ["a", "b", "c", "a"]
+    for_each(["a"], make, work="upper")
+    assert make.seen[-1] == "a"
+    assert len(make.seen) == 5
+
+
+def test_an_error_forgets_and_remembers_nothing_half_done() -> None:
+    def fail(texts: list[str]) -> list[str]:
+        raise ValueError(texts)
+
+    with once():
+        with pytest.raises(ValueError, match="a"):
+            for_each(["a"], fail, work="x")
+        assert for_each(["a"], Counting(), work="x") == ["A"]
+    with pytest.raises(ValueError, match="b"), once():
+        for_each(["b"], fail, work="x")
+    make = Counting()
+    for _ in range(2):
+        for_each(["b"], make, work="x")
+    assert make.seen == ["b", "b"]
+
+
+def test_threads_share_nothing() -> None:
+    make = Counting()
+    with once(), ThreadPoolExecutor(2) as pool:
+        for_each(["a"], make, work="x")
+        assert pool.submit(for_each, ["a"], make, work="x").result() == ["A"]
+    assert make.seen == ["a", "a"]
+
+
+@given(st.lists(st.text(max_size=8), max_size=12))
+def test_model_texts_are_those_of_each_text(texts: list[str]) -> None:
+    with once():
+        assert model_texts(texts) == [model_text(text) for text in texts] == model_texts(texts)

@@ -1,0 +1,361 @@
+"""Several seeds: one model at a time in memory, little on the disk, and exact resume between and after the seeds."""
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from tests.nn.tiny import tiny_folder
+
+from polyvigil.bundle import store
+from polyvigil.config.load import load
+from polyvigil.config.specs import Recipe
+from polyvigil.data.write import write_posts
+from polyvigil.errors import TrainingError
+from polyvigil.learn import checkpoint
+from polyvigil.learn.transformer import EncoderLearner
+from polyvigil.types import LabelledPost, Post
+from polyvigil.workflows import members
+from polyvigil.workflows import train as training
+from polyvigil.workflows.estimate import rehearse
+from polyvigil.workflows.learners import Machine
+
+SEEDS = (1, 2, 3)
+TRAINING = (
+    "training.epochs=2",
+    "training.learning_rate=3e-3",
+    "training.posts_per_step=16",
+    "training.checkpoint_minutes=0",
+)
+HERE = Machine(device="cpu", offline=True)
+
+
+class Killed(BaseException):
+    """In the place of kill -9, where the instant matters."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _posts(number: int, split: str) -> tuple[LabelledPost, ...]:
+    """Synthetic: a post with the word rash is positive."""
+    chance = np.random.default_rng([number, len(split)])
+    words = ["the", "pills", "gave", "me", "a", "day", "of", "work", "and", "sleep"]
+    posts = []
+    for index in range(number):
+        chosen = [str(word) for word in chance.choice(words, 6)]
+        if index % 3 == 0:
+            chosen[2] = "rash"
+        post = Post(f"{split}_{index}", " ".join(chosen) + f" {index}", ("en", "de")[index % 2], split=split)
+        posts.append(LabelledPost(post, int(index % 3 == 0)))
+    return tuple(posts)
+
+
+@pytest.fixture(scope="module")
+def material() -> training.Material:
+    return training.Material(train=_posts(48, "train"), dev=_posts(24, "dev"), data="synthetic", faults=(), notes=())
+
+
+@pytest.fixture(scope="module")
+def model(material: training.Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wide enough that names and headers of its files hardly count."""
+    texts = [item.post.text for item in material.train]
+    return tiny_folder(tmp_path_factory.mktemp("model") / "wide", "xlm-roberta", texts=texts, hidden=128, seed=3)
+
+
+@pytest.fixture(scope="module")
+def recipe(model: Path) -> Recipe:
+    settings = [f"model.name={model}", "model.max_tokens=32", f"seeds={list(SEEDS)}", *TRAINING]
+    return load("quick", settings=settings)
+
+
+@pytest.fixture(scope="module")
+def unbroken(recipe: Recipe, material: training.Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("unbroken") / "bundle"
+    training.train(recipe, material, output=output, machine=HERE)
+    return output
+
+
+def _same(folder: Path, other: Path) -> None:
+    """Every byte that decides is the same."""
+    assert store.load(folder, device="cpu").id == store.load(other, device="cpu").id
+    assert np.array_equal(*(store.load(one, device="cpu").dev.by_member for one in (folder, other)))
+    for weights in sorted(other.rglob("model.safetensors")):
+        assert (folder / weights.relative_to(other)).read_bytes() == weights.read_bytes()
+
+
+def _occupied(folder: Path) -> int:
+    """Bytes below ``folder``, a file of several names counted by its first."""
+    files = {}
+    for path in folder.rglob("*"):
+        try:
+            status = path.lstat()
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        if path.is_file():
+            files[status.st_ino] = status.st_size
+    return sum(files.values())
+
+
+# -- killed, and run again --------------------------------------------------------------------------------------------
+
+
+def test_killed_between_seeds_a_finished_seed_is_not_trained_again(
+    recipe: Recipe, material: training.Material, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+    fit = EncoderLearner.fit
+
+    def counted(self: EncoderLearner, *posts: object, seed: int) -> object:
+        trained.append(seed)
+        if len(trained) == 3:
+            raise Killed
+        return fit(self, *posts, seed=seed)
+
+    monkeypatch.setattr(EncoderLearner, "fit", counted)
+    with pytest.raises(Killed):
+        training.train(recipe, material, output=tmp_path / "b", machine=HERE)
+    for seed in (1, 2):
+        assert [path.name for path in (tmp_path / f"b.work/seed-{seed}").iterdir()] == ["finished"]
+    lines: list[str] = []
+    training.train(recipe, material, output=tmp_path / "b", machine=HERE, say=lines.append)
+    assert trained == [1, 2, 3, 3]
+    assert f"seed 2 is finished: its member stands in {tmp_path}/b.work/seed-2/finished" in lines
+    _same(tmp_path / "b", unbroken)
+    assert not (tmp_path / "b.work").exists()
+
+
+@pytest.mark.parametrize("where", ["before the bundle", "before the last is written", "before its checkpoints go"])
+def test_killed_after_the_last_seed_the_bundle_is_the_same(
+    recipe: Recipe,
+    material: training.Material,
+    unbroken: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    made: list[int] = []
+
+    def killed(*_: object, **__: object) -> None:
+        made.append(1)
+        if where == "before the bundle" or len(made) == 3:
+            raise Killed
+
+    patched = {"before the bundle": (training, "finish"), "before the last is written": (members, "save_file"),
+               "before its checkpoints go": (members, "_remove_checkpoints")}  # fmt: skip
+    module, name = patched[where]
+    real = getattr(module, name)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, lambda *given, **named: (killed(), real(*given, **named))[1])
+        with pytest.raises(Killed):
+            training.train(recipe, material, output=tmp_path / "b", machine=HERE)
+    lines: list[str] = []
+    training.train(recipe, material, output=tmp_path / "b", machine=HERE, say=lines.append)
+    assert sum("is finished: its member stands in" in line for line in lines) == (2 if "written" in where else 3)
+    assert not any(line.startswith("epoch ") for line in lines)  # nothing was trained again
+    _same(tmp_path / "b", unbroken)
+
+
+def test_a_real_kill_in_the_second_seed_changes_no_bit(
+    recipe: Recipe, material: training.Material, model: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    for split, posts in (("train", material.train), ("dev", material.dev)):
+        write_posts(tmp_path / f"{split}.csv", posts)
+    line = ["train", "quick", "--train", f"{tmp_path}/train.csv", "--dev", f"{tmp_path}/dev.csv", "-o", f"{tmp_path}/b"]
+    settings = ["model.max_tokens=32", f"model.name={model}", f"seeds={list(SEEDS)}", *TRAINING]
+    for setting in settings:
+        line += ["--set", setting]
+    command = [sys.executable, "-m", "polyvigil", *line, "--offline", "--device", "cpu", "-q"]
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    while not list(tmp_path.glob("b.work/seed-2/checkpoint-*")):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    lines: list[str] = []
+    training.train(recipe, material, output=tmp_path / "b", machine=HERE, say=lines.append)
+    assert sum("seed 1 is finished" in line for line in lines) == 1
+    _same(tmp_path / "b", unbroken)
+
+
+def test_a_damaged_finished_member_is_made_again(
+    recipe: Recipe, material: training.Material, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = _killed_before_the_bundle(recipe, material, tmp_path / "b", monkeypatch)
+    weights = work / "seed-2/finished/member/model.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-1] ^= 1
+    weights.write_bytes(raw)
+    lines: list[str] = []
+    training.train(recipe, material, output=tmp_path / "b", machine=HERE, say=lines.append)
+    assert f"seed 2: the finished member in {work}/seed-2/finished is damaged and is made again" in lines
+    _same(tmp_path / "b", unbroken)
+
+
+def test_finished_members_of_other_settings_posts_or_models_are_refused(
+    recipe: Recipe, material: training.Material, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = _killed_before_the_bundle(recipe, material, tmp_path / "b", monkeypatch)
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
+    tiny_folder(tmp_path / "new", "xlm-roberta", texts=["a rash"], hidden=128, seed=4)
+    shutil.copy(tmp_path / "new" / "model.safetensors", other)
+    rate = recipe.training.model_copy(update={"learning_rate": 1e-3})
+    changed = [
+        (recipe.model_copy(update={"training": rate}), material),
+        (recipe.model_copy(update={"model": recipe.model.model_copy(update={"name": str(other)})}), material),
+        (recipe, training.Material(material.train[1:], material.dev, "synthetic", (), ())),
+        (recipe, training.Material(material.train, material.dev[1:], "synthetic", (), ())),
+    ]
+    for one, posts in changed:
+        with pytest.raises(TrainingError) as caught:
+            training.train(one, posts, output=tmp_path / "b", machine=HERE)
+        assert str(caught.value) == (
+            f"{work}/seed-1/finished: the finished member there is another run's: its settings, posts, models or seed "
+            f"differ; choose another output, or remove {work} to begin anew"
+        )
+    free = recipe.training.model_copy(update={"micro_tokens": 64, "checkpoint_minutes": 5.0})
+    training.train(recipe.model_copy(update={"training": free}), material, output=tmp_path / "b", machine=HERE)
+
+
+def _killed_before_the_bundle(
+    recipe: Recipe, material: training.Material, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "finish", killed)
+        with pytest.raises(Killed):
+            training.train(recipe, material, output=output, machine=HERE)
+    return output.with_name(output.name + ".work")
+
+
+# -- how much of memory and disk --------------------------------------------------------------------------------------
+
+
+def test_the_third_seed_begins_with_as_many_live_parameters_as_the_first(
+    recipe: Recipe, material: training.Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _live_bytes()
+    at_start, fit = [], EncoderLearner.fit
+
+    def measured(self: EncoderLearner, *posts: object, seed: int) -> object:
+        at_start.append(_live_bytes() - before)
+        return fit(self, *posts, seed=seed)
+
+    monkeypatch.setattr(EncoderLearner, "fit", measured)
+    trained = training.train(recipe, material, output=tmp_path / "b", machine=HERE)
+    assert at_start == [0, 0, 0]
+    assert _live_bytes() > before  # the loaded bundle: the measure sees what there is
+    assert all(member.encoder.device.type == "cpu" for member in trained.bundle.members)
+
+
+def _live_bytes() -> int:
+    gc.collect()
+    return sum(_size(tensor) for tensor in gc.get_objects() if issubclass(type(tensor), torch.Tensor))
+
+
+def _size(tensor: torch.Tensor) -> int:
+    try:
+        return tensor.nbytes
+    except RuntimeError:  # a symbolic one, which an export to ONNX in this process has left
+        return 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_on_a_gpu_each_seed_begins_with_what_the_first_began_with(
+    recipe: Recipe, material: training.Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_start, fit = [], EncoderLearner.fit
+
+    def measured(self: EncoderLearner, *posts: object, seed: int) -> object:
+        gc.collect()
+        at_start.append(torch.cuda.memory_allocated())
+        return fit(self, *posts, seed=seed)
+
+    monkeypatch.setattr(EncoderLearner, "fit", measured)
+    training.train(recipe, material, output=tmp_path / "b", machine=Machine(device="cuda", offline=True))
+    assert max(at_start) - min(at_start) <= 2**20  # what cuBLAS keeps for itself
+    gc.collect()
+    assert torch.cuda.memory_allocated() <= max(at_start) + 2**20  # the bundle is on the CPU
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_the_disk_that_a_dry_run_names_is_what_the_run_takes_at_most(
+    recipe: Recipe, material: training.Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    if rank:
+        recipe = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"rank": rank})})
+    peak, remove, finish = 0, checkpoint._remove, store.load
+
+    def look() -> None:
+        nonlocal peak
+        peak = max(peak, _occupied(tmp_path))
+
+    def at_a_third_checkpoint(path: Path) -> None:
+        look()
+        remove(path)
+
+    def at_the_bundle(*given: object, **named: object) -> store.Bundle:
+        look()
+        return finish(*given, **named)
+
+    dry_run = rehearse(recipe, material, machine=HERE)
+    monkeypatch.setattr(checkpoint, "_remove", at_a_third_checkpoint)
+    monkeypatch.setattr(store, "load", at_the_bundle)
+    training.train(recipe, material, output=tmp_path / "b", machine=HERE)
+    assert dry_run is not None
+    assert 0.7 * dry_run.most_disk <= peak <= dry_run.most_disk
+    after = _occupied(tmp_path / "b" / "members")
+    assert 0.9 * 3 * dry_run.member_bytes <= after <= 3 * dry_run.member_bytes
+
+
+def test_a_stack_leaves_the_best_weights_of_each_fold_alone(
+    tmp_path: Path, material: training.Material, model: Path
+) -> None:
+    from tests.nn.nli import nli_folder
+
+    texts = [item.post.text for item in material.train]
+    further = nli_folder(tmp_path / "nli", texts=texts, max_tokens=128)
+    settings = (f"model.base={{kind = 'encoder', name = '{model}', max_tokens = 32}}", "model.folds=2",
+                f"model.further={{kind = 'nli', name = '{further}', max_tokens = 128}}", "training.epochs=1",
+                "training.learning_rate=3e-3", "training.precision='fp32'", "balance.oversample=1")  # fmt: skip
+    recipe = load("stacked", settings=settings)
+    dry_run = rehearse(recipe, material, machine=HERE)
+    standing: dict[str, list[str]] = {}
+
+    def killed(*_: object) -> None:
+        for path in sorted((tmp_path / "b.work/seed-42").glob("*/checkpoint-*")):
+            standing[path.parent.name] = sorted(file.name for file in path.iterdir())
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(members, "_scored", killed)
+        with pytest.raises(Killed):
+            training.train(recipe, material, output=tmp_path / "b", machine=HERE)
+    assert standing == {part: ["best.safetensors", "checkpoint.json"] for part in ("all", "fold-0", "fold-1")}
+    training.train(recipe, material, output=tmp_path / "b", machine=HERE)
+    assert json.loads((tmp_path / "b" / "bundle.json").read_text())["members"][0]["kind"] == "stacked"
+    assert dry_run is not None
+    assert dry_run.member_bytes == pytest.approx(_occupied(tmp_path / "b" / "members"), rel=0.15)  # both models
+    assert dry_run.most_disk > dry_run.member_bytes + 3 * 4 * dry_run.trained
