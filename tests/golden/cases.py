@@ -16,7 +16,8 @@ CASES = (
     ),
     Case(
         "augment-translate",
-        "augment translate posts/train.csv -o out/de.csv --to de --from en --max 6 --model models/nllb --offline --device cpu",
+        "augment translate posts/train.csv -o out/de.csv --to de --from en --max 6 --model models/nllb "
+        "--offline --device cpu",
         uses="encoder",
     ),
     # making bundles
@@ -129,7 +130,7 @@ CASES = (
     Case("recipes-linear", "recipes linear"),
     Case(
         "reproduce-dry-run",
-        "reproduce table2 --scale tiny --dry-run -o out/reproduction --device cpu",
+        "reproduce nli --scale tiny --dry-run -o out/reproduction --device cpu",
         uses="ner",
         makes=True,
         hidden=("disk_meanwhile", "disk_after"),

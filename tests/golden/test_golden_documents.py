@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,10 @@ NEEDS = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def folder(tmp_path: Path) -> Path:
     """A workplace of its own for each command."""
     support.one_thread()
-    yield support.workplace(tmp_path.resolve() / "work")
+    return support.workplace(tmp_path.resolve() / "work")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
