@@ -1,7 +1,9 @@
-"""Four optimiser steps of the paper's recipe through the real command line: their losses are pinned."""
+"""Learning through the real command line, pinned: the losses of four steps of the paper's recipe, the masked loss before
+and after `adapt`, and the probabilities of a linear fit."""
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -23,10 +25,10 @@ GOLDEN = {
 """Mean loss of each step, dropout on: they move when a seed, the order of posts, a loss or the schedule does."""
 
 
-def _posts(split: str) -> list[LabelledPost]:
+def _posts(split: str, repeats: int = 2) -> list[LabelledPost]:
     return [
         LabelledPost(Post(f"{split}{place}", f"{text} {split} {place}", "en", split=split), int(place % 4 == 0))
-        for place, text in enumerate(TEXTS * 2)
+        for place, text in enumerate(TEXTS * repeats)
     ]
 
 
@@ -53,3 +55,36 @@ def test_losses_of_four_steps(loss: str, tmp_path: Path, capfd: pytest.CaptureFi
     [log] = json.loads(capfd.readouterr().out)["data"]["training"]
     assert (log["steps_per_epoch"], log["posts_per_epoch"]) == (1, 24)
     assert [record["loss"] for record in log["epochs"]] == pytest.approx(GOLDEN[loss], rel=1e-4)
+
+
+MASKED = (5.560906, 4.946469)
+"""Masked loss of the held-out posts before and after two epochs of `adapt`."""
+LINEAR = (0.898763231, 0.125268496, 0.121830035, 0.124739917, 0.855396863, 0.127235629, 0.150320566, 0.12687975)
+"""P(ADE) of eight posts by a linear model of the other split."""
+
+
+def test_masked_losses_before_and_after_adapt(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_posts(tmp_path / "posts.csv", _posts("train", repeats=8))
+    tiny_folder(tmp_path / "model", "bert", seed=5)
+    line = ["adapt", f"{tmp_path}/model", "--posts", f"{tmp_path}/posts.csv", "-o", f"{tmp_path}/adapted", "--json"]
+    line += ["--offline", "--device", "cpu"]
+    for setting in ("model.max_tokens=32", "adapt.epochs=2", "adapt.posts_per_step=16", "adapt.held_out=0.25"):
+        line += ["--set", setting]
+    for setting in ("adapt.learning_rate=0.01", "adapt.mask_share=0.3", "adapt.precision=fp32"):
+        line += ["--set", setting]
+    assert program.run(line) == 0
+    data = json.loads(capfd.readouterr().out)["data"]
+    assert (data["posts"], data["held_out"], data["steps"]) == (48, 16, 6)
+    assert (data["loss_before"], data["loss_after"]) == pytest.approx(MASKED, rel=1e-4)
+
+
+def test_probabilities_of_a_linear_fit(tmp_path: Path) -> None:
+    for split in ("train", "dev"):
+        write_posts(tmp_path / f"{split}.csv", _posts(split))
+    line = ["train", "linear", "--train", f"{tmp_path}/train.csv", "--dev", f"{tmp_path}/dev.csv"]
+    assert program.run([*line, "-o", f"{tmp_path}/bundle", "-q"]) == 0
+    scored = tmp_path / "scored.csv"
+    assert program.run(["score", f"{tmp_path}/bundle", f"{tmp_path}/dev.csv", "-o", str(scored), "-q"]) == 0
+    with scored.open(encoding="utf-8") as stream:
+        found = [float(row["p"]) for row in csv.DictReader(stream)]
+    assert found[: len(LINEAR)] == pytest.approx(LINEAR, rel=1e-6)

@@ -1,0 +1,62 @@
+"""The ``--json`` document of each command, what it writes, and its options are as they were."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.golden import support
+from tests.golden.cases import CASES
+from tests.golden.support import DOCUMENTS, EXACT, EXPECTED, LOOSE, OPTIONS, Case
+
+SAME_MACHINE = support.fingerprint() == json.loads(EXPECTED.read_text(encoding="utf-8"))["fingerprint"]
+NEEDS = {
+    "encoder": ("torch", "transformers"),
+    "ner": ("torch", "transformers", "gliner2", "fugashi"),
+    "onnx": ("torch", "transformers", "onnx", "onnxscript", "onnxruntime"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A workplace of its own for each command."""
+    support.one_thread()
+    return support.workplace(tmp_path.resolve() / "work")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_command_answers_as_it_did(case: Case, folder: Path) -> None:
+    for name in NEEDS.get(case.uses, ()):
+        pytest.importorskip(name)
+    golden = json.loads((DOCUMENTS / f"{case.name}.json").read_text(encoding="utf-8"))
+    now = json.loads(support.dumped(support.document(case, folder)))
+    relative = LOOSE if case.uses else EXACT
+    found = support.differences(golden, now, relative=relative, ids=SAME_MACHINE or not case.makes)
+    assert not found, "\n".join([*found[:20], f"{len(found)} differences; meant? python -m tests.golden.regenerate"])
+
+
+def test_every_document_has_its_case() -> None:
+    assert sorted(path.stem for path in DOCUMENTS.glob("*.json")) == sorted(
+        [*(case.name for case in CASES), OPTIONS.stem]
+    )
+
+
+def test_every_command_with_a_document_is_pinned() -> None:
+    pinned = {case.line for case in CASES}
+    missing = [
+        name
+        for name in support.command_names()
+        if name not in NOT_PINNED and not any(line == name or line.startswith(f"{name} ") for line in pinned)
+    ]
+    assert not missing
+
+
+NOT_PINNED = ("demo",)
+"""It makes its own corpus of 10,000 posts and takes too long here; tests/cli/test_cli.py runs it."""
+
+
+def test_commands_and_their_options_are_as_they_were() -> None:
+    golden = json.loads(OPTIONS.read_text(encoding="utf-8"))
+    now = {name: support.option_names(name) for name in support.command_names()}
+    assert now == golden
