@@ -36,7 +36,7 @@ from polyvigil.score.batch import score_file
 from polyvigil.text.normalise import model_text
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import train as training
-from polyvigil.workflows.train import Material
+from polyvigil.workflows.train import TrainingData
 from side_by_side import Ratio, compare, report
 
 FILE_POSTS = 20_000
@@ -107,7 +107,7 @@ def main() -> None:
 def compare_files(folder: Path, items: Sequence[LabelledPost], posts: Sequence[Post], pipeline: Any) -> Ratio:
     """A file of posts to a file of decisions, by a bundle trained on the same posts and by the pipeline."""
     train, dev = ([item for item in items if item.post.split == split] for split in ("train", "dev"))
-    material = Material(tuple(train), tuple(dev or train), data="", faults=(), notes=())
+    material = TrainingData(tuple(train), tuple(dev or train), data="", row_errors=(), notes=())
     bundle = training.train(Recipe(), material, output=folder / "bundle").bundle
     rows = ((f"{n}", f"{(post := posts[n % len(posts)]).text} {n}", post.language) for n in range(FILE_POSTS))
     source = folder / "posts.csv"

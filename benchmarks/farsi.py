@@ -94,7 +94,7 @@ def arm(
     """Train an arm, measure it, audit it. ``before``: the bundle of arm none, with the same balance."""
     parts = {split: [item for item in corpus if item.post.split == split] for split in ("train", "dev", "test")}
     train = [*parts["train"], *mapped_train(parts["train"], name)]
-    material = training.Material(tuple(train), tuple(parts["dev"]), "sample", (), ())
+    material = training.TrainingData(tuple(train), tuple(parts["dev"]), "sample", (), ())
     output = folder / f"{balance}-{name}"
     made = training.train(recipe.model_copy(update={"balance": BALANCES[balance]}), material, output=output)
     bundle = made.bundle

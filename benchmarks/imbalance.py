@@ -44,7 +44,7 @@ def main() -> None:
     parts = {split: [item for item in chosen if item.post.split == split] for split in ("train", "dev", "test")}
     places = np.random.default_rng(0).permutation(len(parts["train"]))[: arguments.sample]
     train = tuple(parts["train"][place] for place in np.sort(places))
-    material = training.Material(train, tuple(parts["dev"]), "dev", (), ())
+    material = training.TrainingData(train, tuple(parts["dev"]), "dev", (), ())
     test = Reading(arguments.posts, tuple(parts["test"]), (), ())
     positives = sum(item.label for item in train)
     print(f"{len(train):,} training posts ({positives:,} positive), {len(test.posts):,} test posts", flush=True)
@@ -57,11 +57,11 @@ def main() -> None:
 
 
 def _run(
-    name: str, recipe: str, settings: tuple[str, ...], material: training.Material, test: Reading
+    name: str, recipe: str, settings: tuple[str, ...], material: training.TrainingData, test: Reading
 ) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
-        machine = training.Machine(offline=True)
-        trained = training.train(load(recipe, settings=settings), material, output=Path(folder) / "b", machine=machine)
+        machine = training.RunOptions(offline=True)
+        trained = training.train(load(recipe, settings=settings), material, output=Path(folder) / "b", options=machine)
     bundle = trained.bundle
     posts = [item.post for item in test.posts]
     labels = np.array([item.label for item in test.posts], dtype=np.int8)

@@ -26,7 +26,7 @@ from transformers import AutoTokenizer
 
 import inference_arms as arms
 from polyvigil.bundle.store import Bundle
-from polyvigil.decide.cascade import Cascade, CascadeTally, distance
+from polyvigil.decide.cascade import Cascade, CascadeCounts, distance
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.policy import DecisionPolicy, Threshold
 from polyvigil.detect.base import FitRecord, TrainingLog
@@ -165,7 +165,7 @@ def members(encoder: Encoder, posts: list[str]) -> tuple[Callable[[], object], C
     first = detectors[0].probabilities(items)
     middle = float(np.median(first))
     band = float(np.quantile(distance(first, np.full(len(first), middle)), CALLED))
-    tally = CascadeTally(posts=0, called=0, disagreeing=0, cost=0)
+    tally = CascadeCounts(posts=0, called=0, disagreeing=0, cost=0)
     policy = DecisionPolicy(
         thresholds={},
         fallback=Threshold(value=middle, source="fallback", rule="mean", posts=0, positives=0),
@@ -177,7 +177,7 @@ def members(encoder: Encoder, posts: list[str]) -> tuple[Callable[[], object], C
         Bundle(unused, detectors, combination, policy, unused, unused, unused)
         for combination in (Combination(cascade=cascade), Combination())
     ]
-    asked = made[0].asked_probabilities(items)
+    asked = made[0].staged_probabilities(items)
     return (
         lambda: made[0].probabilities(items),
         lambda: made[1].probabilities(items),

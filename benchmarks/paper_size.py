@@ -26,7 +26,7 @@ from polyvigil.config.load import load
 from polyvigil.data.write import write_posts
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import train as training
-from polyvigil.workflows.learners import Machine
+from polyvigil.workflows.learners import RunOptions
 from polyvigil_gladiators import paper
 from polyvigil_gladiators.tiny import tokenizer_of
 
@@ -136,8 +136,8 @@ def main() -> None:
             if line.startswith("epoch "):  # its steps are taken, the dev posts scored
                 peaks.append(round(peak_since_last(), 2))
 
-        material = training.Material(few, dev, "synthetic", (), ())
-        training.train(recipe, material, output=folder / "bundle", machine=Machine("cpu", offline=True), say=say)
+        material = training.TrainingData(few, dev, "synthetic", (), ())
+        training.train(recipe, material, output=folder / "bundle", options=RunOptions("cpu", offline=True), log=say)
         print("most memory by seed: " + ", ".join(f"{peak:.2f} GB" for peak in peaks))
     if arguments.json:
         data = {"plan": told, "steps": steps, "peak_gb": peaks}

@@ -78,8 +78,8 @@ def main() -> None:
         settings += ("training.posts_per_step=8", "training.learning_rate=1e-4")
         with tempfile.TemporaryDirectory() as folder:
             recipe = load("quick", settings=(*settings, *ARMS[name]))
-            machine = training.Machine(offline=True, device="cpu")
-            bundle = training.train(recipe, material, output=Path(folder) / "b", machine=machine).bundle
+            machine = training.RunOptions(offline=True, device="cpu")
+            bundle = training.train(recipe, material, output=Path(folder) / "b", options=machine).bundle
         row: dict[str, object] = {"arm": name, "seconds of training": round(time.monotonic() - begun)}
         if arguments.part == "planted":
             row |= _found(bundle, test)
@@ -136,7 +136,7 @@ def _found(bundle: Bundle, test: Sequence[LabelledPost]) -> dict[str, object]:
     return told
 
 
-def _planted(arguments: argparse.Namespace) -> tuple[training.Material, list[LabelledPost]]:
+def _planted(arguments: argparse.Namespace) -> tuple[training.TrainingData, list[LabelledPost]]:
     draw = np.random.default_rng(0)
     corpus = [item for item in sample_corpus() if item.post.language == "en" and item.post.type != "forum post"]
 
@@ -148,7 +148,7 @@ def _planted(arguments: argparse.Namespace) -> tuple[training.Material, list[Lab
         sizes = [draw.integers(1, 21 if place % 8 > 5 else 3) for place in range(number)]  # a quarter is long
         return tuple(_post(texts(split), int(size), place, split, draw) for place, size in enumerate(sizes))
 
-    material = training.Material(posts("train", 400), posts("dev", 160), "synthetic", (), ())
+    material = training.TrainingData(posts("train", 400), posts("dev", 160), "synthetic", (), ())
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(arguments.model, local_files_only=True)
@@ -177,7 +177,7 @@ def _post(texts: Texts, size: int, place: int, split: str, draw: np.random.Gener
     return LabelledPost(Post(f"{split}-{place}", " ".join(sentences), "en", split=split), place % 2)
 
 
-def _composed(arguments: argparse.Namespace) -> tuple[training.Material, list[LabelledPost]]:
+def _composed(arguments: argparse.Namespace) -> tuple[training.TrainingData, list[LabelledPost]]:
     draw = np.random.default_rng(0)
     read = [item for item in read_labelled(arguments.posts).posts if item.post.language == "en"]
 
@@ -187,16 +187,16 @@ def _composed(arguments: argparse.Namespace) -> tuple[training.Material, list[La
         texts[1] = draw.permutation(texts[1]).tolist()
         return [_post(texts, 10, place, split, draw) for place in range(number)]
 
-    return training.Material(tuple(posts("train", 400)), tuple(posts("dev", 240)), "composed", (), ()), posts(
+    return training.TrainingData(tuple(posts("train", 400)), tuple(posts("dev", 240)), "composed", (), ()), posts(
         "test", 480
     )
 
 
-def _reviews(arguments: argparse.Namespace) -> tuple[training.Material, list[LabelledPost]]:
+def _reviews(arguments: argparse.Namespace) -> tuple[training.TrainingData, list[LabelledPost]]:
     read = read_labelled(arguments.posts).posts
     train, dev, test = ([item for item in read if item.post.split == split] for split in ("train", "dev", "test"))
     places = np.sort(np.random.default_rng(0).permutation(len(train))[: arguments.sample])
-    return training.Material(tuple(train[place] for place in places.tolist()), tuple(dev), "reviews", (), ()), test
+    return training.TrainingData(tuple(train[place] for place in places.tolist()), tuple(dev), "reviews", (), ()), test
 
 
 if __name__ == "__main__":

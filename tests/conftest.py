@@ -27,20 +27,20 @@ def corpus() -> tuple[LabelledPost, ...]:
 
 
 @pytest.fixture(scope="session")
-def material(corpus: tuple[LabelledPost, ...]) -> training.Material:
+def material(corpus: tuple[LabelledPost, ...]) -> training.TrainingData:
     """A training run's posts: the German, English and Japanese ones of the corpus."""
     chosen = [item for item in corpus if item.post.language in {"de", "de_cadec", "en", "ja"}]
-    return training.Material(
+    return training.TrainingData(
         train=tuple(item for item in chosen if item.post.split == "train"),
         dev=tuple(item for item in chosen if item.post.split == "dev"),
         data="synthetic",
-        faults=(),
+        row_errors=(),
         notes=(),
     )
 
 
 @pytest.fixture(scope="session")
-def trained(material: training.Material, tmp_path_factory: pytest.TempPathFactory) -> training.Trained:
+def trained(material: training.TrainingData, tmp_path_factory: pytest.TempPathFactory) -> training.Trained:
     """A bundle trained on ``material``; its folder is ``bundle_folder``."""
     return training.train(Recipe(), material, output=tmp_path_factory.mktemp("trained") / "bundle")
 

@@ -35,7 +35,7 @@ class Demo(Frozen):
 
 
 def run_demo(
-    folder: Path, *, seed: int = 42, program: str = "polyvigil", say: Callable[[str], None] = lambda _: None
+    folder: Path, *, seed: int = 42, program: str = "polyvigil", log: Callable[[str], None] = lambda _: None
 ) -> Demo:
     """Write data/, bundle/, report.html, its JSON twins and scored.csv into ``folder``. ``program`` is how the
     next steps call the program.
@@ -49,20 +49,20 @@ def run_demo(
     data.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).touch()
     corpus = sample_corpus(seed=seed)
-    say(f"wrote {len(corpus):,} synthetic posts to {data}")
+    log(f"wrote {len(corpus):,} synthetic posts to {data}")
     files = {split: data / f"{split}.csv" for split in ("train", "dev", "test")}
     for split, path in files.items():
         write_posts(path, [item for item in corpus if item.post.split == split])
     recipe = load("linear", settings=[f"seed={seed}"])
-    material = training.gather(recipe, train=[str(files["train"])], dev=[str(files["dev"])])
-    trained = training.train(recipe, material, output=folder / "bundle", replace=True, say=say)
-    say("evaluating on the test posts")
+    training_data = training.gather(recipe, train=[str(files["train"])], dev=[str(files["dev"])])
+    trained = training.train(recipe, training_data, output=folder / "bundle", replace=True, log=log)
+    log("evaluating on the test posts")
     dev = cross_fitted_dev(trained.bundle, folder / "bundle")
     result = measured(trained.bundle, read_labelled(files["test"]), dev=dev)
     command = f"polyvigil evaluate {folder / 'bundle'} {files['test']} -o {folder}"
     made = report_of(result, trained.bundle, title="polyvigil demo", note=SAMPLE_NOTE, command=command)
     report = write_report(made, folder)
-    say("scoring the test posts")
+    log("scoring the test posts")
     scored = folder / "scored.csv"
     score_file(trained.bundle, str(files["test"]), str(scored))
     return Demo(

@@ -19,7 +19,7 @@ from polyvigil.data.formats import Row
 from polyvigil.data.read import Reading
 from polyvigil.errors import DataError
 from polyvigil.types import LabelledPost
-from polyvigil.workflows.train import Material
+from polyvigil.workflows.train import TrainingData
 from polyvigil_gladiators.test_posts import TestPosts
 
 _CHUNK = 2_000
@@ -55,9 +55,9 @@ def read_scores(path: Path) -> StoredDev:
         ) from error
 
 
-def audit_bundle(bundle: Path, material: Material, output: Path, *, device: str) -> None:
+def audit_bundle(bundle: Path, data: TrainingData, output: Path, *, device: str) -> None:
     """``polyvigil audit shortcuts`` of a bundle on the dev posts, ``material.train`` being what it learned from."""
-    audit = audit_shortcuts(load(bundle, device=device), _reading(material.dev), train=_reading(material.train))
+    audit = audit_shortcuts(load(bundle, device=device), _reading(data.dev), train=_reading(data.train))
     write_whole(output, audit.model_dump_json(indent=1) + "\n")
 
 

@@ -13,26 +13,26 @@ from polyvigil_gladiators import paper, plan
 from polyvigil_gladiators.context import Context, Result, judged
 from polyvigil_gladiators.measure import f1_of, of_seeds, together, whole
 from polyvigil_gladiators.plan import Row
-from polyvigil_gladiators.result import Figure
+from polyvigil_gladiators.result import Metric
 
 
-def table2(context: Context, rows: Sequence[Row]) -> list[Figure]:
+def table2(context: Context, rows: Sequence[Row]) -> list[Metric]:
     """These rows of Table 2."""
     approaches = {approach.key: approach for approach in paper.TABLE2}
-    figures = []
+    metrics = []
     for row in rows:
         approach = approaches[row.key]
-        blank = Figure(
+        blank = Metric(
             table="table2",
             row=approach.name,
             what="F1",
             paper=approach.f1,
-            decimals=paper.places(approach.f1),
+            decimals=paper.decimals_of(approach.f1),
             paper_flagged=approach.flagged,
             verdict="not judged",
         )
-        figures.append(judged(blank, context, row, partial(_measure, row=row)))
-    return figures
+        metrics.append(judged(blank, context, row, partial(_measure, row=row)))
+    return metrics
 
 
 def _measure(context: Context, *, row: Row) -> Result:
@@ -64,7 +64,7 @@ def _translations(row: Row, context: Context) -> list[str]:
     """What translations a row learned from."""
     notes = []
     for translation in {part.training.translation: None for part in row.parts if part.training.translation}:
-        posts = read_labelled(context.done[translation].standing.output).posts
+        posts = read_labelled(context.done[translation].status.output).posts
         positives = sum(item.label for item in posts)
         by_language = Counter(item.post.language for item in posts)
         counts = ", ".join(f"{number:,} in {language}" for language, number in sorted(by_language.items()))

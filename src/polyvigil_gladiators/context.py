@@ -10,12 +10,12 @@ from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.record import Record, read_record
 from polyvigil.checks.audit.shortcuts import ShortcutAudit
 from polyvigil.errors import BundleError, DataError
-from polyvigil.workflows.train import Material
+from polyvigil.workflows.train import TrainingData
 from polyvigil_gladiators.after import read_audit, read_scores
 from polyvigil_gladiators.plan import Audit, Row, Scoring, Step, Training
-from polyvigil_gladiators.result import Figure, Measured
+from polyvigil_gladiators.result import Measured, Metric
 from polyvigil_gladiators.run import Done
-from polyvigil_gladiators.survey import Bench
+from polyvigil_gladiators.survey import Environment
 from polyvigil_gladiators.test_posts import TestPosts
 from polyvigil_gladiators.verdict import verdict
 
@@ -27,7 +27,7 @@ class Context:
     """
 
     done: Mapping[Step, Done]
-    material: Material
+    data: TrainingData
     meaningless: bool
     other_data: bool
     test: TestPosts | None = None
@@ -41,11 +41,13 @@ class Context:
 class Result:
     """What a figure was measured to be, and what is to be said of it."""
 
-    ours: Measured
+    measured: Measured
     notes: tuple[str, ...] = ()
 
 
-def context_of(done: Mapping[Step, Done], bench: Bench, *, other_data: bool, obstacles: Mapping[str, str]) -> Context:
+def context_of(
+    done: Mapping[Step, Done], environment: Environment, *, other_data: bool, obstacles: Mapping[str, str]
+) -> Context:
     """Read what the steps have made; a file that is damaged makes its step ``failed``."""
     checked: dict[Step, Done] = {}
     records: dict[Training, Record] = {}
@@ -53,24 +55,24 @@ def context_of(done: Mapping[Step, Done], bench: Bench, *, other_data: bool, obs
     audits: dict[Training, ShortcutAudit] = {}
     for step, ended in done.items():
         checked[step] = ended
-        if ended.standing.state != "done":
+        if ended.status.state != "done":
             continue
         try:
             if isinstance(step, Training):
-                records[step] = read_record(ended.standing.output)
+                records[step] = read_record(ended.status.output)
             elif isinstance(step, Scoring):
-                scores[step.training] = read_scores(ended.standing.output)
+                scores[step.training] = read_scores(ended.status.output)
             elif isinstance(step, Audit):
-                audits[step.training] = read_audit(ended.standing.output)
+                audits[step.training] = read_audit(ended.status.output)
         except (BundleError, DataError) as error:
-            failed = dataclasses.replace(ended.standing, state="failed", reason=str(error))
-            checked[step] = dataclasses.replace(ended, standing=failed)
+            failed = dataclasses.replace(ended.status, state="failed", reason=str(error))
+            checked[step] = dataclasses.replace(ended, status=failed)
     return Context(
         checked,
-        bench.material,
-        bench.scale.meaningless,
+        environment.data,
+        environment.scale.meaningless,
         other_data,
-        bench.test,
+        environment.test,
         records,
         scores,
         audits,
@@ -78,15 +80,15 @@ def context_of(done: Mapping[Step, Done], bench: Bench, *, other_data: bool, obs
     )
 
 
-def judged(blank: Figure, context: Context, row: Row, measure: Callable[[Context], Result | None]) -> Figure:
+def judged(blank: Metric, context: Context, row: Row, measure: Callable[[Context], Result | None]) -> Metric:
     """The figure with ours and a verdict. ``measure`` is called where all steps of ``row`` are done; it may return None
     where the posts do not hold what the figure is about."""
-    standings = [context.done[step].standing for step in row.steps]
-    for standing in standings:
-        if standing.state == "failed":
-            return blank.model_copy(update={"verdict": "failed", "reason": f"{standing.step.name}: {standing.reason}"})
+    statuses = [context.done[step].status for step in row.steps]
+    for status in statuses:
+        if status.state == "failed":
+            return blank.model_copy(update={"verdict": "failed", "reason": f"{status.step.name}: {status.reason}"})
     obstacle = context.obstacles.get(row.key, "")
-    waiting = next((standing.reason or "not made yet" for standing in standings if standing.state != "done"), "")
+    waiting = next((status.reason or "not made yet" for status in statuses if status.state != "done"), "")
     if reason := obstacle or waiting:
         return blank.model_copy(update={"verdict": "cannot run", "reason": reason})
     result = measure(context)
@@ -94,9 +96,9 @@ def judged(blank: Figure, context: Context, row: Row, measure: Callable[[Context
         return blank.model_copy(update={"verdict": "cannot run", "reason": "there are no such posts"})
     ended = verdict(
         blank.paper,
-        result.ours.interval,
+        result.measured.interval,
         decimals=blank.decimals,
         meaningless=context.meaningless,
         other_data=context.other_data,
     )
-    return blank.model_copy(update={"ours": result.ours, "notes": result.notes, "verdict": ended})
+    return blank.model_copy(update={"ours": result.measured, "notes": result.notes, "verdict": ended})

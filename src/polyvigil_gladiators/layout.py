@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from polyvigil.evaluation.intervals import Interval
 from polyvigil_gladiators.plan import Table
-from polyvigil_gladiators.result import Figure, Reproduction
+from polyvigil_gladiators.result import Metric, Reproduction
 
 _TITLES: dict[Table, str] = {
     "table1": "Table 1: the posts",
@@ -37,49 +37,49 @@ def title(table: Table) -> str:
     return _TITLES[table]
 
 
-def columns(told: Reproduction, table: Table) -> Columns:
+def columns(reproduction: Reproduction, table: Table) -> Columns:
     """The figures of one table. Without meaning, a figure wears a ``?``."""
     rows, notes = [], []
-    for figure in told.figures:
-        if figure.table != table:
+    for metric in reproduction.figures:
+        if metric.table != table:
             continue
         marks = []
-        for note in ([figure.reason] if figure.reason else []) + list(figure.notes):
+        for note in ([metric.reason] if metric.reason else []) + list(metric.notes):
             if note not in notes:
                 notes.append(note)
             marks.append(f"({notes.index(note) + 1})")
-        cells = (*_cells(figure, doubt="?" if told.meaningless else ""), " ".join([figure.verdict, *marks]))
-        rows.append((*cells[:3], *_competition(figure), *cells[3:]) if table == "table3" else cells)
+        cells = (*_cells(metric, doubt="?" if reproduction.meaningless else ""), " ".join([metric.verdict, *marks]))
+        rows.append((*cells[:3], *_competition(metric), *cells[3:]) if table == "table3" else cells)
     header = (*HEADER[:3], *_COMPETITION, *HEADER[3:]) if table == "table3" else HEADER
     return Columns(header, tuple(rows), tuple(notes))
 
 
-def _competition(figure: Figure) -> tuple[str, ...]:
+def _competition(metric: Metric) -> tuple[str, ...]:
     return tuple(
-        "" if value is None else f"{value:.3f}" for value in (figure.competition_mean, figure.competition_median)
+        "" if value is None else f"{value:.3f}" for value in (metric.competition_mean, metric.competition_median)
     )
 
 
-def _cells(figure: Figure, *, doubt: str) -> tuple[str, ...]:
-    ours = figure.ours
+def _cells(metric: Metric, *, doubt: str) -> tuple[str, ...]:
+    measured = metric.ours
 
     def number(value: float | None) -> str:
         if value is None:
             return ""
-        return f"{value:.1e}" if figure.decimals > 5 else f"{value:,.{max(0, figure.decimals)}f}"
+        return f"{value:.1e}" if metric.decimals > 5 else f"{value:,.{max(0, metric.decimals)}f}"
 
-    def spread(interval: Interval | None) -> str:
+    def interval_text(interval: Interval | None) -> str:
         shown = interval is not None and interval.low < interval.high
         between = " to " if interval and interval.low < 0 else "-"
         return f"{number(interval.low)}{between}{number(interval.high)}{doubt}" if interval and shown else ""
 
-    flagged = f", {ours.flagged:,} flagged" if ours and figure.paper_flagged is not None else ""
+    flagged = f", {measured.flagged:,} flagged" if measured and metric.paper_flagged is not None else ""
     return (
-        figure.row,
-        figure.what,
-        number(figure.paper) + (f", {figure.paper_flagged:,} flagged" if figure.paper_flagged is not None else ""),
-        number(ours.value) + flagged + doubt if ours else "",
-        spread(ours.interval) if ours else "",
-        number(ours.cross_fitted) + doubt if ours and ours.cross_fitted is not None else "",
-        spread(ours.cross_fitted_interval) if ours else "",
+        metric.row,
+        metric.what,
+        number(metric.paper) + (f", {metric.paper_flagged:,} flagged" if metric.paper_flagged is not None else ""),
+        number(measured.value) + flagged + doubt if measured else "",
+        interval_text(measured.interval) if measured else "",
+        number(measured.cross_fitted) + doubt if measured and measured.cross_fitted is not None else "",
+        interval_text(measured.cross_fitted_interval) if measured else "",
     )

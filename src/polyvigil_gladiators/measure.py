@@ -48,10 +48,10 @@ def together(shares: Sequence[Share], *, decide: DecideSpec | None = None) -> Ev
     first = shares[0].record
     parts = []
     for share in shares:
-        places = share.record.dev.places_of(first.dev.keys)
-        if places is None:
+        indices = share.record.dev.indices_of(first.dev.keys)
+        if indices is None:
             raise BundleError("holds scores of other dev posts", where=str(share.record.folder), hint="make it again")
-        parts.append(share.record.dev.by_member[:, places])
+        parts.append(share.record.dev.by_member[:, indices])
     weights = np.array([weight for share in shares for weight in share.weights])
     dev = replace(first.dev, by_member=np.concatenate(parts)[weights > 0])
     scores = dev.scores(Combination(weights=tuple(weights[weights > 0].tolist())))
@@ -83,7 +83,7 @@ def mean_scores(scores: StoredDev) -> NDArray[np.float64]:
 def same_set_flags(record: Record, posts: StoredDev) -> NDArray[np.bool_]:
     """Which of the dev posts, in the order of ``posts``, a bundle flags by its thresholds. Raises BundleError where it
     holds scores of other posts."""
-    index = record.dev.places_of(posts.keys)
+    index = record.dev.indices_of(posts.keys)
     if index is None:
         raise BundleError("holds scores of other dev posts", where=str(record.folder), hint="make it again")
     return record.policy.flags(mean_scores(record.dev)[index], posts.languages.tolist())

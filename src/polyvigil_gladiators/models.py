@@ -14,7 +14,7 @@ _EXTRAS = {"gliner2": "zero-shot", "fugashi": "ja", "unidic_lite": "ja"}
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class ModelFolder:
     """``folder`` holds models in folders named by the last part of their name on the hub; what is not there is fetched
     from the hub where ``hub`` says so."""
 
@@ -33,23 +33,25 @@ class Model:
     missing: str = ""
 
 
-def find(name: str, shelf: Shelf, *, fetch: bool, files: Sequence[str] = ()) -> Model:
+def find(name: str, models: ModelFolder, *, fetch: bool, files: Sequence[str] = ()) -> Model:
     """The model ``name``, of which ``files`` are fetched (nn.source.model_folder).
 
     ``fetch``: one that is neither on the shelf nor fetched before is fetched now.
     """
     if absent := lacking(()):
         return Model(name, missing=absent)
-    folder = shelf.folder / _last(name) if shelf.folder else None
+    folder = models.folder / _last(name) if models.folder else None
     if folder and folder.is_dir():
         return _checked(name, str(folder), fetch=False, files=files)
-    place = f"needs {_last(name)} in {shelf.folder}" if shelf.folder else f"needs {name}, and --models is not given"
-    if not shelf.hub:
-        return Model(name, missing=place)
+    requirement = (
+        f"needs {_last(name)} in {models.folder}" if models.folder else f"needs {name}, and --models is not given"
+    )
+    if not models.hub:
+        return Model(name, missing=requirement)
     if not fetch and needs_fetching(name):
         return Model(name, source=name)
-    found = _checked(name, name, fetch=fetch, files=files)
-    return Model(name, missing=f"{place}; {found.missing}") if found.missing else found
+    model = _checked(name, name, fetch=fetch, files=files)
+    return Model(name, missing=f"{requirement}; {model.missing}") if model.missing else model
 
 
 def lacking(libraries: Sequence[str]) -> str:

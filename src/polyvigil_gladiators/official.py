@@ -23,12 +23,12 @@ from polyvigil_gladiators import paper, plan
 from polyvigil_gladiators.context import Context, Result, judged
 from polyvigil_gladiators.measure import f1_of, mean_scores, together, whole
 from polyvigil_gladiators.plan import Row
-from polyvigil_gladiators.result import Figure, Measured
+from polyvigil_gladiators.result import Measured, Metric
 
 
-def table3(context: Context, row: Row) -> list[Figure]:
+def table3(context: Context, row: Row) -> list[Metric]:
     """Test F1, dev F1 and their difference, for each language and for all."""
-    figures = []
+    metrics = []
     for official in paper.TABLE3:
         values = {
             "test F1": official.f1,
@@ -39,7 +39,7 @@ def table3(context: Context, row: Row) -> list[Figure]:
             if value is None:
                 continue
             is_test = what == "test F1"
-            blank = Figure(
+            blank = Metric(
                 table="table3",
                 row=official.language,
                 what=what,
@@ -49,8 +49,8 @@ def table3(context: Context, row: Row) -> list[Figure]:
                 competition_median=official.median if is_test else None,
                 verdict="not judged",
             )
-            figures.append(judged(blank, context, row, partial(_measure, what=what, language=official.language)))
-    return figures
+            metrics.append(judged(blank, context, row, partial(_measure, what=what, language=official.language)))
+    return metrics
 
 
 def _measure(context: Context, *, what: str, language: str) -> Result | None:
@@ -78,8 +78,10 @@ def paper_flags(
     probabilities: NDArray[np.float64], policy: DecisionPolicy, languages: NDArray[np.str_]
 ) -> NDArray[np.bool_]:
     """Which posts the paper's code flags, (n_posts,): CADEC reviews by the mean of the languages' thresholds."""
-    cuts = [policy.fallback.value if is_cadec(name) else policy.threshold(name).value for name in languages.tolist()]
-    return flagged(probabilities, np.array(cuts, dtype=np.float64))
+    thresholds = [
+        policy.fallback.value if is_cadec(name) else policy.threshold(name).value for name in languages.tolist()
+    ]
+    return flagged(probabilities, np.array(thresholds, dtype=np.float64))
 
 
 def _by_own_thresholds(context: Context, labels: Labels, languages: NDArray[np.str_], language: str) -> tuple[str, ...]:
@@ -89,9 +91,10 @@ def _by_own_thresholds(context: Context, labels: Labels, languages: NDArray[np.s
         return ()
     chosen = languages == language
     flags = record.policy.flags(mean_scores(context.scores[plan.SEEDS]), languages.tolist())
-    own = count(labels[chosen], flags[chosen]).f1
+    own_threshold_f1 = count(labels[chosen], flags[chosen]).f1
     return (
-        f"at the threshold of its own dev posts F1 is {own:.3f}; the paper's code has the mean of the six languages'",
+        f"at the threshold of its own dev posts F1 is {own_threshold_f1:.3f}; the paper's code has the "
+        "mean of the six languages'",
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-def places(f1: float) -> int:
+def decimals_of(f1: float) -> int:
     """How many places the paper prints of an F1: three, of ensembles four."""
     return max(3, len(str(f1)) - 2)
 

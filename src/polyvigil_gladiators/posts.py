@@ -15,7 +15,7 @@ from polyvigil.data.read import read_labelled
 from polyvigil.errors import DataError
 from polyvigil.text.language import is_cadec
 from polyvigil.types import LabelledPost
-from polyvigil.workflows.train import Material, gather
+from polyvigil.workflows.train import TrainingData, gather
 from polyvigil_gladiators import paper
 
 _COMPRESSED = ("", ".gz", ".zst")
@@ -50,7 +50,7 @@ class Files:
         return Files((), *(tuple(parts[part]) for part in ("train", "dev", "test")))
 
 
-def read(files: Files) -> Material:
+def read(files: Files) -> TrainingData:
     """Train and dev posts of resolved files. Raises DataError where a part is missing, SplitError where both are the
     same posts."""
     for part, paths in (("train", files.train), ("dev", files.dev)):
@@ -63,14 +63,12 @@ def read(files: Files) -> Material:
     return gather(Recipe(), train=[str(path) for path in files.train], dev=[str(path) for path in files.dev])
 
 
-def of_language(material: Material, language: str) -> Material:
+def of_language(data: TrainingData, language: str) -> TrainingData:
     """The posts of one language alone; all of them for an empty one."""
     if not language:
-        return material
-    train, dev = (
-        tuple(item for item in part if item.post.language == language) for part in (material.train, material.dev)
-    )
-    return Material(train, dev, f"{material.data} ({language})", (), ())
+        return data
+    train, dev = (tuple(item for item in part if item.post.language == language) for part in (data.train, data.dev))
+    return TrainingData(train, dev, f"{data.data} ({language})", (), ())
 
 
 def digest(items: Sequence[LabelledPost]) -> str:
@@ -81,29 +79,32 @@ def digest(items: Sequence[LabelledPost]) -> str:
     return whole.hexdigest()[:16]
 
 
-def differences(material: Material) -> tuple[str, ...]:
+def differences(data: TrainingData) -> tuple[str, ...]:
     """How the posts differ in number from the paper's; empty where they do not."""
     train, dev, positives = (
         Counter(item.post.language for item in part)
-        for part in (material.train, material.dev, [item for item in material.dev if item.label])
+        for part in (data.train, data.dev, [item for item in data.dev if item.label])
     )
-    told = []
+    result = []
     for posts in paper.POSTS:
-        found = (train[posts.language], dev[posts.language], positives[posts.language])
+        counts = (train[posts.language], dev[posts.language], positives[posts.language])
         theirs = (posts.train, posts.dev, posts.dev_positives)
-        if found != theirs:
-            told.append(f"{posts.language}: {_counts(found)}, the paper's {_counts(theirs)}")
+        if counts != theirs:
+            result.append(f"{posts.language}: {_counts(counts)}, the paper's {_counts(theirs)}")
     cadec = sum(number for language, number in train.items() if is_cadec(language))
     if cadec != paper.CADEC_TRAIN:
-        told.append(f"CADEC: {cadec:,} train posts, the paper's {paper.CADEC_TRAIN:,}")
+        result.append(f"CADEC: {cadec:,} train posts, the paper's {paper.CADEC_TRAIN:,}")
     known = {posts.language for posts in paper.POSTS}
-    others = {name for name in (*train, *dev) if name not in known and not is_cadec(name)}
-    told += [f"{name}: {train[name]:,} train and {dev[name]:,} dev posts, the paper's none" for name in sorted(others)]
-    return tuple(told)
+    other_languages = {name for name in (*train, *dev) if name not in known and not is_cadec(name)}
+    result += [
+        f"{name}: {train[name]:,} train and {dev[name]:,} dev posts, the paper's none"
+        for name in sorted(other_languages)
+    ]
+    return tuple(result)
 
 
-def _counts(found: tuple[int, int, int]) -> str:
-    return f"{found[0]:,} train and {found[1]:,} dev posts ({found[2]:,} positive)"
+def _counts(counts: tuple[int, int, int]) -> str:
+    return f"{counts[0]:,} train and {counts[1]:,} dev posts ({counts[2]:,} positive)"
 
 
 def _in_folder(folder: Path) -> dict[str, list[Path]]:

@@ -17,38 +17,38 @@ from polyvigil.config.specs import EncoderSpec, Recipe, StackedSpec
 from polyvigil.errors import DataError, PolyvigilError, TrainingError
 from polyvigil.learn.disk import DiskUse
 from polyvigil.nn.source import weight_numbers
-from polyvigil.workflows.learners import Machine, Say, learner_of
+from polyvigil.workflows.learners import Log, RunOptions, learner_of
 from polyvigil_gladiators.plan import Step, Training, Translation, source_of
-from polyvigil_gladiators.survey import Standing
+from polyvigil_gladiators.survey import StepStatus
 
 _NUMBER = 4  # bytes of a parameter
 
 
-def open_models(standings: Mapping[Step, Standing], *, say: Say) -> dict[Step, Standing]:
+def open_models(statuses: Mapping[Step, StepStatus], *, log: Log) -> dict[Step, StepStatus]:
     """The same, but a step whose models cannot be opened cannot run, and neither can what takes its output.
 
     A step with a model that has yet to be fetched is left as it is.
     """
-    checked: dict[Step, Standing] = {}
+    checked: dict[Step, StepStatus] = {}
     opened: dict[str, str] = {}
-    for step, standing in standings.items():
-        checked[step] = standing
+    for step, status in statuses.items():
+        checked[step] = status
         source = source_of(step)
         before = checked.get(source) if source else None
-        if standing.state in {"done", "cannot run"}:
+        if status.state in {"done", "cannot run"}:
             continue
         if before is not None and before.state == "cannot run":
-            checked[step] = dataclasses.replace(standing, state="cannot run", reason=before.reason)
+            checked[step] = dataclasses.replace(status, state="cannot run", reason=before.reason)
             continue
-        if not isinstance(step, Translation | Training) or not all(model.version for model in standing.models):
+        if not isinstance(step, Translation | Training) or not all(model.version for model in status.models):
             continue
-        key = _key(step, standing)
+        key = _key(step, status)
         if key not in opened:
-            say(f"opening {', '.join(model.name for model in standing.models)}")
-            opened[key] = _fault(step, standing)
+            log(f"opening {', '.join(model.name for model in status.models)}")
+            opened[key] = _model_error(step, status)
             gc.collect()
         if opened[key]:
-            checked[step] = dataclasses.replace(standing, state="cannot run", reason=opened[key])
+            checked[step] = dataclasses.replace(status, state="cannot run", reason=opened[key])
     return checked
 
 
@@ -65,35 +65,32 @@ def check_output(output: Path) -> None:
     if not output.is_dir():
         raise DataError("is no folder", where=str(output), hint="choose another: -o FOLDER")
     names = [path.name for path in output.iterdir() if not path.name.startswith(".")]
-    if names and not any(name in _OWN_FOLDERS or name.startswith("reproduction.") for name in names):
+    if names and not any(name in _OUTPUT_FOLDERS or name.startswith("reproduction.") for name in names):
         raise DataError("holds files of something else", where=str(output), hint="choose a new folder: -o FOLDER")
 
 
-_OWN_FOLDERS = {"bundles", "translated", "scores", "audits", "tiny"}
+_OUTPUT_FOLDERS = {"bundles", "translated", "scores", "audits", "tiny"}
 
 
-def has_unfetched(standings: Mapping[Step, Standing]) -> bool:
+def has_unfetched(statuses: Mapping[Step, StepStatus]) -> bool:
     """Whether a step that can run has a model that has yet to be fetched."""
     return any(
-        not model.version
-        for standing in standings.values()
-        if standing.state != "cannot run"
-        for model in standing.models
+        not model.version for status in statuses.values() if status.state != "cannot run" for model in status.models
     )
 
 
-def check_room(standings: Mapping[Step, Standing], output: Path) -> None:
+def check_room(statuses: Mapping[Step, StepStatus], output: Path) -> None:
     """Raise TrainingError where the disk has less than what all steps leave and the largest training takes meanwhile.
 
     Sizes follow from those of the model files, which are there; a translation counts for nothing.
     """
     left = meanwhile = 0
-    for step, standing in standings.items():
-        if not isinstance(step, Training) or standing.state not in {"to do", "begun"} or standing.recipe is None:
+    for step, status in statuses.items():
+        if not isinstance(step, Training) or status.state not in {"to do", "begun"} or status.recipe is None:
             continue
-        use = _disk_use(standing.recipe, standing)
+        use = _disk_use(status.recipe, status)
         left += use.members * use.member
-        meanwhile = max(meanwhile, use.most - use.members * use.member if standing.recipe.encoder else 0)
+        meanwhile = max(meanwhile, use.most - use.members * use.member if status.recipe.encoder else 0)
     need = left + max(0, meanwhile)
     free = shutil.disk_usage(_existing(output)).free
     if free < need:
@@ -104,26 +101,26 @@ def check_room(standings: Mapping[Step, Standing], output: Path) -> None:
         )
 
 
-def _key(step: Translation | Training, standing: Standing) -> str:
+def _key(step: Translation | Training, status: StepStatus) -> str:
     """The same for steps that open the same models alike."""
     if isinstance(step, Translation):
-        return f"{standing.models[0].source} {step.to}"
-    assert standing.recipe is not None
-    return standing.recipe.model.model_dump_json()
+        return f"{status.models[0].source} {step.to}"
+    assert status.recipe is not None
+    return status.recipe.model.model_dump_json()
 
 
-def _fault(step: Translation | Training, standing: Standing) -> str:
+def _model_error(step: Translation | Training, status: StepStatus) -> str:
     """What is wrong with the models of a step; empty where they can be used."""
     try:
         if isinstance(step, Translation):
             from polyvigil.nn.translator import load_translator
 
-            translator = load_translator(standing.models[0].source, device="cpu", offline=True)
+            translator = load_translator(status.models[0].source, device="cpu", offline=True)
             for source in step.sources:
                 for target in step.to:
                     translator.check(source, target)
-        elif standing.recipe is not None:
-            _open_recipe(standing.recipe)
+        elif status.recipe is not None:
+            _open_recipe(status.recipe)
     except (PolyvigilError, OSError, RuntimeError, MemoryError) as error:
         return str(error) or type(error).__name__
     return ""
@@ -137,7 +134,7 @@ def _open_recipe(recipe: Recipe) -> None:
     if isinstance(spec, StackedSpec):
         recipe = Recipe(model=spec.further)
     if not recipe.learns:  # taken as it is: to open it is all that its learner does
-        learner_of(recipe, Path(), Machine("cpu", offline=True), lambda _: None, None).fit((), (), seed=recipe.seed)
+        learner_of(recipe, Path(), RunOptions("cpu", offline=True), lambda _: None, None).fit((), (), seed=recipe.seed)
 
 
 def _open_encoder(spec: EncoderSpec) -> None:
@@ -154,8 +151,8 @@ def _open_encoder(spec: EncoderSpec) -> None:
     )
 
 
-def _disk_use(recipe: Recipe, standing: Standing) -> DiskUse:
-    sizes = [_NUMBER * weight_numbers(model.source) for model in standing.models]
+def _disk_use(recipe: Recipe, status: StepStatus) -> DiskUse:
+    sizes = [_NUMBER * weight_numbers(model.source) for model in status.models]
     trained = sizes[0] // _NUMBER if recipe.encoder else 0
     return DiskUse(
         trained=trained,

@@ -17,36 +17,36 @@ from polyvigil_gladiators import paper, plan
 from polyvigil_gladiators.context import Context, Result, judged
 from polyvigil_gladiators.measure import f1_of, mean_scores, same_set_flags, together, whole
 from polyvigil_gladiators.plan import Row, Training
-from polyvigil_gladiators.result import Figure, Measured
+from polyvigil_gladiators.result import Measured, Metric
 
 _ROUNDS = 2_000
 """Resamples for the interval of a difference."""
 
 
-def text(context: Context, rows: Sequence[Row]) -> list[Figure]:
+def text(context: Context, rows: Sequence[Row]) -> list[Metric]:
     """The figures of these rows of the text."""
-    makers: Mapping[str, Callable[[Context, Row], list[Figure]]] = {
+    makers: Mapping[str, Callable[[Context, Row], list[Metric]]] = {
         "mdeberta": _mdeberta,
         "fourth": _fourth,
         "coefficients": _coefficients,
         "french": _french,
         "scores": _scores,
     }
-    return [figure for row in rows for figure in makers.get(row.key, _farsi)(context, row)]
+    return [metric for row in rows for metric in makers.get(row.key, _farsi)(context, row)]
 
 
-def _blank(row: str, what: str, figure: float | None, *, decimals: int) -> Figure:
-    return Figure(table="text", row=row, what=what, paper=figure, decimals=decimals, verdict="not judged")
+def _blank(row: str, what: str, value: float | None, *, decimals: int) -> Metric:
+    return Metric(table="text", row=row, what=what, paper=value, decimals=decimals, verdict="not judged")
 
 
-def _mdeberta(context: Context, row: Row) -> list[Figure]:
+def _mdeberta(context: Context, row: Row) -> list[Metric]:
     def measure(context: Context) -> Result:
         return Result(f1_of(together([whole(context.records[plan.MDEBERTA])]).pooled))
 
     return [judged(_blank("mDeBERTa-v3-base alone", "F1", paper.MDEBERTA, decimals=3), context, row, measure)]
 
 
-def _fourth(context: Context, row: Row) -> list[Figure]:
+def _fourth(context: Context, row: Row) -> list[Metric]:
     def measure(context: Context) -> Result:
         seeds, fourth = whole(context.records[plan.SEEDS]), whole(context.records[plan.FOURTH])
         three, alone = together([seeds]).pooled.f1, together([fourth]).pooled.f1
@@ -61,7 +61,7 @@ def _fourth(context: Context, row: Row) -> list[Figure]:
     return [judged(_blank("a fourth model", "F1", paper.FOURTH_MODEL, decimals=3), context, row, measure)]
 
 
-def _coefficients(context: Context, row: Row) -> list[Figure]:
+def _coefficients(context: Context, row: Row) -> list[Metric]:
     def measure(context: Context, *, first: bool) -> Result:
         record = context.records[plan.STACKED]
         values = stacked.read(record.folder / record.manifest.members[0].folder).coefficients
@@ -83,12 +83,12 @@ def _coefficients(context: Context, row: Row) -> list[Figure]:
     ]
 
 
-def _french(context: Context, row: Row) -> list[Figure]:
+def _french(context: Context, row: Row) -> list[Metric]:
     blank = _blank("translation augmentation", "change of F1, fr", paper.FRENCH_CHANGE, decimals=3)
     return [judged(blank, context, row, partial(_change, new=plan.BASE_DE_FR, old=plan.BASE, language="fr"))]
 
 
-def _farsi(context: Context, row: Row) -> list[Figure]:
+def _farsi(context: Context, row: Row) -> list[Metric]:
     """One of the Farsi augmentations: what it does to the dev posts, to Farsi posts, and what the audit says."""
     version = row.key.removeprefix("farsi-")
     training = plan.SEEDS_FA[version]
@@ -152,7 +152,7 @@ def _japanese_threshold(context: Context, *, training: Training) -> Result | Non
     )
 
 
-def _scores(context: Context, row: Row) -> list[Figure]:
+def _scores(context: Context, row: Row) -> list[Metric]:
     alike = _blank("3-seed ensemble", "overlap of scores, fa and ru", paper.OVERLAP, decimals=3)
     made = [judged(alike, context, row, _overlap)]
     for language, mean in paper.MEAN_SCORES.items():

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from polyvigil.data.atomic import write_whole
 from polyvigil.data.sample import SAMPLE_NOTE
-from polyvigil.workflows.learners import Say
+from polyvigil.workflows.learners import Log
 from polyvigil_gladiators import plan
 from polyvigil_gladiators.context import context_of
 from polyvigil_gladiators.layout import columns, title
 from polyvigil_gladiators.plan import Audit, Row, Scoring, Step, Training, Translation
 from polyvigil_gladiators.posts import differences
-from polyvigil_gladiators.result import VERDICTS, Reproduction, StepKind, StepTold
+from polyvigil_gladiators.result import VERDICTS, Reproduction, StepKind, StepRecord
 from polyvigil_gladiators.run import Done
-from polyvigil_gladiators.survey import Bench
-from polyvigil_gladiators.tables import figures
+from polyvigil_gladiators.survey import Environment
+from polyvigil_gladiators.tables import measure_rows
 
 MEANINGLESS = (
     f"Every figure here is meaningless: the models have random weights, and the posts are made up. {SAMPLE_NOTE}"
@@ -25,33 +25,33 @@ MEANINGLESS = (
 
 def reproduction(
     rows: Sequence[Row],
-    bench: Bench,
+    environment: Environment,
     done: Mapping[Step, Done],
     *,
     obstacles: Mapping[str, str],
-    say: Say = lambda _: None,
+    log: Log = lambda _: None,
 ) -> Reproduction:
     """Measure what is there, and put the paper's figures beside. ``obstacles``: why rows cannot run, by their names."""
-    unlike = differences(bench.material)
-    context = context_of(done, bench, other_data=bool(unlike), obstacles=obstacles)
+    unlike = differences(environment.data)
+    context = context_of(done, environment, other_data=bool(unlike), obstacles=obstacles)
     return Reproduction(
-        scale=bench.scale.name,
-        meaningless=bench.scale.meaningless,
-        data=bench.material.data,
+        scale=environment.scale.name,
+        meaningless=environment.scale.meaningless,
+        data=environment.data.data,
         differences=unlike,
-        figures=figures(rows, context, say=say),
+        figures=measure_rows(rows, context, log=log),
         obstacles=dict(obstacles),
         steps=tuple(
-            StepTold(
+            StepRecord(
                 name=step.name,
                 what=_KINDS[type(step)],
-                state=told.standing.state,
-                reason=told.standing.reason,
-                seconds=round(told.seconds, 1),
-                output=str(told.standing.output),
+                state=outcome.status.state,
+                reason=outcome.status.reason,
+                seconds=round(outcome.seconds, 1),
+                output=str(outcome.status.output),
                 users=plan.users(step, rows),
             )
-            for step, told in context.done.items()
+            for step, outcome in context.done.items()
         ),
     )
 
@@ -64,34 +64,36 @@ _KINDS: Mapping[type, StepKind] = {
 }
 
 
-def write(told: Reproduction, folder: Path) -> tuple[Path, Path]:
+def write(result: Reproduction, folder: Path) -> tuple[Path, Path]:
     """Write both files and return their paths."""
-    document, page = folder / "reproduction.json", folder / "reproduction.md"
-    write_whole(document, told.model_dump_json(indent=2) + "\n")
-    write_whole(page, _markdown(told))
-    return document, page
+    document, markdown = folder / "reproduction.json", folder / "reproduction.md"
+    write_whole(document, result.model_dump_json(indent=2) + "\n")
+    write_whole(markdown, _markdown(result))
+    return document, markdown
 
 
-def cautions(told: Reproduction) -> list[str]:
+def cautions(result: Reproduction) -> list[str]:
     """What a reader must know before any figure."""
-    lines = [MEANINGLESS] if told.meaningless else []
-    if told.differences and not told.meaningless:
-        lines.append("The posts are others than the paper's, so no figure is compared: " + "; ".join(told.differences))
+    lines = [MEANINGLESS] if result.meaningless else []
+    if result.differences and not result.meaningless:
+        lines.append(
+            "The posts are others than the paper's, so no figure is compared: " + "; ".join(result.differences)
+        )
     return lines
 
 
-def _markdown(told: Reproduction) -> str:
-    lines = ["# The paper's tables, run again", "", *(f"**{caution}**\n" for caution in cautions(told))]
-    for table in dict.fromkeys(figure.table for figure in told.figures):
-        shown = columns(told, table)
+def _markdown(result: Reproduction) -> str:
+    lines = ["# The paper's tables, run again", "", *(f"**{caution}**\n" for caution in cautions(result))]
+    for table in dict.fromkeys(metric.table for metric in result.figures):
+        shown = columns(result, table)
         lines += [f"## {title(table)}", "", _row(shown.header), _row(["---"] * len(shown.header))]
-        lines += [*map(_row, shown.rows), "", *(f"({place}) {note}\n" for place, note in enumerate(shown.notes, 1))]
-    there = {figure.verdict for figure in told.figures}
+        lines += [*map(_row, shown.rows), "", *(f"({number}) {note}\n" for number, note in enumerate(shown.notes, 1))]
+    there = {metric.verdict for metric in result.figures}
     lines += ["## Verdicts", "", *(f"- **{name}**: {what}" for name, what in VERDICTS.items() if name in there), ""]
     lines += ["## Steps", "", _row(("step", "state", "for")), _row(("---",) * 3)]
     lines += [
         _row((step.name, f"{step.state}: {step.reason}" if step.reason else step.state, ", ".join(step.users)))
-        for step in told.steps
+        for step in result.steps
     ]
     return "\n".join([*lines, ""])
 

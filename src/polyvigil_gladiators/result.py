@@ -40,7 +40,7 @@ class Measured(Frozen):
     """Of the dev posts, CADEC left out, at the thresholds tuned on them."""
 
 
-class Figure(Frozen):
+class Metric(Frozen):
     """A figure of the paper and ours."""
 
     table: Table
@@ -60,7 +60,7 @@ class Figure(Frozen):
     notes: tuple[str, ...] = ()
 
 
-class StepTold(Frozen):
+class StepRecord(Frozen):
     """A step of the plan. ``users``: the rows of Table 2 and the other tables that take it."""
 
     name: str
@@ -82,8 +82,8 @@ class Reproduction(Frozen):
     """How the posts differ from the paper's in number."""
     obstacles: dict[str, str]
     """Why rows cannot run, by their names."""
-    figures: tuple[Figure, ...]
-    steps: tuple[StepTold, ...]
+    figures: tuple[Metric, ...]
+    steps: tuple[StepRecord, ...]
 
     @property
     def failed(self) -> bool:

@@ -19,8 +19,8 @@ from polyvigil.config.load import load, shipped
 from polyvigil.config.specs import Recipe
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.workflows.models import models_of
-from polyvigil.workflows.train import Material
-from polyvigil_gladiators.models import Model, Shelf, find, lacking
+from polyvigil.workflows.train import TrainingData
+from polyvigil_gladiators.models import Model, ModelFolder, find, lacking
 from polyvigil_gladiators.plan import Audit, Row, Scoring, Step, Training, Translation
 from polyvigil_gladiators.posts import digest, of_language
 from polyvigil_gladiators.scale import Scale
@@ -30,18 +30,18 @@ State = Literal["done", "begun", "to do", "cannot run", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Environment:
     """What a reproduction works with, and the folder that it writes to."""
 
     output: Path
     scale: Scale
-    shelf: Shelf
-    material: Material
+    models: ModelFolder
+    data: TrainingData
     test: TestPosts | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StepStatus:
     """A step and how far it is. ``reason``: why it cannot run or has failed; ``models``: one for each that it needs;
     of a training ``recipe``, its models as they are found here, and ``translated``, the file of its translations."""
 
@@ -54,61 +54,65 @@ class Standing:
     translated: Path | None = None
 
 
-def survey(steps: Sequence[Step], bench: Bench, *, fetch: bool = False, processes: int = 1) -> dict[Step, Standing]:
+def survey(
+    steps: Sequence[Step], environment: Environment, *, fetch: bool = False, processes: int = 1
+) -> dict[Step, StepStatus]:
     """How far every step is, in their order; ``fetch``: models that have yet to be fetched are; ``processes``: how many
     work together."""
-    recipes = {step: _recipe(step, bench.scale) for step in steps if isinstance(step, Training)}
+    recipes = {step: _recipe(step, environment.scale) for step in steps if isinstance(step, Training)}
     models: dict[str, Model] = {}
-    digests = {"train": digest(bench.material.train), "dev": digest(bench.material.dev)}
-    found: dict[Step, Standing] = {}
+    digests = {"train": digest(environment.data.train), "dev": digest(environment.data.dev)}
+    statuses: dict[Step, StepStatus] = {}
     for step in steps:
         if isinstance(step, Scoring | Audit):
-            found[step] = _after(step, found[step.training], bench)
+            statuses[step] = _after(step, statuses[step.training], environment)
             continue
         if isinstance(step, Translation):
-            files: dict[str, tuple[str, ...]] = {step.spec(bench.scale).model: ()}
+            files: dict[str, tuple[str, ...]] = {step.spec(environment.scale).model: ()}
         else:
             files = {model.name: model.files for model in models_of(recipes[step])}
         for name in files:
-            models[name] = models.get(name) or find(name, bench.shelf, fetch=fetch, files=files[name])
+            models[name] = models.get(name) or find(name, environment.models, fetch=fetch, files=files[name])
         needed = tuple(models[name] for name in files)
-        reason = _obstacle(step, needed, bench, found) or _apart(step, recipes, processes)
+        reason = _obstacle(step, needed, environment, statuses) or _apart(step, recipes, processes)
         if isinstance(step, Translation):
-            told = _key(_of_translation(step, bench), {"train": digests["train"]}, needed)
-            output = file = bench.output / "translated" / f"{step.name}-{told}.csv"
+            key = _key(_of_translation(step, environment), {"train": digests["train"]}, needed)
+            output = file = environment.output / "translated" / f"{step.name}-{key}.csv"
             recipe, translated = None, None
         else:
-            told = _key(_of_training(step, recipes[step], found), _used(recipes[step], digests), needed)
-            output = bench.output / "bundles" / f"{step.name}-{told}"
+            key = _key(_of_training(step, recipes[step], statuses), _used(recipes[step], digests), needed)
+            output = environment.output / "bundles" / f"{step.name}-{key}"
             file = output / layout.MANIFEST
-            recipe = _recipe(step, bench.scale, models=models)
-            translated = found[step.translation].output if step.translation else None
-        found[step] = Standing(step, _state(needed, reason, output, file), output, reason, needed, recipe, translated)
-    return found
+            recipe = _recipe(step, environment.scale, models=models)
+            translated = statuses[step.translation].output if step.translation else None
+        statuses[step] = StepStatus(
+            step, _state(needed, reason, output, file), output, reason, needed, recipe, translated
+        )
+    return statuses
 
 
-def row_obstacles(rows: Sequence[Row], standings: Mapping[Step, Standing], bench: Bench) -> dict[str, str]:
+def row_obstacles(rows: Sequence[Row], statuses: Mapping[Step, StepStatus], environment: Environment) -> dict[str, str]:
     """Why rows cannot run, by their names: the first of their steps that cannot, or what is missing of test posts."""
     reasons = {}
     for row in rows:
-        steps = [standings[step] for step in row.steps if not isinstance(step, Scoring)]  # these wait for test posts
-        reason = next((standing.reason for standing in steps if standing.state == "cannot run"), "")
-        if reason := reason or _test_obstacle(row, bench.test):
+        steps = [statuses[step] for step in row.steps if not isinstance(step, Scoring)]  # these wait for test posts
+        reason = next((status.reason for status in steps if status.state == "cannot run"), "")
+        if reason := reason or _test_obstacle(row, environment.test):
             reasons[row.key] = reason
     return reasons
 
 
 def without_idle(
-    standings: Mapping[Step, Standing], rows: Sequence[Row], obstacles: Mapping[str, str]
-) -> dict[Step, Standing]:
+    statuses: Mapping[Step, StepStatus], rows: Sequence[Row], obstacles: Mapping[str, str]
+) -> dict[Step, StepStatus]:
     """The same, but a step that only rows take which cannot run is not begun: it cannot run either."""
     needed = {step for row in rows if row.key not in obstacles for step in row.steps}
     idle = "not begun, for no row that takes it can run"
     return {
-        step: standing
-        if step in needed or standing.state in {"done", "cannot run"}
-        else dataclasses.replace(standing, state="cannot run", reason=idle)
-        for step, standing in standings.items()
+        step: status
+        if step in needed or status.state in {"done", "cannot run"}
+        else dataclasses.replace(status, state="cannot run", reason=idle)
+        for step, status in statuses.items()
     }
 
 
@@ -126,18 +130,18 @@ NO_LABELS = "no test labels"
 _GIVE_TEST = "give the task's test file, --test FILE"
 
 
-def _after(step: Scoring | Audit, training: Standing, bench: Bench) -> Standing:
+def _after(step: Scoring | Audit, training: StepStatus, environment: Environment) -> StepStatus:
     """How far what takes a bundle is."""
     if isinstance(step, Audit):
-        output = bench.output / "audits" / f"{training.output.name}.json"
+        output = environment.output / "audits" / f"{training.output.name}.json"
     else:
-        posts = bench.test.digest if bench.test else "none"
-        output = bench.output / "scores" / f"{training.output.name}-{posts}.safetensors"
+        posts = environment.test.digest if environment.test else "none"
+        output = environment.output / "scores" / f"{training.output.name}-{posts}.safetensors"
     reason = training.reason if training.state == "cannot run" else ""
-    if isinstance(step, Scoring) and bench.test is None:
+    if isinstance(step, Scoring) and environment.test is None:
         reason = reason or f"no test posts: {_GIVE_TEST}"
     is_done = training.state == "done" and output.is_file()
-    return Standing(step, "cannot run" if reason else "done" if is_done else "to do", output, reason)
+    return StepStatus(step, "cannot run" if reason else "done" if is_done else "to do", output, reason)
 
 
 def _state(models: Sequence[Model], reason: str, output: Path, file: Path) -> State:
@@ -149,11 +153,11 @@ def _state(models: Sequence[Model], reason: str, output: Path, file: Path) -> St
     return "begun" if output.with_name(output.name + ".work").is_dir() else "to do"
 
 
-def leftovers(standings: Mapping[Step, Standing], output: Path) -> tuple[Path, ...]:
+def leftovers(statuses: Mapping[Step, StepStatus], output: Path) -> tuple[Path, ...]:
     """Bundles, checkpoints and translations of these steps from another recipe, other posts or other models."""
-    current = {standing.output.name for standing in standings.values()}
+    current = {status.output.name for status in statuses.values()}
     current |= {f"{name}.work" for name in current}
-    names = {step.name for step in standings}
+    names = {step.name for step in statuses}
     folders = ("bundles", "translated")
     there = [path for folder in folders for path in sorted((output / folder).glob("[!.]*-*"))]
     return tuple(
@@ -181,7 +185,7 @@ def _recipe(step: Training, scale: Scale, *, models: Mapping[str, Model] | None 
 
 
 def _obstacle(
-    step: Translation | Training, models: Sequence[Model], bench: Bench, found: Mapping[Step, Standing]
+    step: Translation | Training, models: Sequence[Model], environment: Environment, statuses: Mapping[Step, StepStatus]
 ) -> str:
     """Why a step cannot run; empty where nothing is known against it."""
     if missing := [model.missing for model in models if model.missing]:
@@ -190,10 +194,10 @@ def _obstacle(
         return lacking(())
     if absent := lacking(step.libraries):
         return absent
-    if step.translation and found[step.translation].state == "cannot run":
-        return found[step.translation].reason
-    own = of_language(bench.material, step.language)
-    for part, items in (("train", own.train), ("dev", own.dev)):
+    if step.translation and statuses[step.translation].state == "cannot run":
+        return statuses[step.translation].reason
+    posts = of_language(environment.data, step.language)
+    for part, items in (("train", posts.train), ("dev", posts.dev)):
         if len({item.label for item in items}) < 2:
             return f"needs {part} posts of both labels" + (f" in {step.language}" if step.language else "")
     return ""
@@ -206,13 +210,13 @@ def _apart(step: Step, recipes: Mapping[Training, Recipe], processes: int) -> st
     return "a stacked recipe trains in one process: run this row without torchrun"
 
 
-def _of_translation(step: Translation, bench: Bench) -> list[str]:
-    settings = step.spec(bench.scale).model_dump_json(exclude={"batch_tokens"})
-    return [settings, *step.to, "from", *step.sources, f"sieved: {bench.scale.sieved}"]
+def _of_translation(step: Translation, environment: Environment) -> list[str]:
+    settings = step.spec(environment.scale).model_dump_json(exclude={"batch_tokens"})
+    return [settings, *step.to, "from", *step.sources, f"sieved: {environment.scale.sieved}"]
 
 
-def _of_training(step: Training, recipe: Recipe, found: Mapping[Step, Standing]) -> list[str]:
-    further = found[step.translation].output.name if step.translation else ""
+def _of_training(step: Training, recipe: Recipe, statuses: Mapping[Step, StepStatus]) -> list[str]:
+    further = statuses[step.translation].output.name if step.translation else ""
     return [recipe.model_dump_json(), step.language, further, f"schema {layout.SCHEMA}"]
 
 
@@ -223,6 +227,6 @@ def _used(recipe: Recipe, digests: Mapping[str, str]) -> Mapping[str, str]:
 
 def _key(parts: Sequence[str], digests: Mapping[str, str], models: Sequence[Model]) -> str:
     """10 hexadecimal digits."""
-    told = [NORMALISATION, *parts, *(f"{part}: {value}" for part, value in digests.items())]
-    told += [f"{model.name}: {model.version}" for model in models]
-    return hashlib.sha256("\0".join(told).encode()).hexdigest()[:10]
+    payload = [NORMALISATION, *parts, *(f"{part}: {value}" for part, value in digests.items())]
+    payload += [f"{model.name}: {model.version}" for model in models]
+    return hashlib.sha256("\0".join(payload).encode()).hexdigest()[:10]

@@ -11,7 +11,7 @@ import numpy as np
 from polyvigil.evaluation.intervals import Interval
 from polyvigil.text.language import is_cadec
 from polyvigil.types import LabelledPost
-from polyvigil.workflows.learners import Say
+from polyvigil.workflows.learners import Log
 from polyvigil_gladiators import paper, plan
 from polyvigil_gladiators.approaches import table2
 from polyvigil_gladiators.context import Context, Result, judged
@@ -19,21 +19,21 @@ from polyvigil_gladiators.measure import f1_of, of_seeds, precision_of, recall_o
 from polyvigil_gladiators.official import table3
 from polyvigil_gladiators.plan import Row, Table
 from polyvigil_gladiators.remarks import text
-from polyvigil_gladiators.result import Figure, Measured
+from polyvigil_gladiators.result import Measured, Metric
 
 
-def figures(rows: Sequence[Row], context: Context, *, say: Say = lambda _: None) -> tuple[Figure, ...]:
+def measure_rows(rows: Sequence[Row], context: Context, *, log: Log = lambda _: None) -> tuple[Metric, ...]:
     """The figures of these rows, in the paper's order. ``say`` is given each table as it begins."""
-    made: list[Figure] = []
+    made: list[Metric] = []
     for table in plan.TABLES:
         chosen = [row for row in rows if row.table == table]
         if chosen:
-            say(f"measuring {table}")
+            log(f"measuring {table}")
             made += _TABLES[table](context, chosen)
     return tuple(made)
 
 
-def table1(context: Context, row: Row) -> list[Figure]:
+def table1(context: Context, row: Row) -> list[Metric]:
     """The numbers of posts, and how long they are."""
     train, dev = ([item for item in part if not is_cadec(item.post.language)] for part in _parts(context))
     counts = {
@@ -45,12 +45,12 @@ def table1(context: Context, row: Row) -> list[Figure]:
     positives = Counter(item.post.language for item in train if item.label)
     made = []
     for posts in paper.POSTS:
-        for what, figure in (
+        for what, value in (
             ("train posts", posts.train),
             ("dev posts", posts.dev),
             ("dev positives", posts.dev_positives),
         ):
-            made.append(_counted(context, row, posts.language, what, figure, counts[what][posts.language]))
+            made.append(_counted(context, row, posts.language, what, value, counts[what][posts.language]))
         number = counts["train posts"][posts.language]
         share = 100 * positives[posts.language] / number if number else None
         made.append(
@@ -60,36 +60,38 @@ def table1(context: Context, row: Row) -> list[Figure]:
         there = tests[language] if tests is not None else None
         made.append(_counted(context, row, language, "test posts", number, there, decimals=-2))
     made += _cadec(context, row, tests)
-    learned = len(context.material.train) + 2 * sum(item.label for item in context.material.train)
+    learned = len(context.data.train) + 2 * sum(item.label for item in context.data.train)
     made.append(_counted(context, row, "all", "learned from in an epoch", paper.LEARNED_FROM, learned))
     for language, mean in paper.MEAN_CHARACTERS.items():
         lengths = [len(item.post.text) for item in train if item.post.language == language]
-        ours = float(np.mean(lengths)) if lengths else None
-        made.append(_counted(context, row, language, "mean characters", mean, ours))
+        measured = float(np.mean(lengths)) if lengths else None
+        made.append(_counted(context, row, language, "mean characters", mean, measured))
     return made
 
 
-def table4(context: Context, row: Row) -> list[Figure]:
+def table4(context: Context, row: Row) -> list[Metric]:
     """Of each epoch of seed 42 the loss, the learning rate and dev F1."""
     made = []
     for epoch in paper.TABLE4:
         columns = (("loss", epoch.loss, 4), ("learning rate", epoch.learning_rate, 7), ("F1", epoch.dev_f1, 3))
-        for what, figure, decimals in columns:
-            blank = _blank("table4", f"epoch {epoch.epoch}", what, figure, decimals=decimals)
+        for what, value, decimals in columns:
+            blank = _blank("table4", f"epoch {epoch.epoch}", what, value, decimals=decimals)
             made.append(judged(blank, context, row, partial(_in_epoch, what=what, epoch=epoch.epoch)))
     return made
 
 
-def table5(context: Context, row: Row) -> list[Figure]:
+def table5(context: Context, row: Row) -> list[Metric]:
     """Of each set of seeds that the paper names the F1 of their mean."""
     made = []
     for seeds in paper.TABLE5:
-        blank = _blank("table5", " + ".join(map(str, seeds.seeds)), "F1", seeds.f1, decimals=paper.places(seeds.f1))
+        blank = _blank(
+            "table5", " + ".join(map(str, seeds.seeds)), "F1", seeds.f1, decimals=paper.decimals_of(seeds.f1)
+        )
         made.append(judged(blank, context, row, partial(_of_some, seeds=seeds.seeds)))
     return made
 
 
-def thresholds(context: Context, row: Row) -> list[Figure]:
+def thresholds(context: Context, row: Row) -> list[Metric]:
     """Of each language dev F1 and threshold of the ensemble, and where the paper has them precision and recall."""
     made = []
     for language in paper.THRESHOLDS:
@@ -99,19 +101,19 @@ def thresholds(context: Context, row: Row) -> list[Figure]:
             "precision": language.precision,
             "recall": language.recall,
         }
-        for what, figure in columns.items():
-            if figure is not None:
-                blank = _blank("thresholds", language.language, what, figure, decimals=3 if what == "F1" else 2)
+        for what, value in columns.items():
+            if value is not None:
+                blank = _blank("thresholds", language.language, what, value, decimals=3 if what == "F1" else 2)
                 measure = partial(_in_language, what=what, language=language.language)
                 made.append(judged(blank, context, row, measure))
     return made
 
 
 def _parts(context: Context) -> tuple[tuple[LabelledPost, ...], tuple[LabelledPost, ...]]:
-    return context.material.train, context.material.dev
+    return context.data.train, context.data.dev
 
 
-def _cadec(context: Context, row: Row, tests: Counter[str] | None) -> list[Figure]:
+def _cadec(context: Context, row: Row, tests: Counter[str] | None) -> list[Metric]:
     train, dev = ([item for item in part if is_cadec(item.post.language)] for part in _parts(context))
     made = [
         _counted(context, row, "cadec", "train posts", paper.CADEC_TRAIN, len(train)),
@@ -121,25 +123,25 @@ def _cadec(context: Context, row: Row, tests: Counter[str] | None) -> list[Figur
         _counted(context, row, "cadec", "dev posts", paper.CADEC_DEV, len(dev)),
     ]
     for language in ("de_cadec", "fr_cadec"):
-        ours = tests[language] if tests is not None else None
-        made.append(_counted(context, row, language, "test posts", paper.CADEC_TEST, ours))
+        measured = tests[language] if tests is not None else None
+        made.append(_counted(context, row, language, "test posts", paper.CADEC_TEST, measured))
     return made
 
 
 def _counted(
-    context: Context, row: Row, name: str, what: str, figure: float, ours: float | None, *, decimals: int = 0
-) -> Figure:
+    context: Context, row: Row, name: str, what: str, value: float, measured: float | None, *, decimals: int = 0
+) -> Metric:
     """A number of posts or the like: it is the paper's, as printed, or it is not."""
-    blank = _blank("table1", name, what, figure, decimals=decimals)
-    if ours is None:
+    blank = _blank("table1", name, what, value, decimals=decimals)
+    if measured is None:
         reason = "no test posts" if what == "test posts" else "there are no such posts"
         return blank.model_copy(update={"verdict": "cannot run", "reason": reason})
-    exact = Measured(value=ours, interval=Interval(low=ours, high=ours))
+    exact = Measured(value=measured, interval=Interval(low=measured, high=measured))
     return judged(blank, context, row, lambda _: Result(exact))
 
 
-def _blank(table: Table, row: str, what: str, figure: float, *, decimals: int) -> Figure:
-    return Figure(table=table, row=row, what=what, paper=figure, decimals=decimals, verdict="not judged")
+def _blank(table: Table, row: str, what: str, value: float, *, decimals: int) -> Metric:
+    return Metric(table=table, row=row, what=what, paper=value, decimals=decimals, verdict="not judged")
 
 
 def _in_language(context: Context, *, what: str, language: str) -> Result | None:
@@ -175,7 +177,7 @@ def _of_some(context: Context, *, seeds: Sequence[int]) -> Result:
     return Result(f1_of(together([of_seeds(context.records[plan.SEEDS], seeds)]).pooled))
 
 
-_TABLES: Mapping[Table, Callable[[Context, Sequence[Row]], list[Figure]]] = {
+_TABLES: Mapping[Table, Callable[[Context, Sequence[Row]], list[Metric]]] = {
     "table1": lambda context, rows: table1(context, rows[0]),
     "table2": table2,
     "table3": lambda context, rows: table3(context, rows[0]),

@@ -12,8 +12,8 @@ import numpy as np
 from polyvigil.config.specs import DataSpec
 from polyvigil.data.columns import map_columns
 from polyvigil.data.fingerprint import post_hashes
-from polyvigil.data.formats import Fault, open_table
-from polyvigil.data.read import fault_error, numeric_label, read_rows
+from polyvigil.data.formats import RowError, open_table
+from polyvigil.data.read import numeric_label, read_rows, row_error
 from polyvigil.errors import DataError, SplitError
 from polyvigil.types import LabelledPost, Labels, Post
 
@@ -90,13 +90,13 @@ def _read_file(path: Path) -> TestPosts:
         columns = map_columns(table.columns, {}, required=("text",), where=table.name)
         column = columns.get("label")
         for item in read_rows(table, columns, DataSpec(), labelled=False):
-            if isinstance(item, Fault):
-                raise fault_error(item, table.name)
+            if isinstance(item, RowError):
+                raise row_error(item, table.name)
             cell = item.row.cells.get(column) if column else None
             label = numeric_label(cell)
             if label is None and str("" if cell is None else cell).strip():
-                fault = Fault(item.row.line, column or "", "is not 0, 1 or empty", {})
-                raise fault_error(fault, table.name)
+                error = RowError(item.row.line, column or "", "is not 0, 1 or empty", {})
+                raise row_error(error, table.name)
             posts.append(item.post)
             labels.append(UNKNOWN if label is None else label)
         splits = {post.split for post in posts}

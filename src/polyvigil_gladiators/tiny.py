@@ -99,10 +99,10 @@ def tokenizer_of(kind: Kind, texts: Sequence[str]) -> PreTrainedTokenizerBase:
     if kind == "bert":
         special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
         pieces = [*special, *words, *letters, *("##" + letter for letter in letters)]
-        vocabulary = {piece: place for place, piece in enumerate(dict.fromkeys(pieces))}
+        vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
         return BertTokenizer(vocab=vocabulary, do_lower_case=False)
     pieces = ["▁" + word for word in words] + ["▁", *letters]
-    scored = [(piece, -float(place)) for place, piece in enumerate(dict.fromkeys(pieces), start=1)]
+    scored = [(piece, -float(index)) for index, piece in enumerate(dict.fromkeys(pieces), start=1)]
     if kind == "deberta-v2":
         special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
         return DebertaV2Tokenizer(vocab=[(token, 0.0) for token in special] + scored, unk_id=3)

@@ -66,7 +66,7 @@ def gliner_folder(path: Path, *, texts: Sequence[str], seed: int = 0) -> Path:
 def nllb_folder(path: Path, *, languages: Sequence[str] = tuple(CODES.values()), seed: int = 5) -> Path:
     """Write a model of the NLLB family and return ``path``. Its vocabulary is letters; ``languages`` are the codes it
     knows. The global random state is left as it was."""
-    vocabulary = {token: place for place, token in enumerate(("<s>", "<pad>", "</s>", "<unk>", "▁", *_LETTERS))}
+    vocabulary = {token: index for index, token in enumerate(("<s>", "<pad>", "</s>", "<unk>", "▁", *_LETTERS))}
     tokenizer = NllbTokenizer(vocab=vocabulary, merges=[], extra_special_tokens=list(languages))
     config = M2M100Config(
         vocab_size=len(tokenizer) + 3,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from polyvigil.augment.filters import LENGTHS, REASONS, SCRIPTS, Reason, fault
+from polyvigil.augment.filters import LENGTHS, REASONS, SCRIPTS, Reason, rejection_reason
 from polyvigil.data.sample import sample_corpus
 from polyvigil.text.language import base_language
 
@@ -14,7 +14,7 @@ SOURCE = "I took the new tablets for three days and now my head hurts all the ti
 def _fault(
     text: str, *, source_text: str = SOURCE, target: str = "de", source: str = "en", real: bool = True
 ) -> Reason:
-    return fault(source_text, text, source=source, target=target, writes_language=real)
+    return rejection_reason(source_text, text, source=source, target=target, writes_language=real)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_posts_of_each_language_pass_as_their_own_translation() -> None:
     for item in sample_corpus()[::40]:
         language = base_language(item.post.language)
         other = "xy" * round(len(item.post.text) / LENGTHS[language] / 2)
-        reason = fault(other, item.post.text, source="en", target=language, writes_language=True)
+        reason = rejection_reason(other, item.post.text, source="en", target=language, writes_language=True)
         found.setdefault(language, []).append(reason)
     assert set(found) == set(SCRIPTS)
     for language, reasons in found.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polyvigil.augment.mapping import Mapping
-from polyvigil.augment.segments import Segment, joined, segments
+from polyvigil.augment.segments import Segment, reassemble, segments
 from polyvigil.data.sample import sample_corpus
 from polyvigil.errors import RecipeError
 from polyvigil.text.normalise import model_text
@@ -27,16 +27,16 @@ def test_a_post_whose_sentences_stay_is_the_post() -> None:
         cut = segments(item.post.text)
         same = {part.core: part.core for part in cut}
         language = item.post.language
-        assert "".join(joined(cut, same, target=language).split()) == "".join(model_text(item.post.text).split())
+        assert "".join(reassemble(cut, same, target=language).split()) == "".join(model_text(item.post.text).split())
         if language not in {"ja", "zh"}:
-            assert joined(cut, same, target=language) == model_text(item.post.text)
+            assert reassemble(cut, same, target=language) == model_text(item.post.text)
 
 
 def test_sentences_of_japanese_and_chinese_stand_without_spaces() -> None:
     cut = segments("It hurts. @USER It really does!")
     told = {"It hurts.": "痛いです。", "It really does!": " 本当に！ "}
-    assert joined(cut, told, target="ja") == "痛いです。@USER 本当に！"
-    assert joined(cut, told, target="en") == "痛いです。 @USER 本当に！"
+    assert reassemble(cut, told, target="ja") == "痛いです。@USER 本当に！"
+    assert reassemble(cut, told, target="en") == "痛いです。 @USER 本当に！"
 
 
 def test_the_mapping_is_one_to_one_and_leaves_placeholders() -> None:

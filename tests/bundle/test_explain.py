@@ -192,9 +192,9 @@ def test_methods_of_different_members_are_both_named(bundle: Bundle) -> None:
 
 
 def test_only_members_that_were_asked_have_a_say(bundle: Bundle) -> None:
-    from polyvigil.decide.cascade import Cascade, CascadeTally
+    from polyvigil.decide.cascade import Cascade, CascadeCounts
 
-    tally = CascadeTally(posts=1, called=0, disagreeing=0, cost=0.5)
+    tally = CascadeCounts(posts=1, called=0, disagreeing=0, cost=0.5)
     cascade = Cascade(first=0, band=0.0, stated=0.1, learned=tally, verified=tally)
     one = _pointing(bundle, (1.0, 1.0), combination=Combination(cascade=cascade))
     (found,) = explain(one, [POST])

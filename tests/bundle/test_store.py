@@ -47,7 +47,7 @@ def test_posts_with_nothing_to_read_score_exactly_zero(bundle: Bundle) -> None:
 
 
 def test_the_same_run_makes_the_same_bundle(
-    material: training.Material, trained: training.Trained, tmp_path: Path
+    material: training.TrainingData, trained: training.Trained, tmp_path: Path
 ) -> None:
     again = training.train(Recipe(), material, output=tmp_path / "again").bundle
     assert again.id == trained.bundle.id
@@ -173,7 +173,7 @@ def _parts(bundle: Bundle) -> dict[str, object]:
 
 
 def test_an_existing_folder_is_never_overwritten_unasked(
-    copy: Path, trained: training.Trained, material: training.Material, tmp_path: Path
+    copy: Path, trained: training.Trained, material: training.TrainingData, tmp_path: Path
 ) -> None:
     bundle = trained.bundle
     parts = _parts(bundle)

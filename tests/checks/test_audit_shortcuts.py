@@ -83,7 +83,7 @@ def test_cells_count_what_is_flagged() -> None:
     made, audit = small_world(0, "clean"), audited(0, "clean")
     items = [item for item in made.test.posts if item.post.language == "ru"]
     flags = made.bundle.policy.flags(made.bundle.probabilities([item.post for item in items]), ["ru"] * len(items))
-    cell = next(cell for cell in audit.cells if cell.place == "ru in Cyrillic script")
+    cell = next(cell for cell in audit.cells if cell.group == "ru in Cyrillic script")
     assert (cell.posts, cell.flagged) == (len(items), flags.sum())
     assert cell.false_flags == sum(flag and not item.label for flag, item in zip(flags, items, strict=True))
     assert cell.prior == pytest.approx(0.1)

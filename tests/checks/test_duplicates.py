@@ -110,7 +110,7 @@ def test_clusters_join_chains_and_exact_copies() -> None:
 def test_the_answer_does_not_depend_on_batches_or_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     posts = posts_of(corpus(5, 200))
     whole = find_duplicates(posts)
-    monkeypatch.setattr("polyvigil.checks.duplicates._CHARACTERS_AT_ONCE", 50)
+    monkeypatch.setattr("polyvigil.checks.duplicates._CHARACTERS_PER_CHUNK", 50)
     again = find_duplicates(posts)
     assert same(whole, again)
     reverse = find_duplicates(posts[::-1])

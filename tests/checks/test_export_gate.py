@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from polyvigil.checks.audit import limits
-from polyvigil.checks.export_gate import Decided, Parity, parity_of
+from polyvigil.checks.export_gate import Decided, ExportComparison, compare_export
 
 
 def parity(
@@ -18,8 +18,8 @@ def parity(
     *,
     form: str = "int8",
     cut: float = 0.5,
-) -> Parity:
-    return parity_of(
+) -> ExportComparison:
+    return compare_export(
         form,  # type: ignore[arg-type]
         Decided(before >= cut, before),
         Decided(after >= cut, after),
@@ -64,7 +64,7 @@ def _posts(n: int, positives: int) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.where(labels == 1, 0.9, 0.1)
 
 
-def names(found: Parity) -> list[str]:
+def names(found: ExportComparison) -> list[str]:
     return [gate.name for gate in found.gates if not gate.passed]
 
 

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from polyvigil.checks.label_leak import (
     EMPTY,
     HIDDEN,
-    Giveaway,
+    LabelLeak,
     beyond_chance,
     leave_pair_out_auc,
     measure_columns,
@@ -36,7 +36,7 @@ def brute_force(values: Sequence[int], labels: Sequence[int]) -> float:
 
 def measured(
     columns: Mapping[str, Sequence[str | None]], labels: Sequence[int], language: str = "de", text: str = "Kopfschmerz"
-) -> dict[str, Giveaway]:
+) -> dict[str, LabelLeak]:
     found = measure_columns(columns, languages=[language] * len(labels), labels=labels, texts=[text] * len(labels))
     return {item.column: item for item in found}
 

@@ -30,7 +30,7 @@ from polyvigil.nn.masked import load_masked_model
 from polyvigil.nn.pairs import load_pair_classifier
 from polyvigil.nn.translator import load_translator
 from polyvigil.types import LabelledPost, Post
-from polyvigil_gladiators.models import Shelf, find
+from polyvigil_gladiators.models import ModelFolder, find
 from polyvigil_gladiators.tiny_further import nllb_folder
 
 FORMATS = [(zip_format, protocol) for zip_format in (True, False) for protocol in (2, 3, 4, 5)]
@@ -262,7 +262,7 @@ def test_reproduce_takes_it_by_the_last_part_of_its_name(tmp_path: Path, capfd: 
         "mdeberta-v3-base" in out
     )
     assert out.splitlines()[-1].startswith("next: polyvigil train mdeberta --train TRAIN.csv")
-    model = find("microsoft/mdeberta-v3-base", Shelf(tmp_path / "models", hub=False), fetch=False)
+    model = find("microsoft/mdeberta-v3-base", ModelFolder(tmp_path / "models", hub=False), fetch=False)
     assert model.source == str(output)
     assert model.version
 

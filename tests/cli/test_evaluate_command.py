@@ -56,8 +56,8 @@ def test_russian_tweets_and_reviews_stand_apart(ran: Ran, made: Path, tmp_path: 
     assert "by origin: " in out
     assert "Traceback" not in err
     report = Report.model_validate_json((folder / "report.json").read_bytes())
-    kinds, origins = report.evaluation.slices
-    assert (kinds.column, origins.column) == ("type", "origin")
+    kinds, ensemble_sources = report.evaluation.slices
+    assert (kinds.column, ensemble_sources.column) == ("type", "origin")
     russian = {part.metrics.name: part.metrics for part in kinds.languages if part.language == "ru"}
     rows = [row for row in _rows(made / "test.csv") if row["language"] == "ru"]
     assert set(russian) == {"tweet", "review", "sentence"}

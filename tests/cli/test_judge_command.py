@@ -13,7 +13,7 @@ from tests.detect.chat_server import Said, Server, chat_server
 from polyvigil.bundle.store import load
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
-from polyvigil.detect.chat import Asking
+from polyvigil.detect.chat import EndpointPermission
 from polyvigil.text.mask import mask
 from polyvigil.types import LabelledPost
 
@@ -262,7 +262,7 @@ def test_a_bundle_is_loaded_to_ask_only_with_a_users_word(
         silent.probabilities(posts)
         silent.member_probabilities(posts)
         assert len(server.requests) == before
-        open_one = load(tmp_path / "j", asking=Asking())
+        open_one = load(tmp_path / "j", permission=EndpointPermission())
         open_one.probabilities(posts)
         assert open_one.usage is not None
         assert open_one.usage.posts > 0

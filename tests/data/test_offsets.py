@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from polyvigil.data.formats import Fault, Row, open_table
-from polyvigil.data.offsets import has_places, places
+from polyvigil.data.formats import Row, RowError, open_table
+from polyvigil.data.offsets import is_splittable, split_positions
 from polyvigil.errors import DataError
 
 _BYTES = (b"a", b'"', b",", b"\n", b"\r", b"\r\n", b"\xff", b"\xe9\xa0\x81", b'""', b" ", b'"x\ny",b\n', b'{"a":1}\n')
 
 
-def _whole(path: str) -> list[Row | Fault] | str:
+def _whole(path: str) -> list[Row | RowError] | str:
     try:
         with open_table(path) as table:
             return list(table.rows)
@@ -25,12 +25,12 @@ def _whole(path: str) -> list[Row | Fault] | str:
         return str(error)
 
 
-def _pieces(path: str, *, records: int) -> list[Row | Fault] | str:
-    found: list[Row | Fault] = []
+def _pieces(path: str, *, records: int) -> list[Row | RowError] | str:
+    found: list[Row | RowError] = []
     with open_table(path) as table:
         columns = table.columns
     try:
-        starts = list(places(path, records=records))
+        starts = list(split_positions(path, records=records))
     except DataError as error:
         return str(error)
     for number, place in enumerate(starts):
@@ -76,4 +76,4 @@ def test_what_has_places(tmp_path: Path) -> None:
         ("a.parquet", b"", True),
     ):
         (tmp_path / name).write_bytes(head)
-        assert has_places(str(tmp_path / name)) is expected
+        assert is_splittable(str(tmp_path / name)) is expected

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from polyvigil.config.specs import DataSpec
-from polyvigil.data.formats import MAX_CELL, Fault, open_table
+from polyvigil.data.formats import MAX_CELL, RowError, open_table
 from polyvigil.data.read import Reading, read_labelled, reject_line, split_name
 from polyvigil.errors import DataError
 
@@ -71,7 +71,7 @@ def test_every_format_gives_the_same_posts(tmp_path: Path, kind: str) -> None:
         ("de_1", 'zwei\nZeilen, "Zitat"', 1, "de"),
         ("ja_2", "頭が痛い", 0, "ja"),
     ]
-    assert not reading.faults
+    assert not reading.row_errors
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
@@ -106,7 +106,7 @@ def test_bad_rows_are_set_aside_with_line_column_and_reason(
     tmp_path: Path, row: str, line: int, column: str, reason: str
 ) -> None:
     reading = _faults(tmp_path, row)
-    assert [(fault.line, fault.column, fault.reason) for fault in reading.faults] == [(line, column, reason)]
+    assert [(fault.line, fault.column, fault.reason) for fault in reading.row_errors] == [(line, column, reason)]
     assert "ok_1" in {item.post.id for item in reading.posts}
     assert any(f":{line}: " in note for note in reading.notes)
 
@@ -115,7 +115,7 @@ def test_broken_encoding_is_set_aside_and_kept_byte_for_byte(tmp_path: Path) -> 
     path = tmp_path / "latin.csv"
     path.write_bytes(HEADER.encode() + b"ok,fine,0,a,tweet,en,\nx,caf\xe9,1,a,tweet,fr,\n")
     reading = read_labelled(path)
-    (fault,) = reading.faults
+    (fault,) = reading.row_errors
     assert (fault.line, fault.column, fault.reason) == (3, "text", "not UTF-8 (byte 0xE9)")
     kept = json.loads(reject_line("latin.csv", fault))["row"]["text"]
     assert kept.encode("utf-8", "surrogateescape") == b"caf\xe9"
@@ -228,13 +228,13 @@ def test_json_rows_of_other_kinds_are_set_aside(tmp_path: Path) -> None:
     lines += ['{"text": "half \\ud800 pair", "label": 0.0, "language": "en"}', "[" * 100_000]
     reading = read_labelled(_write(tmp_path / "p.jsonl", "\n".join(lines)))
     assert [item.label for item in reading.posts] == [1, 1, 0]
-    assert [fault.line for fault in reading.faults] == [2, 3, 4, 5, 7, 8, 9, 12]
+    assert [fault.line for fault in reading.row_errors] == [2, 3, 4, 5, 7, 8, 9, 12]
 
 
 def test_bad_bytes_in_json_are_not_taken_for_escapes(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     path.write_bytes(b'{"text": "good", "label": 0, "language": "en"}\n{"text": "caf\xe9", "label": 1}\n')
-    (fault,) = read_labelled(path).faults
+    (fault,) = read_labelled(path).row_errors
     assert fault.reason == "not UTF-8 (byte 0xE9)"
 
 
@@ -293,7 +293,7 @@ def test_rows_stream_and_say_how_far_they_are(tmp_path: Path) -> None:
         assert table.fraction is not None
         next(table.rows)
         early = table.fraction()
-        assert sum(not isinstance(row, Fault) for row in table.rows) == 19_999
+        assert sum(not isinstance(row, RowError) for row in table.rows) == 19_999
         assert early < 0.5 < table.fraction() <= 1.0
 
 
@@ -308,5 +308,5 @@ def test_the_sample_corpus_survives_a_round_trip(tmp_path: Path, corpus: tuple[o
 @pytest.mark.open_ade
 def test_real_posts_are_read_whole(open_ade: Path) -> None:
     reading = read_labelled(open_ade)
-    assert (len(reading.posts), len(reading.faults)) == (10_983, 0)
+    assert (len(reading.posts), len(reading.row_errors)) == (10_983, 0)
     assert sum(item.label for item in reading.posts) == 2167 + 376 + 43

@@ -9,15 +9,15 @@ import pytest
 from pydantic import ValidationError
 
 from polyvigil.config.specs import DecideSpec
-from polyvigil.decide.cascade import Cascade, CascadeTally, distance
+from polyvigil.decide.cascade import Cascade, CascadeCounts, distance
 from polyvigil.decide.combine import Combination
-from polyvigil.decide.crossfit import deal
+from polyvigil.decide.crossfit import assign_folds
 from polyvigil.decide.fit_cascade import fit_cascade, smallest_band
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune
 
-NOTHING = CascadeTally(posts=0, called=0, disagreeing=0, cost=0)
+NOTHING = CascadeCounts(posts=0, called=0, disagreeing=0, cost=0)
 
 
 def _world(size: int, seed: int) -> tuple[np.ndarray, DevScores]:
@@ -63,7 +63,7 @@ def test_calls_and_decisions_are_the_definition_post_by_post() -> None:
     policy = _policy(posts)
     languages = posts.languages.tolist()
     cascade = Cascade(first=1, band=0.8, stated=0.01, learned=NOTHING, verified=NOTHING)
-    called = cascade.calls(by_member[1], policy.cuts(languages))
+    called = cascade.second_stage_mask(by_member[1], policy.post_thresholds(languages))
     asked = np.where(called | (np.arange(3)[:, None] == 1), by_member, np.nan)
     flags = policy.flags(Combination().mean(asked), languages)
     for place, language in enumerate(languages):
@@ -77,7 +77,7 @@ def test_calls_and_decisions_are_the_definition_post_by_post() -> None:
 
 def test_nothing_to_read_calls_nobody() -> None:
     everywhere = Cascade(first=0, band=100, stated=0, learned=NOTHING, verified=NOTHING)
-    assert everywhere.calls(np.array([0.0, 0.5, 1e-9]), np.full(3, 0.5)).tolist() == [False, True, True]
+    assert everywhere.second_stage_mask(np.array([0.0, 0.5, 1e-9]), np.full(3, 0.5)).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize("costs", [(), (1.0, 4.0, 2.0)])
@@ -87,9 +87,9 @@ def test_counts_and_costs_are_what_the_band_does_on_each_half(costs: tuple[float
     languages = posts.languages.tolist()
     found = fit_cascade(by_member, posts, policy, stated=0.01, first=2, costs=costs)
     price = costs or (1.0, 1.0, 1.0)
-    half = deal(posts, folds=2, random=np.random.default_rng(0)) == 0
+    half = assign_folds(posts, folds=2, random=np.random.default_rng(0)) == 0
     together = policy.flags(posts.probabilities, languages)
-    called = found.calls(by_member[2], policy.cuts(languages))
+    called = found.second_stage_mask(by_member[2], policy.post_thresholds(languages))
     decided = np.where(called, together, policy.flags(by_member[2], languages))
     for mine, tally in ((half, found.learned), (~half, found.verified)):
         spent = sum(price[2] + called[place] * (price[0] + price[1]) for place in np.flatnonzero(mine))
@@ -119,7 +119,7 @@ def test_a_stated_disagreement_holds_on_fresh_posts() -> None:
     found = fit_cascade(by_member, posts, policy, stated=0.005)
     fresh, others = _world(40_000, 6)
     languages = others.languages.tolist()
-    called = found.calls(fresh[found.first], policy.cuts(languages))
+    called = found.second_stage_mask(fresh[found.first], policy.post_thresholds(languages))
     alone = policy.flags(fresh[found.first], languages)
     otherwise = (alone != policy.flags(others.probabilities, languages)) & ~called
     assert 0.003 < otherwise.mean() < 0.007  # 200 posts of 40,000, give or take 4 standard errors of both halves

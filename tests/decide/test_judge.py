@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from polyvigil.config.specs import DecideSpec
-from polyvigil.decide.cascade import Cascade, CascadeTally
+from polyvigil.decide.cascade import Cascade, CascadeCounts
 from polyvigil.decide.combine import Combination
-from polyvigil.decide.crossfit import deal
+from polyvigil.decide.crossfit import assign_folds
 from polyvigil.decide.fit_judge import candidates, cross_fitted, fit_judge
 from polyvigil.decide.judge import Band, Judge
 from polyvigil.decide.policy import DecisionPolicy
@@ -57,7 +57,7 @@ def test_decisions_are_the_definition_post_by_post() -> None:
     policy = _policy(posts)
     languages = posts.languages.tolist()
     judge = _judge(en=BAND, ja=None)
-    cuts = policy.cuts(languages)
+    cuts = policy.post_thresholds(languages)
     inside = judge.inside(posts.probabilities, cuts, languages)
     both = judge.decide(posts.probabilities, second, cuts, languages)
     flags = policy.flags(both, languages)
@@ -117,7 +117,7 @@ def test_no_language_is_asked_more_than_its_budget_and_a_good_judge_helps(at_mos
     policy = _policy(posts)
     languages = posts.languages.tolist()
     found = fit_judge(posts, second, policy, at_most=at_most, members=1)
-    inside = found.inside(posts.probabilities, policy.cuts(languages), languages)
+    inside = found.inside(posts.probabilities, policy.post_thresholds(languages), languages)
     for language in ("en", "ja"):
         mine = posts.languages == language
         band = found.bands[language]
@@ -159,7 +159,7 @@ def test_ties_on_the_first_stage_never_pass_the_budget() -> None:
     languages = coarse.languages.tolist()
     for at_most in (0.01, 0.05, 0.2):
         found = fit_judge(coarse, second, policy, at_most=at_most, members=1)
-        inside = found.inside(coarse.probabilities, policy.cuts(languages), languages)
+        inside = found.inside(coarse.probabilities, policy.post_thresholds(languages), languages)
         for language in ("en", "ja"):
             assert inside[coarse.languages == language].sum() <= at_most * (coarse.languages == language).sum()
 
@@ -186,8 +186,8 @@ def test_cross_fitting_looks_at_other_folds_alone() -> None:
     policy = _policy(posts)
     groups = [f"g{place // 20}" for place in range(800)]
     both = cross_fitted(posts, second, policy, at_most=0.2, groups=groups)
-    fold_of = deal(posts, groups=groups, folds=5, random=np.random.default_rng(0))
-    cuts = policy.cuts(posts.languages.tolist())
+    fold_of = assign_folds(posts, groups=groups, folds=5, random=np.random.default_rng(0))
+    cuts = policy.post_thresholds(posts.languages.tolist())
     for fold in range(5):
         mine = fold_of == fold
         assert len({groups[place] for place in np.flatnonzero(mine)} & {groups[p] for p in np.flatnonzero(~mine)}) == 0
@@ -202,16 +202,16 @@ def test_two_stages_are_means_inside_each_stage() -> None:
     by_member = np.array([[0.2, 0.4], [0.6, 0.8], [0.9, np.nan]])
     cuts = np.full(2, 0.5)
     first = np.array([0.3, 0.5])
-    assert combination.asked_first(3) == [0, 1]
+    assert combination.first_stage_members(3) == [0, 1]
     assert combination.decided(by_member, cuts, ["en", "en"]) == pytest.approx(
         judge.decide(first, np.array([0.9, np.nan]), cuts, ["en", "en"])
     )
     assert combination.decided(by_member, cuts, ["de", "de"]) == pytest.approx(first)
-    assert combination.calls(by_member[:2], cuts, ["en", "de"], members=3).tolist() == [True, False]
+    assert combination.second_stage_mask(by_member[:2], cuts, ["en", "de"], members=3).tolist() == [True, False]
 
 
 def test_what_cannot_be_is_refused() -> None:
-    nothing = CascadeTally(posts=0, called=0, disagreeing=0, cost=0)
+    nothing = CascadeCounts(posts=0, called=0, disagreeing=0, cost=0)
     cascade = Cascade(first=0, band=1, stated=0, learned=nothing, verified=nothing)
     with pytest.raises(ValidationError, match="a cascade or a judge, not both"):
         Combination(cascade=cascade, judge=_judge(en=BAND))

@@ -18,12 +18,20 @@ from polyvigil.config.specs import (
     RecallObjective,
     ThresholdRule,
 )
-from polyvigil.decide.crossfit import cross_fitted_flags, deal
+from polyvigil.decide.crossfit import assign_folds, cross_fitted_flags
 from polyvigil.decide.fit_calibration import fit
 from polyvigil.decide.objectives import value_of
 from polyvigil.decide.policy import flagged
 from polyvigil.decide.rules import SHRINKAGE, DevScores, find, joint_argmax
-from polyvigil.decide.thresholds import argmax, at_share, bag, best_expected_f, expected_argmax, logit, mean_logit
+from polyvigil.decide.thresholds import (
+    argmax,
+    at_share,
+    best_expected_f,
+    bootstrap_thresholds,
+    expected_argmax,
+    logit,
+    mean_logit,
+)
 from polyvigil.decide.tune import tune
 from polyvigil.metrics import count, f1, f_beta
 
@@ -156,7 +164,7 @@ def test_platt_fstar_cuts_calibrated_p_at_half_of_f_star() -> None:
     posts = _world()
     found = find(posts, DecideSpec(rule="platt-fstar"))
     calibration = fit("hierarchical-platt", posts.probabilities, posts.labels, posts.languages.tolist())
-    for name, threshold in found.own.items():
+    for name, threshold in found.by_language.items():
         mine = posts.of(name)
         calibrated = calibration.calibrated(mine.probabilities, mine.languages.tolist())
         at_cut = calibration.calibrated(np.array([threshold]), [name])[0]
@@ -175,7 +183,7 @@ def test_bag_is_the_mean_of_resampled_searches() -> None:
         for places in (np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)):
             drawn = np.concatenate([drawn, places[random.integers(len(places), size=len(places))]])
         twin.append(argmax(scores[drawn], labels[drawn]).threshold)
-    assert bag(posts.probabilities, posts.labels) == pytest.approx(np.array(twin))
+    assert bootstrap_thresholds(posts.probabilities, posts.labels) == pytest.approx(np.array(twin))
     assert _tune(posts, DecideSpec(rule="bagged-argmax"))["ja"] == pytest.approx(mean_logit(np.array(twin)))
 
 
@@ -183,7 +191,7 @@ def test_blend_and_shrunk_lie_between_their_two_ends() -> None:
     posts = _world()
     bagged, platt = (_tune(posts, DecideSpec(rule=rule)) for rule in ("bagged-argmax", "platt-fstar"))
     blend, shrunk = (_tune(posts, DecideSpec(rule=rule)) for rule in ("blend", "shrunk"))
-    pooled = mean_logit(bag(posts.probabilities, posts.labels))
+    pooled = mean_logit(bootstrap_thresholds(posts.probabilities, posts.labels))
     for name, positives in (("en", 60), ("ja", 20), ("ru", 90)):
         middle = (logit(np.array(bagged[name])) + logit(np.array(platt[name]))) / 2
         assert logit(np.array(blend[name])) == pytest.approx(middle)
@@ -289,13 +297,13 @@ def test_the_edge_of_the_papers_grid_is_told() -> None:
 def test_folds_share_out_each_class_and_keep_groups_whole() -> None:
     posts = _world()
     random = np.random.default_rng(0)
-    fold_of = deal(posts, folds=5, random=random)
+    fold_of = assign_folds(posts, folds=5, random=random)
     for name in ("en", "ja", "ru"):
         for label in (0, 1):
             sizes = np.bincount(fold_of[(posts.languages == name) & (posts.labels == label)], minlength=5)
             assert sizes.max() - sizes.min() <= 1
     groups = [f"g{place // 3}" for place in range(len(posts.labels))]
-    fold_of = deal(posts, groups=groups, folds=5, random=random)
+    fold_of = assign_folds(posts, groups=groups, folds=5, random=random)
     assert all(len(set(fold_of[start : start + 3].tolist())) == 1 for start in range(0, len(groups), 3))
 
 
@@ -303,7 +311,7 @@ def test_cross_fitted_flags_are_those_of_the_other_folds() -> None:
     posts = _world()
     spec = DecideSpec(rule="argmax")
     [flags] = cross_fitted_flags(posts, spec=spec, folds=4, repeats=1, seed=7)
-    fold_of = deal(posts, folds=4, random=np.random.default_rng(7))
+    fold_of = assign_folds(posts, folds=4, random=np.random.default_rng(7))
     for fold in range(4):
         out = fold_of == fold
         rest = posts.where(~out)

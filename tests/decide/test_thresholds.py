@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 
 from polyvigil.config.specs import DecideSpec
 from polyvigil.decide.policy import DecisionPolicy
-from polyvigil.decide.thresholds import PAPER_GRID, Cut, argmax, paper_grid
+from polyvigil.decide.thresholds import PAPER_GRID, Optimum, argmax, paper_grid
 from polyvigil.decide.tune import tune
 from polyvigil.errors import DataError
 from polyvigil.metrics import count
@@ -71,7 +71,7 @@ def test_paper_grid_reaches_080() -> None:
 
 def test_paper_grid_is_05_where_no_threshold_flags_a_positive() -> None:
     labels = np.array([1, 1, 0, 0], dtype=np.int8)
-    assert paper_grid(np.array([0.1, 0.19, 0.05, 0.6]), labels) == Cut(0.5, 0.0, tp=0.0, flagged=1.0)
+    assert paper_grid(np.array([0.1, 0.19, 0.05, 0.6]), labels) == Optimum(0.5, 0.0, tp=0.0, flagged=1.0)
     policy = tune(
         np.array([0.1, 0.19, 0.05, 0.6]), labels, ["en"] * 4, spec=DecideSpec(rule="paper-grid"), dev_fingerprint=""
     )

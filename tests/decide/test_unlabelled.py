@@ -13,7 +13,7 @@ from polyvigil.decide.rules import DevScores
 from polyvigil.decide.shift import Side, shifts, transport
 from polyvigil.decide.thresholds import logit
 from polyvigil.decide.tune import tune
-from polyvigil.decide.unlabelled import Reference, by_prior, overlap, place, references
+from polyvigil.decide.unlabelled import Reference, by_prior, overlap, references, similar_threshold
 
 
 def _scores(shift: float, seed: int, posts: int = 3000, positives: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -56,10 +56,10 @@ def test_the_language_with_like_scores_weighs_most() -> None:
     known = references(dev, policy)
     assert [reference.language for reference in known] == ["en", "ru"]
     new, labels = _scores(-3.0, 9)
-    threshold = place(new, known)
-    assert (threshold.source, threshold.like, threshold.told_source) == ("similar", "ru", "similar:ru")
+    threshold = similar_threshold(new, known)
+    assert (threshold.source, threshold.like, threshold.source_name) == ("similar", "ru", "similar:ru")
     assert threshold.value == pytest.approx(policy.threshold("ru").value, abs=0.02)
-    mean = place(new, known, rule="mean")
+    mean = similar_threshold(new, known, rule="mean")
     assert mean.source == "fallback"
     assert mean.value == pytest.approx(np.mean([policy.threshold(name).value for name in ("en", "ru")]))
     figures = [
@@ -75,15 +75,15 @@ def test_the_share_of_flags_is_held_near_that_of_the_labelled_languages() -> Non
     reference = float(np.sqrt(known[0].share * known[1].share))
     for shift, bound in ((2.5, 2 * reference), (-3.5, reference / 2)):
         new, _ = _scores(shift, 5)
-        threshold = place(new, known)
+        threshold = similar_threshold(new, known)
         assert np.mean(flagged(new, threshold.value)) == pytest.approx(bound, abs=1 / len(new))
 
 
 def test_warnings_say_when_no_threshold_can_be_trusted() -> None:
     dev = _dev({"en": 0.0, "ru": 0.5})
     known = references(dev, _policy(dev))
-    assert place(_scores(0.2, 6)[0], known).warnings == ()
-    far = place(np.random.default_rng(0).uniform(0.97, 0.99, 500), known)
+    assert similar_threshold(_scores(0.2, 6)[0], known).warnings == ()
+    far = similar_threshold(np.random.default_rng(0).uniform(0.97, 0.99, 500), known)
     told = " ".join(far.warnings)
     assert "the scores mean something else here" in told
     assert "no labelled language has scores like these (largest overlap 0." in told
@@ -99,15 +99,15 @@ def test_a_known_prevalence_is_flagged() -> None:
 
 def test_nothing_to_go_by_is_an_error() -> None:
     with pytest.raises(ValueError, match="0 scores, 0 labelled"):
-        place(np.empty(0), ())
+        similar_threshold(np.empty(0), ())
     with pytest.raises(ValueError, match="3 scores, 0 labelled"):
-        place(np.full(3, 0.5), ())
+        similar_threshold(np.full(3, 0.5), ())
 
 
 def test_equal_weights_where_nothing_overlaps() -> None:
     known = [Reference(name, np.full(50, 0.9), cut, 0.5) for name, cut in (("en", 0.4), ("ru", 0.6))]
     new = np.linspace(0.01, 0.02, 50)
-    threshold = place(new, known)
+    threshold = similar_threshold(new, known)
     assert flagged(new, threshold.value).sum() == round(50 * 0.25)  # none at a threshold of .5: held to half the share
     assert "largest overlap 0.00" in " ".join(threshold.warnings)
 

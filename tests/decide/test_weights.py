@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.rules import DevScores
-from polyvigil.decide.weights import cross_fitted_weights, fitted_weights, greedy_path, spread
+from polyvigil.decide.weights import cross_fitted_weights, fitted_weights, greedy_path, regime_weights
 
 
 def _posts(size: int = 400, seed: int = 0, members: int = 3) -> tuple[np.ndarray, DevScores]:
@@ -74,12 +74,12 @@ def test_cross_fitted_weights_never_saw_their_fold() -> None:
 def test_regimes_are_the_weighted_mean_of_their_means() -> None:
     """The paper's two regimes, 1.0 and 0.7, here of 3 and 2 members; the second has weights of its own."""
     by_member, _ = _posts(50, members=5)
-    weights = spread((1.0, 0.7), ((1, 1, 1), (3, 1)))
+    weights = regime_weights((1.0, 0.7), ((1, 1, 1), (3, 1)))
     assert weights == pytest.approx((1 / 3, 1 / 3, 1 / 3, 0.525, 0.175))
     first, second = by_member[:3].mean(axis=0), (3 * by_member[3] + by_member[4]) / 4
     assert Combination(weights=weights).mean(by_member) == pytest.approx((1.0 * first + 0.7 * second) / 1.7)
     with pytest.raises(ValueError, match="zip"):
-        spread((1.0,), ((1,), (1,)))
+        regime_weights((1.0,), ((1,), (1,)))
 
 
 def test_some_members_keep_the_ratios_of_their_weights() -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tests.detect.chat_server import Said, Server, chat_server
 
 from polyvigil.config.specs import ChatSpec
-from polyvigil.detect.chat import Asking, ChatDetector, chat_detector, load
+from polyvigil.detect.chat import ChatDetector, EndpointPermission, chat_detector, load
 from polyvigil.detect.chat_answers import Answers, answers_path
 from polyvigil.detect.chat_prompt import estimated_tokens, masked, post_message, read_answer, read_prompt
 from polyvigil.errors import BundleError, RecipeError
@@ -38,7 +38,7 @@ def _spec(server: Server | None = None, **more: object) -> ChatSpec:
 
 
 def _open(server: Server | None = None, *, offline: bool = False, **more: object) -> ChatDetector:
-    return chat_detector(_spec(server, **more), asking=Asking(offline=offline))
+    return chat_detector(_spec(server, **more), permission=EndpointPermission(offline=offline))
 
 
 def _posts(*texts: str) -> list[Post]:
@@ -46,8 +46,8 @@ def _posts(*texts: str) -> list[Post]:
 
 
 def _usage(detector: ChatDetector) -> dict[str, object]:
-    assert detector.line is not None
-    return detector.line.usage.model_dump()
+    assert detector.session is not None
+    return detector.session.usage.model_dump()
 
 
 def test_posts_are_masked_asked_in_json_and_answered_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_a_torn_or_foreign_line_of_the_answers_is_passed_over(tmp_path: Path) ->
 
 def test_a_closed_line_sends_nothing(tmp_path: Path) -> None:
     with chat_server(lambda *_: Said()) as server:
-        detector = chat_detector(_spec(server, key_variable="NOT_SET_ANYWHERE"), asking=None)
+        detector = chat_detector(_spec(server, key_variable="NOT_SET_ANYWHERE"), permission=None)
         assert np.isnan(detector.probabilities(_posts("rash"))).all()
         detector.save(tmp_path)
         assert np.isnan(load(tmp_path).probabilities(_posts("rash"))).all()
@@ -280,7 +280,7 @@ def test_the_key_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_another_wording_of_the_prompt_is_refused(tmp_path: Path) -> None:
-    chat_detector(_spec(), asking=None).save(tmp_path)
+    chat_detector(_spec(), permission=None).save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"prompt_sha256": "0" * 64}))
     with pytest.raises(BundleError, match="judged with another wording of prompt 1"):

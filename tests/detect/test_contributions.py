@@ -10,7 +10,7 @@ import pytest
 from polyvigil.config.specs import BalanceSpec, LinearSpec
 from polyvigil.detect.linear import LinearDetector
 from polyvigil.learn.linear import LinearLearner
-from polyvigil.text.hashing import character_ngrams, character_places, lay_out, word_ngrams, word_places
+from polyvigil.text.hashing import character_ngrams, character_spans, lay_out, word_ngrams, word_spans
 from polyvigil.text.normalise import model_text
 from polyvigil.types import LabelledPost, Post
 
@@ -57,8 +57,8 @@ def test_it_equals_a_sum_over_the_n_grams_one_by_one(detector: LinearDetector) -
     laid = lay_out([text])
     expected = np.zeros(len(text))
     for block, grams, places in (
-        (detector.words, word_ngrams(laid, low=1, high=2), word_places(laid, low=1, high=2)),
-        (detector.characters, character_ngrams(laid, low=2, high=5), character_places(laid, low=2, high=5)),
+        (detector.words, word_ngrams(laid, low=1, high=2), word_spans(laid, low=1, high=2)),
+        (detector.characters, character_ngrams(laid, low=2, high=5), character_spans(laid, low=2, high=5)),
     ):
         known = {int(h): n for n, h in enumerate(block.vocabulary.hashes)}
         columns = [known.get(int(h)) for h in grams.hashes]
@@ -80,8 +80,8 @@ def test_places_hold_the_n_grams() -> None:
     texts = [model_text(text) for text in ODD]
     laid = lay_out(texts)
     joined = " " + "".join(text.lower() + " " for text in texts)
-    grams, places = character_ngrams(laid, low=2, high=5), character_places(laid, low=2, high=5)
-    words, spots = word_ngrams(laid, low=1, high=2), word_places(laid, low=1, high=2)
+    grams, places = character_ngrams(laid, low=2, high=5), character_spans(laid, low=2, high=5)
+    words, spots = word_ngrams(laid, low=1, high=2), word_spans(laid, low=1, high=2)
     assert len(places.starts) == len(grams.hashes)
     assert len(spots.starts) == len(words.hashes)
     alike: dict[int, str] = {}

@@ -17,7 +17,7 @@ from tests.nn.tiny import japanese_folder, tiny_folder
 from polyvigil.bundle.store import Bundle
 from polyvigil.cli.tables import epoch_lines
 from polyvigil.config.specs import BalanceSpec, DecideSpec, EncoderSpec, TrainingSpec
-from polyvigil.decide.cascade import Cascade, CascadeTally
+from polyvigil.decide.cascade import Cascade, CascadeCounts
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.thresholds import mean_logit
 from polyvigil.decide.tune import tune
@@ -141,7 +141,7 @@ def test_the_largest_window_of_the_members_asked_is_told(windows: EncoderDetecto
     alone = score_posts(replace(bundle, members=(windows,), combination=Combination()), posts)
     both = replace(bundle, members=(linear, windows), combination=Combination())
     assert [one.window for one in score_posts(both, posts)] == [one.window for one in alone]
-    half = CascadeTally(posts=0, called=0, disagreeing=0, cost=0.0)
+    half = CascadeCounts(posts=0, called=0, disagreeing=0, cost=0.0)
     asked = Cascade(first=0, band=0.0, stated=0.1, learned=half, verified=half)
     first = replace(both, combination=Combination(cascade=asked))
     assert {one.window for one in score_posts(first, posts)} == {""}  # linear decides alone

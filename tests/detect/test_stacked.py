@@ -18,7 +18,7 @@ from polyvigil.bundle import layout
 from polyvigil.cli.stacked_tables import stack_lines, stacks
 from polyvigil.config.specs import BalanceSpec, LinearSpec, StackedSpec
 from polyvigil.detect import linear, stacked
-from polyvigil.detect.base import FitRecord, Rehearsal
+from polyvigil.detect.base import CostEstimate, FitRecord
 from polyvigil.detect.stacked import StackedConfig, StackedDetector, assemble, design, read
 from polyvigil.errors import BundleError, DataError, SplitError
 from polyvigil.learn.linear import LinearLearner
@@ -56,7 +56,7 @@ class CounterLearner:
         assert not train  # it is given no post
         return Counter()
 
-    def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> None:
+    def estimate_cost(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> None:
         return None
 
 
@@ -71,7 +71,9 @@ class Spy:
         self.given[self.part] = list(train)
         return LinearLearner(LinearSpec(), BalanceSpec()).fit(train, dev, seed=seed)
 
-    def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Rehearsal | None:
+    def estimate_cost(
+        self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int
+    ) -> CostEstimate | None:
         return None
 
 
@@ -217,7 +219,7 @@ def test_posts_that_cannot_be_learned_from_are_refused(train: list[LabelledPost]
 
 
 def test_a_rehearsal_counts_every_training() -> None:
-    once = Rehearsal(
+    once = CostEstimate(
         parameters=10,
         trained=10,
         posts_per_epoch=1,
@@ -235,12 +237,14 @@ def test_a_rehearsal_counts_every_training() -> None:
 
     @dataclass(frozen=True)
     class Told(Spy):
-        def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Rehearsal:
+        def estimate_cost(
+            self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int
+        ) -> CostEstimate:
             return once
 
-    told = StackedLearner(spec(folds=4), lambda part: Told(part, {}), CounterLearner()).rehearse([], [], seed=1)
+    told = StackedLearner(spec(folds=4), lambda part: Told(part, {}), CounterLearner()).estimate_cost([], [], seed=1)
     assert told == once.model_copy(update={"seconds": 10.0})
-    assert learner(spec()).rehearse([], [], seed=1) is None
+    assert learner(spec()).estimate_cost([], [], seed=1) is None
 
 
 def test_the_table_stands_beside_the_paper_s() -> None:

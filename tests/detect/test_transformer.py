@@ -94,7 +94,7 @@ def test_a_run_stopped_and_started_again_gives_the_same_detector(
     with pytest.raises(Exception, match="run the same command again"):
         _learner(source, work=tmp_path, stop=lambda: next(steps) == 70).fit(TRAIN, DEV, seed=7)
     lines: list[str] = []
-    again = _learner(source, work=tmp_path, say=lines.append).fit(TRAIN, DEV, seed=7)
+    again = _learner(source, work=tmp_path, log=lines.append).fit(TRAIN, DEV, seed=7)
     assert np.array_equal(again.probabilities(TEST), detector.probabilities(TEST))
     assert any(line.startswith("resuming after") for line in lines)
 

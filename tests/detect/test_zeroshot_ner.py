@@ -165,8 +165,8 @@ def test_other_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"has no encoder_config/config\.json; give a GLiNER2 model, such as fastino"):
         made(tiny_folder(tmp_path / "bert", "bert"))
     with pytest.raises(RecipeError, match="no such folder"):
-        NerLearner(NerSpec(name=str(tmp_path / "nowhere")), offline=True).rehearse([], [], seed=1)
-    assert NerLearner(NerSpec(name=str(folder)), offline=True).rehearse([], [], seed=1) is None
+        NerLearner(NerSpec(name=str(tmp_path / "nowhere")), offline=True).estimate_cost([], [], seed=1)
+    assert NerLearner(NerSpec(name=str(folder)), offline=True).estimate_cost([], [], seed=1) is None
     made(folder).save(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(RecipeError, match=r"has its weights in pytorch_model\.bin only; only safetensors are read"):

@@ -229,6 +229,6 @@ def test_a_model_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_a_rehearsal_finds_a_bad_folder_and_takes_no_steps(folder: Path, tmp_path: Path) -> None:
     learner = NliLearner(NliSpec(name=str(folder), max_tokens=90), offline=True)
-    assert learner.rehearse([], [], seed=1) is None
+    assert learner.estimate_cost([], [], seed=1) is None
     with pytest.raises(RecipeError, match="no such folder"):
-        NliLearner(NliSpec(name=str(tmp_path / "nowhere")), offline=True).rehearse([], [], seed=1)
+        NliLearner(NliSpec(name=str(tmp_path / "nowhere")), offline=True).estimate_cost([], [], seed=1)

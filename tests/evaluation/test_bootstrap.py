@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from polyvigil.evaluation.bootstrap import (
     average_precision_interval,
-    entry_places,
+    entry_ranks,
     macro_f1_interval,
     resampled_average_precision,
 )
@@ -36,7 +36,7 @@ def _by_posts(scores: np.ndarray, strata: list[str], rounds: int) -> np.ndarray:
 
 @pytest.mark.parametrize("strata", [["en"] * 12, STRATA], ids=["one stratum", "two strata"])
 def test_drawing_cells_is_drawing_posts(strata: list[str]) -> None:
-    fast = resampled_average_precision(LABELS, entry_places(LABELS, SCORES)[None], strata, rounds=8000)[:, 0]
+    fast = resampled_average_precision(LABELS, entry_ranks(LABELS, SCORES)[None], strata, rounds=8000)[:, 0]
     slow = _by_posts(SCORES, strata, 4000)
     assert fast.mean() == pytest.approx(slow.mean(), abs=0.012)
     assert fast.std() == pytest.approx(slow.std(), rel=0.06)
@@ -46,7 +46,7 @@ def test_drawing_cells_is_drawing_posts(strata: list[str]) -> None:
 
 def test_two_systems_are_measured_on_the_same_resample() -> None:
     other = 1 / (1 + np.exp(-3 * SCORES))  # the same order
-    places = np.stack([entry_places(LABELS, SCORES), entry_places(LABELS, other), entry_places(LABELS, -SCORES)])
+    places = np.stack([entry_ranks(LABELS, SCORES), entry_ranks(LABELS, other), entry_ranks(LABELS, -SCORES)])
     drawn = resampled_average_precision(LABELS, places, STRATA, rounds=300)
     assert drawn.shape == (300, 3)
     assert (drawn[:, 0] == drawn[:, 1]).all()
@@ -56,7 +56,7 @@ def test_two_systems_are_measured_on_the_same_resample() -> None:
 def test_a_resample_of_every_post_once_has_the_figure_itself() -> None:
     """One post in each cell of stratum and label: every resample is the sample."""
     labels, scores = np.array([1, 0, 1, 0], dtype=np.int8), np.array([0.6, 0.7, 0.9, 0.9])
-    drawn = resampled_average_precision(labels, entry_places(labels, scores)[None], ["a", "a", "b", "b"], rounds=20)
+    drawn = resampled_average_precision(labels, entry_ranks(labels, scores)[None], ["a", "a", "b", "b"], rounds=20)
     assert drawn[:, 0] == pytest.approx(average_precision(labels, scores))
 
 

@@ -22,9 +22,9 @@ from polyvigil.workflows import train as training
 
 
 @pytest.fixture(scope="module")
-def poor(material: training.Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def poor(material: training.TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that sees single words of few posts only."""
-    few = training.Material(material.train[::6], material.dev, "synthetic", (), ())
+    few = training.TrainingData(material.train[::6], material.dev, "synthetic", (), ())
     folder = tmp_path_factory.mktemp("poor") / "bundle"
     settings = ["model.word_ngrams=[1, 1]", "model.character_ngrams=[2, 2]", "model.C=0.01"]
     training.train(load_recipe("linear", settings=settings), few, output=folder)
@@ -114,7 +114,7 @@ def test_the_command_prints_and_writes(
 
 
 def test_training_posts_and_equal_bundles_are_refused(
-    bundle: Bundle, material: training.Material, test_posts: Path, tmp_path: Path
+    bundle: Bundle, material: training.TrainingData, test_posts: Path, tmp_path: Path
 ) -> None:
     write_posts(tmp_path / "train.csv", material.train)
     with pytest.raises(SplitError, match="were trained on"):

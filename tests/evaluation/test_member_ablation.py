@@ -12,7 +12,7 @@ from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune
 from polyvigil.decide.weights import cross_fitted_weights
-from polyvigil.evaluation.member_ablation import parity
+from polyvigil.evaluation.member_ablation import ablate_members
 from polyvigil.evaluation.subsets import member_subsets
 from polyvigil.evaluation.weight_gain import weight_gain
 
@@ -35,7 +35,7 @@ def _dev(noise: float, size: int = 1500) -> tuple[np.ndarray, DevScores]:
 def test_figures_are_those_of_the_two_ensembles() -> None:
     by_member, posts = _dev(noise=0.2)
     pooled = posts.languages != "de_cadec"
-    found = parity(by_member, posts, WEIGHTS, names=NAMES, spec=SPEC, rounds=200, ranking_rounds=200)
+    found = ablate_members(by_member, posts, WEIGHTS, names=NAMES, spec=SPEC, rounds=200, ranking_rounds=200)
     assert [one.member for one in found] == list(NAMES)
     for one, (mean, rest) in zip(
         found,
@@ -58,17 +58,17 @@ def test_figures_are_those_of_the_two_ensembles() -> None:
 
 
 def test_a_member_of_noise_dilutes_and_the_others_do_not() -> None:
-    found = parity(*_dev(noise=1.0), Combination(), names=NAMES, spec=SPEC, rounds=500, ranking_rounds=500)
+    found = ablate_members(*_dev(noise=1.0), Combination(), names=NAMES, spec=SPEC, rounds=500, ranking_rounds=500)
     assert [one.dilutes for one in found] == [(), (), ("AP", "F1")]
     assert found[2].average_precision.low > 0
     assert found[0].average_precision.high < 0
-    harmless = parity(*_dev(noise=0.0), Combination(), names=NAMES, spec=SPEC, rounds=500, ranking_rounds=500)
+    harmless = ablate_members(*_dev(noise=0.0), Combination(), names=NAMES, spec=SPEC, rounds=500, ranking_rounds=500)
     assert [one.dilutes for one in harmless] == [(), (), ()]
 
 
 def test_one_member_has_no_parity() -> None:
     by_member, posts = _dev(noise=0.0)
-    assert parity(by_member[:1], posts, Combination(), names=("a",), spec=SPEC) == ()
+    assert ablate_members(by_member[:1], posts, Combination(), names=("a",), spec=SPEC) == ()
 
 
 def test_subsets_are_weighted_and_cross_fitted() -> None:

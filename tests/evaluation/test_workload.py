@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyvigil.evaluation.curves import draw_curves
+from polyvigil.evaluation.curves import sample_curves
 from polyvigil.evaluation.intervals import share_interval
 from polyvigil.evaluation.workload import posts_per_ade, predictive_value, workload
 from polyvigil.evaluation.workload_result import Workload
@@ -104,7 +104,7 @@ def test_curves_have_the_posteriors_that_order_statistics_give() -> None:
     """Of 9 positives the k-th from the top has Beta(k, 10 - k) of all above it; 3 of 20 negatives: Beta(3.5, 17.5)."""
     labels = np.repeat(np.array([1, 0], dtype=np.int8), [9, 20])
     scores = np.append(np.linspace(0.9, 0.5, 9), np.append([0.52] * 3, [0.1] * 17))
-    curves = draw_curves(labels, scores, rounds=20_000, random=np.random.default_rng(0))
+    curves = sample_curves(labels, scores, rounds=20_000, random=np.random.default_rng(0))
     assert curves.recall.shape == curves.false_rate.shape == (20_000, 11)
     assert (curves.recall[:, 0] == 0).all()
     assert curves.recall[:, -1] == pytest.approx(1)
@@ -119,7 +119,7 @@ def test_curves_have_the_posteriors_that_order_statistics_give() -> None:
 def test_crossings_against_interpolating_each_draw() -> None:
     random = np.random.default_rng(2)
     labels = (random.random(80) < 0.3).astype(np.int8)
-    curves = draw_curves(labels, np.round(random.random(80), 1), rounds=50, random=random)
+    curves = sample_curves(labels, np.round(random.random(80), 1), rounds=50, random=random)
     read = curves.positives * curves.recall + curves.negatives * curves.false_rate
     pairs = list(zip(read, curves.recall, strict=True))
     for budget in (1, 17, 60):
@@ -129,7 +129,7 @@ def test_crossings_against_interpolating_each_draw() -> None:
         expected = [np.interp(recall, y, x) / 80 for x, y in pairs]
         assert curves.read_for(recall) == pytest.approx(expected, abs=1e-9)
     with pytest.raises(ValueError, match="no positives"):
-        draw_curves(np.zeros(3, dtype=np.int8), np.zeros(3), rounds=2, random=random)
+        sample_curves(np.zeros(3, dtype=np.int8), np.zeros(3), rounds=2, random=random)
 
 
 def test_few_positives_cannot_promise_a_recall_of_95_percent() -> None:

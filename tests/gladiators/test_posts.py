@@ -10,14 +10,14 @@ import pytest
 from polyvigil.data.write import write_posts
 from polyvigil.errors import DataError, SplitError
 from polyvigil.types import LabelledPost, Post
-from polyvigil.workflows.train import Material
+from polyvigil.workflows.train import TrainingData
 from polyvigil_gladiators import paper
 from polyvigil_gladiators.posts import Files, differences, digest, of_language
 from polyvigil_gladiators.posts import read as read_files
 from polyvigil_gladiators.test_posts import check_unseen, read_test
 
 
-def read(*data: Path) -> Material:
+def read(*data: Path) -> TrainingData:
     return read_files(Files(data).resolved)
 
 
@@ -135,8 +135,8 @@ def test_the_paper_s_sizes_differ_in_nothing_and_one_post_less_is_told() -> None
     train += _posts("de_cadec", paper.CADEC_TRAIN - 5, 1, start="d") + _posts("fr_cadec", 5, 1, start="f")
     dev = [item for row in paper.POSTS for item in _posts(row.language, row.dev, row.dev_positives, start="dev")]
     dev += _posts("de_cadec", 90, 50, start="c")
-    assert differences(Material(tuple(train), tuple(dev), "", (), ())) == ()
-    fewer = Material(tuple(train[1:-1]), (*dev, *_posts("fa", 2, 1, start="fa")), "", (), ())
+    assert differences(TrainingData(tuple(train), tuple(dev), "", (), ())) == ()
+    fewer = TrainingData(tuple(train[1:-1]), (*dev, *_posts("fa", 2, 1, start="fa")), "", (), ())
     assert differences(fewer) == (
         "de: 1,481 train and 634 dev posts (35 positive), the paper's 1,482 train and 634 dev posts (35 positive)",
         "CADEC: 809 train posts, the paper's 810",

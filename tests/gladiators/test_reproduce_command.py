@@ -29,12 +29,12 @@ from polyvigil_gladiators import models as models_module
 from polyvigil_gladiators import paper, plan, preconditions
 from polyvigil_gladiators import survey as survey_module
 from polyvigil_gladiators.context import context_of
-from polyvigil_gladiators.models import Shelf
+from polyvigil_gladiators.models import ModelFolder
 from polyvigil_gladiators.posts import Files, read
 from polyvigil_gladiators.run import Done
 from polyvigil_gladiators.scale import TINY
-from polyvigil_gladiators.survey import Bench, survey
-from polyvigil_gladiators.tables import figures
+from polyvigil_gladiators.survey import Environment, survey
+from polyvigil_gladiators.tables import measure_rows
 
 NLI, LARGE, JAPANESE = "mDeBERTa-v3-base-mnli-xnli", "xlm-roberta-large", "bert-large-japanese-v2"
 
@@ -344,13 +344,13 @@ def test_the_plan_trains_nothing_and_tells_what_it_would_take(
 def test_on_other_posts_than_the_paper_s_nothing_is_compared(few: Path, finished: tuple[Path, Path]) -> None:
     models, output = finished
     full_size = dataclasses.replace(TINY, name="full")  # figures that mean something, of the same steps
-    bench = Bench(output, TINY, Shelf(models, hub=False), read(Files((few,)).resolved))
+    bench = Environment(output, TINY, ModelFolder(models, hub=False), read(Files((few,)).resolved))
     rows = [row for table in ("thresholds", "table4", "table5") for row in plan.rows_of(table)]
     done = {step: Done(standing) for step, standing in survey([plan.SEEDS], bench).items()}
-    assert done[plan.SEEDS].standing.state == "done"
+    assert done[plan.SEEDS].status.state == "done"
     bench = dataclasses.replace(bench, scale=full_size)
     for other_data in (True, False):
-        found = figures(rows, context_of(done, bench, other_data=other_data, obstacles={}))
+        found = measure_rows(rows, context_of(done, bench, other_data=other_data, obstacles={}))
         verdicts = {(figure.row, figure.what): figure.verdict for figure in found if figure.ours}
         assert ("other data" in verdicts.values()) is other_data
         if other_data:

@@ -11,28 +11,28 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from polyvigil_gladiators import models, plan
-from polyvigil_gladiators.models import Shelf, find, lacking
+from polyvigil_gladiators.models import ModelFolder, find, lacking
 from polyvigil_gladiators.plan import Step
 from polyvigil_gladiators.posts import Files, of_language, read
 from polyvigil_gladiators.scale import FULL, TINY
-from polyvigil_gladiators.survey import Bench, Standing, leftovers, survey
+from polyvigil_gladiators.survey import Environment, StepStatus, leftovers, survey
 
 FARSI = ("fa-v1", "fa-v2", "fa-v3")
 LARGE, BASE, NLLB = "xlm-roberta-large", "xlm-roberta-base", "nllb-200-distilled-600M"
 
 
-def standings(bench: Bench) -> dict[Step, Standing]:
+def standings(bench: Environment) -> dict[Step, StepStatus]:
     return survey(plan.steps_of(tuple(plan.ROWS.values())), bench)
 
 
-def can_run(bench: Bench) -> set[str]:
+def can_run(bench: Environment) -> set[str]:
     kinds = (plan.Translation, plan.Training)
     return {step.name for step, s in standings(bench).items() if s.state != "cannot run" and isinstance(step, kinds)}
 
 
 @pytest.fixture
-def bench(few: Path, every_model: Path, tmp_path: Path) -> Bench:
-    return Bench(tmp_path / "out", TINY, Shelf(every_model, hub=False), read(Files((few,)).resolved))
+def bench(few: Path, every_model: Path, tmp_path: Path) -> Environment:
+    return Environment(tmp_path / "out", TINY, ModelFolder(every_model, hub=False), read(Files((few,)).resolved))
 
 
 @pytest.mark.parametrize(
@@ -50,10 +50,10 @@ def bench(few: Path, every_model: Path, tmp_path: Path) -> Bench:
     ],
 )
 def test_any_subset_of_models(
-    bench: Bench, shelf: Callable[..., Path], there: tuple[str, ...], expected: set[str]
+    bench: Environment, shelf: Callable[..., Path], there: tuple[str, ...], expected: set[str]
 ) -> None:
     folder = shelf(*there)
-    bench = dataclasses.replace(bench, shelf=Shelf(folder, hub=False))
+    bench = dataclasses.replace(bench, models=ModelFolder(folder, hub=False))
     assert can_run(bench) == expected
     if NLLB not in there:
         standing = standings(bench)[plan.SEEDS_FA["v2"]]
@@ -62,7 +62,7 @@ def test_any_subset_of_models(
 
 
 def test_a_model_with_pickles_alone_is_reported_with_the_command_that_mends_it(
-    bench: Bench, every_model: Path, tmp_path: Path
+    bench: Environment, every_model: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "models"
     (folder / "mdeberta-v3-base").mkdir(parents=True)
@@ -70,23 +70,23 @@ def test_a_model_with_pickles_alone_is_reported_with_the_command_that_mends_it(
         if file.suffix != ".safetensors":
             (folder / "mdeberta-v3-base" / file.name).write_bytes(file.read_bytes())
     (folder / "mdeberta-v3-base" / "pytorch_model.bin").write_bytes(b"a pickle")
-    reason = standings(dataclasses.replace(bench, shelf=Shelf(folder, hub=False)))[plan.MDEBERTA].reason
+    reason = standings(dataclasses.replace(bench, models=ModelFolder(folder, hub=False)))[plan.MDEBERTA].reason
     assert "has its weights in pytorch_model.bin only" in reason
     assert f"polyvigil convert {folder / 'mdeberta-v3-base'} -o " in reason
 
 
-def test_a_stacked_row_needs_both_of_its_models(bench: Bench, shelf: Callable[..., Path]) -> None:
+def test_a_stacked_row_needs_both_of_its_models(bench: Environment, shelf: Callable[..., Path]) -> None:
     pytest.importorskip("gliner2")
     folder = shelf(BASE)
-    one = dataclasses.replace(bench, shelf=Shelf(folder, hub=False))
+    one = dataclasses.replace(bench, models=ModelFolder(folder, hub=False))
     assert standings(one)[plan.STACKED].reason == f"needs gliner2-multi-v1 in {folder}"
     assert standings(bench)[plan.STACKED].state == "to do"
 
 
-def test_a_language_without_posts_cannot_run(bench: Bench) -> None:
+def test_a_language_without_posts_cannot_run(bench: Environment) -> None:
     pytest.importorskip("fugashi")
     assert standings(bench)[plan.JAPANESE].state == "to do"
-    english = dataclasses.replace(bench, material=of_language(bench.material, "en"))
+    english = dataclasses.replace(bench, data=of_language(bench.data, "en"))
     assert standings(english)[plan.JAPANESE].reason == "needs train posts of both labels in ja"
 
 
@@ -99,20 +99,20 @@ def test_a_library_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_model_comes_from_the_shelf_or_else_from_the_hub(every_model: Path, tmp_path: Path) -> None:
-    found = find("FacebookAI/xlm-roberta-base", Shelf(every_model, hub=False), fetch=True)
+    found = find("FacebookAI/xlm-roberta-base", ModelFolder(every_model, hub=False), fetch=True)
     assert (found.source, found.missing, len(found.version)) == (str(every_model / BASE), "", 12)
-    unfetched = find("someone/not-fetched", Shelf(tmp_path, hub=True), fetch=False)
+    unfetched = find("someone/not-fetched", ModelFolder(tmp_path, hub=True), fetch=False)
     assert (unfetched.source, unfetched.version, unfetched.missing) == ("someone/not-fetched", "", "")
-    refused = find("no name of the hub", Shelf(tmp_path, hub=True), fetch=True)
+    refused = find("no name of the hub", ModelFolder(tmp_path, hub=True), fetch=True)
     assert refused.missing.startswith(f"needs no name of the hub in {tmp_path}; no name of the hub: no network or no")
-    none = find("someone/else", Shelf(None, hub=False), fetch=True)
+    none = find("someone/else", ModelFolder(None, hub=False), fetch=True)
     assert none.missing == "needs someone/else, and --models is not given"
     (tmp_path / "empty").mkdir()
-    assert "has no config.json" in find("a/empty", Shelf(tmp_path, hub=True), fetch=True).missing
+    assert "has no config.json" in find("a/empty", ModelFolder(tmp_path, hub=True), fetch=True).missing
 
 
-def test_what_a_step_is_made_from_is_in_its_name(bench: Bench, every_model: Path, tmp_path: Path) -> None:
-    def names(other: Bench) -> dict[str, str]:
+def test_what_a_step_is_made_from_is_in_its_name(bench: Environment, every_model: Path, tmp_path: Path) -> None:
+    def names(other: Environment) -> dict[str, str]:
         made = (plan.Translation, plan.Training)  # what is made of bundles is named by theirs
         return {step.name: s.output.name for step, s in standings(other).items() if isinstance(step, made)}
 
@@ -120,12 +120,12 @@ def test_what_a_step_is_made_from_is_in_its_name(bench: Bench, every_model: Path
     assert names(dataclasses.replace(bench, output=tmp_path / "elsewhere")) == first
     moved = tmp_path / "moved"
     moved.symlink_to(every_model)
-    assert names(dataclasses.replace(bench, shelf=Shelf(moved, hub=False))) == first
-    material = bench.material
-    without = dataclasses.replace(bench, material=dataclasses.replace(material, train=material.train[1:]))
+    assert names(dataclasses.replace(bench, models=ModelFolder(moved, hub=False))) == first
+    material = bench.data
+    without = dataclasses.replace(bench, data=dataclasses.replace(material, train=material.train[1:]))
     changed = {name for name, output in names(without).items() if output != first[name]}
     assert changed == set(first) - {"nli", "gliner"}  # which learn from no post
-    without = dataclasses.replace(bench, material=dataclasses.replace(material, dev=material.dev[1:]))
+    without = dataclasses.replace(bench, data=dataclasses.replace(material, dev=material.dev[1:]))
     changed = {name for name, output in names(without).items() if output != first[name]}
     assert changed == set(first) - {"de-fr", *FARSI}
     full = names(dataclasses.replace(bench, scale=FULL))
@@ -136,12 +136,12 @@ def test_what_a_step_is_made_from_is_in_its_name(bench: Bench, every_model: Path
         (other / model.name).symlink_to(model)
     (other / NLLB).unlink()
     (other / NLLB).symlink_to(every_model / LARGE)
-    changed = {name for name, output in names(dataclasses.replace(bench, shelf=Shelf(other, hub=False))).items()
+    changed = {name for name, output in names(dataclasses.replace(bench, models=ModelFolder(other, hub=False))).items()
                if output != first[name]}  # fmt: skip
     assert changed == {"de-fr", *FARSI, "xlmr-base-de-fr", *(f"gladiators-{name}" for name in FARSI)}
 
 
-def test_leftovers_of_other_posts_are_found(bench: Bench) -> None:
+def test_leftovers_of_other_posts_are_found(bench: Environment) -> None:
     found = standings(bench)
     current = found[plan.SEEDS].output
     old = current.with_name("gladiators-0123456789.work")

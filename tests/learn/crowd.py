@@ -22,8 +22,8 @@ from small import SPEC, SmallEncoder, digest, facts, run, weights
 from polyvigil.cli import main as program
 from polyvigil.errors import PolyvigilError
 from polyvigil.learn.launch import launched
-from polyvigil.learn.loop import Hooks
-from polyvigil.learn.process_group import joined
+from polyvigil.learn.loop import TrainingCallbacks
+from polyvigil.learn.process_group import process_group
 
 torch.set_num_threads(1)  # also: no threads, so that forking is safe
 EACH = SPEC.model_copy(update={"checkpoint_minutes": 0.0})
@@ -87,7 +87,7 @@ def trained(encoder: SmallEncoder, **options: object) -> dict[str, object]:
 
 
 def as_one(task: Callable[[], dict[str, object]]) -> dict[str, object]:
-    with joined(launched()):
+    with process_group(launched()):
         try:
             return task()
         except PolyvigilError as error:
@@ -119,7 +119,7 @@ def main(folder: Path) -> dict[str, object]:
         "memory": both(folder / "a", lambda rank: as_one(lambda: trained(Cramped((1e9, 12)[rank]), spec=ROOMY))),
         "no memory": both(folder / "b", lambda rank: as_one(lambda: trained(Cramped((1e9, 5)[rank]), spec=ROOMY))),
         "unbroken": both(folder / "c", lambda _: as_one(lambda: trained(SmallEncoder()))),
-        "stopped": both(folder / "d", lambda rank: kept(rank, hooks=Hooks(stop=stopping(rank)))),
+        "stopped": both(folder / "d", lambda rank: kept(rank, hooks=TrainingCallbacks(stop=stopping(rank)))),
         "resumed": both(folder / "e", kept),
         "disks": [path.is_dir() for path in own],
         "linear": both(folder / "f", lambda _: program.run(command(folder, "o", recipe="linear"))),

@@ -16,7 +16,7 @@ from polyvigil.detect.base import TrainingLog
 from polyvigil.learn import loop
 from polyvigil.learn.balance import training_indices
 from polyvigil.learn.dev import DevSet
-from polyvigil.learn.loop import Hooks, TrainSet
+from polyvigil.learn.loop import TrainingCallbacks, TrainSet
 
 PLANTED = 7
 SPEC = TrainingSpec(
@@ -86,12 +86,12 @@ def run(
     train: TrainSet = TRAIN,
     dev: DevSet = DEV,
     seed: int = 3,
-    hooks: Hooks | None = None,
+    hooks: TrainingCallbacks | None = None,
     pooling: Pooling = "max",
 ) -> TrainingLog:
     return loop.train(
         encoder, train, dev, spec=spec, decide=DecideSpec(), seed=seed, source="small", work=work,
-        hooks=hooks or Hooks(), pooling=pooling,
+        callbacks=hooks or TrainingCallbacks(), pooling=pooling,
     )  # fmt: skip
 
 

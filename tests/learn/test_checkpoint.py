@@ -23,7 +23,7 @@ from polyvigil.errors import TrainingError
 from polyvigil.learn import checkpoint
 from polyvigil.learn.checkpoint import Progress, check_disk, fingerprint, keep_best_alone
 from polyvigil.learn.disk import DiskUse
-from polyvigil.learn.loop import Hooks
+from polyvigil.learn.loop import TrainingCallbacks
 from polyvigil.learn.post_loss import post_stepper
 
 EACH = SPEC.model_copy(update={"checkpoint_minutes": 0.0})
@@ -34,14 +34,14 @@ class Killed(BaseException):
     """In the place of kill -9, where the instant matters."""
 
 
-def killed_after(steps: int) -> Hooks:
+def killed_after(steps: int) -> TrainingCallbacks:
     left = iter(range(steps - 1))
 
     def progress(*_: float) -> None:
         if next(left, None) is None:
             raise Killed
 
-    return Hooks(progress=progress)
+    return TrainingCallbacks(progress=progress)
 
 
 def interrupted(work: Path, *, steps: int, spec: object = EACH) -> None:
@@ -202,7 +202,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
         file.unlink()
     lines: list[str] = []
     encoder = SmallEncoder()
-    log = run(encoder, spec=EACH, work=tmp_path, hooks=Hooks(say=lines.append))
+    log = run(encoder, spec=EACH, work=tmp_path, hooks=TrainingCallbacks(log=lines.append))
     assert f"{bad.name} was damaged and is removed" in lines
     assert (digest(encoder), facts(log)) == unbroken
 
@@ -257,7 +257,7 @@ def test_what_changes_only_how_may_differ_on_resuming(tmp_path: Path) -> None:
         SmallEncoder(),
         spec=EACH.model_copy(update={"micro_tokens": 20, "checkpoint_minutes": 5.0}),
         work=tmp_path,
-        hooks=Hooks(say=lines.append),
+        hooks=TrainingCallbacks(log=lines.append),
     )
     assert "resuming after 0 epochs and 4 steps" in lines
     assert log.micro_tokens == 20
@@ -269,7 +269,7 @@ def test_another_torch_or_thread_count_is_said(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
-        run(SmallEncoder(), spec=EACH, work=tmp_path, hooks=Hooks(say=lines.append))
+        run(SmallEncoder(), spec=EACH, work=tmp_path, hooks=TrainingCallbacks(log=lines.append))
     finally:
         torch.set_num_threads(threads)
     assert any(f"written with threads {threads}, now it is {threads + 1}" in line for line in lines)

@@ -16,8 +16,8 @@ from small import SPEC, TRAIN, SmallEncoder, digest, facts, run, weights
 
 from polyvigil.config.specs import DistilSpec
 from polyvigil.errors import InterruptError, TrainingError
-from polyvigil.learn.distil import Lesson, SoftTargets, soft_targets, softened
-from polyvigil.learn.loop import Hooks
+from polyvigil.learn.distil import SoftTargets, TeacherTargets, soft_targets, softened
+from polyvigil.learn.loop import TrainingCallbacks
 from polyvigil.learn.losses import cross_entropy, focal, soft_cross_entropy
 from polyvigil.learn.sampling import epoch_order
 from polyvigil.learn.schedule import warmup_cosine
@@ -86,7 +86,7 @@ def test_softening_keeps_the_ends_and_the_middle() -> None:
 
 def test_a_lesson_gives_the_targets_of_the_training_posts_and_then_of_the_others() -> None:
     spec = DistilSpec(teacher="b", weight=0.3, temperature=2.0)
-    lesson = Lesson(spec, "0", np.array([0.9, 0.5]), (Post("a", "b"),), np.array([0.1]))
+    lesson = TeacherTargets(spec, "0", np.array([0.9, 0.5]), (Post("a", "b"),), np.array([0.1]))
     soft = soft_targets(lesson)
     assert soft.targets == pytest.approx([0.75, 0.5, 0.25])
     assert (soft.weight, soft.temperature) == (0.3, 2.0)
@@ -176,7 +176,7 @@ def stopped_after(work: Path, steps: int) -> None:
             SmallEncoder(),
             train=taught(weight=0.5),
             work=work,
-            hooks=Hooks(stop=lambda: next(asked, None) is None),
+            hooks=TrainingCallbacks(stop=lambda: next(asked, None) is None),
         )
 
 

@@ -16,7 +16,7 @@ from tests.nn.tiny import tiny_config, tiny_tokenizer
 
 from polyvigil.config.load import load
 from polyvigil.config.specs import Recipe
-from polyvigil.detect.base import Rehearsal
+from polyvigil.detect.base import CostEstimate
 from polyvigil.errors import RecipeError
 from polyvigil.learn import devices, estimate
 from polyvigil.learn.devices import CARDS, CONTEXT_BYTES, DeviceRate, measured_device, named_device
@@ -117,7 +117,7 @@ def test_memory_is_within_30_percent_of_a_real_step_s(
 
     monkeypatch.setattr(Stepper, "_backward", watched)
     learner = EncoderLearner(recipe.model, recipe.training, recipe.balance, device="cpu", offline=True)
-    measured = learner.rehearse(train, posts(10, 3), seed=1)
+    measured = learner.estimate_cost(train, posts(10, 3), seed=1)
     shape = shape_of(str(folder))
     assert measured is not None
     assert shape is not None
@@ -212,7 +212,7 @@ def test_this_machine_is_measured_in_seconds_and_fetches_nothing(monkeypatch: py
     assert rate.is_cpu
     assert 1e7 < rate.operations < 1e13
     assert 1e6 < rate.bytes < 1e13
-    assert "measured on it in fp32" in rate.how
+    assert "measured on it in fp32" in rate.basis
     with pytest.raises(RecipeError, match="the device cannot be used"):
         measured_device(small, precision="fp32", device="cuda:99")
 
@@ -230,6 +230,6 @@ def test_tokens_are_counted_by_script() -> None:
 
 def _estimated(
     train: list[LabelledPost], *settings: str, dev: list[LabelledPost] | None = None, rate: DeviceRate = CARD
-) -> Rehearsal:
+) -> CostEstimate:
     recipe: Recipe = load("gladiators", settings=settings)
     return estimate_training(recipe, LARGE, rate, train, dev or posts(80, 8))

@@ -22,7 +22,7 @@ from polyvigil.config.specs import DecideSpec, TrainingSpec
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import loop
 from polyvigil.learn.dev import DevSet, verdict
-from polyvigil.learn.loop import Hooks, TrainSet
+from polyvigil.learn.loop import TrainingCallbacks, TrainSet
 from polyvigil.learn.losses import per_post_loss
 from polyvigil.learn.post_loss import Batch, post_stepper
 from polyvigil.learn.ranks import Ranks
@@ -120,7 +120,7 @@ def test_packed_and_stock_training_are_equal(tmp_path: Path) -> None:
         assert encoder.packed == packing
         loop.train(
             encoder, train, dev, spec=spec(epochs=2, learning_rate=1e-3), decide=DecideSpec(), seed=1, source="tiny",
-            work=None, hooks=Hooks(),
+            work=None, callbacks=TrainingCallbacks(),
         )  # fmt: skip
         results.append({name: p.detach().clone() for name, p in encoder.model.named_parameters()})
     for result in results:  # a key's bias moves all scores of a query alike: its gradient is rounding alone
@@ -141,7 +141,7 @@ def test_gradient_checkpointing_gives_the_same_weights(tmp_path: Path, kind: str
         encoder = load_encoder(str(folder), max_tokens=24, offline=True)
         loop.train(
             encoder, train, dev, spec=spec(epochs=1, learning_rate=1e-3, gradient_checkpointing=on),
-            decide=DecideSpec(), seed=1, source="tiny", work=None, hooks=Hooks(),
+            decide=DecideSpec(), seed=1, source="tiny", work=None, callbacks=TrainingCallbacks(),
         )  # fmt: skip
         results.append({name: p.detach().clone() for name, p in encoder.model.named_parameters()})
     assert difference(*results) < 1e-6
@@ -166,7 +166,7 @@ def test_a_planted_word_is_learnt_and_the_table_is_kept() -> None:
         encoder,
         spec=spec(epochs=5, learning_rate=0.02),
         train=train,
-        hooks=Hooks(say=lines.append, progress=lambda *tick: ticks.append(tick)),
+        hooks=TrainingCallbacks(log=lines.append, progress=lambda *tick: ticks.append(tick)),
     )
     assert log.best.dev_f1 > 0.95
     steps = -(-len(train.pool) // 8)
@@ -330,7 +330,7 @@ class Cramped(SmallEncoder):
 def test_out_of_memory_halves_the_micro_batch_and_nothing_else(error: Exception) -> None:
     lines: list[str] = []
     encoder = Cramped(20, error)
-    log = run(encoder, spec=spec(micro_tokens=1000), hooks=Hooks(say=lines.append))
+    log = run(encoder, spec=spec(micro_tokens=1000), hooks=TrainingCallbacks(log=lines.append))
     assert log.micro_tokens <= 20
     assert "out of memory: from here on" in lines[0]
     assert difference(weights(encoder), trained(spec(micro_tokens=1000))) < 1e-6
@@ -387,7 +387,7 @@ def test_stop_ends_after_the_step_and_says_how_to_go_on(tmp_path: Path) -> None:
     stops = iter([False, False, True])
     encoder = SmallEncoder()
     with pytest.raises(InterruptError, match="run the same command again"):
-        run(encoder, work=tmp_path, hooks=Hooks(stop=lambda: next(stops)))
+        run(encoder, work=tmp_path, hooks=TrainingCallbacks(stop=lambda: next(stops)))
     resumed = SmallEncoder()
     assert facts(run(resumed, work=tmp_path)) == expected
     assert digest(resumed) == digest(whole)

@@ -207,10 +207,10 @@ def test_stopped_and_resumed_it_ends_with_the_same_bits(
     source: Path, unbroken: EncoderDetector, tmp_path: Path, steps: int
 ) -> None:
     lines: list[str] = []
-    stopped = learner(source, work=tmp_path, stop=stop_after(steps), say=lines.append)
+    stopped = learner(source, work=tmp_path, stop=stop_after(steps), log=lines.append)
     with pytest.raises(InterruptError):
         stopped.fit(TRAIN, DEV, seed=4)
-    resumed = learner(source, work=tmp_path, say=lines.append).fit(TRAIN, DEV, seed=4)
+    resumed = learner(source, work=tmp_path, log=lines.append).fit(TRAIN, DEV, seed=4)
     assert any(line.startswith("resuming after") for line in lines)
     assert all(torch.equal(value, state(resumed)[name]) for name, value in state(unbroken).items())
     assert np.array_equal(resumed.probabilities(TEST), unbroken.probabilities(TEST))
@@ -221,7 +221,7 @@ def test_checkpoints_hold_what_is_trained_and_nothing_else(
 ) -> None:
     monkeypatch.setattr(checkpoint, "keep_best_alone", lambda _: None)  # as they are while the training runs
     lines: list[str] = []
-    learner(source, work=tmp_path, say=lines.append).fit(TRAIN, DEV, seed=4)
+    learner(source, work=tmp_path, log=lines.append).fit(TRAIN, DEV, seed=4)
     encoder = load_encoder(str(source), max_tokens=24, offline=True)
     adapt(encoder, spec=LORA, seed=4)
     names = trained(encoder.model)

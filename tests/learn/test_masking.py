@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from polyvigil.learn.masking import MaskedBatch, Vocabulary, mask_tokens
-from polyvigil.nn.masked import NOT_ASKED
+from polyvigil.nn.masked import IGNORE_INDEX
 
 WORDS = Vocabulary(size=1000, mask=4, special=np.array([0, 1, 2, 3, 4], dtype=np.int32))
 
@@ -33,7 +33,7 @@ def test_each_token_against_a_twin_that_looks_at_one_at_a_time() -> None:
     for item, seen, target in zip(items, found.tokens, found.targets, strict=True):
         for token, shown, asked in zip(item.tolist(), seen.tolist(), target.tolist(), strict=True):
             if token < 5 or chances[place] >= 0.3:
-                assert (shown, asked) == (token, NOT_ASKED)
+                assert (shown, asked) == (token, IGNORE_INDEX)
             else:
                 assert asked == token
                 fate = fates[place]
@@ -47,8 +47,8 @@ def test_shares_lie_within_binomial_limits(share: float) -> None:
     items = _items(300, 100)
     found = mask_tokens(items, WORDS, share=share, seed=1, step=0)
     ids, seen, targets = (np.concatenate(side) for side in (items, found.tokens, found.targets))
-    asked = targets != NOT_ASKED
-    assert found.asked == asked.sum()
+    asked = targets != IGNORE_INDEX
+    assert found.n_targets == asked.sum()
     assert _within(int(asked.sum()), 30_000, share)
     assert np.array_equal(targets[asked], ids[asked])
     assert np.array_equal(seen[~asked], ids[~asked])
@@ -64,7 +64,7 @@ def test_special_tokens_are_never_masked_nor_put_in() -> None:
     for item, seen, target in zip(items, found.tokens, found.targets, strict=True):
         special = item < 5
         assert np.array_equal(seen[special], item[special])
-        assert (target[special] == NOT_ASKED).all()
+        assert (target[special] == IGNORE_INDEX).all()
         assert ((seen[~special] >= 5) | (seen[~special] == 4)).all()
 
 
@@ -83,6 +83,6 @@ def test_masks_follow_from_seed_and_step_alone() -> None:
 
 def test_posts_without_ordinary_tokens() -> None:
     items = [np.array([2, 3], dtype=np.int32), np.array([2, 9, 3], dtype=np.int32)]
-    assert mask_tokens(items[:1], WORDS, share=0.99, seed=0, step=0).asked == 0
+    assert mask_tokens(items[:1], WORDS, share=0.99, seed=0, step=0).n_targets == 0
     assert isinstance(mask_tokens(items, WORDS, share=0.5, seed=0, step=0), MaskedBatch)
-    assert mask_tokens([], WORDS, share=0.5, seed=0, step=0).asked == 0
+    assert mask_tokens([], WORDS, share=0.5, seed=0, step=0).n_targets == 0

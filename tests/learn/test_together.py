@@ -20,7 +20,7 @@ from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
 from polyvigil.errors import RecipeError, TrainingError
 from polyvigil.learn.launch import Launch, launched
-from polyvigil.learn.process_group import joined, own_device
+from polyvigil.learn.process_group import local_device, process_group
 from polyvigil.types import LabelledPost
 
 
@@ -133,17 +133,17 @@ def test_processes_that_do_not_find_one_another_say_so(monkeypatch: pytest.Monke
         pytest.raises(
             TrainingError, match=r"process 0 of 2 does not find the others \(.*MASTER_ADDR.*; start them with"
         ),
-        joined(Launch(0, 2)),
+        process_group(Launch(0, 2)),
     ):
         pass
 
 
 def test_each_process_takes_the_gpu_of_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert own_device(Launch(), "cuda:1") == "cuda:1"
-    assert own_device(Launch(1, 2, 1), "cpu") == "cpu"
+    assert local_device(Launch(), "cuda:1") == "cuda:1"
+    assert local_device(Launch(1, 2, 1), "cpu") == "cpu"
     with pytest.raises(RecipeError, match="--device cuda:1: 2 processes cannot share one device; leave --device out"):
-        own_device(Launch(1, 2, 1), "cuda:1")
+        local_device(Launch(1, 2, 1), "cuda:1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(RecipeError, match="process 3: this machine has 1 GPUs, fewer than processes; start as many"):
-        own_device(Launch(3, 4, 1), "auto")
+        local_device(Launch(3, 4, 1), "auto")

@@ -23,7 +23,7 @@ from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import loop
 from polyvigil.learn import transformer as learner_file
 from polyvigil.learn.dev import DevSet
-from polyvigil.learn.loop import Hooks, TrainSet
+from polyvigil.learn.loop import TrainingCallbacks, TrainSet
 from polyvigil.learn.schedule import warmup_cosine
 from polyvigil.learn.transformer import EncoderLearner
 from polyvigil.learn.trim import Trimmed, trim
@@ -70,7 +70,15 @@ def table_of(encoder: Encoder) -> torch.Tensor:
 
 def fit(encoder: Encoder, posts: TrainSet, dev: DevSet, *, spec: TrainingSpec = SPEC) -> TrainingLog:
     return loop.train(
-        encoder, posts, dev, spec=spec, decide=DecideSpec(), seed=1, source="tiny", work=None, hooks=Hooks()
+        encoder,
+        posts,
+        dev,
+        spec=spec,
+        decide=DecideSpec(),
+        seed=1,
+        source="tiny",
+        work=None,
+        callbacks=TrainingCallbacks(),
     )
 
 

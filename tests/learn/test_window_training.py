@@ -22,7 +22,7 @@ from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import post_loss
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.distil import SoftTargets
-from polyvigil.learn.loop import Hooks, TrainSet
+from polyvigil.learn.loop import TrainingCallbacks, TrainSet
 from polyvigil.learn.losses import per_post_loss, soft_cross_entropy
 from polyvigil.learn.pooling import LEAST, choose
 from polyvigil.learn.post_loss import Batch, post_stepper
@@ -143,7 +143,7 @@ def test_a_stopped_run_resumes_bit_by_bit_and_not_under_another_pooling(tmp_path
     with pytest.raises(InterruptError):
         run(
             SmallEncoder(), train=train, dev=dev, pooling="noisy-or", work=tmp_path,
-            hooks=Hooks(stop=lambda: next(stops)),
+            hooks=TrainingCallbacks(stop=lambda: next(stops)),
         )  # fmt: skip
     with pytest.raises(TrainingError, match="those of another run"):
         run(SmallEncoder(), train=train, dev=dev, pooling="mean", work=tmp_path)

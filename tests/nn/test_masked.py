@@ -13,7 +13,7 @@ from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassificatio
 
 from polyvigil.errors import BundleError, RecipeError
 from polyvigil.nn.encoder import load_encoder
-from polyvigil.nn.masked import NOT_ASKED, load_masked_model
+from polyvigil.nn.masked import IGNORE_INDEX, load_masked_model
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -25,14 +25,14 @@ def test_losses_are_those_of_transformers_and_each_post_is_its_own(tmp_path: Pat
     theirs = AutoModelForMaskedLM.from_pretrained(tmp_path / "saved").eval()
     items = model.tokenise(["I got a terrible headache", "No side effects so far, I feel fine", "20 mg"])
     random = np.random.default_rng(0)
-    targets = [np.where(random.random(len(item)) < 0.5, item, NOT_ASKED).astype(np.int32) for item in items]
-    targets[2][:] = NOT_ASKED
+    targets = [np.where(random.random(len(item)) < 0.5, item, IGNORE_INDEX).astype(np.int32) for item in items]
+    targets[2][:] = IGNORE_INDEX
     with torch.inference_mode():
         together = model.losses(items, targets)
         for item, target, found in zip(items, targets, together.tolist(), strict=True):
             ids = torch.from_numpy(item.astype(np.int64))[None]
             logits = theirs(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
-            asked = target != NOT_ASKED
+            asked = target != IGNORE_INDEX
             named = torch.from_numpy(target[asked].astype(np.int64))
             expected = torch.nn.functional.cross_entropy(logits[torch.from_numpy(asked)], named, reduction="sum")
             assert found == pytest.approx(float(expected), rel=1e-4, abs=1e-5)
@@ -43,7 +43,7 @@ def test_nothing_asked_has_a_gradient_of_zero(tmp_path: Path) -> None:
     tiny_folder(tmp_path / "m", "bert")
     model = load_masked_model(str(tmp_path / "m"), max_tokens=24, offline=True)
     items = model.tokenise(["20 mg"])
-    loss = model.losses(items, [np.full(len(items[0]), NOT_ASKED, dtype=np.int32)]).sum()
+    loss = model.losses(items, [np.full(len(items[0]), IGNORE_INDEX, dtype=np.int32)]).sum()
     loss.backward()
     assert loss.item() == 0
     assert all(p.grad is None or not p.grad.any() for p in model.model.parameters())

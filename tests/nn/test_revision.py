@@ -29,7 +29,7 @@ from polyvigil.nn.translator import load_translator
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import train as training
 from polyvigil.workflows.adapt import recipe_for
-from polyvigil.workflows.learners import Machine
+from polyvigil.workflows.learners import RunOptions
 from polyvigil_gladiators.tiny_further import gliner_folder, nllb_folder
 
 PULL = "refs/pr/5"
@@ -65,7 +65,7 @@ def test_encoders(requests: Requests, tmp_path: Path) -> None:
     seen.clear()
     spec = EncoderSpec(name=NAME, revision=PULL, max_tokens=32)
     learner = EncoderLearner(spec, TrainingSpec(epochs=1), BalanceSpec(), work=tmp_path / "work", device="cpu")
-    assert learner.rehearse(POSTS, POSTS, seed=1) is not None
+    assert learner.estimate_cost(POSTS, POSTS, seed=1) is not None
     assert [call[:2] for call in seen] == [(NAME, PULL)] * len(seen)
     assert seen[:2] == [(NAME, PULL, True), (NAME, PULL, False)]
 
@@ -75,15 +75,15 @@ def test_a_whole_training_asks_for_no_other_revision(requests: Requests, tmp_pat
     seen = requests(tiny_folder(tmp_path / "model", "xlm-roberta"))
     spec = EncoderSpec(name=NAME, revision=PULL, max_tokens=32)
     recipe = Recipe(model=spec, training=TrainingSpec(epochs=1), seeds=(1, 2))
-    material = training.Material(tuple(POSTS), tuple(POSTS), "posts", (), ())
-    training.train(recipe, material, output=tmp_path / "bundle", machine=Machine("cpu", offline=True))
+    material = training.TrainingData(tuple(POSTS), tuple(POSTS), "posts", (), ())
+    training.train(recipe, material, output=tmp_path / "bundle", options=RunOptions("cpu", offline=True))
     assert {call[:2] for call in seen} == {(NAME, PULL)}
 
 
 def test_nli(requests: Requests, tmp_path: Path) -> None:
     seen = requests(nli_folder(tmp_path / "model"))
     load_pair_classifier(NAME, max_tokens=96, revision=PULL)
-    NliLearner(NliSpec(name=NAME, revision=PULL, max_tokens=96), device="cpu").rehearse(POSTS, POSTS, seed=1)
+    NliLearner(NliSpec(name=NAME, revision=PULL, max_tokens=96), device="cpu").estimate_cost(POSTS, POSTS, seed=1)
     assert seen == [(NAME, PULL, False), (NAME, PULL, True), (NAME, PULL, False)]
 
 
@@ -91,7 +91,7 @@ def test_nli(requests: Requests, tmp_path: Path) -> None:
 def test_entities(requests: Requests, tmp_path: Path) -> None:
     seen = requests(gliner_folder(tmp_path / "model", texts=TEXTS))
     load_entity_finder(NAME, revision=PULL)
-    NerLearner(NerSpec(name=NAME, revision=PULL), device="cpu").rehearse(POSTS, POSTS, seed=1)
+    NerLearner(NerSpec(name=NAME, revision=PULL), device="cpu").estimate_cost(POSTS, POSTS, seed=1)
     assert seen == [(NAME, PULL, False), (NAME, PULL, True), (NAME, PULL, False)]
 
 

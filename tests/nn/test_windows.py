@@ -15,7 +15,7 @@ from tiny import KINDS, TEXTS, japanese_folder, tiny_folder
 from polyvigil.errors import RecipeError
 from polyvigil.nn import encoder as encoder_file
 from polyvigil.nn.encoder import load_encoder
-from polyvigil.nn.windows import CUT, LongRule, Reader, pieces
+from polyvigil.nn.windows import TRUNCATE, LongRule, Reader, pieces
 
 BEFORE, AFTER = [1001, 1002], [1003]
 
@@ -114,7 +114,7 @@ def test_short_posts_stay_and_long_ones_are_framed_runs_of_their_tokens(tmp_path
 def test_stretches_are_the_characters_of_the_windows(tmp_path: Path, kind: str) -> None:
     folder = str(tiny_folder(tmp_path / "tiny", kind))
     encoder = load_encoder(folder, max_tokens=16, offline=True, long_posts=LongRule("windows", 0.25, 99))
-    (tokens,), (stretches,) = encoder.window_tokens([LONG]), encoder.window_stretches([LONG])
+    (tokens,), (stretches,) = encoder.window_tokens([LONG]), encoder.window_spans([LONG])
     tokenizer = encoder._tokenizer
     own = tokenizer(LONG, add_special_tokens=False)["input_ids"]
     for (first, last), (start, end) in zip(tokens.tolist(), stretches.tolist(), strict=True):
@@ -129,7 +129,7 @@ def test_a_tokenizer_without_offsets_tells_tokens(tmp_path: Path) -> None:
     folder = japanese_folder(tmp_path / "ja", words="basic")
     encoder = load_encoder(str(folder), max_tokens=16, offline=True, long_posts=LongRule("windows", 0.25, 99))
     text = TEXTS[4] * 9
-    assert encoder.window_stretches([text]) is None
+    assert encoder.window_spans([text]) is None
     (tokens,) = encoder.window_tokens([text])
     (item,) = encoder.tokenise([text])
     assert len(tokens) == len(item)
@@ -143,7 +143,7 @@ def test_a_tokenizer_that_frames_nothing_it_says_is_refused(tmp_path: Path) -> N
             return {"input_ids": [1, 9, 2] if add_special_tokens else [5]}
 
     with pytest.raises(RecipeError) as caught:
-        encoder_file._reader(Odd(), "odd", max_tokens=16, rule=CUT)  # type: ignore[arg-type]
+        encoder_file._reader(Odd(), "odd", max_tokens=16, rule=TRUNCATE)  # type: ignore[arg-type]
     assert str(caught.value) == (
         "odd: its tokenizer does not put special tokens around a text; choose a model that was made to classify texts"
     )

@@ -11,7 +11,15 @@ from polyvigil.decide.rules import DevScores
 from polyvigil.decide.thresholds import paper_grid
 from polyvigil.metrics import count
 from polyvigil.report import charts
-from polyvigil.report.chart_data import BINS, MOST_LANGUAGES, MOST_POINTS, THRESHOLDS, f1_at, pictures, recall_precision
+from polyvigil.report.chart_data import (
+    BINS,
+    MOST_LANGUAGES,
+    MOST_POINTS,
+    THRESHOLDS,
+    chart_data,
+    f1_at,
+    recall_precision,
+)
 from polyvigil.types import Labels, Probabilities
 
 
@@ -57,7 +65,7 @@ def test_pictures_of_two_languages_with_the_grid_chosen_on_dev() -> None:
     names = ["en"] * 200 + ["fr"] * 100
     labels[200:] = 0
     dev = DevScores(*_posts(random, 150, digits=3), np.array(["en"] * 150))
-    told = pictures(labels, scores, names, dev=dev)
+    told = chart_data(labels, scores, names, dev=dev)
     english, french = told.languages
     grid = paper_grid(dev.probabilities, dev.labels).threshold
     assert english.grid_threshold == grid
@@ -75,7 +83,7 @@ def test_languages_with_the_fewest_positives_are_left_to_the_tables() -> None:
     names = [f"x{number:02d}" for number in range(30)] * 4
     labels = np.array([int(place % 30 >= 6) for place in range(120)], dtype=np.int8)
     dev = DevScores(np.empty(0), np.empty(0, dtype=np.int8), np.empty(0, dtype=np.str_))
-    told = pictures(labels, np.full(120, 0.5), names, dev=dev)
+    told = chart_data(labels, np.full(120, 0.5), names, dev=dev)
     assert [picture.name for picture in told.languages] == [f"x{number:02d}" for number in range(6, 30)]
     assert len(told.languages) == MOST_LANGUAGES
     assert told.left_out == ("x00", "x01", "x02", "x03", "x04", "x05")
@@ -83,10 +91,10 @@ def test_languages_with_the_fewest_positives_are_left_to_the_tables() -> None:
 
 def test_drawings_are_where_the_numbers_say() -> None:
     assert (charts.across(0), charts.across(1), charts.down(0), charts.down(1)) == ("30", "232", "146", "10")
-    assert charts.line((0.0, 0.5), (1.0, 0.25)) == "M30 10L131 112"
+    assert charts.polyline((0.0, 0.5), (1.0, 0.25)) == "M30 10L131 112"
     assert charts.steps((0.5, 1.0), (1.0, 0.5)) == "M30 10H131V78H232"
     assert charts.bars((0, 2), upward=True) == "M131.6 78v-68h99.8v68z"
     assert charts.bars((1, 4), upward=False) == "M30.6 78v17h99.8v-17zM131.6 78v68h99.8v-68z"
     assert charts.bars((0, 0), upward=True) == ""
-    assert [charts.spread(place, 3) for place in range(3)] == [0.0, 0.5, 1.0]
-    assert charts.spread(0, 1) == 0.5
+    assert [charts.epoch_position(place, 3) for place in range(3)] == [0.0, 0.5, 1.0]
+    assert charts.epoch_position(0, 1) == 0.5

@@ -37,7 +37,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def alone(bundle: Bundle, many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one process makes of them."""
     folder = tmp_path_factory.mktemp("alone")
-    assert score_files(ThisProcess(bundle), [str(many)], str(folder / "o.jsonl"), how=HOW).posts == 20_000
+    assert score_files(ThisProcess(bundle), [str(many)], str(folder / "o.jsonl"), spec=HOW).posts == 20_000
     return folder
 
 

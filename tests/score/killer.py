@@ -32,7 +32,7 @@ def run(bundle: Bundle, source: str, output: str) -> int:
     if not child:
         status = 1
         try:
-            score_files(ThisProcess(bundle), [source], output, how=HOW, resume=True)
+            score_files(ThisProcess(bundle), [source], output, spec=HOW, resume=True)
             status = 0
         finally:
             os._exit(status)

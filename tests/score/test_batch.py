@@ -107,7 +107,7 @@ def test_columns_of_ours_are_kept_under_another_name(bundle: Bundle, source: str
 def test_formulas_are_disarmed_unless_asked_not_to(bundle: Bundle, source: str, tmp_path: Path) -> None:
     score_file(bundle, source, str(tmp_path / "o.csv"))
     assert [row["note"] for row in _read(tmp_path / "o.csv")] == ["'=cmd()", "-5", "'+49 170", "'@x", "fine"]
-    score_file(bundle, source, str(tmp_path / "raw.csv"), how=ScoreSpec(raw_csv=True))
+    score_file(bundle, source, str(tmp_path / "raw.csv"), spec=ScoreSpec(raw_csv=True))
     assert [row["note"] for row in _read(tmp_path / "raw.csv")] == [row["note"] for row in POSTS]
     assert neutralised("\uff1dSUM(1)") == "'\uff1dSUM(1)"
     assert neutralised("-1.5e3") == "-1.5e3"
@@ -128,7 +128,7 @@ def test_bad_rows_are_set_aside_whole_and_their_lines_named(bundle: Bundle, tmp_
     assert rejects[1]["row"] == {"id": "c", "text": "too", "language": "many", "cell 4": "cells"}
     assert summary.rejects == str(tmp_path / "o.rejects.jsonl")
     with pytest.raises(DataError, match=r"i\.csv:3"):
-        score_file(bundle, str(source), str(tmp_path / "strict.csv"), how=ScoreSpec(on_error="fail"))
+        score_file(bundle, str(source), str(tmp_path / "strict.csv"), spec=ScoreSpec(on_error="fail"))
     assert not list(tmp_path.glob("*strict*"))  # nothing half-written
     source.write_text("id,text,language\na,fine,en\n")
     score_file(bundle, str(source), str(tmp_path / "o.csv"))

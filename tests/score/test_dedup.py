@@ -110,8 +110,8 @@ def test_the_scope_is_a_part_and_the_saving_is_told(
     source = tmp_path / "i.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     plain = score_file(bundle, str(source), str(tmp_path / "plain.jsonl"))
-    one = score_file(bundle, str(source), str(tmp_path / "one.jsonl"), how=ScoreSpec(dedup="exact"))
-    four = score_file(bundle, str(source), str(tmp_path / "four.jsonl"), how=ScoreSpec(dedup="exact", part_posts=13))
+    one = score_file(bundle, str(source), str(tmp_path / "one.jsonl"), spec=ScoreSpec(dedup="exact"))
+    four = score_file(bundle, str(source), str(tmp_path / "four.jsonl"), spec=ScoreSpec(dedup="exact", part_posts=13))
     assert (plain.copied, one.copied, four.copied) == (0, 4 + 3 * 10, 4)
     assert len({(tmp_path / f"{name}.jsonl").read_bytes() for name in ("plain", "one", "four")}) == 1
     assert command(["score", str(bundle_folder), str(source), "-o", str(tmp_path / "o.csv"), "--dedup", "exact"]) == 0

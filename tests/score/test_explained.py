@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from polyvigil.bundle.explain import Explanation, Span, explain
+from polyvigil.bundle.explain import Explanation, ScoredSpan, explain
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.specs import ScoreSpec
 from polyvigil.data.formats import open_table
@@ -148,7 +148,7 @@ def test_the_page_escapes_everything_and_shows_the_text_whole(bundle: Bundle, so
 
 def test_the_parts_of_a_marked_text_are_the_text() -> None:
     text = "Drug x. It hurts much. End"
-    explanation = Explanation(Span(8, 22, 1.0), (Span(0, 4, 0.5), Span(11, 16, 2.0)), "contributions")
+    explanation = Explanation(ScoredSpan(8, 22, 1.0), (ScoredSpan(0, 4, 0.5), ScoredSpan(11, 16, 2.0)), "contributions")
     found = (Mention(5, 10, Term("x. It", "drug")), Mention(17, 26, Term("much. End", "reaction")))
     post = marked(text, explanation, found)
     parts = [*post.before, *post.sentence, *post.after]
@@ -196,7 +196,7 @@ def test_scoring_adds_the_columns_when_asked(bundle: Bundle, source: str, tmp_pa
     score_file(bundle, source, str(tmp_path / "plain.csv"))
     with open_table(tmp_path / "plain.csv") as table:
         assert table.columns == ("id", "text", *COLUMNS)
-    score_file(bundle, source, str(tmp_path / name), how=ScoreSpec(evidence=True))
+    score_file(bundle, source, str(tmp_path / name), spec=ScoreSpec(evidence=True))
     with open_table(tmp_path / name) as table:
         rows = [dict(row.cells) for row in table.rows]
     assert list(rows[0]) == ["id", "text", *COLUMNS, "evidence_start", "evidence_end"]
@@ -215,7 +215,7 @@ def test_scoring_adds_the_columns_when_asked(bundle: Bundle, source: str, tmp_pa
 def test_an_input_column_of_that_name_is_kept(bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "posts.csv"
     path.write_text("text,evidence_start\npills,mine\n", encoding="utf-8")
-    score_file(bundle, str(path), str(tmp_path / "o.jsonl"), how=ScoreSpec(evidence=True))
+    score_file(bundle, str(path), str(tmp_path / "o.jsonl"), spec=ScoreSpec(evidence=True))
     assert _read(tmp_path / "o.jsonl")[0]["input_evidence_start"] == "mine"
     score_file(bundle, str(path), str(tmp_path / "p.jsonl"))
     assert _read(tmp_path / "p.jsonl")[0]["evidence_start"] == "mine"

@@ -18,7 +18,7 @@ from polyvigil.config.specs import DataSpec, ScoreSpec
 from polyvigil.data.inputs import find_inputs
 from polyvigil.errors import BundleError, DataError, ScoringError
 from polyvigil.score.batch import score_files
-from polyvigil.score.plan import Target, plan, stretches
+from polyvigil.score.plan import Target, plan, work_items
 from polyvigil.score.pool import Processes, load_as
 
 
@@ -26,7 +26,7 @@ def test_two_processes_write_the_bytes_of_one(bundle_folder: Path, many: Path, a
     told: list[float | None] = []
     engine = Processes.of(str(bundle_folder), count=2, device="cpu")
     score_files(
-        engine, [str(many)], str(tmp_path / "o.jsonl"), how=HOW, progress=lambda _, __, share: told.append(share)
+        engine, [str(many)], str(tmp_path / "o.jsonl"), spec=HOW, progress=lambda _, __, share: told.append(share)
     )
     assert (tmp_path / "o.jsonl").read_bytes() == (alone / "o.jsonl").read_bytes()
     assert (tmp_path / "o.rejects.jsonl").read_bytes() == (alone / "o.rejects.jsonl").read_bytes()
@@ -38,11 +38,11 @@ def test_two_processes_write_the_bytes_of_one(bundle_folder: Path, many: Path, a
 
 
 def test_large_inputs_are_shared_out_and_small_ones_are_not(bundle: Bundle, many: Path) -> None:
-    job = plan(bundle.id, find_inputs([str(many)]).files, Target.of("o.csv"), data=DataSpec(), how=HOW).job
-    found = [(stretch.input, stretch.whole, stretch.part, stretch.last) for stretch in stretches(job, workers=2)]
+    job = plan(bundle.id, find_inputs([str(many)]).files, Target.of("o.csv"), data=DataSpec(), spec=HOW).job
+    found = [(stretch.input, stretch.whole, stretch.part, stretch.last) for stretch in work_items(job, workers=2)]
     assert found == [(0, False, part, part == 7) for part in range(8)] + [(1, True, 0, False), (2, True, 0, False)]
-    assert sum(stretch.bytes for stretch in stretches(job, workers=2)) == sum(facts.bytes for facts in job.inputs)
-    assert [stretch.whole for stretch in stretches(job, workers=1)] == [True] * 3
+    assert sum(stretch.bytes for stretch in work_items(job, workers=2)) == sum(facts.bytes for facts in job.inputs)
+    assert [stretch.whole for stretch in work_items(job, workers=1)] == [True] * 3
 
 
 def test_a_killed_process_loses_and_doubles_nothing(
@@ -92,7 +92,7 @@ def test_errors_come_through(bundle_folder: Path, many: Path, tmp_path: Path) ->
     engine = Processes.of(str(bundle_folder), count=2, device="cpu")
     strict = ScoreSpec(part_posts=2000, on_error="fail")
     with pytest.raises(DataError, match=r"a\.csv:\d+: column \"language\": 'no language' is not a language code; use"):
-        score_files(engine, [str(tmp_path / "many")], str(tmp_path / "o.csv"), how=strict)
+        score_files(engine, [str(tmp_path / "many")], str(tmp_path / "o.csv"), spec=strict)
     with pytest.raises(DataError, match="standard input and output are for one process"):
         score_files(engine, [str(many)], "-")
     with pytest.raises(BundleError, match="was replaced by another since the job began; score everything anew"):

@@ -19,7 +19,7 @@ from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
 from polyvigil.errors import DataError
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.score.batch import score_file
-from polyvigil.score.prefetch import ahead
+from polyvigil.score.prefetch import prefetch
 
 
 def test_one_is_ahead_in_order_and_no_more() -> None:
@@ -34,12 +34,12 @@ def test_one_is_ahead_in_order_and_no_more() -> None:
             yield number
 
     found = []
-    for item, prepared in ahead(items(), lambda number: number * number):
+    for item, prepared in prefetch(items(), lambda number: number * number):
         assert second.wait(10), "the second is drawn while the first is in use"
         assert len(drawn) <= item + 2
         found.append((item, prepared))
     assert found == [(number, number * number) for number in range(5)]
-    assert list(ahead(iter([]), str)) == []
+    assert list(prefetch(iter([]), str)) == []
 
 
 def test_what_is_raised_is_raised_in_its_turn() -> None:
@@ -49,10 +49,10 @@ def test_what_is_raised_is_raised_in_its_turn() -> None:
 
     found = []
     with pytest.raises(DataError, match="damaged"):
-        list(map(found.append, ahead(items(), str)))
+        list(map(found.append, prefetch(items(), str)))
     assert found == [(0, "0"), (1, "1")]
     with pytest.raises(ZeroDivisionError):
-        list(ahead(iter([1, 0]), lambda number: 1 // number))
+        list(prefetch(iter([1, 0]), lambda number: 1 // number))
 
 
 def test_closed_it_draws_no_further() -> None:
@@ -63,7 +63,7 @@ def test_closed_it_draws_no_further() -> None:
             drawn.append(number)
             yield number
 
-    with closing(ahead(items(), str)) as found:
+    with closing(prefetch(items(), str)) as found:
         next(found)
     held = len(drawn)
     assert held <= 2
@@ -89,21 +89,21 @@ def test_an_encoder_has_its_posts_tokenised_ahead(
     source = tmp_path / "posts.csv"
     source.write_text(csv_text([("text", "language"), *((text, "en") for text in texts), ("", "en"), ("x", "?")]))
     who: list[tuple[str, bool, int]] = []
-    asked = Encoder._asked
+    asked = Encoder._encode
 
-    def noted(self: Encoder, texts: list[str], *, cut: bool) -> list[list[int]]:
-        who.append((threading.current_thread().name, cut, len(texts)))
-        return asked(self, texts, cut=cut)
+    def noted(self: Encoder, texts: list[str], *, truncate: bool) -> list[list[int]]:
+        who.append((threading.current_thread().name, truncate, len(texts)))
+        return asked(self, texts, truncate=truncate)
 
-    monkeypatch.setattr(Encoder, "_asked", noted)
-    told = score_file(reader, str(source), str(tmp_path / "ahead.csv"), how=ScoreSpec(part_posts=120))
+    monkeypatch.setattr(Encoder, "_encode", noted)
+    told = score_file(reader, str(source), str(tmp_path / "ahead.csv"), spec=ScoreSpec(part_posts=120))
     assert (told.posts, told.set_aside, told.parts) == (401, 1, 4)
     assert {name.startswith("ahead") for name, cut, size in who if not cut and size} == {True}
     assert {name.startswith("ahead") for name, cut, size in who if cut} == {False}
     monkeypatch.setattr(type(reader), "tokenises", False)
-    score_file(reader, str(source), str(tmp_path / "after.csv"), how=ScoreSpec(part_posts=120))
+    score_file(reader, str(source), str(tmp_path / "after.csv"), spec=ScoreSpec(part_posts=120))
     assert (tmp_path / "ahead.csv").read_bytes() == (tmp_path / "after.csv").read_bytes()
-    assert not bundle.prepare([])
+    assert not bundle.pretokenise([])
 
 
 def test_a_bad_row_ahead_is_told_in_its_turn(reader: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,13 +71,13 @@ def test_values_are_spread_over_their_source_and_none_is_lost() -> None:
     text = " hi @bob_1 e\u0301!!!!!\r\n"
     found = align(text)
     values = np.random.default_rng(0).normal(size=len(found.text))
-    spread = found.spread(values, length=len(text))
+    spread = found.distribute(values, length=len(text))
     assert spread.shape == (len(text),)
     assert spread.sum() == pytest.approx(values.sum(), abs=1e-12)
     handle = found.text.index("@USER")
     assert spread[4:10] == pytest.approx([values[handle : handle + 5].sum() / 6] * 6)
     assert spread[0] == spread[-1] == 0
-    assert align("").spread(np.empty(0), length=0).shape == (0,)
+    assert align("").distribute(np.empty(0), length=0).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,4 @@ def test_hostile_text_is_aligned(unit: str) -> None:
     text = unit * (200_000 // len(unit))
     found = align(text)
     assert found.text == model_text(text)
-    assert found.spread(np.ones(len(found.text)), length=len(text)).sum() == pytest.approx(len(found.text))
+    assert found.distribute(np.ones(len(found.text)), length=len(text)).sum() == pytest.approx(len(found.text))

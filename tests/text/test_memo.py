@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyvigil.text.memo import for_each, once
+from polyvigil.text.memo import memoised, memoised_map
 from polyvigil.text.normalise import model_text, model_texts
 
 
@@ -22,21 +22,21 @@ class Counting:
 def test_outside_nothing_is_remembered() -> None:
     make = Counting()
     for _ in range(2):
-        assert for_each(["a", "b", "a"], make, work="upper") == ["A", "B", "A"]
+        assert memoised_map(["a", "b", "a"], make, work="upper") == ["A", "B", "A"]
     assert make.seen == ["a", "b", "a"] * 2
 
 
 def test_inside_each_text_is_done_once_for_each_work() -> None:
     make = Counting()
-    with once():
-        assert for_each(["a", "b", "a"], make, work="upper") == ["A", "B", "A"]
-        with once():  # the outer memory lasts
-            assert for_each(["c", "a"], make, work="upper") == ["C", "A"]
-        assert for_each(["b", "c"], make, work="upper") == ["B", "C"]
+    with memoised():
+        assert memoised_map(["a", "b", "a"], make, work="upper") == ["A", "B", "A"]
+        with memoised():  # the outer memory lasts
+            assert memoised_map(["c", "a"], make, work="upper") == ["C", "A"]
+        assert memoised_map(["b", "c"], make, work="upper") == ["B", "C"]
         assert make.seen == ["a", "b", "c"]
-        assert for_each(["a"], make, work="other") == ["A"]
+        assert memoised_map(["a"], make, work="other") == ["A"]
         assert make.seen == ["a", "b", "c", "a"]
-    for_each(["a"], make, work="upper")
+    memoised_map(["a"], make, work="upper")
     assert make.seen[-1] == "a"
     assert len(make.seen) == 5
 
@@ -45,27 +45,27 @@ def test_an_error_forgets_and_remembers_nothing_half_done() -> None:
     def fail(texts: list[str]) -> list[str]:
         raise ValueError(texts)
 
-    with once():
+    with memoised():
         with pytest.raises(ValueError, match="a"):
-            for_each(["a"], fail, work="x")
-        assert for_each(["a"], Counting(), work="x") == ["A"]
-    with pytest.raises(ValueError, match="b"), once():
-        for_each(["b"], fail, work="x")
+            memoised_map(["a"], fail, work="x")
+        assert memoised_map(["a"], Counting(), work="x") == ["A"]
+    with pytest.raises(ValueError, match="b"), memoised():
+        memoised_map(["b"], fail, work="x")
     make = Counting()
     for _ in range(2):
-        for_each(["b"], make, work="x")
+        memoised_map(["b"], make, work="x")
     assert make.seen == ["b", "b"]
 
 
 def test_threads_share_nothing() -> None:
     make = Counting()
-    with once(), ThreadPoolExecutor(2) as pool:
-        for_each(["a"], make, work="x")
-        assert pool.submit(for_each, ["a"], make, work="x").result() == ["A"]
+    with memoised(), ThreadPoolExecutor(2) as pool:
+        memoised_map(["a"], make, work="x")
+        assert pool.submit(memoised_map, ["a"], make, work="x").result() == ["A"]
     assert make.seen == ["a", "a"]
 
 
 @given(st.lists(st.text(max_size=8), max_size=12))
 def test_model_texts_are_those_of_each_text(texts: list[str]) -> None:
-    with once():
+    with memoised():
         assert model_texts(texts) == [model_text(text) for text in texts] == model_texts(texts)

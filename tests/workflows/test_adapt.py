@@ -21,7 +21,7 @@ from polyvigil.data.write import write_posts
 from polyvigil.errors import BundleError, DataError, InterruptError, RecipeError, TrainingError
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows.adapt import RECORD_FILE, AdaptPosts, adapt, gather, recipe_for
-from polyvigil.workflows.learners import Machine
+from polyvigil.workflows.learners import RunOptions
 
 WHO, DID, WHAT, END = (
     ("I", "my mother", "he"),
@@ -29,7 +29,7 @@ WHO, DID, WHAT, END = (
     ("the tablets", "the new pills", "that drug"),
     ("and got a rash", "and feels dizzy now", "and it helped"),
 )
-CPU = Machine(device="cpu", offline=True)
+CPU = RunOptions(device="cpu", offline=True)
 SMALL = (
     "model.max_tokens=24",
     "adapt.posts_per_step=16",
@@ -108,7 +108,7 @@ def test_the_loss_of_held_out_posts_falls_and_the_folder_trains(
 def test_stopped_anywhere_and_resumed_the_weights_are_the_same(folder: Path, tmp_path: Path) -> None:
     recipe = recipe_for(f"{folder}/model", settings=[*SMALL, "adapt.epochs=2"])
     posts = gather(recipe, posts=[f"{folder}/posts.csv"])
-    whole = adapt(recipe, posts, output=tmp_path / "whole", machine=CPU)
+    whole = adapt(recipe, posts, output=tmp_path / "whole", options=CPU)
     steps = 0
 
     def stop() -> bool:
@@ -118,8 +118,8 @@ def test_stopped_anywhere_and_resumed_the_weights_are_the_same(folder: Path, tmp
 
     for _ in range(3):
         with pytest.raises(InterruptError, match="adapting was stopped"):
-            adapt(recipe, posts, output=tmp_path / "broken", machine=replace(CPU, stop=stop))
-    broken = adapt(recipe, posts, output=tmp_path / "broken", machine=CPU)
+            adapt(recipe, posts, output=tmp_path / "broken", options=replace(CPU, stop=stop))
+    broken = adapt(recipe, posts, output=tmp_path / "broken", options=CPU)
     assert (broken.loss_before, broken.loss_after) == (whole.loss_before, whole.loss_after)
     one, two = _weights(tmp_path / "whole"), _weights(tmp_path / "broken")
     assert one.keys() == two.keys()
@@ -152,7 +152,7 @@ def test_micro_batches_change_nothing_but_rounding(folder: Path, tmp_path: Path)
         tiny_folder(tmp_path / name / "m", "bert", texts=posts.train, dropout=0.0)
         model = recipe.model.model_copy(update={"name": f"{tmp_path}/{name}/m"})
         found.append(
-            adapt(recipe.model_copy(update={"model": model}), posts, output=tmp_path / name / "o", machine=CPU)
+            adapt(recipe.model_copy(update={"model": model}), posts, output=tmp_path / name / "o", options=CPU)
         )
     assert found[0].loss_after == pytest.approx(found[1].loss_after, rel=1e-3)
 
@@ -184,14 +184,14 @@ def test_what_cannot_be_adapted_is_told(folder: Path, tmp_path: Path, monkeypatc
     posts = AdaptPosts(tuple(f"text {n}" for n in range(30)), ("one text", "two texts"), 0, 0, ())
     (tmp_path / "taken").mkdir()
     with pytest.raises(RecipeError, match="exists and is no adapted model"):
-        adapt(recipe_for("adapt", settings=[]), posts, output=tmp_path / "taken", machine=CPU)
+        adapt(recipe_for("adapt", settings=[]), posts, output=tmp_path / "taken", options=CPU)
     broken = recipe_for(f"{folder}/model", settings=[*SMALL, "adapt.learning_rate=1e30", "adapt.epochs=1"])
     with pytest.raises(TrainingError, match=r"loss is|norm is") as told:
-        adapt(broken, posts, output=tmp_path / "nan", machine=CPU)
+        adapt(broken, posts, output=tmp_path / "nan", options=CPU)
     assert "adapt.learning_rate" in told.value.hint
     assert not (tmp_path / "nan").exists()
     with pytest.raises((RecipeError, BundleError)):
-        adapt(recipe_for(f"{tmp_path}/taken", settings=[]), posts, output=tmp_path / "x", machine=CPU)
+        adapt(recipe_for(f"{tmp_path}/taken", settings=[]), posts, output=tmp_path / "x", options=CPU)
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert program.run(_line(folder, tmp_path / "two")) == 2

@@ -150,24 +150,24 @@ def test_stopped_and_resumed_the_student_is_the_same_and_the_teacher_was_asked_o
     asked, answers = iter(range(14)), []
     whole = Bundle.probabilities
     monkeypatch.setattr(Bundle, "probabilities", lambda self, posts: answers.append(len(posts)) or whole(self, posts))
-    machine = training.Machine(device="cpu", offline=True, stop=lambda: next(asked, None) is None)
+    machine = training.RunOptions(device="cpu", offline=True, stop=lambda: next(asked, None) is None)
     with pytest.raises(InterruptError):
-        training.train(recipe, material, output=tmp_path / "b", machine=machine)
+        training.train(recipe, material, output=tmp_path / "b", options=machine)
     lines: list[str] = []
-    machine = training.Machine(device="cpu", offline=True)
-    trained = training.train(recipe, material, output=tmp_path / "b", machine=machine, say=lines.append)
+    machine = training.RunOptions(device="cpu", offline=True)
+    trained = training.train(recipe, material, output=tmp_path / "b", options=machine, log=lines.append)
     assert any(text.startswith("resuming after") for text in lines)
     assert answers == [len(TRAIN) + len(FURTHER)]
     assert trained.bundle.id == student.id
 
 
 def test_a_damaged_answer_is_asked_for_again(teacher: Bundle, tmp_path: Path) -> None:
-    first = distil._asked_once(teacher, TEST, work=tmp_path)
+    first = distil._cached_scores(teacher, TEST, work=tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:40])
-    assert np.array_equal(distil._asked_once(teacher, TEST, work=tmp_path), first)
-    assert np.array_equal(distil._asked_once(teacher, TEST, work=tmp_path), first)
-    assert len(distil._asked_once(teacher, TEST[:9], work=tmp_path)) == 9
+    assert np.array_equal(distil._cached_scores(teacher, TEST, work=tmp_path), first)
+    assert np.array_equal(distil._cached_scores(teacher, TEST, work=tmp_path), first)
+    assert len(distil._cached_scores(teacher, TEST[:9], work=tmp_path)) == 9
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -177,7 +177,7 @@ def test_of_several_processes_the_first_alone_keeps_the_answer(
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank, files in (("1", 0), ("0", 1)):
         monkeypatch.setenv("RANK", rank)
-        assert np.array_equal(distil._asked_once(teacher, TEST, work=tmp_path), teacher.probabilities(TEST))
+        assert np.array_equal(distil._cached_scores(teacher, TEST, work=tmp_path), teacher.probabilities(TEST))
         assert len(list(tmp_path.iterdir())) == files
 
 
@@ -210,12 +210,12 @@ def test_a_teacher_must_be_a_bundle(files: Path, capfd: pytest.CaptureFixture[st
 def test_a_teacher_trained_on_the_dev_posts_is_refused(files: Path, teacher: Bundle, tmp_path: Path) -> None:
     spec = load_recipe("quick", settings=[f"distil.teacher={files}/teacher"]).distil
     lines: list[str] = []
-    options = {"work": tmp_path, "device": "cpu", "say": lines.append}
+    options = {"work": tmp_path, "device": "cpu", "log": lines.append}
     with pytest.raises(
         SplitError, match=r"teacher: the teacher was trained on 48 of 48 dev posts; thresholds tuned on"
     ):
-        distil.ask(spec, DEV, [], dev=TRAIN[:48], **options)
-    taught = distil.ask(spec, DEV, [], dev=[*DEV, *TRAIN[:3]], **options)
+        distil.score_with_teacher(spec, DEV, [], dev=TRAIN[:48], **options)
+    taught = distil.score_with_teacher(spec, DEV, [], dev=[*DEV, *TRAIN[:3]], **options)
     assert taught is not None
     assert "3 of 51 dev posts are training posts of the teacher: figures on them are flattered" in lines
 
@@ -226,4 +226,4 @@ def test_a_file_that_is_no_file_of_posts_is_refused(files: Path, tmp_path: Path)
     with pytest.raises(DataError, match="text"):
         training.gather(recipe, train=[f"{files}/train.csv"], dev=[], unlabelled=[str(tmp_path / "odd.csv")])
     with pytest.raises(BundleError, match="no such folder"):
-        distil.ask(recipe.distil, TRAIN, [], dev=DEV, work=tmp_path, device="cpu", say=lambda _: None)
+        distil.score_with_teacher(recipe.distil, TRAIN, [], dev=DEV, work=tmp_path, device="cpu", log=lambda _: None)

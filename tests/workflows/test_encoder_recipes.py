@@ -139,13 +139,13 @@ def test_interrupted_after_the_first_member_it_goes_on(files: Path, bundle_folde
         asked += 1
         return asked == 50  # in the second member: one has 39 steps
 
-    machine = training.Machine(device="cpu", offline=True, stop=stop)
+    machine = training.RunOptions(device="cpu", offline=True, stop=stop)
     with pytest.raises(Exception, match=r"(?i)interrupted|stopped"):
-        training.train(recipe, material, output=tmp_path / "b", machine=machine)
+        training.train(recipe, material, output=tmp_path / "b", options=machine)
     assert (tmp_path / "b.work").is_dir()
     assert not (tmp_path / "b").exists()
     trained = training.train(
-        recipe, material, output=tmp_path / "b", machine=training.Machine(device="cpu", offline=True)
+        recipe, material, output=tmp_path / "b", options=training.RunOptions(device="cpu", offline=True)
     )
     assert trained.bundle.id == load(bundle_folder).id
     assert [subset.members for subset in trained.subsets] == [("1",), ("2",), ("1", "2")]
@@ -259,4 +259,4 @@ def test_a_missing_model_is_told_before_anything_is_learned(files: Path, tmp_pat
     recipe = load_recipe("quick", settings=["model.name=xlm-robreta-base"])
     material = training.gather(recipe, train=[f"{files}/train.csv"], dev=[f"{files}/dev.csv"])
     with pytest.raises(RecipeError, match="xlm-roberta-base"):
-        training.train(recipe, material, output=tmp_path / "b", machine=training.Machine(device="cpu", offline=True))
+        training.train(recipe, material, output=tmp_path / "b", options=training.RunOptions(device="cpu", offline=True))

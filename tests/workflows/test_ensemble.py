@@ -21,17 +21,17 @@ from polyvigil.errors import BundleError, RecipeError, SplitError
 from polyvigil.score.wire import score_posts
 from polyvigil.types import Post
 from polyvigil.workflows import train as training
-from polyvigil.workflows.cascade import CascadeWish
-from polyvigil.workflows.ensemble import Joined, join
-from polyvigil.workflows.ensemble_plan import JoinPlan, Source
-from polyvigil.workflows.sources import origins_of
-from polyvigil.workflows.tune import Plan, keep_rates, recipe_of, retune
+from polyvigil.workflows.cascade import CascadeOptions
+from polyvigil.workflows.ensemble import EnsembleResult, build_ensemble
+from polyvigil.workflows.ensemble_plan import EnsemblePlan, Source
+from polyvigil.workflows.sources import bundle_sources
+from polyvigil.workflows.tune import Plan, keep_rates, recipe_of, tune_bundle
 
 SPEC = DecideSpec(rule="argmax")
 
 
 @pytest.fixture(scope="module")
-def other(material: training.Material, tmp_path_factory: pytest.TempPathFactory) -> Source:
+def other(material: training.TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Source:
     """A weaker member, tuned on the same dev posts in another order."""
     folder = tmp_path_factory.mktemp("other") / "other"
     recipe = Recipe.model_validate({"seed": 7, "model": {"C": 0.05}, "decide": {"rule": "argmax"}})
@@ -44,15 +44,17 @@ def sources(bundle_folder: Path, bundle: Bundle, other: Source) -> tuple[Source,
 
 
 @pytest.fixture(scope="module")
-def joined(sources: tuple[Source, Source], tmp_path_factory: pytest.TempPathFactory) -> Joined:
-    return join(sources, JoinPlan(SPEC, weights=(1.0, 0.7)), output=tmp_path_factory.mktemp("joined") / "joined")
+def joined(sources: tuple[Source, Source], tmp_path_factory: pytest.TempPathFactory) -> EnsembleResult:
+    return build_ensemble(
+        sources, EnsemblePlan(SPEC, weights=(1.0, 0.7)), output=tmp_path_factory.mktemp("joined") / "joined"
+    )
 
 
 @pytest.fixture(scope="module")
-def cascaded(joined: Joined, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    plan = Plan(SPEC, cascade=CascadeWish(0.002))
+def cascaded(joined: EnsembleResult, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    plan = Plan(SPEC, cascade=CascadeOptions(0.002))
     folder = Path(joined.evaluation.bundle)
-    return retune(folder, joined.bundle, plan, output=tmp_path_factory.mktemp("c") / "cascaded").bundle
+    return tune_bundle(folder, joined.bundle, plan, output=tmp_path_factory.mktemp("c") / "cascaded").bundle
 
 
 def _hashes(folder: Path) -> list[str]:
@@ -60,7 +62,7 @@ def _hashes(folder: Path) -> list[str]:
 
 
 def test_members_are_copied_and_the_mean_is_that_of_the_regimes(
-    joined: Joined, sources: tuple[Source, Source], material: training.Material
+    joined: EnsembleResult, sources: tuple[Source, Source], material: training.TrainingData
 ) -> None:
     folder = Path(joined.evaluation.bundle)
     assert [entry.folder for entry in joined.bundle.manifest.members] == ["members/00-linear", "members/01-linear"]
@@ -72,11 +74,11 @@ def test_members_are_copied_and_the_mean_is_that_of_the_regimes(
     assert [member.weight for member in joined.members] == pytest.approx([1 / 1.7, 0.7 / 1.7])
     assert [member.name for member in joined.members] == ["bundle/00-linear, seed 42", "other/00-linear, seed 7"]
     assert [len(row.members) for row in joined.subsets] == [1, 1, 2]
-    assert [row.member for row in joined.parity] == [member.name for member in joined.members]
+    assert [row.member for row in joined.ablations] == [member.name for member in joined.members]
 
 
 def test_stored_scores_are_joined_post_by_post_whatever_their_order(
-    joined: Joined, sources: tuple[Source, Source], material: training.Material
+    joined: EnsembleResult, sources: tuple[Source, Source], material: training.TrainingData
 ) -> None:
     posts = [item.post for item in material.dev]
     assert not np.array_equal(sources[0].bundle.dev.keys, sources[1].bundle.dev.keys)
@@ -88,51 +90,53 @@ def test_stored_scores_are_joined_post_by_post_whatever_their_order(
 
 
 def test_no_model_is_run_for_posts_whose_scores_are_stored(
-    sources: tuple[Source, Source], material: training.Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sources: tuple[Source, Source], material: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run_it(*_: object) -> None:
         raise AssertionError("a model was run")
 
     monkeypatch.setattr(Bundle, "member_probabilities", run_it)
-    made = join(sources, JoinPlan(SPEC, dev=material.dev[7:] + material.dev[:7]), output=tmp_path / "b")
+    made = build_ensemble(sources, EnsemblePlan(SPEC, dev=material.dev[7:] + material.dev[:7]), output=tmp_path / "b")
     assert made.bundle.combination == Combination()
     monkeypatch.undo()
-    with_others = join(sources, JoinPlan(SPEC, dev=material.dev[::2], data="half.csv"), output=tmp_path / "half")
+    with_others = build_ensemble(
+        sources, EnsemblePlan(SPEC, dev=material.dev[::2], data="half.csv"), output=tmp_path / "half"
+    )
     half = [item.post for item in material.dev[::2]]
     assert np.array_equal(with_others.bundle.dev.by_member, with_others.bundle.member_probabilities(half))
     assert with_others.evaluation.data == "half.csv"
 
 
 def test_it_says_where_its_members_come_from_also_when_joined_again(
-    joined: Joined, sources: tuple[Source, Source], material: training.Material, tmp_path: Path
+    joined: EnsembleResult, sources: tuple[Source, Source], material: training.TrainingData, tmp_path: Path
 ) -> None:
     folder = Path(joined.evaluation.bundle)
-    told = origins_of(folder, joined.bundle)
+    told = bundle_sources(folder, joined.bundle)
     ids = [source.bundle.id for source in sources]
     assert list(told.members) == ids
     assert told.recipes[ids[1]] == (sources[1].folder / layout.RECIPE).read_text()
     assert recipe_of(folder).decide == SPEC
     assert np.array_equal(joined.bundle.seen.train, np.union1d(*(source.bundle.seen.train for source in sources)))
     third = training.train(Recipe.model_validate({"model": {"C": 1.0}}), material, output=tmp_path / "third").bundle
-    again = join(
+    again = build_ensemble(
         (Source(tmp_path / "third", third), Source(folder, joined.bundle)),
-        JoinPlan(SPEC, weights=(2.0, 1.7)),
+        EnsemblePlan(SPEC, weights=(2.0, 1.7)),
         output=tmp_path / "again",
     )
-    assert origins_of(tmp_path / "again", again.bundle).members == (third.id, *ids)
+    assert bundle_sources(tmp_path / "again", again.bundle).members == (third.id, *ids)
     assert again.bundle.combination.weights == pytest.approx((2.0, 1.0, 0.7))
-    tuned = retune(tmp_path / "again", again.bundle, Plan(SPEC), output=tmp_path / "tuned").bundle
-    assert origins_of(tmp_path / "tuned", tuned).members == (third.id, *ids)
+    tuned = tune_bundle(tmp_path / "again", again.bundle, Plan(SPEC), output=tmp_path / "tuned").bundle
+    assert bundle_sources(tmp_path / "tuned", tuned).members == (third.id, *ids)
 
 
 def test_fitted_weights_leave_out_who_gets_none(sources: tuple[Source, Source], tmp_path: Path) -> None:
-    made = join(sources, JoinPlan(SPEC, fit=True), output=tmp_path / "b")
+    made = build_ensemble(sources, EnsemblePlan(SPEC, fit=True), output=tmp_path / "b")
     kept = [member for member in made.members if member.weight]
     assert sum(member.weight for member in made.members) == pytest.approx(1)
     assert made.bundle.combination.weights == pytest.approx([member.weight for member in kept])
-    assert [row.member for row in made.parity] == ([member.name for member in kept] if len(kept) > 1 else [])
-    assert made.gain is not None
-    assert made.gain.low <= made.gain.gain <= made.gain.high
+    assert [row.member for row in made.ablations] == ([member.name for member in kept] if len(kept) > 1 else [])
+    assert made.weight_gain is not None
+    assert made.weight_gain.low <= made.weight_gain.gain <= made.weight_gain.high
 
 
 def _other_normalisation(source: Source, folder: Path) -> Source:
@@ -145,7 +149,7 @@ def _other_normalisation(source: Source, folder: Path) -> Source:
 
 
 def test_what_does_not_go_together_is_refused(
-    sources: tuple[Source, Source], material: training.Material, tmp_path: Path
+    sources: tuple[Source, Source], material: training.TrainingData, tmp_path: Path
 ) -> None:
     first, second = sources
     fewer = replace(material, dev=material.dev[::2])
@@ -153,30 +157,39 @@ def test_what_does_not_go_together_is_refused(
     old = _other_normalisation(second, tmp_path / "old")
     learned = replace(second, bundle=replace(second.bundle, seen=Seen(first.bundle.seen.dev, first.bundle.seen.dev)))
     for given, plan, error, message in (
-        ((first,), JoinPlan(SPEC), RecipeError, "one bundle is no ensemble; name two or more"),
-        ((first, second, first), JoinPlan(SPEC), RecipeError, "the same bundle as .*; name each once"),
-        ((first, old), JoinPlan(SPEC), RecipeError, "normalised by gladiators-0, a joined bundle by gladiators-1"),
-        ((first, Source(tmp_path / "h", halved)), JoinPlan(SPEC), RecipeError, "other dev posts .*--dev DEV.csv"),
-        ((first, learned), JoinPlan(SPEC), SplitError, "trained on by a member; .* worthless; give other posts"),
-        (sources, JoinPlan(SPEC, weights=(1, 2, 3)), RecipeError, "3 weights for 2 bundles of 2 members"),
-        (sources, JoinPlan(SPEC, weights=(1, 0)), RecipeError, "a weight must be above 0, not 0; leave the bundle out"),
-        (sources, JoinPlan(SPEC, weights=(1, -0.5)), RecipeError, "a weight must be above 0, not -0.5"),
-        (sources, JoinPlan(SPEC, weights=(1, float("nan"))), RecipeError, "a weight must be above 0, not nan"),
-        (sources, JoinPlan(SPEC, weights=(1, 1), fit=True), RecipeError, "weights are either given or fitted"),
+        ((first,), EnsemblePlan(SPEC), RecipeError, "one bundle is no ensemble; name two or more"),
+        ((first, second, first), EnsemblePlan(SPEC), RecipeError, "the same bundle as .*; name each once"),
+        ((first, old), EnsemblePlan(SPEC), RecipeError, "normalised by gladiators-0, a joined bundle by gladiators-1"),
+        ((first, Source(tmp_path / "h", halved)), EnsemblePlan(SPEC), RecipeError, "other dev posts .*--dev DEV.csv"),
+        ((first, learned), EnsemblePlan(SPEC), SplitError, "trained on by a member; .* worthless; give other posts"),
+        (sources, EnsemblePlan(SPEC, weights=(1, 2, 3)), RecipeError, "3 weights for 2 bundles of 2 members"),
+        (
+            sources,
+            EnsemblePlan(SPEC, weights=(1, 0)),
+            RecipeError,
+            "a weight must be above 0, not 0; leave the bundle out",
+        ),
+        (sources, EnsemblePlan(SPEC, weights=(1, -0.5)), RecipeError, "a weight must be above 0, not -0.5"),
+        (sources, EnsemblePlan(SPEC, weights=(1, float("nan"))), RecipeError, "a weight must be above 0, not nan"),
+        (sources, EnsemblePlan(SPEC, weights=(1, 1), fit=True), RecipeError, "weights are either given or fitted"),
     ):
         with pytest.raises(error, match=message):
-            join(given, plan, output=tmp_path / "b")
+            build_ensemble(given, plan, output=tmp_path / "b")
     assert not (tmp_path / "b").exists()
-    assert join((first, Source(tmp_path / "h", halved)), JoinPlan(SPEC, dev=material.dev), output=tmp_path / "b").bundle
+    assert build_ensemble(
+        (first, Source(tmp_path / "h", halved)), EnsemblePlan(SPEC, dev=material.dev), output=tmp_path / "b"
+    ).bundle
 
 
-def test_scoring_asks_the_others_only_near_a_threshold(cascaded: Bundle, material: training.Material) -> None:
+def test_scoring_asks_the_others_only_near_a_threshold(cascaded: Bundle, material: training.TrainingData) -> None:
     posts = [item.post for item in material.dev]
     cascade = cascaded.combination.cascade
     assert cascade is not None
     everyone = cascaded.member_probabilities(posts)
-    asked = cascaded.asked_probabilities(posts)
-    called = cascade.calls(everyone[cascade.first], cascaded.policy.cuts([post.language for post in posts]))
+    asked = cascaded.staged_probabilities(posts)
+    called = cascade.second_stage_mask(
+        everyone[cascade.first], cascaded.policy.post_thresholds([post.language for post in posts])
+    )
     assert 0 < called.sum() < len(posts)
     assert called.sum() == cascade.learned.called + cascade.verified.called
     second = 1 - cascade.first
@@ -194,19 +207,19 @@ def test_scoring_asks_the_others_only_near_a_threshold(cascaded: Bundle, materia
     assert otherwise == cascade.learned.disagreeing + cascade.verified.disagreeing
 
 
-def test_a_cascade_decides_each_post_by_itself(cascaded: Bundle, material: training.Material) -> None:
+def test_a_cascade_decides_each_post_by_itself(cascaded: Bundle, material: training.TrainingData) -> None:
     posts = [item.post for item in material.dev[:60]]
-    together = cascaded.asked_probabilities(posts)
-    assert np.array_equal(cascaded.asked_probabilities(posts[::-1])[:, ::-1], together, equal_nan=True)
+    together = cascaded.staged_probabilities(posts)
+    assert np.array_equal(cascaded.staged_probabilities(posts[::-1])[:, ::-1], together, equal_nan=True)
     for place in range(0, 60, 7):
-        assert np.array_equal(cascaded.asked_probabilities([posts[place]]), together[:, [place]], equal_nan=True)
+        assert np.array_equal(cascaded.staged_probabilities([posts[place]]), together[:, [place]], equal_nan=True)
     empty = [Post("1", "", "en"), Post("2", "😀", "fa")]
     assert cascaded.probabilities([*empty, posts[0]])[:2].tolist() == [0.0, 0.0]
     assert [decision.spread for decision in score_posts(cascaded, empty)] == [0.0, 0.0]
     assert cascaded.probabilities([]).shape == (0,)
 
 
-def test_the_thresholds_are_those_of_all_members(joined: Joined, cascaded: Bundle) -> None:
+def test_the_thresholds_are_those_of_all_members(joined: EnsembleResult, cascaded: Bundle) -> None:
     values = {name: threshold.value for name, threshold in joined.bundle.policy.thresholds.items()}
     assert {name: threshold.value for name, threshold in cascaded.policy.thresholds.items()} == values
     assert cascaded.id != joined.bundle.id
@@ -215,11 +228,11 @@ def test_the_thresholds_are_those_of_all_members(joined: Joined, cascaded: Bundl
 
 
 def test_tuning_again_leaves_the_cascade_out(
-    cascaded: Bundle, joined: Joined, material: training.Material, tmp_path: Path
+    cascaded: Bundle, joined: EnsembleResult, material: training.TrainingData, tmp_path: Path
 ) -> None:
     folder = Path(joined.evaluation.bundle)
     posts = [item.post for item in material.dev]
-    again = retune(folder, cascaded, Plan(SPEC), output=tmp_path / "again").bundle
+    again = tune_bundle(folder, cascaded, Plan(SPEC), output=tmp_path / "again").bundle
     assert again.combination.cascade is None
     assert again.id == joined.bundle.id
     kept = keep_rates(folder, cascaded, cascaded, posts, output=tmp_path / "kept").bundle
@@ -227,28 +240,30 @@ def test_tuning_again_leaves_the_cascade_out(
 
 
 def test_a_cascade_that_cannot_be_is_refused(
-    joined: Joined, bundle: Bundle, bundle_folder: Path, tmp_path: Path
+    joined: EnsembleResult, bundle: Bundle, bundle_folder: Path, tmp_path: Path
 ) -> None:
     folder = Path(joined.evaluation.bundle)
     for source, loaded, wish, message in (
         (
             bundle_folder,
             bundle,
-            CascadeWish(0.01),
+            CascadeOptions(0.01),
             "one member, and a cascade needs another to call; join bundles first",
         ),
-        (folder, joined.bundle, CascadeWish(1.0), "1 is no share of posts, at least 0 and below 1; as 0.005"),
-        (folder, joined.bundle, CascadeWish(-0.1), "-0.1 is no share of posts"),
-        (folder, joined.bundle, CascadeWish(0.01, first=2), "no member at place 2; the places are 0 to 1"),
-        (folder, joined.bundle, CascadeWish(0.01, costs=(1.0,)), "1 costs given for 2 members"),
-        (folder, joined.bundle, CascadeWish(0.01, costs=(1.0, 0.0)), "give each member one above 0"),
+        (folder, joined.bundle, CascadeOptions(1.0), "1 is no share of posts, at least 0 and below 1; as 0.005"),
+        (folder, joined.bundle, CascadeOptions(-0.1), "-0.1 is no share of posts"),
+        (folder, joined.bundle, CascadeOptions(0.01, first=2), "no member at place 2; the places are 0 to 1"),
+        (folder, joined.bundle, CascadeOptions(0.01, costs=(1.0,)), "1 costs given for 2 members"),
+        (folder, joined.bundle, CascadeOptions(0.01, costs=(1.0, 0.0)), "give each member one above 0"),
     ):
         with pytest.raises(RecipeError, match=message):
-            retune(source, loaded, Plan(SPEC, cascade=wish), output=tmp_path / "b")
+            tune_bundle(source, loaded, Plan(SPEC, cascade=wish), output=tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
 
-def test_a_cascade_of_a_member_that_is_not_there_is_refused(cascaded: Bundle, joined: Joined, tmp_path: Path) -> None:
+def test_a_cascade_of_a_member_that_is_not_there_is_refused(
+    cascaded: Bundle, joined: EnsembleResult, tmp_path: Path
+) -> None:
     folder = tmp_path / "copy"
     source = Path(joined.evaluation.bundle)
     cascade = cascaded.combination.cascade

@@ -1,5 +1,5 @@
-"""Learning through the real command line, pinned: the losses of four steps of the paper's recipe, the masked loss before
-and after `adapt`, and the probabilities of a linear fit."""
+"""Learning through the real command line, pinned: losses of four steps of the paper's recipe, masked losses before and
+after `adapt`, and the probabilities of a linear fit."""
 
 from __future__ import annotations
 

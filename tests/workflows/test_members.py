@@ -31,8 +31,8 @@ from polyvigil.learn.transformer import EncoderLearner
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import members
 from polyvigil.workflows import train as training
-from polyvigil.workflows.estimate import rehearse
-from polyvigil.workflows.learners import Machine
+from polyvigil.workflows.estimate import estimate_cost
+from polyvigil.workflows.learners import RunOptions
 
 SEEDS = (1, 2, 3)
 TRAINING = (
@@ -41,7 +41,7 @@ TRAINING = (
     "training.posts_per_step=16",
     "training.checkpoint_minutes=0",
 )
-HERE = Machine(device="cpu", offline=True)
+HERE = RunOptions(device="cpu", offline=True)
 
 
 class Killed(BaseException):
@@ -71,12 +71,14 @@ def _posts(number: int, split: str) -> tuple[LabelledPost, ...]:
 
 
 @pytest.fixture(scope="module")
-def material() -> training.Material:
-    return training.Material(train=_posts(48, "train"), dev=_posts(24, "dev"), data="synthetic", faults=(), notes=())
+def material() -> training.TrainingData:
+    return training.TrainingData(
+        train=_posts(48, "train"), dev=_posts(24, "dev"), data="synthetic", row_errors=(), notes=()
+    )
 
 
 @pytest.fixture(scope="module")
-def model(material: training.Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(material: training.TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Wide enough that names and headers of its files hardly count."""
     texts = [item.post.text for item in material.train]
     return tiny_folder(tmp_path_factory.mktemp("model") / "wide", "xlm-roberta", texts=texts, hidden=128, seed=3)
@@ -89,9 +91,9 @@ def recipe(model: Path) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def unbroken(recipe: Recipe, material: training.Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unbroken(recipe: Recipe, material: training.TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("unbroken") / "bundle"
-    training.train(recipe, material, output=output, machine=HERE)
+    training.train(recipe, material, output=output, options=HERE)
     return output
 
 
@@ -120,7 +122,7 @@ def _occupied(folder: Path) -> int:
 
 
 def test_killed_between_seeds_a_finished_seed_is_not_trained_again(
-    recipe: Recipe, material: training.Material, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, material: training.TrainingData, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[int] = []
     fit = EncoderLearner.fit
@@ -133,11 +135,11 @@ def test_killed_between_seeds_a_finished_seed_is_not_trained_again(
 
     monkeypatch.setattr(EncoderLearner, "fit", counted)
     with pytest.raises(Killed):
-        training.train(recipe, material, output=tmp_path / "b", machine=HERE)
+        training.train(recipe, material, output=tmp_path / "b", options=HERE)
     for seed in (1, 2):
         assert [path.name for path in (tmp_path / f"b.work/seed-{seed}").iterdir()] == ["finished"]
     lines: list[str] = []
-    training.train(recipe, material, output=tmp_path / "b", machine=HERE, say=lines.append)
+    training.train(recipe, material, output=tmp_path / "b", options=HERE, log=lines.append)
     assert trained == [1, 2, 3, 3]
     assert f"seed 2 is finished: its member stands in {tmp_path}/b.work/seed-2/finished" in lines
     _same(tmp_path / "b", unbroken)
@@ -147,7 +149,7 @@ def test_killed_between_seeds_a_finished_seed_is_not_trained_again(
 @pytest.mark.parametrize("where", ["before the bundle", "before the last is written", "before its checkpoints go"])
 def test_killed_after_the_last_seed_the_bundle_is_the_same(
     recipe: Recipe,
-    material: training.Material,
+    material: training.TrainingData,
     unbroken: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -160,23 +162,23 @@ def test_killed_after_the_last_seed_the_bundle_is_the_same(
         if where == "before the bundle" or len(made) == 3:
             raise Killed
 
-    patched = {"before the bundle": (training, "finish"), "before the last is written": (members, "save_file"),
+    patched = {"before the bundle": (training, "assemble_bundle"), "before the last is written": (members, "save_file"),
                "before its checkpoints go": (members, "_remove_checkpoints")}  # fmt: skip
     module, name = patched[where]
     real = getattr(module, name)
     with monkeypatch.context() as patch:
         patch.setattr(module, name, lambda *given, **named: (killed(), real(*given, **named))[1])
         with pytest.raises(Killed):
-            training.train(recipe, material, output=tmp_path / "b", machine=HERE)
+            training.train(recipe, material, output=tmp_path / "b", options=HERE)
     lines: list[str] = []
-    training.train(recipe, material, output=tmp_path / "b", machine=HERE, say=lines.append)
+    training.train(recipe, material, output=tmp_path / "b", options=HERE, log=lines.append)
     assert sum("is finished: its member stands in" in line for line in lines) == (2 if "written" in where else 3)
     assert not any(line.startswith("epoch ") for line in lines)  # nothing was trained again
     _same(tmp_path / "b", unbroken)
 
 
 def test_a_real_kill_in_the_second_seed_changes_no_bit(
-    recipe: Recipe, material: training.Material, model: Path, unbroken: Path, tmp_path: Path
+    recipe: Recipe, material: training.TrainingData, model: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     for split, posts in (("train", material.train), ("dev", material.dev)):
         write_posts(tmp_path / f"{split}.csv", posts)
@@ -192,13 +194,13 @@ def test_a_real_kill_in_the_second_seed_changes_no_bit(
     process.kill()
     process.wait()
     lines: list[str] = []
-    training.train(recipe, material, output=tmp_path / "b", machine=HERE, say=lines.append)
+    training.train(recipe, material, output=tmp_path / "b", options=HERE, log=lines.append)
     assert sum("seed 1 is finished" in line for line in lines) == 1
     _same(tmp_path / "b", unbroken)
 
 
 def test_a_damaged_finished_member_is_made_again(
-    recipe: Recipe, material: training.Material, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, material: training.TrainingData, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = _killed_before_the_bundle(recipe, material, tmp_path / "b", monkeypatch)
     weights = work / "seed-2/finished/member/model.safetensors"
@@ -206,13 +208,13 @@ def test_a_damaged_finished_member_is_made_again(
     raw[-1] ^= 1
     weights.write_bytes(raw)
     lines: list[str] = []
-    training.train(recipe, material, output=tmp_path / "b", machine=HERE, say=lines.append)
+    training.train(recipe, material, output=tmp_path / "b", options=HERE, log=lines.append)
     assert f"seed 2: the finished member in {work}/seed-2/finished is damaged and is made again" in lines
     _same(tmp_path / "b", unbroken)
 
 
 def test_finished_members_of_other_settings_posts_or_models_are_refused(
-    recipe: Recipe, material: training.Material, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, material: training.TrainingData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = _killed_before_the_bundle(recipe, material, tmp_path / "b", monkeypatch)
     other = tmp_path / "other"
@@ -223,30 +225,30 @@ def test_finished_members_of_other_settings_posts_or_models_are_refused(
     changed = [
         (recipe.model_copy(update={"training": rate}), material),
         (recipe.model_copy(update={"model": recipe.model.model_copy(update={"name": str(other)})}), material),
-        (recipe, training.Material(material.train[1:], material.dev, "synthetic", (), ())),
-        (recipe, training.Material(material.train, material.dev[1:], "synthetic", (), ())),
+        (recipe, training.TrainingData(material.train[1:], material.dev, "synthetic", (), ())),
+        (recipe, training.TrainingData(material.train, material.dev[1:], "synthetic", (), ())),
     ]
     for one, posts in changed:
         with pytest.raises(TrainingError) as caught:
-            training.train(one, posts, output=tmp_path / "b", machine=HERE)
+            training.train(one, posts, output=tmp_path / "b", options=HERE)
         assert str(caught.value) == (
             f"{work}/seed-1/finished: the finished member there is another run's: its settings, posts, models or seed "
             f"differ; choose another output, or remove {work} to begin anew"
         )
     free = recipe.training.model_copy(update={"micro_tokens": 64, "checkpoint_minutes": 5.0})
-    training.train(recipe.model_copy(update={"training": free}), material, output=tmp_path / "b", machine=HERE)
+    training.train(recipe.model_copy(update={"training": free}), material, output=tmp_path / "b", options=HERE)
 
 
 def _killed_before_the_bundle(
-    recipe: Recipe, material: training.Material, output: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, material: training.TrainingData, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     def killed(*_: object, **__: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "finish", killed)
+        patch.setattr(training, "assemble_bundle", killed)
         with pytest.raises(Killed):
-            training.train(recipe, material, output=output, machine=HERE)
+            training.train(recipe, material, output=output, options=HERE)
     return output.with_name(output.name + ".work")
 
 
@@ -254,7 +256,7 @@ def _killed_before_the_bundle(
 
 
 def test_the_third_seed_begins_with_as_many_live_parameters_as_the_first(
-    recipe: Recipe, material: training.Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, material: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = _live_bytes()
     at_start, fit = [], EncoderLearner.fit
@@ -264,7 +266,7 @@ def test_the_third_seed_begins_with_as_many_live_parameters_as_the_first(
         return fit(self, *posts, seed=seed)
 
     monkeypatch.setattr(EncoderLearner, "fit", measured)
-    trained = training.train(recipe, material, output=tmp_path / "b", machine=HERE)
+    trained = training.train(recipe, material, output=tmp_path / "b", options=HERE)
     assert at_start == [0, 0, 0]
     assert _live_bytes() > before  # the loaded bundle: the measure sees what there is
     assert all(member.encoder.device.type == "cpu" for member in trained.bundle.members)
@@ -284,7 +286,7 @@ def _size(tensor: torch.Tensor) -> int:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_on_a_gpu_each_seed_begins_with_what_the_first_began_with(
-    recipe: Recipe, material: training.Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, material: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_start, fit = [], EncoderLearner.fit
 
@@ -294,7 +296,7 @@ def test_on_a_gpu_each_seed_begins_with_what_the_first_began_with(
         return fit(self, *posts, seed=seed)
 
     monkeypatch.setattr(EncoderLearner, "fit", measured)
-    training.train(recipe, material, output=tmp_path / "b", machine=Machine(device="cuda", offline=True))
+    training.train(recipe, material, output=tmp_path / "b", options=RunOptions(device="cuda", offline=True))
     assert max(at_start) - min(at_start) <= 2**20  # what cuBLAS keeps for itself
     gc.collect()
     assert torch.cuda.memory_allocated() <= max(at_start) + 2**20  # the bundle is on the CPU
@@ -302,7 +304,7 @@ def test_on_a_gpu_each_seed_begins_with_what_the_first_began_with(
 
 @pytest.mark.parametrize("rank", [0, 2])
 def test_the_disk_that_a_dry_run_names_is_what_the_run_takes_at_most(
-    recipe: Recipe, material: training.Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+    recipe: Recipe, material: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
 ) -> None:
     if rank:
         recipe = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"rank": rank})})
@@ -320,10 +322,10 @@ def test_the_disk_that_a_dry_run_names_is_what_the_run_takes_at_most(
         look()
         return finish(*given, **named)
 
-    dry_run = rehearse(recipe, material, machine=HERE)
+    dry_run = estimate_cost(recipe, material, options=HERE)
     monkeypatch.setattr(checkpoint, "_remove", at_a_third_checkpoint)
     monkeypatch.setattr(store, "load", at_the_bundle)
-    training.train(recipe, material, output=tmp_path / "b", machine=HERE)
+    training.train(recipe, material, output=tmp_path / "b", options=HERE)
     assert dry_run is not None
     assert 0.7 * dry_run.most_disk <= peak <= dry_run.most_disk
     after = _occupied(tmp_path / "b" / "members")
@@ -331,7 +333,7 @@ def test_the_disk_that_a_dry_run_names_is_what_the_run_takes_at_most(
 
 
 def test_a_stack_leaves_the_best_weights_of_each_fold_alone(
-    tmp_path: Path, material: training.Material, model: Path
+    tmp_path: Path, material: training.TrainingData, model: Path
 ) -> None:
     from tests.nn.nli import nli_folder
 
@@ -341,7 +343,7 @@ def test_a_stack_leaves_the_best_weights_of_each_fold_alone(
                 f"model.further={{kind = 'nli', name = '{further}', max_tokens = 128}}", "training.epochs=1",
                 "training.learning_rate=3e-3", "training.precision='fp32'", "balance.oversample=1")  # fmt: skip
     recipe = load("stacked", settings=settings)
-    dry_run = rehearse(recipe, material, machine=HERE)
+    dry_run = estimate_cost(recipe, material, options=HERE)
     standing: dict[str, list[str]] = {}
 
     def killed(*_: object) -> None:
@@ -352,9 +354,9 @@ def test_a_stack_leaves_the_best_weights_of_each_fold_alone(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(members, "_scored", killed)
         with pytest.raises(Killed):
-            training.train(recipe, material, output=tmp_path / "b", machine=HERE)
+            training.train(recipe, material, output=tmp_path / "b", options=HERE)
     assert standing == {part: ["best.safetensors", "checkpoint.json"] for part in ("all", "fold-0", "fold-1")}
-    training.train(recipe, material, output=tmp_path / "b", machine=HERE)
+    training.train(recipe, material, output=tmp_path / "b", options=HERE)
     assert json.loads((tmp_path / "b" / "bundle.json").read_text())["members"][0]["kind"] == "stacked"
     assert dry_run is not None
     assert dry_run.member_bytes == pytest.approx(_occupied(tmp_path / "b" / "members"), rel=0.15)  # both models

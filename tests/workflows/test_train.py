@@ -85,14 +85,16 @@ def test_a_file_of_one_other_split_is_taken_at_its_word(files: dict[str, str]) -
     assert len(held_out.train) + len(held_out.dev) == 500
 
 
-def test_an_occupied_output_is_refused_before_anything_is_learned(material: training.Material, tmp_path: Path) -> None:
+def test_an_occupied_output_is_refused_before_anything_is_learned(
+    material: training.TrainingData, tmp_path: Path
+) -> None:
     said: list[str] = []
     with pytest.raises(BundleError, match="exists and is no bundle"):
-        training.train(Recipe(), material, output=tmp_path, say=said.append)
+        training.train(Recipe(), material, output=tmp_path, log=said.append)
     assert not said
 
 
-def test_the_paper_grid_is_a_rule_by_name(material: training.Material, tmp_path: Path) -> None:
+def test_the_paper_grid_is_a_rule_by_name(material: training.TrainingData, tmp_path: Path) -> None:
     recipe = Recipe.model_validate({"decide": {"rule": "paper-grid"}})
     policy = training.train(recipe, material, output=tmp_path / "b").bundle.policy
     for threshold in policy.thresholds.values():

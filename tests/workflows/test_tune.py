@@ -21,14 +21,14 @@ from polyvigil.metrics import count
 from polyvigil.score.wire import score_posts
 from polyvigil.types import LabelledPost
 from polyvigil.workflows import train as training
-from polyvigil.workflows.tune import Plan, keep_rates, recipe_of, retune
+from polyvigil.workflows.tune import Plan, keep_rates, recipe_of, tune_bundle
 
 
 def _files(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "members").rglob("*.*")}
 
 
-def test_stored_dev_scores_are_those_of_the_members(bundle: Bundle, material: training.Material) -> None:
+def test_stored_dev_scores_are_those_of_the_members(bundle: Bundle, material: training.TrainingData) -> None:
     posts = [item.post for item in material.dev]
     assert (bundle.dev.by_member == bundle.member_probabilities(posts)).all()
     assert bundle.dev.labels.tolist() == [item.label for item in material.dev]
@@ -39,11 +39,11 @@ def test_stored_dev_scores_are_those_of_the_members(bundle: Bundle, material: tr
 
 
 def test_stored_scores_and_the_same_posts_give_the_same_thresholds(
-    bundle: Bundle, bundle_folder: Path, material: training.Material, tmp_path: Path
+    bundle: Bundle, bundle_folder: Path, material: training.TrainingData, tmp_path: Path
 ) -> None:
     spec = DecideSpec(rule="paper-grid")
-    stored = retune(bundle_folder, bundle, Plan(spec), output=tmp_path / "stored")
-    fresh = retune(bundle_folder, bundle, Plan(spec, dev=material.dev, data="dev.csv"), output=tmp_path / "fresh")
+    stored = tune_bundle(bundle_folder, bundle, Plan(spec), output=tmp_path / "stored")
+    fresh = tune_bundle(bundle_folder, bundle, Plan(spec, dev=material.dev, data="dev.csv"), output=tmp_path / "fresh")
     assert stored.bundle.id == fresh.bundle.id != bundle.id
     assert _files(tmp_path / "stored") == _files(bundle_folder)
     assert stored.bundle.policy.thresholds["en"].rule == "paper-grid"
@@ -51,13 +51,13 @@ def test_stored_scores_and_the_same_posts_give_the_same_thresholds(
     assert recipe_of(tmp_path / "stored").model == recipe_of(bundle_folder).model
     for name in ("same_set", "pooled", "macro_f1", "cross_fitted_macro_f1", "languages"):
         assert getattr(stored.evaluation, name) == getattr(fresh.evaluation, name)
-    again = retune(tmp_path / "stored", stored.bundle, Plan(bundle.policy.spec), output=tmp_path / "again")
+    again = tune_bundle(tmp_path / "stored", stored.bundle, Plan(bundle.policy.spec), output=tmp_path / "again")
     assert again.bundle.id == bundle.id  # back where it came from
 
 
 def test_an_objective_is_met_and_shifts_are_told(bundle: Bundle, bundle_folder: Path, tmp_path: Path) -> None:
     spec = DecideSpec(rule="argmax", objective=RecallObjective(at_least=0.95))
-    made = retune(bundle_folder, bundle, Plan(spec), output=tmp_path / "b")
+    made = tune_bundle(bundle_folder, bundle, Plan(spec), output=tmp_path / "b")
     for part in made.evaluation.languages:
         assert part.recall >= 0.95
     for shift in made.shifts:
@@ -85,14 +85,14 @@ def test_a_language_without_labels_gets_a_threshold(
 ) -> None:
     posts = tuple(item.post for item in corpus if item.post.language in {"fr", "en"})
     plan = Plan(DecideSpec(), unlabelled=posts, priors={})
-    made = retune(bundle_folder, bundle, plan, output=tmp_path / "b")
+    made = tune_bundle(bundle_folder, bundle, plan, output=tmp_path / "b")
     french = made.bundle.policy.thresholds["fr"]
     assert french.source == "similar"
     assert made.bundle.policy.thresholds["en"].source == "own"  # its labels tell more
     rows = score_posts(made.bundle, posts)
-    assert {row.threshold_source for row in rows if row.language == "fr"} == {french.told_source}
+    assert {row.threshold_source for row in rows if row.language == "fr"} == {french.source_name}
     assert all("language_not_trained" in row.flags for row in rows if row.language == "fr")
-    known = retune(
+    known = tune_bundle(
         bundle_folder, bundle, Plan(DecideSpec(), unlabelled=posts, priors={"fr": 0.2}), output=tmp_path / "p"
     )
     mine = [row for row in score_posts(known.bundle, posts) if row.language == "fr"]
@@ -101,7 +101,7 @@ def test_a_language_without_labels_gets_a_threshold(
 
 def test_rates_are_kept(bundle: Bundle, bundle_folder: Path, corpus: tuple[LabelledPost, ...], tmp_path: Path) -> None:
     """The 'retrained' bundle has the same members at other thresholds: transport must give the old decisions back."""
-    other = retune(
+    other = tune_bundle(
         bundle_folder, bundle, Plan(DecideSpec(objective=FBetaObjective(beta=4.0))), output=tmp_path / "other"
     )
     posts = [item.post for item in corpus if item.post.language in {"de", "en"}]

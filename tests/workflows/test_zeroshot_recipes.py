@@ -243,4 +243,4 @@ def test_offline_a_model_that_is_not_there_is_told(
     recipe = load_recipe("nli")
     material = training.gather(recipe, train=[], dev=[f"{files}/dev.csv"])
     with pytest.raises(RecipeError, match="MoritzLaurer/mDeBERTa-v3-base-mnli-xnli: not fetched before"):
-        training.train(recipe, material, output=tmp_path / "b", machine=training.Machine(device="cpu", offline=True))
+        training.train(recipe, material, output=tmp_path / "b", options=training.RunOptions(device="cpu", offline=True))

@@ -74,5 +74,5 @@ class Cache:
 
 
 def _key(pair: Pair, text: str) -> str:
-    told = "\0".join((pair.source, pair.target, pair.identity, text))
-    return hashlib.blake2b(told.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    payload = "\0".join((pair.source, pair.target, pair.identity, text))
+    return hashlib.blake2b(payload.encode(errors="surrogatepass"), digest_size=16).hexdigest()

@@ -47,13 +47,13 @@ def training_posts(readings: Sequence[Reading]) -> tuple[list[LabelledPost], lis
             )
         held_out = Counter(item.post.split for item in reading.posts if item.post.split not in _MAY_TRAIN)
         if held_out:
-            told = ", ".join(f"{number:,} of split {name}" for name, number in sorted(held_out.items()))
-            notes.append(f"{reading.name}: {told} left out: translations are for training alone")
-        mine = [item for item in reading.posts if item.post.split in _MAY_TRAIN]
-        again = sum(is_translated(item.post) for item in mine)
+            summary = ", ".join(f"{number:,} of split {name}" for name, number in sorted(held_out.items()))
+            notes.append(f"{reading.name}: {summary} left out: translations are for training alone")
+        eligible = [item for item in reading.posts if item.post.split in _MAY_TRAIN]
+        again = sum(is_translated(item.post) for item in eligible)
         if again:
             notes.append(f"{reading.name}: {again:,} posts left out that are translations already")
-        posts += [item for item in mine if not is_translated(item.post)]
+        posts += [item for item in eligible if not is_translated(item.post)]
     if not posts:
         raise SplitError(
             "no row is left: " + ("; ".join(notes) or "the files hold none"),
@@ -87,37 +87,37 @@ def choose(
         translator.check(source, target)
     languages = Counter(base_language(item.post.language) for item in posts)
     unable = {} if sources else {name: languages[name] for name in languages if not _can(translator, name, target)}
-    wanted = set(sources or languages) - {target} - set(unable)
-    if not wanted:
+    requested = set(sources or languages) - {target} - set(unable)
+    if not requested:
         translator.check(min(unable or {target}), target)
     notes = [f"{number:,} posts in {name} are not translated to {target}" for name, number in sorted(unable.items())]
     label = {"positives": 1, "negatives": 0}.get(spec.only)
-    kept = [item for item in posts if base_language(item.post.language) in wanted and label in {None, item.label}]
+    kept = [item for item in posts if base_language(item.post.language) in requested and label in {None, item.label}]
     if spec.negatives is not None:
-        some = _draw([item for item in kept if not item.label], spec.negatives, seed=spec.seed)
+        some = _sample_ids([item for item in kept if not item.label], spec.negatives, seed=spec.seed)
         if len(some) < spec.negatives:
             notes.append(f"there are {len(some):,} negatives to translate to {target}, not {spec.negatives:,}")
         kept = [item for item in kept if item.label or item.post.id in some]
     if spec.most is not None and len(kept) > spec.most:
         positives = [item for item in kept if item.label]
         number = round(spec.most * len(positives) / len(kept))
-        drawn = _draw(positives, number, seed=spec.seed)
-        drawn |= _draw([item for item in kept if not item.label], spec.most - number, seed=spec.seed)
-        kept = [item for item in kept if item.post.id in drawn]
+        sampled = _sample_ids(positives, number, seed=spec.seed)
+        sampled |= _sample_ids([item for item in kept if not item.label], spec.most - number, seed=spec.seed)
+        kept = [item for item in kept if item.post.id in sampled]
     if not kept:
         there = ", ".join(f"{number:,} in {name}" for name, number in languages.items())
         raise DataError(
             f"no post is left to translate to {target}: there are {there}; wanted were {spec.only} in"
-            f" {', '.join(sorted(wanted))}",
+            f" {', '.join(sorted(requested))}",
             hint="look at --from, --only and the label column",
         )
     return Chosen(target, tuple(kept), tuple(notes))
 
 
-def _draw(items: Sequence[LabelledPost], number: int, *, seed: int) -> set[str]:
+def _sample_ids(items: Sequence[LabelledPost], number: int, *, seed: int) -> set[str]:
     """Ids of ``number`` of the items, or of all; each has its place in the draw by its id."""
-    places = {hashlib.blake2b(f"{seed}\0{item.post.id}".encode()).digest(): item.post.id for item in items}
-    return {places[place] for place in sorted(places)[:number]}
+    ids_by_hash = {hashlib.blake2b(f"{seed}\0{item.post.id}".encode()).digest(): item.post.id for item in items}
+    return {ids_by_hash[digest] for digest in sorted(ids_by_hash)[:number]}
 
 
 def _can(translator: Translator, source: str, target: str) -> bool:

@@ -38,7 +38,7 @@ _LEAST_RUNS = 30
 _WORDS = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 
 
-def fault(source_text: str, translation: str, *, source: str, target: str, writes_language: bool) -> Reason:
+def rejection_reason(source_text: str, translation: str, *, source: str, target: str, writes_language: bool) -> Reason:
     """Why a translation is not to be used; ``""`` when nothing is found against it.
 
     ``writes_language``: whether it is in a language at all, else its script alone is looked at (augment.translator).
@@ -61,8 +61,8 @@ def fault(source_text: str, translation: str, *, source: str, target: str, write
 
 
 def _in_script(text: str, script: str) -> bool:
-    found = main_script(text)
-    return found == script or (script == "Japanese" and found == "Han")  # a short Japanese post may hold no kana
+    detected = main_script(text)
+    return detected == script or (script == "Japanese" and detected == "Han")  # a short Japanese post may hold no kana
 
 
 def _alike(before: str, after: str) -> bool:
@@ -78,7 +78,7 @@ def _runs(text: str, size: int) -> set[str]:
 
 def _all_runs(text: str, size: int) -> list[str]:
     text = " ".join(_WORDS.findall(text.replace("[URL]", " ").replace("@USER", " ").replace("[PLACE]", " ").lower()))
-    return [text[place : place + size] for place in range(len(text) - size + 1)]
+    return [text[start : start + size] for start in range(len(text) - size + 1)]
 
 
 def _repetitive(before: str, after: str) -> bool:
@@ -86,6 +86,6 @@ def _repetitive(before: str, after: str) -> bool:
     if len(runs) < _LEAST_RUNS:
         return False
     share = len(set(runs)) / len(runs)
-    own = _all_runs(before, 5)
-    usual = len(set(own)) / len(own) if own else 1.0
+    source_runs = _all_runs(before, 5)
+    usual = len(set(source_runs)) / len(source_runs) if source_runs else 1.0
     return share < DISTINCT and share < 0.7 * usual

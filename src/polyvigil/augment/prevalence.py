@@ -40,11 +40,11 @@ class Prevalence:
 
 def prevalences(used: Sequence[Translated], sources: Sequence[LabelledPost]) -> tuple[Prevalence, ...]:
     """Each target language, in the order it first appears; the sources' own posts in it are counted too."""
-    found = []
+    result = []
     for language in dict.fromkeys(base_language(row.item.post.language) for row in used):
         made = [row.item.label for row in used if base_language(row.item.post.language) == language]
         there = [item.label for item in sources if base_language(item.post.language) == language]
-        others = [item.label for item in sources if base_language(item.post.language) != language]
+        other_labels = [item.label for item in sources if base_language(item.post.language) != language]
         labels = made + there
-        found.append(Prevalence(language, len(labels), sum(labels), sum(others) / len(others)))
-    return tuple(found)
+        result.append(Prevalence(language, len(labels), sum(labels), sum(other_labels) / len(other_labels)))
+    return tuple(result)

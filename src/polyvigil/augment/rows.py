@@ -55,15 +55,15 @@ def write_translated(path: Path, rows: Sequence[Translated]) -> None:
     cells = []
     for row in rows:
         post = row.item.post
-        told = (post.id, post.text, row.item.label, post.origin, post.type, base_language(post.language), post.split)
-        cells.append((*told, post.group, row.translated_from, row.model))
+        values = (post.id, post.text, row.item.label, post.origin, post.type, base_language(post.language), post.split)
+        cells.append((*values, post.group, row.translated_from, row.model))
     write_whole(path, csv_text([(*COLUMNS, *FURTHER), *cells]))
 
 
 def reject_line(row: Translated) -> str:
     """A translation that is not used, as a line of JSON: what it was to be, why not, both texts."""
     post = row.item.post
-    told = {
+    record = {
         "id": post.id,
         "translated_from": row.translated_from,
         "language": base_language(post.language),
@@ -72,4 +72,4 @@ def reject_line(row: Translated) -> str:
         "source": row.source.post.text,
         "text": post.text,
     }
-    return json.dumps(told) + "\n"
+    return json.dumps(record) + "\n"

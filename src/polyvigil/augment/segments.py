@@ -34,10 +34,10 @@ def segments(text: str) -> tuple[Segment, ...]:
     return tuple(_segment(plain[part.start : part.end].strip()) for part in sentences(plain))
 
 
-def joined(parts: Sequence[Segment], translations: Mapping[str, str], *, target: str) -> str:
+def reassemble(parts: Sequence[Segment], translations: Mapping[str, str], *, target: str) -> str:
     """The post again, each core by its translation; sentences are parted by a space where ``target`` has any."""
-    told = (part.head + (translations[part.core].strip() if part.core else "") + part.tail for part in parts)
-    return ("" if target in _WITHOUT_SPACES else " ").join(told).strip()
+    pieces = (part.head + (translations[part.core].strip() if part.core else "") + part.tail for part in parts)
+    return ("" if target in _WITHOUT_SPACES else " ").join(pieces).strip()
 
 
 def _segment(sentence: str) -> Segment:

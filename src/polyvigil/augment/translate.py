@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from polyvigil.augment.cache import Cache, Pair
 from polyvigil.augment.choose import Chosen
-from polyvigil.augment.filters import fault
+from polyvigil.augment.filters import rejection_reason
 from polyvigil.augment.rows import Translated, translated
-from polyvigil.augment.segments import Segment, joined, segments
+from polyvigil.augment.segments import Segment, reassemble, segments
 from polyvigil.augment.translator import Translator
 from polyvigil.nn.batching import token_batches
 from polyvigil.text.language import base_language
@@ -56,9 +56,9 @@ def translate(
     _run([batch for batch in batches if _lacks(batch, cache)], translator, cache, progress)
     rows = []
     for one, posts in zip(chosen, parts, strict=True):
-        for item, cut in posts:
+        for item, segmented in posts:
             pair = _pair(item, translator, target=one.target)
-            rows.append(_row(item, cut, pair, translator, cache, too_long=too_long))
+            rows.append(_row(item, segmented, pair, translator, cache, too_long=too_long))
     return tuple(rows)
 
 
@@ -70,17 +70,17 @@ def _texts(
     posts: Sequence[tuple[LabelledPost, tuple[Segment, ...]]], translator: Translator, *, target: str
 ) -> dict[Pair, list[str]]:
     """What there is to translate, each text once for a pair of languages, in the order of the posts."""
-    found: dict[Pair, dict[str, None]] = {}
-    for item, cut in posts:
-        mine = found.setdefault(_pair(item, translator, target=target), {})
-        mine.update((part.core, None) for part in cut if part.core)
-    return {pair: list(texts) for pair, texts in found.items()}
+    texts_by_pair: dict[Pair, dict[str, None]] = {}
+    for item, segmented in posts:
+        pending = texts_by_pair.setdefault(_pair(item, translator, target=target), {})
+        pending.update((part.core, None) for part in segmented if part.core)
+    return {pair: list(texts) for pair, texts in texts_by_pair.items()}
 
 
 def _batches(pair: Pair, texts: Sequence[str], sizes: NDArray[np.int64], *, longest: int, budget: int) -> list[_Batch]:
     able = np.flatnonzero(sizes <= longest)
     return [
-        _Batch(pair, tuple(texts[place] for place in able[batch]), int(sizes[able[batch]].sum()))
+        _Batch(pair, tuple(texts[index] for index in able[batch]), int(sizes[able[batch]].sum()))
         for batch in token_batches(sizes[able], budget=budget, padded=True)
     ]
 
@@ -100,18 +100,18 @@ def _run(batches: Sequence[_Batch], translator: Translator, cache: Cache, progre
 
 def _row(
     item: LabelledPost,
-    cut: tuple[Segment, ...],
+    segmented: tuple[Segment, ...],
     pair: Pair,
     translator: Translator,
     cache: Cache,
     *,
     too_long: set[tuple[Pair, str]],
 ) -> Translated:
-    if any((pair, part.core) in too_long for part in cut):
+    if any((pair, part.core) in too_long for part in segmented):
         return translated(item, "", translator, target=pair.target, reason="too-long")
-    made = {part.core: cache.get(pair, part.core) or "" for part in cut if part.core}
-    text = joined(cut, made, target=pair.target)
-    reason = fault(
+    made = {part.core: cache.get(pair, part.core) or "" for part in segmented if part.core}
+    text = reassemble(segmented, made, target=pair.target)
+    reason = rejection_reason(
         item.post.text, text, source=pair.source, target=pair.target, writes_language=translator.writes_language
     )
     return translated(item, text, translator, target=pair.target, reason=reason)

@@ -43,14 +43,14 @@ class StoredDev:
         """What thresholds are tuned on."""
         return DevScores(combination.mean(self.by_member), self.labels, self.languages)
 
-    def places_of(self, keys: NDArray[np.uint64]) -> NDArray[np.int64] | None:
+    def indices_of(self, keys: NDArray[np.uint64]) -> NDArray[np.int64] | None:
         """Where the posts of these ``keys`` stand here, (n_posts,) in their order; None when they are other posts."""
-        ours, theirs = np.argsort(self.keys, kind="stable"), np.argsort(keys, kind="stable")
-        if not np.array_equal(self.keys[ours], keys[theirs]):
+        stored_order, given_order = np.argsort(self.keys, kind="stable"), np.argsort(keys, kind="stable")
+        if not np.array_equal(self.keys[stored_order], keys[given_order]):
             return None
-        places = np.empty(len(keys), dtype=np.int64)
-        places[theirs] = ours
-        return places
+        indices = np.empty(len(keys), dtype=np.int64)
+        indices[given_order] = stored_order
+        return indices
 
     @property
     def group_names(self) -> list[str]:

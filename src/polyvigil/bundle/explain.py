@@ -18,7 +18,7 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.decide.thresholds import logit
 from polyvigil.text.normalise import model_text, no_text_reason
 from polyvigil.text.pieces import units
-from polyvigil.text.sentences import Stretch, sentences
+from polyvigil.text.sentences import Span, sentences
 from polyvigil.types import Post
 
 MOST_SPANS = 5
@@ -27,7 +27,7 @@ _WORTH = 0.1  # of the strongest span's evidence: a weaker one is not told
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ScoredSpan:
     """``text[start:end]`` of the post as it was written, in code points; ``score``: the evidence in it, in logits."""
 
     start: int
@@ -39,9 +39,9 @@ class Span:
 class Explanation:
     """Where the score of one post comes from."""
 
-    sentence: Span | None
+    sentence: ScoredSpan | None
     """The sentence with the most evidence, the first of equals; None where there is nothing to read."""
-    spans: tuple[Span, ...]
+    spans: tuple[ScoredSpan, ...]
     """The words with the most evidence per character, neighbours joined inside a sentence; at most 5, in their order.
     They need not be in ``sentence``; there are none where everything counts against an ADE."""
     method: str
@@ -50,26 +50,26 @@ class Explanation:
 
 def explain(bundle: Bundle, posts: Sequence[Post]) -> list[Explanation]:
     """Explain the score of each post, in their order. Encoders are asked up to 33 times of a post, once a sentence."""
-    readable = [place for place, post in enumerate(posts) if not no_text_reason(model_text(post.text))]
-    chosen = [posts[place] for place in readable]
-    asked = _asked(bundle, chosen)
+    readable = [index for index, post in enumerate(posts) if not no_text_reason(model_text(post.text))]
+    chosen = [posts[index] for index in readable]
+    contributing = _contributing(bundle, chosen)
     weights = np.array(bundle.combination.weights or np.ones(len(bundle.members)))
     totals = [np.zeros(len(post.text)) for post in chosen]
     methods: list[set[str]] = [set() for _ in chosen]
-    for member, mine, weight, scale in zip(bundle.members, asked, weights, _scales(bundle), strict=True):
-        if not (places := np.flatnonzero(mine).tolist()):
+    for member, mask, weight, scale in zip(bundle.members, contributing, weights, _scales(bundle), strict=True):
+        if not (indices := np.flatnonzero(mask).tolist()):
             continue
-        for place, evidence in zip(places, member.evidence([chosen[place] for place in places]), strict=True):
-            share = weight / weights[asked[:, place]].sum()
-            totals[place] += scale * share * evidence.characters
-            methods[place].add(evidence.method)
-    found = [Explanation(None, (), "")] * len(posts)
-    for place, post, total, method in zip(readable, chosen, totals, methods, strict=True):
-        found[place] = _explanation(post.text, total, "+".join(sorted(method)))
-    return found
+        for index, evidence in zip(indices, member.evidence([chosen[index] for index in indices]), strict=True):
+            share = weight / weights[contributing[:, index]].sum()
+            totals[index] += scale * share * evidence.characters
+            methods[index].add(evidence.method)
+    result = [Explanation(None, (), "")] * len(posts)
+    for index, post, total, method in zip(readable, chosen, totals, methods, strict=True):
+        result[index] = _explanation(post.text, total, "+".join(sorted(method)))
+    return result
 
 
-def _asked(bundle: Bundle, posts: Sequence[Post]) -> NDArray[np.bool_]:
+def _contributing(bundle: Bundle, posts: Sequence[Post]) -> NDArray[np.bool_]:
     """Which members had a say in each post's score: (n_members, n_posts).
 
     Where a judge decided it is the judge alone; a chat endpoint gives no evidence, so there it is the first stage.
@@ -77,25 +77,25 @@ def _asked(bundle: Bundle, posts: Sequence[Post]) -> NDArray[np.bool_]:
     combination, members = bundle.combination, len(bundle.members)
     if not posts or (combination.cascade is None and combination.judge is None):
         return np.ones((members, len(posts)), dtype=bool)
-    asked = ~np.isnan(bundle.asked_probabilities(posts))
+    contributing = ~np.isnan(bundle.staged_probabilities(posts))
     if combination.judge:
-        first = len(combination.asked_first(members))
+        first = len(combination.first_stage_members(members))
         if bundle.has_endpoint:
-            asked[first:] = False
+            contributing[first:] = False
         else:
-            asked[:first] &= ~asked[first:].any(axis=0)
-    return asked
+            contributing[:first] &= ~contributing[first:].any(axis=0)
+    return contributing
 
 
 def _scales(bundle: Bundle) -> NDArray[np.float64]:
     """What each member's logits are multiplied by, (n_members,): 1 where the dev posts do not tell. A judge's members
     are never beside those of the first stage, so each stage has its own scale."""
-    spreads = np.array([np.std(logit(row[row > 0])) if (row > 0).any() else 0.0 for row in bundle.dev.by_member])
+    deviations = np.array([np.std(logit(row[row > 0])) if (row > 0).any() else 0.0 for row in bundle.dev.by_member])
     judge = bundle.combination.judge
-    scales = np.ones(len(spreads))
-    for stage in np.split(np.arange(len(spreads)), [len(spreads) - judge.members] if judge else []):
-        if len(stage) > 1 and spreads[stage].all():
-            scales[stage] = spreads[stage].mean() / spreads[stage]
+    scales = np.ones(len(deviations))
+    for stage in np.split(np.arange(len(deviations)), [len(deviations) - judge.members] if judge else []):
+        if len(stage) > 1 and deviations[stage].all():
+            scales[stage] = deviations[stage].mean() / deviations[stage]
     return scales
 
 
@@ -103,22 +103,24 @@ def _explanation(text: str, characters: NDArray[np.float64], method: str) -> Exp
     parts = sentences(text)
     scores = [float(characters[part.start : part.end].sum()) for part in parts]
     best = int(np.argmax(scores))
-    found = [Span(*part, float(characters[part.start : part.end].sum())) for part in _strong(text, parts, characters)]
-    found.sort(key=lambda span: -span.score)
-    spans = [span for span in found[:MOST_SPANS] if span.score >= _WORTH * found[0].score]
+    ranked = [
+        ScoredSpan(*part, float(characters[part.start : part.end].sum())) for part in _strong(text, parts, characters)
+    ]
+    ranked.sort(key=lambda span: -span.score)
+    spans = [span for span in ranked[:MOST_SPANS] if span.score >= _WORTH * ranked[0].score]
     return Explanation(
         _trimmed(text, parts[best], scores[best]), tuple(sorted(spans, key=lambda span: span.start)), method
     )
 
 
-def _trimmed(text: str, part: Stretch, score: float) -> Span:
+def _trimmed(text: str, part: Span, score: float) -> ScoredSpan:
     """Without the white space at its ends, which is no evidence."""
     inside = text[part.start : part.end]
     start = part.start + len(inside) - len(inside.lstrip())
-    return Span(start, start + len(inside.strip()), score)
+    return ScoredSpan(start, start + len(inside.strip()), score)
 
 
-def _strong(text: str, parts: Sequence[Stretch], characters: NDArray[np.float64]) -> list[Stretch]:
+def _strong(text: str, parts: Sequence[Span], characters: NDArray[np.float64]) -> list[Span]:
     """Units with at least a quarter of the strongest one's evidence per character; neighbours in a sentence are one."""
     words = list(units(text))  # at least one, since the text can be read
     starts, ends = np.array(words).T
@@ -127,12 +129,12 @@ def _strong(text: str, parts: Sequence[Stretch], characters: NDArray[np.float64]
     if top <= 0:
         return []
     sentence = np.searchsorted([part.start for part in parts], starts, side="right")
-    found: list[Stretch] = []
+    result: list[Span] = []
     last = -2
-    for place in np.flatnonzero(density >= _STRONG * top).tolist():
-        if place == last + 1 and sentence[place] == sentence[last]:
-            found[-1] = Stretch(found[-1].start, words[place].end)
+    for index in np.flatnonzero(density >= _STRONG * top).tolist():
+        if index == last + 1 and sentence[index] == sentence[last]:
+            result[-1] = Span(result[-1].start, words[index].end)
         else:
-            found.append(words[place])
-        last = place
-    return found
+            result.append(words[index])
+        last = index
+    return result

@@ -90,9 +90,9 @@ class Manifest(Frozen):
     files: dict[str, FileEntry]
 
 
-def member_folder(place: int, kind: str) -> str:
+def member_folder(index: int, kind: str) -> str:
     """``members/00-linear`` for place 0."""
-    return f"{MEMBERS}/{place:02d}-{kind}"
+    return f"{MEMBERS}/{index:02d}-{kind}"
 
 
 def is_member_folder(path: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from polyvigil.detect.base import Detector, ReadsWindows, Scores, Window, read_windows
-from polyvigil.text.memo import once
+from polyvigil.text.memo import memoised
 from polyvigil.text.normalise import model_texts, no_text_reason
 from polyvigil.types import Post
 
@@ -23,27 +23,27 @@ class Answers:
     carried: NDArray[np.int64]
 
     @staticmethod
-    def of_nobody(members: int, posts: int) -> Answers:
+    def fill(members: int, posts: int) -> Answers:
         """Before anybody is asked; ``put`` fills it."""
         return Answers(np.full((members, posts), np.nan), np.full((members, posts), -1, dtype=np.int64))
 
-    def put(self, answers: Answers, members: ArrayLike, posts: ArrayLike) -> None:
+    def assign(self, answers: Answers, members: ArrayLike, posts: ArrayLike) -> None:
         """Write the answers of some members to some posts into their places."""
-        places = np.ix_(np.asarray(members, dtype=np.int64), np.asarray(posts, dtype=np.int64))
-        self.probabilities[places], self.carried[places] = answers.probabilities, answers.carried
+        index = np.ix_(np.asarray(members, dtype=np.int64), np.asarray(posts, dtype=np.int64))
+        self.probabilities[index], self.carried[index] = answers.probabilities, answers.carried
 
 
-@once()
-def ask(members: Sequence[Scores], posts: Sequence[Post]) -> Answers:
+@memoised()
+def score_members(members: Sequence[Scores], posts: Sequence[Post]) -> Answers:
     """Every member reads every post once.
 
     A post with nothing to read (empty, a link, only emoji) is given to no member and has exactly 0, which no threshold
     flags.
     """
     texts = model_texts([post.text for post in posts])
-    readable = [place for place, text in enumerate(texts) if not no_text_reason(text)]
-    chosen = [posts[place] for place in readable]
-    result = Answers.of_nobody(len(members), len(posts))
+    readable = [index for index, text in enumerate(texts) if not no_text_reason(text)]
+    chosen = [posts[index] for index in readable]
+    result = Answers.fill(len(members), len(posts))
     result.probabilities[:] = 0.0
     for p, carried, member in zip(result.probabilities, result.carried, members, strict=True):
         read = read_windows(member, chosen)
@@ -57,11 +57,11 @@ def carrying_windows(members: Sequence[Detector], posts: Sequence[Post], answers
     Of the members that did, the one with the largest P counts, the first of equals; of its windows likewise.
     """
     chosen = np.where(answers.carried >= 0, answers.probabilities, -1.0).argmax(axis=0)
-    found: list[Window | None] = [None] * len(posts)
+    result: list[Window | None] = [None] * len(posts)
     for number, member in enumerate(members):
-        places = np.flatnonzero((chosen == number) & (answers.carried[number] >= 0))
-        if len(places) and isinstance(member, ReadsWindows):
-            windows = member.locate([posts[place] for place in places.tolist()], answers.carried[number, places])
-            for place, window in zip(places.tolist(), windows, strict=True):
-                found[place] = window
-    return found
+        indices = np.flatnonzero((chosen == number) & (answers.carried[number] >= 0))
+        if len(indices) and isinstance(member, ReadsWindows):
+            windows = member.locate([posts[index] for index in indices.tolist()], answers.carried[number, indices])
+            for index, window in zip(indices.tolist(), windows, strict=True):
+                result[index] = window
+    return result

@@ -22,7 +22,7 @@ from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.dev import read as read_dev
 from polyvigil.bundle.dev import write as write_dev
 from polyvigil.bundle.layout import Manifest, MemberEntry
-from polyvigil.bundle.member_scores import Answers, ask, carrying_windows
+from polyvigil.bundle.member_scores import Answers, carrying_windows, score_members
 from polyvigil.bundle.verify import AGAIN, bundle_id, entries, scores_id, verify
 from polyvigil.data.atomic import whole_folder
 from polyvigil.decide.calibration import Calibration
@@ -31,10 +31,10 @@ from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.detect import chat, stacked
 from polyvigil.detect.base import Detector, FitRecord, Lengths, Scores, Tokenises, Window
-from polyvigil.detect.chat import Asking, ChatDetector, Usage
+from polyvigil.detect.chat import ChatDetector, EndpointPermission, Usage
 from polyvigil.detect.stacked import Featured
 from polyvigil.errors import BundleError
-from polyvigil.text.memo import Memory, once
+from polyvigil.text.memo import MemoCache, memoised
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Post, Probabilities
 
@@ -82,29 +82,29 @@ class Bundle:
 
     def lengths(self, posts: Sequence[Post]) -> Lengths | None:
         """Token counts by the first member that counts them; None when none does."""
-        found = (member.lengths(posts) for member in self.members)
-        return next((lengths for lengths in found if lengths is not None), None)
+        counted = (member.lengths(posts) for member in self.members)
+        return next((lengths for lengths in counted if lengths is not None), None)
 
     @property
     def tokenises(self) -> bool:
         """Whether ``prepare`` has anything to do."""
         return any(isinstance(member, Tokenises) for member in self.members)
 
-    def prepare(self, posts: Sequence[Post]) -> Memory:
+    def pretokenise(self, posts: Sequence[Post]) -> MemoCache:
         """Normalise and tokenise posts, once for members that share a tokenizer: what scoring them inside
         ``text.once.once`` with this memory need not do again. In a thread of its own while others are scored."""
-        memory: Memory = {}
-        with once(memory):
+        cache: MemoCache = {}
+        with memoised(cache):
             for member in self.members:
                 if isinstance(member, Tokenises):
                     member.tokenise(posts)
-        return memory
+        return cache
 
     @property
     def usage(self) -> Usage | None:
         """What asking a chat endpoint took since the bundle was loaded; None where none may be asked."""
-        lines = (member.line for member in self.members if isinstance(member, ChatDetector))
-        return next((line.usage for line in lines if line), None)
+        sessions = (member.session for member in self.members if isinstance(member, ChatDetector))
+        return next((session.usage for session in sessions if session), None)
 
     @property
     def has_endpoint(self) -> bool:
@@ -113,42 +113,44 @@ class Bundle:
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """P(ADE) combined over those asked, shape (n_posts,), in [0, 1]; exactly 0 for a post with nothing to read."""
-        return self.decided(self.asked_probabilities(posts), [post.language for post in posts])
+        return self.decided(self.staged_probabilities(posts), [post.language for post in posts])
 
     def decided(self, by_member: NDArray[np.float64], languages: Sequence[str]) -> Probabilities:
         """What ``asked_probabilities`` gave, as the one P of each post that its threshold is for: (n_posts,)."""
-        return self.combination.decided(by_member, self.policy.cuts(languages), languages)
+        return self.combination.decided(by_member, self.policy.post_thresholds(languages), languages)
 
     def dev_scores(self) -> DevScores:
         """The dev posts by their stored scores, all members asked: what the thresholds are looked at on."""
         dev = self.dev
         languages = dev.languages.tolist()
-        scores = self.combination.of_all.decided(dev.by_member, self.policy.cuts(languages), languages)
+        scores = self.combination.of_all.decided(dev.by_member, self.policy.post_thresholds(languages), languages)
         return DevScores(scores, dev.labels, dev.languages)
 
-    def called(self, by_member: NDArray[np.float64], languages: Sequence[str]) -> NDArray[np.bool_]:
+    def second_stage_mask(self, by_member: NDArray[np.float64], languages: Sequence[str]) -> NDArray[np.bool_]:
         """For which posts the members that are not asked of all are asked too: (n_posts,)."""
-        first = self.combination.asked_first(len(self.members))
-        cuts = self.policy.cuts(languages)
-        return self.combination.calls(by_member[first], cuts, languages, members=len(self.members))
+        first = self.combination.first_stage_members(len(self.members))
+        thresholds = self.policy.post_thresholds(languages)
+        return self.combination.second_stage_mask(by_member[first], thresholds, languages, members=len(self.members))
 
-    def asked_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
+    def staged_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         """The probabilities of ``asked``."""
-        return self.asked(posts).probabilities
+        return self.member_scores(posts).probabilities
 
-    @once()
-    def asked(self, posts: Sequence[Post]) -> Answers:
+    @memoised()
+    def member_scores(self, posts: Sequence[Post]) -> Answers:
         """What each member says that is asked of a post; a post's others have NaN.
 
         Without cascade or judge all are asked. With one, whether a post's others are asked hangs on that post alone.
         """
-        first = self.combination.asked_first(len(self.members))
-        result = Answers.of_nobody(len(self.members), len(posts))
-        result.put(ask([self.members[place] for place in first], posts), first, np.arange(len(posts)))
-        called = np.flatnonzero(self.called(result.probabilities, [post.language for post in posts]))
-        others = [place for place in range(len(self.members)) if place not in first]
-        chosen = [posts[place] for place in called.tolist()]
-        result.put(ask([self.members[place] for place in others], chosen), others, called)
+        first = self.combination.first_stage_members(len(self.members))
+        result = Answers.fill(len(self.members), len(posts))
+        result.assign(score_members([self.members[index] for index in first], posts), first, np.arange(len(posts)))
+        second_stage = np.flatnonzero(self.second_stage_mask(result.probabilities, [post.language for post in posts]))
+        remaining_members = [index for index in range(len(self.members)) if index not in first]
+        chosen = [posts[index] for index in second_stage.tolist()]
+        result.assign(
+            score_members([self.members[index] for index in remaining_members], chosen), remaining_members, second_stage
+        )
         return result
 
     def windows(self, posts: Sequence[Post], answers: Answers) -> list[Window | None]:
@@ -158,7 +160,7 @@ class Bundle:
 
 def member_probabilities(members: Sequence[Scores], posts: Sequence[Post]) -> NDArray[np.float64]:
     """P(ADE) of each member for each post: shape (n_members, n_posts); exactly 0 with nothing to read (``ask``)."""
-    return ask(members, posts).probabilities
+    return score_members(members, posts).probabilities
 
 
 class Member(Protocol):
@@ -217,8 +219,8 @@ def save(
     check_free(folder, replace=replace)
     with whole_folder(folder) as partial:
         listed = []
-        for place, member in enumerate(members):
-            entry = MemberEntry(folder=layout.member_folder(place, member.kind), kind=member.kind)
+        for index, member in enumerate(members):
+            entry = MemberEntry(folder=layout.member_folder(index, member.kind), kind=member.kind)
             (partial / entry.folder).mkdir(parents=True)
             member.save(partial / entry.folder)
             listed.append(entry)
@@ -231,7 +233,7 @@ def save(
         write_dev(dev, partial / layout.DEV)
         save_file({"train": seen.train, "dev": seen.dev}, partial / layout.SEEN)
         trained = {language for member in members for language in member.fit_record.languages}
-        draft = Manifest(
+        provisional = Manifest(
             id="0" * 16,
             normalisation=NORMALISATION,
             trained_languages=tuple(sorted(trained)),
@@ -241,7 +243,7 @@ def save(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             files=entries(partial),
         )
-        manifest = draft.model_copy(update={"id": bundle_id(draft)})
+        manifest = provisional.model_copy(update={"id": bundle_id(provisional)})
         if card:
             (partial / layout.CARD).write_text(card(manifest), encoding="utf-8")
             manifest = manifest.model_copy(update={"files": entries(partial)})
@@ -249,7 +251,9 @@ def save(
     return load(folder, device=device)
 
 
-def load(folder: Path | str, *, device: str = "auto", stale: bool = False, asking: Asking | None = None) -> Bundle:
+def load(
+    folder: Path | str, *, device: str = "auto", stale: bool = False, permission: EndpointPermission | None = None
+) -> Bundle:
     """Load a bundle after checking the name, size and hash of every file. ``device``: for encoders; auto, cpu, cuda.
 
     Only with ``asking`` may its scoring send posts to a chat endpoint that it names (docs/judge.md).
@@ -271,14 +275,14 @@ def load(folder: Path | str, *, device: str = "auto", stale: bool = False, askin
     members: list[Detector] = []
     for entry in manifest.members:
         if entry.kind == _CHAT:
-            members.append(chat.load(folder / entry.folder, asking=asking))
+            members.append(chat.load(folder / entry.folder, permission=permission))
             continue
         if entry.kind not in {*_LOADERS, _STACKED}:
             raise BundleError(
                 f"member of unknown kind {entry.kind!r}", where=str(folder), hint="update polyvigil to read it"
             )
         members.append(_member(entry.kind, folder / entry.folder, device=device))
-    first = combination.asked_first(len(members))
+    first = combination.first_stage_members(len(members))
     sizes = {len(combination.weights or members), len(dev.by_member)}
     if sizes != {len(members)} or not first or not {*first} <= {*range(len(members))}:
         raise BundleError("its weights or dev scores are of other members", where=str(folder), hint=AGAIN)

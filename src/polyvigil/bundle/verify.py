@@ -78,8 +78,8 @@ def entries(folder: Path) -> dict[str, FileEntry]:
 def scores_id(members: tuple[MemberEntry, ...], files: Mapping[str, FileEntry]) -> str:
     """Hash of all that moves a score: what thresholds are tuned for."""
     moving = {name: files[name].sha256 for name in sorted(files) if layout.decides(name) and name != layout.POLICY}
-    told = [NORMALISATION, [entry.model_dump() for entry in members], moving]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    payload = [NORMALISATION, [entry.model_dump() for entry in members], moving]
+    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _entry(path: Path) -> FileEntry:

@@ -56,36 +56,36 @@ def behaviour(
     groups: dict[tuple[str, str], list[Answered]] = {}
     for item in answered:
         groups.setdefault((item.case.behaviour.name, item.case.language), []).append(item)
-    told = []
+    cells = []
     for group in groups.values():
         trained = bundle.is_trained_on(group[0].case.language)
-        told.append(_cell(group, trained=trained, gated=trained or gate_untrained, max_failure=max_failure))
+        cells.append(_cell(group, trained=trained, gated=trained or gate_untrained, max_failure=max_failure))
     return BehaviourResult(
         bundle=bundle.id,
         seed=seed,
         max_failure=max_failure,
         tolerance=TOLERANCE,
         texts=len({(item.case.language, text) for item in answered for text in item.case.texts}),
-        not_trained=tuple(dict.fromkeys(cell.language for cell in told if not cell.trained)),
-        cells=tuple(told),
+        not_trained=tuple(dict.fromkeys(cell.language for cell in cells if not cell.trained)),
+        cells=tuple(cells),
     )
 
 
 def answer(bundle: Bundle, of: Sequence[Case]) -> tuple[Answered, ...]:
     """What the bundle says of each case, in their order; a text that stands in several is scored once."""
-    places: dict[tuple[str, str], int] = {}
+    indices: dict[tuple[str, str], int] = {}
     for case in of:
         for text in case.texts:
-            places.setdefault((case.language, text), len(places))
-    languages = [language for language, _ in places]
-    posts = [Post(f"behaviour-{place}", text, language) for (language, text), place in places.items()]
+            indices.setdefault((case.language, text), len(indices))
+    languages = [language for language, _ in indices]
+    posts = [Post(f"behaviour-{index}", text, language) for (language, text), index in indices.items()]
     probabilities = bundle.probabilities(posts)
     flags = bundle.policy.flags(probabilities, languages)
-    found = []
+    answers = []
     for case in of:
-        at = [places[case.language, text] for text in case.texts]
-        found.append(Answered(case, tuple(probabilities[at].tolist()), tuple(flags[at].tolist())))
-    return tuple(found)
+        at = [indices[case.language, text] for text in case.texts]
+        answers.append(Answered(case, tuple(probabilities[at].tolist()), tuple(flags[at].tolist())))
+    return tuple(answers)
 
 
 def passes(expect: Expect, probabilities: Sequence[float], flagged: Sequence[bool]) -> bool:
@@ -137,7 +137,7 @@ def _examples(failed: Sequence[Answered]) -> list[Answered]:
     """Up to three, one of each template before a second of any."""
     seen: Counter[int] = Counter()
     ranked = []
-    for place, item in enumerate(failed):
+    for index, item in enumerate(failed):
         seen[item.case.template] += 1
-        ranked.append((seen[item.case.template], place))
-    return [failed[place] for _, place in sorted(ranked)[:_EXAMPLES]]
+        ranked.append((seen[item.case.template], index))
+    return [failed[index] for _, index in sorted(ranked)[:_EXAMPLES]]

@@ -104,27 +104,27 @@ def cases(*, languages: Sequence[str] = (), capabilities: Sequence[str] = (), se
     )
 
 
-def expand(book: Suite, behaviour: Behaviour, *, seed: int) -> list[Case]:
+def expand(language_suite: Suite, behaviour: Behaviour, *, seed: int) -> list[Case]:
     """The cases of one behaviour: of each template, distinct draws of what fits into its slots, without replacement."""
-    templates = book.templates[behaviour.name]
-    random = Random(f"{seed}-{book.language}-{behaviour.name}")
+    templates = language_suite.templates[behaviour.name]
+    random = Random(f"{seed}-{language_suite.language}-{behaviour.name}")
     share, more = divmod(CASES, len(templates))
-    found: list[Case] = []
-    for place, template in enumerate(templates):
+    expanded: list[Case] = []
+    for index, template in enumerate(templates):
         names = list(dict.fromkeys(match[1] for text in template for match in _SLOT.finditer(text)))
-        sizes = [len(book.slots[name]) for name in names]
-        for combination in random.sample(range(prod(sizes)), min(share + (place < more), prod(sizes))):
-            number, drawn = combination, {}
+        sizes = [len(language_suite.slots[name]) for name in names]
+        for combination in random.sample(range(prod(sizes)), min(share + (index < more), prod(sizes))):
+            number, entries = combination, {}
             for name, size in zip(names, sizes, strict=True):
                 number, chosen = divmod(number, size)
-                drawn[name] = book.slots[name][chosen]
-            texts = tuple(_fill(text, drawn) for text in template)
-            found.append(Case(behaviour=behaviour, language=book.language, template=place, texts=texts))
-    return found
+                entries[name] = language_suite.slots[name][chosen]
+            texts = tuple(_fill(text, entries) for text in template)
+            expanded.append(Case(behaviour=behaviour, language=language_suite.language, template=index, texts=texts))
+    return expanded
 
 
-def _fill(template: str, drawn: Mapping[str, tuple[str, ...]]) -> str:
-    text = _SLOT.sub(lambda match: drawn[match[1]][int(match[2] or 0)], template)
+def _fill(template: str, entries: Mapping[str, tuple[str, ...]]) -> str:
+    text = _SLOT.sub(lambda match: entries[match[1]][int(match[2] or 0)], template)
     return unicodedata.normalize("NFC", text[:1].upper() + text[1:])
 
 

@@ -14,25 +14,25 @@ from typing import Any
 import numpy as np
 from ftfy.badness import is_bad
 
-from polyvigil.checks.check_posts import CheckedPosts, checked_posts, tallies
+from polyvigil.checks.check_posts import CheckedPosts, checked_posts, counts_by_key
 from polyvigil.checks.check_result import (
     CheckResult,
-    FaultCount,
     FileCount,
     LanguageCheck,
     LanguageCount,
     LengthCount,
+    RowErrorCount,
     ScriptCount,
     Suspect,
     SuspectKind,
     TypeCount,
 )
 from polyvigil.checks.findings import findings_of
-from polyvigil.checks.label_leak import Giveaway, measure_columns
+from polyvigil.checks.label_leak import LabelLeak, measure_columns
 from polyvigil.checks.leaks import Repeats
 from polyvigil.config.specs import DataSpec
 from polyvigil.data.columns import map_columns
-from polyvigil.data.formats import Fault
+from polyvigil.data.formats import RowError
 from polyvigil.data.read import Reading
 from polyvigil.errors import DataError
 from polyvigil.text.language import UNDETERMINED, base_language, detect_languages
@@ -61,50 +61,50 @@ def check(
     names = Counter(reading.name for reading in readings)
     if twice := next((name for name, number in names.items() if number > 1), None):
         raise DataError("the same file is given twice", where=twice, hint="name each file once")
-    tell = progress or (lambda _: None)
-    tell("texts")
+    report_stage = progress or (lambda _: None)
+    report_stage("texts")
     posts = checked_posts(readings)
     suspects = tuple(_suspects(posts))
-    tell("scripts")
+    report_stage("scripts")
     scripts = script_counts(posts)
-    tell("duplicates")
+    report_stage("duplicates")
     repeats = Repeats.of(posts)
-    tell("languages")
+    report_stage("languages")
     language_checks = tuple(_language_checks(posts))
-    tell("giveaways")
-    giveaways = _giveaways(readings, posts, spec or DataSpec())
-    tell("findings")
+    report_stage("giveaways")
+    label_leaks = _label_leaks(readings, posts, spec or DataSpec())
+    report_stage("findings")
     result = CheckResult(
         files=tuple(_file_count(reading) for reading in readings),
         languages=_languages(posts),
         types=_types(posts),
         lengths=_lengths(posts),
         scripts=scripts,
-        places=repeats.places(),
+        places=repeats.split_counts(),
         suspects=suspects,
         conflicts=repeats.conflicts(),
         leaks=repeats.leaks(),
         language_checks=language_checks,
-        giveaways=giveaways,
+        giveaways=label_leaks,
         findings=(),
     )
     return result.model_copy(update={"findings": findings_of(result)})
 
 
 def _file_count(reading: Reading) -> FileCount:
-    reasons = Counter((fault.column, _reason(fault)) for fault in reading.faults)
+    reasons = Counter((row_error.column, _reason(row_error)) for row_error in reading.row_errors)
     return FileCount(
         file=reading.name,
-        rows=len(reading.posts) + len(reading.faults),
+        rows=len(reading.posts) + len(reading.row_errors),
         posts=len(reading.posts),
         positives=sum(item.label for item in reading.posts),
-        set_aside=tuple(FaultCount(column=key[0], reason=key[1], rows=rows) for key, rows in reasons.most_common()),
+        set_aside=tuple(RowErrorCount(column=key[0], reason=key[1], rows=rows) for key, rows in reasons.most_common()),
     )
 
 
-def _reason(fault: Fault) -> str:
+def _reason(row_error: RowError) -> str:
     """The reason without what it quotes of a cell: in a shifted row the post can stand anywhere."""
-    return _QUOTED.sub("a value", fault.reason).split(" (")[0]
+    return _QUOTED.sub("a value", row_error.reason).split(" (")[0]
 
 
 def _languages(posts: CheckedPosts) -> tuple[LanguageCount, ...]:
@@ -113,14 +113,14 @@ def _languages(posts: CheckedPosts) -> tuple[LanguageCount, ...]:
     ]
     return tuple(
         LanguageCount(
-            file=tally.key[0],
-            split=tally.key[1],
-            language=tally.key[2],
-            posts=tally.posts,
-            positives=tally.positives,
-            share=tally.share,
+            file=counts.key[0],
+            split=counts.key[1],
+            language=counts.key[2],
+            posts=counts.posts,
+            positives=counts.positives,
+            share=counts.share,
         )
-        for tally in tallies(keys, posts.labels)
+        for counts in counts_by_key(keys, posts.labels)
     )
 
 
@@ -131,15 +131,15 @@ def _types(posts: CheckedPosts) -> tuple[TypeCount, ...]:
     ]
     return tuple(
         TypeCount(
-            file=tally.key[0],
-            split=tally.key[1],
-            language=tally.key[2],
-            type=tally.key[3],
-            posts=tally.posts,
-            positives=tally.positives,
-            share=tally.share,
+            file=counts.key[0],
+            split=counts.key[1],
+            language=counts.key[2],
+            type=counts.key[3],
+            posts=counts.posts,
+            positives=counts.positives,
+            share=counts.share,
         )
-        for tally in tallies(keys, posts.labels)
+        for counts in counts_by_key(keys, posts.labels)
     )
 
 
@@ -168,93 +168,97 @@ def script_counts(posts: CheckedPosts) -> tuple[ScriptCount, ...]:
     ]
     trains = np.array([split in ("train", "") for split in posts.splits])
     in_training = {
-        tally.key: tally
-        for tally in tallies([key for key, train in zip(keys, trains, strict=True) if train], posts.labels[trains])
+        counts.key: counts
+        for counts in counts_by_key(
+            [key for key, train in zip(keys, trains, strict=True) if train], posts.labels[trains]
+        )
     }
     return tuple(
         ScriptCount(
-            language=tally.key[0],
-            script=tally.key[1],
-            posts=tally.posts,
-            positives=tally.positives,
-            share=tally.share,
-            training_posts=in_training[tally.key].posts if tally.key in in_training else 0,
-            training_positives=in_training[tally.key].positives if tally.key in in_training else 0,
+            language=counts.key[0],
+            script=counts.key[1],
+            posts=counts.posts,
+            positives=counts.positives,
+            share=counts.share,
+            training_posts=in_training[counts.key].posts if counts.key in in_training else 0,
+            training_positives=in_training[counts.key].positives if counts.key in in_training else 0,
         )
-        for tally in tallies(keys, posts.labels)
+        for counts in counts_by_key(keys, posts.labels)
     )
 
 
 def _suspects(posts: CheckedPosts) -> Iterator[Suspect]:
     """Posts with a defect of their own, and ids that stand twice in a file."""
-    found: defaultdict[tuple[str, SuspectKind], list[int]] = defaultdict(list)
+    suspects: defaultdict[tuple[str, SuspectKind], list[int]] = defaultdict(list)
     by_id: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    for place, (file, post, reason) in enumerate(zip(posts.files, posts.posts, posts.no_text, strict=True)):
+    for index, (file, post, reason) in enumerate(zip(posts.files, posts.posts, posts.no_text, strict=True)):
         if reason:
-            found[file, _NO_TEXT[reason]].append(place)
+            suspects[file, _NO_TEXT[reason]].append(index)
         if not post.text.isascii() and is_bad(post.text):
-            found[file, "mojibake"].append(place)
+            suspects[file, "mojibake"].append(index)
         if len(post.text) > VERY_LONG:
-            found[file, "very_long"].append(place)
-        by_id[file, post.id].append(place)
-    for (file, _), places in by_id.items():
-        if len(places) > 1:
-            alike = len({(posts.texts[place], int(posts.labels[place])) for place in places}) == 1
-            found[file, "repeated_id" if alike else "conflicting_id"].extend(places)
-    for (file, kind), places in sorted(found.items()):
-        yield Suspect(kind=kind, file=file, posts=len(places), examples=posts.refs(places))
+            suspects[file, "very_long"].append(index)
+        by_id[file, post.id].append(index)
+    for (file, _), indices in by_id.items():
+        if len(indices) > 1:
+            alike = len({(posts.texts[index], int(posts.labels[index])) for index in indices}) == 1
+            suspects[file, "repeated_id" if alike else "conflicting_id"].extend(indices)
+    for (file, kind), indices in sorted(suspects.items()):
+        yield Suspect(kind=kind, file=file, posts=len(indices), examples=posts.refs(indices))
 
 
 def _language_checks(posts: CheckedPosts) -> Iterator[LanguageCheck]:
     """What the detector says of a seeded sample of each file's longer posts, by the language they are given as."""
     by_file: defaultdict[str, list[int]] = defaultdict(list)
-    for place, (file, post, text) in enumerate(zip(posts.files, posts.posts, posts.texts, strict=True)):
-        if post.language != UNDETERMINED and _says_enough(text):
-            by_file[file].append(place)
+    for index, (file, post, text) in enumerate(zip(posts.files, posts.posts, posts.texts, strict=True)):
+        if post.language != UNDETERMINED and _has_enough_letters(text):
+            by_file[file].append(index)
     generator = np.random.default_rng(_SAMPLE_SEED)
-    for file, places in by_file.items():
-        size = min(len(places), LANGUAGE_SAMPLE)
-        sample = np.sort(generator.choice(places, size, replace=False)).tolist()
-        detected = detect_languages([_PLACEHOLDERS.sub(" ", posts.texts[place]) for place in sample])
+    for file, indices in by_file.items():
+        size = min(len(indices), LANGUAGE_SAMPLE)
+        sample = np.sort(generator.choice(indices, size, replace=False)).tolist()
+        detected = detect_languages([_PLACEHOLDERS.sub(" ", posts.texts[index]) for index in sample])
         seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for place, language in zip(sample, detected, strict=True):
-            seen[posts.posts[place].language][language] += 1
+        for index, language in zip(sample, detected, strict=True):
+            seen[posts.posts[index].language][language] += 1
         for language, counts in sorted(seen.items()):
-            others = Counter({k: v for k, v in counts.items() if k not in (UNDETERMINED, base_language(language))})
-            checked, disagree = counts.total(), others.total()
+            other_languages = Counter(
+                {k: v for k, v in counts.items() if k not in (UNDETERMINED, base_language(language))}
+            )
+            checked, disagree = counts.total(), other_languages.total()
             yield LanguageCheck(
                 file=file,
                 language=language,
                 checked=checked,
                 disagree=disagree,
                 share=disagree / checked,
-                mostly=min(others, key=lambda code: (-others[code], code)) if others else "",
+                mostly=min(other_languages, key=lambda code: (-other_languages[code], code)) if other_languages else "",
             )
 
 
-def _says_enough(text: str) -> bool:
+def _has_enough_letters(text: str) -> bool:
     letters = sum(map(str.isalpha, text[:400]))
     return letters >= _ENOUGH or (letters >= _ENOUGH_DENSE and main_script(text) in ("Han", "Japanese", "Hangul"))
 
 
-def _giveaways(readings: Sequence[Reading], posts: CheckedPosts, spec: DataSpec) -> tuple[Giveaway, ...]:
+def _label_leaks(readings: Sequence[Reading], posts: CheckedPosts, spec: DataSpec) -> tuple[LabelLeak, ...]:
     """Every column but text and label, of the ids their pattern: in each file and over all files that have the column.
 
     Of each column and language the measurement with the highest AUC; over all files when it is no lower than another.
     """
     languages, labels = [post.language for post in posts.posts], posts.labels.tolist()
     everywhere: dict[str, list[str | None]] = {}
-    best: dict[tuple[str, str], Giveaway] = {}
+    best: dict[tuple[str, str], LabelLeak] = {}
     start = 0
     for reading in readings:
         here = slice(start, start + len(reading.rows))
         columns = _columns(reading, spec)
         for name, cells in columns.items():
             everywhere.setdefault(name, [None] * len(labels))[here] = cells
-        found = measure_columns(
+        leaks = measure_columns(
             columns, languages=languages[here], labels=labels[here], texts=posts.texts[here], file=reading.name
         )
-        for item in found:
+        for item in leaks:
             known = best.get((item.column, item.language))
             best[item.column, item.language] = item if known is None or item.auc > known.auc else known
         start = here.stop
@@ -265,11 +269,11 @@ def _giveaways(readings: Sequence[Reading], posts: CheckedPosts, spec: DataSpec)
 
 
 def _columns(reading: Reading, spec: DataSpec) -> dict[str, list[str | None]]:
-    found = tuple(dict.fromkeys(name for row in reading.rows for name in row.cells))
-    roles = map_columns(found, spec.columns, required=(), where=reading.name)
+    names = tuple(dict.fromkeys(name for row in reading.rows for name in row.cells))
+    roles = map_columns(names, spec.columns, required=(), where=reading.name)
     columns: dict[str, list[str | None]] = {
         name: [_cell(row.cells.get(name)) for row in reading.rows]
-        for name in found
+        for name in names
         if name not in (roles.get("text"), roles.get("label"))
     }
     return columns

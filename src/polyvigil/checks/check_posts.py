@@ -36,17 +36,17 @@ class CheckedPosts:
     texts: Sequence[str]
     no_text: Sequence[str]
 
-    def ref(self, place: int) -> PostRef:
+    def ref(self, index: int) -> PostRef:
         """The post at a place in these sequences, by file, line and id."""
-        return PostRef(file=self.files[place], line=self.lines[place], id=self.posts[place].id)
+        return PostRef(file=self.files[index], line=self.lines[index], id=self.posts[index].id)
 
-    def refs(self, places: Sequence[int]) -> tuple[PostRef, ...]:
+    def refs(self, indices: Sequence[int]) -> tuple[PostRef, ...]:
         """The first of the posts at these places."""
-        return tuple(self.ref(place) for place in places[:EXAMPLES])
+        return tuple(self.ref(index) for index in indices[:EXAMPLES])
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class KeyCounts:
     """Posts with one key, and how many of them are positive."""
 
     key: tuple[str, ...]
@@ -75,14 +75,14 @@ def checked_posts(readings: Sequence[Reading]) -> CheckedPosts:
     )
 
 
-def tallies(keys: Iterable[tuple[str, ...]], labels: Labels) -> list[Tally]:
+def counts_by_key(keys: Iterable[tuple[str, ...]], labels: Labels) -> list[KeyCounts]:
     """One tally for each distinct key, in the order of the keys."""
     posts: Counter[tuple[str, ...]] = Counter()
     positives: Counter[tuple[str, ...]] = Counter()
     for key, label in zip(keys, labels.tolist(), strict=True):
         posts[key] += 1
         positives[key] += label
-    return [Tally(key, posts[key], positives[key]) for key in sorted(posts)]
+    return [KeyCounts(key, posts[key], positives[key]) for key in sorted(posts)]
 
 
 def _named(values: Sequence[str]) -> list[str]:

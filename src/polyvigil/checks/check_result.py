@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from polyvigil.checks.label_leak import Giveaway
+from polyvigil.checks.label_leak import LabelLeak
 from polyvigil.types import Frozen
 
 Severity = Literal["error", "warning", "info"]
@@ -32,7 +32,7 @@ class PostPair(Frozen):
     second: PostRef
 
 
-class FaultCount(Frozen):
+class RowErrorCount(Frozen):
     """Rows set aside in reading, for one reason."""
 
     column: str
@@ -47,7 +47,7 @@ class FileCount(Frozen):
     rows: int
     posts: int
     positives: int
-    set_aside: tuple[FaultCount, ...]
+    set_aside: tuple[RowErrorCount, ...]
 
 
 class LanguageCount(Frozen):
@@ -93,7 +93,7 @@ class ScriptCount(Frozen):
     training_positives: int
 
 
-class PlaceCount(Frozen):
+class SplitCount(Frozen):
     """One split of one file: how many of its posts repeat an earlier post there, word for word or nearly."""
 
     file: str
@@ -184,10 +184,10 @@ class CheckResult(Frozen):
     types: tuple[TypeCount, ...]
     lengths: tuple[LengthCount, ...]
     scripts: tuple[ScriptCount, ...]
-    places: tuple[PlaceCount, ...]
+    places: tuple[SplitCount, ...]
     suspects: tuple[Suspect, ...]
     conflicts: Conflicts
     leaks: tuple[Leak, ...]
     language_checks: tuple[LanguageCheck, ...]
-    giveaways: tuple[Giveaway, ...]
+    giveaways: tuple[LabelLeak, ...]
     findings: tuple[Finding, ...]

@@ -28,10 +28,10 @@ MINIMA_PER_BAND = 5
 _SMALL = 24  # members of a bucket up to which all its pairs are candidates
 _ROUNDS = 4  # a larger bucket: that many of its members, one after the other, are compared with those left
 _SURE_MISS = 0.15  # candidates whose 80 minima say at least this much under the threshold are not measured (3.4 sigma)
-_PAIRS_AT_ONCE = 65_536
-_CHARACTERS_AT_ONCE = 1 << 21
+_PAIRS_PER_CHUNK = 65_536
+_CHARACTERS_PER_CHUNK = 1 << 21
 _COLUMNS = 2**63 - 1
-_SPREAD = np.uint64(0xFF51AFD7ED558CCD)  # MurmurHash3's 64-bit finaliser
+_MULTIPLIER = np.uint64(0xFF51AFD7ED558CCD)  # MurmurHash3's 64-bit finaliser
 
 Indices = NDArray[np.int64]
 
@@ -55,17 +55,17 @@ class Duplicates:
 def find_duplicates(posts: Sequence[Post], *, threshold: float = NEAR) -> Duplicates:
     """Exact and near-duplicates among the posts, by their normalised text in lower case. The same posts always give the
     same answer. Memory: about 400 bytes a post, and the batch in work."""
-    exact = _first_places(post_hashes(posts))
+    exact = _first_indices(post_hashes(posts))
     distinct = np.flatnonzero(exact == np.arange(len(posts)))
-    texts = [model_text(posts[place].text) for place in distinct.tolist()]
+    texts = [model_text(posts[index].text) for index in distinct.tolist()]
     search = _near_pairs(texts, threshold)
-    found = np.concatenate([np.empty((0, 2), dtype=np.int64), *search.found])
-    order = np.lexsort((found[:, 1], found[:, 0]))
-    pairs = distinct[found[order]]
+    matches = np.concatenate([np.empty((0, 2), dtype=np.int64), *search.matches])
+    order = np.lexsort((matches[:, 1], matches[:, 0]))
+    pairs = distinct[matches[order]]
     return Duplicates(exact, _clusters(exact, pairs), pairs, np.concatenate([np.empty(0), *search.similarities])[order])
 
 
-def _first_places(hashes: NDArray[np.uint64]) -> Indices:
+def _first_indices(hashes: NDArray[np.uint64]) -> Indices:
     _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     return np.asarray(first[inverse], dtype=np.int64)
 
@@ -77,20 +77,20 @@ def _clusters(exact: Indices, pairs: Indices) -> Indices:
     right = np.concatenate([exact, pairs[:, 1]])
     graph = csr_array((np.ones(len(left)), (left, right)), shape=(n, n))
     _, component = connected_components(graph, directed=False)
-    return _first_places(component.astype(np.uint64))
+    return _first_indices(component.astype(np.uint64))
 
 
 def similarity(texts: Sequence[str], pairs: Indices) -> NDArray[np.float64]:
     """Jaccard similarity of the shingle sets of each pair of normalised texts: pairs (n, 2) -> (n,), in [0, 1]."""
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    chunks = np.cumsum(lengths[pairs].sum(axis=1)) // _CHARACTERS_AT_ONCE
+    chunks = np.cumsum(lengths[pairs].sum(axis=1)) // _CHARACTERS_PER_CHUNK
     values = np.empty(len(pairs))
     for here in np.split(np.arange(len(pairs)), np.flatnonzero(np.diff(chunks)) + 1):
-        places, local = np.unique(pairs[here], return_inverse=True)
+        indices, local = np.unique(pairs[here], return_inverse=True)
         first, second = local.reshape(-1, 2).T
-        sets = shingle_sets([texts[place] for place in places])
+        sets = shingle_sets([texts[index] for index in indices])
         columns = (sets.hashes >> np.uint64(1)).astype(np.int64)  # a column for every shingle there is: 63 bits of hash
-        table = csr_array((np.ones(len(columns), np.int8), columns, sets.starts), shape=(len(places), _COLUMNS))
+        table = csr_array((np.ones(len(columns), np.int8), columns, sets.starts), shape=(len(indices), _COLUMNS))
         shared = np.diff(table[first].multiply(table[second]).indptr)
         values[here] = shared / (sets.sizes[first] + sets.sizes[second] - shared)
     return values
@@ -105,7 +105,7 @@ class _Search:
     threshold: float
     clusters: Indices
     measured: Indices
-    found: list[Indices]
+    matches: list[Indices]
     similarities: list[NDArray[np.float64]]
 
     def look(self, pairs: Indices) -> None:
@@ -113,21 +113,21 @@ class _Search:
         n = max(len(self.texts), 1)
         keys = np.sort(pairs.min(axis=1) * n + pairs.max(axis=1))  # np.unique can take minutes on such keys
         keys = keys[np.diff(keys, prepend=-1) > 0]
-        place = np.searchsorted(self.measured, keys)
-        keys = keys[np.append(self.measured, -1)[place] != keys]
+        position = np.searchsorted(self.measured, keys)
+        keys = keys[np.append(self.measured, -1)[position] != keys]
         pairs = np.stack([keys // n, keys % n], axis=1)
         near = np.zeros(len(pairs), dtype=bool)
-        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-            some = slice(start, start + _PAIRS_AT_ONCE)
+        for start in range(0, len(pairs), _PAIRS_PER_CHUNK):
+            some = slice(start, start + _PAIRS_PER_CHUNK)
             equal = self.signatures[pairs[some, 0]] == self.signatures[pairs[some, 1]]
             near[some] = equal.mean(axis=1) > self.threshold - _SURE_MISS
         self.measured = np.sort(np.concatenate([self.measured, keys[near]]))
         values = similarity(self.texts, pairs[near])
         good = values >= self.threshold
         if good.any():
-            self.found.append(pairs[near][good])
+            self.matches.append(pairs[near][good])
             self.similarities.append(values[good])
-            self.clusters = _clusters(self.clusters, self.found[-1])
+            self.clusters = _clusters(self.clusters, self.matches[-1])
 
 
 def _near_pairs(texts: Sequence[str], threshold: float) -> _Search:
@@ -137,7 +137,7 @@ def _near_pairs(texts: Sequence[str], threshold: float) -> _Search:
         members, starts = _buckets(search.signatures[:, band * MINIMA_PER_BAND : (band + 1) * MINIMA_PER_BAND])
         sizes = np.diff(starts)
         search.look(_pairs_within(members, starts[:-1], sizes))
-        large = [members[starts[place] : starts[place + 1]] for place in np.flatnonzero(sizes > _SMALL)]
+        large = [members[starts[index] : starts[index + 1]] for index in np.flatnonzero(sizes > _SMALL)]
         for _ in range(_ROUNDS):
             stars = [_star(bucket, search.clusters) for bucket in large]
             if not sum(map(len, stars)):
@@ -172,7 +172,7 @@ def _buckets(band: NDArray[np.uint32]) -> tuple[Indices, Indices]:
     (n_buckets + 1,). Members of a bucket are in the order of the texts."""
     keys = np.zeros(len(band), dtype=np.uint64)
     for column in band.T:
-        keys = (keys ^ column) * _SPREAD
+        keys = (keys ^ column) * _MULTIPLIER
         keys ^= keys >> np.uint64(29)
     order = np.argsort(keys, kind="stable")
     edges = np.flatnonzero(np.diff(keys[order], prepend=~keys[order[:1]], append=~keys[order[-1:]]))
@@ -193,5 +193,5 @@ def _pairs_within(members: Indices, starts: Indices, sizes: Indices) -> Indices:
 
 def _star(bucket: Indices, clusters: Indices) -> Indices:
     """The bucket's first member paired with every member not yet in its cluster: (n, 2)."""
-    others = bucket[clusters[bucket] != clusters[bucket[0]]]
-    return np.stack([np.full(len(others), bucket[0]), others], axis=1)
+    rest = bucket[clusters[bucket] != clusters[bucket[0]]]
+    return np.stack([np.full(len(rest), bucket[0]), rest], axis=1)

@@ -25,7 +25,7 @@ _ADVICE = {
 }
 
 
-class ParityPart(Frozen):
+class ExportSlice(Frozen):
     """The posts of one language, or of all: ``pooled``."""
 
     name: str
@@ -46,7 +46,7 @@ class ParityPart(Frozen):
         return self.f1_before - self.f1_after
 
 
-class Parity(Frozen):
+class ExportComparison(Frozen):
     """What an export does to the decisions. ``parity.json``."""
 
     form: Form
@@ -55,8 +55,8 @@ class Parity(Frozen):
     data: str
     retuned: bool
     """Whether the posts are the dev posts, on which the thresholds were tuned again for the export."""
-    languages: tuple[ParityPart, ...]
-    pooled: ParityPart
+    languages: tuple[ExportSlice, ...]
+    pooled: ExportSlice
     gates: tuple[Gate, ...]
     cautions: tuple[str, ...] = ()
 
@@ -74,7 +74,7 @@ class Decided:
     probabilities: Probabilities
 
 
-def parity_of(
+def compare_export(
     form: Form,
     before: Decided,
     after: Decided,
@@ -83,9 +83,9 @@ def parity_of(
     languages: Sequence[str],
     source: str,
     data: str,
-    retuned: bool = False,
+    tuned: bool = False,
     cautions: Sequence[str] = (),
-) -> Parity:
+) -> ExportComparison:
     """Compare both on the same posts, in the same order; at least one post. ``pooled`` holds all of them."""
     names = np.asarray(languages)
     parts = tuple(
@@ -93,13 +93,13 @@ def parity_of(
     )
     pooled = _part(POOLED, np.ones(len(names), dtype=np.bool_), before, after, labels=labels)
     few = [part.name for part in parts if part.posts < limits.LEAST_POSTS]
-    told = f"under {limits.LEAST_POSTS} posts, which shows little: {', '.join(few)}"
+    note = f"under {limits.LEAST_POSTS} posts, which shows little: {', '.join(few)}"
     every = (*parts, pooled)
-    return Parity(
+    return ExportComparison(
         form=form,
         source=source,
         data=data,
-        retuned=retuned,
+        retuned=tuned,
         languages=parts,
         pooled=pooled,
         gates=(
@@ -107,54 +107,55 @@ def parity_of(
             gate_of("decided-otherwise", limits.FLIPPED, [_flips(form, part) for part in every]),
             gate_of("f1-lost", limits.F1_LOST, [_lost(form, part) for part in every if part.positives]),
         ),
-        cautions=(*cautions, *([told] if few else [])),
+        cautions=(*cautions, *([note] if few else [])),
     )
 
 
-def _part(name: str, mine: NDArray[np.bool_], before: Decided, after: Decided, *, labels: Labels) -> ParityPart:
-    was, now = count(labels[mine], before.flags[mine]), count(labels[mine], after.flags[mine])
+def _part(name: str, mask: NDArray[np.bool_], before: Decided, after: Decided, *, labels: Labels) -> ExportSlice:
+    was, now = count(labels[mask], before.flags[mask]), count(labels[mask], after.flags[mask])
     one_fewer = Counts(was.tp - 1, was.fp, was.fn + 1, was.tn)
-    return ParityPart(
+    return ExportSlice(
         name=name,
-        posts=int(mine.sum()),
-        positives=int(labels[mine].sum()),
-        shift=float(np.abs(after.probabilities[mine] - before.probabilities[mine]).max()),
-        flips=int(np.count_nonzero(before.flags[mine] != after.flags[mine])),
+        posts=int(mask.sum()),
+        positives=int(labels[mask].sum()),
+        shift=float(np.abs(after.probabilities[mask] - before.probabilities[mask]).max()),
+        flips=int(np.count_nonzero(before.flags[mask] != after.flags[mask])),
         f1_before=was.f1,
         f1_after=now.f1,
         one_post=was.f1 - one_fewer.f1 if was.tp else 0.0,
     )
 
 
-def _shift(form: Form, part: ParityPart) -> Measured:
+def _shift(form: Form, part: ExportSlice) -> Measured:
     return Measured(
-        place=part.name,
-        figure=part.shift,
+        group=part.name,
+        value=part.shift,
         beyond=not part.shift <= _SHIFTS[form],  # NaN is beyond
-        told=f"{part.name}: the P of a post moves by {part.shift:.4f} of {part.posts:,} posts",
+        message=f"{part.name}: the P of a post moves by {part.shift:.4f} of {part.posts:,} posts",
         advice=_ADVICE[form],
         language="" if part.name == POOLED else part.name,
     )
 
 
-def _flips(form: Form, part: ParityPart) -> Measured:
+def _flips(form: Form, part: ExportSlice) -> Measured:
     share = part.flips / part.posts
     return Measured(
-        place=part.name,
-        figure=share,
+        group=part.name,
+        value=share,
         beyond=share_interval(part.flips, part.posts).low > limits.FLIPPED,
-        told=f"{part.name}: {part.flips:,} of {part.posts:,} posts ({share:.1%}) are decided otherwise",
+        message=f"{part.name}: {part.flips:,} of {part.posts:,} posts ({share:.1%}) are decided otherwise",
         advice=_ADVICE[form],
         language="" if part.name == POOLED else part.name,
     )
 
 
-def _lost(form: Form, part: ParityPart) -> Measured:
+def _lost(form: Form, part: ExportSlice) -> Measured:
     return Measured(
-        place=part.name,
-        figure=part.lost,
+        group=part.name,
+        value=part.lost,
         beyond=part.lost > max(limits.F1_LOST, part.one_post) + 1e-12,
-        told=f"{part.name}: F1 falls from {part.f1_before:.4f} to {part.f1_after:.4f} on {part.positives:,} positives,"
+        message=f"{part.name}: F1 falls from {part.f1_before:.4f} to {part.f1_after:.4f} on "
+        f"{part.positives:,} positives,"
         f" where one post is worth {part.one_post:.4f}",
         advice=_ADVICE[form],
         language="" if part.name == POOLED else part.name,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 from polyvigil.checks.check_result import CheckResult, Finding, Leak, ScriptCount, Severity, SuspectKind, Where
-from polyvigil.checks.label_leak import EMPTY, HIDDEN, Giveaway
+from polyvigil.checks.label_leak import EMPTY, HIDDEN, LabelLeak
 from polyvigil.text.language import base_language, is_cadec
 
 LEAK_ERROR = 0.01  # share of the smaller split from which on a leak makes figures wrong
@@ -29,11 +29,11 @@ _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 def findings_of(result: CheckResult) -> tuple[Finding, ...]:
     """All findings, errors first. Reads the counts alone, not ``result.findings``."""
     rules: tuple[Callable[[CheckResult], Iterator[Finding]], ...] = (
-        _one_class, _positives_only, _no_positives, _giveaways, _leaks, _suspects, _conflicts, _few_dev_positives,
+        _one_class, _positives_only, _no_positives, _label_leaks, _leaks, _suspects, _conflicts, _few_dev_positives,
         _wrong_language, _cadec, _repeats, _set_aside,
     )  # fmt: skip
-    found = chain.from_iterable(rule(result) for rule in rules)
-    return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
+    findings = chain.from_iterable(rule(result) for rule in rules)
+    return tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity]))
 
 
 def _finding(
@@ -133,17 +133,17 @@ def _by_language(result: CheckResult, split: str | None = None) -> dict[str, tup
     return dict(counts)
 
 
-def _giveaways(result: CheckResult) -> Iterator[Finding]:
+def _label_leaks(result: CheckResult) -> Iterator[Finding]:
     for item in result.giveaways:
         if item.verdict == "quiet":
             continue
         sure = item.verdict == "gives-away"
         column = repr(item.column) + {"value": "", "pattern": " (its pattern)", "range": " (its range)"}[item.read_as]
-        tells = "gives the label away" if sure else "hints at the label"
+        phrase = "gives the label away" if sure else "hints at the label"
         yield _finding(
             "error" if sure else "warning",
             "label-giveaway" if sure else "label-hint",
-            f"{item.language}: column {column} {tells} (AUC {item.auc:.2f} over {item.posts:,} posts)"
+            f"{item.language}: column {column} {phrase} (AUC {item.auc:.2f} over {item.posts:,} posts)"
             + _most_telling(item),
             hint=_MANY_VALUES if item.values > _MANY else _SOURCE if sure else _WITHIN,
             file=item.file,
@@ -151,7 +151,7 @@ def _giveaways(result: CheckResult) -> Iterator[Finding]:
         )
 
 
-def _most_telling(item: Giveaway) -> str:
+def _most_telling(item: LabelLeak) -> str:
     shares = [
         f"{value.value if value.value == EMPTY else repr(value.value)} {value.positives:,} of {value.posts:,} positive"
         for value in item.telling
@@ -163,13 +163,16 @@ def _most_telling(item: Giveaway) -> str:
 def _leaks(result: CheckResult) -> Iterator[Finding]:
     for leak in result.leaks:
         count = f"{leak.exact + leak.near:,} of {leak.first_posts:,} posts ({leak.share:.1%})"
-        how = f"{leak.exact:,} word for word, {leak.near:,} nearly"
-        one, other = _place(leak.first_file, leak.first_split, leak), _place(leak.second_file, leak.second_split, leak)
+        details = f"{leak.exact:,} word for word, {leak.near:,} nearly"
+        one, other = (
+            _split_name(leak.first_file, leak.first_split, leak),
+            _split_name(leak.second_file, leak.second_split, leak),
+        )
         if leak.same_split:
             yield _finding(
                 "info",
                 "repeated-across-files",
-                f"{count} of {one} stand in {other} too: {how}",
+                f"{count} of {one} stand in {other} too: {details}",
                 hint="leave one copy of each, or they count twice",
                 file=leak.first_file,
                 split=leak.first_split,
@@ -178,14 +181,14 @@ def _leaks(result: CheckResult) -> Iterator[Finding]:
         yield _finding(
             "error" if leak.share > LEAK_ERROR else "warning",
             "leak",
-            f"{count} of {one} stand in {other} too: {how}",
+            f"{count} of {one} stand in {other} too: {details}",
             hint=f"take them out of {other}, or split by text and by author; the result lists up to 20 pairs of ids",
             file=leak.first_file,
             split=leak.first_split,
         )
 
 
-def _place(file: str, split: str, leak: Leak) -> str:
+def _split_name(file: str, split: str, leak: Leak) -> str:
     if leak.first_file == leak.second_file:
         return f"split {split!r}" if split else "the posts without a split"
     return f"split {split!r} of {file}" if split else file
@@ -209,12 +212,12 @@ _SUSPECTS: dict[SuspectKind, tuple[Severity, str, str]] = {
 
 def _suspects(result: CheckResult) -> Iterator[Finding]:
     for suspect in result.suspects:
-        severity, told, hint = _SUSPECTS[suspect.kind]
+        severity, description, hint = _SUSPECTS[suspect.kind]
         first = suspect.examples[0]
         yield _finding(
             severity,
             suspect.kind.replace("_", "-"),
-            f"{_n(suspect.posts, 'post')}: {told}; the first is {first.id!r} on line {first.line}",
+            f"{_n(suspect.posts, 'post')}: {description}; the first is {first.id!r} on line {first.line}",
             hint=hint,
             file=suspect.file,
         )
@@ -266,14 +269,14 @@ def _cadec(result: CheckResult) -> Iterator[Finding]:
     for language, (posts, positives) in languages.items():
         if not is_cadec(language):
             continue
-        others, other_positives = languages.get(base_language(language), (0, 0))
+        other_posts, other_positives = languages.get(base_language(language), (0, 0))
         share = positives / posts
-        gap = others > 0 and share - other_positives / others > _CADEC_GAP
+        gap = other_posts > 0 and share - other_positives / other_posts > _CADEC_GAP
         yield _finding(
             "warning" if gap else "info",
             "cadec",
             f"{language}: {posts:,} translated CADEC reviews, {share:.1%} of them positive"
-            + (f", against {other_positives / others:.1%} of {others:,} other posts" if others else "")
+            + (f", against {other_positives / other_posts:.1%} of {other_posts:,} other posts" if other_posts else "")
             + "; the official pooled F1 leaves them out",
             hint="keep balance.weights = \"group\", or the model flags other posts of the language too often"
             if gap
@@ -283,16 +286,16 @@ def _cadec(result: CheckResult) -> Iterator[Finding]:
 
 
 def _repeats(result: CheckResult) -> Iterator[Finding]:
-    for place in result.places:
-        if place.exact_repeats or place.near_repeats:
+    for counts in result.places:
+        if counts.exact_repeats or counts.near_repeats:
             yield _finding(
                 "info",
                 "duplicates",
-                f"{place.exact_repeats:,} of {place.posts:,} posts repeat an earlier one of the same split word for"
-                f" word, {place.near_repeats:,} nearly",
+                f"{counts.exact_repeats:,} of {counts.posts:,} posts repeat an earlier one of the same split word for"
+                f" word, {counts.near_repeats:,} nearly",
                 hint="harmless in training if few; in a test split each counts as often as it stands",
-                file=place.file,
-                split=place.split,
+                file=counts.file,
+                split=counts.split,
             )
 
 

@@ -58,7 +58,7 @@ class ValueShare(Frozen):
     share: float
 
 
-class Giveaway(Frozen):
+class LabelLeak(Frozen):
     """How well a column tells the label in a language: ``auc`` in [0, 1], 0.5 = not at all.
 
     ``file`` is the one it was measured in, empty for all together.
@@ -86,7 +86,7 @@ def measure_columns(
     labels: Sequence[int],
     texts: Sequence[str],
     file: str = "",
-) -> tuple[Giveaway, ...]:
+) -> tuple[LabelLeak, ...]:
     """Every column in every language with at least 10 positives and 10 negatives, the highest AUC first.
 
     All sequences run over the same posts; a cell is None where the post's file has no such column. ``texts`` are only
@@ -94,7 +94,7 @@ def measure_columns(
     """
     label = np.asarray(labels, dtype=np.int64)
     language_of = np.asarray(languages, dtype=object)
-    found = []
+    results = []
     for language in sorted(set(languages)):
         there = np.flatnonzero(language_of == language).tolist()
         for column, cells in columns.items():
@@ -113,8 +113,8 @@ def measure_columns(
                 if known
                 else set()
             )
-            found.append(
-                Giveaway(
+            results.append(
+                LabelLeak(
                     column=column,
                     file=file,
                     language=language,
@@ -127,7 +127,7 @@ def measure_columns(
                     telling=_telling(best.codes, best.names, here, repeats) if known else (),
                 )
             )
-    return tuple(sorted(found, key=lambda item: (-item.auc, item.language, item.column)))
+    return tuple(sorted(results, key=lambda item: (-item.auc, item.language, item.column)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +194,14 @@ def _readings(values: Sequence[str]) -> Iterator[tuple[ReadAs, list[str]]]:
     if known.sum() < _MANY:
         return
     edges = np.unique(np.quantile(numbers[known], np.linspace(0, 1, _RANGES + 1)))
-    places = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, max(len(edges) - 2, 0))
+    indices = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, max(len(edges) - 2, 0))
     names = [f"{low:g} to {high:g}" for low, high in pairwise(edges)] or [f"{edges[0]:g}"]
-    yield "range", [names[place] if ok else EMPTY for place, ok in zip(places, known, strict=True)]
+    yield "range", [names[index] if ok else EMPTY for index, ok in zip(indices, known, strict=True)]
 
 
 def _codes(values: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
     names = sorted(set(values))
-    number = {name: place for place, name in enumerate(names)}
+    number = {name: index for index, name in enumerate(names)}
     return np.array([number[value] for value in values], dtype=np.int64), names
 
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.checks.check_posts import EXAMPLES, CheckedPosts
-from polyvigil.checks.check_result import Conflicts, Leak, PlaceCount, PostPair
+from polyvigil.checks.check_result import Conflicts, Leak, PostPair, SplitCount
 from polyvigil.checks.duplicates import find_duplicates
 
 Indices: TypeAlias = NDArray[np.int64]
 _ERASED = ("empty", "url_only", "mention_only")
-Place: TypeAlias = tuple[str, str]  # file, split
+SplitKey: TypeAlias = tuple[str, str]  # file, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +33,27 @@ class Repeats:
     members: Indices
     exact: Indices
     near: Indices
-    inside: Mapping[Place, Indices]
+    inside: Mapping[SplitKey, Indices]
 
     @classmethod
     def of(cls, posts: CheckedPosts) -> Repeats:
         """Find the duplicates among the posts."""
-        readable = [place for place, reason in enumerate(posts.no_text) if reason not in _ERASED]
-        inside: defaultdict[Place, list[int]] = defaultdict(list)
-        for member, place in enumerate(readable):
-            inside[posts.files[place], posts.splits[place]].append(member)
-        found = find_duplicates([posts.posts[place] for place in readable])
+        readable = [index for index, reason in enumerate(posts.no_text) if reason not in _ERASED]
+        inside: defaultdict[SplitKey, list[int]] = defaultdict(list)
+        for member, index in enumerate(readable):
+            inside[posts.files[index], posts.splits[index]].append(member)
+        duplicates = find_duplicates([posts.posts[index] for index in readable])
         arrays = {key: np.array(inside[key], dtype=np.int64) for key in sorted(inside)}
-        return cls(posts, np.array(readable, dtype=np.int64), found.exact, found.near, arrays)
+        return cls(posts, np.array(readable, dtype=np.int64), duplicates.exact, duplicates.near, arrays)
 
-    def places(self) -> tuple[PlaceCount, ...]:
+    def split_counts(self) -> tuple[SplitCount, ...]:
         """Each split of each file, and the posts that repeat an earlier one of it."""
         counts = []
         for (file, split), inside in self.inside.items():
             texts, clusters = len(np.unique(self.exact[inside])), len(np.unique(self.near[inside]))
             repeats = len(inside) - texts
             counts.append(
-                PlaceCount(
+                SplitCount(
                     file=file, split=split, posts=len(inside), exact_repeats=repeats, near_repeats=texts - clusters
                 )
             )
@@ -73,7 +73,7 @@ class Repeats:
 
     def leaks(self) -> tuple[Leak, ...]:
         """Every two places that share posts, the smaller first."""
-        found = []
+        results = []
         for one, other in combinations(self.inside, 2):
             small, large = sorted((one, other), key=lambda key: len(self.inside[key]))
             inside, outside = self.inside[small], self.inside[large]
@@ -82,7 +82,7 @@ class Repeats:
             if not exact.any() and not near.any():
                 continue
             pairs = [_matched(inside[exact], self.exact, outside), _matched(inside[near], self.near, outside)]
-            found.append(
+            results.append(
                 Leak(
                     first_file=small[0],
                     first_split=small[1],
@@ -95,7 +95,7 @@ class Repeats:
                     pairs=self._pairs(np.concatenate(pairs)),
                 )
             )
-        return tuple(found)
+        return tuple(results)
 
     def _pairs(self, pairs: Indices) -> tuple[PostPair, ...]:
         return tuple(

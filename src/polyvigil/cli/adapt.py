@@ -18,7 +18,7 @@ from polyvigil.cli.options import (
     Settings,
     settings_of,
 )
-from polyvigil.cli.output import Answer, Output, asked_to_stop, command
+from polyvigil.cli.output import Answer, Output, command, graceful_stop
 from polyvigil.errors import RecipeError
 
 
@@ -59,43 +59,45 @@ def adapt(
     from polyvigil.learn.launch import launched
     from polyvigil.workflows.adapt import adapt as run
     from polyvigil.workflows.adapt import check_free, gather, recipe_for
-    from polyvigil.workflows.learners import Machine
+    from polyvigil.workflows.learners import RunOptions
 
     if launched().size > 1:
         raise RecipeError("adapting runs in one process", where="torchrun", hint="run polyvigil adapt without it")
     chosen = settings_of(columns, settings) + ([f"seed={seed}"] if seed is not None else [])
     recipe = recipe_for(model, settings=chosen)
     check_free(output, replace=replace)
-    found = gather(recipe, posts=posts, kept_out=kept_out or (), on_error=on_error.value)
-    for note in found.notes:
+    corpus = gather(recipe, posts=posts, kept_out=kept_out or (), on_error=on_error.value)
+    for note in corpus.notes:
         out.note(note)
     if kept_out:
-        out.note(f"{found.left_out:,} posts left out: their texts are in {', '.join(Path(f).name for f in kept_out)}")
+        out.note(f"{corpus.left_out:,} posts left out: their texts are in {', '.join(Path(f).name for f in kept_out)}")
     else:
         out.note("no file was given with --except: see that no dev or test post is among these")
-    if found.repeated:
-        out.note(f"{found.repeated:,} posts left out: their texts came before")
+    if corpus.repeated:
+        out.note(f"{corpus.repeated:,} posts left out: their texts came before")
     started = time.monotonic()
-    with asked_to_stop(out) as stop:
-        machine = Machine(
+    with graceful_stop(out) as stop:
+        run_options = RunOptions(
             device=device,
             offline=offline,
             progress=lambda done, steps, rate, left: out.steps("adapting", started, done, steps, rate, left),
             stop=stop,
         )
-        told = run(recipe, found, output=output, replace=replace, machine=machine, say=out.say)
+        result = run(recipe, corpus, output=output, replace=replace, options=run_options, log=out.log)
     out.end_progress()
-    if told.fresh_head:
+    if result.fresh_head:
         out.warn(
-            f"{told.source} has no masked-language head, so a fresh one was trained with it: the fall of the loss is "
+            f"{result.source} has no masked-language head, so a fresh one was trained with it: the fall of the loss is "
             "mostly the head's, and the backbone may have been moved the wrong way; see that a bundle gains by it"
         )
-    if told.loss_after >= told.loss_before:
+    if result.loss_after >= result.loss_before:
         out.warn("the held-out masked loss did not fall: the adapted model is no better on such posts")
     lines = [
-        f"{told.source}, adapted to {told.posts:,} posts in {told.steps:,} steps ({told.seconds:,.0f} s) -> {output}",
-        f"masked loss of {told.held_out:,} held-out posts: {told.loss_before:.4f} before, {told.loss_after:.4f} after",
+        f"{result.source}, adapted to {result.posts:,} posts in {result.steps:,} steps "
+        f"({result.seconds:,.0f} s) -> {output}",
+        f"masked loss of {result.held_out:,} held-out posts: {result.loss_before:.4f} before, "
+        f"{result.loss_after:.4f} after",
         "",
         f"next: polyvigil train RECIPE --train TRAIN.csv --dev DEV.csv -o BUNDLE --set model.name={output}",
     ]
-    return Answer(told.model_dump(mode="json") | {"folder": str(output)}, lines)
+    return Answer(result.model_dump(mode="json") | {"folder": str(output)}, lines)

@@ -44,7 +44,7 @@ def augmentation(
     reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)
     bundles = [load(folder, device=device) for folder in (before, after)]
     out.notes(reading.notes)
-    out.say(f"scoring {len(reading.posts):,} posts with both bundles")
+    out.log(f"scoring {len(reading.posts):,} posts with both bundles")
     audit = audit_augmentation(bundles[0], bundles[1], reading)
     for caution in dict.fromkeys((*audit.before.cautions, *audit.after.cautions)):
         out.note(caution)
@@ -77,9 +77,9 @@ def augmentation_lines(audit: AugmentationAudit) -> list[str]:
                 *(f"{side.average_precision:.3f}" for side in (before, after)),
             )
         )
-    figures = ("F1 before (95%)", "after (95%)", "change", "95%", "P / R before", "after", "AP before", "after")
+    headings = ("F1 before (95%)", "after (95%)", "change", "95%", "P / R before", "after", "AP before", "after")
     return [
-        table(("language", "posts", "positives", *figures), rows),
+        table(("language", "posts", "positives", *headings), rows),
         "",
         *drift_lines(audit.rates),
         "",

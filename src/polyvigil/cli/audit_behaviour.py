@@ -85,9 +85,11 @@ def behaviour_lines(result: BehaviourResult) -> list[str]:
 
     rows = list(dict.fromkeys((cell.capability, cell.kind, cell.expect) for cell in result.cells))
     languages = list(dict.fromkeys(cell.language for cell in result.cells))
-    told = {(cell.capability, cell.kind, cell.expect, cell.language): _told(cell) for cell in result.cells}
+    failure_counts = {
+        (cell.capability, cell.kind, cell.expect, cell.language): _failure_count(cell) for cell in result.cells
+    }
     header = [f"{name} (not trained)" if name in result.not_trained else name for name in languages]
-    cells = [(*row, *(told[*row, name] for name in languages)) for row in rows]
+    cells = [(*row, *(failure_counts[*row, name] for name in languages)) for row in rows]
     lines = [
         "failed of all cases; ! fails the gate",
         "",
@@ -112,5 +114,5 @@ def behaviour_lines(result: BehaviourResult) -> list[str]:
     ]
 
 
-def _told(cell: Cell) -> str:
+def _failure_count(cell: Cell) -> str:
     return f"{'! ' if cell.fails else ''}{cell.failures}/{cell.cases}"

@@ -41,7 +41,7 @@ def calibration(
     posts = read_unlabelled(file, data_spec(columns, settings), on_error=on_error.value)
     bundles = [load(folder, device=device) for folder in (old, new)]
     out.notes(posts.notes)
-    out.say(f"scoring {len(posts.posts):,} posts with both bundles")
+    out.log(f"scoring {len(posts.posts):,} posts with both bundles")
     audit = audit_drift(bundles[0], bundles[1], posts.posts)
     lines = [*drift_lines(audit.languages), "PSI decides nothing: it raises false alarms and misses true ones", ""]
     passed = all(gate.passed for gate in audit.gates)

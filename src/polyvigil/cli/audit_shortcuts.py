@@ -46,7 +46,7 @@ def shortcuts(
     reading = read_labelled(file, spec, split=split, on_error=on_error.value)
     trained_on = read_labelled(train, spec, on_error=on_error.value) if train else None
     out.notes((*reading.notes, *(trained_on.notes if trained_on else ())))
-    out.say(f"probing every script, and scoring {len(reading.posts):,} posts")
+    out.log(f"probing every script, and scoring {len(reading.posts):,} posts")
     audit = audit_shortcuts(loaded, reading, train=trained_on)
     return Answer(audit, shortcut_lines(audit), 0 if all(gate.passed for gate in audit.gates) else GATE)
 

@@ -23,9 +23,9 @@ def gate_lines(gates: Sequence[Gate], *, digits: int = 2) -> list[str]:
         )
         for gate in gates
     ]
-    found = list(chain.from_iterable(gate.findings for gate in gates))
+    findings = list(chain.from_iterable(gate.findings for gate in gates))
     lines = [table(("gate", "", "worst at", "places", "worst", "limit"), rows, left=3)]
-    for finding in found:
+    for finding in findings:
         lines += ["", f"{finding.code}: {finding.message}", f"  {finding.hint}"]
     refusing = sum(not gate.passed for gate in gates)
     return [*lines, "", f"{refusing} of {len(gates)} gates say no" if refusing else "every gate is passed"]
@@ -33,7 +33,7 @@ def gate_lines(gates: Sequence[Gate], *, digits: int = 2) -> list[str]:
 
 def drift_lines(rows: Sequence[DriftRow]) -> list[str]:
     """Flag rates first; PSI last, since it decides nothing."""
-    told = [
+    cells = [
         (
             row.language,
             f"{row.posts:,}",
@@ -51,4 +51,4 @@ def drift_lines(rows: Sequence[DriftRow]) -> list[str]:
         for row in rows
     ]
     rates = ("flagged before", "now", "ratio", "95%", "threshold", "now")
-    return [table(("language", "posts", *rates, "mean P", "now", "overlap", "PSI"), told)]
+    return [table(("language", "posts", *rates, "mean P", "now", "overlap", "PSI"), cells)]

@@ -43,7 +43,7 @@ def truncation(
     reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)
     loaded = load(bundle, device=device)
     out.notes(reading.notes)
-    out.say(f"scoring {len(reading.posts):,} posts")
+    out.log(f"scoring {len(reading.posts):,} posts")
     audit = audit_truncation(loaded, reading)
     return Answer(audit, truncation_lines(audit), 0 if all(gate.passed for gate in audit.gates) else GATE)
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from polyvigil.augment.rows import Translated
 
 
-def prevalence_warnings(found: Sequence[Prevalence]) -> Iterator[tuple[bool, str]]:
+def prevalence_warnings(prevalences: Sequence[Prevalence]) -> Iterator[tuple[bool, str]]:
     """What to say of each target language whose share of positives is far from the sources'; True: a warning."""
-    for one in found:
+    for one in prevalences:
         if one.positives_alone:
             yield (
                 True,
@@ -32,7 +32,7 @@ def prevalence_warnings(found: Sequence[Prevalence]) -> Iterator[tuple[bool, str
             )
 
 
-def answer_of(rows: Sequence[Translated], found: Sequence[Prevalence], *, output: Path) -> Answer:
+def answer_of(rows: Sequence[Translated], prevalences: Sequence[Prevalence], *, output: Path) -> Answer:
     """The table by source and target language, and the reasons of what was set aside."""
     from polyvigil.augment.filters import REASONS
     from polyvigil.cli.tables import table
@@ -46,16 +46,16 @@ def answer_of(rows: Sequence[Translated], found: Sequence[Prevalence], *, output
         {
             "source": source,
             "target": target,
-            "posts": len(mine),
-            "used": sum(not row.reason for row in mine),
-            "positives": sum(row.item.label for row in mine if not row.reason),
+            "posts": len(group),
+            "used": sum(not row.reason for row in group),
+            "positives": sum(row.item.label for row in group if not row.reason),
         }
-        for (source, target), mine in sorted(pairs.items())
+        for (source, target), group in sorted(pairs.items())
     ]
     reasons = Counter(row.reason for row in rows if row.reason)
     prevalence = [
         {"language": one.language, "posts": one.posts, "positives": one.positives, "elsewhere": one.usual}
-        for one in found
+        for one in prevalences
     ]
     data = {"output": str(output), "pairs": counts, "set_aside": dict(reasons), "prevalence": prevalence}
     cells = [

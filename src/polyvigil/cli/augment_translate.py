@@ -90,7 +90,7 @@ def translate(
     from polyvigil.cli.augment_tables import answer_of, prevalence_warnings
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import read_labelled
-    from polyvigil.data.read import reject_line as fault_line
+    from polyvigil.data.read import reject_line as row_error_record
     from polyvigil.errors import DataError
 
     if output.suffix.lower() != ".csv":
@@ -113,7 +113,7 @@ def translate(
     chosen = [choose(posts, translator, spec, target=target, sources=from_ or ()) for target in targets]
     out.notes(note for one in chosen for note in one.notes)
     number = sum(len(one.posts) for one in chosen)
-    out.say(f"translating {number:,} posts to {', '.join(targets)} by {translator.identity}")
+    out.log(f"translating {number:,} posts to {', '.join(targets)} by {translator.identity}")
     output.parent.mkdir(parents=True, exist_ok=True)
     cache = Cache(output.with_name(output.name + ".translations.jsonl"))
     started = time.monotonic()
@@ -126,13 +126,13 @@ def translate(
     )
     out.end_progress()
     used, rejected = [row for row in rows if not row.reason], [row for row in rows if row.reason]
-    faults = [fault_line(reading.name, fault) for reading in readings for fault in reading.faults]
+    row_errors = [row_error_record(reading.name, row_error) for reading in readings for row_error in reading.row_errors]
     rejects = output.with_name(output.name + ".rejects.jsonl")
-    if faults or rejected:
-        write_whole(rejects, "".join([*faults, *map(reject_line, rejected)]))
-        told = [f"{len(faults):,} rows of the files"] * bool(faults)
-        told += [f"{len(rejected):,} of {len(rows):,} translations"] * bool(rejected)
-        out.note(f"set aside: {' and '.join(told)} -> {rejects}")
+    if row_errors or rejected:
+        write_whole(rejects, "".join([*row_errors, *map(reject_line, rejected)]))
+        parts = [f"{len(row_errors):,} rows of the files"] * bool(row_errors)
+        parts += [f"{len(rejected):,} of {len(rows):,} translations"] * bool(rejected)
+        out.note(f"set aside: {' and '.join(parts)} -> {rejects}")
     else:
         rejects.unlink(missing_ok=True)
     if not used:
@@ -140,10 +140,10 @@ def translate(
             f"none of {len(rows):,} translations can be used", where=str(rejects), hint="its reasons say what is wrong"
         )
     write_translated(output, used)
-    found = prevalences(used, posts)
-    for severe, warning in prevalence_warnings(found):
+    measured = prevalences(used, posts)
+    for severe, warning in prevalence_warnings(measured):
         (out.warn if severe else out.note)(warning)
-    return answer_of(rows, found, output=output)
+    return answer_of(rows, measured, output=output)
 
 
 def _translator(spec: TranslationSpec, mapping: MappingOption | None, *, device: str, offline: bool) -> Translator:

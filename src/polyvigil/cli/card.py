@@ -29,5 +29,5 @@ def card(
     if output is None:
         return Answer({"card": text}, text.rstrip("\n").split("\n"))
     write_whole(output, text)
-    out.say(f"model card -> {output}")
+    out.log(f"model card -> {output}")
     return Answer({"card": text, "file": str(output)})

@@ -42,7 +42,7 @@ def check(
     spec = data_spec(columns, settings)
     readings = [read_labelled(file, spec, split=split) for file in files]
     out.notes(note for reading in readings for note in reading.notes)
-    result = run_check(readings, spec=spec, progress=lambda stage: out.say(f"looking at {stage}"))
+    result = run_check(readings, spec=spec, progress=lambda stage: out.log(f"looking at {stage}"))
     counts = [
         (c.language, c.split or "-", c.file.rpartition("/")[2], f"{c.posts:,}", f"{c.positives:,}", f"{c.share:.1%}")
         for c in result.languages
@@ -53,8 +53,8 @@ def check(
         where = f" [{finding.where}]" if str(finding.where) else ""
         lines += [f"{finding.severity:<8} {finding.code}{where}: {finding.message}", f"         {finding.hint}"]
     severities = [finding.severity for finding in result.findings]
-    told = ", ".join(f"{severities.count(name)} {name}" for name in ("error", "warning", "info"))
-    lines += ["", f"findings: {told}" if severities else "nothing found"]
+    summary = ", ".join(f"{severities.count(name)} {name}" for name in ("error", "warning", "info"))
+    lines += ["", f"findings: {summary}" if severities else "nothing found"]
     return Answer(result, lines, 3 if strict and "error" in severities else 0)
 
 

@@ -9,17 +9,17 @@ from polyvigil.evaluation.paired_result import Difference, PairedSlice
 _SHOWN = 10
 
 
-def comparison_lines(told: Comparison) -> list[str]:
+def comparison_lines(comparison: Comparison) -> list[str]:
     """Verdict, paired differences, thresholds, calibration, the first flips."""
-    parts = [*told.paired.languages, told.paired.pooled]
-    mended = sum(flip.mended for flip in told.flips)
+    parts = [*comparison.paired.languages, comparison.paired.pooled]
+    mended = sum(flip.mended for flip in comparison.flips)
     header = ("id", "language", "label", "p first", "p second", "flagged by")
     flips = [
         (flip.id, flip.language, str(flip.label), f"{flip.first_p:.3f}", f"{flip.second_p:.3f}", flip.flagged_by)
-        for flip in told.flips[:_SHOWN]
+        for flip in comparison.flips[:_SHOWN]
     ]
     return [
-        f"{told.first} and {told.second} on {told.data}: {told.verdict}",
+        f"{comparison.first} and {comparison.second} on {comparison.data}: {comparison.verdict}",
         "",
         table(
             ("language", "posts", "positives", "F1 first", "second", "difference", "95%", "p", "Holm", "shows", "AP"),
@@ -29,7 +29,7 @@ def comparison_lines(told: Comparison) -> list[str]:
         "p: approximate randomisation; Holm: corrected over the languages; shows: the least true difference that these",
         "posts show in 80% of cases; AP: difference of average precision with its interval",
         "",
-        *shift_lines(told.shifts),
+        *shift_lines(comparison.shifts),
         "",
         table(
             ("language", "positives", "mean P first", "second", "ECE first", "second", "Brier first", "second"),
@@ -42,13 +42,13 @@ def comparison_lines(told: Comparison) -> list[str]:
                     *(f"{side.ece:.3f}" for side in (part.first, part.second)),
                     *(f"{side.brier:.3f}" for side in (part.first, part.second)),
                 )
-                for part in told.calibration
+                for part in comparison.calibration
             ],
         ),
         "",
-        f"{len(told.flips):,} decisions turned: {mended:,} to right, {len(told.flips) - mended:,} to wrong",
+        f"{len(comparison.flips):,} decisions turned: {mended:,} to right, {len(comparison.flips) - mended:,} to wrong",
         *([table(header, flips)] if flips else []),
-        *(f"caution: {caution}" for caution in told.cautions),
+        *(f"caution: {caution}" for caution in comparison.cautions),
     ]
 
 

@@ -53,7 +53,7 @@ def convert(
         revision=revision,
         offline=offline,
         replace=replace,
-        say=out.say,
+        log=out.log,
         progress=lambda share: out.share("converting", started, share),
     )
     out.end_progress()

@@ -26,7 +26,7 @@ def demo(
     from polyvigil.cli.tables import evaluation_lines
     from polyvigil.demo import run_demo
 
-    result = run_demo(output, seed=seed, program=_program(), say=out.say)
+    result = run_demo(output, seed=seed, program=_program(), log=out.log)
     lines = [
         "",
         result.note,
@@ -44,5 +44,5 @@ def demo(
 def _program() -> str:
     """How a shell here calls this program: by name if that finds it, else by the path it was started from."""
     name = Path(sys.argv[0]).name
-    found = shutil.which(name)
-    return name if found and Path(found).resolve() == Path(sys.argv[0]).resolve() else sys.argv[0]
+    executable = shutil.which(name)
+    return name if executable and Path(executable).resolve() == Path(sys.argv[0]).resolve() else sys.argv[0]

@@ -64,8 +64,8 @@ def _disk() -> Check:
 
 
 def _encoding() -> Check:
-    found = os.environ.get("PYTHONIOENCODING") or sys.getfilesystemencoding()
-    return Check(name="file names", state="ok" if found.lower().startswith("utf") else "warn", found=found)
+    encoding = os.environ.get("PYTHONIOENCODING") or sys.getfilesystemencoding()
+    return Check(name="file names", state="ok" if encoding.lower().startswith("utf") else "warn", found=encoding)
 
 
 def _main_job() -> Check:
@@ -79,16 +79,16 @@ def _main_job() -> Check:
 
     started = time.perf_counter()
     english = [item for item in sample_corpus() if item.post.language == "en"]
-    material = training.Material(
+    data = training.TrainingData(
         train=tuple(item for item in english if item.post.split == "train"),
         dev=tuple(item for item in english if item.post.split == "dev"),
         data="synthetic sample",
-        faults=(),
+        row_errors=(),
         notes=(),
     )
     try:
         with tempfile.TemporaryDirectory() as folder:
-            bundle = training.train(Recipe(), material, output=Path(folder) / "bundle").bundle
+            bundle = training.train(Recipe(), data, output=Path(folder) / "bundle").bundle
             bundle.probabilities([item.post for item in english if item.post.split == "test"])
     except Exception as error:
         return Check(name="main job", state="fail", found=f"{type(error).__name__}: {error}")

@@ -23,7 +23,7 @@ from polyvigil.cli.output import Answer, Output, command
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
-    from polyvigil.workflows.ensemble import Joined
+    from polyvigil.workflows.ensemble import EnsembleResult
 
 
 def add_to(app: typer.Typer) -> None:
@@ -62,8 +62,8 @@ def ensemble(
     from polyvigil.config.load import load_text, to_toml
     from polyvigil.data.read import read_labelled
     from polyvigil.data.translated import refuse_translated
-    from polyvigil.workflows.ensemble import join
-    from polyvigil.workflows.ensemble_plan import JoinPlan, Source
+    from polyvigil.workflows.ensemble import build_ensemble
+    from polyvigil.workflows.ensemble_plan import EnsemblePlan, Source
     from polyvigil.workflows.tune import recipe_of
 
     check_free(output, replace=replace)
@@ -77,20 +77,20 @@ def ensemble(
     out.notes(reading.notes if reading else ())
     if reading:
         refuse_translated(reading.posts, part="dev", where=reading.name)
-    plan = JoinPlan(recipe.decide, weights=given, fit=fit_weights)
+    plan = EnsemblePlan(recipe.decide, weights=given, fit=fit_weights)
     if reading:
         plan = dataclasses.replace(plan, dev=reading.posts, data=Path(reading.name).name)
-    return _answer(out, join(sources, plan, output=output, overwrite=replace, say=out.say), output)
+    return _answer(out, build_ensemble(sources, plan, output=output, overwrite=replace, log=out.log), output)
 
 
-def _answer(out: Output, made: Joined, output: Path) -> Answer:
-    from polyvigil.cli.ensemble_tables import gain_lines, member_lines, parity_lines
+def _answer(out: Output, made: EnsembleResult, output: Path) -> Answer:
+    from polyvigil.cli.ensemble_tables import ablation_lines, member_lines, weight_gain_lines
     from polyvigil.cli.tables import evaluation_lines, subset_lines
 
     out.notes(made.notes)
-    if made.gain and made.gain.gain <= 0:
+    if made.weight_gain and made.weight_gain.gain <= 0:
         out.warn("the fitted weights gain nothing on posts they were not fitted to; leave --fit-weights out")
-    for member in made.parity:
+    for member in made.ablations:
         if member.dilutes:
             out.warn(f"{member.member} dilutes the ensemble: {' and '.join(member.dilutes)} is better without it")
     for language, threshold in made.bundle.policy.thresholds.items():
@@ -100,8 +100,8 @@ def _answer(out: Output, made: Joined, output: Path) -> Answer:
         "bundle": made.bundle.id,
         "folder": str(output),
         "members": [member.model_dump(mode="json") for member in made.members],
-        "gain": made.gain and made.gain.model_dump(mode="json"),
-        "parity": [member.model_dump(mode="json") for member in made.parity],
+        "gain": made.weight_gain and made.weight_gain.model_dump(mode="json"),
+        "parity": [member.model_dump(mode="json") for member in made.ablations],
         "subsets": [subset.model_dump(mode="json") for subset in made.subsets],
         "thresholds": made.bundle.policy.model_dump(mode="json")["thresholds"],
         "dev": made.evaluation.model_dump(mode="json"),
@@ -110,8 +110,8 @@ def _answer(out: Output, made: Joined, output: Path) -> Answer:
         f"bundle {made.bundle.id} -> {output}",
         "",
         *member_lines(made.members),
-        *gain_lines(made.gain),
-        *parity_lines(made.parity),
+        *weight_gain_lines(made.weight_gain),
+        *ablation_lines(made.ablations),
         *subset_lines(made.subsets, what="members"),
         *evaluation_lines(made.evaluation),
         "",

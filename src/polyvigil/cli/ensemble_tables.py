@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from polyvigil.cli.tables import table
-from polyvigil.decide.cascade import Cascade, CascadeTally
+from polyvigil.decide.cascade import Cascade, CascadeCounts
 from polyvigil.evaluation.intervals import share_interval
-from polyvigil.evaluation.member_ablation import MemberParity
+from polyvigil.evaluation.member_ablation import MemberAblation
 from polyvigil.evaluation.paired_result import Difference
 from polyvigil.evaluation.weight_gain import WeightGain
 
 if TYPE_CHECKING:
-    from polyvigil.workflows.ensemble import JoinedMember
+    from polyvigil.workflows.ensemble import EnsembleMember
 
 
-def member_lines(members: Sequence[JoinedMember]) -> list[str]:
+def member_lines(members: Sequence[EnsembleMember]) -> list[str]:
     """Who is in, and how much each counts."""
     rows = [
         (member.name, member.kind, member.source, f"{member.weight:.3f}" if member.weight else "left out")
@@ -25,33 +25,35 @@ def member_lines(members: Sequence[JoinedMember]) -> list[str]:
     return [table(("member", "kind", "from bundle", "weight"), rows, left=3), ""]
 
 
-def gain_lines(gain: WeightGain | None) -> list[str]:
+def weight_gain_lines(weight_gain: WeightGain | None) -> list[str]:
     """What fitted weights gain over equal ones; nothing where none were fitted."""
-    if gain is None:
+    if weight_gain is None:
         return []
     return [
-        f"fitted weights: AP {gain.fitted:.4f} on dev posts they were not fitted to, equal weights {gain.equal:.4f},"
-        f" gain {gain.gain:+.4f} ({gain.low:+.4f} to {gain.high:+.4f}); means over {gain.folds} folds",
+        f"fitted weights: AP {weight_gain.fitted:.4f} on dev posts they were not fitted to, equal "
+        f"weights {weight_gain.equal:.4f},"
+        f" gain {weight_gain.gain:+.4f} ({weight_gain.low:+.4f} to {weight_gain.high:+.4f}); means "
+        f"over {weight_gain.folds} folds",
         "",
     ]
 
 
-def parity_lines(parity: Sequence[MemberParity]) -> list[str]:
+def ablation_lines(ablations: Sequence[MemberAblation]) -> list[str]:
     """The ensemble with and without each member; nothing for one member."""
-    if not parity:
+    if not ablations:
         return []
     rows = [
         (
             member.member,
             f"{member.average_precision.second:.4f}",
             f"{member.average_precision.first:.4f}",
-            _told(member.average_precision),
+            _with_interval(member.average_precision),
             f"{member.f1.second:.4f}",
             f"{member.f1.first:.4f}",
-            _told(member.f1),
+            _with_interval(member.f1),
             " and ".join(member.dilutes),
         )
-        for member in parity
+        for member in ablations
     ]
     header = (
         "member",
@@ -84,17 +86,17 @@ def cascade_lines(cascade: Cascade) -> list[str]:
     ]
 
 
-def _half(name: str, tally: CascadeTally) -> tuple[str, ...]:
-    interval = share_interval(tally.disagreeing, tally.posts)
+def _half(name: str, counts: CascadeCounts) -> tuple[str, ...]:
+    interval = share_interval(counts.disagreeing, counts.posts)
     return (
         name,
-        f"{tally.posts:,}",
-        f"{tally.called:,} ({tally.called / max(tally.posts, 1):.1%})",
-        f"{tally.disagreeing:,} ({tally.disagreement:.2%})",
+        f"{counts.posts:,}",
+        f"{counts.called:,} ({counts.called / max(counts.posts, 1):.1%})",
+        f"{counts.disagreeing:,} ({counts.disagreement:.2%})",
         f"{interval.low:.2%}-{interval.high:.2%}",
-        f"{tally.cost:.2f}",
+        f"{counts.cost:.2f}",
     )
 
 
-def _told(figure: Difference) -> str:
-    return f"{figure.difference:+.4f} ({figure.low:+.4f} to {figure.high:+.4f})"
+def _with_interval(difference: Difference) -> str:
+    return f"{difference.difference:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"

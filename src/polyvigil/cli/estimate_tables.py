@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from polyvigil.cli.tables import duration, size
 from polyvigil.config.specs import Recipe, StackedSpec
-from polyvigil.detect.base import Rehearsal
+from polyvigil.detect.base import CostEstimate
 from polyvigil.workflows.models import models_of
 
 _PAPER_CARD = 12_600_000_000
 """Bytes of a card of 12 GB, as the paper's."""
 
 
-def estimate_lines(recipe: Recipe, estimate: Rehearsal) -> list[str]:
+def estimate_lines(recipe: Recipe, estimate: CostEstimate) -> list[str]:
     """What was estimated from a model's shape, with nothing fetched or run."""
     members, encoder = len(recipe.member_seeds), recipe.encoder
     rows = [("models", ", ".join(model.name for model in models_of(recipe)))]
@@ -53,7 +53,7 @@ def estimate_lines(recipe: Recipe, estimate: Rehearsal) -> list[str]:
     return [*(f"{name:<12} {value}" for name, value in rows), "nothing was fetched or run", ""]
 
 
-def _fit(estimate: Rehearsal) -> str:
+def _fit(estimate: CostEstimate) -> str:
     """Whether an estimate's memory fits its device, or the paper's card where the device's memory is not known."""
     room = estimate.device_memory or _PAPER_CARD
     card = estimate.device if estimate.device_memory else "a card of 12 GB, as the paper has"

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.judging import AskEndpoint, asking, tell_of_judge
+from polyvigil.cli.judging import AskEndpoint, endpoint_permission, report_judge_usage
 from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
 from polyvigil.cli.output import Answer, Output, command
 from polyvigil.cli.reporting import (
     Budget,
+    OlderBundle,
     Prevalence,
+    ReportOptions,
     ShowErrors,
-    Since,
     SliceColumns,
-    Wish,
     check_prevalence,
     make,
     unlabelled_hint,
@@ -63,7 +63,7 @@ def evaluate(
             "--leave-one-language-out", help="Play each language as one without labels: what its threshold would cost."
         ),
     ] = False,
-    since: Since = "",
+    older: OlderBundle = "",
     show_errors: ShowErrors = 0,
     budget: Budget = None,
     prevalence: Prevalence = None,
@@ -78,7 +78,7 @@ def evaluate(
     """Measure a bundle on labelled posts it has not seen; or a predictions file by the official score."""
     spec = data_spec(columns, settings)
     check_prevalence(prevalence)
-    if (since or show_errors) and not output:
+    if (older or show_errors) and not output:
         raise typer.BadParameter("these are parts of the report: give its folder", param_hint="-o FOLDER")
     if slice_columns and (predictions or leave_one_out):
         raise typer.BadParameter("slices are of a bundle's own figures on a file", param_hint="--by")
@@ -92,7 +92,7 @@ def evaluate(
     from polyvigil.data.read import read_labelled
 
     folder, file = paths
-    options = Wish(
+    options = ReportOptions(
         command="evaluate",
         bundle=folder,
         file=file,
@@ -102,12 +102,12 @@ def evaluate(
         settings=settings or (),
         budgets=budget or (),
         prevalence=prevalence,
-        since=since,
+        older=older,
         show_errors=show_errors,
         slice_columns=slice_columns or (),
         device=device,
     )
-    bundle = load(folder, device=device, asking=asking(ask_endpoint))
+    bundle = load(folder, device=device, permission=endpoint_permission(ask_endpoint))
     unlabelled = unlabelled_hint(folder, file)
     reading = read_labelled(file, spec, split=split, on_error=on_error.value, unlabelled_hint=unlabelled)
     out.notes(reading.notes)
@@ -120,13 +120,15 @@ def _leave_one_out(out: Output, bundle: Bundle, reading: Reading) -> Answer:
     from polyvigil.cli.tables import left_out_lines
     from polyvigil.evaluation.measure import left_out
 
-    out.say(f"scoring {len(reading.posts):,} posts")
+    out.log(f"scoring {len(reading.posts):,} posts")
     parts = left_out(bundle, reading)
-    tell_of_judge(out, bundle.usage, not_asked=bundle.has_endpoint)
+    report_judge_usage(out, bundle.usage, endpoint_skipped=bundle.has_endpoint)
     return Answer({"left_out": [part.model_dump(mode="json") for part in parts]}, left_out_lines(parts))
 
 
-def _measure(out: Output, bundle: Bundle, reading: Reading, options: Wish, *, spec: DataSpec, write: bool) -> Answer:
+def _measure(
+    out: Output, bundle: Bundle, reading: Reading, options: ReportOptions, *, spec: DataSpec, write: bool
+) -> Answer:
     """Evaluate ``bundle`` on the posts that were read; ``write`` the report too."""
     from polyvigil.cli.evaluation_tables import dev_lines, slice_lines
     from polyvigil.cli.tables import evaluation_lines, workload_lines
@@ -134,7 +136,7 @@ def _measure(out: Output, bundle: Bundle, reading: Reading, options: Wish, *, sp
     from polyvigil.evaluation.measure import cross_fitted_dev, measured
 
     columns = columns_to_slice(reading, options.slice_columns, spec)  # before scoring: a wrong name costs no time
-    out.say(f"scoring {len(reading.posts):,} posts")
+    out.log(f"scoring {len(reading.posts):,} posts")
     result = measured(
         bundle,
         reading,
@@ -143,7 +145,7 @@ def _measure(out: Output, bundle: Bundle, reading: Reading, options: Wish, *, sp
         columns=columns,
         dev=cross_fitted_dev(bundle, options.bundle),
     )
-    tell_of_judge(out, bundle.usage, not_asked=bundle.has_endpoint)
+    report_judge_usage(out, bundle.usage, endpoint_skipped=bundle.has_endpoint)
     evaluation = result.evaluation
     lines = [*evaluation_lines(evaluation), *dev_lines(evaluation), *slice_lines(evaluation)]
     lines += workload_lines(evaluation.workload)
@@ -175,12 +177,14 @@ def _check_gold(reading: Reading) -> None:
     from polyvigil.data.read import NO_LABEL
     from polyvigil.errors import DataError
 
-    if not reading.faults:
+    if not reading.row_errors:
         return
-    first, rows = reading.faults[0], len(reading.posts) + len(reading.faults)
-    unlabelled = sum(fault.reason == NO_LABEL for fault in reading.faults)
+    first, rows = reading.row_errors[0], len(reading.posts) + len(reading.row_errors)
+    unlabelled = sum(row_error.reason == NO_LABEL for row_error in reading.row_errors)
     what = (
-        f"{unlabelled:,} of {rows:,} rows have no label" if unlabelled else f"{len(reading.faults):,} rows are unusable"
+        f"{unlabelled:,} of {rows:,} rows have no label"
+        if unlabelled
+        else f"{len(reading.row_errors):,} rows are unusable"
     )
     column = f'column "{first.column}": ' if first.column else ""
     raise DataError(

@@ -47,7 +47,7 @@ def explain(
     flagged_only: Annotated[bool, typer.Option("--flagged-only", help="Leave out posts that are not flagged.")] = False,
     drugs: Annotated[str, typer.Option("--drugs", help="Your list of drugs: a column term, and maybe code.")] = "",
     reactions: Annotated[str, typer.Option("--reactions", help="Your list of reactions: the same.")] = "",
-    faithfulness: Annotated[
+    test_deletion: Annotated[
         bool, typer.Option("--faithfulness", help="Test the explanations by deletion, and write none.")
     ] = False,
     columns: Columns = None,
@@ -59,15 +59,15 @@ def explain(
     """Say which sentence and words of each post carry its score, and where your drugs and reactions stand in it."""
     from polyvigil.bundle.store import load
     from polyvigil.data.terms import read_terms
-    from polyvigil.score.explain import PAGE, explain_file
+    from polyvigil.score.explain import HTML_SUFFIX, explain_file
 
     spec = data_spec(columns, settings)
-    if faithfulness:
+    if test_deletion:
         if output != "-" or flagged_only or drugs or reactions:
             raise typer.BadParameter(
                 "goes with none of -o, --flagged-only, --drugs, --reactions", param_hint="--faithfulness"
             )
-        return _faithfulness(out, load(bundle, device=device), source, spec, on_error)
+        return _deletion_test(out, load(bundle, device=device), source, spec, on_error)
     if output == "-" and out.json:
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
     terms = [
@@ -87,7 +87,7 @@ def explain(
         on_error=on_error.value,
     )
     out.notes(summary.notes)
-    if output.lower().endswith(PAGE):
+    if output.lower().endswith(HTML_SUFFIX):
         out.warn("the page holds the text of posts, which may identify people; keep it as you keep the posts")
     seconds = time.monotonic() - started
     lines = [f"{summary.explained:,} of {summary.posts:,} posts explained in {seconds:,.1f} s -> {output}"]
@@ -95,19 +95,19 @@ def explain(
         lines.append(f"{summary.set_aside:,} rows set aside -> {summary.rejects}")
     if output == "-":  # stdout is the data
         for line in lines:
-            out.say(line)
+            out.log(line)
         lines = []
     return Answer(summary, lines, QUARANTINED if fail_on_quarantine and summary.set_aside else 0)
 
 
-def _faithfulness(out: Output, bundle: Bundle, source: str, spec: DataSpec, on_error: OnErrorOption) -> Answer:
+def _deletion_test(out: Output, bundle: Bundle, source: str, spec: DataSpec, on_error: OnErrorOption) -> Answer:
     from polyvigil.cli.tables import table
     from polyvigil.data.read import read_unlabelled
     from polyvigil.evaluation.deletion_test import deletion_test
 
     reading = read_unlabelled(source, spec, on_error=on_error.value)
     out.notes(reading.notes)
-    found = deletion_test(bundle, reading.posts)
+    result = deletion_test(bundle, reading.posts)
     header = ("language", "flagged", "compared", "better than another stretch", "95%", "P falls by", "by the other")
     rows = [
         (
@@ -119,11 +119,11 @@ def _faithfulness(out: Output, bundle: Bundle, source: str, spec: DataSpec, on_e
             f"{part.drop:.3f}",
             f"{part.other_drop:.3f}",
         )
-        for part in (*found.languages, found.pooled)
+        for part in (*result.languages, result.pooled)
     ]
     lines = [
         table(header, rows),
         "",
         "how often P falls further without what is pointed at than without another stretch as long; chance is 50%",
     ]
-    return Answer(found, lines)
+    return Answer(result, lines)

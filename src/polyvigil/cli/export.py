@@ -23,7 +23,7 @@ from polyvigil.cli.output import Answer, Output, command
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
-    from polyvigil.checks.export_gate import Parity
+    from polyvigil.checks.export_gate import ExportComparison
 
 
 class FormOption(StrEnum):
@@ -92,32 +92,32 @@ def export(
             output=output,
             device=where,
             overwrite=replace,
-            say=out.say,
+            log=out.log,
         )
     else:
         if loaded.combination.cascade:
             out.note("the cascade is left out: all members are asked")
-        made = export_onnx(Path(bundle), loaded, reading, output=output, say=out.say)
-    for caution in made.parity.cautions:
+        made = export_onnx(Path(bundle), loaded, reading, output=output, log=out.log)
+    for caution in made.comparison.cautions:
         out.note(caution)
-    passed = made.parity.passed
+    passed = made.comparison.passed
     data = {
         "folder": str(output) if passed else None,
         "bundle": made.bundle_id or None,
         "bytes_before": made.bytes_before,
         "bytes_after": made.bytes_after,
-        "parity": made.parity.model_dump(mode="json"),
+        "parity": made.comparison.model_dump(mode="json"),
     }
     size = f"{made.bytes_after / 1e6:,.1f} MB (was {made.bytes_before / 1e6:,.1f})"
     lines = [
-        *parity_lines(made.parity),
+        *comparison_lines(made.comparison),
         "",
         f"{to.value} {made.bundle_id} -> {output}, {size}" if passed else "nothing was written",
     ]
     return Answer(data, lines, 0 if passed else GATE)
 
 
-def parity_lines(parity: Parity) -> list[str]:
+def comparison_lines(comparison: ExportComparison) -> list[str]:
     """What the export moves, by language, and the gates."""
     from polyvigil.cli.audit_tables import gate_lines
     from polyvigil.cli.tables import table
@@ -133,12 +133,12 @@ def parity_lines(parity: Parity) -> list[str]:
             f"{part.f1_after:.4f}",
             f"{part.lost:+.4f}",
         )
-        for part in (*parity.languages, parity.pooled)
+        for part in (*comparison.languages, comparison.pooled)
     ]
-    told = "thresholds tuned again on these dev posts" if parity.retuned else "thresholds as they were"
+    thresholds = "thresholds tuned again on these dev posts" if comparison.retuned else "thresholds as they were"
     return [
-        f"bundle {parity.source} and its export to {parity.form} on {parity.data}, {told}",
+        f"bundle {comparison.source} and its export to {comparison.form} on {comparison.data}, {thresholds}",
         table(("language", "posts", "positives", "largest |dP|", "otherwise", "F1 before", "after", "lost"), rows),
         "",
-        *gate_lines(parity.gates, digits=4),
+        *gate_lines(comparison.gates, digits=4),
     ]

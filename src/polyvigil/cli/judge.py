@@ -53,7 +53,7 @@ def judge(
         str,
         typer.Option("--dev", help="Posts to find the bands on, best other ones than the thresholds were tuned on."),
     ] = "",
-    ask_at_most: Annotated[
+    at_most: Annotated[
         float, typer.Option("--ask-at-most", help="Largest share of a language's posts to be asked about.")
     ] = 0.1,
     offline: Annotated[bool, typer.Option("--offline", help="Send nothing: use the answers that are on disk.")] = False,
@@ -77,7 +77,7 @@ def judge(
     from polyvigil.bundle.store import check_free, load
     from polyvigil.data.read import read_labelled
     from polyvigil.data.translated import refuse_translated
-    from polyvigil.detect.chat import Asking, chat_detector
+    from polyvigil.detect.chat import EndpointPermission, chat_detector
     from polyvigil.workflows.ensemble_plan import Source
     from polyvigil.workflows.judge import judge as run
     from polyvigil.workflows.judge_plan import JudgePlan, read_chat_spec
@@ -99,12 +99,12 @@ def judge(
         out.note(note)
     if reading:
         refuse_translated(reading.posts, part="dev", where=reading.name)
-    plan = JudgePlan(ask_at_most)
+    plan = JudgePlan(at_most)
     if reading:
-        plan = JudgePlan(ask_at_most, dev=reading.posts, data=Path(reading.name).name)
+        plan = JudgePlan(at_most, dev=reading.posts, data=Path(reading.name).name)
     if spec and dry_run:
-        return _rehearsed(loaded, spec, plan.dev, ask_at_most, show_masked)
-    second = chat_detector(spec, asking=Asking(offline=offline)) if spec else None
+        return _dry_run(loaded, spec, plan.dev, at_most, show_masked)
+    second = chat_detector(spec, permission=EndpointPermission(offline=offline)) if spec else None
     started = time.monotonic()
     made = run(
         Source(bundle, loaded),
@@ -112,24 +112,24 @@ def judge(
         plan,
         output=output or bundle,
         overwrite=replace,
-        say=out.say,
+        log=out.log,
         progress=lambda done, all_: out.progress("asking", started, done, 0, done / all_),
     )
     out.end_progress()
     return _answer(out, made, output or bundle)
 
 
-def _rehearsed(bundle: Bundle, spec: ChatSpec, dev: tuple[LabelledPost, ...], at_most: float, show: int) -> Answer:
+def _dry_run(bundle: Bundle, spec: ChatSpec, dev: tuple[LabelledPost, ...], at_most: float, show: int) -> Answer:
     from polyvigil.cli.judge_tables import estimate_lines
     from polyvigil.detect.chat_prompt import masked
     from polyvigil.workflows.judge_plan import estimate, near
 
     posts = near(bundle, dev, at_most=at_most)
-    told = estimate(spec, posts)
+    expected = estimate(spec, posts)
     shown = [masked(post.text, most_characters=spec.most_characters) for post in posts[:show]]
-    lines = [*estimate_lines(told, spec, dev=len(dev), at_most=at_most)]
+    lines = [*estimate_lines(expected, spec, dev=len(dev), at_most=at_most)]
     lines += [f"masked: {text}" for text in shown]
-    return Answer(told.model_dump(mode="json") | {"masked": shown}, lines)
+    return Answer(expected.model_dump(mode="json") | {"masked": shown}, lines)
 
 
 def _answer(out: Output, made: Judged, output: Path) -> Answer:
@@ -141,12 +141,13 @@ def _answer(out: Output, made: Judged, output: Path) -> Answer:
         out.note(note)
     judge = made.bundle.combination.judge
     assert judge is not None
-    gain = made.paired.pooled.f1
+    f1_difference = made.paired.pooled.f1
     if not any((*judge.bands.values(), judge.other)):
         out.warn("the judge is asked about no post: on these dev posts it betters nothing")
-    elif gain.low <= 0:
+    elif f1_difference.low <= 0:
         out.warn(
-            f"the judge is not shown to help: F1 {gain.difference:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) against "
+            f"the judge is not shown to help: F1 {f1_difference.difference:+.3f} "
+            f"({f1_difference.low:+.3f} to {f1_difference.high:+.3f}) against "
             "the first stage alone"
         )
     warn_of_failures(out, made.usage)
@@ -154,7 +155,7 @@ def _answer(out: Output, made: Judged, output: Path) -> Answer:
         "bundle": made.bundle.id,
         "folder": str(output),
         "judge": judge.model_dump(mode="json"),
-        "asked": made.asked,
+        "asked": made.in_bands,
         "posts": made.posts,
         "usage": made.usage and made.usage.model_dump(mode="json"),
         "paired": made.paired.model_dump(mode="json"),

@@ -11,26 +11,26 @@ if TYPE_CHECKING:
     from polyvigil.config.specs import ChatSpec
     from polyvigil.detect.chat import Usage
     from polyvigil.evaluation.paired_result import Paired, PairedSlice
-    from polyvigil.workflows.judge_plan import AskEstimate
+    from polyvigil.workflows.judge_plan import EndpointEstimate
 
 
 def judge_lines(judge: Judge, paired: Paired | None = None) -> list[str]:
     """Each language's band and, where both stages were compared, what the judge gains."""
     parts = {part.name: part for part in paired.languages} if paired else {}
-    rows = [(name, *_band(band), *_gain(parts.get(name), paired)) for name, band in judge.bands.items()]
-    rows.append(("any other", *_band(judge.other), *_gain(None, paired)))
+    rows = [(name, *_band(band), *_f1_difference(parts.get(name), paired)) for name, band in judge.bands.items()]
+    rows.append(("any other", *_band(judge.other), *_f1_difference(None, paired)))
     if paired:
-        rows.append(("pooled", "", "", "", "", *_gain(paired.pooled, paired)))
+        rows.append(("pooled", "", "", "", "", *_f1_difference(paired.pooled, paired)))
     header = ("language", "below", "above", "judge's bar", "dev posts asked")
     compared = ("F1 both", "first alone", "gain (95%)") if paired else ()
-    told = ["gain: each dev post judged by a band found on other posts", ""] if paired else []
+    notes = ["gain: each dev post judged by a band found on other posts", ""] if paired else []
     return [
         f"judge: the last {judge.members} of the members, asked about at most {judge.at_most:.1%} of a language's"
         " posts; below, above: in logits from the threshold",
         "",
         table((*header, *compared), rows),
         "",
-        *told,
+        *notes,
     ]
 
 
@@ -46,7 +46,7 @@ def _band(band: Band | None) -> tuple[str, ...]:
     )
 
 
-def _gain(part: PairedSlice | None, paired: Paired | None) -> tuple[str, ...]:
+def _f1_difference(part: PairedSlice | None, paired: Paired | None) -> tuple[str, ...]:
     if paired is None:
         return ()
     if part is None or not part.positives:
@@ -64,15 +64,15 @@ def usage_line(usage: Usage) -> str:
     )
 
 
-def estimate_lines(told: AskEstimate, spec: ChatSpec, *, dev: int, at_most: float) -> list[str]:
+def estimate_lines(estimate: EndpointEstimate, spec: ChatSpec, *, dev: int, at_most: float) -> list[str]:
     """What would be asked, and the messages as they would be sent."""
-    cost = "the configuration names no price" if told.cost is None else f"cost about {told.cost:,.4f}"
+    cost = "the configuration names no price" if estimate.cost is None else f"cost about {estimate.cost:,.4f}"
     return [
-        f"would ask {spec.model} at {spec.base_url} about {told.posts:,} of {dev:,} dev posts, once; later about"
+        f"would ask {spec.model} at {spec.base_url} about {estimate.posts:,} of {dev:,} dev posts, once; later about"
         f" {at_most:.1%} of the posts that are scored, or fewer",
-        f"about {told.tokens_in:,} tokens in and {told.tokens_out:,} out; {cost}",
+        f"about {estimate.tokens_in:,} tokens in and {estimate.tokens_out:,} out; {cost}",
         "",
         "as it would be sent, with a synthetic post in place of a real one:",
         "",
-        *told.example.splitlines(),
+        *estimate.example.splitlines(),
     ]

@@ -9,7 +9,7 @@ import typer
 from polyvigil.cli.output import Output
 
 if TYPE_CHECKING:
-    from polyvigil.detect.chat import Asking, Usage
+    from polyvigil.detect.chat import EndpointPermission, Usage
 
 AskEndpoint = Annotated[
     bool,
@@ -21,21 +21,21 @@ FromDisk = Annotated[
 ]
 
 
-def asking(ask_endpoint: bool, *, offline: bool = False) -> Asking | None:
+def endpoint_permission(ask_endpoint: bool, *, offline: bool = False) -> EndpointPermission | None:
     """What the user allows: nothing, answers on disk, or sending."""
-    from polyvigil.detect.chat import Asking
+    from polyvigil.detect.chat import EndpointPermission
 
-    return Asking(offline=offline) if ask_endpoint else None
+    return EndpointPermission(offline=offline) if ask_endpoint else None
 
 
-def tell_of_judge(out: Output, usage: Usage | None, *, not_asked: bool) -> None:
+def report_judge_usage(out: Output, usage: Usage | None, *, endpoint_skipped: bool) -> None:
     """Say that a judge behind an endpoint was not asked, or what asking took and what failed."""
     from polyvigil.cli.judge_tables import usage_line
 
     if usage:
-        out.say(usage_line(usage))
+        out.log(usage_line(usage))
         warn_of_failures(out, usage)
-    elif not_asked:
+    elif endpoint_skipped:
         out.note("the endpoint was not asked, so the first stage decided alone; --ask-endpoint asks it")
 
 

@@ -50,8 +50,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"polyvigil {__version__}")
         raise typer.Exit
 
@@ -92,23 +92,23 @@ def run(arguments: list[str]) -> int:
         hint = f"see: {context.command_path if context else 'polyvigil'} --help"
         return _fail(arguments, error, "usage", error.format_message(), hint, "", 2)
     except OSError as error:
-        return _fail(arguments, error, "system", *_system_fault(error), 1)
+        return _fail(arguments, error, "system", *_system_error(error), 1)
     except MemoryError as error:
         return _fail(arguments, error, "memory", "out of memory", "use fewer or shorter posts at once", "", 1)
     except Exception as error:  # the last resort: an error nobody foresaw still gives a message and a code
-        told = f"unexpected {type(error).__name__}: this is a fault of the program"
-        return _fail(arguments, error, "internal", told, "run again with --debug and report what it prints", "", 1)
+        message = f"unexpected {type(error).__name__}: this is a fault of the program"
+        return _fail(arguments, error, "internal", message, "run again with --debug and report what it prints", "", 1)
 
 
 def _fail(
     arguments: list[str], error: BaseException, code: str, message: str, hint: str, where: str, exit_code: int
 ) -> int:
-    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    if "--debug" in own:
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if "--debug" in options:
         traceback.print_exception(error)
-    if "--json" in own:
-        fault = {"code": code, "message": message, "hint": hint, "where": where}
-        typer.echo(json.dumps({"ok": False, "error": fault}, ensure_ascii=False))
+    if "--json" in options:
+        details = {"code": code, "message": message, "hint": hint, "where": where}
+        typer.echo(json.dumps({"ok": False, "error": details}, ensure_ascii=False))
     else:
         typer.echo(f"error: {where + ': ' if where else ''}{message}", err=True)
         if hint:
@@ -116,7 +116,7 @@ def _fail(
     return exit_code
 
 
-def _system_fault(error: OSError) -> tuple[str, str, str]:
+def _system_error(error: OSError) -> tuple[str, str, str]:
     """Message, hint and place of an error of the operating system."""
     where = str(error.filename or "")
     hints = {

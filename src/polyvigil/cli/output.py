@@ -44,7 +44,7 @@ class Output:
     warnings: list[str] = field(default_factory=list)
     _last: float = 0.0
 
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         """A message about what happens, on stderr."""
         if not self.quiet and not self.mute:
             typer.echo(message, err=True)
@@ -52,7 +52,7 @@ class Output:
     def note(self, message: str) -> None:
         """Something the user may want to know: on stderr, and in the JSON document."""
         self.warnings.append(message)
-        self.say(f"note: {message}")
+        self.log(f"note: {message}")
 
     def notes(self, texts: Iterable[str]) -> None:
         """Each of them."""
@@ -111,24 +111,24 @@ class Output:
 
 
 @contextmanager
-def asked_to_stop(out: Output) -> Iterator[Callable[[], bool]]:
+def graceful_stop(out: Output) -> Iterator[Callable[[], bool]]:
     """Inside, the first Ctrl-C only makes the given function true, so that work can be saved; the second interrupts."""
-    asked = False
+    stop_requested = False
 
-    def ask(*_: object) -> None:
-        nonlocal asked
-        if asked:
+    def on_interrupt(*_: object) -> None:
+        nonlocal stop_requested
+        if stop_requested:
             raise KeyboardInterrupt
-        asked = True
-        out.say("stopping after this step; press Ctrl-C again to stop at once")
+        stop_requested = True
+        out.log("stopping after this step; press Ctrl-C again to stop at once")
 
     try:
-        before = signal.signal(signal.SIGINT, ask)
+        before = signal.signal(signal.SIGINT, on_interrupt)
     except ValueError:  # not in the main thread, where no Ctrl-C arrives
         yield lambda: False
         return
     try:
-        yield lambda: asked
+        yield lambda: stop_requested
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -158,16 +158,16 @@ def command(
                 answer = function(out, **options)
                 out.give(f"{group} {name}".strip(), answer)
             except KeyboardInterrupt as error:
-                told = "interrupted; nothing half-written is left behind"
-                raise InterruptError(told, hint="run the same command again") from error
+                message = "interrupted; nothing half-written is left behind"
+                raise InterruptError(message, hint="run the same command again") from error
             except BrokenPipeError as error:  # whoever read stdout has gone, as `head` does
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(0) from error
             if answer.exit_code:
                 raise typer.Exit(answer.exit_code)
 
-        own = inspect.signature(function, eval_str=True)
-        parameters = [p for p in own.parameters.values() if p.name != "out"]
+        signature = inspect.signature(function, eval_str=True)
+        parameters = [p for p in signature.parameters.values() if p.name != "out"]
         shared = [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
             for key, (annotation, default) in _SHARED.items()

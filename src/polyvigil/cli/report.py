@@ -11,10 +11,10 @@ from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption,
 from polyvigil.cli.output import Answer, Output, command
 from polyvigil.cli.reporting import (
     Budget,
+    OlderBundle,
     Prevalence,
+    ReportOptions,
     ShowErrors,
-    Since,
-    Wish,
     check_prevalence,
     make,
     unlabelled_hint,
@@ -35,7 +35,7 @@ def report(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for report.html, report.json and evaluation.json.")
     ] = Path("report"),
-    since: Since = "",
+    older: OlderBundle = "",
     show_errors: ShowErrors = 0,
     budget: Budget = None,
     prevalence: Prevalence = None,
@@ -57,13 +57,13 @@ def report(
         unlabelled = unlabelled_hint(folder, file)
         reading = read_labelled(file, spec, split=split, on_error=on_error.value, unlabelled_hint=unlabelled)
         out.notes(reading.notes)
-        out.say(f"scoring {len(reading.posts):,} posts")
+        out.log(f"scoring {len(reading.posts):,} posts")
         dev = cross_fitted_dev(bundle, folder)
         result = measured(bundle, reading, budgets=budget or (), prevalence=prevalence, dev=dev)
     else:
-        out.say(f"reading the stored scores of {len(bundle.dev.labels):,} dev posts")
+        out.log(f"reading the stored scores of {len(bundle.dev.labels):,} dev posts")
         result = measured_on_dev(bundle, budgets=budget or (), prevalence=prevalence)
-    options = Wish(
+    options = ReportOptions(
         command="report",
         bundle=folder,
         file=file,
@@ -73,7 +73,7 @@ def report(
         settings=settings or (),
         budgets=budget or (),
         prevalence=prevalence,
-        since=since,
+        older=older,
         show_errors=show_errors,
         device=device,
     )

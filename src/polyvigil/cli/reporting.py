@@ -31,7 +31,7 @@ ShowErrors = Annotated[
         "--show-errors", min=0, max=_MOST_ERRORS, help="List so many false positives and negatives of each language."
     ),
 ]
-Since = Annotated[
+OlderBundle = Annotated[
     str, typer.Option("--since", metavar="OLD", help="An older bundle: what its thresholds were, and are now.")
 ]
 
@@ -42,7 +42,7 @@ SliceColumns = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ReportOptions:
     """What was asked of a report. ``file`` is empty where the stored dev scores are measured."""
 
     command: str
@@ -54,13 +54,13 @@ class Wish:
     settings: Sequence[str] = ()
     budgets: Sequence[int] = ()
     prevalence: float | None = None
-    since: str = ""
+    older: str = ""
     show_errors: int = 0
     slice_columns: Sequence[str] = ()
     device: str = "auto"
 
     @property
-    def line(self) -> str:
+    def command_line(self) -> str:
         """The command line that makes the same report, quoted for a shell."""
         parts = ["polyvigil", self.command, self.bundle, *([self.file] if self.file else [])]
         parts += ["--split", self.split] if self.split else []
@@ -74,7 +74,7 @@ class Wish:
             for value in values:
                 parts += [option, str(value)]
         parts += ["--prevalence", str(self.prevalence)] if self.prevalence is not None else []
-        parts += ["--since", self.since] if self.since else []
+        parts += ["--since", self.older] if self.older else []
         parts += ["--show-errors", str(self.show_errors)] if self.show_errors else []
         return shlex.join([*parts, "-o", str(self.output)])
 
@@ -94,16 +94,16 @@ def unlabelled_hint(bundle: str, file: str) -> str:
     )
 
 
-def make(out: Output, measured: Measured, bundle: Bundle, wish: Wish) -> tuple[Report, list[str]]:
+def make(out: Output, measured: Measured, bundle: Bundle, options: ReportOptions) -> tuple[Report, list[str]]:
     """Write the report that was wished for; returns it, and lines that say where it is."""
     from polyvigil.bundle.store import load
     from polyvigil.report.mistakes import PII_WARNING
     from polyvigil.report.render import write_report
     from polyvigil.report.report import report_of
 
-    older = load(wish.since, device=wish.device) if wish.since else None
-    report = report_of(measured, bundle, command=wish.line, older=older, show_errors=wish.show_errors)
-    page = write_report(report, wish.output)
+    older = load(options.older, device=options.device) if options.older else None
+    report = report_of(measured, bundle, command=options.command_line, older=older, show_errors=options.show_errors)
+    path = write_report(report, options.output)
     if report.mistakes:
-        out.warn(f"{page}: {PII_WARNING}")
-    return report, ["", f"report: {page} ({page.stat().st_size / 1000:,.0f} kB)"]
+        out.warn(f"{path}: {PII_WARNING}")
+    return report, ["", f"report: {path} ({path.stat().st_size / 1000:,.0f} kB)"]

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.options import Device, ForDevice, Offline, needs_dry_run
-from polyvigil.cli.output import Answer, Output, asked_to_stop, command
-from polyvigil.cli.together import own_device, together
+from polyvigil.cli.output import Answer, Output, command, graceful_stop
+from polyvigil.cli.together import local_device, together
 from polyvigil.errors import RecipeError
 
 REJECTS = "reproduction.rejects.jsonl"
 
 if TYPE_CHECKING:
     from polyvigil.learn.launch import Launch
-    from polyvigil.workflows.train import Material
+    from polyvigil.workflows.train import TrainingData
     from polyvigil_gladiators.posts import Files
-    from polyvigil_gladiators.survey import Bench
+    from polyvigil_gladiators.survey import Environment
 
 
 class ScaleOption(StrEnum):
@@ -84,13 +84,13 @@ def reproduce(
     """
     from polyvigil.cli.reproduce_tables import obstacle_lines, plan_answer, reproduction_lines
     from polyvigil.learn.launch import launched
-    from polyvigil.workflows.learners import Machine
+    from polyvigil.workflows.learners import RunOptions
     from polyvigil_gladiators.cost import costs
     from polyvigil_gladiators.plan import rows_of, steps_of
     from polyvigil_gladiators.posts import Files, differences
     from polyvigil_gladiators.preconditions import check_output, check_room, has_unfetched, open_models
     from polyvigil_gladiators.report import reproduction, write
-    from polyvigil_gladiators.run import Done, RunOptions, run_steps
+    from polyvigil_gladiators.run import Done, StepOptions, run_steps
     from polyvigil_gladiators.survey import leftovers, row_obstacles, survey, without_idle
 
     rows = rows_of(table)
@@ -98,62 +98,66 @@ def reproduce(
     check_output(output)
     files = Files(tuple(data or ()), tuple(train or ()), tuple(dev or ()), tuple(test or ()))
     launch = launched()
-    bench = _bench(out, files, models, output, scale, offline=offline)
+    environment = _environment(out, files, models, output, scale, offline=offline)
     if models and not models.is_dir() and not dry_run:
         models.mkdir(parents=True, exist_ok=True)
         out.note(f"{models} is made, and is empty: put folders of models there, or let them be fetched")
-    if scale is ScaleOption.full and (unlike := differences(bench.material)):
+    if scale is ScaleOption.full and (unlike := differences(environment.data)):
         out.warn(f"these are other posts than the paper's, and no figure will be compared: {'; '.join(unlike)}")
-    standings = survey(steps_of(rows), bench, processes=launch.size)
-    for path in leftovers(standings, output):
+    statuses = survey(steps_of(rows), environment, processes=launch.size)
+    for path in leftovers(statuses, output):
         out.note(f"{path}: from other posts, models or settings; remove it if it is of no more use")
     if dry_run:
-        machine = Machine(device=own_device(launch, device), for_device=for_device, offline=not bench.shelf.hub)
-        expected = costs(standings, bench, machine=machine, say=out.say)
-        return plan_answer(standings, expected, rows, row_obstacles(rows, standings, bench))
-    standings = open_models(standings, say=out.say)
-    obstacles = row_obstacles(rows, standings, bench)
-    if has_unfetched(standings) and (partial or not obstacles):  # nothing is fetched for rows that are refused
-        standings = open_models(survey(steps_of(rows), bench, fetch=True, processes=launch.size), say=out.say)
-        obstacles = row_obstacles(rows, standings, bench)
-    _wait_for_others(launch)  # before anything is written: all processes see the same steps as missing
+        run_options = RunOptions(
+            device=local_device(launch, device), for_device=for_device, offline=not environment.models.hub
+        )
+        expected = costs(statuses, environment, options=run_options, log=out.log)
+        return plan_answer(statuses, expected, rows, row_obstacles(rows, statuses, environment))
+    statuses = open_models(statuses, log=out.log)
+    obstacles = row_obstacles(rows, statuses, environment)
+    if has_unfetched(statuses) and (partial or not obstacles):  # nothing is fetched for rows that are refused
+        statuses = open_models(survey(steps_of(rows), environment, fetch=True, processes=launch.size), log=out.log)
+        obstacles = row_obstacles(rows, statuses, environment)
+    _wait_for_all_processes(launch)  # before anything is written: all processes see the same steps as missing
     if obstacles and not partial:
-        done = {step: Done(standing) for step, standing in standings.items()}
-        result = reproduction(rows, bench, done, obstacles=obstacles)
+        done = {step: Done(status) for step, status in statuses.items()}
+        result = reproduction(rows, environment, done, obstacles=obstacles)
         return Answer(result, obstacle_lines(obstacles), 1)
-    standings = without_idle(standings, rows, obstacles)
-    check_room(standings, output)
-    _write_rejects(out, bench.material, output)
+    statuses = without_idle(statuses, rows, obstacles)
+    check_room(statuses, output)
+    _write_rejects(out, environment.data, output)
     started = time.monotonic()
-    with asked_to_stop(out) as stop:
-        machine = Machine(
-            device=own_device(launch, device),
-            offline=not bench.shelf.hub,
+    with graceful_stop(out) as stop:
+        run_options = RunOptions(
+            device=local_device(launch, device),
+            offline=not environment.models.hub,
             progress=lambda done, of, rate, left: out.steps("training", started, done, of, rate, left),
             stop=stop,
         )
-        options = RunOptions(
-            machine,
-            say=out.say,
-            progress=lambda what, of, since, share: out.progress(what, since, round(share * of), 0, share),
+        options = StepOptions(
+            run_options,
+            log=out.log,
+            progress=lambda what, of, start, share: out.progress(what, start, round(share * of), 0, share),
         )
-        finished = run_steps(standings, bench, options=options)
+        results = run_steps(statuses, environment, options=options)
     out.end_progress()
     if launch.rank:
         return Answer({}, ())
-    result = reproduction(rows, bench, finished, obstacles=obstacles, say=out.say)
+    result = reproduction(rows, environment, results, obstacles=obstacles, log=out.log)
     paths = write(result, output)
     lines = [*reproduction_lines(result), *(f"-> {path}" for path in paths)]
     return Answer(result, lines, 1 if result.failed else 0)
 
 
-def _bench(out: Output, files: Files, models: Path | None, output: Path, scale: ScaleOption, *, offline: bool) -> Bench:
+def _environment(
+    out: Output, files: Files, models: Path | None, output: Path, scale: ScaleOption, *, offline: bool
+) -> Environment:
     """The posts and models to work with; at the tiny scale those that are not given are made."""
     from polyvigil.learn.launch import launched
-    from polyvigil_gladiators.models import Shelf
+    from polyvigil_gladiators.models import ModelFolder
     from polyvigil_gladiators.posts import Files
     from polyvigil_gladiators.scale import FULL, TINY
-    from polyvigil_gladiators.survey import Bench
+    from polyvigil_gladiators.survey import Environment
     from polyvigil_gladiators.test_posts import check_unseen, read_test
     from polyvigil_gladiators.tiny_scale import one_thread, tiny_models, tiny_posts
 
@@ -170,41 +174,41 @@ def _bench(out: Output, files: Files, models: Path | None, output: Path, scale: 
     if tiny:
         one_thread()
     if tiny and not (has_posts and models):
-        out.say("making synthetic posts and models with random weights")
+        out.log("making synthetic posts and models with random weights")
     if launched().rank:
-        _wait_for_others(launched())  # the first process makes them
+        _wait_for_all_processes(launched())  # the first process makes them
     posts = files if has_posts else Files(data=(tiny_posts(output / "tiny" / "data"),), test=files.test)
     folder = models or (tiny_models(output / "tiny" / "models") if tiny else None)
     if launched().size > 1 and not launched().rank:
-        _wait_for_others(launched())
+        _wait_for_all_processes(launched())
     resolved = posts.resolved
-    material, sample = _material(out, resolved), read_test(resolved.test)
+    data, sample = _training_data(out, resolved), read_test(resolved.test)
     if sample:
-        check_unseen(sample, material.train, material.dev)
-    return Bench(output, TINY if tiny else FULL, Shelf(folder, hub=not (tiny or offline)), material, sample)
+        check_unseen(sample, data.train, data.dev)
+    return Environment(output, TINY if tiny else FULL, ModelFolder(folder, hub=not (tiny or offline)), data, sample)
 
 
-def _wait_for_others(launch: Launch) -> None:
+def _wait_for_all_processes(launch: Launch) -> None:
     if launch.size > 1:
         from polyvigil.learn.ranks import this_rank
 
         this_rank().wait()
 
 
-def _material(out: Output, files: Files) -> Material:
+def _training_data(out: Output, files: Files) -> TrainingData:
     from polyvigil_gladiators.posts import read
 
-    material = read(files)
-    for note in material.notes:
+    data = read(files)
+    for note in data.notes:
         out.note(note)
-    if material.faults:
-        out.warn(f"{len(material.faults):,} rows set aside; they are kept in {REJECTS} beside the figures")
-    return material
+    if data.row_errors:
+        out.warn(f"{len(data.row_errors):,} rows set aside; they are kept in {REJECTS} beside the figures")
+    return data
 
 
-def _write_rejects(out: Output, material: Material, output: Path) -> None:
+def _write_rejects(out: Output, data: TrainingData, output: Path) -> None:
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import reject_line
 
-    if material.faults and not out.mute:
-        write_whole(output / REJECTS, "".join(reject_line(name, fault) for name, fault in material.faults))
+    if data.row_errors and not out.mute:
+        write_whole(output / REJECTS, "".join(reject_line(name, row_error) for name, row_error in data.row_errors))

@@ -13,30 +13,30 @@ if TYPE_CHECKING:
     from polyvigil_gladiators.cost import Cost
     from polyvigil_gladiators.plan import Row, Step
     from polyvigil_gladiators.result import Reproduction
-    from polyvigil_gladiators.survey import Standing
+    from polyvigil_gladiators.survey import StepStatus
 
 
 def plan_answer(
-    standings: Mapping[Step, Standing],
+    statuses: Mapping[Step, StepStatus],
     costs: Mapping[Step, Cost],
     requested: Sequence[Row],
     obstacles: Mapping[str, str],
 ) -> Answer:
     """Each step: how far it is, for which rows, and what it would take."""
     rows, data, notes = [], [], []
-    for step, standing in standings.items():
+    for step, status in statuses.items():
         cost = costs.get(step)
-        note = standing.reason or (cost.note if cost else "")
+        note = status.reason or (cost.note if cost else "")
         if note:
             notes.append(f"{step.name}: {note}")
-        rows.append((step.name, ", ".join(users(step, requested)), standing.state, *_cells(cost)))
+        rows.append((step.name, ", ".join(users(step, requested)), status.state, *_cells(cost)))
         data.append(
             {
                 "name": step.name,
                 "users": users(step, requested),
-                "state": standing.state,
-                "reason": standing.reason,
-                "output": str(standing.output),
+                "state": status.state,
+                "reason": status.reason,
+                "output": str(status.output),
                 "cost": cost and cost.model_dump(mode="json"),
             }
         )
@@ -78,19 +78,19 @@ def _by_reason(obstacles: Mapping[str, str]) -> dict[str, list[str]]:
     return reasons
 
 
-def reproduction_lines(told: Reproduction) -> list[str]:
+def reproduction_lines(reproduction: Reproduction) -> list[str]:
     """Table by table, with notes, and what the verdicts mean."""
     from polyvigil_gladiators.layout import LEFT, columns, title
     from polyvigil_gladiators.report import cautions
     from polyvigil_gladiators.result import VERDICTS
 
-    lines = [*cautions(told), ""] if cautions(told) else []
-    for name in dict.fromkeys(figure.table for figure in told.figures):
-        shown = columns(told, name)
+    lines = [*cautions(reproduction), ""] if cautions(reproduction) else []
+    for name in dict.fromkeys(metric.table for metric in reproduction.figures):
+        shown = columns(reproduction, name)
         lines += [title(name), "", table(shown.header, shown.rows, left=LEFT), ""]
-        lines += [f"({place}) {note}" for place, note in enumerate(shown.notes, start=1)]
+        lines += [f"({number}) {note}" for number, note in enumerate(shown.notes, start=1)]
         lines += [""] * bool(shown.notes)
-    there = {figure.verdict for figure in told.figures}
+    there = {metric.verdict for metric in reproduction.figures}
     lines += [f"{name}: {what}" for name, what in VERDICTS.items() if name in there]
     return [*lines, ""]
 

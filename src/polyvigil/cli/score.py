@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
-from polyvigil.cli.judging import AskEndpoint, FromDisk, asking, tell_of_judge
+from polyvigil.cli.judging import AskEndpoint, FromDisk, endpoint_permission, report_judge_usage
 from polyvigil.cli.options import (
     QUARANTINED,
     Columns,
@@ -25,12 +25,12 @@ from polyvigil.cli.options import (
     Settings,
     data_spec,
 )
-from polyvigil.cli.output import Answer, Output, asked_to_stop, command
+from polyvigil.cli.output import Answer, Output, command, graceful_stop
 from polyvigil.config.specs import ScoreSpec
 from polyvigil.errors import InterruptError, RecipeError
 
 if TYPE_CHECKING:
-    from polyvigil.detect.chat import Asking
+    from polyvigil.detect.chat import EndpointPermission
     from polyvigil.score.engine import Engine
 
 
@@ -111,17 +111,19 @@ def score(
 
     if output == "-" and out.json:
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
-    how = _how(part_posts, dedup, evidence=evidence, raw_csv=raw_csv, ask_endpoint=ask_endpoint, on_error=on_error)
-    allowed = asking(ask_endpoint, offline=offline)
+    spec = _score_spec(
+        part_posts, dedup, evidence=evidence, raw_csv=raw_csv, ask_endpoint=ask_endpoint, on_error=on_error
+    )
+    allowed = endpoint_permission(ask_endpoint, offline=offline)
     by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
     started = time.monotonic()
-    with asked_to_stop(out) as stop, _told_how_to_go_on(out, output):
+    with graceful_stop(out) as stop, _hint_to_resume(out, output):
         summary = score_files(
             by,
             sources,
             output,
             data=data_spec(columns, settings),
-            how=how,
+            spec=spec,
             output_format=output_format,
             resume=resume,
             progress=lambda done, aside, share: out.progress("scoring", started, done, aside, share),
@@ -129,9 +131,9 @@ def score(
         )
     out.end_progress()
     if summary.judge:
-        tell_of_judge(out, summary.judge.usage, not_asked=summary.judge.not_asked > 0)
+        report_judge_usage(out, summary.judge.usage, endpoint_skipped=summary.judge.not_asked > 0)
     out.notes(summary.notes)
-    if foreign := [tally.language for tally in summary.languages if not tally.trained]:
+    if foreign := [counts.language for counts in summary.languages if not counts.trained]:
         out.warn(f"not validated for {', '.join(foreign)}: the bundle was not trained on it; do not rely on its scores")
     seconds = max(time.monotonic() - started, 1e-9)
     lines = [
@@ -151,13 +153,19 @@ def score(
         lines.append(f"{summary.set_aside:,} rows set aside -> {summary.rejects}")
     if output == "-":  # stdout is the data
         for line in lines:
-            out.say(line)
+            out.log(line)
         lines = []
     return Answer(summary, lines, QUARANTINED if fail_on_quarantine and summary.set_aside else 0)
 
 
 def _engine(
-    bundle: str, kind: EngineOption, *, processes: int | None, address: str, device: str, allowed: Asking | None
+    bundle: str,
+    kind: EngineOption,
+    *,
+    processes: int | None,
+    address: str,
+    device: str,
+    allowed: EndpointPermission | None,
 ) -> Engine:
     from polyvigil.bundle.store import load
     from polyvigil.score.engine import ThisProcess
@@ -177,10 +185,10 @@ def _engine(
         raise RecipeError("an address is of a Ray cluster", where="--address", hint="add --engine ray")
     if processes and processes > 1:
         return Processes.of(bundle, count=processes, device=device)
-    return ThisProcess(load(bundle, device=device, asking=allowed))
+    return ThisProcess(load(bundle, device=device, permission=allowed))
 
 
-def _how(
+def _score_spec(
     part_posts: int | None, dedup: Dedup, *, evidence: bool, raw_csv: bool, ask_endpoint: bool, on_error: OnErrorOption
 ) -> ScoreSpec:
     rows = ScoreSpec().part_posts if part_posts is None else part_posts
@@ -198,7 +206,7 @@ def _how(
 
 
 @contextmanager
-def _told_how_to_go_on(out: Output, output: str) -> Iterator[None]:
+def _hint_to_resume(out: Output, output: str) -> Iterator[None]:
     """What ends the work before its time leaves finished parts behind, perhaps: say so, and how to go on."""
     try:
         yield
@@ -207,8 +215,10 @@ def _told_how_to_go_on(out: Output, output: str) -> Iterator[None]:
         again = shlex.join(["polyvigil", *(part for part in sys.argv[1:] if part != "--resume"), "--resume"])
         kept = output != "-" and Path(f"{output.rstrip('/')}.work").is_dir()
         if isinstance(error, KeyboardInterrupt | InterruptError):
-            told = error.message if isinstance(error, InterruptError) else "interrupted; nothing half-written is left"
-            raise InterruptError(told, hint=f"go on with: {again}" if kept else "run it again") from error
+            message = (
+                error.message if isinstance(error, InterruptError) else "interrupted; nothing half-written is left"
+            )
+            raise InterruptError(message, hint=f"go on with: {again}" if kept else "run it again") from error
         if kept and isinstance(error, OSError):
             out.warn(f"finished parts are kept in {output.rstrip('/')}.work; go on with: {again}")
         raise

@@ -9,7 +9,7 @@ from polyvigil.detect.base import Detector
 from polyvigil.detect.stacked import StackedConfig, StackedDetector
 from polyvigil.types import Frozen
 
-PAPER_P, PAPER_OTHERS = 7.01, 0.23
+PAPER_P, PAPER_FURTHER = 7.01, 0.23
 """Singh 2026, on GLiNER features: the coefficient of P, and what each of the nine others stays below."""
 
 
@@ -24,16 +24,16 @@ class Stack(Frozen):
 def stacks(members: Sequence[Detector]) -> list[Stack]:
     """The regressions of those members that have one."""
     return [
-        Stack(member=place, config=member.config)
-        for place, member in enumerate(members)
+        Stack(member=index, config=member.config)
+        for index, member in enumerate(members)
         if isinstance(member, StackedDetector)
     ]
 
 
-def stack_lines(told: Sequence[Stack]) -> list[str]:
+def stack_lines(regressions: Sequence[Stack]) -> list[str]:
     """A table for each regression; nothing where there is none."""
     lines = []
-    for stack in told:
+    for stack in regressions:
         config = stack.config
         of_p = "P" if config.base_as == "p" else "logit of P"
         rows = [(f"{of_p} ({config.base})", f"{config.coefficients[0]:+.3f}", f"{PAPER_P:+.2f} (of P)")]
@@ -41,7 +41,7 @@ def stack_lines(told: Sequence[Stack]) -> list[str]:
             (
                 f"{name} ({config.further})",
                 f"{coefficient:+.3f}",
-                f"below {PAPER_OTHERS}" if config.further == "ner" else "",
+                f"below {PAPER_FURTHER}" if config.further == "ner" else "",
             )
             for name, coefficient in zip(config.features, config.coefficients[1:], strict=True)
         ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from polyvigil.cli.judging import AskEndpoint, asking, tell_of_judge
+from polyvigil.cli.judging import AskEndpoint, endpoint_permission, report_judge_usage
 from polyvigil.cli.options import Columns, Device, Settings, Split, data_spec
 from polyvigil.cli.output import Answer, Output, command
 
@@ -38,8 +38,8 @@ def submit(
     from polyvigil.bundle.store import load
     from polyvigil.score.submission import write_submission
 
-    loaded = load(bundle, device=device, asking=asking(ask_endpoint))
+    loaded = load(bundle, device=device, permission=endpoint_permission(ask_endpoint))
     result = write_submission(loaded, source, output, spec=data_spec(columns, settings), split=split)
-    tell_of_judge(out, loaded.usage, not_asked=loaded.has_endpoint)
+    report_judge_usage(out, loaded.usage, endpoint_skipped=loaded.has_endpoint)
     out.notes(result.notes)
     return Answer(result, [f"{result.posts:,} answers, {result.flagged:,} positive -> {output} ({result.member})"])

@@ -8,7 +8,7 @@ from io import StringIO
 from polyvigil.config.specs import Recipe, StackedSpec
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.shift import Shift
-from polyvigil.detect.base import PoolingChoice, Rehearsal, TrainingLog
+from polyvigil.detect.base import CostEstimate, PoolingChoice, TrainingLog
 from polyvigil.evaluation.evaluate import Evaluation, Slice
 from polyvigil.evaluation.leave_out import LeftOut
 from polyvigil.evaluation.subsets import MemberSubset
@@ -25,13 +25,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=dense)
-    for place, name in enumerate(header):
-        drawn.add_column(Text(name), justify="left" if place < left else "right", no_wrap=True)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=dense)
+    for index, name in enumerate(header):
+        grid.add_column(Text(name), justify="left" if index < left else "right", no_wrap=True)
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(cell) for cell in row))
     text = StringIO()
-    Console(file=text, width=400, color_system=None).print(drawn)
+    Console(file=text, width=400, color_system=None).print(grid)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
@@ -52,9 +52,9 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def left_out_lines(told: Sequence[LeftOut]) -> list[str]:
+def left_out_lines(results: Sequence[LeftOut]) -> list[str]:
     """Each language without its labels: F1 of each rule, and what it loses to the best threshold."""
-    rules = list(told[0].guesses)
+    rules = list(results[0].guesses)
     rows = [
         (
             part.language,
@@ -63,21 +63,21 @@ def left_out_lines(told: Sequence[LeftOut]) -> list[str]:
             f"{part.best_f1:.3f}",
             *(f"{guess.f1:.3f} (-{guess.regret:.3f})" for guess in (part.guesses[rule] for rule in rules)),
         )
-        for part in told
+        for part in results
     ]
-    means = {rule: sum(part.guesses[rule].regret for part in told) / len(told) for rule in rules}
+    means = {rule: sum(part.guesses[rule].regret for part in results) / len(results) for rule in rules}
     return [
         table(("language", "positives", "most like", "best F1", *rules), rows),
         "",
         "mean regret: " + ", ".join(f"{rule} {regret:.3f}" for rule, regret in means.items()),
         "F1 of a threshold found without the language's labels, and what it loses to the best one on these very posts",
-        *(f"{part.language}: {warning}" for part in told for warning in part.warnings),
+        *(f"{part.language}: {warning}" for part in results for warning in part.warnings),
     ]
 
 
-def workload_lines(told: Workload) -> list[str]:
+def workload_lines(workload: Workload) -> list[str]:
     """What the figures mean for those who read: posts for each ADE, recall within a budget, how far to read."""
-    parts = [*told.languages, told.pooled]
+    parts = [*workload.languages, workload.pooled]
     first = parts[0]
     header = ["language", "posts per ADE", "95%"]
     header += [f"recall in {one.budget:,}" for one in first.budgets]
@@ -107,7 +107,7 @@ def threshold_lines(policy: DecisionPolicy) -> list[str]:
             name,
             f"{one.value:.4f}",
             "" if one.low is None or one.high is None else f"{one.low:.3f}-{one.high:.3f}",
-            one.told_source,
+            one.source_name,
             one.rule,
             f"{one.posts:,}",
             f"{one.positives:,}",
@@ -158,12 +158,12 @@ def subset_lines(subsets: Sequence[MemberSubset], *, what: str) -> list[str]:
     return [table((what, "dev F1 (same set)", "cross-fitted", "training"), rows), ""]
 
 
-def rehearsal_lines(recipe: Recipe, told: Rehearsal | None) -> list[str]:
+def dry_run_lines(recipe: Recipe, estimate: CostEstimate | None) -> list[str]:
     """What a training would take: the first member measured or estimated, the others like it."""
-    if told is not None and not told.measured_steps:
+    if estimate is not None and not estimate.measured_steps:
         from polyvigil.cli.estimate_tables import estimate_lines
 
-        return estimate_lines(recipe, told)
+        return estimate_lines(recipe, estimate)
     if not recipe.learns:
         return [
             "one zero-shot model, taken as it is (fetched if need be): as long as it takes to score the dev posts",
@@ -174,23 +174,28 @@ def rehearsal_lines(recipe: Recipe, told: Rehearsal | None) -> list[str]:
         stack = f", learned {recipe.model.folds + 1} times" if isinstance(recipe.model, StackedSpec) else ""
         return [f"one linear model{stack}: no steps, no checkpoints, seconds to a minute", ""]
     members, epochs = len(recipe.member_seeds), recipe.training.epochs
-    if told is None:
+    if estimate is None:
         return [
             f"{encoder.name} is not on this machine and its shape is not known here: it is fetched when training "
             "begins, and until then nobody knows its time, memory and disk",
             "",
         ]
-    steps = f"{told.steps_per_epoch:,} steps"
-    disk = f"{size(told.most_disk)} meanwhile, {size(told.checkpoint_bytes)} of it the checkpoints of one member; "
-    disk += f"{size(members * told.member_bytes)} after it"
-    in_all = f"{duration(members * told.seconds)} in all"
+    steps = f"{estimate.steps_per_epoch:,} steps"
+    disk = (
+        f"{size(estimate.most_disk)} meanwhile, {size(estimate.checkpoint_bytes)} of it the checkpoints of one member; "
+    )
+    disk += f"{size(members * estimate.member_bytes)} after it"
+    in_all = f"{duration(members * estimate.seconds)} in all"
     rows = [
         ("members", f"{members}, one for each seed"),
-        ("parameters", f"{told.parameters / 1e6:,.1f}M, {told.trained / 1e6:,.1f}M of them trained"),
-        ("epochs", f"{epochs} of {told.posts_per_epoch:,} posts, {told.tokens_per_epoch:,} tokens, {steps}"),
-        ("full length", f"{told.full:,} posts fill all {encoder.max_tokens} tokens; {_LONG[encoder.long_posts]}"),
-        ("time", f"about {duration(told.seconds)} a member, {in_all}; measured on {told.measured_steps} of {steps}"),
-        ("memory", f"{told.peak_memory / 1e9:.1f} GB at the peak of these steps, on {told.device}"),
+        ("parameters", f"{estimate.parameters / 1e6:,.1f}M, {estimate.trained / 1e6:,.1f}M of them trained"),
+        ("epochs", f"{epochs} of {estimate.posts_per_epoch:,} posts, {estimate.tokens_per_epoch:,} tokens, {steps}"),
+        ("full length", f"{estimate.full:,} posts fill all {encoder.max_tokens} tokens; {_LONG[encoder.long_posts]}"),
+        (
+            "time",
+            f"about {duration(estimate.seconds)} a member, {in_all}; measured on {estimate.measured_steps} of {steps}",
+        ),
+        ("memory", f"{estimate.peak_memory / 1e9:.1f} GB at the peak of these steps, on {estimate.device}"),
         ("disk", disk),
     ]
     if isinstance(recipe.model, StackedSpec):
@@ -231,12 +236,12 @@ def epoch_lines(seed: int, log: TrainingLog) -> list[str]:
     return [*lines, *_pooling_lines(log.pooling), ""] if log.pooling else lines
 
 
-def _pooling_lines(told: PoolingChoice) -> list[str]:
-    of = f"{told.long_posts:,} dev posts of several windows, {told.long_positives:,} with an ADE"
-    if not told.figures:
-        return [f"windows are pooled by {told.chosen}, as trained; {of}: too few to choose"]
-    figures = ", ".join(f"{name} {figure:.3f}" for name, figure in told.figures.items())
-    return [f"windows are pooled by {told.chosen}, by cross-fitted dev figures: {figures}; {of}"]
+def _pooling_lines(choice: PoolingChoice) -> list[str]:
+    of = f"{choice.long_posts:,} dev posts of several windows, {choice.long_positives:,} with an ADE"
+    if not choice.figures:
+        return [f"windows are pooled by {choice.chosen}, as trained; {of}: too few to choose"]
+    values = ", ".join(f"{name} {value:.3f}" for name, value in choice.figures.items())
+    return [f"windows are pooled by {choice.chosen}, by cross-fitted dev figures: {values}; {of}"]
 
 
 def duration(seconds: float) -> str:
@@ -248,10 +253,10 @@ def duration(seconds: float) -> str:
 
 def _macro(evaluation: Evaluation) -> str:
     interval = evaluation.macro_f1_interval
-    told = f"{evaluation.macro_f1:.3f} ({interval.low:.3f}-{interval.high:.3f})"
+    text = f"{evaluation.macro_f1:.3f} ({interval.low:.3f}-{interval.high:.3f})"
     if evaluation.cross_fitted_macro_f1 is None:
-        return told
-    return f"{told}, cross-fitted {evaluation.cross_fitted_macro_f1:.3f},"
+        return text
+    return f"{text}, cross-fitted {evaluation.cross_fitted_macro_f1:.3f},"
 
 
 def _row(part: Slice) -> tuple[str, ...]:

@@ -15,13 +15,13 @@ from polyvigil.learn.launch import Launch, launched
 _INTERRUPTED = 130
 
 
-def own_device(launch: Launch, device: str) -> str:
+def local_device(launch: Launch, device: str) -> str:
     """The device of this process; ``device`` is the user's choice. Raises RecipeError (learn.join)."""
     if launch.size == 1:
         return device
     from polyvigil.learn import process_group
 
-    return process_group.own_device(launch, device)
+    return process_group.local_device(launch, device)
 
 
 def together(function: Callable[..., Answer]) -> Callable[..., Answer]:
@@ -42,7 +42,7 @@ def together(function: Callable[..., Answer]) -> Callable[..., Answer]:
 
 def _as_one(function: Callable[..., Answer], out: Output, launch: Launch, options: dict[str, Any]) -> Answer:
     try:
-        from polyvigil.learn.process_group import joined, outlive_the_others
+        from polyvigil.learn.process_group import process_group, shutdown_last
         from polyvigil.learn.ranks import this_rank
     except ModuleNotFoundError as error:
         raise RecipeError(
@@ -51,14 +51,14 @@ def _as_one(function: Callable[..., Answer], out: Output, launch: Launch, option
             hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
         ) from error
     out.mute = launch.rank > 0
-    with joined(launch) as board:
+    with process_group(launch) as election:
         try:
             answer = function(out, **options)
             if not launch.rank:
-                outlive_the_others()
+                shutdown_last()
             this_rank().wait()
         except BaseException as error:
-            code = board.claim(_exit_code(error))
+            code = election.elect(_exit_code(error))
             if code is None:
                 raise
             raise typer.Exit(code) from error

@@ -24,8 +24,8 @@ from polyvigil.cli.options import (
     needs_dry_run,
     settings_of,
 )
-from polyvigil.cli.output import Answer, Output, asked_to_stop, command
-from polyvigil.cli.together import own_device, together
+from polyvigil.cli.output import Answer, Output, command, graceful_stop
+from polyvigil.cli.together import local_device, together
 from polyvigil.learn.launch import launched
 
 
@@ -79,13 +79,13 @@ def train(
     from polyvigil.bundle.store import check_free
     from polyvigil.bundle.store import load as load_bundle
     from polyvigil.cli.stacked_tables import stack_lines, stacks
-    from polyvigil.cli.tables import epoch_lines, evaluation_lines, rehearsal_lines, subset_lines
+    from polyvigil.cli.tables import dry_run_lines, epoch_lines, evaluation_lines, subset_lines
     from polyvigil.config.load import load, to_toml
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import reject_line
     from polyvigil.workflows import train as training
-    from polyvigil.workflows.estimate import rehearse
-    from polyvigil.workflows.learners import Machine
+    from polyvigil.workflows.estimate import estimate_cost
+    from polyvigil.workflows.learners import RunOptions
 
     needs_dry_run(for_device, dry_run=dry_run)
     chosen = settings_of(columns, settings) + ([f"seed={seed}"] if seed is not None else [])
@@ -94,50 +94,50 @@ def train(
     launch = launched()
     launch.check(resolved)
     check_free(output, replace=replace)
-    material = training.gather(
+    data = training.gather(
         resolved, train=train_files or [], dev=dev_files or [], unlabelled=unlabelled or [], on_error=on_error.value
     )
-    out.notes(material.notes)
-    if material.faults and not dry_run:
+    out.notes(data.notes)
+    if data.row_errors and not dry_run:
         rejects = output.parent / f"{output.name}.rejects.jsonl"
         if not launch.rank:
-            write_whole(rejects, "".join(reject_line(name, fault) for name, fault in material.faults))
-        out.warn(f"{len(material.faults):,} rows set aside -> {rejects}; use --on-error fail to stop at the first")
-    counts = {"train": len(material.train), "dev": len(material.dev), "set_aside": len(material.faults)}
+            write_whole(rejects, "".join(reject_line(name, row_error) for name, row_error in data.row_errors))
+        out.warn(f"{len(data.row_errors):,} rows set aside -> {rejects}; use --on-error fail to stop at the first")
+    counts = {"train": len(data.train), "dev": len(data.dev), "set_aside": len(data.row_errors)}
     if resolved.distil.teacher:
-        counts["unlabelled"] = len(material.unlabelled)
+        counts["unlabelled"] = len(data.unlabelled)
     if dry_run:
         if resolved.distil.teacher:
             load_bundle(resolved.distil.teacher, device="cpu")
-        machine = Machine(device=own_device(launch, device), for_device=for_device, offline=offline)
-        rehearsal = rehearse(resolved, material, machine=machine, say=out.say)
-        if offline and rehearsal and rehearsal.download:
+        run_options = RunOptions(device=local_device(launch, device), for_device=for_device, offline=offline)
+        estimate = estimate_cost(resolved, data, options=run_options, log=out.log)
+        if offline and estimate and estimate.download:
             out.warn(
                 "the model is not on this machine, and --offline fetches none: leave it out once, or copy a folder"
             )
         plan = [
             f"would learn from {counts['train'] if resolved.learns else 0:,} posts and tune on {counts['dev']:,}",
             "",
-            *rehearsal_lines(resolved, rehearsal),
+            *dry_run_lines(resolved, estimate),
             to_toml(resolved),
         ]
-        told = rehearsal.model_dump(mode="json") if rehearsal else None
-        return Answer(counts | {"rehearsal": told, "recipe": resolved.model_dump(mode="json")}, plan)
-    exit_code = QUARANTINED if fail_on_quarantine and material.faults else 0
+        cost = estimate.model_dump(mode="json") if estimate else None
+        return Answer(counts | {"rehearsal": cost, "recipe": resolved.model_dump(mode="json")}, plan)
+    exit_code = QUARANTINED if fail_on_quarantine and data.row_errors else 0
     started = time.monotonic()
-    with asked_to_stop(out) as stop:
-        machine = Machine(
-            device=own_device(launch, device),
+    with graceful_stop(out) as stop:
+        run_options = RunOptions(
+            device=local_device(launch, device),
             offline=offline,
             progress=lambda done, steps, rate, left: out.steps("training", started, done, steps, rate, left),
             stop=stop,
         )
         if launch.rank:  # the first process alone writes the bundle
-            training.learn(resolved, material, output=output, machine=machine)
+            training.learn(resolved, data, output=output, options=run_options)
             return Answer(counts, (), exit_code)
-        trained = training.train(resolved, material, output=output, replace=replace, machine=machine, say=out.say)
+        trained = training.train(resolved, data, output=output, replace=replace, options=run_options, log=out.log)
     bundle = trained.bundle
-    data = counts | {
+    document = counts | {
         "bundle": bundle.id,
         "folder": str(output),
         "dev": trained.evaluation.model_dump(mode="json"),
@@ -155,7 +155,7 @@ def train(
         *stack_lines(stacks(bundle.members)),
         *_next_steps(output),
     ]
-    return Answer(data, lines, exit_code)
+    return Answer(document, lines, exit_code)
 
 
 def _next_steps(output: Path) -> Sequence[str]:

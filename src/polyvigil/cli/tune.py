@@ -23,7 +23,7 @@ from polyvigil.cli.output import Answer, Output, command
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
-    from polyvigil.workflows.tune import Retuned
+    from polyvigil.workflows.tune import TuneResult
 
 
 def add_to(app: typer.Typer) -> None:
@@ -78,8 +78,8 @@ def tune(
     from polyvigil.config.load import load_text, to_toml
     from polyvigil.data.read import read_labelled, read_unlabelled
     from polyvigil.data.translated import refuse_translated
-    from polyvigil.workflows.cascade import CascadeWish
-    from polyvigil.workflows.tune import Plan, keep_rates, recipe_of, retune
+    from polyvigil.workflows.cascade import CascadeOptions
+    from polyvigil.workflows.tune import Plan, keep_rates, recipe_of, tune_bundle
 
     check_free(output, replace=replace)
     loaded = load(bundle, device=device, stale=True)
@@ -98,7 +98,7 @@ def tune(
             raise typer.BadParameter("with --like give one file of posts and nothing else", param_hint="DEV")
         posts = read_unlabelled(dev, recipe.data, on_error=on_error.value)
         older = load(like, device=device)
-        made = keep_rates(Path(bundle), loaded, older, posts.posts, output=output, overwrite=replace, say=out.say)
+        made = keep_rates(Path(bundle), loaded, older, posts.posts, output=output, overwrite=replace, log=out.log)
         notes: tuple[str, ...] = posts.notes
     else:
         labelled = read_labelled(dev, recipe.data, split=split, on_error=on_error.value) if dev else None
@@ -113,9 +113,9 @@ def tune(
             priors=_priors(prior or ()),
             cascade=None
             if cascade is None
-            else CascadeWish(cascade, first=cascade_first, costs=numbers(cascade_costs, option="--cascade-costs")),
+            else CascadeOptions(cascade, first=cascade_first, costs=numbers(cascade_costs, option="--cascade-costs")),
         )
-        made = retune(Path(bundle), loaded, plan, output=output, overwrite=replace, say=out.say)
+        made = tune_bundle(Path(bundle), loaded, plan, output=output, overwrite=replace, log=out.log)
         notes = (*(labelled.notes if labelled else ()), *(note for file in further for note in file.notes))
     out.notes(notes)
     return _answer(out, made, output)
@@ -136,7 +136,7 @@ def _priors(given: Sequence[str]) -> dict[str, float]:
     return priors
 
 
-def _answer(out: Output, made: Retuned, output: Path) -> Answer:
+def _answer(out: Output, made: TuneResult, output: Path) -> Answer:
     from polyvigil.cli.ensemble_tables import cascade_lines
     from polyvigil.cli.tables import evaluation_lines, shift_lines
     from polyvigil.evaluation.intervals import share_interval

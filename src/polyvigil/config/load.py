@@ -72,10 +72,10 @@ def parse(tree: Mapping[str, Any], *, where: str) -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        faults = [_told(fault) for fault in error.errors()]
-        noun = "fault" if len(faults) == 1 else "faults"
+        problems = [_message(problem) for problem in error.errors()]
+        noun = "fault" if len(problems) == 1 else "faults"
         raise RecipeError(
-            f"{len(faults)} {noun}\n" + "\n".join(f"  {fault}" for fault in faults), where=where
+            f"{len(problems)} {noun}\n" + "\n".join(f"  {problem}" for problem in problems), where=where
         ) from error
 
 
@@ -137,18 +137,18 @@ def apply_setting(tree: _Tree, setting: str) -> None:
     table[keys[-1]] = value
 
 
-def _told(fault: Any) -> str:
-    places = [str(part) for part in fault["loc"]]
-    if places[:1] == ["model"] and len(places) > 1 and places[1] in _KINDS:
-        del places[1]  # the kind, which is a value of the file and no key
-    if places[:2] in (["model", "base"], ["model", "further"], ["decide", "objective"]) and len(places) > 3:
-        del places[2]
-    path = ".".join(places) or "recipe"
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
+def _message(problem: Any) -> str:
+    keys = [str(part) for part in problem["loc"]]
+    if keys[:1] == ["model"] and len(keys) > 1 and keys[1] in _KINDS:
+        del keys[1]  # the kind, which is a value of the file and no key
+    if keys[:2] in (["model", "base"], ["model", "further"], ["decide", "objective"]) and len(keys) > 3:
+        del keys[2]
+    path = ".".join(keys) or "recipe"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
         close = difflib.get_close_matches(path, known_keys(), n=1, cutoff=0.5)
         return f"{path}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
-    shown = repr(fault["input"])
+    shown = repr(problem["input"])
     return f"{path}: {message} (it is {shown if len(shown) <= 60 else shown[:60] + '...'})"
 
 

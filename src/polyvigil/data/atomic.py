@@ -43,13 +43,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
         for folder in (partial, *(f for f in partial.rglob("*") if f.is_dir())):
             folder.chmod(0o777 & ~_umask())
             _sync_folder(folder)
-        put_folder(partial, path)
+        install_folder(partial, path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
-def put_folder(folder: Path, path: Path) -> None:
+def install_folder(folder: Path, path: Path) -> None:
     """Give a folder, whose files are on the disk, the name ``path``; an older one there is replaced no sooner."""
     if path.exists():
         _exchange(folder, path)

@@ -34,24 +34,24 @@ class ColumnMap:
         return self.columns.get(role)
 
 
-def map_columns(found: Sequence[str], given: Mapping[Role, str], *, required: Sequence[str], where: str) -> ColumnMap:
+def map_columns(header: Sequence[str], given: Mapping[Role, str], *, required: Sequence[str], where: str) -> ColumnMap:
     """Match the columns of a file with the parts: as given, else by name, else by a usual other name.
 
     Raises DataError when a given column does not exist or a required part has none.
     """
     columns: dict[str, str] = {}
     guesses = []
-    by_lower = {column.lower(): column for column in reversed(found)}
+    by_lower = {column.lower(): column for column in reversed(header)}
     for role in ROLES:
         if role in given:
-            wanted = given[role]  # type: ignore[index]  # ROLES are the keys of Role
-            if wanted not in found:
+            name = given[role]  # type: ignore[index]  # ROLES are the keys of Role
+            if name not in header:
                 raise DataError(
-                    f"there is no column {wanted!r} (given for {role})",
+                    f"there is no column {name!r} (given for {role})",
                     where=where,
-                    hint=f"it has {column_list(found)}",
+                    hint=f"it has {column_list(header)}",
                 )
-            columns[role] = wanted
+            columns[role] = name
         elif role in by_lower:
             columns[role] = by_lower[role]
         else:
@@ -65,7 +65,7 @@ def map_columns(found: Sequence[str], given: Mapping[Role, str], *, required: Se
             raise DataError(
                 f"no column for {role}",
                 where=where,
-                hint=f"it has {column_list(found)}; name it with --column {role}=NAME",
+                hint=f"it has {column_list(header)}; name it with --column {role}=NAME",
             )
     return ColumnMap(columns, tuple(guesses))
 

@@ -23,8 +23,8 @@ def post_keys(items: Iterable[LabelledPost]) -> NDArray[np.uint64]:
 
     Two sets of posts with the same keys are the same posts, whatever their order.
     """
-    told = (f"{item.post.id}\0{item.post.language}\0{item.label}\0{model_text(item.post.text)}" for item in items)
-    digests = [hashlib.blake2b(line.encode(errors="surrogatepass"), digest_size=8).digest() for line in told]
+    keyed = (f"{item.post.id}\0{item.post.language}\0{item.label}\0{model_text(item.post.text)}" for item in items)
+    digests = [hashlib.blake2b(line.encode(errors="surrogatepass"), digest_size=8).digest() for line in keyed]
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 

@@ -28,7 +28,7 @@ from polyvigil.errors import DataError
 
 MAX_CELL = 16 * 1024 * 1024  # characters; more than this in one cell is a missing quote, not a post
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
-_ROWS_AT_ONCE = 1024
+_ROWS_PER_BATCH = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RowError:
     """A row that cannot be used: where, why, and its cells, so that nothing is lost."""
 
     line: int
@@ -50,7 +50,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FilePosition:
     """Where reading can begin: before a record. ``offset`` in bytes (0 in Parquet); ``line``: lines or rows before."""
 
     offset: int
@@ -63,7 +63,7 @@ class Table:
 
     name: str
     columns: tuple[str, ...]
-    rows: Iterator[Row | Fault]
+    rows: Iterator[Row | RowError]
     schema: pa.Schema | None = None
     fraction: Callable[[], float] | None = None
     """How much of the file has been read, in [0, 1]; None where nobody knows (standard input)."""
@@ -84,7 +84,7 @@ def format_of(path: str | Path) -> str:
 
 
 @contextmanager
-def open_table(path: str | Path, *, at: Place | None = None, columns: Sequence[str] = ()) -> Iterator[Table]:
+def open_table(path: str | Path, *, at: FilePosition | None = None, columns: Sequence[str] = ()) -> Iterator[Table]:
     """Open a file of rows; ``-`` is standard input (CSV, TSV or JSONL, told apart by its first line).
 
     ``at``: begin at one of the ``data.places.places`` of the file, whose ``columns`` are known from an earlier opening.
@@ -139,7 +139,7 @@ def is_utf16(head: bytes) -> bool:
 
 def _rows_from(
     name: str, stream: io.TextIOWrapper, kind: str, columns: tuple[str, ...], before: int
-) -> Iterator[Row | Fault]:
+) -> Iterator[Row | RowError]:
     if kind == "jsonl":
         return _json_rows(json_texts(name, stream, before=before))
     return _delimited_rows(delimited_records(name, delimited_reader(stream, kind), before=before), columns)
@@ -197,25 +197,27 @@ def delimited_records(name: str, reader: Any, *, before: int = 0) -> Iterator[tu
             yield line, cells
 
 
-def _delimited_rows(records: Iterator[tuple[int, list[str] | str]], columns: tuple[str, ...]) -> Iterator[Row | Fault]:
+def _delimited_rows(
+    records: Iterator[tuple[int, list[str] | str]], columns: tuple[str, ...]
+) -> Iterator[Row | RowError]:
     for line, cells in records:
         if isinstance(cells, str):
-            yield Fault(line, "", f"broken quoting ({cells})")
+            yield RowError(line, "", f"broken quoting ({cells})")
             continue
         if len(cells) != len(columns):
             named = dict(zip(columns, cells, strict=False))
-            rest = {f"cell {place + 1}": cells[place] for place in range(len(columns), len(cells))}
-            yield Fault(line, "", f"{len(cells)} cells where the header has {len(columns)}", named | rest)
+            rest = {f"cell {index + 1}": cells[index] for index in range(len(columns), len(cells))}
+            yield RowError(line, "", f"{len(cells)} cells where the header has {len(columns)}", named | rest)
             continue
         row = dict(zip(columns, cells, strict=True))
         if all(map(str.isascii, cells)):
             yield Row(line, row)
             continue
-        undecoded = next((fault for column in columns if (fault := _undecoded(line, column, row))), None)
+        undecoded = next((row_error for column in columns if (row_error := _undecoded(line, column, row))), None)
         yield undecoded or Row(line, row)
 
 
-def _undecoded(line: int, column: str, row: Mapping[str, str]) -> Fault | None:
+def _undecoded(line: int, column: str, row: Mapping[str, str]) -> RowError | None:
     """A fault when the cell holds a byte that was not UTF-8, kept by PEP 383 as U+DC80 ... U+DCFF."""
     cell = row[column]
     if cell.isascii():
@@ -223,25 +225,25 @@ def _undecoded(line: int, column: str, row: Mapping[str, str]) -> Fault | None:
     try:
         cell.encode()
     except UnicodeEncodeError as error:
-        return Fault(line, column, f"not UTF-8 (byte 0x{ord(cell[error.start]) - 0xDC00:02X})", row)
+        return RowError(line, column, f"not UTF-8 (byte 0x{ord(cell[error.start]) - 0xDC00:02X})", row)
     return None
 
 
 def _json_lines(name: str, stream: io.TextIOWrapper) -> Table:
     rows = _json_rows(json_texts(name, stream))
-    ahead: list[Row | Fault] = []
+    leading: list[Row | RowError] = []
     columns: tuple[str, ...] = ()
     for row in rows:
-        ahead.append(row)
+        leading.append(row)
         if isinstance(row, Row):
             columns = tuple(row.cells)
             break
     if not columns:
-        what = f"no line holds a JSON object ({len(ahead)} other lines)" if ahead else "is empty"
+        what = f"no line holds a JSON object ({len(leading)} other lines)" if leading else "is empty"
         raise DataError(what, where=name, hint='each line must be an object such as {"text": "..."}')
 
-    def chained() -> Iterator[Row | Fault]:
-        yield from ahead
+    def chained() -> Iterator[Row | RowError]:
+        yield from leading
         yield from rows
 
     return Table(name, columns, chained())
@@ -258,7 +260,7 @@ def json_texts(name: str, lines: Lines, *, before: int = 0) -> Iterator[tuple[in
             yield line, text
 
 
-def _json_rows(texts: Iterator[tuple[int, str]]) -> Iterator[Row | Fault]:
+def _json_rows(texts: Iterator[tuple[int, str]]) -> Iterator[Row | RowError]:
     for line, text in texts:
         if undecoded := _undecoded(line, "line", {"line": text.rstrip("\r\n")}):
             yield undecoded
@@ -267,10 +269,10 @@ def _json_rows(texts: Iterator[tuple[int, str]]) -> Iterator[Row | Fault]:
             cells = json.loads(text)
         except (ValueError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-            yield Fault(line, "", f"not JSON ({reason})", {"line": text.rstrip("\r\n")})
+            yield RowError(line, "", f"not JSON ({reason})", {"line": text.rstrip("\r\n")})
             continue
         if not isinstance(cells, dict) or not cells:
-            yield Fault(line, "", "not a JSON object with columns", {"line": text.rstrip("\r\n")})
+            yield RowError(line, "", "not a JSON object with columns", {"line": text.rstrip("\r\n")})
             continue
         yield Row(line, cells)
 
@@ -286,10 +288,10 @@ def _parquet(name: str, raw: BinaryIO, *, skip: int = 0) -> Table:
 
     groups, done = _groups_from(file.metadata, skip)
 
-    def rows() -> Iterator[Row | Fault]:
+    def rows() -> Iterator[Row | RowError]:
         nonlocal done
         try:
-            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=groups):
+            for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH, row_groups=groups):
                 unread = min(max(skip - done, 0), len(batch))
                 done += unread
                 for cells in batch.slice(unread).to_pylist():

@@ -49,20 +49,20 @@ def find_inputs(sources: Sequence[str], *, output: Sequence[Path] = ()) -> Input
         if len(sources) > 1:
             raise DataError("standard input stands alone", where=STDIN, hint="name files, or pipe all posts in one")
         return Inputs((Input(STDIN),), ())
-    ours = [path.resolve() for path in output]
-    found: dict[Path, Input] = {}
+    outputs = [path.resolve() for path in output]
+    inputs: dict[Path, Input] = {}
     left_out: dict[str, int] = {}
     twice = 0
     for source in sources:
-        before = len(found) + twice
+        before = len(inputs) + twice
         for path, searched in _candidates(source):
-            if searched and (reason := _not_read(path, ours)):
+            if searched and (reason := _not_read(path, outputs)):
                 left_out[reason] = left_out.get(reason, 0) + 1
                 continue
             key = path.resolve()
-            twice += key in found
-            found.setdefault(key, Input(str(path), _partition(path)))
-        if len(found) + twice == before:
+            twice += key in inputs
+            inputs.setdefault(key, Input(str(path), _partition(path)))
+        if len(inputs) + twice == before:
             raise DataError(
                 "no file of posts there" if Path(source).is_dir() else "no such file",
                 where=source,
@@ -72,7 +72,7 @@ def find_inputs(sources: Sequence[str], *, output: Sequence[Path] = ()) -> Input
     notes = [f"left out: {number:,} {reason}" for reason, number in left_out.items()]
     if twice:
         notes.append(f"{twice:,} files were named twice and are read once")
-    return Inputs(tuple(found.values()), tuple(notes))
+    return Inputs(tuple(inputs.values()), tuple(notes))
 
 
 def _candidates(source: str) -> Iterator[tuple[Path, bool]]:
@@ -102,10 +102,10 @@ def _in_folder(folder: Path) -> Iterator[Path]:
         yield from (Path(here) / name for name in sorted(files) if name.lower().endswith(_ENDINGS))
 
 
-def _not_read(path: Path, ours: Sequence[Path]) -> str:
+def _not_read(path: Path, outputs: Sequence[Path]) -> str:
     """Why a file that was only found is not read; empty where it is."""
     whole = path.resolve()
-    if any(whole == own or own in whole.parents for own in ours):
+    if any(whole == output or output in whole.parents for output in outputs):
         return "at the place of the output"
     if path.name == FOLDER_MANIFEST or path.name.endswith(REJECTS) or Path(f"{path}{MANIFEST}").exists():
         return "from earlier runs of polyvigil"
@@ -119,6 +119,6 @@ def _hidden(name: str) -> bool:
 
 
 def _partition(path: Path) -> tuple[tuple[str, str], ...]:
-    found = (part.partition("=") for part in path.parent.parts)
-    keys = ((unquote(key), value) for key, equals, value in found if equals and key)
+    pairs = (part.partition("=") for part in path.parent.parts)
+    keys = ((unquote(key), value) for key, equals, value in pairs if equals and key)
     return tuple((key, "" if value == _NULL else unquote(value)) for key, value in keys)

@@ -14,7 +14,7 @@ import regex
 
 from polyvigil.config.specs import DataSpec
 from polyvigil.data.columns import ROLES, ColumnMap, column_list, map_columns
-from polyvigil.data.formats import Fault, Row, Table, open_table
+from polyvigil.data.formats import Row, RowError, Table, open_table
 from polyvigil.errors import DataError
 from polyvigil.text.language import detect_languages, language_group
 from polyvigil.text.normalise import model_text
@@ -55,7 +55,7 @@ class Reading:
     name: str
     posts: tuple[LabelledPost, ...]
     rows: tuple[Row, ...]
-    faults: tuple[Fault, ...]
+    row_errors: tuple[RowError, ...]
     notes: tuple[str, ...] = field(default=())
 
 
@@ -76,7 +76,7 @@ def read_labelled(
     spec = spec or DataSpec()
     split = split_name(split)
     good: list[ReadPost] = []
-    faults: list[Fault] = []
+    row_errors: list[RowError] = []
     with open_table(path) as table:
         required = ("text",) if unlabelled_hint else ("text", "label")
         columns = map_columns(table.columns, spec.columns, required=required, where=table.name)
@@ -89,35 +89,36 @@ def read_labelled(
         if split and columns.get("split") is None:
             raise DataError(f"no column for split, so split {split!r} cannot be picked", where=table.name)
         for item in read_rows(table, columns, spec, labelled=True):
-            if isinstance(item, Fault):
+            if isinstance(item, RowError):
                 if on_error == "fail":
-                    raise fault_error(item, table.name)
-                faults.append(item)
+                    raise row_error(item, table.name)
+                row_errors.append(item)
             elif not split or item.post.split == split:
                 good.append(item)
-    if unlabelled_hint and not good and faults and all(fault.reason == NO_LABEL for fault in faults):
+    if unlabelled_hint and not good and row_errors and all(error.reason == NO_LABEL for error in row_errors):
         raise DataError(
-            f'none of {len(faults):,} rows has a label (column "{columns.get("label")}"), so nothing can be measured',
+            f'none of {len(row_errors):,} rows has a label (column "{columns.get("label")}"), so '
+            "nothing can be measured",
             where=table.name,
             hint=f"label them 0 or 1, or {unlabelled_hint}",
         )
     if not good:
         what = f" of split {split!r}" if split else ""
         raise DataError(
-            f"no usable row{what}; {len(faults):,} rows set aside"
-            + (f", the first: {_told(faults[0])}" if faults else ""),
+            f"no usable row{what}; {len(row_errors):,} rows set aside"
+            + (f", the first: {_description(row_errors[0])}" if row_errors else ""),
             where=table.name,
-            hint=_advice(faults) or "check the file",
+            hint=_advice(row_errors) or "check the file",
         )
     posts = tuple(LabelledPost(item.post, item.label) for item in good if item.label is not None)
     detected = sum(item.language_detected for item in good)
-    tally = FaultTally()
-    for fault in faults:
-        tally.add(fault)
-    notes = [*(f"{table.name}: {guess}" for guess in columns.guesses), *tally.told(table.name)]
+    error_counts = RowErrorCounts()
+    for error in row_errors:
+        error_counts.add(error)
+    notes = [*(f"{table.name}: {guess}" for guess in columns.guesses), *error_counts.messages(table.name)]
     if detected:
         notes.append(f"{table.name}: language detected for {detected:,} posts without one")
-    return Reading(table.name, posts, tuple(item.row for item in good), tuple(faults), tuple(notes))
+    return Reading(table.name, posts, tuple(item.row for item in good), tuple(row_errors), tuple(notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Unlabelled:
 
     name: str
     posts: tuple[Post, ...]
-    faults: tuple[Fault, ...]
+    row_errors: tuple[RowError, ...]
     notes: tuple[str, ...]
 
 
@@ -134,8 +135,8 @@ def read_unlabelled(path: str | Path, spec: DataSpec | None = None, *, on_error:
     """Read a file of posts for their texts and languages. Raises DataError at the first bad row with ``fail``."""
     spec = spec or DataSpec()
     posts: list[Post] = []
-    faults: list[Fault] = []
-    tally = FaultTally()
+    row_errors: list[RowError] = []
+    error_counts = RowErrorCounts()
     with open_table(path) as table:
         columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name)
         for item in read_rows(table, columns, spec, labelled=False):
@@ -143,33 +144,33 @@ def read_unlabelled(path: str | Path, spec: DataSpec | None = None, *, on_error:
                 posts.append(item.post)
                 continue
             if on_error == "fail":
-                raise fault_error(item, table.name)
-            faults.append(item)
-            tally.add(item)
-    notes = (*(f"{table.name}: {guess}" for guess in columns.guesses), *tally.told(table.name))
-    return Unlabelled(table.name, tuple(posts), tuple(faults), notes)
+                raise row_error(item, table.name)
+            row_errors.append(item)
+            error_counts.add(item)
+    notes = (*(f"{table.name}: {guess}" for guess in columns.guesses), *error_counts.messages(table.name))
+    return Unlabelled(table.name, tuple(posts), tuple(row_errors), notes)
 
 
-def read_rows(table: Table, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> Iterator[ReadPost | Fault]:
+def read_rows(table: Table, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> Iterator[ReadPost | RowError]:
     """Each row of an open table as a post or a fault, in order. Without ``labelled`` an empty text is no fault."""
     for row in table.rows:
-        yield row if isinstance(row, Fault) else _read_row(row, columns, spec, labelled=labelled)
+        yield row if isinstance(row, RowError) else _read_row(row, columns, spec, labelled=labelled)
 
 
-def fault_error(fault: Fault, name: str) -> DataError:
+def row_error(error: RowError, name: str) -> DataError:
     """The error that names a fault: file, line, column, reason, next step."""
     return DataError(
-        _told(fault), where=f"{name}:{fault.line}", hint=_advice([fault]) or "mend the row or leave it out"
+        _description(error), where=f"{name}:{error.line}", hint=_advice([error]) or "mend the row or leave it out"
     )
 
 
-def reject_line(name: str, fault: Fault) -> str:
+def reject_line(name: str, error: RowError) -> str:
     """A fault as one line of a rejects file (JSONL): file, line, column, reason and the whole row; nothing is lost."""
-    record = {"file": name, "line": fault.line, "column": fault.column, "reason": fault.reason}
-    return json.dumps(record | {"row": dict(fault.cells)}, default=str) + "\n"
+    record = {"file": name, "line": error.line, "column": error.column, "reason": error.reason}
+    return json.dumps(record | {"row": dict(error.cells)}, default=str) + "\n"
 
 
-class FaultKind(Frozen):
+class RowErrorKind(Frozen):
     """Faults of one kind in a file: the first of them, and how many there are."""
 
     line: int
@@ -178,43 +179,43 @@ class FaultKind(Frozen):
     rows: int
 
 
-class FaultTally:
+class RowErrorCounts:
     """Counts faults by kind and remembers the first of each, whatever their number."""
 
     def __init__(self) -> None:
-        self._first: dict[tuple[str, str], Fault] = {}
+        self._first: dict[tuple[str, str], RowError] = {}
         self._kinds: Counter[tuple[str, str]] = Counter()
 
-    def add(self, fault: Fault, *, rows: int = 1) -> None:
-        kind = (fault.column, fault.reason.split(" (")[0])
+    def add(self, error: RowError, *, rows: int = 1) -> None:
+        kind = (error.column, error.reason.split(" (")[0])
         self._kinds[kind] += rows
-        self._first.setdefault(kind, Fault(fault.line, fault.column, fault.reason))
+        self._first.setdefault(kind, RowError(error.line, error.column, error.reason))
 
     @property
-    def kinds(self) -> tuple[FaultKind, ...]:
+    def kinds(self) -> tuple[RowErrorKind, ...]:
         """All of it as data, which ``add_kinds`` takes again."""
         return tuple(
-            FaultKind(line=first.line, column=first.column, reason=first.reason, rows=self._kinds[kind])
+            RowErrorKind(line=first.line, column=first.column, reason=first.reason, rows=self._kinds[kind])
             for kind, first in self._first.items()
         )
 
-    def add_kinds(self, kinds: Iterable[FaultKind]) -> None:
+    def add_kinds(self, kinds: Iterable[RowErrorKind]) -> None:
         """Add the faults of a later stretch of the same file."""
         for kind in kinds:
-            self.add(Fault(kind.line, kind.column, kind.reason), rows=kind.rows)
+            self.add(RowError(kind.line, kind.column, kind.reason), rows=kind.rows)
 
     @property
     def total(self) -> int:
         return self._kinds.total()
 
-    def told(self, name: str) -> list[str]:
+    def messages(self, name: str) -> list[str]:
         """One line for each of the five most frequent kinds: the first line it stands on, how many, what to do."""
         lines = []
         for kind, number in self._kinds.most_common(5):
             first = self._first[kind]
             advice = _advice([first])
             lines.append(
-                f"{name}:{first.line}: {_told(first)}"
+                f"{name}:{first.line}: {_description(first)}"
                 + (f"; {number:,} such rows" if number > 1 else "")
                 + (f"; {advice}" if advice else "")
             )
@@ -234,27 +235,27 @@ def numeric_label(cell: Any) -> int | None:
     return _NUMERIC_LABELS.get(cell_text(cell).strip())
 
 
-def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> ReadPost | Fault:
+def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> ReadPost | RowError:
     cells = dict.fromkeys(ROLES, "") | {role: cell_text(row.cells.get(name)) for role, name in columns.columns.items()}
 
-    def fault(role: str, reason: str) -> Fault:
-        return Fault(row.line, columns.get(role) or role, reason, row.cells)
+    def invalid(role: str, reason: str) -> RowError:
+        return RowError(row.line, columns.get(role) or role, reason, row.cells)
 
     text = cells["text"]
     if labelled and not text.strip("\0 \t\r\n"):
-        return fault("text", "empty")
+        return invalid("text", "empty")
     label = None
     if labelled:
         raw = cells["label"].strip()
         label = spec.labels.get(raw, _NUMERIC_LABELS.get(raw))
         if label is None:
-            return fault("label", f"{_short(raw)} is not 0 or 1")
+            return invalid("label", f"{_short(raw)} is not 0 or 1")
     identity = cells["id"] or f"row-{row.line}"
     kind = cells["type"]
     try:
         language = language_group(cells["language"], type=kind, id=identity)
     except ValueError:
-        return fault("language", f"{_short(cells['language'])} is not a language code")
+        return invalid("language", f"{_short(cells['language'])} is not a language code")
     detected = not cells["language"].strip()
     if detected:
         language = language_group(detect_languages([model_text(text)])[0], type=kind, id=identity)
@@ -277,12 +278,12 @@ def _short(value: str) -> str:
     return repr(value if len(value) <= 20 else value[:20] + "...")
 
 
-def _told(fault: Fault) -> str:
-    return f'column "{fault.column}": {fault.reason}' if fault.column else fault.reason
+def _description(error: RowError) -> str:
+    return f'column "{error.column}": {error.reason}' if error.column else error.reason
 
 
-def _advice(faults: list[Fault]) -> str:
-    reasons = Counter(fault.reason.split(" (")[0] for fault in faults)
+def _advice(row_errors: list[RowError]) -> str:
+    reasons = Counter(error.reason.split(" (")[0] for error in row_errors)
     if not reasons:
         return ""
     reason = reasons.most_common(1)[0][0]

@@ -41,7 +41,7 @@ _POSITIVE_SHARE = {"en": 0.07, "ja": 0.03, "ru": 0.10, "zh": 0.10, "de": 0.06, "
 _REVIEW_SIZES = (60, 20, 30)
 _REVIEW_POSITIVE_SHARE = 0.6
 _REVIEW_LANGUAGES = ("de", "fr")
-_ORIGINS = ("sample-a", "sample-b", "sample-c")
+_SOURCES = ("sample-a", "sample-b", "sample-c")
 _WRONG_LABELS = 0.01  # of the rows of a split, half of them in each direction, at most a tenth of the positives
 _SHOWN = (0.74, 0.87, 1.0)  # of the templates of a class, those that a post of train, dev, test may show
 _SLOT = re.compile(r"\{([a-z]+)(?::(\d))?\}")
@@ -59,7 +59,7 @@ class _Phrases:
     long: bool
     space: str
     joints: tuple[str, ...]
-    stretch: Mapping[str, str]
+    elongations: Mapping[str, str]
     slots: Mapping[str, tuple[tuple[str, ...], ...]]
     posts: Mapping[str, tuple[str, ...]]
     review: Mapping[str, tuple[str, ...]]
@@ -73,9 +73,9 @@ def sample_corpus(*, seed: int = 42) -> tuple[LabelledPost, ...]:
     Every post has a ``split`` (train, dev, test) and a label in {0, 1}; ids are unique. The drug reviews of one
     ``group`` are translations of each other and lie in one split.
     """
-    books = {language: _phrases(language) for language in _SIZES}
-    rows = [row for language, book in books.items() for row in _posts(language, book, seed)]
-    rows += [row for language in _REVIEW_LANGUAGES for row in _reviews(language, books[language], seed)]
+    by_language = {language: _phrases(language) for language in _SIZES}
+    rows = [row for language, templates in by_language.items() for row in _posts(language, templates, seed)]
+    rows += [row for language in _REVIEW_LANGUAGES for row in _reviews(language, by_language[language], seed)]
     return tuple(rows)
 
 
@@ -92,7 +92,7 @@ def _phrases(language: str) -> _Phrases:
         long=data["long"],
         space=data["space"],
         joints=tuple(data["joints"]),
-        stretch=data["stretch"],
+        elongations=data["stretch"],
         slots={key: tuple(tuple(line.split("|")) for line in lines) for key, lines in lists("slots").items()},
         posts=lists("posts"),
         review=lists("review"),
@@ -100,17 +100,17 @@ def _phrases(language: str) -> _Phrases:
     )
 
 
-def _posts(language: str, book: _Phrases, seed: int) -> list[LabelledPost]:
+def _posts(language: str, templates: _Phrases, seed: int) -> list[LabelledPost]:
     """All posts of one language, the reviews apart."""
     rng = Random(f"{seed}-{language}")
-    books = _by_split(book, rng)
-    write = _forum_post if book.long else _short_post
+    by_split = _by_split(templates, rng)
+    write = _forum_post if templates.long else _short_post
     rows: list[LabelledPost] = []
     known: set[str] = set()
     for split, size in zip(_SPLITS, _SIZES[language], strict=True):
         for truth, label in _labels(size, _POSITIVE_SHARE[language], rng):
             for _ in range(_REDRAWS):
-                text = write(books[split], truth, rng)
+                text = write(by_split[split], truth, rng)
                 if text not in known:
                     break
             known.add(text)
@@ -118,19 +118,19 @@ def _posts(language: str, book: _Phrases, seed: int) -> list[LabelledPost]:
                 id=f"{language}_{len(rows) + 1:05d}",
                 text=text,
                 language=language,
-                type=rng.choice(book.types),
-                origin=rng.choice(_ORIGINS),
+                type=rng.choice(templates.types),
+                origin=rng.choice(_SOURCES),
                 split=split,
             )
             rows.append(LabelledPost(post, label))
     return rows
 
 
-def _reviews(language: str, book: _Phrases, seed: int) -> list[LabelledPost]:
+def _reviews(language: str, templates: _Phrases, seed: int) -> list[LabelledPost]:
     """The drug reviews of one language. The draws depend on seed and number alone, and the lists of the two languages
     are line-by-line translations: so are the reviews."""
     rng = Random(f"{seed}-reviews")
-    books = _by_split(replace(book, posts=book.review), rng)
+    by_split = _by_split(replace(templates, posts=templates.review), rng)
     numbers = rng.sample(range(1, 2 * sum(_REVIEW_SIZES)), sum(_REVIEW_SIZES))
     rows: list[LabelledPost] = []
     for split, size in zip(_SPLITS, _REVIEW_SIZES, strict=True):
@@ -138,10 +138,10 @@ def _reviews(language: str, book: _Phrases, seed: int) -> list[LabelledPost]:
             number = f"{numbers[len(rows)]:04d}"
             post = Post(
                 id=f"{language}_cadecv2_{number}",
-                text=_review(books[split], truth, Random(f"{seed}-review-{number}")),
+                text=_review(by_split[split], truth, Random(f"{seed}-review-{number}")),
                 language=f"{language}_cadec",
                 type="drug_review",
-                origin=rng.choice(_ORIGINS),
+                origin=rng.choice(_SOURCES),
                 split=split,
                 group=number,
             )
@@ -161,89 +161,93 @@ def _labels(size: int, share: float, rng: Random) -> list[tuple[int, int]]:
     return pairs
 
 
-def _by_split(book: _Phrases, rng: Random) -> dict[str, _Phrases]:
+def _by_split(templates: _Phrases, rng: Random) -> dict[str, _Phrases]:
     """The phrases as each split sees them: some templates of either class are kept from train, some from dev too."""
-    order = {kind: rng.sample(book.posts[kind], len(book.posts[kind])) for kind in ("positive", "negative")}
+    order = {kind: rng.sample(templates.posts[kind], len(templates.posts[kind])) for kind in ("positive", "negative")}
     return {
         split: replace(
-            book,
-            posts={**book.posts, **{kind: tuple(t[: round(share * len(t))]) for kind, t in order.items()}},
+            templates,
+            posts={**templates.posts, **{kind: tuple(t[: round(share * len(t))]) for kind, t in order.items()}},
             later=split != "train",
         )
         for split, share in zip(_SPLITS, _SHOWN, strict=True)
     }
 
 
-def _short_post(book: _Phrases, truth: int, rng: Random) -> str:
+def _short_post(templates: _Phrases, truth: int, rng: Random) -> str:
     """A tweet, a sentence or a health question: one core, and around it what either class may have."""
-    drug = rng.choice(book.slots["drug"])
+    drug = rng.choice(templates.slots["drug"])
     if truth or rng.random() < 0.85:
-        parts = [_fill(_core(book, truth, rng), book, drug, rng)]
+        parts = [_fill(_core(templates, truth, rng), templates, drug, rng)]
     else:
-        parts = rng.sample(book.posts["chat"], rng.choice((1, 2)))
-    if rng.random() < (_share("aftermath", book) if truth else 0.006):
-        parts.append(_common(book.posts["aftermath"], rng))
+        parts = rng.sample(templates.posts["chat"], rng.choice((1, 2)))
+    if rng.random() < (_share("aftermath", templates) if truth else 0.006):
+        parts.append(_common(templates.posts["aftermath"], rng))
     if rng.random() < 0.3:
-        parts.insert(0, _fill(rng.choice(book.posts["context"]), book, drug, rng))
+        parts.insert(0, _fill(rng.choice(templates.posts["context"]), templates, drug, rng))
     if truth and rng.random() < 0.08:
-        parts.append(_other_drug(book, drug, rng))
+        parts.append(_other_drug(templates, drug, rng))
     if rng.random() < 0.3:
-        parts.insert(0, rng.choice(book.posts["opener"]))
+        parts.insert(0, rng.choice(templates.posts["opener"]))
     if rng.random() < 0.3:
-        parts.append(rng.choice(book.posts["closer"]))
+        parts.append(rng.choice(templates.posts["closer"]))
     if rng.random() < 0.15:
-        parts.append(rng.choice(book.posts["chat"]))
-    return _dress(_join(parts, book, rng), book, rng)
+        parts.append(rng.choice(templates.posts["chat"]))
+    return _dress(_sentence_sequence(parts, templates, rng), templates, rng)
 
 
-def _forum_post(book: _Phrases, truth: int, rng: Random) -> str:
+def _forum_post(templates: _Phrases, truth: int, rng: Random) -> str:
     """A long post (about 300 to 900 characters): greeting, chat, history, and a core sentence or two somewhere."""
-    drug = rng.choice(book.slots["drug"])
+    drug = rng.choice(templates.slots["drug"])
     if truth:
-        cores = [_fill(_core(book, 1, rng), book, drug, rng) for _ in range(rng.choice((1, 2, 2, 2)))]
+        cores = [_fill(_core(templates, 1, rng), templates, drug, rng) for _ in range(rng.choice((1, 2, 2, 2)))]
         cores += [
-            _common(book.posts["aftermath"], rng) for _ in range(2) if rng.random() < 0.6 * _share("aftermath", book)
+            _common(templates.posts["aftermath"], rng)
+            for _ in range(2)
+            if rng.random() < 0.6 * _share("aftermath", templates)
         ]
-        cores += [_other_drug(book, drug, rng) for _ in range(rng.choice((0, 0, 1)))]
+        cores += [_other_drug(templates, drug, rng) for _ in range(rng.choice((0, 0, 1)))]
     else:
-        cores = [_fill(_core(book, 0, rng), book, drug, rng) for _ in range(rng.choice((1, 2, 2)))]
-        cores += [_common(book.posts["aftermath"], rng) for _ in range(rng.random() < 0.01)]
-    filler = list(rng.sample(book.posts["chat"], len(book.posts["chat"])))
-    filler[1:1] = [_fill(t, book, drug, rng) for t in rng.sample(book.posts["context"], rng.choice((1, 2)))]
+        cores = [_fill(_core(templates, 0, rng), templates, drug, rng) for _ in range(rng.choice((1, 2, 2)))]
+        cores += [_common(templates.posts["aftermath"], rng) for _ in range(rng.random() < 0.01)]
+    filler = list(rng.sample(templates.posts["chat"], len(templates.posts["chat"])))
+    filler[1:1] = [_fill(t, templates, drug, rng) for t in rng.sample(templates.posts["context"], rng.choice((1, 2)))]
     body = list(dict.fromkeys(cores))
-    target = rng.uniform(*_FORUM_LENGTH[book.later]) - sum(map(len, body))
+    target = rng.uniform(*_FORUM_LENGTH[templates.later]) - sum(map(len, body))
     while target > 0 and filler:
         sentence = filler.pop(0)
         body.insert(rng.randrange(len(body) + 1), sentence)
         target -= len(sentence) + 1
-    text = _join([rng.choice(book.posts["opener"]), *body, rng.choice(book.posts["closer"])], book, rng)
+    text = _sentence_sequence(
+        [rng.choice(templates.posts["opener"]), *body, rng.choice(templates.posts["closer"])], templates, rng
+    )
     return _typo(text, rng) if rng.random() < 0.2 else text
 
 
-def _review(book: _Phrases, truth: int, rng: Random) -> str:
+def _review(templates: _Phrases, truth: int, rng: Random) -> str:
     """A drug review. Draws the same numbers in every language, whatever the words."""
-    drug = rng.choice(book.slots["drug"])
-    parts = rng.sample(book.posts["context"], rng.choice((1, 2, 3)))
-    parts.insert(rng.randrange(len(parts) + 1), rng.choice(book.posts["positive" if truth else "negative"]))
-    return " ".join(_capital(_fill(part, book, drug, rng)) for part in parts)
+    drug = rng.choice(templates.slots["drug"])
+    parts = rng.sample(templates.posts["context"], rng.choice((1, 2, 3)))
+    parts.insert(rng.randrange(len(parts) + 1), rng.choice(templates.posts["positive" if truth else "negative"]))
+    return " ".join(_capital(_fill(part, templates, drug, rng)) for part in parts)
 
 
-def _other_drug(book: _Phrases, drug: tuple[str, ...], rng: Random) -> str:
+def _other_drug(templates: _Phrases, drug: tuple[str, ...], rng: Random) -> str:
     """A harmless sentence about a drug that is not the culprit."""
-    other = rng.choice([entry for entry in book.slots["drug"] if entry != drug])
-    return _fill(_common(book.posts["negative"], rng), book, other, rng)
+    other = rng.choice([entry for entry in templates.slots["drug"] if entry != drug])
+    return _fill(_common(templates.posts["negative"], rng), templates, other, rng)
 
 
-def _core(book: _Phrases, truth: int, rng: Random) -> str:
+def _core(templates: _Phrases, truth: int, rng: Random) -> str:
     """The template that decides the label; now and then one that even an annotator could read either way."""
-    if rng.random() < _share("vague_positive" if truth else "vague_negative", book):
-        return rng.choice(book.posts["vague"])
-    return _common(book.posts["positive" if truth else "negative"], rng)
+    if rng.random() < _share("vague_positive" if truth else "vague_negative", templates):
+        return rng.choice(templates.posts["vague"])
+    return _common(templates.posts["positive" if truth else "negative"], rng)
 
 
-def _share(trait: str, book: _Phrases) -> float:
+def _share(trait: str, templates: _Phrases) -> float:
     """How many of the posts have a trait, in [0, 1]: in train, or in the drifted later splits."""
-    return book.shares[trait][book.later]
+    return templates.shares[trait][templates.later]
 
 
 def _common(templates: Sequence[str], rng: Random) -> str:
@@ -251,25 +255,25 @@ def _common(templates: Sequence[str], rng: Random) -> str:
     return templates[int(len(templates) * rng.random() ** 1.8)]
 
 
-def _fill(template: str, book: _Phrases, drug: tuple[str, ...], rng: Random) -> str:
+def _fill(template: str, templates: _Phrases, drug: tuple[str, ...], rng: Random) -> str:
     """Put phrases into the slots; one slot name draws one entry for the whole template, and ``drug`` is given."""
-    drawn = {"drug": drug}
+    sampled = {"drug": drug}
 
     def entry(match: re.Match[str]) -> str:
         name, form = match[1], int(match[2] or 0)
-        if name not in drawn:
-            drawn[name] = rng.choice(book.slots[name])
-        return drawn[name][form]
+        if name not in sampled:
+            sampled[name] = rng.choice(templates.slots[name])
+        return sampled[name][form]
 
     return _SLOT.sub(entry, template)
 
 
-def _join(parts: Sequence[str], book: _Phrases, rng: Random) -> str:
+def _sentence_sequence(parts: Sequence[str], templates: _Phrases, rng: Random) -> str:
     """One text of the parts: a part that does not end a sentence gets a joint that fits the language."""
     text = ""
     for part in filter(None, parts):
         if text:
-            text += book.space if text.endswith(_ENDED) else rng.choice(book.joints)
+            text += templates.space if text.endswith(_ENDED) else rng.choice(templates.joints)
         text += part if text.rstrip().endswith(_COMMAS) else _capital(part)
     return unicodedata.normalize("NFC", text)
 
@@ -278,18 +282,18 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _dress(text: str, book: _Phrases, rng: Random) -> str:
+def _dress(text: str, templates: _Phrases, rng: Random) -> str:
     """What hurried people and platforms do to a short post; never what carries the label."""
     if rng.random() < 0.35:
         text = text.lower().replace("@user___", "@USER___")
-    for word, long_word in book.stretch.items():
+    for word, long_word in templates.elongations.items():
         if rng.random() < 0.25:
             text = text.replace(word, long_word, 1)
-    if book.space and rng.random() < 0.12:
+    if templates.space and rng.random() < 0.12:
         text = _typo(text, rng)
     if rng.random() < 0.35:
-        text += " " + rng.choice(book.posts["tail"])
-    if "tweet" in book.types:
+        text += " " + rng.choice(templates.posts["tail"])
+    if "tweet" in templates.types:
         if rng.random() < 0.25:
             text = "@USER___ " + text
         if rng.random() < 0.08:

@@ -45,7 +45,7 @@ def split_off(items: Sequence[LabelledPost], *, dev_share: float, seed: int) -> 
         raise SplitError(
             f"{len(set(groups))} groups of posts are too few to hold {dev_share:.0%} out", hint="give a dev file: --dev"
         )
-    in_dev = _deal(items, groups, folds=folds, seed=seed) == 0
+    in_dev = _assign(items, groups, folds=folds, seed=seed) == 0
     split = Split(
         tuple(item for item, dev in zip(items, in_dev, strict=True) if not dev),
         tuple(item for item, dev in zip(items, in_dev, strict=True) if dev),
@@ -56,7 +56,7 @@ def split_off(items: Sequence[LabelledPost], *, dev_share: float, seed: int) -> 
     return split
 
 
-def deal_folds(items: Sequence[LabelledPost], *, folds: int, seed: int) -> NDArray[np.int64]:
+def assign_folds(items: Sequence[LabelledPost], *, folds: int, seed: int) -> NDArray[np.int64]:
     """The fold of each post, from 0, (n_posts,): stratified by language x label, groups whole; the seed decides.
 
     Raises SplitError when there are fewer groups than folds.
@@ -66,7 +66,7 @@ def deal_folds(items: Sequence[LabelledPost], *, folds: int, seed: int) -> NDArr
         raise SplitError(
             f"{len(set(groups))} groups of posts are too few for {folds} folds", hint="set model.folds lower"
         )
-    return _deal(items, groups, folds=folds, seed=seed)
+    return _assign(items, groups, folds=folds, seed=seed)
 
 
 def _groups(items: Sequence[LabelledPost]) -> list[str]:
@@ -74,7 +74,7 @@ def _groups(items: Sequence[LabelledPost]) -> list[str]:
     return [group_key(item.post, int(text)) for item, text in zip(items, hashes, strict=True)]
 
 
-def _deal(items: Sequence[LabelledPost], groups: Sequence[str], *, folds: int, seed: int) -> NDArray[np.int64]:
+def _assign(items: Sequence[LabelledPost], groups: Sequence[str], *, folds: int, seed: int) -> NDArray[np.int64]:
     strata = [f"{item.post.language} {item.label}" for item in items]
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     import warnings

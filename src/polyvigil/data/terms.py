@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from polyvigil.data.formats import Fault, open_table
-from polyvigil.data.read import fault_error
+from polyvigil.data.formats import RowError, open_table
+from polyvigil.data.read import row_error
 from polyvigil.errors import DataError
 from polyvigil.text.mentions import Term, folded
 
@@ -24,22 +24,22 @@ def read_terms(path: str | Path, *, kind: str) -> tuple[Term, ...]:
     with open_table(path) as table:
         columns = {column.strip().lower(): column for column in reversed(table.columns)}
         if "term" not in columns:
-            found = ", ".join(map(repr, table.columns[:12]))
-            raise DataError("no column term", where=table.name, hint=f"{_HINT}; this one has {found}")
+            header = ", ".join(map(repr, table.columns[:12]))
+            raise DataError("no column term", where=table.name, hint=f"{_HINT}; this one has {header}")
         for row in table.rows:
-            if isinstance(row, Fault):
-                raise fault_error(row, table.name)
+            if isinstance(row, RowError):
+                raise row_error(row, table.name)
             text = _text(row.cells.get(columns["term"]))
             code = _text(row.cells.get(columns.get("code", "")))
             key = folded(text)
             if not key:
-                raise fault_error(
-                    Fault(row.line, columns["term"], "no letter or digit" if text else "empty"), table.name
+                raise row_error(
+                    RowError(row.line, columns["term"], "no letter or digit" if text else "empty"), table.name
                 )
             line, known = lines.setdefault(key, (row.line, code))
             if known != code:
                 reason = f"the term of line {line} again, with another code"
-                raise fault_error(Fault(row.line, columns["code"], reason), table.name)
+                raise row_error(RowError(row.line, columns["code"], reason), table.name)
             if line == row.line:
                 terms.append(Term(text, kind, code))
     if not terms:

@@ -55,7 +55,7 @@ class Platt(Frozen):
     offset: float
 
 
-class Line(Frozen):
+class PlattParameters(Frozen):
     """What one language does to logit p."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -70,16 +70,16 @@ class HierarchicalPlatt(Frozen):
     model_config = ConfigDict(allow_inf_nan=False)
 
     kind: Literal["hierarchical-platt"] = "hierarchical-platt"
-    pooled: Line
-    languages: Mapping[str, Line]
+    pooled: PlattParameters
+    languages: Mapping[str, PlattParameters]
 
     @field_validator("languages")
     @classmethod
-    def _freeze(cls, value: Mapping[str, Line]) -> Mapping[str, Line]:
+    def _freeze(cls, value: Mapping[str, PlattParameters]) -> Mapping[str, PlattParameters]:
         return MappingProxyType(dict(sorted(value.items())))
 
     @field_serializer("languages")
-    def _thaw(self, value: Mapping[str, Line]) -> dict[str, Line]:
+    def _thaw(self, value: Mapping[str, PlattParameters]) -> dict[str, PlattParameters]:
         return dict(value)
 
 
@@ -178,8 +178,8 @@ def _mapped(by: _Map, probabilities: Probabilities, languages: Sequence[str]) ->
 def _lines(by: HierarchicalPlatt, languages: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The slope and the offset for each post, each (n,)."""
     lines = [*by.languages.values(), by.pooled]
-    places = {language: place for place, language in enumerate(by.languages)}
-    which = np.fromiter((places.get(language, -1) for language in languages), np.intp, len(languages))
+    index_of = {language: index for index, language in enumerate(by.languages)}
+    which = np.fromiter((index_of.get(language, -1) for language in languages), np.intp, len(languages))
     return np.array([line.slope for line in lines])[which], np.array([line.offset for line in lines])[which]
 
 

@@ -12,7 +12,7 @@ from polyvigil.decide.thresholds import logit
 from polyvigil.types import Frozen, Probabilities
 
 
-class CascadeTally(Frozen):
+class CascadeCounts(Frozen):
     """What a cascade does on some posts."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -48,12 +48,12 @@ class Cascade(Frozen):
     """The share of posts on which it may disagree with all members together."""
     costs: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Of asking each member, in any unit. Empty: all the same."""
-    learned: CascadeTally
+    learned: CascadeCounts
     """On the half of the dev posts that the band was found on."""
-    verified: CascadeTally
+    verified: CascadeCounts
     """On the other half."""
 
-    def calls(self, first: Probabilities, thresholds: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def second_stage_mask(self, first: Probabilities, thresholds: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether the others are asked too: (n_posts,), of the first member's P and each post's threshold.
 
         A P of exactly 0 means "nothing to read": nobody else is asked.

@@ -36,30 +36,30 @@ class Combination(Frozen):
         """The same without the cascade: every member is asked of every post."""
         return Combination(weights=self.weights, judge=self.judge)
 
-    def of(self, places: Sequence[int]) -> Combination:
+    def of(self, indices: Sequence[int]) -> Combination:
         """The mean of the members at these places alone, every one asked."""
-        return Combination(weights=tuple(self.weights[place] for place in places) if self.weights else ())
+        return Combination(weights=tuple(self.weights[index] for index in indices) if self.weights else ())
 
-    def asked_first(self, members: int) -> list[int]:
+    def first_stage_members(self, members: int) -> list[int]:
         """The places of those of so many members who are asked of every post."""
         if self.cascade:
             return [self.cascade.first]
         return list(range(members - (self.judge.members if self.judge else 0)))
 
-    def calls(
-        self, first: NDArray[np.float64], cuts: NDArray[np.float64], languages: Sequence[str], *, members: int
+    def second_stage_mask(
+        self, first: NDArray[np.float64], thresholds: NDArray[np.float64], languages: Sequence[str], *, members: int
     ) -> NDArray[np.bool_]:
         """Whether the other members are asked too, (n_posts,): of what those asked first said, (n_first, n_posts)."""
-        places = self.asked_first(members)
-        alone = first[0] if len(places) == 1 else self.of(places).mean(first)
+        first_stage = self.first_stage_members(members)
+        alone = first[0] if len(first_stage) == 1 else self.of(first_stage).mean(first)
         if self.cascade:
-            return self.cascade.calls(alone, cuts)
+            return self.cascade.second_stage_mask(alone, thresholds)
         if self.judge:
-            return self.judge.inside(alone, cuts, languages)
+            return self.judge.inside(alone, thresholds, languages)
         return np.zeros(len(alone), dtype=bool)
 
     def decided(
-        self, by_member: NDArray[np.float64], cuts: NDArray[np.float64], languages: Sequence[str]
+        self, by_member: NDArray[np.float64], thresholds: NDArray[np.float64], languages: Sequence[str]
     ) -> Probabilities:
         """(n_members, n_posts) -> (n_posts,), in [0, 1]: the P that each post's threshold, in ``cuts``, is for.
 
@@ -67,10 +67,10 @@ class Combination(Frozen):
         """
         if self.judge is None:
             return self.mean(by_member)
-        places = self.asked_first(len(by_member))
-        others = list(range(len(places), len(by_member)))
-        first = by_member[0] if len(places) == 1 else self.of(places).mean(by_member[places])
-        return self.judge.decide(first, self.of(others).mean(by_member[others]), cuts, languages)
+        first_stage = self.first_stage_members(len(by_member))
+        rest = list(range(len(first_stage), len(by_member)))
+        first = by_member[0] if len(first_stage) == 1 else self.of(first_stage).mean(by_member[first_stage])
+        return self.judge.decide(first, self.of(rest).mean(by_member[rest]), thresholds, languages)
 
     def mean(self, by_member: NDArray[np.float64]) -> Probabilities:
         """(n_members, n_posts) -> (n_posts,), in [0, 1]; members that were not asked stand as NaN.
@@ -80,8 +80,8 @@ class Combination(Frozen):
         weights = np.array(self.weights or np.ones(len(by_member)))
         if len(weights) != len(by_member):
             raise ValueError(f"{len(weights)} weights for {len(by_member)} members")
-        asked = ~np.isnan(by_member)
-        total = (weights[:, None] * asked).sum(axis=0)
-        sums = np.where(asked, weights[:, None] * by_member, 0.0).sum(axis=0)
+        has_score = ~np.isnan(by_member)
+        total = (weights[:, None] * has_score).sum(axis=0)
+        sums = np.where(has_score, weights[:, None] * by_member, 0.0).sum(axis=0)
         mean: Probabilities = np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
         return np.clip(mean, 0.0, 1.0)

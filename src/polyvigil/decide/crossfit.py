@@ -35,7 +35,7 @@ def cross_fitted_flags(
     random = np.random.default_rng(seed)
     flags = np.zeros((repeats, len(posts.labels)), dtype=bool)
     for row in flags:
-        fold_of = deal(posts, groups=groups, folds=folds, random=random)
+        fold_of = assign_folds(posts, groups=groups, folds=folds, random=random)
         for fold in range(folds):
             held_out = fold_of == fold
             rest = posts.where(~held_out)
@@ -46,21 +46,23 @@ def cross_fitted_flags(
     return flags
 
 
-def deal(posts: DevScores, *, groups: Sequence[str] = (), folds: int, random: np.random.Generator) -> NDArray[np.int64]:
+def assign_folds(
+    posts: DevScores, *, groups: Sequence[str] = (), folds: int, random: np.random.Generator
+) -> NDArray[np.int64]:
     """The fold of each post, (n_posts,): each language's positives and negatives spread as evenly as can be.
 
     A group is dealt as one, with the language and label of its first positive, or of its first post.
     """
-    names = np.array([group or f"\0{place}" for place, group in enumerate(groups or [""] * len(posts.labels))])
+    names = np.array([group or f"\0{index}" for index, group in enumerate(groups or [""] * len(posts.labels))])
     _, unit_of = np.unique(names, return_inverse=True)
     order = np.lexsort((np.arange(len(names)), -posts.labels))
     units, first = np.unique(unit_of[order], return_index=True)
     first = order[first]
-    strata = np.array([f"{posts.languages[place]}\0{posts.labels[place]}" for place in first])
+    strata = np.array([f"{posts.languages[index]}\0{posts.labels[index]}" for index in first])
     fold_of_unit = np.empty(len(units), dtype=np.int64)
-    dealt = 0
+    assigned = 0
     for stratum in np.unique(strata):
-        mine = random.permutation(np.flatnonzero(strata == stratum))
-        fold_of_unit[mine] = (dealt + np.arange(len(mine))) % folds
-        dealt += len(mine)
+        members = random.permutation(np.flatnonzero(strata == stratum))
+        fold_of_unit[members] = (assigned + np.arange(len(members))) % folds
+        assigned += len(members)
     return fold_of_unit[unit_of]

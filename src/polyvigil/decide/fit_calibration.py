@@ -18,8 +18,8 @@ from polyvigil.decide.calibration import (
     HierarchicalPlatt,
     Identity,
     Isotonic,
-    Line,
     Platt,
+    PlattParameters,
     Temperature,
     logs,
 )
@@ -28,9 +28,9 @@ from polyvigil.types import Labels, Probabilities
 
 MIN_SLOPE = 0.01
 """The least slope of logit p, where the posts would have it lower: the map still rises, if hardly."""
-SLOPE_SPREAD = 0.3
+SLOPE_SD = 0.3
 """Standard deviation of a language's slope about the pooled one, as a share of it."""
-OFFSET_SPREAD = 0.7
+OFFSET_SD = 0.7
 PRIOR_VARIANCE = 100
 
 _Floats = NDArray[np.float64]
@@ -65,8 +65,8 @@ def fit(kind: CalibrationKind, probabilities: Probabilities, labels: Labels, lan
         case "temperature":
             return Calibration(_temperature(probabilities, gold))
         case "platt":
-            line = _line(_logit_and_one(probabilities), gold)
-            return Calibration(Platt(slope=line.slope, offset=line.offset))
+            platt = _fit_platt(_logit_and_one(probabilities), gold)
+            return Calibration(Platt(slope=platt.slope, offset=platt.offset))
         case "hierarchical-platt":
             return Calibration(_hierarchical_platt(probabilities, gold, languages))
         case "beta":
@@ -82,24 +82,26 @@ def _temperature(probabilities: Probabilities, labels: _Floats) -> Temperature:
 
 def _hierarchical_platt(probabilities: Probabilities, labels: _Floats, languages: Sequence[str]) -> HierarchicalPlatt:
     features = _logit_and_one(probabilities)
-    pooled = _line(features, labels)
+    pooled = _fit_platt(features, labels)
     names = sorted(set(languages))
-    places = {name: place for place, name in enumerate(names)}
-    which = np.fromiter(map(places.__getitem__, languages), np.intp, len(languages))
+    index_of = {name: index for index, name in enumerate(names)}
+    which = np.fromiter(map(index_of.__getitem__, languages), np.intp, len(languages))
     order = np.argsort(which, kind="stable")
     centre = np.array([[pooled.slope], [pooled.offset]])
-    spread = np.array([[SLOPE_SPREAD * pooled.slope], [OFFSET_SPREAD]])
+    prior_sd = np.array([[SLOPE_SD * pooled.slope], [OFFSET_SD]])
     fitted = solve(
         Problem(
             features=features[:, order],
             labels=labels[order],
             counts=np.bincount(which),
             centre=centre.repeat(len(names), axis=1),
-            precision=spread**-2,
+            precision=prior_sd**-2,
             lowest=np.array([MIN_SLOPE, -np.inf]),
         )
     )
-    lines = {name: Line(slope=float(a), offset=float(b)) for name, (a, b) in zip(names, fitted.T, strict=True)}
+    lines = {
+        name: PlattParameters(slope=float(a), offset=float(b)) for name, (a, b) in zip(names, fitted.T, strict=True)
+    }
     return HierarchicalPlatt(pooled=pooled, languages=lines)
 
 
@@ -130,9 +132,9 @@ def _logit_and_one(probabilities: Probabilities) -> _Floats:
     return np.stack([low + high, np.ones(len(probabilities))])
 
 
-def _line(features: _Floats, labels: _Floats) -> Line:
+def _fit_platt(features: _Floats, labels: _Floats) -> PlattParameters:
     slope, offset = solve(_one_group(features, labels, centre=[1, 0], lowest=[MIN_SLOPE, -np.inf]))[:, 0]
-    return Line(slope=float(slope), offset=float(offset))
+    return PlattParameters(slope=float(slope), offset=float(offset))
 
 
 def _one_group(features: _Floats, labels: _Floats, *, centre: Sequence[float], lowest: Sequence[float]) -> Problem:

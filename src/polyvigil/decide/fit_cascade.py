@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.decide.cascade import Cascade, CascadeTally, distance
-from polyvigil.decide.crossfit import deal
+from polyvigil.decide.cascade import Cascade, CascadeCounts, distance
+from polyvigil.decide.crossfit import assign_folds
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 
@@ -34,33 +34,38 @@ def fit_cascade(
     members = len(by_member)
     if members < 2 or len(costs or by_member) != members or by_member.shape[1] != len(posts.labels):
         raise ValueError(f"{by_member.shape} scores of {len(posts.labels)} posts, {len(costs)} costs")
-    mine = deal(posts, groups=groups, folds=2, random=np.random.default_rng(0)) == 0
+    fit_half = assign_folds(posts, groups=groups, folds=2, random=np.random.default_rng(0)) == 0
     languages = posts.languages.tolist()
-    cuts = policy.cuts(languages)
+    thresholds = policy.post_thresholds(languages)
     together = policy.flags(posts.probabilities, languages)
 
-    def with_first(place: int) -> Cascade:
-        apart = distance(by_member[place], cuts)
-        other = policy.flags(by_member[place], languages) != together
-        band = smallest_band(apart[mine], other[mine], stated=stated)
-        called = (by_member[place] > 0) & (apart <= band)
+    def with_first(member: int) -> Cascade:
+        apart = distance(by_member[member], thresholds)
+        other = policy.flags(by_member[member], languages) != together
+        band = smallest_band(apart[fit_half], other[fit_half], stated=stated)
+        second_stage = (by_member[member] > 0) & (apart <= band)
         price = np.array(costs or np.ones(members))
 
-        def tally(half: NDArray[np.bool_]) -> CascadeTally:
-            size, calls = int(half.sum()), int(called[half].sum())
-            rest = (price.sum() - price[place]) * calls
-            return CascadeTally(
+        def counts_of(half: NDArray[np.bool_]) -> CascadeCounts:
+            size, n_second_stage = int(half.sum()), int(second_stage[half].sum())
+            rest = (price.sum() - price[member]) * n_second_stage
+            return CascadeCounts(
                 posts=size,
-                called=calls,
-                disagreeing=int((other & ~called)[half].sum()),
-                cost=float((price[place] * size + rest) / (price.sum() * size)) if size else 0.0,
+                called=n_second_stage,
+                disagreeing=int((other & ~second_stage)[half].sum()),
+                cost=float((price[member] * size + rest) / (price.sum() * size)) if size else 0.0,
             )
 
         return Cascade(
-            first=place, band=band, stated=stated, costs=tuple(costs), learned=tally(mine), verified=tally(~mine)
+            first=member,
+            band=band,
+            stated=stated,
+            costs=tuple(costs),
+            learned=counts_of(fit_half),
+            verified=counts_of(~fit_half),
         )
 
-    return min(map(with_first, range(members) if first is None else [first]), key=lambda found: found.learned.cost)
+    return min(map(with_first, range(members) if first is None else [first]), key=lambda cascade: cascade.learned.cost)
 
 
 def smallest_band(apart: NDArray[np.float64], other: NDArray[np.bool_], *, stated: float) -> float:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.decide.crossfit import FOLDS, deal
+from polyvigil.decide.crossfit import FOLDS, assign_folds
 from polyvigil.decide.judge import Band, Judge
 from polyvigil.decide.objectives import Value, value_of
 from polyvigil.decide.policy import DecisionPolicy, flagged
 from polyvigil.decide.rules import DevScores
-from polyvigil.decide.thresholds import bag, logit, mean_logit
+from polyvigil.decide.thresholds import bootstrap_thresholds, logit, mean_logit
 from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.types import Labels, Probabilities
 
@@ -26,9 +26,9 @@ def candidates(posts: DevScores, policy: DecisionPolicy, *, at_most: float) -> N
     chosen = np.zeros(len(posts.labels), dtype=bool)
     offsets = _offsets(posts, policy)
     for language in np.unique(posts.languages):
-        places = np.flatnonzero((posts.languages == language) & (posts.probabilities > 0))
+        indices = np.flatnonzero((posts.languages == language) & (posts.probabilities > 0))
         budget = _budget(int((posts.languages == language).sum()), at_most)
-        for side in (places[offsets[places] < 0], places[offsets[places] >= 0]):
+        for side in (indices[offsets[indices] < 0], indices[offsets[indices] >= 0]):
             chosen[side[np.argsort(np.abs(offsets[side]), kind="stable")][:budget]] = True
     return chosen
 
@@ -52,12 +52,12 @@ def fit_judge(
     pooled = _band(offsets, posts.probabilities, posts.labels, second, value, at_most=at_most)
     bands: dict[str, Band | None] = {}
     for language in np.unique(posts.languages).tolist():
-        mine = posts.languages == language
-        own = offsets[mine], posts.probabilities[mine], posts.labels[mine], second[mine]
-        if int((own[2] == 1).sum()) >= FEW_POSITIVES:
-            bands[language] = _band(*own, value, at_most=at_most)
+        mask = posts.languages == language
+        part = offsets[mask], posts.probabilities[mask], posts.labels[mask], second[mask]
+        if int((part[2] == 1).sum()) >= FEW_POSITIVES:
+            bands[language] = _band(*part, value, at_most=at_most)
         else:
-            bands[language] = _narrowed(pooled, own[0], own[1], at_most=at_most)
+            bands[language] = _narrowed(pooled, part[0], part[1], at_most=at_most)
     return Judge(members=members, at_most=at_most, bands=bands, other=pooled)
 
 
@@ -72,21 +72,21 @@ def cross_fitted(
     seed: int = 0,
 ) -> Probabilities:
     """P of both stages, (n_posts,): each post by bands found on the other folds. The thresholds are the policy's."""
-    fold_of = deal(posts, groups=groups, folds=folds, random=np.random.default_rng(seed))
-    cuts = policy.cuts(posts.languages.tolist())
+    fold_of = assign_folds(posts, groups=groups, folds=folds, random=np.random.default_rng(seed))
+    thresholds = policy.post_thresholds(posts.languages.tolist())
     result = posts.probabilities.copy()
     for fold in range(folds):
-        mine = fold_of == fold
-        if not mine.any() or mine.all():
+        mask = fold_of == fold
+        if not mask.any() or mask.all():
             continue
-        judge = fit_judge(posts.where(~mine), second[~mine], policy, at_most=at_most, members=1)
-        languages = posts.languages[mine].tolist()
-        result[mine] = judge.decide(posts.probabilities[mine], second[mine], cuts[mine], languages)
+        judge = fit_judge(posts.where(~mask), second[~mask], policy, at_most=at_most, members=1)
+        languages = posts.languages[mask].tolist()
+        result[mask] = judge.decide(posts.probabilities[mask], second[mask], thresholds[mask], languages)
     return result
 
 
 def _offsets(posts: DevScores, policy: DecisionPolicy) -> NDArray[np.float64]:
-    offsets: NDArray[np.float64] = logit(posts.probabilities) - logit(policy.cuts(posts.languages.tolist()))
+    offsets: NDArray[np.float64] = logit(posts.probabilities) - logit(policy.post_thresholds(posts.languages.tolist()))
     return offsets
 
 
@@ -137,8 +137,8 @@ def _reach(distances: NDArray[np.float64], number: int) -> float:
 
 def _bar(second: Probabilities, labels: Labels, value: Value) -> float:
     """The second stage's threshold: the mean logit of the best ones of bootstrap resamples (rule bagged-argmax)."""
-    found = bag(second, labels, value=value)
-    return float(np.clip(mean_logit(found), 1e-6, 1.0)) if len(found) else 0.5
+    thresholds = bootstrap_thresholds(second, labels, value=value)
+    return float(np.clip(mean_logit(thresholds), 1e-6, 1.0)) if len(thresholds) else 0.5
 
 
 def _beside(alone: NDArray[np.bool_], labels: Labels, value: Value) -> Value:

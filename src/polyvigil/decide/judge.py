@@ -70,25 +70,27 @@ class Judge(Frozen):
         """The band that a post of this language group may be in."""
         return self.bands.get(language, self.other)
 
-    def inside(self, first: Probabilities, cuts: NDArray[np.float64], languages: Sequence[str]) -> NDArray[np.bool_]:
+    def inside(
+        self, first: Probabilities, thresholds: NDArray[np.float64], languages: Sequence[str]
+    ) -> NDArray[np.bool_]:
         """Whether the second stage is asked: (n_posts,), of the first stage's P and each post's threshold.
 
         A P of exactly 0 means "nothing to read": nobody else is asked.
         """
-        offsets = logit(first) - logit(cuts)
+        offsets = logit(first) - logit(thresholds)
         below, above = self._each(languages, "below"), self._each(languages, "above")
         inside: NDArray[np.bool_] = (first > 0) & (-below <= offsets) & (offsets <= above)  # False where NaN: no band
         return inside
 
     def decide(
-        self, first: Probabilities, second: Probabilities, cuts: NDArray[np.float64], languages: Sequence[str]
+        self, first: Probabilities, second: Probabilities, thresholds: NDArray[np.float64], languages: Sequence[str]
     ) -> Probabilities:
         """P of both stages, (n_posts,), in [0, 1]; ``second`` is NaN where it was not asked or did not answer."""
-        answered = self.inside(first, cuts, languages) & ~np.isnan(second)
+        answered = self.inside(first, thresholds, languages) & ~np.isnan(second)
         bars = self._each(languages, "bar")[answered]
-        ends = (_moved(cuts, -self._each(languages, "below")), _moved(cuts, self._each(languages, "above")))
+        ends = (_moved(thresholds, -self._each(languages, "below")), _moved(thresholds, self._each(languages, "above")))
         result = first.copy()
-        result[answered] = _placed(second[answered], bars, cuts[answered], ends[0][answered], ends[1][answered])
+        result[answered] = _placed(second[answered], bars, thresholds[answered], ends[0][answered], ends[1][answered])
         return result
 
     def _each(self, languages: Sequence[str], name: str) -> NDArray[np.float64]:
@@ -97,22 +99,22 @@ class Judge(Frozen):
         return np.array([known[language] for language in languages], dtype=np.float64)
 
 
-def _moved(cuts: NDArray[np.float64], offsets: NDArray[np.float64]) -> NDArray[np.float64]:
+def _moved(thresholds: NDArray[np.float64], offsets: NDArray[np.float64]) -> NDArray[np.float64]:
     """The P whose logit is that of the cut plus an offset; exactly the cut for 0."""
-    moved: NDArray[np.float64] = 1 / (1 + np.exp(-(logit(cuts) + offsets)))
-    return np.where(offsets < 0, np.minimum(moved, cuts), np.maximum(moved, cuts))
+    moved: NDArray[np.float64] = 1 / (1 + np.exp(-(logit(thresholds) + offsets)))
+    return np.where(offsets < 0, np.minimum(moved, thresholds), np.maximum(moved, thresholds))
 
 
 def _placed(
     second: Probabilities,
     bars: NDArray[np.float64],
-    cuts: NDArray[np.float64],
+    thresholds: NDArray[np.float64],
     low: NDArray[np.float64],
     high: NDArray[np.float64],
 ) -> Probabilities:
     """Where each answer lies in its band; the side of the cut is that of the bar, whatever floats do."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        up = cuts + (high - cuts) * np.nan_to_num((second - bars) / (1 - bars))
-    down = np.minimum(cuts - (cuts - low) * (bars - second) / bars, np.nextafter(cuts, 0))
-    placed: Probabilities = np.where(flagged(second, bars), np.clip(up, cuts, 1.0), np.clip(down, 0.0, 1.0))
+        up = thresholds + (high - thresholds) * np.nan_to_num((second - bars) / (1 - bars))
+    down = np.minimum(thresholds - (thresholds - low) * (bars - second) / bars, np.nextafter(thresholds, 0))
+    placed: Probabilities = np.where(flagged(second, bars), np.clip(up, thresholds, 1.0), np.clip(down, 0.0, 1.0))
     return placed

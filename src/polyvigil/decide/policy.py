@@ -38,7 +38,7 @@ class Threshold(Frozen):
     warnings: tuple[str, ...] = ()
 
     @property
-    def told_source(self) -> str:
+    def source_name(self) -> str:
         """The source as it stands in output rows: ``own``, ``similar:ru``."""
         return f"{self.source}:{self.like}" if self.like else self.source
 
@@ -84,9 +84,9 @@ class DecisionPolicy(Frozen):
 
     def flags(self, probabilities: Probabilities, languages: Sequence[str]) -> NDArray[np.bool_]:
         """Whether each post is flagged as mentioning an ADE: shape (n_posts,), in their order."""
-        return flagged(probabilities, self.cuts(languages))
+        return flagged(probabilities, self.post_thresholds(languages))
 
-    def cuts(self, languages: Sequence[str]) -> NDArray[np.float64]:
+    def post_thresholds(self, languages: Sequence[str]) -> NDArray[np.float64]:
         """The threshold of each post, (n_posts,), by its language group."""
         return np.array([self.threshold(language).value for language in languages], dtype=np.float64)
 

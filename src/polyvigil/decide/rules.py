@@ -16,16 +16,16 @@ from polyvigil.decide.objectives import beta_of, value_of
 from polyvigil.decide.thresholds import (
     PAPER_GRID,
     RESAMPLES,
-    Cut,
+    Optimum,
     argmax,
     at_share,
-    bag,
     best_expected_f,
-    draw_within,
+    bootstrap_thresholds,
     expected_argmax,
     logit,
     mean_logit,
     paper_grid,
+    resample_weights,
 )
 from polyvigil.metrics import f1
 from polyvigil.text.language import is_cadec
@@ -59,14 +59,14 @@ class DevScores:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FittedThresholds:
     """Thresholds in (0, 1]: of each language with posts of both classes, and of all posts together."""
 
-    own: Mapping[str, float]
+    by_language: Mapping[str, float]
     pooled: float
 
 
-def find(posts: DevScores, spec: DecideSpec) -> Found:
+def find(posts: DevScores, spec: DecideSpec) -> FittedThresholds:
     """The thresholds by ``spec.rule`` for ``spec.objective``. ``posts`` as a whole are usable."""
     names = [name for name in sorted(set(posts.languages.tolist())) if posts.of(name).usable]
     match spec.objective:
@@ -78,7 +78,7 @@ def find(posts: DevScores, spec: DecideSpec) -> Found:
             return _RULES[spec.rule](posts, names, spec.objective)
 
 
-def resampled(posts: DevScores, spec: DecideSpec, *, resamples: int, seed: int = 0) -> Sequence[Found]:
+def resampled(posts: DevScores, spec: DecideSpec, *, resamples: int, seed: int = 0) -> Sequence[FittedThresholds]:
     """What the rule finds on bootstrap resamples within each language and class: how far its thresholds may be off.
 
     Where the rule is itself a mean over resamples, the search under that mean is repeated in its place, which moves
@@ -88,20 +88,20 @@ def resampled(posts: DevScores, spec: DecideSpec, *, resamples: int, seed: int =
     order = np.lexsort((posts.labels, -posts.probabilities, posts.languages))
     posts = posts.where(order)
     strata = [
-        places
+        indices
         for name in np.unique(posts.languages)
         for label in (0, 1)
-        if len(places := np.flatnonzero((posts.languages == name) & (posts.labels == label)))
+        if len(indices := np.flatnonzero((posts.languages == name) & (posts.labels == label)))
     ]
     searches = [spec.model_copy(update={"rule": rule}) for rule in _UNBAGGED.get(spec.rule, (spec.rule,))]
-    found = []
+    results = []
     for _ in range(resamples):
-        places = np.concatenate([places[random.integers(len(places), size=len(places))] for places in strata])
-        drawn = posts.where(places)
-        if drawn.usable:
-            first, *second = (find(drawn, search) for search in searches)
-            found.append(_between(first, second[0]) if second else first)
-    return found
+        indices = np.concatenate([indices[random.integers(len(indices), size=len(indices))] for indices in strata])
+        resample = posts.where(indices)
+        if resample.usable:
+            first, *second = (find(resample, search) for search in searches)
+            results.append(_between(first, second[0]) if second else first)
+    return results
 
 
 _UNBAGGED: Mapping[ThresholdRule, tuple[ThresholdRule, ...]] = {
@@ -119,9 +119,9 @@ def edge(rule: ThresholdRule, threshold: float) -> bool:
 _Search = Callable[[DevScores, Objective], float]
 
 
-def _apart(posts: DevScores, names: Sequence[str], objective: Objective, *, search: _Search) -> Found:
+def _apart(posts: DevScores, names: Sequence[str], objective: Objective, *, search: _Search) -> FittedThresholds:
     """Each language by itself."""
-    return Found({name: search(posts.of(name), objective) for name in names}, search(posts, objective))
+    return FittedThresholds({name: search(posts.of(name), objective) for name in names}, search(posts, objective))
 
 
 def _fixed(posts: DevScores, objective: Objective) -> float:  # noqa: ARG001 - one shape for all searches
@@ -136,25 +136,27 @@ def _argmax(posts: DevScores, objective: Objective) -> float:
     return argmax(posts.probabilities, posts.labels, value=value_of(objective)).threshold
 
 
-def _bagged(posts: DevScores, objective: Objective) -> float:
-    return mean_logit(bag(posts.probabilities, posts.labels, value=value_of(objective)))
+def _bootstrap_threshold(posts: DevScores, objective: Objective) -> float:
+    return mean_logit(bootstrap_thresholds(posts.probabilities, posts.labels, value=value_of(objective)))
 
 
-def _platt(posts: DevScores, names: Sequence[str], objective: Objective) -> Found:
+def _platt(posts: DevScores, names: Sequence[str], objective: Objective) -> FittedThresholds:
     """Hierarchical Platt, then the cut that is best were each post positive with its calibrated P."""
     calibration = fit("hierarchical-platt", posts.probabilities, posts.labels, posts.languages.tolist())
 
-    def cut(some: DevScores, language: str) -> float:
+    def threshold_of(some: DevScores, language: str) -> float:
         calibrated = calibration.calibrated(some.probabilities, [language] * len(some.labels))
-        return _cut_at(calibration, _plug_in(calibrated, objective), language)
+        return _threshold_at(calibration, _plug_in(calibrated, objective), language)
 
-    return Found({name: cut(posts.of(name), name) for name in names}, cut(posts, _NO_LANGUAGE))
+    return FittedThresholds(
+        {name: threshold_of(posts.of(name), name) for name in names}, threshold_of(posts, _NO_LANGUAGE)
+    )
 
 
 _NO_LANGUAGE = ""  # has the pooled map
 
 
-def _cut_at(calibration: Calibration, calibrated: float, language: str) -> float:
+def _threshold_at(calibration: Calibration, calibrated: float, language: str) -> float:
     """The threshold on p that says the same as one on calibrated P, in (0, 1]."""
     return float(np.clip(calibration.threshold(calibrated, language), _LEAST, 1.0))
 
@@ -165,36 +167,41 @@ def _plug_in(calibrated: Probabilities, objective: Objective) -> float:
     return expected_argmax(calibrated, value=value_of(objective)).threshold
 
 
-def _blend(posts: DevScores, names: Sequence[str], objective: Objective) -> Found:
-    bagged = _apart(posts, names, objective, search=_bagged)
-    return _between(bagged, _platt(posts, names, objective))
+def _blend(posts: DevScores, names: Sequence[str], objective: Objective) -> FittedThresholds:
+    bootstrapped = _apart(posts, names, objective, search=_bootstrap_threshold)
+    return _between(bootstrapped, _platt(posts, names, objective))
 
 
-def _pooled(posts: DevScores, names: Sequence[str], objective: Objective) -> Found:
+def _pooled(posts: DevScores, names: Sequence[str], objective: Objective) -> FittedThresholds:
     one = _argmax(posts, objective)
-    return Found(dict.fromkeys(names, one), one)
+    return FittedThresholds(dict.fromkeys(names, one), one)
 
 
-def _shrunk(posts: DevScores, names: Sequence[str], objective: Objective) -> Found:
-    bagged = _apart(posts, names, objective, search=_bagged)
-    own = {}
+def _shrunk(posts: DevScores, names: Sequence[str], objective: Objective) -> FittedThresholds:
+    bootstrapped = _apart(posts, names, objective, search=_bootstrap_threshold)
+    by_language = {}
     for name in names:
         share = SHRINKAGE / (np.count_nonzero(posts.of(name).labels == 1) + SHRINKAGE)
-        mixed = (1 - share) * logit(np.array(bagged.own[name])) + share * logit(np.array(bagged.pooled))
-        own[name] = float(1 / (1 + np.exp(-mixed)))
-    return Found(own, bagged.pooled)
+        mixed = (1 - share) * logit(np.array(bootstrapped.by_language[name])) + share * logit(
+            np.array(bootstrapped.pooled)
+        )
+        by_language[name] = float(1 / (1 + np.exp(-mixed)))
+    return FittedThresholds(by_language, bootstrapped.pooled)
 
 
-def _between(first: Found, second: Found) -> Found:
-    own = {name: mean_logit(np.array([cut, second.own[name]])) for name, cut in first.own.items()}
-    return Found(own, mean_logit(np.array([first.pooled, second.pooled])))
+def _between(first: FittedThresholds, second: FittedThresholds) -> FittedThresholds:
+    by_language = {
+        name: mean_logit(np.array([threshold, second.by_language[name]]))
+        for name, threshold in first.by_language.items()
+    }
+    return FittedThresholds(by_language, mean_logit(np.array([first.pooled, second.pooled])))
 
 
-_RULES: Mapping[ThresholdRule, Callable[[DevScores, Sequence[str], Objective], Found]] = {
+_RULES: Mapping[ThresholdRule, Callable[[DevScores, Sequence[str], Objective], FittedThresholds]] = {
     "fixed": partial(_apart, search=_fixed),
     "paper-grid": partial(_apart, search=_grid),
     "argmax": partial(_apart, search=_argmax),
-    "bagged-argmax": partial(_apart, search=_bagged),
+    "bagged-argmax": partial(_apart, search=_bootstrap_threshold),
     "platt-fstar": _platt,
     "blend": _blend,
     "pooled": _pooled,
@@ -202,22 +209,22 @@ _RULES: Mapping[ThresholdRule, Callable[[DevScores, Sequence[str], Objective], F
 }
 
 
-def _joint(posts: DevScores, names: Sequence[str], rule: ThresholdRule) -> Found:
+def _joint(posts: DevScores, names: Sequence[str], rule: ThresholdRule) -> FittedThresholds:
     """Thresholds that are best for F1 over all languages together; CADEC groups, no part of it, have their own best."""
     together = [name for name in names if not is_cadec(name)] or list(names)
     rest = [name for name in names if name not in together]
-    found: dict[ThresholdRule, Callable[[], dict[str, float]]] = {
+    rules: dict[ThresholdRule, Callable[[], dict[str, float]]] = {
         "argmax": lambda: joint_argmax(posts, together),
-        "bagged-argmax": lambda: _joint_bagged(posts, together),
+        "bagged-argmax": lambda: _joint_bootstrap(posts, together),
         "platt-fstar": lambda: _joint_platt(posts, together),
     }
     alone = _RULES[rule](posts, rest, PooledF1Objective())
     if rule == "blend":
-        bagged = Found(found["bagged-argmax"](), alone.pooled)
-        own = dict(_between(bagged, Found(found["platt-fstar"](), alone.pooled)).own)
+        bootstrapped = FittedThresholds(rules["bagged-argmax"](), alone.pooled)
+        by_language = dict(_between(bootstrapped, FittedThresholds(rules["platt-fstar"](), alone.pooled)).by_language)
     else:
-        own = found[rule]()
-    return Found({**own, **alone.own}, alone.pooled)
+        by_language = rules[rule]()
+    return FittedThresholds({**by_language, **alone.by_language}, alone.pooled)
 
 
 def joint_argmax(posts: DevScores, names: Sequence[str]) -> dict[str, float]:
@@ -229,44 +236,47 @@ def joint_argmax(posts: DevScores, names: Sequence[str]) -> dict[str, float]:
     parts = {name: posts.of(name) for name in names}
     positives = sum(int(np.count_nonzero(part.labels == 1)) for part in parts.values())
     best, reached = -1.0, 0.0
-    cuts: dict[str, Cut] = {}
+    optima: dict[str, Optimum] = {}
     while reached > best:
         best = reached
-        cuts = {name: _worth(part, best) for name, part in parts.items()}
-        tp, flagged = sum(cut.tp for cut in cuts.values()), sum(cut.flagged for cut in cuts.values())
+        optima = {name: _worth(part, best) for name, part in parts.items()}
+        tp, flagged = (
+            sum(optimum.tp for optimum in optima.values()),
+            sum(optimum.flagged for optimum in optima.values()),
+        )
         reached = float(f1(tp, flagged - tp, positives - tp))
-    return {name: cut.threshold for name, cut in cuts.items()}
+    return {name: optimum.threshold for name, optimum in optima.items()}
 
 
-def _worth(part: DevScores, price: float) -> Cut:
+def _worth(part: DevScores, price: float) -> Optimum:
     """The cut of the greatest 2 TP - price x flagged; threshold 1 where none is above 0."""
-    cut = argmax(part.probabilities, part.labels, value=lambda tp, fp, _: 2 * tp - price * (tp + fp))
-    return cut if cut.value > 0 else Cut(threshold=1.0, value=0.0, tp=0.0, flagged=0.0)
+    optimum = argmax(part.probabilities, part.labels, value=lambda tp, fp, _: 2 * tp - price * (tp + fp))
+    return optimum if optimum.value > 0 else Optimum(threshold=1.0, value=0.0, tp=0.0, flagged=0.0)
 
 
-def _joint_bagged(posts: DevScores, names: Sequence[str]) -> dict[str, float]:
+def _joint_bootstrap(posts: DevScores, names: Sequence[str]) -> dict[str, float]:
     random = np.random.default_rng(0)
     parts = [_sorted(posts.of(name)) for name in names]
-    cuts: dict[str, list[float]] = {name: [] for name in names}
+    thresholds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(RESAMPLES):
-        drawn = [part.where(_places(part, random)) for part in parts]
+        resample = [part.where(_resample_indices(part, random)) for part in parts]
         again = DevScores(
-            np.concatenate([part.probabilities for part in drawn]),
-            np.concatenate([part.labels for part in drawn]),
-            np.concatenate([part.languages for part in drawn]),
+            np.concatenate([part.probabilities for part in resample]),
+            np.concatenate([part.labels for part in resample]),
+            np.concatenate([part.languages for part in resample]),
         )
         usable = [name for name in names if again.of(name).usable]
-        for name, cut in joint_argmax(again, usable).items():
-            cuts[name].append(cut)
-    return {name: mean_logit(np.array(found)) for name, found in cuts.items()}
+        for name, threshold in joint_argmax(again, usable).items():
+            thresholds[name].append(threshold)
+    return {name: mean_logit(np.array(values)) for name, values in thresholds.items()}
 
 
 def _sorted(part: DevScores) -> DevScores:
     return part.where(np.lexsort((part.labels, -part.probabilities)))
 
 
-def _places(part: DevScores, random: np.random.Generator) -> NDArray[np.int64]:
-    return np.repeat(np.arange(len(part.labels)), draw_within(part.labels == 1, random).astype(np.int64))
+def _resample_indices(part: DevScores, random: np.random.Generator) -> NDArray[np.int64]:
+    return np.repeat(np.arange(len(part.labels)), resample_weights(part.labels == 1, random).astype(np.int64))
 
 
 def _joint_platt(posts: DevScores, names: Sequence[str]) -> dict[str, float]:
@@ -274,13 +284,13 @@ def _joint_platt(posts: DevScores, names: Sequence[str]) -> dict[str, float]:
     calibration = fit("hierarchical-platt", posts.probabilities, posts.labels, posts.languages.tolist())
     some = posts.where(np.isin(posts.languages, names))
     half = best_expected_f(calibration.calibrated(some.probabilities, some.languages.tolist())) / 2
-    return {name: _cut_at(calibration, half, name) for name in names}
+    return {name: _threshold_at(calibration, half, name) for name in names}
 
 
-def _budget(posts: DevScores, names: Sequence[str], objective: BudgetObjective) -> Found:
+def _budget(posts: DevScores, names: Sequence[str], objective: BudgetObjective) -> FittedThresholds:
     """The most probable posts of all languages, as many as can be reviewed: one cut on calibrated P."""
     calibration = fit("hierarchical-platt", posts.probabilities, posts.labels, posts.languages.tolist())
     calibrated = calibration.calibrated(posts.probabilities, posts.languages.tolist())
-    cut = at_share(calibrated, objective.reviews / objective.posts)
-    own = {name: _cut_at(calibration, cut, name) for name in names}
-    return Found(own, _cut_at(calibration, cut, _NO_LANGUAGE))
+    threshold = at_share(calibrated, objective.reviews / objective.posts)
+    by_language = {name: _threshold_at(calibration, threshold, name) for name in names}
+    return FittedThresholds(by_language, _threshold_at(calibration, threshold, _NO_LANGUAGE))

@@ -45,7 +45,7 @@ def shifts(old: Side, new: Side, languages: Sequence[str]) -> tuple[Shift, ...]:
             new=new.policy.threshold(name).value,
             old_share=float(flags[0][names == name].mean()),
             new_share=float(flags[1][names == name].mean()),
-            source=new.policy.threshold(name).told_source,
+            source=new.policy.threshold(name).source_name,
         )
         for name in sorted(set(languages))
     )
@@ -58,17 +58,17 @@ def transport(old: Side, probabilities: Probabilities, languages: Sequence[str])
     """
     names = np.asarray(languages)
     flags = old.policy.flags(old.probabilities, languages)
-    found = {}
+    thresholds = {}
     for name in sorted(set(languages)):
-        mine = names == name
-        share = float(flags[mine].mean())
-        few = f"{flags[mine].sum():,} of {mine.sum():,} posts are flagged; more posts would tell better"
-        found[name] = Threshold(
-            value=at_share(probabilities[mine], share),
+        mask = names == name
+        share = float(flags[mask].mean())
+        few = f"{flags[mask].sum():,} of {mask.sum():,} posts are flagged; more posts would tell better"
+        thresholds[name] = Threshold(
+            value=at_share(probabilities[mask], share),
             source="transported",
             rule="flag-rate",
-            posts=int(mine.sum()),
+            posts=int(mask.sum()),
             positives=0,
-            warnings=(few,) if flags[mine].sum() < 20 else (),
+            warnings=(few,) if flags[mask].sum() < 20 else (),
         )
-    return found
+    return thresholds

@@ -28,7 +28,7 @@ RESAMPLES = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Optimum:
     """A threshold in (0, 1], and what it reaches on the posts it was found on (optimistic)."""
 
     threshold: float
@@ -38,18 +38,18 @@ class Cut:
     flagged: float
 
 
-def argmax(probabilities: Probabilities, labels: Labels, *, value: Value = f1) -> Cut:
+def argmax(probabilities: Probabilities, labels: Labels, *, value: Value = f1) -> Optimum:
     """Best value over every cut between two neighbouring distinct scores; the lowest such cut on ties (more recall).
 
     The cut lies in the middle between the two scores, so it does not hang on the last digits of one. O(n log n).
     Raises ValueError without a positive post of a score above 0.
     """
     order = np.argsort(-probabilities, kind="stable")
-    gains = (labels[order] == 1).astype(np.float64)
-    return _sweep(probabilities[order], gains, np.ones(len(gains)), value)
+    gold = (labels[order] == 1).astype(np.float64)
+    return _sweep(probabilities[order], gold, np.ones(len(gold)), value)
 
 
-def expected_argmax(calibrated: Probabilities, *, value: Value) -> Cut:
+def expected_argmax(calibrated: Probabilities, *, value: Value) -> Optimum:
     """The cut of the best value of expected counts, were each post positive with its own ``calibrated`` P."""
     scores = -np.sort(-calibrated)
     return _sweep(scores, scores, np.ones(len(scores)), value)
@@ -67,7 +67,7 @@ def best_expected_f(calibrated: Probabilities, *, beta: float = 1.0) -> float:
     return float(np.max((1 + beta**2) * sums / (np.arange(1, len(sums) + 1) + beta**2 * sums[-1])))
 
 
-def paper_grid(probabilities: Probabilities, labels: Labels, *, value: Value = f1) -> Cut:
+def paper_grid(probabilities: Probabilities, labels: Labels, *, value: Value = f1) -> Optimum:
     """Best value over PAPER_GRID, the lowest threshold on ties; 0.5 where none has a value above 0. For reproduction.
 
     Source: the paper's released code, which keeps 0.5 until a threshold has an F1 above the best so far.
@@ -76,14 +76,14 @@ def paper_grid(probabilities: Probabilities, labels: Labels, *, value: Value = f
     negatives = np.sort(probabilities[labels == 0])
     tp = (len(positives) - np.searchsorted(positives, PAPER_GRID, side="left")).astype(np.float64)
     fp = (len(negatives) - np.searchsorted(negatives, PAPER_GRID, side="left")).astype(np.float64)
-    figures = value(tp, fp, len(positives) - tp)
-    best = int(np.argmax(figures))
-    if not figures[best] > 0:
+    values = value(tp, fp, len(positives) - tp)
+    best = int(np.argmax(values))
+    if not values[best] > 0:
         best = int(np.searchsorted(PAPER_GRID, NO_THRESHOLD))
-    return Cut(float(PAPER_GRID[best]), float(figures[best]), float(tp[best]), float(tp[best] + fp[best]))
+    return Optimum(float(PAPER_GRID[best]), float(values[best]), float(tp[best]), float(tp[best] + fp[best]))
 
 
-def bag(
+def bootstrap_thresholds(
     probabilities: Probabilities, labels: Labels, *, value: Value = f1, resamples: int = RESAMPLES, seed: int = 0
 ) -> NDArray[np.float64]:
     """The ``argmax`` thresholds of bootstrap resamples within each class: (n,), n <= ``resamples``, not sorted.
@@ -91,15 +91,15 @@ def bag(
     The same whatever the order of the posts. A resample without a positive score above 0 gives none.
     """
     order = np.lexsort((labels, -probabilities))
-    scores, gains = probabilities[order], (labels[order] == 1).astype(np.float64)
+    scores, gold = probabilities[order], (labels[order] == 1).astype(np.float64)
     random = np.random.default_rng(seed)
-    found = []
+    thresholds = []
     for _ in range(resamples):
-        weights = draw_within(gains > 0, random)
+        weights = resample_weights(gold > 0, random)
         kept = weights > 0
-        if (gains[kept] * scores[kept]).any():
-            found.append(_sweep(scores[kept], gains[kept], weights[kept], value).threshold)
-    return np.array(found)
+        if (gold[kept] * scores[kept]).any():
+            thresholds.append(_sweep(scores[kept], gold[kept], weights[kept], value).threshold)
+    return np.array(thresholds)
 
 
 def at_share(probabilities: Probabilities, share: float) -> float:
@@ -108,21 +108,21 @@ def at_share(probabilities: Probabilities, share: float) -> float:
     Scores of 0 are never flagged; a share of less than half a post flags none that is below 1.
     """
     scores = -np.sort(-probabilities)
-    wanted = round(share * len(scores))
-    above = scores[:wanted]
-    left_out = float(scores[wanted]) if wanted < len(scores) else 0.0
+    n_flagged = round(share * len(scores))
+    above = scores[:n_flagged]
+    left_out = float(scores[n_flagged]) if n_flagged < len(scores) else 0.0
     lowest = float(above[above > left_out].min(initial=1.0))
     middle = (lowest + left_out) / 2
     return middle if middle > left_out else lowest
 
 
-def draw_within(gold: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.float64]:
+def resample_weights(gold: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.float64]:
     """How often each post is drawn when as many positives, and as many negatives, are drawn with replacement: (n,)."""
     weights = np.zeros(len(gold))
-    for places in (np.flatnonzero(gold), np.flatnonzero(~gold)):
-        if len(places):
-            drawn = random.integers(len(places), size=len(places))
-            weights[places] = np.bincount(drawn, minlength=len(places))
+    for indices in (np.flatnonzero(gold), np.flatnonzero(~gold)):
+        if len(indices):
+            sampled = random.integers(len(indices), size=len(indices))
+            weights[indices] = np.bincount(sampled, minlength=len(indices))
     return weights
 
 
@@ -137,22 +137,22 @@ def mean_logit(thresholds: NDArray[np.float64]) -> float:
     return float(1 / (1 + np.exp(-np.mean(logit(thresholds)))))
 
 
-def _sweep(scores: Array, gains: Array, weights: Array, value: Value) -> Cut:
+def _sweep(scores: Array, gold: Array, weights: Array, value: Value) -> Optimum:
     """Scores sorted downward; a post counts ``weights`` times, ``gains`` of it positive (0, 1, or an expectation)."""
     last = _last_of_each_score(scores)
-    positives = weights * gains
+    positives = weights * gold
     tp = np.cumsum(positives)[last]
     if not len(tp) or not tp[-1]:
         raise ValueError("no positive post with a score above 0")
     flagged = np.cumsum(weights)[last]
-    figures = value(tp, flagged - tp, positives.sum() - tp)
-    best = len(figures) - 1 - int(np.argmax(figures[::-1]))
-    cut_scores = scores[last]
-    above = cut_scores[best]
-    below = cut_scores[best + 1] if best + 1 < len(cut_scores) else 0.0
+    values = value(tp, flagged - tp, positives.sum() - tp)
+    best = len(values) - 1 - int(np.argmax(values[::-1]))
+    distinct = scores[last]
+    above = distinct[best]
+    below = distinct[best + 1] if best + 1 < len(distinct) else 0.0
     middle = (above + below) / 2
     threshold = float(middle if middle > below else above)
-    return Cut(threshold, float(figures[best]), float(tp[best]), float(flagged[best]))
+    return Optimum(threshold, float(values[best]), float(tp[best]), float(flagged[best]))
 
 
 def _last_of_each_score(scores: Array) -> NDArray[np.int64]:

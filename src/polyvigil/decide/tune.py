@@ -39,64 +39,64 @@ def tune(
             f"the {len(labels)} dev posts hold {int(labels.sum())} positives; thresholds need both classes",
             hint="check which split was read, or give more dev posts",
         )
-    found = find(posts, spec)
+    fitted = find(posts, spec)
     thresholds = {}
     for language in sorted(set(languages)):
-        mine = posts.of(language)
-        positives = int(mine.labels.sum())
-        value = found.own.get(language, found.pooled)
+        part = posts.of(language)
+        positives = int(part.labels.sum())
+        value = fitted.by_language.get(language, fitted.pooled)
         thresholds[language] = Threshold(
             value=value,
-            source="own" if language in found.own else "pooled",
+            source="own" if language in fitted.by_language else "pooled",
             rule=spec.objective.kind if spec.objective.kind == "budget" else spec.rule,
-            posts=len(mine.labels),
+            posts=len(part.labels),
             positives=positives,
             warnings=_warnings(spec, value, positives),
         )
-    own_ones = [t for name, t in thresholds.items() if t.source == "own" and not is_cadec(name)]
+    own_thresholds = [t for name, t in thresholds.items() if t.source == "own" and not is_cadec(name)]
     policy = DecisionPolicy(
         spec=spec,
         thresholds=thresholds,
         fallback=Threshold(
-            value=float(np.mean([t.value for t in own_ones])) if own_ones else found.pooled,
-            source="fallback" if own_ones else "pooled",
-            rule="mean" if own_ones else spec.rule,
-            posts=sum(t.posts for t in own_ones),
-            positives=sum(t.positives for t in own_ones),
+            value=float(np.mean([t.value for t in own_thresholds])) if own_thresholds else fitted.pooled,
+            source="fallback" if own_thresholds else "pooled",
+            rule="mean" if own_thresholds else spec.rule,
+            posts=sum(t.posts for t in own_thresholds),
+            positives=sum(t.positives for t in own_thresholds),
         ),
         dev_fingerprint=dev_fingerprint,
     )
-    told = _with_f1(policy, posts)
-    return policy.with_thresholds(_with_intervals(told, posts, spec, resamples) if resamples else told)
+    with_f1 = _with_f1(policy, posts)
+    return policy.with_thresholds(_with_intervals(with_f1, posts, spec, resamples) if resamples else with_f1)
 
 
 def _with_f1(policy: DecisionPolicy, posts: DevScores) -> dict[str, Threshold]:
     flags = policy.flags(posts.probabilities, posts.languages.tolist())
-    told = {}
+    thresholds = {}
     for language, threshold in policy.thresholds.items():
-        mine = posts.languages == language
-        figure = count(posts.labels[mine], flags[mine]).f1 if threshold.source == "own" else None
-        told[language] = threshold.model_copy(update={"same_set_f1": figure})
-    return told
+        mask = posts.languages == language
+        f1 = count(posts.labels[mask], flags[mask]).f1 if threshold.source == "own" else None
+        thresholds[language] = threshold.model_copy(update={"same_set_f1": f1})
+    return thresholds
 
 
 def _with_intervals(
     thresholds: Mapping[str, Threshold], posts: DevScores, spec: DecideSpec, resamples: int
 ) -> dict[str, Threshold]:
-    found = resampled(posts, spec, resamples=resamples)
-    told = {}
+    results = resampled(posts, spec, resamples=resamples)
+    updated = {}
     for language, threshold in thresholds.items():
-        values = [one.own.get(language, one.pooled) for one in found]
+        values = [one.by_language.get(language, one.pooled) for one in results]
         low, high = np.quantile(values, [0.025, 0.975])
-        spread = {"low": min(float(low), threshold.value), "high": max(float(high), threshold.value)}
-        told[language] = threshold.model_copy(update=spread)
-    return told
+        interval = {"low": min(float(low), threshold.value), "high": max(float(high), threshold.value)}
+        updated[language] = threshold.model_copy(update=interval)
+    return updated
 
 
 def _warnings(spec: DecideSpec, value: float, positives: int) -> tuple[str, ...]:
-    told = []
+    messages = []
     if positives < FEW_POSITIVES:
-        told.append(f"found on {positives} positives only (fewer than {FEW_POSITIVES}): it can be far off")
+        messages.append(f"found on {positives} positives only (fewer than {FEW_POSITIVES}): it can be far off")
     if edge(spec.rule, value):
-        told.append(f"{value:.2f} is the edge of the paper's grid; a better threshold may lie outside")
-    return tuple(told)
+        messages.append(f"{value:.2f} is the edge of the paper's grid; a better threshold may lie outside")
+    return tuple(messages)

@@ -41,17 +41,19 @@ def references(posts: DevScores, policy: DecisionPolicy) -> tuple[Reference, ...
     """The languages with thresholds of their own, CADEC groups left out."""
     flags = policy.flags(posts.probabilities, posts.languages.tolist())
     known = [name for name, t in policy.thresholds.items() if t.source == "own" and not is_cadec(name)]
-    found = []
+    result = []
     for name in known:
-        mine = posts.languages == name
-        if mine.any():
-            found.append(
-                Reference(name, posts.probabilities[mine], policy.threshold(name).value, float(np.mean(flags[mine])))
+        mask = posts.languages == name
+        if mask.any():
+            result.append(
+                Reference(name, posts.probabilities[mask], policy.threshold(name).value, float(np.mean(flags[mask])))
             )
-    return tuple(found)
+    return tuple(result)
 
 
-def place(scores: Probabilities, known: Sequence[Reference], *, rule: UnlabelledRule = "overlap") -> Threshold:
+def similar_threshold(
+    scores: Probabilities, known: Sequence[Reference], *, rule: UnlabelledRule = "overlap"
+) -> Threshold:
     """A threshold for the language of unlabelled ``scores`` (n_posts,), n_posts > 0, with warnings where it is unsure.
 
     ``overlap``: the default above; ``mean``: the paper's mean of thresholds. Raises ValueError without scores or
@@ -60,9 +62,9 @@ def place(scores: Probabilities, known: Sequence[Reference], *, rule: Unlabelled
     if not len(scores) or not known:
         raise ValueError(f"{len(scores)} scores, {len(known)} labelled languages")
     overlaps = np.array([overlap(reference.scores, scores) for reference in known])
-    cuts = np.array([reference.threshold for reference in known])
+    thresholds = np.array([reference.threshold for reference in known])
     share = _mean_share(known)
-    mean, weighted = float(cuts.mean()), _weighted(cuts, overlaps)
+    mean, weighted = float(thresholds.mean()), _weighted(thresholds, overlaps)
     clamped = _clamped(scores, weighted, share)
     best = int(np.argmax(overlaps))
     alike = rule == "overlap"
@@ -95,12 +97,12 @@ def _histogram(scores: Probabilities) -> NDArray[np.float64]:
     return np.histogram(inside, bins=_BINS)[0] / len(scores)
 
 
-def _weighted(cuts: NDArray[np.float64], overlaps: NDArray[np.float64]) -> float:
+def _weighted(thresholds: NDArray[np.float64], overlaps: NDArray[np.float64]) -> float:
     """Mean logit, weights overlap ** 4; equal weights where nothing overlaps."""
     weights = overlaps**_POWER
     total = weights.sum()
-    weights = weights / total if total > 0 else np.full(len(cuts), 1 / len(cuts))
-    return float(1 / (1 + np.exp(-np.sum(weights * logit(cuts)))))
+    weights = weights / total if total > 0 else np.full(len(thresholds), 1 / len(thresholds))
+    return float(1 / (1 + np.exp(-np.sum(weights * logit(thresholds)))))
 
 
 def _mean_share(known: Sequence[Reference]) -> float:
@@ -127,17 +129,17 @@ def _warnings(
     scores: Probabilities, *, mean: float, weighted: float, clamped: float, share: float, alike: float
 ) -> tuple[str, ...]:
     shares = [max(share_at(scores, value), 0.5 / len(scores)) for value in (mean, weighted, clamped)]
-    told = []
+    messages = []
     if not 1 / _FAR <= shares[1] / share <= _FAR:
-        told.append(
+        messages.append(
             f"the threshold of languages like it would flag {shares[1]:.1%} of these posts, and {share:.1%} of the "
             "labelled ones: the scores mean something else here"
         )
     if max(shares) > _FAR * min(shares):
-        told.append(f"sensible rules would flag {min(shares):.1%} to {max(shares):.1%} of the posts: label some")
+        messages.append(f"sensible rules would flag {min(shares):.1%} to {max(shares):.1%} of the posts: label some")
     if alike < _UNLIKE:
-        told.append(
+        messages.append(
             f"no labelled language has scores like these (largest overlap {alike:.2f}): not validated, and no "
             "threshold will help; have its posts read"
         )
-    return tuple(told)
+    return tuple(messages)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.decide.crossfit import FOLDS, deal
+from polyvigil.decide.crossfit import FOLDS, assign_folds
 from polyvigil.decide.rules import DevScores
 from polyvigil.metrics import average_precision
 from polyvigil.text.language import counted_when_pooled
@@ -21,7 +21,7 @@ from polyvigil.types import Labels
 ROUNDS = 30
 
 
-def spread(regimes: Sequence[float], within: Sequence[Sequence[float]]) -> tuple[float, ...]:
+def regime_weights(regimes: Sequence[float], within: Sequence[Sequence[float]]) -> tuple[float, ...]:
     """A weight for each member: each regime's own is dealt out by the weights ``within`` it, so their sum is its own.
 
     The combination is then the weighted mean of the regimes' means. Raises ValueError for unlike lengths.
@@ -37,14 +37,14 @@ def greedy_path(by_member: NDArray[np.float64], labels: Labels, *, rounds: int =
     ``by_member`` (n_members, n_posts). Of equal ones the first member, and the smallest ensemble, is taken.
     """
     total = np.zeros(by_member.shape[1])
-    path, figures = [], []
+    path, precisions = [], []
     for _ in range(rounds):
         tried = [average_precision(labels, total + scores) for scores in by_member]
-        place = int(np.argmax(tried))
-        total = total + by_member[place]
-        path.append(place)
-        figures.append(tried[place])
-    return tuple(path[: int(np.argmax(figures)) + 1])
+        best = int(np.argmax(tried))
+        total = total + by_member[best]
+        path.append(best)
+        precisions.append(tried[best])
+    return tuple(path[: int(np.argmax(precisions)) + 1])
 
 
 def fitted_weights(by_member: NDArray[np.float64], posts: DevScores, *, rounds: int = ROUNDS) -> NDArray[np.float64]:
@@ -69,7 +69,7 @@ def cross_fitted_weights(
     rounds: int = ROUNDS,
 ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.float64]]]:
     """Of each fold which posts it holds, (n_posts,), and the weights fitted on the others, (n_members,)."""
-    fold_of = deal(posts, groups=groups, folds=folds, random=np.random.default_rng(0))
+    fold_of = assign_folds(posts, groups=groups, folds=folds, random=np.random.default_rng(0))
     for fold in np.unique(fold_of):
         held_out = fold_of == fold
         yield held_out, fitted_weights(by_member[:, ~held_out], posts.where(~held_out), rounds=rounds)

@@ -98,7 +98,7 @@ class TrainingLog(Frozen):
         return sum(record.seconds for record in self.epochs)
 
 
-class Rehearsal(Frozen):
+class CostEstimate(Frozen):
     """One member's training, before it is begun."""
 
     parameters: int
@@ -248,6 +248,8 @@ class Learner(Protocol[D_co]):
 
     def fit(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> D_co: ...
 
-    def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Rehearsal | None:
+    def estimate_cost(
+        self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int
+    ) -> CostEstimate | None:
         """What ``fit`` would take; None where it takes no steps, or where a model would have to be fetched first."""
         ...

@@ -19,7 +19,7 @@ from polyvigil.config.specs import ChatSpec
 from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import Evidence, FitRecord
 from polyvigil.detect.chat_answers import Answers, answers_path
-from polyvigil.detect.chat_client import Endpoint, Fault, Reply
+from polyvigil.detect.chat_client import Endpoint, Failure, Reply
 from polyvigil.detect.chat_prompt import Prompt, masked, post_message, read_answer, read_prompt
 from polyvigil.detect.reading import read_config
 from polyvigil.errors import BundleError, RecipeError
@@ -60,72 +60,72 @@ class Usage(Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class EndpointPermission:
     """A user's word that posts may be put to the endpoint. ``offline``: only answers on disk are used."""
 
     offline: bool = False
 
 
-class Line:
+class EndpointSession:
     """An open line to an endpoint: what it said before, what it says now, and what that took."""
 
-    def __init__(self, spec: ChatSpec, prompt: Prompt, asking: Asking) -> None:
+    def __init__(self, spec: ChatSpec, prompt: Prompt, permission: EndpointPermission) -> None:
         """Raises RecipeError where the key's environment variable is empty."""
         self.usage = Usage(cost=price(spec, 0, 0))
         self._spec = spec
         self._prompt = prompt
         self._answers = Answers(answers_path(), model=spec.model, prompt=prompt.sha256)
-        self._endpoint = None if asking.offline else Endpoint(spec, key=_key(spec))
+        self._endpoint = None if permission.offline else Endpoint(spec, key=_key(spec))
         self._row = 0  # failures in a row
         self._given_up = ""
 
-    def ask(self, posts: Sequence[Post]) -> Probabilities:
+    def request(self, posts: Sequence[Post]) -> Probabilities:
         """P(ADE) of each post, (n_posts,), NaN without a usable answer. The same masked text is asked about once."""
         texts = [masked(post.text, most_characters=self._spec.most_characters) for post in posts]
-        found = {text: self._answers.get(text) for text in texts}
-        cached = sum(found[text] is not None for text in texts)
-        found |= self._fresh([text for text, answer in found.items() if answer is None])
-        answers = [found[text] for text in texts]
+        by_text = {text: self._answers.get(text) for text in texts}
+        cached = sum(by_text[text] is not None for text in texts)
+        by_text |= self._fresh([text for text, answer in by_text.items() if answer is None])
+        answers = [by_text[text] for text in texts]
         self._count(posts=len(posts), cached=cached, failed=answers.count(None))
         return np.array([np.nan if answer is None else answer for answer in answers], dtype=np.float64)
 
     def _fresh(self, texts: Sequence[str]) -> dict[str, float | None]:
         """Asked now, several at once; each answer is on disk before the next is looked at."""
-        found: dict[str, float | None] = dict.fromkeys(texts)
+        by_text: dict[str, float | None] = dict.fromkeys(texts)
         endpoint = self._endpoint
         if endpoint is None:
             self._count(reasons=("offline, and not answered before",) if texts else ())
-            return found
+            return by_text
         workers = ThreadPoolExecutor(self._spec.concurrency, thread_name_prefix="ask")
         try:
-            waiting = {workers.submit(self._put, endpoint, text): text for text in texts}
+            waiting = {workers.submit(self._send, endpoint, text): text for text in texts}
             for future in as_completed(waiting):
                 text = waiting[future]
                 if (answer := self._heard(future.result())) is not None:
                     self._answers.add(text, answer)
-                    found[text] = answer
+                    by_text[text] = answer
         finally:  # Ctrl-C too: nothing more is sent
             if not all(future.done() for future in waiting):
                 endpoint.stop.set()
             workers.shutdown(wait=True, cancel_futures=True)
-        return found
+        return by_text
 
-    def _put(self, endpoint: Endpoint, text: str) -> Reply | Fault:
+    def _send(self, endpoint: Endpoint, text: str) -> Reply | Failure:
         if self._given_up:
-            return Fault(self._given_up)
-        return endpoint.ask(self._prompt.text, post_message(text))
+            return Failure(self._given_up)
+        return endpoint.request(self._prompt.text, post_message(text))
 
-    def _heard(self, told: Reply | Fault) -> float | None:
+    def _heard(self, reply: Reply | Failure) -> float | None:
         """The answer in what came back, and the books kept."""
-        if isinstance(told, Fault):
+        if isinstance(reply, Failure):
             self._row += 1
-            if not self._given_up and (told.final or self._row >= _GIVEN_UP):
-                self._given_up = told.reason
-            self._count(reasons=(told.reason,))
+            if not self._given_up and (reply.final or self._row >= _GIVEN_UP):
+                self._given_up = reply.reason
+            self._count(reasons=(reply.reason,))
             return None
         self._row = 0
-        self._count(tokens_in=told.tokens_in, tokens_out=told.tokens_out)
-        answer = read_answer(told.content)
+        self._count(tokens_in=reply.tokens_in, tokens_out=reply.tokens_out)
+        answer = read_answer(reply.content)
         if answer is None:
             self._count(reasons=("an answer that is not the JSON asked for",))
         return answer
@@ -164,7 +164,7 @@ class ChatDetector:
     """Asks over its ``line``; without one nothing is sent and every post has NaN."""
 
     config: ChatConfig
-    line: Line | None = None
+    session: EndpointSession | None = None
 
     kind: ClassVar[str] = "chat"
 
@@ -179,7 +179,7 @@ class ChatDetector:
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """See detect.base.Detector; NaN for a post without a usable answer."""
-        return self.line.ask(posts) if self.line else np.full(len(posts), np.nan)
+        return self.session.request(posts) if self.session else np.full(len(posts), np.nan)
 
     def lengths(self, posts: Sequence[Post]) -> None:  # noqa: ARG002 - the endpoint's tokenizer is not known
         """None: nobody here can count its tokens."""
@@ -194,15 +194,15 @@ class ChatDetector:
         (folder / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def chat_detector(spec: ChatSpec, *, asking: Asking | None) -> ChatDetector:
+def chat_detector(spec: ChatSpec, *, permission: EndpointPermission | None) -> ChatDetector:
     """A detector of a configuration. Raises RecipeError where posts are to be sent and the key is missing."""
     prompt = read_prompt(spec.prompt)
     nothing = FitRecord(seed=spec.seed, posts=0, positives=0, languages=(), train_fingerprint=fingerprint([]))
     config = ChatConfig(spec=spec, prompt_sha256=prompt.sha256, fit_record=nothing)
-    return ChatDetector(config, Line(spec, prompt, asking) if asking else None)
+    return ChatDetector(config, EndpointSession(spec, prompt, permission) if permission else None)
 
 
-def load(folder: Path, *, asking: Asking | None = None) -> ChatDetector:
+def load(folder: Path, *, permission: EndpointPermission | None = None) -> ChatDetector:
     """Read what ``save`` wrote; nothing is sent before ``asking`` is given and a post is scored. Raises BundleError."""
     config = read_config(folder / CONFIG_FILE, ChatConfig, what="chat judge")
     prompt = read_prompt(config.spec.prompt)
@@ -212,7 +212,7 @@ def load(folder: Path, *, asking: Asking | None = None) -> ChatDetector:
             where=str(folder / CONFIG_FILE),
             hint="run polyvigil judge again",
         )
-    return ChatDetector(config, Line(config.spec, prompt, asking) if asking else None)
+    return ChatDetector(config, EndpointSession(config.spec, prompt, permission) if permission else None)
 
 
 def _key(spec: ChatSpec) -> str:

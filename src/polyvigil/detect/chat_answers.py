@@ -52,5 +52,5 @@ class Answers:
             os.close(descriptor)
 
     def _key(self, masked_text: str) -> str:
-        told = f"{self._identity}\0{masked_text}"
-        return hashlib.blake2b(told.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+        keyed = f"{self._identity}\0{masked_text}"
+        return hashlib.blake2b(keyed.encode(errors="surrogatepass"), digest_size=16).hexdigest()

@@ -32,7 +32,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Failure:
     """Why there is no reply. ``final``: the next post would fare no better."""
 
     reason: str
@@ -54,24 +54,24 @@ class Endpoint:
         self._json_mode = True
         self.stop = threading.Event()
 
-    def ask(self, system: str, user: str) -> Reply | Fault:
+    def request(self, system: str, user: str) -> Reply | Failure:
         """Ask until there is a reply, at most ``spec.attempts`` times, the waits between them doubling."""
-        fault = Fault("was stopped")
+        failure = Failure("was stopped")
         for attempt in range(self._spec.attempts):
-            if attempt and self.stop.wait(max(self._spec.wait * 2 ** (attempt - 1), min(fault.wait, _LONGEST_WAIT))):
-                return fault
+            if attempt and self.stop.wait(max(self._spec.wait * 2 ** (attempt - 1), min(failure.wait, _LONGEST_WAIT))):
+                return failure
             json_mode = self._json_mode
-            found = self._once(system, user, json_mode=json_mode)
-            if isinstance(found, Fault) and found.reason == "HTTP 400" and json_mode:
-                found = self._once(system, user, json_mode=False)
-                if isinstance(found, Reply):
+            outcome = self._attempt(system, user, json_mode=json_mode)
+            if isinstance(outcome, Failure) and outcome.reason == "HTTP 400" and json_mode:
+                outcome = self._attempt(system, user, json_mode=False)
+                if isinstance(outcome, Reply):
                     self._json_mode = False  # an older server, which knows no response_format
-            if isinstance(found, Reply) or not found.again:
-                return found
-            fault = found
-        return fault
+            if isinstance(outcome, Reply) or not outcome.again:
+                return outcome
+            failure = outcome
+        return failure
 
-    def _once(self, system: str, user: str, *, json_mode: bool) -> Reply | Fault:
+    def _attempt(self, system: str, user: str, *, json_mode: bool) -> Reply | Failure:
         body: dict[str, Any] = {
             "model": self._spec.model,
             "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
@@ -93,16 +93,16 @@ class Endpoint:
             while chunk := response.read1(65536):
                 held += chunk
                 if len(held) > _LONGEST_ANSWER:
-                    return Fault("an answer of over 4 MB")
+                    return Failure("an answer of over 4 MB")
                 if time.monotonic() > deadline:
-                    return Fault("no answer in time", again=True)
+                    return Failure("no answer in time", again=True)
             return _reply(bytes(held))
         except TimeoutError:
-            return Fault("no answer in time", again=True)
+            return Failure("no answer in time", again=True)
         except ssl.SSLCertVerificationError:
-            return Fault("its certificate cannot be verified", final=True)
+            return Failure("its certificate cannot be verified", final=True)
         except (OSError, http.client.HTTPException) as error:
-            return Fault(f"out of reach ({type(error).__name__})", again=True)
+            return Failure(f"out of reach ({type(error).__name__})", again=True)
         finally:
             connection.close()
 
@@ -113,23 +113,23 @@ class Endpoint:
         return http.client.HTTPSConnection(host, port, timeout=timeout, context=ssl.create_default_context())
 
 
-def _refusal(response: http.client.HTTPResponse) -> Fault:
+def _refusal(response: http.client.HTTPResponse) -> Failure:
     status = response.status
     try:
         wait = float(response.getheader("Retry-After") or 0)
     except ValueError:  # a date
         wait = 0.0
     busy = status in _BUSY
-    return Fault(f"HTTP {status}", final=not busy and status != 413, wait=max(wait, 0.0), again=busy)
+    return Failure(f"HTTP {status}", final=not busy and status != 413, wait=max(wait, 0.0), again=busy)
 
 
-def _reply(raw: bytes) -> Reply | Fault:
+def _reply(raw: bytes) -> Reply | Failure:
     try:
-        told = json.loads(raw)
-        content = told["choices"][0]["message"]["content"]
+        payload = json.loads(raw)
+        content = payload["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-        return Fault("an answer that is no chat completion")
-    usage = told.get("usage")
+        return Failure("an answer that is no chat completion")
+    usage = payload.get("usage")
     counts = [usage.get(name) if isinstance(usage, dict) else 0 for name in ("prompt_tokens", "completion_tokens")]
     tokens = [count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0 for count in counts]
     return Reply(content, tokens[0], tokens[1])

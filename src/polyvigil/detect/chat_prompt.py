@@ -56,12 +56,12 @@ def read_answer(content: object) -> float | None:
         return None
     inside = _FENCE.fullmatch(content.strip())
     try:
-        found = json.loads(inside[1] if inside else content, object_pairs_hook=_Pairs, parse_constant=_refused)
+        parsed = json.loads(inside[1] if inside else content, object_pairs_hook=_Pairs, parse_constant=_refused)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, _Pairs) or [key for key, _ in found] != ["ade"]:
+    if not isinstance(parsed, _Pairs) or [key for key, _ in parsed] != ["ade"]:
         return None
-    value = found[0][1]
+    value = parsed[0][1]
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         return None
     return float(value)

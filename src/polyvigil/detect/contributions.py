@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.detect.ngram_features import Counts, Vocabulary
-from polyvigil.text.hashing import Characters, Grams, Places
+from polyvigil.text.hashing import Characters, Grams, NgramSpans
 
 BATCH_CHARACTERS = 1 << 16  # bounds memory: about 800 bytes a character while a batch is in work
 
@@ -32,19 +32,19 @@ def shared_by_occurrences(
     return parts
 
 
-def shared_by_characters(parts: NDArray[np.float64], places: Places, characters: Characters) -> NDArray[np.float64]:
+def shared_by_characters(parts: NDArray[np.float64], spans: NgramSpans, characters: Characters) -> NDArray[np.float64]:
     """(n_characters,) from the parts of the n-grams, (n_grams,), that stand at ``places``; 0 for white space.
 
     Each character's sum is taken in the order of the n-grams, so it hangs on no other text.
     """
     seen = np.flatnonzero(~characters.space)
     before = np.concatenate(([0], np.cumsum(~characters.space)))  # characters that are no space, before each place
-    told = np.flatnonzero(parts)
-    first, sizes = before[places.starts[told]], before[places.ends[told]] - before[places.starts[told]]
+    nonzero = np.flatnonzero(parts)
+    first, sizes = before[spans.starts[nonzero]], before[spans.ends[nonzero]] - before[spans.starts[nonzero]]
     inside = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     at = np.repeat(first, sizes) + inside
     shares = np.zeros(len(characters.space))
-    shares[seen] = np.bincount(at, weights=np.repeat(parts[told] / sizes, sizes), minlength=len(seen))
+    shares[seen] = np.bincount(at, weights=np.repeat(parts[nonzero] / sizes, sizes), minlength=len(seen))
     return shares
 
 
@@ -55,11 +55,11 @@ def by_text(shares: NDArray[np.float64], characters: Characters, texts: Sequence
     """
     edges = np.searchsorted(characters.rows, np.arange(len(texts)))  # the space before each text
     ends = np.append(edges[1:], len(characters.rows) - 1)
-    found = []
+    result = []
     for text, start, end in zip(texts, edges.tolist(), ends.tolist(), strict=True):
-        own = shares[start + 1 : end]
-        if len(own) != len(text):
+        values = shares[start + 1 : end]
+        if len(values) != len(text):
             letters = np.repeat(np.arange(len(text)), [len(letter.lower()) for letter in text])
-            own = np.asarray(np.bincount(letters, weights=own, minlength=len(text)), dtype=np.float64)
-        found.append(own)
-    return found
+            values = np.asarray(np.bincount(letters, weights=values, minlength=len(text)), dtype=np.float64)
+        result.append(values)
+    return result

@@ -111,7 +111,7 @@ class LinearDetector:
 
     def evidence(self, posts: Sequence[Post]) -> list[Evidence]:
         """See detect.base.Detector: exact contributions. A post's characters and the intercept add up to its logit."""
-        return [found for batch in batches(posts, characters=BATCH_CHARACTERS) for found in self._evidence(batch)]
+        return [item for batch in batches(posts, characters=BATCH_CHARACTERS) for item in self._evidence(batch)]
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``weights.safetensors``."""
@@ -131,20 +131,24 @@ class LinearDetector:
 
     def _evidence(self, posts: Sequence[Post]) -> list[Evidence]:
         aligned = [align(post.text) for post in posts]
-        characters = lay_out([found.text for found in aligned])
+        characters = lay_out([alignment.text for alignment in aligned])
         logits = np.full(len(posts), self.config.intercept)
         shares = np.zeros(len(characters.rows))
-        blocks, places = self._space.blocks(characters), self._space.places(characters)
-        for grams, where, block in zip(blocks, places, (self.words, self.characters), strict=True):
+        blocks, spans = self._space.blocks(characters), self._space.spans(characters)
+        for grams, where, block in zip(blocks, spans, (self.words, self.characters), strict=True):
             counts = count(grams, block.vocabulary)
             sums, terms = self._terms(counts, block, len(posts))
             logits += sums
             parts = shared_by_occurrences(terms, counts, grams, block.vocabulary)
             shares += shared_by_characters(parts, where, characters)
         return [
-            Evidence("contributions", float(logit), found.spread(share, length=len(post.text)))
-            for post, found, logit, share in zip(
-                posts, aligned, logits, by_text(shares, characters, [found.text for found in aligned]), strict=True
+            Evidence("contributions", float(logit), alignment.distribute(share, length=len(post.text)))
+            for post, alignment, logit, share in zip(
+                posts,
+                aligned,
+                logits,
+                by_text(shares, characters, [alignment.text for alignment in aligned]),
+                strict=True,
             )
         ]
 
@@ -171,13 +175,13 @@ def load(folder: Path, *, device: str = "auto") -> LinearDetector:  # noqa: ARG0
             where=str(folder),
             hint="copy the bundle again from where it was made, or train it again",
         ) from error
-    for name, found, known in (
+    for name, stored, known in (
         ("normalisation", config.normalisation, NORMALISATION),
         ("hashing", config.hashing, HASHING),
     ):
-        if found != known:
+        if stored != known:
             raise BundleError(
-                f"made with {name} {found!r}; this version of polyvigil has {known!r}",
+                f"made with {name} {stored!r}; this version of polyvigil has {known!r}",
                 where=str(folder / CONFIG_FILE),
                 hint="score it with the version that made it, or train it again",
             )

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from polyvigil.text.hashing import (
     Characters,
     Grams,
-    Places,
+    NgramSpans,
     character_ngrams,
-    character_places,
+    character_spans,
     lay_out,
     word_ngrams,
-    word_places,
+    word_spans,
 )
 from polyvigil.text.normalise import model_texts
 from polyvigil.types import Post
@@ -49,11 +49,11 @@ class NgramSpace:
             character_ngrams(characters, low=self.character_ngrams[0], high=self.character_ngrams[1]),
         )
 
-    def places(self, characters: Characters) -> tuple[Places, Places]:
+    def spans(self, characters: Characters) -> tuple[NgramSpans, NgramSpans]:
         """Where the n-grams of ``blocks`` stand."""
         return (
-            word_places(characters, low=self.word_ngrams[0], high=self.word_ngrams[1]),
-            character_places(characters, low=self.character_ngrams[0], high=self.character_ngrams[1]),
+            word_spans(characters, low=self.word_ngrams[0], high=self.word_ngrams[1]),
+            character_spans(characters, low=self.character_ngrams[0], high=self.character_ngrams[1]),
         )
 
 
@@ -83,19 +83,19 @@ class Vocabulary:
 
     def columns(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The column of each hash, -1 for one not in the vocabulary: (n,). One look at the bucket, then along it."""
-        found = np.full(len(hashes), -1, dtype=np.int64)
+        result = np.full(len(hashes), -1, dtype=np.int64)
         if not len(self.hashes):
-            return found
+            return result
         top = (hashes >> np.uint64(64 - _BUCKET_BITS)).astype(np.int64)
-        place, end = self.buckets[top], self.buckets[top + 1]
-        open_ = np.flatnonzero(place < end)
+        position, end = self.buckets[top], self.buckets[top + 1]
+        open_ = np.flatnonzero(position < end)
         while len(open_):
-            at = place[open_]
+            at = position[open_]
             hit = self.hashes[at] == hashes[open_]
-            found[open_[hit]] = at[hit]
-            place[open_] += 1
+            result[open_[hit]] = at[hit]
+            position[open_] += 1
             open_ = open_[~hit & (at + 1 < end[open_])]
-        return found
+        return result
 
 
 def batches(items: Sequence[_T], *, characters: int = BATCH_CHARACTERS) -> Iterator[Sequence[_T]]:

@@ -49,26 +49,26 @@ def _word_hashes(
 ) -> int:  # fmt: skip
     """The hashes of the word n-grams of a text between two spaces, into ``hashes``; how many."""
     single = np.empty(len(points) // 2, np.uint64)
-    words = place = 0
-    while place < len(points):
-        start = place
+    words = index = 0
+    while index < len(points):
+        start = index
         value = np.uint64(0)
-        while is_word[points[place]]:  # the last point is a space
-            value += mixed[place] * powers[place - start]
-            place += 1
-        if place - start >= 2:
+        while is_word[points[index]]:  # the last point is a space
+            value += mixed[index] * powers[index - start]
+            index += 1
+        if index - start >= 2:
             single[words] = _mix(value)
             words += 1
-        place += 1
-    found = 0
+        index += 1
+    n_hashes = 0
     for first in range(words):
         value = np.uint64(0)
         for n in range(1, min(high, words - first) + 1):
             value = value * BASE + single[first + n - 1]
             if n >= low:
-                hashes[found] = _mix(value ^ (np.uint64(n) << np.uint64(32)))
-                found += 1
-    return found
+                hashes[n_hashes] = _mix(value ^ (np.uint64(n) << np.uint64(32)))
+                n_hashes += 1
+    return n_hashes
 
 
 @_compiled
@@ -80,56 +80,56 @@ def _character_hashes(
     size = len(points)
     ends = np.empty(size, np.int32)  # how far the next space is
     space = size
-    for place in range(size - 1, -1, -1):
-        ends[place] = space - place
-        if points[place] == SPACE:
-            space = place
+    for index in range(size - 1, -1, -1):
+        ends[index] = space - index
+        if points[index] == SPACE:
+            space = index
     rolling[:size] = mixed[:size]
-    found = 0
+    n_hashes = 0
     for n in range(2, min(high, size) + 1):
-        for place in range(size - n + 1):  # a loop of vector instructions; the next one picks
-            value = rolling[place] * BASE + mixed[place + n - 1]
-            rolling[place] = value
-            whole[place] = _mix(value + np.uint64(n))
+        for index in range(size - n + 1):  # a loop of vector instructions; the next one picks
+            value = rolling[index] * BASE + mixed[index + n - 1]
+            rolling[index] = value
+            whole[index] = _mix(value + np.uint64(n))
         if n < low:
             continue
-        for place in range(size - n + 1):
-            hashes[found] = whole[place]
+        for index in range(size - n + 1):
+            hashes[n_hashes] = whole[index]
             if n == 2:
-                found += (points[place] != SPACE) | (points[place + 1] != SPACE)
+                n_hashes += (points[index] != SPACE) | (points[index + 1] != SPACE)
             else:
-                found += ends[place] >= n - 1
-    return found
+                n_hashes += ends[index] >= n - 1
+    return n_hashes
 
 
 @_compiled
-def _keys(hashes: _Hashes, count: int, table: Table, found: _Hashes) -> int:
+def _keys(hashes: _Hashes, count: int, table: Table, matches: _Hashes) -> int:
     """The places among the keys of those of the first ``count`` hashes that are keys, into ``found``; how many."""
     keys = table.keys
     known = 0
     for at in range(count):
-        wanted = hashes[at]
-        key = np.uint64(table.starts[wanted >> table.shift])
-        key += np.uint64(keys[key] < wanted) + np.uint64(keys[key + _ONE] < wanted)  # no branch to mispredict
-        while keys[key] < wanted:
+        target = hashes[at]
+        key = np.uint64(table.starts[target >> table.shift])
+        key += np.uint64(keys[key] < target) + np.uint64(keys[key + _ONE] < target)  # no branch to mispredict
+        while keys[key] < target:
             key += _ONE
-        found[known] = key
-        known += keys[key] == wanted
+        matches[known] = key
+        known += keys[key] == target
     return known
 
 
 @_compiled
 def _sum(
-    hashes: _Hashes, count: int, table: Table, counts: _Counts, frequency: NDArray[np.float64], found: _Hashes
+    hashes: _Hashes, count: int, table: Table, counts: _Counts, frequency: NDArray[np.float64], matches: _Hashes
 ) -> float:
     """What the n-grams of one block add to the logit: weight x TF-IDF of Euclidean length 1."""
     pairs = table.pairs
-    known = _keys(hashes, count, table, found)
+    known = _keys(hashes, count, table, matches)
     for at in range(known):
-        counts[found[at]] += 1
+        counts[matches[at]] += 1
     squares = total = 0.0
     for at in range(known):
-        key = found[at]
+        key = matches[at]
         value = frequency[counts[key]] * pairs[key, 0]  # of a key met before it is 0, for no count is left
         counts[key] = 0
         squares += np.rint(value * value * GRID)
@@ -147,8 +147,8 @@ def logits(
     count from 0 up to the longest length plus 2 weighs, 0 nothing."""
     size = lengths.max() + 2
     mixed, powers = np.empty(size, np.uint64), np.ones(size, np.uint64)
-    for place in range(1, size):
-        powers[place] = powers[place - 1] * BASE
+    for index in range(1, size):
+        powers[index] = powers[index - 1] * BASE
     rooms = np.empty(size, np.uint64), np.empty(size, np.uint64)
     hashes = np.empty(size * max(words.high, characters.high), np.uint64)
     keys = np.empty_like(hashes)
@@ -156,14 +156,14 @@ def logits(
     start = 0
     for text in range(len(lengths)):
         size = lengths[text] + 2
-        own = points[start : start + size]
+        codes = points[start : start + size]
         start += size - 1
-        for place in range(size):
-            mixed[place] = _mix(np.uint64(own[place]))
+        for index in range(size):
+            mixed[index] = _mix(np.uint64(codes[index]))
         logit = intercept
-        found = _word_hashes(own, mixed, is_word, powers, words.low, words.high, hashes)
-        logit += _sum(hashes, found, words, counts, frequency, keys)
-        found = _character_hashes(own, mixed, characters.low, characters.high, rooms, hashes)
-        logit += _sum(hashes, found, characters, counts, frequency, keys)
+        n_hashes = _word_hashes(codes, mixed, is_word, powers, words.low, words.high, hashes)
+        logit += _sum(hashes, n_hashes, words, counts, frequency, keys)
+        n_hashes = _character_hashes(codes, mixed, characters.low, characters.high, rooms, hashes)
+        logit += _sum(hashes, n_hashes, characters, counts, frequency, keys)
         result[text] = logit
     return result

@@ -32,12 +32,12 @@ class CompiledScorer:
         from polyvigil.detect.ngram_kernel import logits
 
         room = np.zeros(max(len(self.words.keys), len(self.characters.keys)), dtype=np.uint32)
-        found = [np.empty(0)]
+        chunks = [np.empty(0)]
         for batch in batches(texts, characters=_BATCH_CHARACTERS):
             laid = code_points(batch)
             counts = np.arange(1, int(laid.lengths.max()) + 3, dtype=np.float64)
             frequency = np.append(0.0, 1.0 + np.log(counts) if self.sublinear else counts)
-            found.append(
+            chunks.append(
                 logits(
                     laid.points,
                     laid.lengths,
@@ -49,7 +49,7 @@ class CompiledScorer:
                     self.intercept,
                 )
             )
-        return np.concatenate(found)
+        return np.concatenate(chunks)
 
 
 @dataclass(slots=True)

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from polyvigil.detect.base import Evidence
 from polyvigil.text.pieces import pieces
-from polyvigil.text.sentences import Stretch
+from polyvigil.text.sentences import Span
 from polyvigil.types import Post, Probabilities
 
 MOST_PIECES = 32
 """A post is scored at most this many times besides once as a whole; where it has more sentences, neighbours are left
 out together."""
-_TEXTS_AT_ONCE = 1024
+_TEXTS_PER_BATCH = 1024
 _CLOSEST = 1e-12  # probabilities are held this far from 0 and 1, so that logits are finite
 
 
@@ -30,32 +30,32 @@ def occlusion(probabilities: Callable[[Sequence[Post]], Probabilities], posts: S
     ``probabilities`` is asked of each post with and without each part, of about 1,000 texts at once. The drops do not
     add up to the logit: two sentences that say the same may both drop nothing.
     """
-    found: list[Evidence] = []
+    result: list[Evidence] = []
     for batch in _batches([(post, pieces(post.text, most=MOST_PIECES)) for post in posts]):
-        asked = [variant for post, parts in batch for variant in _variants(post, parts)]
-        logits = _logits(probabilities(asked))
+        variants = [variant for post, parts in batch for variant in _variants(post, parts)]
+        logits = _logits(probabilities(variants))
         at = 0
         for post, parts in batch:
             whole, without = float(logits[at]), logits[at + 1 : at + 1 + len(parts)]
-            found.append(Evidence("occlusion", whole, _spread(post.text, parts, whole - without)))
+            result.append(Evidence("occlusion", whole, _distributed(post.text, parts, whole - without)))
             at += 1 + len(parts)
-    return found
+    return result
 
 
-def _batches(told: Sequence[tuple[Post, list[Stretch]]]) -> Iterator[list[tuple[Post, list[Stretch]]]]:
-    batch: list[tuple[Post, list[Stretch]]] = []
+def _batches(items: Sequence[tuple[Post, list[Span]]]) -> Iterator[list[tuple[Post, list[Span]]]]:
+    batch: list[tuple[Post, list[Span]]] = []
     texts = 0
-    for post, parts in told:
+    for post, parts in items:
         batch.append((post, parts))
         texts += 1 + len(parts)
-        if texts >= _TEXTS_AT_ONCE:
+        if texts >= _TEXTS_PER_BATCH:
             yield batch
             batch, texts = [], 0
     if batch:
         yield batch
 
 
-def _variants(post: Post, parts: Sequence[Stretch]) -> Iterator[Post]:
+def _variants(post: Post, parts: Sequence[Span]) -> Iterator[Post]:
     yield post
     for part in parts:
         yield replace(post, text=post.text[: part.start] + post.text[part.end :])
@@ -67,10 +67,10 @@ def _logits(p: Probabilities) -> NDArray[np.float64]:
     return logits
 
 
-def _spread(text: str, parts: Sequence[Stretch], drops: NDArray[np.float64]) -> NDArray[np.float64]:
+def _distributed(text: str, parts: Sequence[Span], drops: NDArray[np.float64]) -> NDArray[np.float64]:
     characters = np.zeros(len(text))
     for part, drop in zip(parts, drops.tolist(), strict=True):
-        seen = [place for place in range(part.start, part.end) if not text[place].isspace()]
-        places = seen or range(part.start, part.end)
-        characters[list(places)] = drop / len(places)
+        seen = [position for position in range(part.start, part.end) if not text[position].isspace()]
+        positions = seen or range(part.start, part.end)
+        characters[list(positions)] = drop / len(positions)
     return characters

@@ -19,17 +19,17 @@ def read_config(path: Path, config: type[C], *, what: str) -> C:
     Raises BundleError when it is damaged or its field ``normalisation`` names another than this version's.
     """
     try:
-        found = config.model_validate_json(path.read_bytes())
+        parsed = config.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise unreadable(path.parent, error, what=what) from error
-    normalisation = getattr(found, "normalisation", NORMALISATION)
+    normalisation = getattr(parsed, "normalisation", NORMALISATION)
     if normalisation != NORMALISATION:
         raise BundleError(
             f"made with normalisation {normalisation!r}; this version of polyvigil has {NORMALISATION!r}",
             where=str(path),
             hint="score it with the version that made it, or train it again",
         )
-    return found
+    return parsed
 
 
 def unreadable(folder: Path, error: Exception, *, what: str) -> BundleError:

@@ -69,15 +69,16 @@ class EncoderDetector:
     def locate(self, posts: Sequence[Post], carried: NDArray[np.int64]) -> list[Window]:
         """See detect.base.ReadsWindows: in tokens where the tokenizer keeps no offsets (Japanese BERTs)."""
         texts = [align(post.text) for post in posts]
-        stretches = self.encoder.window_stretches([text.text for text in texts])
-        if stretches is None:
-            found = self.encoder.window_tokens([text.text for text in texts])
+        spans = self.encoder.window_spans([text.text for text in texts])
+        if spans is None:
+            token_spans = self.encoder.window_tokens([text.text for text in texts])
             return [
-                Window(int(mine[at, 0]), int(mine[at, 1]), "tokens") for mine, at in zip(found, carried, strict=True)
+                Window(int(rows[at, 0]), int(rows[at, 1]), "tokens")
+                for rows, at in zip(token_spans, carried, strict=True)
             ]
         windows = []
-        for text, mine, at in zip(texts, stretches, carried, strict=True):
-            start, end = mine[at].tolist()
+        for text, rows, at in zip(texts, spans, carried, strict=True):
+            start, end = rows[at].tolist()
             windows.append(Window(int(text.starts[start]), int(text.ends[end - 1])))
         return windows
 

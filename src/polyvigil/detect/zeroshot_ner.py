@@ -61,7 +61,7 @@ class NerDetector:
     def entities(self, posts: Sequence[Post]) -> list[tuple[Entity, ...]]:
         """What is found in the normalised text of each post, in the order of ``posts``; each stretch once a role."""
         config = self.config
-        found = self.finder.find(
+        by_post = self.finder.find(
             [model_text(post.text) for post in posts],
             (*config.drug_labels, *config.reaction_labels),
             least_score=config.least_score,
@@ -72,19 +72,21 @@ class NerDetector:
             merged(
                 [Entity(hit.start, hit.end, "drug" if hit.label in drugs else "reaction", hit.score) for hit in hits]
             )
-            for hits in found
+            for hits in by_post
         ]
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """See detect.base.Detector; exactly 0 without a reaction. The same within 1e-5 whatever stands beside a post,
         unless a score lies that close to ``least_score``."""
-        return np.array([probability(found, alone=self.config.alone) for found in self.entities(posts)], dtype=float)
+        return np.array(
+            [probability(entities, alone=self.config.alone) for entities in self.entities(posts)], dtype=float
+        )
 
     def features(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         """The nine features of each post, (n_posts, 9), in the order of ``posts`` and of ``feature_names``."""
         rows = [
-            features(found, characters=len(model_text(post.text)))
-            for post, found in zip(posts, self.entities(posts), strict=True)
+            features(entities, characters=len(model_text(post.text)))
+            for post, entities in zip(posts, self.entities(posts), strict=True)
         ]
         return np.array(rows, dtype=float).reshape(len(posts), len(FEATURES))
 

@@ -102,16 +102,16 @@ def class_order(labels: Sequence[str], *, neutral: Literal["left-out", "counted"
     contradiction. Raises RecipeError where entailment or contradiction is not among them, or more than one is.
     """
     names = [name.lower().replace("-", "_").replace(" ", "_") for name in labels]
-    entailing = [place for place, name in enumerate(names) if name.startswith("entail")]
-    contradicting = [place for place, name in enumerate(names) if name.startswith(("contradict", "not_entail"))]
+    entailing = [index for index, name in enumerate(names) if name.startswith("entail")]
+    contradicting = [index for index, name in enumerate(names) if name.startswith(("contradict", "not_entail"))]
     if len(entailing) != 1 or len(contradicting) != 1:
         raise RecipeError(
             f"its classes are {', '.join(labels)}; entailment and contradiction are needed, each once",
             where="model.name",
             hint="choose a model trained for natural language inference (NLI, XNLI)",
         )
-    others = [place for place, name in enumerate(names) if name.startswith("neutral")] if neutral == "counted" else []
-    return (*entailing, *contradicting, *others)
+    neutrals = [index for index, name in enumerate(names) if name.startswith("neutral")] if neutral == "counted" else []
+    return (*entailing, *contradicting, *neutrals)
 
 
 def check_room(classifier: PairClassifier, config: NliConfig) -> None:

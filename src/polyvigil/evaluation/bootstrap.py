@@ -25,7 +25,7 @@ from polyvigil.metrics import Counts, average_precision, f1
 from polyvigil.types import Labels, Probabilities
 
 ROUNDS = 2_000
-_AT_ONCE = 250  # resamples held in memory together
+_RESAMPLES_PER_CHUNK = 250  # resamples held in memory together
 _TAIL = (1 - LEVEL) / 2
 
 
@@ -40,12 +40,12 @@ def average_precision_interval(
     if not positives:
         return Interval(low=0.0, high=1.0)
     value = average_precision(labels, probabilities)
-    places = entry_places(labels, probabilities)[None]
-    drawn = resampled_average_precision(labels, places, strata, rounds=rounds)[:, 0]
-    variance = float(drawn.var())
-    number, spread = 2.0 * positives, value * (1 - value)
-    if 0 < spread < number * variance:
-        number = spread / variance
+    ranks = entry_ranks(labels, probabilities)[None]
+    sampled = resampled_average_precision(labels, ranks, strata, rounds=rounds)[:, 0]
+    variance = float(sampled.var())
+    number, bernoulli_variance = 2.0 * positives, value * (1 - value)
+    if 0 < bernoulli_variance < number * variance:
+        number = bernoulli_variance / variance
     number *= (positives - 1) / positives * float(norm.ppf(_TAIL) / t.ppf(_TAIL, max(positives - 1, 1))) ** 2
     low, high = beta.ppf([_TAIL, 1 - _TAIL], value * number + 0.5, (1 - value) * number + 0.5)
     return Interval(low=float(min(low, value)), high=1.0 if value == 1 else float(max(high, value)))
@@ -73,7 +73,7 @@ def macro_f1_interval(tables: Sequence[Counts]) -> Interval:
     return Interval(low=float(min(low, value)), high=float(max(high, value)))
 
 
-def entry_places(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]:
+def entry_ranks(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]:
     """How many distinct scores of positives lie above each post's: shape (n_posts,), 0 at the top.
 
     Posts of one place enter the ranking between the same two positives, or together with the lower one.
@@ -83,7 +83,7 @@ def entry_places(labels: Labels, probabilities: Probabilities) -> NDArray[np.int
 
 
 def resampled_average_precision(
-    labels: Labels, places: NDArray[np.int64], strata: Sequence[str] | None = None, *, rounds: int = ROUNDS
+    labels: Labels, ranks: NDArray[np.int64], strata: Sequence[str] | None = None, *, rounds: int = ROUNDS
 ) -> NDArray[np.float64]:
     """Average precision of stratified resamples: (rounds, n_systems), for ``places`` (n_systems, n_posts).
 
@@ -95,26 +95,26 @@ def resampled_average_precision(
     names = np.zeros(len(labels), dtype=np.int64) if strata is None else np.unique(strata, return_inverse=True)[1]
     cells = []
     for stratum, label in np.unique(np.stack([names, labels.astype(np.int64)]), axis=1).T:
-        mine = (names == stratum) & (labels == label)
-        cells.append((label, *np.unique(places[:, mine], axis=1, return_counts=True)))
+        mask = (names == stratum) & (labels == label)
+        cells.append((label, *np.unique(ranks[:, mask], axis=1, return_counts=True)))
     random = np.random.default_rng(0)
-    figures = []
-    for start in range(0, rounds, _AT_ONCE):
-        size = min(_AT_ONCE, rounds - start)
-        entering = np.zeros((2, len(places), size, places.max() + 1))
+    values = []
+    for start in range(0, rounds, _RESAMPLES_PER_CHUNK):
+        size = min(_RESAMPLES_PER_CHUNK, rounds - start)
+        entering = np.zeros((2, len(ranks), size, ranks.max() + 1))
         for label, where, numbers in cells:
-            drawn = random.multinomial(numbers.sum(), numbers / numbers.sum(), size=size)
+            sampled = random.multinomial(numbers.sum(), numbers / numbers.sum(), size=size)
             for system, column in enumerate(where):
-                _add_columns(entering[label, system], column, drawn)
-        found = np.cumsum(entering, axis=-1)
-        read = found.sum(axis=0)
-        precision = np.divide(found[1], read, out=np.zeros_like(read), where=read > 0)
-        figures.append((entering[1] * precision).sum(axis=-1).T / positives)
-    return np.concatenate(figures)
+                _add_columns(entering[label, system], column, sampled)
+        cumulative = np.cumsum(entering, axis=-1)
+        read = cumulative.sum(axis=0)
+        precision = np.divide(cumulative[1], read, out=np.zeros_like(read), where=read > 0)
+        values.append((entering[1] * precision).sum(axis=-1).T / positives)
+    return np.concatenate(values)
 
 
-def _add_columns(total: NDArray[np.float64], column: NDArray[np.int64], drawn: NDArray[np.int64]) -> None:
+def _add_columns(total: NDArray[np.float64], column: NDArray[np.int64], sampled: NDArray[np.int64]) -> None:
     """``total[:, column[j]] += drawn[:, j]`` for every j, also where a column comes twice."""
     order = np.argsort(column, kind="stable")
     targets, starts = np.unique(column[order], return_index=True)
-    total[:, targets] += np.add.reduceat(drawn[:, order], starts, axis=1)
+    total[:, targets] += np.add.reduceat(sampled[:, order], starts, axis=1)

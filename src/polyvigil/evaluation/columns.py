@@ -23,8 +23,11 @@ _EXCERPT = 20  # characters; shorter ones, as a name, may well stand in a post t
 _FEW_POSTS = 20  # below, a column may well have one value per post
 
 _REFUSED_ROLES = {
-    "text": ("it holds the posts, and no text of a post may stand in a report", "slice by another column: {others}"),
-    "label": ("it holds the labels, which is what is measured against", "slice by another column: {others}"),
+    "text": (
+        "it holds the posts, and no text of a post may stand in a report",
+        "slice by another column: {other_columns}",
+    ),
+    "label": ("it holds the labels, which is what is measured against", "slice by another column: {other_columns}"),
     "language": ("the main table has a row for each language already", "leave --by {name} out"),
 }
 
@@ -56,17 +59,19 @@ def _resolve(name: str, header: Sequence[str], roles: ColumnMap, file: str) -> s
 def _column(name: str, reading: Reading, roles: ColumnMap, header: Sequence[str]) -> Column:
     where = f'{reading.name}, column "{name}"'
     reserved = {roles.get(role) for role in _REFUSED_ROLES} | {roles.get("id")}
-    others = column_list([column for column in header if column not in reserved]) or "there is none"
+    other_columns = column_list([column for column in header if column not in reserved]) or "there is none"
     for role, (reason, hint) in _REFUSED_ROLES.items():
         if roles.get(role) == name:
-            raise DataError(f"cannot be sliced by: {reason}", where=where, hint=hint.format(name=name, others=others))
+            raise DataError(
+                f"cannot be sliced by: {reason}", where=where, hint=hint.format(name=name, other_columns=other_columns)
+            )
     cells = [cell_text(row.cells.get(name)).strip() for row in reading.rows]
-    _check_text(cells, reading, where, others)
-    _check_distinct(cells, where, others)
+    _check_text(cells, reading, where, other_columns)
+    _check_distinct(cells, where, other_columns)
     return Column(name, np.array(cells, dtype=np.str_))
 
 
-def _check_text(cells: Sequence[str], reading: Reading, where: str, others: str) -> None:
+def _check_text(cells: Sequence[str], reading: Reading, where: str, other_columns: str) -> None:
     """Raise DataError where cells repeat the text of their post: 20 characters of it anywhere, or most short texts."""
     texts = [item.post.text.strip() for item in reading.posts]
     pairs = [pair for pair in zip(cells, texts, strict=True) if pair[0]]
@@ -76,16 +81,17 @@ def _check_text(cells: Sequence[str], reading: Reading, where: str, others: str)
         raise DataError(
             f"cannot be sliced by: {max(excerpts, equal):,} of {len(cells):,} cells repeat the text of their post",
             where=where,
-            hint=f"slice by another column: {others}",
+            hint=f"slice by another column: {other_columns}",
         )
 
 
-def _check_distinct(cells: Sequence[str], where: str, others: str) -> None:
+def _check_distinct(cells: Sequence[str], where: str, other_columns: str) -> None:
     filled = [cell for cell in cells if cell]
     distinct = len(set(filled))
     if distinct > MOST_DISTINCT or (distinct > _FEW_POSTS and distinct >= NEARLY_ALL * len(filled)):
         raise DataError(
             f"cannot be sliced by: it has {distinct:,} distinct values in {len(filled):,} posts",
             where=where,
-            hint=f"slice by a column with fewer values, or write such a one (years for dates, say); it has {others}",
+            hint="slice by a column with fewer values, or write such a one (years for dates, say); it "
+            f"has {other_columns}",
         )

@@ -72,9 +72,9 @@ def compare(first: Bundle, second: Bundle, reading: Reading) -> Comparison:
     seen = [
         seen_before(reading.posts, bundle.seen.train, bundle.seen.dev, data=reading.name) for bundle in (first, second)
     ]
-    cautions = [f"either bundle: {told}" for told in seen[0] if told in seen[1]]
-    for side, own, other in (("first", *seen), ("second", *reversed(seen))):
-        cautions += [f"{side} bundle: {told}" for told in own if told not in other]
+    cautions = [f"either bundle: {caution}" for caution in seen[0] if caution in seen[1]]
+    for side, side_cautions, other in (("first", *seen), ("second", *reversed(seen))):
+        cautions += [f"{side} bundle: {caution}" for caution in side_cautions if caution not in other]
     if first.id == second.id:
         raise DataError("both bundles are the same", where=first.id, hint="give two different ones")
     gold = gold_of(reading.posts)
@@ -92,14 +92,14 @@ def compare(first: Bundle, second: Bundle, reading: Reading) -> Comparison:
         calibration=_calibration((first, second), scores, gold),
         flips=tuple(
             Flip(
-                id=posts[place].id,
-                language=posts[place].language,
-                label=int(gold.labels[place]),
-                first_p=float(scores[0][place]),
-                second_p=float(scores[1][place]),
-                flagged_by="first" if flags[0][place] else "second",
+                id=posts[index].id,
+                language=posts[index].language,
+                label=int(gold.labels[index]),
+                first_p=float(scores[0][index]),
+                second_p=float(scores[1][index]),
+                flagged_by="first" if flags[0][index] else "second",
             )
-            for place in turned
+            for index in turned
         ),
         cautions=tuple(cautions),
     )
@@ -125,17 +125,17 @@ def _calibration(bundles: Sequence[Bundle], scores: Sequence[Probabilities], gol
         for bundle, probabilities in zip(bundles, scores, strict=True)
     ]
     first, second = (reliability(calibrated, gold.labels, languages) for calibrated in sides)
-    found = []
+    rows = []
     for one, other in zip(first.languages, second.languages, strict=True):
-        mine = gold.languages == one.name
-        found.append(
+        mask = gold.languages == one.name
+        rows.append(
             Calibrated(
                 language=one.name,
-                prevalence=float(gold.labels[mine].mean()),
+                prevalence=float(gold.labels[mask].mean()),
                 first=one,
                 second=other,
-                first_mean=float(sides[0][mine].mean()),
-                second_mean=float(sides[1][mine].mean()),
+                first_mean=float(sides[0][mask].mean()),
+                second_mean=float(sides[1][mask].mean()),
             )
         )
-    return tuple(found)
+    return tuple(rows)

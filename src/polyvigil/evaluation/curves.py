@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.evaluation.bootstrap import entry_places
+from polyvigil.evaluation.bootstrap import entry_ranks
 from polyvigil.types import Labels, Probabilities
 
 
@@ -38,13 +38,13 @@ class Curves:
         return self.positives * self.recall + self.negatives * self.false_rate
 
 
-def draw_curves(labels: Labels, probabilities: Probabilities, *, rounds: int, random: np.random.Generator) -> Curves:
+def sample_curves(labels: Labels, probabilities: Probabilities, *, rounds: int, random: np.random.Generator) -> Curves:
     """Curves of (n_posts,) scores, equal ones entering together. Raises ValueError without positives."""
-    places = entry_places(labels, probabilities)
-    above = np.bincount(places[labels == 1]).astype(np.float64)
+    ranks = entry_ranks(labels, probabilities)
+    above = np.bincount(ranks[labels == 1]).astype(np.float64)
     if not len(above):
         raise ValueError("no positives")
-    false_above = np.bincount(places[labels == 0], minlength=len(above) + 1).astype(np.float64)
+    false_above = np.bincount(ranks[labels == 0], minlength=len(above) + 1).astype(np.float64)
     false_above[[0, -1]] += 0.5
     return Curves(
         _cumulated(random, np.append(above, 1.0), rounds),
@@ -56,9 +56,9 @@ def draw_curves(labels: Labels, probabilities: Probabilities, *, rounds: int, ra
 
 def _cumulated(random: np.random.Generator, masses: NDArray[np.float64], rounds: int) -> NDArray[np.float64]:
     """Cumulated shares of a Dirichlet law, with a 0 before them: (rounds, len(masses) + 1), the last 1."""
-    drawn = np.zeros((rounds, len(masses) + 1))
-    np.cumsum(random.standard_gamma(masses, size=(rounds, len(masses))), axis=1, out=drawn[:, 1:])
-    return drawn / drawn[:, -1:]
+    sampled = np.zeros((rounds, len(masses) + 1))
+    np.cumsum(random.standard_gamma(masses, size=(rounds, len(masses))), axis=1, out=sampled[:, 1:])
+    return sampled / sampled[:, -1:]
 
 
 def _crossing(x: NDArray[np.float64], y: NDArray[np.float64], at: float) -> NDArray[np.float64]:

@@ -42,8 +42,8 @@ def cells_of(
 ) -> Cells:
     """The cells of (n_posts,) labels and flags."""
     names, stratum = np.unique(strata, return_inverse=True)
-    place = (stratum * 2 + (labels == 1)) * 4 + 3 - 2 * first.astype(np.int64) - second
-    return Cells(np.bincount(place, minlength=8 * len(names)).reshape(len(names), 2, 4))
+    code = (stratum * 2 + (labels == 1)) * 4 + 3 - 2 * first.astype(np.int64) - second
+    return Cells(np.bincount(code, minlength=8 * len(names)).reshape(len(names), 2, 4))
 
 
 def f1_difference(posts: NDArray[np.float64]) -> NDArray[np.float64]:

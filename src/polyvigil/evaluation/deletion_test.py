@@ -15,7 +15,7 @@ from polyvigil.bundle.explain import Explanation, explain
 from polyvigil.bundle.store import Bundle
 from polyvigil.evaluation.intervals import Interval, share_interval
 from polyvigil.text.pieces import units
-from polyvigil.text.sentences import Stretch
+from polyvigil.text.sentences import Span
 from polyvigil.types import Frozen, Post
 
 POOLED = "pooled"
@@ -40,7 +40,7 @@ class DeletionSlice(Frozen):
     other_drop: float
 
 
-class Faithfulness(Frozen):
+class DeletionTest(Frozen):
     """What the deletion test found."""
 
     bundle: str
@@ -53,46 +53,48 @@ class Faithfulness(Frozen):
 @dataclass(frozen=True, slots=True)
 class _Trial:
     post: Post
-    pointed: Stretch
-    other: Stretch
+    pointed: Span
+    other: Span
     is_sentence: bool
 
 
-def deletion_test(bundle: Bundle, posts: Sequence[Post], *, seed: int = 0) -> Faithfulness:
+def deletion_test(bundle: Bundle, posts: Sequence[Post], *, seed: int = 0) -> DeletionTest:
     """Test the explanations of the flagged posts among ``posts``. The other stretches are drawn from ``seed``.
 
     An explained post is scored three times, and by an encoder once more for each sentence.
     """
     probabilities = bundle.probabilities(posts)
     flags = bundle.policy.flags(probabilities, [post.language for post in posts])
-    places = np.flatnonzero(flags).tolist()
-    flagged = [posts[place] for place in places]
+    indices = np.flatnonzero(flags).tolist()
+    flagged = [posts[index] for index in indices]
     random = np.random.default_rng(seed)
-    drawn = [_trial(post, found, random) for post, found in zip(flagged, explain(bundle, flagged), strict=True)]
-    trials = [trial for trial in drawn if trial is not None]
-    whole = probabilities[[place for place, trial in zip(places, drawn, strict=True) if trial is not None]]
+    attempts = [
+        _trial(post, explanation, random) for post, explanation in zip(flagged, explain(bundle, flagged), strict=True)
+    ]
+    trials = [trial for trial in attempts if trial is not None]
+    whole = probabilities[[index for index, trial in zip(indices, attempts, strict=True) if trial is not None]]
     drops = whole - bundle.probabilities([_without(trial.post, trial.pointed) for trial in trials])
-    others = whole - bundle.probabilities([_without(trial.post, trial.other) for trial in trials])
+    other_drops = whole - bundle.probabilities([_without(trial.post, trial.other) for trial in trials])
     sentences = np.array([trial.is_sentence for trial in trials], dtype=bool)
     spoken = np.array([trial.post.language for trial in trials], dtype=str)
 
     def part(name: str) -> DeletionSlice:
-        mine = np.ones(len(trials), dtype=bool) if name == POOLED else spoken == name
-        compared, better = int(mine.sum()), int((drops > others)[mine].sum())
+        mask = np.ones(len(trials), dtype=bool) if name == POOLED else spoken == name
+        compared, better = int(mask.sum()), int((drops > other_drops)[mask].sum())
         return DeletionSlice(
             language=name,
             flagged=sum(name in (POOLED, post.language) for post in flagged),
             compared=compared,
-            sentences=int(sentences[mine].sum()),
+            sentences=int(sentences[mask].sum()),
             better=better,
             share=better / max(compared, 1),
             interval=share_interval(better, compared),
-            drop=float(drops[mine].sum()) / max(compared, 1),
-            other_drop=float(others[mine].sum()) / max(compared, 1),
+            drop=float(drops[mask].sum()) / max(compared, 1),
+            other_drop=float(other_drops[mask].sum()) / max(compared, 1),
         )
 
     languages = sorted({post.language for post in flagged})
-    return Faithfulness(
+    return DeletionTest(
         bundle=bundle.id, posts=len(posts), pooled=part(POOLED), languages=tuple(part(name) for name in languages)
     )
 
@@ -113,9 +115,9 @@ def _trial(post: Post, explanation: Explanation, random: np.random.Generator) ->
         ]
         if starts:
             start = int(random.choice(starts))
-            return _Trial(post, Stretch(pointed.start, pointed.end), Stretch(start, start + size), pointed is sentence)
+            return _Trial(post, Span(pointed.start, pointed.end), Span(start, start + size), pointed is sentence)
     return None
 
 
-def _without(post: Post, stretch: Stretch) -> Post:
-    return replace(post, text=post.text[: stretch.start] + post.text[stretch.end :])
+def _without(post: Post, span: Span) -> Post:
+    return replace(post, text=post.text[: span.start] + post.text[span.end :])

@@ -119,7 +119,7 @@ def compare_with_dev(languages: Sequence[Slice], dev: Sequence[Slice]) -> DevCom
     posts = {name: part.posts for name, part in dev_parts.items()}
     return DevComparison(
         languages=tuple(
-            _with_own_intervals(
+            _with_slice_intervals(
                 _dev_slice(name, new[name], old[name], posts[name], random), parts[name], dev_parts[name]
             )
             for name in comparable
@@ -214,7 +214,7 @@ def _dev_slice(name: str, new: Rates, dev: Rates, dev_posts: int, random: np.ran
     )
 
 
-def _with_own_intervals(compared: DevSlice, part: Slice, dev: Slice) -> DevSlice:
+def _with_slice_intervals(compared: DevSlice, part: Slice, dev: Slice) -> DevSlice:
     """The single metrics with the intervals that the slices have, lest two tables differ in the last digit."""
     crossed = dev.cross_fitted
     if crossed is None:

@@ -161,15 +161,15 @@ def seen_before(
             where=data,
             hint="evaluate on posts the bundle has not seen (--split test, if the file mixes splits)",
         )
-    told = []
+    messages = []
     if trained:
-        told.append(
+        messages.append(
             f"{trained:,} of {len(items):,} posts have the text of a training post; figures on them are optimistic"
         )
     tuned = int(np.isin(hashes, dev).sum())
     if tuned and tuned < len(items):
-        told.append(f"{tuned:,} of {len(items):,} posts have the text of a post the thresholds were tuned on")
-    return tuple(told)
+        messages.append(f"{tuned:,} of {len(items):,} posts have the text of a post the thresholds were tuned on")
+    return tuple(messages)
 
 
 def _language_slices(outcomes: Outcomes, policy: DecisionPolicy, trained_languages: Sequence[str]) -> list[Slice]:
@@ -187,15 +187,15 @@ def _language_slices(outcomes: Outcomes, policy: DecisionPolicy, trained_languag
 
 
 def _cautions(languages: Sequence[Slice], *, same_set: bool) -> list[str]:
-    told = []
+    cautions = []
     if same_set:
-        told.append(
+        cautions.append(
             "the thresholds were tuned on these very posts: same-set figures are optimistic, stand by the cross-fitted"
         )
     if foreign := [part.name for part in languages if not part.validated]:
-        told.append(f"not validated for {', '.join(foreign)}: no member was trained on it")
+        cautions.append(f"not validated for {', '.join(foreign)}: no member was trained on it")
     for part in languages:
         if part.positives < FEW_POSITIVES:
             noun = "positive" if part.positives == 1 else "positives"
-            told.append(f"{part.name}: only {part.positives} {noun}; its figures can move a lot")
-    return told
+            cautions.append(f"{part.name}: only {part.positives} {noun}; its figures can move a lot")
+    return cautions

@@ -14,7 +14,7 @@ from polyvigil.metrics import Counts, f1
 from polyvigil.types import Frozen
 
 LEVEL = 0.95
-_DRAWS = 4000
+_SAMPLES = 4000
 
 
 class Interval(Frozen):
@@ -42,8 +42,8 @@ def f1_interval(counts: Counts) -> Interval:
     if positives == 0:
         return Interval(low=0.0, high=1.0)
     random = np.random.default_rng(0)
-    tp = positives * random.beta(counts.tp + 0.5, counts.fn + 0.5, _DRAWS)
-    fp = negatives * random.beta(counts.fp + 0.5, counts.tn + 0.5, _DRAWS)
-    drawn = f1(tp, fp, positives - tp)
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    tp = positives * random.beta(counts.tp + 0.5, counts.fn + 0.5, _SAMPLES)
+    fp = negatives * random.beta(counts.fp + 0.5, counts.tn + 0.5, _SAMPLES)
+    sampled = f1(tp, fp, positives - tp)
+    low, high = np.quantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(low=float(min(low, counts.f1)), high=float(max(high, counts.f1)))

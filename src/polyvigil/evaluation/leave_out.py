@@ -14,7 +14,7 @@ from polyvigil.decide.policy import flagged
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.thresholds import argmax
 from polyvigil.decide.tune import tune
-from polyvigil.decide.unlabelled import by_prior, place, references
+from polyvigil.decide.unlabelled import by_prior, references, similar_threshold
 from polyvigil.errors import DataError
 from polyvigil.metrics import count
 from polyvigil.text.language import is_cadec
@@ -62,26 +62,26 @@ def leave_one_language_out(posts: DevScores, *, spec: DecideSpec) -> tuple[LeftO
 
 
 def _left_out(posts: DevScores, name: str, *, spec: DecideSpec) -> LeftOut:
-    mine, others = posts.of(name), posts.where(posts.languages != name)
-    policy = tune(others.probabilities, others.labels, others.languages.tolist(), spec=spec, dev_fingerprint="")
-    known = references(others, policy)
-    similar = place(mine.probabilities, known)
-    cuts = {
+    held_out, rest = posts.of(name), posts.where(posts.languages != name)
+    policy = tune(rest.probabilities, rest.labels, rest.languages.tolist(), spec=spec, dev_fingerprint="")
+    known = references(rest, policy)
+    similar = similar_threshold(held_out.probabilities, known)
+    thresholds = {
         FIXED: 0.5,
-        MEAN: place(mine.probabilities, known, rule="mean").value,
+        MEAN: similar_threshold(held_out.probabilities, known, rule="mean").value,
         OVERLAP: similar.value,
-        PRIOR: by_prior(mine.probabilities, float(mine.labels.mean())).value,
+        PRIOR: by_prior(held_out.probabilities, float(held_out.labels.mean())).value,
     }
-    best = argmax(mine.probabilities, mine.labels).value
+    best = argmax(held_out.probabilities, held_out.labels).value
     guesses = {}
-    for rule, cut in cuts.items():
-        flags = flagged(mine.probabilities, cut)
-        figure = count(mine.labels, flags).f1
-        guesses[rule] = Guess(threshold=cut, share=float(flags.mean()), f1=figure, regret=max(0.0, best - figure))
+    for rule, threshold in thresholds.items():
+        flags = flagged(held_out.probabilities, threshold)
+        f1 = count(held_out.labels, flags).f1
+        guesses[rule] = Guess(threshold=threshold, share=float(flags.mean()), f1=f1, regret=max(0.0, best - f1))
     return LeftOut(
         language=name,
-        posts=len(mine.labels),
-        positives=int(mine.labels.sum()),
+        posts=len(held_out.labels),
+        positives=int(held_out.labels.sum()),
         best_f1=best,
         like=similar.like,
         guesses=guesses,

@@ -33,8 +33,8 @@ def length_slices(lengths: Lengths, languages: Sequence[str]) -> tuple[LengthSli
     return tuple(_slice(name, lengths, names == name) for name in sorted(set(languages)))
 
 
-def _slice(name: str, lengths: Lengths, mine: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> LengthSlice:
-    tokens, truncated = lengths.tokens[mine], int(np.count_nonzero(lengths.truncated[mine]))
+def _slice(name: str, lengths: Lengths, mask: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> LengthSlice:
+    tokens, truncated = lengths.tokens[mask], int(np.count_nonzero(lengths.truncated[mask]))
     return LengthSlice(
         name=name,
         posts=len(tokens),

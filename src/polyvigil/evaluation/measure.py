@@ -91,10 +91,10 @@ def cautions_about(bundle: Bundle, reading: Reading) -> tuple[str, ...]:
         )
     refuse_translated(reading.posts, part="test", where=reading.name)
     seen = seen_before(reading.posts, bundle.seen.train, bundle.seen.dev, data=reading.name)
-    unlabelled = sum(fault.reason == NO_LABEL for fault in reading.faults)
+    unlabelled = sum(row_error.reason == NO_LABEL for row_error in reading.row_errors)
     if not unlabelled:
         return seen
-    rows = len(reading.posts) + len(reading.faults)
+    rows = len(reading.posts) + len(reading.row_errors)
     return (*seen, f"{unlabelled:,} of {rows:,} rows have no label and are not measured")
 
 

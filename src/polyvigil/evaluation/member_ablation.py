@@ -19,10 +19,10 @@ from polyvigil.evaluation.paired_figures import f1_difference, ranking_differenc
 from polyvigil.evaluation.paired_result import Difference
 from polyvigil.types import Frozen
 
-Figure = Literal["AP", "F1"]
+MetricName = Literal["AP", "F1"]
 
 
-class MemberParity(Frozen):
+class MemberAblation(Frozen):
     """One member. Each difference is the ensemble without it less the ensemble with it, so below 0 where it helps.
 
     Pooled over all languages but the CADEC groups; intervals are 95%.
@@ -32,11 +32,11 @@ class MemberParity(Frozen):
     average_precision: Difference
     f1: Difference
     """Each post decided by thresholds tuned on others, the same deal of folds for both."""
-    dilutes: tuple[Figure, ...]
+    dilutes: tuple[MetricName, ...]
     """The figures that are better without it beyond their interval."""
 
 
-def parity(
+def ablate_members(
     by_member: NDArray[np.float64],
     posts: DevScores,
     combination: Combination,
@@ -46,7 +46,7 @@ def parity(
     groups: Sequence[str] = (),
     rounds: int = ROUNDS,
     ranking_rounds: int = RANKING_ROUNDS,
-) -> tuple[MemberParity, ...]:
+) -> tuple[MemberAblation, ...]:
     """Every member of ``by_member`` (n_members, n_posts) in its order; empty for one member. Deterministic.
 
     ``posts`` give labels and languages; ``names`` (n_members,) what the members are called; ``groups`` (n_posts,) as
@@ -58,26 +58,26 @@ def parity(
     masks = groups_of(posts.languages.tolist())
     labels, strata = posts.labels[masks.pooled], masks.names[masks.pooled]
 
-    def of(places: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def of(chosen: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The mean of some members, and the cross-fitted decisions on it: pooled posts only."""
-        mean = combination.of(places).mean(by_member[list(places)])
+        mean = combination.of(chosen).mean(by_member[list(chosen)])
         scores = DevScores(mean, posts.labels, posts.languages)
         flags = cross_fitted_flags(scores, spec=spec, groups=groups, repeats=1)[0]
         return mean[masks.pooled], flags[masks.pooled]
 
     with_all, flags_of_all = of(members)
-    found = []
+    results = []
     for member in members:
-        without, flags = of([place for place in members if place != member])
+        without, flags = of([other for other in members if other != member])
         ranking = ranking_difference(labels, without, with_all, strata, rounds=ranking_rounds)
         decided = f1_difference(labels, flags, flags_of_all, strata, rounds=rounds)
-        better: dict[Figure, bool] = {"AP": ranking.low > 0, "F1": decided.low > 0}
-        found.append(
-            MemberParity(
+        better: dict[MetricName, bool] = {"AP": ranking.low > 0, "F1": decided.low > 0}
+        results.append(
+            MemberAblation(
                 member=names[member],
                 average_precision=ranking,
                 f1=decided,
-                dilutes=tuple(figure for figure, beyond in better.items() if beyond),
+                dilutes=tuple(metric for metric, beyond in better.items() if beyond),
             )
         )
-    return tuple(found)
+    return tuple(results)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from polyvigil.data.formats import Fault, open_table
+from polyvigil.data.formats import RowError, open_table
 from polyvigil.data.write import csv_text
 from polyvigil.errors import PredictionsError
 from polyvigil.metrics import count
@@ -51,7 +51,7 @@ def read_predictions(path: str | Path) -> dict[str, int]:
                 )
         for row in table.rows:
             where = f"{table.name}:{row.line}"
-            if isinstance(row, Fault):
+            if isinstance(row, RowError):
                 raise PredictionsError(row.reason, where=where, hint="mend the row")
             identity, label = str(row.cells[ID_COLUMN]), str(row.cells[LABEL_COLUMN])
             if label not in ("0", "1"):

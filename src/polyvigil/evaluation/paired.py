@@ -95,19 +95,19 @@ def _slice(
 
 def _corrected(slices: tuple[PairedSlice, ...]) -> tuple[PairedSlice, ...]:
     """The slices with Holm's correction, for each figure, over those that have positives."""
-    told = [part for part in slices if part.positives]
-    f1s = _with_holm([part.f1 for part in told])
-    rankings = _with_holm([part.average_precision for part in told if part.average_precision])
+    with_positives = [part for part in slices if part.positives]
+    f1s = _with_holm([part.f1 for part in with_positives])
+    rankings = _with_holm([part.average_precision for part in with_positives if part.average_precision])
     return tuple(
         part.model_copy(update={"f1": next(f1s), "average_precision": next(rankings, None)}) if part.positives else part
         for part in slices
     )
 
 
-def _with_holm(figures: Sequence[Difference]) -> Iterator[Difference]:
-    p_values = [f.p_bootstrap if f.p_randomisation is None else f.p_randomisation for f in figures]
-    for figure, p_value in zip(figures, holm(p_values), strict=True):
-        yield figure.model_copy(update={"p_holm": p_value})
+def _with_holm(differences: Sequence[Difference]) -> Iterator[Difference]:
+    p_values = [f.p_bootstrap if f.p_randomisation is None else f.p_randomisation for f in differences]
+    for difference, p_value in zip(differences, holm(p_values), strict=True):
+        yield difference.model_copy(update={"p_holm": p_value})
 
 
 def _of(system: System, mask: NDArray[np.bool_]) -> System:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from polyvigil.evaluation.bootstrap import entry_places, resampled_average_precision
+from polyvigil.evaluation.bootstrap import entry_ranks, resampled_average_precision
 from polyvigil.evaluation.decision_cells import cells_of, randomisation_p, resampled_differences
 from polyvigil.evaluation.intervals import LEVEL, share_interval
 from polyvigil.evaluation.paired_result import Difference
@@ -17,7 +17,7 @@ POWER = 0.8
 _TAIL = (1 - LEVEL) / 2
 _SIGMAS = float(-norm.ppf(_TAIL))
 _DETECTABLE = float(_SIGMAS + norm.ppf(POWER))  # 2.80 standard errors
-_NO_SPREAD = 1e-12
+_NO_VARIATION = 1e-12
 
 
 def f1_difference(
@@ -25,14 +25,14 @@ def f1_difference(
 ) -> Difference:
     """Difference in F1 of (n_posts,) flags: percentiles of the Bayesian bootstrap, p by it and by randomisation."""
     if not (labels == 1).any():
-        return _nothing_to_tell(p_randomisation=1.0)
+        return _no_difference(p_randomisation=1.0)
     cells = cells_of(labels, first, second, strata)
     random = np.random.default_rng(0)
-    drawn = resampled_differences(cells, rounds=rounds, random=random)
+    sampled = resampled_differences(cells, rounds=rounds, random=random)
     if not cells.discordant:
-        drawn = np.append(drawn, -drawn)  # the law is symmetric, so the draws may be
-    low, high = np.quantile(drawn, [_TAIL, 1 - _TAIL])
-    error = float(drawn.std())
+        sampled = np.append(sampled, -sampled)  # the law is symmetric, so the draws may be
+    low, high = np.quantile(sampled, [_TAIL, 1 - _TAIL])
+    error = float(sampled.std())
     return Difference(
         first=count(labels, first).f1,
         second=count(labels, second).f1,
@@ -41,7 +41,7 @@ def f1_difference(
         high=max(float(high), cells.difference),
         standard_error=error,
         detectable=_DETECTABLE * error,
-        p_bootstrap=_p_of(drawn),
+        p_bootstrap=_p_of(sampled),
         p_randomisation=randomisation_p(cells, rounds=rounds, random=random),
     )
 
@@ -56,17 +56,17 @@ def ranking_difference(
     """
     positives = int(np.count_nonzero(labels == 1))
     if not positives:
-        return _nothing_to_tell()
-    figures = average_precision(labels, first), average_precision(labels, second)
-    difference = figures[0] - figures[1]
-    places = np.stack([entry_places(labels, first), entry_places(labels, second)])
-    drawn = resampled_average_precision(labels, places, strata.tolist(), rounds=rounds)
-    error = float(np.std(drawn[:, 0] - drawn[:, 1]))
-    if error < _NO_SPREAD:
+        return _no_difference()
+    values = average_precision(labels, first), average_precision(labels, second)
+    difference = values[0] - values[1]
+    ranks = np.stack([entry_ranks(labels, first), entry_ranks(labels, second)])
+    sampled = resampled_average_precision(labels, ranks, strata.tolist(), rounds=rounds)
+    error = float(np.std(sampled[:, 0] - sampled[:, 1]))
+    if error < _NO_VARIATION:
         error = share_interval(0, positives).high / _SIGMAS
     return Difference(
-        first=figures[0],
-        second=figures[1],
+        first=values[0],
+        second=values[1],
         difference=difference,
         low=max(difference - _SIGMAS * error, -1.0),
         high=min(difference + _SIGMAS * error, 1.0),
@@ -76,13 +76,13 @@ def ranking_difference(
     )
 
 
-def _p_of(drawn: NDArray[np.float64]) -> float:
+def _p_of(sampled: NDArray[np.float64]) -> float:
     """Two-sided p of "no difference": twice the smaller share of draws on either side of 0, in (0, 1]."""
-    sides = np.count_nonzero(drawn <= 0), np.count_nonzero(drawn >= 0)
-    return min(2 * (min(sides) + 1) / (len(drawn) + 1), 1.0)
+    sides = np.count_nonzero(sampled <= 0), np.count_nonzero(sampled >= 0)
+    return min(2 * (min(sides) + 1) / (len(sampled) + 1), 1.0)
 
 
-def _nothing_to_tell(*, p_randomisation: float | None = None) -> Difference:
+def _no_difference(*, p_randomisation: float | None = None) -> Difference:
     return Difference(
         first=0.0, second=0.0, difference=0.0, low=-1.0, high=1.0, p_bootstrap=1.0, p_randomisation=p_randomisation
     )

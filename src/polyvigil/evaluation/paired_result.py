@@ -56,17 +56,17 @@ def turned(paired: Paired) -> Paired:
 def _turned_slice(part: PairedSlice) -> PairedSlice:
     ranking = part.average_precision
     return part.model_copy(
-        update={"f1": _turned_figure(part.f1), "average_precision": ranking and _turned_figure(ranking)}
+        update={"f1": _turned_difference(part.f1), "average_precision": ranking and _turned_difference(ranking)}
     )
 
 
-def _turned_figure(figure: Difference) -> Difference:
-    return figure.model_copy(
+def _turned_difference(difference: Difference) -> Difference:
+    return difference.model_copy(
         update={
-            "first": figure.second,
-            "second": figure.first,
-            "difference": 0.0 - figure.difference,
-            "low": 0.0 - figure.high,
-            "high": 0.0 - figure.low,
+            "first": difference.second,
+            "second": difference.first,
+            "difference": 0.0 - difference.difference,
+            "low": 0.0 - difference.high,
+            "high": 0.0 - difference.low,
         }
     )

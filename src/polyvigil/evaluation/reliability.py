@@ -81,25 +81,25 @@ def reliability(probabilities: Probabilities, labels: Labels, languages: Sequenc
     names = np.asarray(languages)
     present = sorted(set(names.tolist()))
     official = [name for name in present if not is_cadec(name)] or present
-    places = {name: _places(probabilities, labels, names == name) for name in present}
+    indices = {name: _sorted_indices(probabilities, labels, names == name) for name in present}
     return Reliability(
-        pooled=_slice("pooled", probabilities, labels, {name: places[name] for name in official}),
-        languages=tuple(_slice(name, probabilities, labels, {name: places[name]}) for name in present),
+        pooled=_slice("pooled", probabilities, labels, {name: indices[name] for name in official}),
+        languages=tuple(_slice(name, probabilities, labels, {name: indices[name]}) for name in present),
     )
 
 
-def _places(probabilities: Probabilities, labels: Labels, mine: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _sorted_indices(probabilities: Probabilities, labels: Labels, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Where the posts of a mask are, sorted by P, so that their order in the file moves no resample."""
-    found = np.flatnonzero(mine)
-    return found[np.lexsort((labels[found], probabilities[found]))]
+    indices = np.flatnonzero(mask)
+    return indices[np.lexsort((labels[indices], probabilities[indices]))]
 
 
 def _slice(
     name: str, probabilities: Probabilities, labels: Labels, strata: dict[str, NDArray[np.int64]]
 ) -> ReliabilitySlice:
     """Figures on the posts at some places, which are drawn again within each stratum."""
-    places = np.concatenate(list(strata.values()))
-    p, gold = probabilities[places], (labels[places] == 1).astype(np.float64)
+    indices = np.concatenate(list(strata.values()))
+    p, gold = probabilities[indices], (labels[indices] == 1).astype(np.float64)
     inside = _membership(p)
     residuals, losses = gold - p, (gold - p) ** 2
     posts, sums = inside.sum(axis=0), residuals @ inside
@@ -107,18 +107,18 @@ def _slice(
     positives = int(gold.sum())
     ece = float(np.abs(sums).sum() / len(p))
 
-    drawn, chance = np.zeros((RESAMPLES, inside.shape[1] + 1)), np.zeros((RESAMPLES, inside.shape[1]))
+    sampled, chance = np.zeros((RESAMPLES, inside.shape[1] + 1)), np.zeros((RESAMPLES, inside.shape[1]))
     values = np.column_stack([inside * residuals[:, None], losses])
     start = 0
     for stratum, members in strata.items():
-        mine = slice(start, start + len(members))
+        block = slice(start, start + len(members))
         start += len(members)
         random = np.random.default_rng([0, zlib.crc32(stratum.encode())])
         for rows in _chunks(len(members)):
-            drawn[rows] += _drawn_again(rows.stop - rows.start, len(members), random) @ values[mine]
-            labelled = random.random((rows.stop - rows.start, len(members))) < p[mine]
-            chance[rows] += (labelled - p[mine]) @ inside[mine]
-    errors = np.abs(drawn[:, :-1]).sum(axis=1) / len(p)
+            sampled[rows] += _resample_counts(rows.stop - rows.start, len(members), random) @ values[block]
+            labelled = random.random((rows.stop - rows.start, len(members))) < p[block]
+            chance[rows] += (labelled - p[block]) @ inside[block]
+    errors = np.abs(sampled[:, :-1]).sum(axis=1) / len(p)
     by_chance = np.abs(chance).sum(axis=1) / len(p)
     one_class = positives in {0, len(p)}
     return ReliabilitySlice(
@@ -126,7 +126,7 @@ def _slice(
         posts=len(p),
         positives=positives,
         brier=float(losses.mean()),
-        brier_interval=_nothing_known() if one_class else _quantiles(drawn[:, -1] / len(p), float(losses.mean())),
+        brier_interval=_nothing_known() if one_class else _quantiles(sampled[:, -1] / len(p), float(losses.mean())),
         ece=ece,
         ece_interval=_nothing_known() if one_class else _error_interval(ece, errors, by_chance),
         ece_by_chance=float(by_chance.mean()),
@@ -145,9 +145,9 @@ def _slice(
 
 def _membership(p: Probabilities) -> _Floats:
     """Which bin each post is in: (n, bins), one 1 a row, no empty bin."""
-    wanted = min(MOST_BINS, max(1, len(p) // POSTS_PER_BIN))
+    bin_count = min(MOST_BINS, max(1, len(p) // POSTS_PER_BIN))
     below = np.searchsorted(np.sort(p), p)
-    _, bin_of = np.unique(below * wanted // len(p), return_inverse=True)
+    _, bin_of = np.unique(below * bin_count // len(p), return_inverse=True)
     return np.eye(int(bin_of.max()) + 1)[bin_of]
 
 
@@ -157,7 +157,7 @@ def _chunks(posts: int) -> Iterator[slice]:
     return (slice(first, min(first + stride, RESAMPLES)) for first in range(0, RESAMPLES, stride))
 
 
-def _drawn_again(rows: int, posts: int, random: np.random.Generator) -> _Floats:
+def _resample_counts(rows: int, posts: int, random: np.random.Generator) -> _Floats:
     """How often each post is in each resample: (rows, posts)."""
     chosen = random.integers(posts, size=(rows, posts)) + posts * np.arange(rows)[:, None]
     return np.bincount(chosen.ravel(), minlength=rows * posts).reshape(rows, posts).astype(np.float64)
@@ -170,9 +170,9 @@ def _debiased_rms(posts: _Floats, mean: _Floats, observed: _Floats) -> float:
     return float(np.sqrt(max(0.0, np.average(squares - variances, weights=posts))))
 
 
-def _quantiles(drawn: _Floats, figure: float) -> Interval:
-    low, high = np.quantile(drawn, [_TAIL, 1 - _TAIL])
-    return Interval(low=float(min(low, figure)), high=float(max(high, figure)))
+def _quantiles(sampled: _Floats, value: float) -> Interval:
+    low, high = np.quantile(sampled, [_TAIL, 1 - _TAIL])
+    return Interval(low=float(min(low, value)), high=float(max(high, value)))
 
 
 def _error_interval(ece: float, errors: _Floats, by_chance: _Floats) -> Interval:

@@ -66,10 +66,10 @@ def member_subsets(
                 crossed = count(labels[official], held_out[official]).f1
             rows.append(
                 MemberSubset(
-                    members=tuple(names[place] for place in chosen),
+                    members=tuple(names[index] for index in chosen),
                     same_set_f1=count(labels[official], flags[official]).f1,
                     cross_fitted_f1=crossed,
-                    seconds=sum(seconds[place] for place in chosen),
+                    seconds=sum(seconds[index] for index in chosen),
                 )
             )
     return tuple(rows)

@@ -44,25 +44,25 @@ def weight_gain(
     """
     masks = groups_of(posts.languages.tolist())
     equal = by_member.mean(axis=0)
-    found = []
+    fold_results = []
     for held_out, weights in cross_fitted_weights(by_member, posts, groups=groups):
-        mine = held_out & masks.pooled
-        if not (posts.labels[mine] == 1).any():
+        mask = held_out & masks.pooled
+        if not (posts.labels[mask] == 1).any():
             continue
-        found.append(
+        fold_results.append(
             ranking_difference(
-                posts.labels[mine], weights @ by_member[:, mine], equal[mine], masks.names[mine], rounds=rounds
+                posts.labels[mask], weights @ by_member[:, mask], equal[mask], masks.names[mask], rounds=rounds
             )
         )
-    if not found:
+    if not fold_results:
         return WeightGain(fitted=0.0, equal=0.0, gain=0.0, low=-1.0, high=1.0, folds=0)
-    gain = float(np.mean([fold.difference for fold in found]))
-    half = _SIGMAS * float(np.sqrt(sum((fold.standard_error or 0.0) ** 2 for fold in found))) / len(found)
+    difference = float(np.mean([fold.difference for fold in fold_results]))
+    half = _SIGMAS * float(np.sqrt(sum((fold.standard_error or 0.0) ** 2 for fold in fold_results))) / len(fold_results)
     return WeightGain(
-        fitted=float(np.mean([fold.first for fold in found])),
-        equal=float(np.mean([fold.second for fold in found])),
-        gain=gain,
-        low=max(gain - half, -1.0),
-        high=min(gain + half, 1.0),
-        folds=len(found),
+        fitted=float(np.mean([fold.first for fold in fold_results])),
+        equal=float(np.mean([fold.second for fold in fold_results])),
+        gain=difference,
+        low=max(difference - half, -1.0),
+        high=min(difference + half, 1.0),
+        folds=len(fold_results),
     )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.evaluation.curves import Curves, draw_curves
+from polyvigil.evaluation.curves import Curves, sample_curves
 from polyvigil.evaluation.groups import POOLED, groups_of
 from polyvigil.evaluation.intervals import LEVEL, Interval, share_interval
 from polyvigil.evaluation.workload_result import (
@@ -109,15 +109,15 @@ class _Ranked:
         order = np.argsort(-probabilities, kind="stable")
         last = np.flatnonzero(np.diff(probabilities[order], append=-1.0))
         self.read = np.append(0, last + 1)
-        self.found = np.append(0, np.cumsum(labels[order] == 1)[last])
+        self.hits = np.append(0, np.cumsum(labels[order] == 1)[last])
         self.curves: Curves | None = None
-        if self.found[-1]:
-            self.curves = draw_curves(labels, probabilities, rounds=ROUNDS, random=np.random.default_rng(0))
+        if self.hits[-1]:
+            self.curves = sample_curves(labels, probabilities, rounds=ROUNDS, random=np.random.default_rng(0))
 
     def within(self, budget: int) -> BudgetRecall:
         if self.curves is None:
             return BudgetRecall(budget=budget, recall=0.0, interval=_ANYTHING)
-        recall = float(np.interp(budget, self.read, self.found / self.found[-1]))
+        recall = float(np.interp(budget, self.read, self.hits / self.hits[-1]))
         if budget >= self.read[-1]:
             return BudgetRecall(budget=budget, recall=1.0, interval=Interval(low=1.0, high=1.0))
         return BudgetRecall(budget=budget, recall=recall, interval=_central(self.curves.recall_after(budget), recall))
@@ -126,12 +126,12 @@ class _Ranked:
         posts = int(self.read[-1])
         if self.curves is None:
             return ReadingShare(recall=recall, posts=posts, share=1.0, interval=_ANYTHING)
-        needed = int(self.read[np.searchsorted(self.found, recall * self.found[-1] - 1e-9)])
-        drawn = self.curves.read_for(recall)
+        needed = int(self.read[np.searchsorted(self.hits, recall * self.hits[-1] - 1e-9)])
+        sampled = self.curves.read_for(recall)
         share = needed / posts
-        return ReadingShare(recall=recall, posts=needed, share=share, interval=_central(drawn, share))
+        return ReadingShare(recall=recall, posts=needed, share=share, interval=_central(sampled, share))
 
 
-def _central(drawn: NDArray[np.float64], value: float) -> Interval:
-    low, high = np.quantile(drawn, _TAILS)
+def _central(sampled: NDArray[np.float64], value: float) -> Interval:
+    low, high = np.quantile(sampled, _TAILS)
     return Interval(low=float(min(low, value)), high=float(max(high, value)))

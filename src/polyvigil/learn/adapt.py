@@ -21,8 +21,8 @@ from polyvigil.config.specs import AdaptSpec
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import checkpoint
 from polyvigil.learn.checkpoint import Progress
-from polyvigil.learn.checkpoint_manager import Keeper
-from polyvigil.learn.loop import Hooks
+from polyvigil.learn.checkpoint_manager import CheckpointManager
+from polyvigil.learn.loop import TrainingCallbacks
 from polyvigil.learn.masking import MaskedBatch, Vocabulary, mask_tokens
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.sampling import step_seed
@@ -58,7 +58,7 @@ def adapt(
     seed: int,
     source: str,
     work: Path | None,
-    hooks: Hooks,
+    callbacks: TrainingCallbacks,
 ) -> Adapted:
     """Train ``model`` in place on ``posts``; ``held_out`` are only looked at.
 
@@ -72,16 +72,16 @@ def adapt(
     vocabulary = Vocabulary(model.vocabulary, model.mask_id, model.special_ids)
     unseen = mask_tokens(held_out, vocabulary, share=spec.mask_share, seed=seed, step=_HELD_OUT)
     before = held_out_loss(model, unseen, spec=spec)
-    hooks.say(f"held-out masked loss before: {before:.4f}")
+    callbacks.log(f"held-out masked loss before: {before:.4f}")
     stepper = Stepper(model, spec=spec, ranks=Ranks(), losses=_losses(model, spec))
-    keeper = Keeper(
+    checkpoints = CheckpointManager(
         work,
         stepper,
         fingerprint=_fingerprint(model, posts, held_out, spec, seed, source),
         minutes=spec.checkpoint_minutes,
-        say=hooks.say,
+        log=callbacks.log,
     )
-    progress = keeper.resume(micro_tokens=spec.micro_tokens).progress
+    progress = checkpoints.resume(micro_tokens=spec.micro_tokens).progress
     steps = steps_per_epoch(len(posts), posts_per_step=spec.posts_per_step)
     warmup = warmup_steps(spec.warmup, steps=spec.epochs * steps)
     begun, here = time.monotonic(), 0
@@ -93,7 +93,7 @@ def adapt(
             done = progress.epoch * steps + progress.step
             chosen = order[progress.step * spec.posts_per_step :][: spec.posts_per_step]
             batch = mask_tokens(
-                [posts[place] for place in chosen], vocabulary, share=spec.mask_share, seed=seed, step=done
+                [posts[index] for index in chosen], vocabulary, share=spec.mask_share, seed=seed, step=done
             )
             result = _step(
                 stepper,
@@ -115,21 +115,21 @@ def adapt(
             )
             rate = here / max(time.monotonic() - begun, 1e-9)
             left = ((spec.epochs - progress.epoch) * len(posts) - progress.posts) / max(rate, 1e-9)
-            hooks.progress(done + 1, spec.epochs * steps, rate, left)
-            stopped = hooks.stop()
-            if stopped or keeper.due():
-                keeper.keep(progress, {})
+            callbacks.progress(done + 1, spec.epochs * steps, rate, left)
+            stopped = callbacks.stop()
+            if stopped or checkpoints.due():
+                checkpoints.keep(progress, {})
             if stopped:
                 raise InterruptError("adapting was stopped", hint="run the same command again: it goes on from here")
-        hooks.say(
+        callbacks.log(
             f"epoch {progress.epoch + 1}/{spec.epochs}: masked loss {progress.loss / progress.posts:.4f}, "
             f"{progress.seconds:.0f} s so far"
         )
         progress = Progress(epoch=progress.epoch + 1, micro_tokens=progress.micro_tokens, seconds=progress.seconds)
-        keeper.keep(progress, {})
+        checkpoints.keep(progress, {})
     model.model.eval()
     after = held_out_loss(model, unseen, spec=spec)
-    hooks.say(f"held-out masked loss after: {after:.4f}")
+    callbacks.log(f"held-out masked loss after: {after:.4f}")
     return Adapted(before, after, spec.epochs * steps, progress.seconds, progress.micro_tokens)
 
 
@@ -139,10 +139,10 @@ def held_out_loss(model: MaskedModel, batch: MaskedBatch, *, spec: AdaptSpec) ->
     total = 0.0
     lengths = np.array([len(item) for item in batch.tokens], dtype=np.int64)
     with torch.inference_mode(), autocast(spec, model.device):
-        for places in token_batches(lengths, budget=spec.micro_tokens, padded=True):
-            items, targets = ([side[place] for place in places] for side in (batch.tokens, batch.targets))
+        for indices in token_batches(lengths, budget=spec.micro_tokens, padded=True):
+            items, targets = ([side[index] for index in indices] for side in (batch.tokens, batch.targets))
             total += float(model.losses(items, targets).double().sum())
-    loss = total / max(batch.asked, 1)
+    loss = total / max(batch.n_targets, 1)
     if not math.isfinite(loss):
         raise TrainingError(
             f"the held-out masked loss is {loss}", hint="set adapt.precision = 'fp32', or a lower adapt.learning_rate"
@@ -153,10 +153,10 @@ def held_out_loss(model: MaskedModel, batch: MaskedBatch, *, spec: AdaptSpec) ->
 def _losses(model: MaskedModel, spec: AdaptSpec) -> Callable[[MaskedBatch, NDArray[np.int64], int], torch.Tensor]:
     """Of each post its part in the step's mean over asked tokens, times the posts of the step (see learn.step)."""
 
-    def losses(batch: MaskedBatch, places: NDArray[np.int64], _: int) -> torch.Tensor:
+    def losses(batch: MaskedBatch, indices: NDArray[np.int64], _: int) -> torch.Tensor:
         with autocast(spec, model.device):
-            sums = model.losses([batch.tokens[place] for place in places], [batch.targets[place] for place in places])
-        return sums * (len(batch.tokens) / max(batch.asked, 1))
+            sums = model.losses([batch.tokens[index] for index in indices], [batch.targets[index] for index in indices])
+        return sums * (len(batch.tokens) / max(batch.n_targets, 1))
 
     return losses
 

@@ -50,11 +50,11 @@ def training_weights(posts: Sequence[LabelledPost], spec: BalanceSpec) -> NDArra
         return weights
     by_group = spec.weights == "group"
     members: dict[tuple[str, str], list[list[int]]] = {}
-    for place, item in enumerate(posts):
+    for index, item in enumerate(posts):
         key = (item.post.language, item.post.type) if by_group else ("", "")
-        members.setdefault(key, [[], []])[item.label].append(place)
+        members.setdefault(key, [[], []])[item.label].append(index)
     for classes in members.values():
         if all(classes):
-            for places in classes:
-                weights[places] = sum(map(len, classes)) / (2 * len(places))
+            for indices in classes:
+                weights[indices] = sum(map(len, classes)) / (2 * len(indices))
     return weights

@@ -144,8 +144,8 @@ def keep_best_alone(folder: Path) -> None:
         with whole_folder(target) as partial:
             _link(target / _BEST, partial / _BEST)
             files = {_BEST: header.files[_BEST]}
-            finished = header.model_copy(update={"files": files}).sealed()
-            (partial / _HEADER).write_text(finished.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            sealed = header.model_copy(update={"files": files}).sealed()
+            (partial / _HEADER).write_text(sealed.model_dump_json(indent=1) + "\n", encoding="utf-8")
         for old in generations[1:]:
             _remove(old)
     except OSError as error:

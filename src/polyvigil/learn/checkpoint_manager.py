@@ -18,24 +18,24 @@ from polyvigil.learn.step import Stepper
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ResumeState:
     """Where a run stands. ``best``: weights of the best epoch so far, on the CPU; empty before the first."""
 
     progress: Progress
     best: Tensors
 
 
-class Keeper:
+class CheckpointManager:
     """Saves and resumes a run in ``work``; does nothing where that is None. Of several processes the first writes."""
 
     def __init__(
-        self, work: Path | None, stepper: Stepper[Any], *, fingerprint: str, minutes: float, say: Callable[[str], None]
+        self, work: Path | None, stepper: Stepper[Any], *, fingerprint: str, minutes: float, log: Callable[[str], None]
     ) -> None:
         self.work = work
         self.stepper = stepper
         self.fingerprint = fingerprint
         self.minutes = minutes
-        self.say = say
+        self.log = log
         self.environment = {
             "torch": torch.__version__,
             "device": stepper.device.type,
@@ -44,44 +44,45 @@ class Keeper:
         }
         self._saved = time.monotonic()
 
-    def resume(self, *, micro_tokens: int) -> Standing:
+    def resume(self, *, micro_tokens: int) -> ResumeState:
         """Put weights and optimiser where the last checkpoint left them. Raises TrainingError (disk, another run)."""
-        standing = Standing(Progress(micro_tokens=micro_tokens), {})
+        fresh = ResumeState(Progress(micro_tokens=micro_tokens), {})
         if self.work is None:
-            return standing
+            return fresh
         snapshot = self._shared(None if self.stepper.ranks.rank else self._newest(self.work))
         if snapshot is None:
-            return standing
+            return fresh
         if snapshot.model:  # a finished run has none: it takes no further step
-            put_weights(self.stepper.encoder.model, snapshot.model)
+            load_weights(self.stepper.encoder.model, snapshot.model)
             self.stepper.restore_moments(snapshot.moments)
             self.stepper.restore_scale(snapshot.progress.scale, growth=snapshot.progress.growth)
         fitting = min(snapshot.progress.micro_tokens, micro_tokens)
-        return Standing(snapshot.progress.model_copy(update={"micro_tokens": fitting}), snapshot.best)
+        return ResumeState(snapshot.progress.model_copy(update={"micro_tokens": fitting}), snapshot.best)
 
     def _newest(self, work: Path) -> Snapshot | None:
         """The newest checkpoint, and what is to be said of it."""
         parameters = sum(p.numel() for p in trained(self.stepper.encoder.model).values())
         need = checkpoint.check_disk(work, use=DiskUse(parameters))
-        self.say(f"checkpoints in {work} take up to {need / 1e9:.1f} GB")
-        found = checkpoint.newest(work, fingerprint=self.fingerprint, environment=self.environment)
-        if found is None:
+        self.log(f"checkpoints in {work} take up to {need / 1e9:.1f} GB")
+        loaded = checkpoint.newest(work, fingerprint=self.fingerprint, environment=self.environment)
+        if loaded is None:
             return None
-        progress = found.snapshot.progress
-        for note in (*found.notes, f"resuming after {progress.epoch} epochs and {progress.step} steps"):
-            self.say(note)
-        return found.snapshot
+        progress = loaded.snapshot.progress
+        for note in (*loaded.notes, f"resuming after {progress.epoch} epochs and {progress.step} steps"):
+            self.log(note)
+        return loaded.snapshot
 
-    def _shared(self, found: Snapshot | None) -> Snapshot | None:
+    def _shared(self, snapshot: Snapshot | None) -> Snapshot | None:
         """What the first process found, in every process: the others need no disk."""
         ranks = self.stepper.ranks
-        told = ranks.first_text(found.progress.model_dump_json() if found else "")
-        if ranks.size == 1 or not told:
-            return found
+        text = ranks.first_text(snapshot.progress.model_dump_json() if snapshot else "")
+        if ranks.size == 1 or not text:
+            return snapshot
         model, moments, best = (
-            ranks.first_tensors(part) for part in ((found.model, found.moments, found.best) if found else ({}, {}, {}))
+            ranks.first_tensors(part)
+            for part in ((snapshot.model, snapshot.moments, snapshot.best) if snapshot else ({}, {}, {}))
         )
-        return Snapshot(Progress.model_validate_json(told), model, moments, best)
+        return Snapshot(Progress.model_validate_json(text), model, moments, best)
 
     def due(self) -> bool:
         """Whether the last checkpoint is old enough for a new one."""
@@ -103,7 +104,7 @@ def trained(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def put_weights(model: torch.nn.Module, weights: Tensors) -> None:
+def load_weights(model: torch.nn.Module, weights: Tensors) -> None:
     """Copy ``weights`` into the trained parameters of the same names. Raises TrainingError when names differ."""
     parameters = trained(model)
     if parameters.keys() != weights.keys():

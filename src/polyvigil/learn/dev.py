@@ -61,15 +61,15 @@ def verdict(scores: Probabilities, dev: DevSet, *, decide: DecideSpec) -> Verdic
     chosen = counted(dev)
     warnings = []
     for language in sorted(set(dev.languages)):
-        mine = names == language
-        gold, flagged = float(np.mean(dev.labels[mine])), float(np.mean(flags[mine]))
+        mask = names == language
+        gold, flagged = float(np.mean(dev.labels[mask])), float(np.mean(flags[mask]))
         if gold > 0 and flagged == 0:
             warnings.append(
-                f"{language}: all {mine.sum():,} dev posts predicted negative; the model has collapsed there"
+                f"{language}: all {mask.sum():,} dev posts predicted negative; the model has collapsed there"
             )
         elif flagged > _TOO_MANY >= gold:
             warnings.append(
-                f"{language}: {flagged:.0%} of {mine.sum():,} dev posts predicted positive ({gold:.0%} are); the model "
+                f"{language}: {flagged:.0%} of {mask.sum():,} dev posts predicted positive ({gold:.0%} are); the model "
                 "has collapsed there"
             )
     return Verdict(count(dev.labels[chosen], flags[chosen]).f1, tuple(warnings))
@@ -86,10 +86,10 @@ def score(encoder: Encoder, dev: DevSet, ranks: Ranks, *, budget: int, where: st
 
     Raises TrainingError when there is no memory, or no number.
     """
-    mine = ranks.share(np.flatnonzero(dev.readable))
+    indices = ranks.share(np.flatnonzero(dev.readable))
     scores = np.zeros((len(POOLINGS), len(dev.labels)))
     try:
-        own = window_scores(encoder, [dev.tokens[place] for place in mine], budget=budget)
+        windows = window_scores(encoder, [dev.tokens[index] for index in indices], budget=budget)
     except BundleError as error:
         raise TrainingError("the encoder gives no number for some dev posts", where=where, hint=OVERFLOW) from error
     except RuntimeError as error:
@@ -97,7 +97,7 @@ def score(encoder: Encoder, dev: DevSet, ranks: Ranks, *, budget: int, where: st
             raise
         raise TrainingError("no memory to score the dev posts", where=where, hint=NO_MEMORY) from error
     for row, pooling in zip(scores, POOLINGS, strict=True):
-        row[mine] = np.maximum(own.pooled(pooling), 1e-300)  # exactly 0 is kept for what cannot be read
+        row[indices] = np.maximum(windows.pooled(pooling), 1e-300)  # exactly 0 is kept for what cannot be read
     if ranks.size > 1:
         scores = ranks.total(torch.from_numpy(scores).to(encoder.device)).cpu().numpy()
     return dict(zip(POOLINGS, scores, strict=True))

@@ -34,7 +34,7 @@ class DeviceRate:
     operations: float
     bytes: float
     memory: int
-    how: str
+    basis: str
     is_cpu: bool = False
 
 
@@ -71,7 +71,7 @@ def named_device(name: str, *, precision: Precision) -> DeviceRate:
         operations=UTILISATION * peak * 1e12,
         bytes=_BANDWIDTH_SHARE * card.bandwidth * 1e9,
         memory=int(card.memory * 1e9),
-        how=f"estimated, not measured: {UTILISATION:.0%} of the card's {peak:g} TFLOPS assumed",
+        basis=f"estimated, not measured: {UTILISATION:.0%} of the card's {peak:g} TFLOPS assumed",
     )
 
 
@@ -120,7 +120,7 @@ def measured_device(shape: ModelShape, *, precision: Precision, device: str) -> 
         operations=3 * windows * one_layer / seconds,
         bytes=moved / step_seconds,
         memory=torch.cuda.get_device_properties(target).total_memory if gpu else _physical_memory(),
-        how=f"one random layer of this shape measured on it in {precision}; the training itself not measured"
+        basis=f"one random layer of this shape measured on it in {precision}; the training itself not measured"
         + ("" if gpu or half is None else "; a CPU is slow in it, training.precision=fp32 is not"),
         is_cpu=not gpu,
     )

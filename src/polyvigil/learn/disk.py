@@ -35,10 +35,10 @@ class DiskUse:
     def checkpoints(self) -> int:
         """The most that checkpoints of one member take: those of the running training, and what finished ones leave."""
         running = (KEPT + 1) * (PARAMETER_BYTES * self.trained + self.overhead)
-        return running + (self.trainings - 1) * self.finished
+        return running + (self.trainings - 1) * self.best_weights
 
     @property
-    def finished(self) -> int:
+    def best_weights(self) -> int:
         """What one finished training keeps until its member is written."""
         return BEST_BYTES * self.trained + self.overhead
 
@@ -46,5 +46,5 @@ class DiskUse:
     def most(self) -> int:
         """At the fullest moment: while the last member is trained, or when it is written beside its best weights."""
         training = self.checkpoints + (self.members - 1) * self.member
-        writing = self.trainings * self.finished + self.members * self.member
+        writing = self.trainings * self.best_weights + self.members * self.member
         return max(training, writing)

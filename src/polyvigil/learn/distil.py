@@ -12,7 +12,7 @@ from polyvigil.types import Post, Probabilities
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class TeacherTargets:
     """P(ADE) by a teacher of each training post, (n_train,) in their order, and of further posts without labels.
 
     ``teacher`` is the id of its bundle; ``of_unlabelled`` has shape (n_unlabelled,).
@@ -33,15 +33,15 @@ class SoftTargets:
     weight: float
     temperature: float
 
-    def of(self, places: NDArray[np.int64]) -> SoftTargets:
+    def of(self, indices: NDArray[np.int64]) -> SoftTargets:
         """Those of some posts, by their indices."""
-        return SoftTargets(self.targets[places], self.weight, self.temperature)
+        return SoftTargets(self.targets[indices], self.weight, self.temperature)
 
 
-def soft_targets(lesson: Lesson) -> SoftTargets:
+def soft_targets(teacher: TeacherTargets) -> SoftTargets:
     """The targets of the training posts, then of the further ones, in an array of their own."""
-    spec = lesson.spec
-    p = np.concatenate([lesson.of_train, lesson.of_unlabelled])  # a copy
+    spec = teacher.spec
+    p = np.concatenate([teacher.of_train, teacher.of_unlabelled])  # a copy
     return SoftTargets(softened(p, temperature=spec.temperature), spec.weight, spec.temperature)
 
 

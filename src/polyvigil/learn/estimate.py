@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.config.specs import EncoderSpec, Recipe
-from polyvigil.detect.base import Rehearsal
+from polyvigil.detect.base import CostEstimate
 from polyvigil.learn.balance import training_indices
 from polyvigil.learn.devices import CONTEXT_BYTES, DeviceRate
 from polyvigil.learn.disk import DiskUse
@@ -54,7 +54,7 @@ def estimate_training(
     dev: Sequence[LabelledPost],
     *,
     unlabelled: Sequence[Post] = (),
-) -> Rehearsal:
+) -> CostEstimate:
     """Of one member of a recipe with an encoder of this ``shape``; ``seconds`` of a stack: of all its trainings."""
     spec, training = recipe.encoder, recipe.training
     assert spec is not None
@@ -77,7 +77,7 @@ def estimate_training(
         trainings=trainings,
         overhead=_OVERHEAD_BYTES,
     )
-    return Rehearsal(
+    return CostEstimate(
         parameters=shape.parameters,
         trained=fitted if recipe.lora.rank else shape.parameters,
         posts_per_epoch=len(pool),
@@ -93,7 +93,7 @@ def estimate_training(
         device=rate.name,
         device_memory=rate.memory,
         download=shape.download,
-        how=rate.how,
+        how=rate.basis,
         assumptions=(
             ASSUMPTION,
             "memory: 16 bytes a trained parameter, the table of words as trimmed as by its usual rows, and activations",
@@ -112,7 +112,7 @@ def training_memory(
         longest = int(windows.length.max())
         largest = np.sort(windows.tokens)[-training.posts_per_step :].sum()
         tokens = max(longest, min(tokens, int(largest)))
-    standing = shape.parameters if recipe.lora.rank else fitted
+    resident = shape.parameters if recipe.lora.rank else fitted
     casts = 0 if training.precision == "fp32" else 2 * shape.layers * shape.linear  # weights in half precision
     activations = shape.activation_bytes(
         tokens,
@@ -120,17 +120,17 @@ def training_memory(
         checkpointing=training.gradient_checkpointing,
         longest=longest if rate.is_cpu else 0,
     )
-    return 4 * standing + 12 * fitted + casts + activations + CONTEXT_BYTES
+    return 4 * resident + 12 * fitted + casts + activations + CONTEXT_BYTES
 
 
-def estimate_scoring(recipe: Recipe, shape: ModelShape, rate: DeviceRate, dev: Sequence[LabelledPost]) -> Rehearsal:
+def estimate_scoring(recipe: Recipe, shape: ModelShape, rate: DeviceRate, dev: Sequence[LabelledPost]) -> CostEstimate:
     """Of a zero-shot model, which takes no steps: the dev posts are scored once."""
     further = _PAIR_TOKENS if recipe.model.kind == "nli" else 2 * _PAIR_TOKENS
     limit = getattr(recipe.model, "max_tokens", shape.positions)
     lengths = np.minimum(estimated_tokens(model_texts([item.post.text for item in dev])) + further, limit)
     operations = sum(shape.forward_operations(int(length)) for length in lengths)
     member = 4 * shape.parameters + _TOKENIZER_BYTES
-    return Rehearsal(
+    return CostEstimate(
         parameters=shape.parameters,
         trained=0,
         posts_per_epoch=0,
@@ -146,7 +146,7 @@ def estimate_scoring(recipe: Recipe, shape: ModelShape, rate: DeviceRate, dev: S
         device=rate.name,
         device_memory=rate.memory,
         download=shape.download,
-        how=rate.how,
+        how=rate.basis,
         assumptions=(ASSUMPTION, *_caution(shape)),
     )
 

@@ -31,7 +31,7 @@ class LinearLearner:
     spec: LinearSpec
     balance: BalanceSpec
 
-    def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> None:  # noqa: ARG002
+    def estimate_cost(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> None:  # noqa: ARG002
         """None: it takes no steps, and seconds."""
         return
 

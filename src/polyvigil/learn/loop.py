@@ -17,7 +17,7 @@ from polyvigil.detect.base import EpochRecord, TrainingLog
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import checkpoint
 from polyvigil.learn.checkpoint import Progress
-from polyvigil.learn.checkpoint_manager import Keeper, put_weights, trained
+from polyvigil.learn.checkpoint_manager import CheckpointManager, load_weights, trained
 from polyvigil.learn.dev import DevSet, judge
 from polyvigil.learn.distil import SoftTargets
 from polyvigil.learn.memory import forget_peak, peak_memory
@@ -49,10 +49,10 @@ class TrainSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
+class TrainingCallbacks:
     """Whom the loop tells. ``progress`` gets steps done, steps in all, posts per second, seconds left."""
 
-    say: Callable[[str], None] = lambda _: None
+    log: Callable[[str], None] = lambda _: None
     progress: Callable[[int, int, float, float], None] = lambda *_: None
     stop: Callable[[], bool] = lambda: False
     """Asked after each step, in every process; True in any of them saves a checkpoint, and all end with InterruptError.
@@ -69,7 +69,7 @@ def train(
     seed: int,
     source: str,
     work: Path | None,
-    hooks: Hooks,
+    callbacks: TrainingCallbacks,
     pooling: Pooling = TRAINED_POOLING,
 ) -> TrainingLog:
     """Train ``encoder`` in place; it ends with the weights of the epoch of the best dev F1 (the first on ties).
@@ -80,7 +80,7 @@ def train(
     overflow, checkpoints of another run).
     """
     ranks = this_rank()
-    hooks = hooks if ranks.rank == 0 else Hooks(stop=hooks.stop)
+    callbacks = callbacks if ranks.rank == 0 else TrainingCallbacks(stop=callbacks.stop)
     if spec.gradient_checkpointing:
         encoder.checkpoint_layers()
     parameters = sum(p.numel() for p in encoder.model.parameters())
@@ -89,9 +89,11 @@ def train(
         ranks.first_values([torch.from_numpy(posts.soft.targets)])  # each asked the teacher: last digits may differ
     identity = _fingerprint(encoder, posts, dev, spec, decide, seed, source + pooling)
     _same_everywhere(encoder, identity, ranks)
-    keeper = Keeper(work, stepper, fingerprint=identity, minutes=spec.checkpoint_minutes, say=hooks.say)
-    standing = keeper.resume(micro_tokens=spec.micro_tokens)
-    progress, best = standing.progress, standing.best
+    checkpoints = CheckpointManager(
+        work, stepper, fingerprint=identity, minutes=spec.checkpoint_minutes, log=callbacks.log
+    )
+    resumed = checkpoints.resume(micro_tokens=spec.micro_tokens)
+    progress, best = resumed.progress, resumed.best
 
     steps = steps_per_epoch(len(posts.pool), posts_per_step=spec.posts_per_step, last_batch=spec.last_batch)
     warmup = warmup_steps(spec.warmup, steps=spec.epochs * steps, rounding=spec.warmup_rounding)
@@ -121,7 +123,7 @@ def train(
                 where=f"epoch {progress.epoch + 1}, step {progress.step + 1}",
             )
             if result.micro_tokens != progress.micro_tokens:
-                hooks.say(
+                callbacks.log(
                     f"out of memory: from here on {result.micro_tokens} tokens at once; the mathematics is the same"
                 )
             progress = progress.model_copy(
@@ -133,10 +135,10 @@ def train(
                     "micro_tokens": result.micro_tokens,
                 }
             )
-            hooks.progress(done + 1, spec.epochs * steps, clock.rate, clock.seconds_left)
-            stopped = ranks.any(hooks.stop())
-            if stopped or keeper.due():
-                keeper.keep(progress, best)
+            callbacks.progress(done + 1, spec.epochs * steps, clock.rate, clock.seconds_left)
+            stopped = ranks.any(callbacks.stop())
+            if stopped or checkpoints.due():
+                checkpoints.keep(progress, best)
             if stopped:
                 raise InterruptError("training was stopped", hint="run the same command again: it goes on from here")
         if progress.loss == 0.0:
@@ -163,13 +165,13 @@ def train(
             peak_memory=peak_memory(encoder.device),
             warnings=verdict.warnings,
         )
-        hooks.say(_line(record, spec.epochs))
+        callbacks.log(_epoch_message(record, spec.epochs))
         if record.best:
             best = {name: p.detach().to("cpu", copy=True) for name, p in trained(encoder.model).items()}
         progress = Progress(epoch=record.epoch, micro_tokens=progress.micro_tokens, records=(*progress.records, record))
-        keeper.keep(progress, best)
+        checkpoints.keep(progress, best)
 
-    put_weights(encoder.model, best)
+    load_weights(encoder.model, best)
     encoder.model.eval()
     return TrainingLog(
         epochs=progress.records,
@@ -205,7 +207,7 @@ class _Clock:
         return self.left / max(self.rate, 1e-9)
 
 
-def _line(record: EpochRecord, epochs: int) -> str:
+def _epoch_message(record: EpochRecord, epochs: int) -> str:
     text = (
         f"epoch {record.epoch}/{epochs}: loss {record.loss:.4f}, lr {record.learning_rate:.1e}, "
         f"dev F1 {record.dev_f1:.3f}{' (best)' if record.best else ''}, {record.seconds:.0f} s, "

@@ -23,10 +23,10 @@ def focal(logits: torch.Tensor, labels: torch.Tensor, *, alpha: float, gamma: fl
     finite gradients, for logits of any size. gamma 0 and alpha .5 is half the cross-entropy.
     """
     logs = log_softmax(logits, dim=1)
-    own = logs.gather(1, labels[:, None]).squeeze(1)
+    target_log = logs.gather(1, labels[:, None]).squeeze(1)
     other = logs.gather(1, 1 - labels[:, None]).squeeze(1)
     alpha_t = torch.where(labels == 1, alpha, 1.0 - alpha).to(logits.dtype)
-    return -alpha_t * torch.exp(gamma * other) * own
+    return -alpha_t * torch.exp(gamma * other) * target_log
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, *, label_smoothing: float = 0.0) -> torch.Tensor:

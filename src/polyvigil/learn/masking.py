@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.nn.masked import NOT_ASKED
+from polyvigil.nn.masked import IGNORE_INDEX
 from polyvigil.nn.windows import TokenIds
 
 _MASKED, _RANDOM = 0.8, 0.1
@@ -42,9 +42,9 @@ class MaskedBatch:
     targets: Sequence[TokenIds]
 
     @property
-    def asked(self) -> int:
+    def n_targets(self) -> int:
         """Tokens that were drawn."""
-        return sum(int((item != NOT_ASKED).sum()) for item in self.targets)
+        return sum(int((item != IGNORE_INDEX).sum()) for item in self.targets)
 
 
 def mask_tokens(
@@ -54,11 +54,11 @@ def mask_tokens(
     random = np.random.default_rng(np.random.SeedSequence([seed, step, _MASK]))
     ordinary = vocabulary.ordinary
     ids = np.concatenate(items) if items else np.empty(0, dtype=np.int32)
-    drawn = (random.random(len(ids)) < share) & ~np.isin(ids, vocabulary.special)
+    selected = (random.random(len(ids)) < share) & ~np.isin(ids, vocabulary.special)
     fate = random.random(len(ids))
-    others = ordinary[random.integers(len(ordinary), size=len(ids))]
-    seen = np.where(drawn & (fate < _MASKED), vocabulary.mask, ids)
-    seen = np.where(drawn & (fate >= _MASKED) & (fate < _MASKED + _RANDOM), others, seen).astype(np.int32)
-    targets = np.where(drawn, ids, NOT_ASKED).astype(np.int32)
+    random_ids = ordinary[random.integers(len(ordinary), size=len(ids))]
+    seen = np.where(selected & (fate < _MASKED), vocabulary.mask, ids)
+    seen = np.where(selected & (fate >= _MASKED) & (fate < _MASKED + _RANDOM), random_ids, seen).astype(np.int32)
+    targets = np.where(selected, ids, IGNORE_INDEX).astype(np.int32)
     ends = np.cumsum([len(item) for item in items])[:-1]
     return MaskedBatch(np.split(seen, ends), np.split(targets, ends))

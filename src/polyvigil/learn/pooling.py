@@ -37,18 +37,18 @@ def choose(
     """
     long = np.array([item.ndim == 2 for item in dev.tokens], dtype=bool) & dev.readable
     positives = int(dev.labels[long].sum())
-    told = PoolingChoice(trained=trained, chosen=trained, long_posts=int(long.sum()), long_positives=positives)
-    if min(positives, told.long_posts - positives) < LEAST:
-        return told
+    choice = PoolingChoice(trained=trained, chosen=trained, long_posts=int(long.sum()), long_positives=positives)
+    if min(positives, choice.long_posts - positives) < LEAST:
+        return choice
     scores = score(encoder, dev, ranks, budget=budget, where="choosing the pooling of windows")
     value = value_of(decide.objective)
     outcomes = {pooling: _outcomes(scores[pooling], dev, decide=decide) for pooling in POOLINGS}
-    figures = {pooling: float(value(*found.sum(axis=1, keepdims=True))[0]) for pooling, found in outcomes.items()}
-    best = max(POOLINGS, key=lambda pooling: figures[pooling])
+    values = {pooling: float(value(*found.sum(axis=1, keepdims=True))[0]) for pooling, found in outcomes.items()}
+    best = max(POOLINGS, key=lambda pooling: values[pooling])
     size = outcomes[trained].shape[1]
-    drawn = np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), size=_RESAMPLES)
-    better = value(*(outcomes[best] @ drawn.T)) > value(*(outcomes[trained] @ drawn.T))
-    return told.model_copy(update={"chosen": best if better.mean() >= SURE else trained, "figures": figures})
+    resamples = np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), size=_RESAMPLES)
+    better = value(*(outcomes[best] @ resamples.T)) > value(*(outcomes[trained] @ resamples.T))
+    return choice.model_copy(update={"chosen": best if better.mean() >= SURE else trained, "figures": values})
 
 
 def _outcomes(scores: Probabilities, dev: DevSet, *, decide: DecideSpec) -> NDArray[np.float64]:
@@ -57,5 +57,5 @@ def _outcomes(scores: Probabilities, dev: DevSet, *, decide: DecideSpec) -> NDAr
     posts = DevScores(scores, dev.labels, np.asarray(dev.languages))
     flagged = cross_fitted_flags(posts, spec=decide, groups=dev.groups).mean(axis=0)
     positive = dev.labels == 1
-    found = np.stack([flagged * positive, flagged * ~positive, (1 - flagged) * positive])
-    return np.asarray(found[:, counted(dev)], dtype=np.float64)
+    counts = np.stack([flagged * positive, flagged * ~positive, (1 - flagged) * positive])
+    return np.asarray(counts[:, counted(dev)], dtype=np.float64)

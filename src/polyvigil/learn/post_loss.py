@@ -37,14 +37,14 @@ def post_stepper(
     """For posts with labels, and maybe a teacher; ``pooling`` makes a post of its windows."""
     per_post = per_post_loss(spec)
 
-    def losses(batch: Batch, places: NDArray[np.int64], micro_tokens: int) -> torch.Tensor:
-        labels = torch.from_numpy(batch.labels[places].astype(np.int64)).to(encoder.device)
-        weights = torch.from_numpy(batch.weights[places].astype(np.float32)).to(encoder.device)
-        windows = windows_of(batch, places)
+    def losses(batch: Batch, indices: NDArray[np.int64], micro_tokens: int) -> torch.Tensor:
+        labels = torch.from_numpy(batch.labels[indices].astype(np.int64)).to(encoder.device)
+        weights = torch.from_numpy(batch.weights[indices].astype(np.float32)).to(encoder.device)
+        windows = windows_of(batch, indices)
         logits = _logits(encoder, parts(windows, micro_tokens), spec)
         pooled = pooled_logits(logits, windows.starts, pooling)
         of_posts = per_post(pooled, labels) * weights
-        return of_posts if batch.soft is None else _with_teacher(of_posts, pooled, batch.soft.of(places))
+        return of_posts if batch.soft is None else _with_teacher(of_posts, pooled, batch.soft.of(indices))
 
     return Stepper(encoder, spec=spec, ranks=ranks, losses=losses)
 
@@ -55,18 +55,18 @@ def _logits(encoder: Encoder, runs: Sequence[Sequence[TokenIds]], spec: Training
     They are computed again when the gradient comes by, with the same dropout: Gao et al. 2021 (GradCache).
     """
 
-    def ask(_: torch.Tensor, rows: Sequence[TokenIds]) -> torch.Tensor:
+    def forward(_: torch.Tensor, rows: Sequence[TokenIds]) -> torch.Tensor:
         with autocast(spec, encoder.device):
             return encoder.logits(rows).float()
 
     here = torch.empty(0, device=encoder.device)  # tells checkpoint whose random state to keep
     if len(runs) == 1:
-        return ask(here, runs[0])
-    return torch.cat([checkpoint(ask, here, run, use_reentrant=False) for run in runs])
+        return forward(here, runs[0])
+    return torch.cat([checkpoint(forward, here, run, use_reentrant=False) for run in runs])
 
 
 def _with_teacher(of_labels: torch.Tensor, logits: torch.Tensor, soft: SoftTargets) -> torch.Tensor:
     """(1 - weight) of a post's own loss and ``weight`` of its distance to the teacher: (n,)."""
     targets = torch.from_numpy(soft.targets.astype(np.float32)).to(logits.device)
-    taught = soft_cross_entropy(logits, targets, temperature=soft.temperature)
-    return (1 - soft.weight) * of_labels + soft.weight * taught
+    of_teacher = soft_cross_entropy(logits, targets, temperature=soft.temperature)
+    return (1 - soft.weight) * of_labels + soft.weight * of_teacher

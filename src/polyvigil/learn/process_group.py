@@ -20,39 +20,39 @@ from polyvigil.learn.launch import Launch
 _PATIENCE = timedelta(minutes=30)  # how long a process waits for the others, for a bundle to be written for example
 _FIRST = 5.0  # seconds in which the first process may claim the word before another does
 _LAST = 1.0  # seconds in which the others may read who speaks, before the first process ends and the store with it
-_FAULT, _READ = "fault", "read"
+_ERROR, _READ = "fault", "read"
 
 
-class Board:
+class ErrorElection:
     """Where processes that fail agree on the one that says so: the store of their launcher."""
 
     def __init__(self, store: Store, launch: Launch) -> None:
         self._store = PrefixStore("polyvigil", store)
         self._launch = launch
 
-    def claim(self, code: int) -> int | None:
+    def elect(self, code: int) -> int | None:
         """None when this process shall tell the error that ends it with exit code ``code``; else the teller's code.
 
         The first process is waited for, since an error of all is best told there; a launcher that ends the others when
         one has ended cannot end the teller any more.
         """
-        rank, others = self._launch.rank, self._launch.size - 1
+        rank, n_readers = self._launch.rank, self._launch.size - 1
         try:
             if rank:
-                _poll(lambda: self._store.check([_FAULT]), seconds=_FIRST)
-            outlive_the_others()
-            teller, told = map(int, self._store.compare_set(_FAULT, "", f"{rank} {code}").split())
+                _poll(lambda: self._store.check([_ERROR]), seconds=_FIRST)
+            shutdown_last()
+            teller, elected_code = map(int, self._store.compare_set(_ERROR, "", f"{rank} {code}").split())
             if teller != rank:
                 self._store.add(_READ, 1)
-                return told
+                return elected_code
             if not rank:
-                _poll(lambda: self._store.add(_READ, 0) >= others, seconds=_LAST)
+                _poll(lambda: self._store.add(_READ, 0) >= n_readers, seconds=_LAST)
         except RuntimeError:  # the store has ended with the process that held it, which has spoken
             return code
         return None
 
 
-def outlive_the_others() -> None:
+def shutdown_last() -> None:
     """From here on the launcher does not end this process when another one ends: it is about to speak."""
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -65,7 +65,7 @@ def _poll(done: Callable[[], bool], *, seconds: float) -> None:
 
 
 @contextmanager
-def joined(launch: Launch) -> Iterator[Board]:
+def process_group(launch: Launch) -> Iterator[ErrorElection]:
     """Inside, the processes of ``launch`` work together (learn.ranks).
 
     After an error on GPUs the group is left as it is, for the process to end: destroying it would wait for the others.
@@ -87,7 +87,7 @@ def joined(launch: Launch) -> Iterator[Board]:
             hint="start them with torchrun or accelerate launch; unset RANK and WORLD_SIZE to train in one process",
         ) from error
     try:
-        yield Board(store, launch)
+        yield ErrorElection(store, launch)
     except BaseException:
         if not gpus:
             distributed.destroy_process_group()
@@ -95,17 +95,17 @@ def joined(launch: Launch) -> Iterator[Board]:
     distributed.destroy_process_group()
 
 
-def own_device(launch: Launch, asked: str) -> str:
+def local_device(launch: Launch, requested: str) -> str:
     """The device of this process where ``asked`` is the user's choice: of GPUs, each takes that of its number.
 
     Raises RecipeError when one GPU is named for all, or when a machine has fewer GPUs than processes.
     """
-    if launch.size == 1 or asked == "cpu" or (asked == "auto" and not torch.cuda.is_available()):
-        return asked
-    if asked not in {"auto", "cuda"}:
+    if launch.size == 1 or requested == "cpu" or (requested == "auto" and not torch.cuda.is_available()):
+        return requested
+    if requested not in {"auto", "cuda"}:
         raise RecipeError(
             f"{launch.size} processes cannot share one device",
-            where=f"--device {asked}",
+            where=f"--device {requested}",
             hint="leave --device out: each process takes the GPU of its number; CUDA_VISIBLE_DEVICES chooses GPUs",
         )
     if launch.local_rank >= torch.cuda.device_count():

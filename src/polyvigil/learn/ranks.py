@@ -95,9 +95,9 @@ class Ranks:
         if self.size == 1:
             return tensors
         shapes = [(name, list(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in tensors.items()]
-        told = json.loads(self.first_text(json.dumps(shapes)))
+        headers = json.loads(self.first_text(json.dumps(shapes)))
         if self.rank:
-            tensors = {name: torch.empty(shape, dtype=getattr(torch, dtype)) for name, shape, dtype in told}
+            tensors = {name: torch.empty(shape, dtype=getattr(torch, dtype)) for name, shape, dtype in headers}
         else:
             tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         self.first_values(tensors.values())

@@ -27,14 +27,14 @@ def epoch_order(
         return rng.permutation(pool)
     names, group = np.unique(np.asarray(languages)[pool], return_inverse=True)
     chances = (np.bincount(group) / len(pool)) ** spec.temperature
-    drawn = rng.choice(len(names), size=len(pool), p=chances / chances.sum())
+    sampled = rng.choice(len(names), size=len(pool), p=chances / chances.sum())
     order = np.empty_like(pool)
-    for place in range(len(names)):
-        wanted = np.flatnonzero(drawn == place)
-        mine = pool[group == place]
-        rounds = -(-len(wanted) // len(mine))
-        again = [rng.permutation(mine) for _ in range(rounds)]
-        order[wanted] = np.concatenate([*again, mine[:0]])[: len(wanted)]
+    for index in range(len(names)):
+        slots = np.flatnonzero(sampled == index)
+        members = pool[group == index]
+        rounds = -(-len(slots) // len(members))
+        again = [rng.permutation(members) for _ in range(rounds)]
+        order[slots] = np.concatenate([*again, members[:0]])[: len(slots)]
     return order
 
 

@@ -16,8 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from polyvigil.config.specs import StackedSpec
-from polyvigil.data.split import deal_folds
-from polyvigil.detect.base import Detector, Learner, Rehearsal
+from polyvigil.data.split import assign_folds
+from polyvigil.detect.base import CostEstimate, Detector, Learner
 from polyvigil.detect.stacked import Featured, StackedConfig, StackedDetector, design
 from polyvigil.errors import DataError
 from polyvigil.types import LabelledPost, Probabilities
@@ -37,7 +37,7 @@ class StackedLearner:
     base: Callable[[str], Learner[Detector]]
     further: Learner[Featured]
     _: KW_ONLY
-    say: Callable[[str], None] = lambda _: None
+    log: Callable[[str], None] = lambda _: None
 
     def fit(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> StackedDetector:
         """Fit on ``train``; ``dev`` is for the base alone, which may choose its epoch by it.
@@ -53,9 +53,9 @@ class StackedLearner:
             )
         further = self.further.fit([], [], seed=seed)
         p = self._out_of_fold(train, dev, seed=seed)
-        self.say(f"learning the base from all {len(train):,} posts")
+        self.log(f"learning the base from all {len(train):,} posts")
         base = self.base("all").fit(train, dev, seed=seed)
-        self.say(f"asking for the further features of {len(train):,} posts")
+        self.log(f"asking for the further features of {len(train):,} posts")
         matrix = design(p, further.features([item.post for item in train]), base_as=self.spec.base_as)
         model = LogisticRegression(C=self.spec.C, tol=_TOLERANCE, max_iter=10_000)
         with threadpool_limits(1):  # sums of several threads differ in their last digits from machine to machine
@@ -70,24 +70,26 @@ class StackedLearner:
         )
         return StackedDetector(base, further, config)
 
-    def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Rehearsal | None:
+    def estimate_cost(
+        self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int
+    ) -> CostEstimate | None:
         """The base's, its time ``folds`` + 1 times over; its disk counts all of them (learn.disk). The further
         detector's time is not in it."""
-        self.further.rehearse([], [], seed=seed)
-        told = self.base("all").rehearse(train, dev, seed=seed)
-        if told is None:
+        self.further.estimate_cost([], [], seed=seed)
+        estimate = self.base("all").estimate_cost(train, dev, seed=seed)
+        if estimate is None:
             return None
-        return told.model_copy(update={"seconds": (self.spec.folds + 1) * told.seconds})
+        return estimate.model_copy(update={"seconds": (self.spec.folds + 1) * estimate.seconds})
 
     def _out_of_fold(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Probabilities:
         """P of each train post by a base that has not learned from it, nor from a post of its group: (n_posts,)."""
-        fold_of = deal_folds(train, folds=self.spec.folds, seed=seed)
+        fold_of = assign_folds(train, folds=self.spec.folds, seed=seed)
         result = np.empty(len(train))
         for fold in range(self.spec.folds):
             held_out = np.flatnonzero(fold_of == fold).tolist()
-            rest = [train[place] for place in np.flatnonzero(fold_of != fold).tolist()]
-            self.say(f"fold {fold + 1} of {self.spec.folds}: learning the base from {len(rest):,} posts")
+            rest = [train[index] for index in np.flatnonzero(fold_of != fold).tolist()]
+            self.log(f"fold {fold + 1} of {self.spec.folds}: learning the base from {len(rest):,} posts")
             detector = self.base(f"fold-{fold}").fit(rest, dev, seed=seed)
-            result[held_out] = detector.probabilities([train[place].post for place in held_out])
+            result[held_out] = detector.probabilities([train[index].post for index in held_out])
             del detector  # the next fold's needs its memory
         return result

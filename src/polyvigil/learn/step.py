@@ -166,13 +166,15 @@ class Stepper(Generic[B]):
             self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": scale, "_growth_tracker": growth})
 
     def _gradients(self, batch: B, *, seed: int, micro_tokens: int, where: str) -> StepResult:
-        mine = self.ranks.share(np.arange(len(batch.tokens)))
-        lengths = np.array([batch.tokens[place].size for place in mine], dtype=np.int64)
+        indices = self.ranks.share(np.arange(len(batch.tokens)))
+        lengths = np.array([batch.tokens[index].size for index in indices], dtype=np.int64)
         while True:
-            places = token_batches(lengths, budget=micro_tokens, padded=not self.encoder.packed)
+            micro_batches = token_batches(lengths, budget=micro_tokens, padded=not self.encoder.packed)
             loss: float | None = None
             try:
-                loss = self._backward(batch, [mine[some] for some in places], seed=seed, micro_tokens=micro_tokens)
+                loss = self._backward(
+                    batch, [indices[some] for some in micro_batches], seed=seed, micro_tokens=micro_tokens
+                )
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -181,7 +183,7 @@ class Stepper(Generic[B]):
                 return StepResult(float(self.ranks.total(torch.tensor(loss, dtype=torch.float64))), micro_tokens)
             self.optimiser.zero_grad(set_to_none=True)
             release(self.device)
-            held = [part for some in places for part in parts(windows_of(batch, mine[some]), micro_tokens)]
+            held = [part for some in micro_batches for part in parts(windows_of(batch, indices[some]), micro_tokens)]
             alone = loss is None and max(map(len, held)) == 1
             if longest := self.ranks.highest(max(len(row) for part in held for row in part) if alone else 0):
                 raise TrainingError(
@@ -189,7 +191,7 @@ class Stepper(Generic[B]):
                 )
             fitting = micro_tokens
             if loss is None:
-                fitting = max(1, min(micro_tokens, max(int(lengths[some].sum()) for some in places)) // 2)
+                fitting = max(1, min(micro_tokens, max(int(lengths[some].sum()) for some in micro_batches)) // 2)
             micro_tokens = self.ranks.lowest(fitting)
 
     def _backward(self, batch: B, micro_batches: Sequence[NDArray[np.int64]], *, seed: int, micro_tokens: int) -> float:
@@ -200,8 +202,8 @@ class Stepper(Generic[B]):
         losses = []
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [], device_type="cuda"):
             torch.manual_seed(seed)
-            for places in micro_batches:
-                loss = self.losses(batch, places, micro_tokens).sum()
+            for indices in micro_batches:
+                loss = self.losses(batch, indices, micro_tokens).sum()
                 torch.autograd.backward(self.scaler.scale(loss / len(batch.tokens)))
                 losses.append(loss.detach())
         return float(torch.stack(losses).double().sum()) if losses else 0.0
@@ -212,9 +214,9 @@ def autocast(spec: StepSettings, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=_AUTOCAST[spec.precision], enabled=spec.precision != "fp32")
 
 
-def windows_of(batch: Tokens, places: NDArray[np.int64]) -> Pieces:
+def windows_of(batch: Tokens, indices: NDArray[np.int64]) -> Pieces:
     """What is read of the posts at these places."""
-    return pieces([batch.tokens[place] for place in places])
+    return pieces([batch.tokens[index] for index in indices])
 
 
 def parts(windows: Pieces, budget: int) -> list[Sequence[TokenIds]]:
@@ -222,5 +224,5 @@ def parts(windows: Pieces, budget: int) -> list[Sequence[TokenIds]]:
     rows = windows.rows
     if len(rows) == 1 or len(windows.starts) > 2 or sum(map(len, rows)) <= budget:
         return [rows]
-    at_once = max(1, budget // len(rows[0]))
-    return [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
+    per_run = max(1, budget // len(rows[0]))
+    return [rows[first : first + per_run] for first in range(0, len(rows), per_run)]

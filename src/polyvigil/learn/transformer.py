@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from polyvigil.config.specs import BalanceSpec, DecideSpec, EncoderSpec, LoraSpec, TrainingSpec
 from polyvigil.data.fingerprint import fingerprint
-from polyvigil.detect.base import FitRecord, PoolingChoice, Rehearsal
+from polyvigil.detect.base import CostEstimate, FitRecord, PoolingChoice
 from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
 from polyvigil.errors import DataError
 from polyvigil.learn import checkpoint, loop
@@ -19,12 +19,12 @@ from polyvigil.learn.balance import language_counts, trained_languages, training
 from polyvigil.learn.checkpoint_manager import trained
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.disk import DiskUse
-from polyvigil.learn.distil import Lesson, soft_targets
-from polyvigil.learn.loop import Hooks, TrainSet
+from polyvigil.learn.distil import TeacherTargets, soft_targets
+from polyvigil.learn.loop import TrainingCallbacks, TrainSet
 from polyvigil.learn.lora import Adapters, adapt
 from polyvigil.learn.pooling import choose
 from polyvigil.learn.ranks import this_rank
-from polyvigil.learn.trial_steps import rehearse
+from polyvigil.learn.trial_steps import estimate_cost
 from polyvigil.learn.trim import Trimmed, trim
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.source import needs_fetching, settings_bytes
@@ -32,7 +32,7 @@ from polyvigil.nn.windows import LongRule
 from polyvigil.text.normalise import model_text, no_text_reason
 from polyvigil.types import LabelledPost, Labels
 
-_SILENT = Hooks()
+_SILENT = TrainingCallbacks()
 _RULE = DecideSpec()
 _EVERY_WEIGHT = LoraSpec()
 _NAME_BYTES = 160
@@ -69,9 +69,9 @@ class EncoderLearner:
     offline: bool = False
     device: str = "auto"
     lora: LoraSpec = _EVERY_WEIGHT
-    lesson: Lesson | None = None
+    teacher_targets: TeacherTargets | None = None
     decide: DecideSpec = _RULE
-    say: Callable[[str], None] = _SILENT.say
+    log: Callable[[str], None] = _SILENT.log
     progress: Callable[[int, int, float, float], None] = _SILENT.progress
     stop: Callable[[], bool] = _SILENT.stop
 
@@ -81,7 +81,7 @@ class EncoderLearner:
         Raises DataError (posts of one class), RecipeError (no such model or device), BundleError (a damaged model),
         TrainingError (see loop.train) and InterruptError (``stop``).
         """
-        ready = self._prepare(train, dev, seed=seed)
+        ready = self._training_inputs(train, dev, seed=seed)
         encoder, trimmed = ready.encoder, ready.trimmed
         first = this_rank().rank == 0
         if self.work is not None and first:
@@ -95,7 +95,7 @@ class EncoderLearner:
             seed=seed,
             source=self.spec.model_dump_json() + self.lora.model_dump_json() + trimmed.digest,
             work=self.work,
-            hooks=Hooks(self.say, self.progress, self.stop),
+            callbacks=TrainingCallbacks(self.log, self.progress, self.stop),
             pooling=self.spec.trained_pooling,
         )
         if self.work is not None and first:
@@ -106,8 +106,10 @@ class EncoderLearner:
         log = log.model_copy(update={"parameters": log.parameters + trimmed.left_out})
         if ready.adapters:
             ready.adapters.merge()
-        if self.lesson:
-            log = log.model_copy(update={"teacher": self.lesson.teacher, "unlabelled": len(self.lesson.unlabelled)})
+        if self.teacher_targets:
+            log = log.model_copy(
+                update={"teacher": self.teacher_targets.teacher, "unlabelled": len(self.teacher_targets.unlabelled)}
+            )
         record = FitRecord(
             seed=seed,
             posts=len(train),
@@ -127,16 +129,18 @@ class EncoderLearner:
         )
         return EncoderDetector(encoder, config, log)
 
-    def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Rehearsal | None:
+    def estimate_cost(
+        self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int
+    ) -> CostEstimate | None:
         """What ``fit`` would take, measured on a few steps that are thrown away; None for a model not fetched yet.
 
         Writes and fetches nothing; raises as ``fit`` does.
         """
         if needs_fetching(self.spec.name, revision=self.spec.revision):
             return None
-        ready = self._prepare(train, dev, seed=seed)
+        ready = self._training_inputs(train, dev, seed=seed)
         posts = ready.trimmed.posts
-        return rehearse(
+        return estimate_cost(
             ready.encoder,
             posts,
             ready.trimmed.dev,
@@ -148,7 +152,7 @@ class EncoderLearner:
             full=sum(item.shape[-1] == self.spec.max_tokens for item in posts.tokens),
         )
 
-    def _prepare(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> _Ready:
+    def _training_inputs(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> _Ready:
         """Check the posts, load the model, tokenise once."""
         labels, dev_labels = _labels(train), _labels(dev)
         _check(labels, np.ones(len(labels), dtype=bool), part="training")
@@ -158,7 +162,7 @@ class EncoderLearner:
         encoder = self._encoder(seed)
         adapters = adapt(encoder, spec=self.lora, seed=seed) if self.lora.rank else None
         encoder.to(self.device)
-        further = self.lesson.unlabelled if self.lesson else ()
+        further = self.teacher_targets.unlabelled if self.teacher_targets else ()
         all_posts = [*(item.post for item in train), *further]
         posts = TrainSet(
             tokens=encoder.tokenise([model_text(post.text) for post in all_posts]),
@@ -168,7 +172,7 @@ class EncoderLearner:
             pool=np.append(
                 training_indices(labels, times=self.balance.oversample), np.arange(len(train), len(all_posts))
             ),
-            soft=soft_targets(self.lesson) if self.lesson else None,
+            soft=soft_targets(self.teacher_targets) if self.teacher_targets else None,
         )
         dev_set = DevSet(
             encoder.tokenise(dev_texts),
@@ -196,9 +200,9 @@ class EncoderLearner:
 
     def _pooling(self, encoder: Encoder, dev: DevSet, *, budget: int) -> PoolingChoice:
         choice = choose(encoder, dev, this_rank(), decide=self.decide, trained=self.spec.trained_pooling, budget=budget)
-        figures = ", ".join(f"{name} {figure:.3f}" for name, figure in choice.figures.items())
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in choice.figures.items())
         if this_rank().rank == 0:
-            self.say(f"windows of a long post are pooled by {choice.chosen} ({figures or 'too few to tell'})")
+            self.log(f"windows of a long post are pooled by {choice.chosen} ({shown or 'too few to tell'})")
         return choice
 
     def _encoder(self, seed: int) -> Encoder:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from polyvigil.config.specs import Pooling, TrainingSpec
-from polyvigil.detect.base import Rehearsal
+from polyvigil.detect.base import CostEstimate
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.disk import DiskUse
 from polyvigil.learn.loop import TrainSet
@@ -27,7 +27,7 @@ _ENOUGH_SECONDS = 20.0
 _DEV_POSTS = 64
 
 
-def rehearse(
+def estimate_cost(
     encoder: Encoder,
     posts: TrainSet,
     dev: DevSet,
@@ -38,7 +38,7 @@ def rehearse(
     left_out: int,
     disk: DiskUse,
     full: int,
-) -> Rehearsal:
+) -> CostEstimate:
     """Take a few steps with ``encoder``, which is of no use afterwards. ``left_out``: parameters that were trimmed;
     ``disk``: of this member and those after it; ``full``: posts that fill what the model reads at once.
 
@@ -58,7 +58,7 @@ def rehearse(
         begun = time.monotonic()
         stepper.step(
             Batch(
-                [posts.tokens[place] for place in chosen],
+                [posts.tokens[index] for index in chosen],
                 posts.labels[chosen],
                 posts.weights[chosen],
                 None if posts.soft is None else posts.soft.of(chosen),
@@ -74,7 +74,7 @@ def rehearse(
     tokens = int(lengths[order].sum())
     parameters = sum(p.numel() for p in encoder.model.parameters())
     epoch = per_token * tokens + _dev_seconds(encoder, dev, budget=spec.micro_tokens)
-    return Rehearsal(
+    return CostEstimate(
         parameters=parameters + left_out,
         trained=disk.trained + (left_out if disk.trained == parameters else 0),
         posts_per_epoch=len(order),
@@ -93,7 +93,7 @@ def rehearse(
 
 def _dev_seconds(encoder: Encoder, dev: DevSet, *, budget: int) -> float:
     """Of scoring all dev posts, by the tokens of some of them."""
-    some: Sequence[TokenIds] = [dev.tokens[place] for place in np.flatnonzero(dev.readable)[:_DEV_POSTS]]
+    some: Sequence[TokenIds] = [dev.tokens[index] for index in np.flatnonzero(dev.readable)[:_DEV_POSTS]]
     begun = time.monotonic()
     window_scores(encoder, some, budget=budget)
     return (time.monotonic() - begun) * _tokens(dev.tokens) / max(1, _tokens(some))

@@ -56,7 +56,7 @@ class Trimmed:
         short = table.weight.detach().cpu()
         whole = self.whole * short[-1]
         whole[torch.from_numpy(self.rows)] = short[:-1]
-        _put(table, whole)
+        _set_weight(table, whole)
 
 
 def trim(encoder: Encoder, posts: TrainSet, dev: DevSet) -> Trimmed:
@@ -82,7 +82,7 @@ def trim(encoder: Encoder, posts: TrainSet, dev: DevSet) -> Trimmed:
     )
     expected = _logits(encoder, posts.tokens)
     kept = table.weight.detach()[torch.from_numpy(rows).to(table.weight.device)]
-    _put(table, torch.cat([kept, torch.ones_like(kept[:1])]))
+    _set_weight(table, torch.cat([kept, torch.ones_like(kept[:1])]))
     if torch.allclose(_logits(encoder, short.posts.tokens), expected, rtol=1e-5, atol=1e-6):
         return short
     short.expand(encoder)
@@ -93,7 +93,7 @@ def _renumber(items: Sequence[TokenIds], rows: NDArray[np.int64]) -> list[TokenI
     return [np.searchsorted(rows, item).astype(np.int32) for item in items]
 
 
-def _put(table: torch.nn.Embedding, weight: torch.Tensor) -> None:
+def _set_weight(table: torch.nn.Embedding, weight: torch.Tensor) -> None:
     table.weight = torch.nn.Parameter(weight.to(table.weight.device), requires_grad=table.weight.requires_grad)
     table.num_embeddings = len(weight)
 

@@ -47,7 +47,7 @@ class NliLearner:
         classifier.to(self.device)
         return NliDetector(classifier, config)
 
-    def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> None:
+    def estimate_cost(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> None:
         """None: no steps are taken. Raises as ``fit`` does where nothing must be fetched first."""
         if not needs_fetching(self.spec.name, revision=self.spec.revision):
             self.fit(train, dev, seed=seed)
@@ -80,7 +80,7 @@ class NerLearner:
         finder.to(self.device)
         return NerDetector(finder, config)
 
-    def rehearse(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> None:
+    def estimate_cost(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> None:
         """None: no steps are taken. Raises as ``fit`` does where nothing must be fetched first."""
         if not needs_fetching(self.spec.name, revision=self.spec.revision):
             self.fit(train, dev, seed=seed)

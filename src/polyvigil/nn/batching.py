@@ -19,11 +19,11 @@ def token_batches(lengths: ArrayLike, *, budget: int, padded: bool = False) -> l
     order = np.argsort(-sizes, kind="stable")
     batches: list[NDArray[np.int64]] = []
     start = held = longest = 0
-    for place, size in enumerate(sizes[order].tolist()):
-        after = longest * (place - start + 1) if padded else held + size
-        if place > start and after > budget:
-            batches.append(order[start:place])
-            start, held, longest = place, size, size
+    for position, size in enumerate(sizes[order].tolist()):
+        after = longest * (position - start + 1) if padded else held + size
+        if position > start and after > budget:
+            batches.append(order[start:position])
+            start, held, longest = position, size, size
         else:
             held, longest = held + size, max(longest, size)
     return [*batches, order[start:]] if len(order) else []
@@ -31,6 +31,6 @@ def token_batches(lengths: ArrayLike, *, budget: int, padded: bool = False) -> l
 
 def inverse_permutation(order: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where each item of a permutation went: ``values[order][inverse_permutation(order)]`` equals ``values``."""
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order), dtype=order.dtype)
-    return places
+    inverse = np.empty_like(order)
+    inverse[order] = np.arange(len(order), dtype=order.dtype)
+    return inverse

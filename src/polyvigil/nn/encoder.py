@@ -31,8 +31,8 @@ from polyvigil.nn.pretrained import (
     write_tokenizer,
 )
 from polyvigil.nn.source import model_folder
-from polyvigil.nn.windows import CUT, LongRule, Reader, TokenIds
-from polyvigil.text.memo import for_each
+from polyvigil.nn.windows import TRUNCATE, LongRule, Reader, TokenIds
+from polyvigil.text.memo import memoised_map
 
 LABELS = {0: "no_ade", 1: "ade"}
 Arithmetic = Literal["fp32", "int8", "bf16"]
@@ -85,14 +85,14 @@ class Encoder:
         if self.reader.rule.how != "cut":
             return [self.reader.read(ids) for ids in rows]
         long = [text for text, ids in zip(texts, rows, strict=True) if len(ids) > self.reader.max_tokens]
-        cut = dict(zip(long, self._asked(long, cut=True), strict=True))
-        return [np.array(cut.get(text, ids), dtype=np.int32) for text, ids in zip(texts, rows, strict=True)]
+        truncated = dict(zip(long, self._encode(long, truncate=True), strict=True))
+        return [np.array(truncated.get(text, ids), dtype=np.int32) for text, ids in zip(texts, rows, strict=True)]
 
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """Tokens of each text were it not cut, special tokens included: (n_texts,)."""
         return np.array([len(ids) for ids in self._ids(texts)], dtype=np.int32)
 
-    def window_stretches(self, texts: Sequence[str]) -> list[NDArray[np.int64]] | None:
+    def window_spans(self, texts: Sequence[str]) -> list[NDArray[np.int64]] | None:
         """Where in each normalised text its windows begin and end, in characters: (n_windows, 2) each.
 
         A tokenizer that keeps no offsets (of the Japanese BERTs, say) gives None; ``window_tokens`` always answers.
@@ -103,20 +103,20 @@ class Encoder:
             encoding = self._tokenizer(
                 list(texts), return_offsets_mapping=True, add_special_tokens=False, verbose=False, truncation=False
             )
-        found = []
+        spans = []
         for offsets, tokens in zip(encoding["offset_mapping"], self.window_tokens(texts), strict=True):
-            places = np.array(offsets, dtype=np.int64)
-            found.append(np.array([[places[a:b, 0].min(), places[a:b, 1].max()] for a, b in tokens.tolist()]))
-        return found
+            bounds = np.array(offsets, dtype=np.int64)
+            spans.append(np.array([[bounds[a:b, 0].min(), bounds[a:b, 1].max()] for a, b in tokens.tolist()]))
+        return spans
 
     def window_tokens(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
         """The same in tokens, special ones not counted."""
         special = self.reader.before + self.reader.after
-        found = []
+        spans = []
         for size in self.token_counts(texts).tolist():
             starts = self.reader.starts(size)
-            found.append(np.column_stack([starts, np.minimum(starts + self.reader.room, size - special)]))
-        return found
+            spans.append(np.column_stack([starts, np.minimum(starts + self.reader.room, size - special)]))
+        return spans
 
     def logits(self, items: Sequence[TokenIds]) -> Tensor:
         """Logits of one micro-batch: float32 (n_items, 2) on the device, order of ``items``; differentiable.
@@ -142,9 +142,9 @@ class Encoder:
         table = self._model.get_input_embeddings()
         if type(table) is not nn.Embedding or table.sparse or table.max_norm is not None:
             return None
-        memory = table.weight.untyped_storage().data_ptr()
+        address = table.weight.untyped_storage().data_ptr()
         named = self.model.named_parameters(remove_duplicate=False)
-        users = sum(parameter.untyped_storage().data_ptr() == memory for _, parameter in named)
+        users = sum(parameter.untyped_storage().data_ptr() == address for _, parameter in named)
         return table if users == 1 else None
 
     def reserved_ids(self) -> int:
@@ -189,16 +189,16 @@ class Encoder:
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Uncut; inside ``text.once`` each text once, for all encoders whose tokenizers are of the same files."""
-        return for_each(texts, partial(self._asked, cut=False), work=("tokens", self._tokenizer_key))
+        return memoised_map(texts, partial(self._encode, truncate=False), work=("tokens", self._tokenizer_key))
 
-    def _asked(self, texts: Sequence[str], *, cut: bool) -> list[list[int]]:
+    def _encode(self, texts: Sequence[str], *, truncate: bool) -> list[list[int]]:
         if not texts:
             return []
         with self._tokenising:
             encoding = self._tokenizer(
                 list(texts),
-                truncation=cut,
-                max_length=self.reader.max_tokens if cut else None,
+                truncation=truncate,
+                max_length=self.reader.max_tokens if truncate else None,
                 return_attention_mask=False,
                 return_token_type_ids=False,
                 verbose=False,
@@ -223,7 +223,7 @@ def load_encoder(
     source: str,
     *,
     max_tokens: int,
-    long_posts: LongRule = CUT,
+    long_posts: LongRule = TRUNCATE,
     packing: bool = True,
     offline: bool = False,
     revision: str = "",
@@ -262,10 +262,10 @@ def load_encoder(
 
 def _reader(tokenizer: TextTokenizer, source: str, *, max_tokens: int, rule: LongRule) -> Reader:
     """How many special tokens the tokenizer puts before and after a text is asked of the tokenizer itself."""
-    framed, own = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
-    special = len(framed) - len(own)
-    places = (before for before in range(special + 1) if framed[before : before + len(own)] == own)
-    before = next(places, None)
+    framed, bare = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+    special = len(framed) - len(bare)
+    candidates = (before for before in range(special + 1) if framed[before : before + len(bare)] == bare)
+    before = next(candidates, None)
     if before is None or special >= max_tokens:
         raise RecipeError(
             "its tokenizer does not put special tokens around a text",

@@ -30,11 +30,11 @@ FILES = (
 )
 """What is fetched of such a model (nn.source.model_folder)."""
 _PARTS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}ー]|[^\p{Han}\p{Hiragana}\p{Katakana}ー]+")
-_AT_ONCE = 8  # texts, of similar length
+_BATCH_SIZE = 8  # texts, of similar length
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Entity:
     """``text[start:end]`` is a ``label``, by a score in [0, 1]."""
 
     start: int
@@ -69,28 +69,28 @@ class EntityFinder:
 
     def find(
         self, texts: Sequence[str], labels: Sequence[str], *, least_score: float, chunk_words: int
-    ) -> list[list[Found]]:
+    ) -> list[list[Entity]]:
         """What is found in each text, in the order of ``texts``; by label, then place.
 
         Entities of one label do not overlap. A text of more than ``chunk_words`` words is read in pieces of so many, an
         eighth of them shared with the next. What stands beside a text moves a score by less than 1e-5.
         """
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         answers = self._model.batch_extract_entities_long(
-            [texts[place] for place in order],
+            [texts[index] for index in order],
             list(labels),
-            batch_size=_AT_ONCE,
+            batch_size=_BATCH_SIZE,
             threshold=least_score,
             include_confidence=True,
             include_spans=True,
             chunk_size=chunk_words,
             chunk_overlap=chunk_words // 8,
         )
-        result: list[list[Found]] = [[] for _ in texts]
-        for place, answer in zip(order, answers, strict=True):
-            size = len(texts[place])  # the library ends a text with a full stop, and may find it
-            result[place] = [
-                Found(hit["start"], min(hit["end"], size), label, float(hit["confidence"]))
+        result: list[list[Entity]] = [[] for _ in texts]
+        for index, answer in zip(order, answers, strict=True):
+            size = len(texts[index])  # the library ends a text with a full stop, and may find it
+            result[index] = [
+                Entity(hit["start"], min(hit["end"], size), label, float(hit["confidence"]))
                 for label in labels
                 for hit in answer["entities"].get(label, [])
                 if hit["start"] < size

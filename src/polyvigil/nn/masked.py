@@ -29,7 +29,7 @@ from polyvigil.nn.pretrained import (
 from polyvigil.nn.source import model_folder
 from polyvigil.nn.windows import TokenIds
 
-NOT_ASKED = -1
+IGNORE_INDEX = -1
 """Target of a token that is not to be named."""
 _WEIGHTS = "model.safetensors"
 
@@ -100,32 +100,32 @@ class MaskedModel:
         lengths = np.array([len(item) for item in items])
         real = np.arange(lengths.max()) < lengths[:, None]
         ids = np.full(real.shape, self._tokenizer.pad_token_id or 0, dtype=np.int64)
-        wanted = np.full(real.shape, NOT_ASKED, dtype=np.int64)
-        ids[real], wanted[real] = np.concatenate(items), np.concatenate(targets)
-        asked = wanted != NOT_ASKED
-        if not asked.any():  # still a function of the weights, with a gradient of 0
+        labels = np.full(real.shape, IGNORE_INDEX, dtype=np.int64)
+        ids[real], labels[real] = np.concatenate(items), np.concatenate(targets)
+        is_target = labels != IGNORE_INDEX
+        if not is_target.any():  # still a function of the weights, with a gradient of 0
             return torch.zeros(len(items), device=self.device) + 0.0 * next(self.model.parameters()).sum()
         result = torch.zeros(len(items), device=self.device)
-        places = torch.from_numpy(asked).to(self.device)
-        with self._asked_alone(places):
+        mask = torch.from_numpy(is_target).to(self.device)
+        with self._head_restricted_to(mask):
             logits: Tensor = self.model(
                 input_ids=torch.from_numpy(ids).to(self.device),
                 attention_mask=torch.from_numpy(real.astype(np.int64)).to(self.device),
             ).logits
-        of_asked = logits if logits.ndim == 2 else logits[places]
-        named = torch.from_numpy(wanted[asked]).to(self.device)
-        each = nn.functional.cross_entropy(of_asked.float(), named, reduction="none")
-        return result.index_add(0, torch.from_numpy(np.nonzero(asked)[0]).to(self.device), each)
+        selected = logits if logits.ndim == 2 else logits[mask]
+        named = torch.from_numpy(labels[is_target]).to(self.device)
+        each = nn.functional.cross_entropy(selected.float(), named, reduction="none")
+        return result.index_add(0, torch.from_numpy(np.nonzero(is_target)[0]).to(self.device), each)
 
     @contextmanager
-    def _asked_alone(self, places: Tensor) -> Iterator[None]:
+    def _head_restricted_to(self, mask: Tensor) -> Iterator[None]:
         """Inside, the last layer of the head, which is as wide as the vocabulary, is given the asked places alone."""
         model: Any = self._read.model
         last = model.get_output_embeddings()
         if not isinstance(last, nn.Linear):  # a head that multiplies by the table of words itself
             yield
             return
-        handle = last.register_forward_pre_hook(lambda _, inputs: (inputs[0][places],))
+        handle = last.register_forward_pre_hook(lambda _, inputs: (inputs[0][mask],))
         try:
             yield
         finally:
@@ -143,11 +143,11 @@ class MaskedModel:
 
 
 def _tensors(folder: Path, names: Sequence[str]) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")) if names else ():
         with safe_open(path, framework="pt") as file:
-            found |= {name: file.get_tensor(name) for name in names if name in file.keys()}  # noqa: SIM118
-    return found
+            tensors |= {name: file.get_tensor(name) for name in names if name in file.keys()}  # noqa: SIM118
+    return tensors
 
 
 def load_masked_model(

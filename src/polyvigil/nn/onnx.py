@@ -94,7 +94,7 @@ class OnnxEncoder:
         for batch in token_batches(lengths, budget=_BUDGET, padded=True):
             mask = np.arange(lengths[batch].max()) < lengths[batch][:, None]
             ids = np.full(mask.shape, padding, dtype=np.int64)
-            ids[mask] = np.concatenate([items[place] for place in batch])
+            ids[mask] = np.concatenate([items[index] for index in batch])
             logits = self.logits(ids, mask.astype(np.int64)).astype(np.float64)
             result[batch] = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
         return result
@@ -105,8 +105,8 @@ def _compare(model: torch.nn.Module, exported: OnnxEncoder, *, longest: int, whe
     for posts, tokens in ((1, 1), (1, longest), (3, min(17, longest)), (5, min(2, longest))):
         ids, mask = _sample(posts, tokens)
         with torch.inference_mode():
-            ours = model(torch.from_numpy(ids), torch.from_numpy(mask)).logits.numpy()
-        apart = float(np.abs(ours - exported.logits(ids, mask)).max())
+            expected = model(torch.from_numpy(ids), torch.from_numpy(mask)).logits.numpy()
+        apart = float(np.abs(expected - exported.logits(ids, mask)).max())
         if not apart <= _CLOSE:
             raise RecipeError(
                 f"its export gives other numbers: logits of {posts} posts of {tokens} tokens differ by {apart:.3f}",

@@ -72,15 +72,15 @@ def packed_logits(model: nn.Module, plan: Plan, items: Sequence[NDArray[np.int32
     order = np.argsort([-len(item) for item in items], kind="stable")
     backbone = model.get_submodule(plan.backbone)
     embeddings = backbone.get_submodule("embeddings")
-    posts = _lay_out([items[place] for place in order], padding=_padding_index(embeddings), device=device)
+    posts = _lay_out([items[index] for index in order], padding=_padding_index(embeddings), device=device)
     hidden = embeddings(
         input_ids=posts.ids[None],
         token_type_ids=torch.zeros_like(posts.ids)[None],
         position_ids=posts.positions[None],
     )[0]
-    for place in range(plan.layers):
-        layer = backbone.get_submodule(f"encoder.layer.{place}")
-        last = place == plan.layers - 1
+    for index in range(plan.layers):
+        layer = backbone.get_submodule(f"encoder.layer.{index}")
+        last = index == plan.layers - 1
         if layer.training and getattr(layer, "gradient_checkpointing", False):  # set by transformers where asked for
             hidden = checkpoint(_layer, layer, hidden, posts, plan.heads, last, use_reentrant=False)
         else:
@@ -126,9 +126,9 @@ def _lay_out(items: Sequence[NDArray[np.int32]], *, padding: int | None, device:
 def _layer(layer: nn.Module, hidden: Tensor, posts: _Posts, heads: int, last: bool) -> Tensor:
     """One layer: (n_tokens, width) -> the same, or (n_posts, width) for the last layer."""
     attention = layer.get_submodule("attention.self")
-    asking = hidden[posts.starts[:-1]] if last else hidden
+    query_input = hidden[posts.starts[:-1]] if last else hidden
     context = _attend(
-        attention.get_submodule("query")(asking),
+        attention.get_submodule("query")(query_input),
         attention.get_submodule("key")(hidden),
         attention.get_submodule("value")(hidden),
         posts,
@@ -136,7 +136,7 @@ def _layer(layer: nn.Module, hidden: Tensor, posts: _Posts, heads: int, last: bo
         dropout=_rate(attention.get_submodule("dropout")),
         first_only=last,
     )
-    attended = layer.get_submodule("attention.output")(context, asking)
+    attended = layer.get_submodule("attention.output")(context, query_input)
     result: Tensor = layer.get_submodule("output")(layer.get_submodule("intermediate")(attended), attended)
     return result
 
@@ -149,18 +149,18 @@ def _attend(
     query, key, value = (part.view(-1, heads, width) for part in (query, key, value))
     if dropout == 0 and _flash_takes(query):
         return _flash(query, key, value, posts, first_only=first_only)
-    found, row, token = [], 0, 0
+    outputs, row, token = [], 0, 0
     for length, count in posts.runs:
-        asked = 1 if first_only else length
+        n_queries = 1 if first_only else length
         part = scaled_dot_product_attention(
-            query[row : row + count * asked].view(count, asked, heads, width).transpose(1, 2),
+            query[row : row + count * n_queries].view(count, n_queries, heads, width).transpose(1, 2),
             key[token : token + count * length].view(count, length, heads, width).transpose(1, 2),
             value[token : token + count * length].view(count, length, heads, width).transpose(1, 2),
             dropout_p=dropout,
         )
-        found.append(part.transpose(1, 2).reshape(count * asked, heads * width))
-        row, token = row + count * asked, token + count * length
-    return torch.cat(found)
+        outputs.append(part.transpose(1, 2).reshape(count * n_queries, heads * width))
+        row, token = row + count * n_queries, token + count * length
+    return torch.cat(outputs)
 
 
 def _flash_takes(query: Tensor) -> bool:
@@ -203,9 +203,9 @@ def _rate(dropout: nn.Module) -> float:
 def replace_linears(model: nn.Module, plan: Plan, make: Callable[[nn.Linear], nn.Module]) -> None:
     """Put what ``make`` makes of it in the place of every linear layer of the encoder; the head stays as it is."""
     backbone = model.get_submodule(plan.backbone)
-    for place in range(plan.layers):
+    for index in range(plan.layers):
         for name in LINEARS:
-            parent, _, child = f"encoder.layer.{place}.{name}".rpartition(".")
+            parent, _, child = f"encoder.layer.{index}.{name}".rpartition(".")
             source = backbone.get_submodule(f"{parent}.{child}")
             assert isinstance(source, nn.Linear)
             setattr(backbone.get_submodule(parent), child, make(source))
@@ -220,6 +220,6 @@ def _padding_index(embeddings: nn.Module) -> int | None:
 
 def _parameters(backbone: str, layers: int) -> set[str]:
     modules = [f"{backbone}.embeddings.LayerNorm", *_HEADS[backbone]]
-    modules += [f"{backbone}.encoder.layer.{place}.{part}" for place in range(layers) for part in _LAYER]
+    modules += [f"{backbone}.encoder.layer.{index}.{part}" for index in range(layers) for part in _LAYER]
     both = {f"{module}.{kind}" for module in modules for kind in ("weight", "bias")}
     return both | {f"{backbone}.embeddings.{name}.weight" for name in _EMBEDDINGS}

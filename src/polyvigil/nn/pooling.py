@@ -21,7 +21,7 @@ POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 _SMALL = -15.0  # below it softplus(z) is exp(z), and expm1(t) is t, to the last bit of float32
 
 
-def pooled_logits(logits: Tensor, starts: NDArray[np.int64], how: Pooling) -> Tensor:
+def pooled_logits(logits: Tensor, starts: NDArray[np.int64], pooling: Pooling) -> Tensor:
     """(n_windows, 2) logits, post after post -> (n_posts, 2), whose softmax is the posts' P; differentiable.
 
     Those of a post of one window stay as they are. Finite, with finite gradients, for logits of any size.
@@ -31,20 +31,20 @@ def pooled_logits(logits: Tensor, starts: NDArray[np.int64], how: Pooling) -> Te
         return logits
     posts = []
     for first, count in zip(starts[:-1].tolist(), counts.tolist(), strict=True):
-        mine = logits[first : first + count]
+        rows = logits[first : first + count]
         if count == 1:
-            posts.append(mine[0])
+            posts.append(rows[0])
         else:
-            odds = pooled_log_odds(mine[:, 1] - mine[:, 0], how)
+            odds = pooled_log_odds(rows[:, 1] - rows[:, 0], pooling)
             posts.append(torch.stack([torch.zeros_like(odds), odds]))
     return torch.stack(posts)
 
 
-def pooled_log_odds(z: Tensor, how: Pooling) -> Tensor:
+def pooled_log_odds(z: Tensor, pooling: Pooling) -> Tensor:
     """Log-odds of one post from those of its windows, (n_windows,) -> scalar."""
-    if how == "max":
+    if pooling == "max":
         return z.max()
-    if how == "mean":
+    if pooling == "mean":
         return torch.logsumexp(logsigmoid(z), dim=0) - torch.logsumexp(logsigmoid(-z), dim=0)
     # -log(1 - p) is softplus(z), so the sum of the softplus is the post's: its log-odds are log(expm1(sum)).
     log_sum = torch.logsumexp(torch.where(z < _SMALL, z, softplus(z.clamp(min=_SMALL)).log()), dim=0)

@@ -38,11 +38,11 @@ def probabilities(encoder: Encoder, items: Sequence[TokenIds], *, budget: int) -
     item is scored with moves its probability by less than 1e-5. Raises BundleError where the encoder gives NaN.
     """
 
-    def ask(batch: NDArray[np.int64]) -> Tensor:
-        logits = encoder.logits([items[place] for place in batch])
+    def forward(batch: NDArray[np.int64]) -> Tensor:
+        logits = encoder.logits([items[index] for index in batch])
         return torch.softmax(logits.double(), dim=1)[:, 1]
 
-    return _asked(encoder.model, ask, [len(item) for item in items], budget=budget, padded=not encoder.packed)
+    return _run_batches(encoder.model, forward, [len(item) for item in items], budget=budget, padded=not encoder.packed)
 
 
 def entailments(
@@ -50,15 +50,20 @@ def entailments(
 ) -> Probabilities:
     """P of the first of ``classes`` among them: float64 (n_items,), in [0, 1]. Otherwise as ``probabilities``."""
 
-    def ask(batch: NDArray[np.int64]) -> Tensor:
-        logits = classifier.logits([items[place] for place in batch])
+    def forward(batch: NDArray[np.int64]) -> Tensor:
+        logits = classifier.logits([items[index] for index in batch])
         return torch.softmax(logits[:, list(classes)].double(), dim=1)[:, 0]
 
-    return _asked(classifier.model, ask, [len(item.ids) for item in items], budget=budget, padded=True)
+    return _run_batches(classifier.model, forward, [len(item.ids) for item in items], budget=budget, padded=True)
 
 
-def _asked(
-    model: nn.Module, ask: Callable[[NDArray[np.int64]], Tensor], lengths: Sequence[int], *, budget: int, padded: bool
+def _run_batches(
+    model: nn.Module,
+    forward: Callable[[NDArray[np.int64]], Tensor],
+    lengths: Sequence[int],
+    *,
+    budget: int,
+    padded: bool,
 ) -> Probabilities:
     """What ``ask`` says of the items of each batch, (n_items,), in their order."""
     result = np.empty(len(lengths), dtype=np.float64)
@@ -67,7 +72,7 @@ def _asked(
     try:
         with torch.inference_mode():
             for batch in token_batches(lengths, budget=budget, padded=padded):
-                result[batch] = ask(batch).cpu().numpy()
+                result[batch] = forward(batch).cpu().numpy()
     finally:
         model.train(training)
     bad = int(np.isnan(result).sum())

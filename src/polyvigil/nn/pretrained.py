@@ -77,13 +77,13 @@ def read_tokenizer(folder: Path, source: str) -> TextTokenizer:
 
 def tokenizer_key(folder: Path) -> str:
     """A hash of the tokenizer's files in ``folder``: where it is the same, so are the ids of every text."""
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.is_file() and not path.name.startswith("model") and path.suffix in _OF_A_TOKENIZER:
             if path.name in {"config.json", "polyvigil.json", "training.json"}:
                 continue
-            told.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return told.hexdigest()
+            digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def read_classifier(folder: Path, source: str, config: Config, *, seed: int, fresh_head: bool) -> Classifier:
@@ -92,8 +92,8 @@ def read_classifier(folder: Path, source: str, config: Config, *, seed: int, fre
     With ``fresh_head`` a head that is missing or for other classes is drawn from ``seed``, without it that is a
     BundleError. Raises BundleError for damaged weights, RecipeError for an architecture that cannot classify.
     """
-    told = f"a {config.model_type!r} model cannot classify posts"
-    read = _read(AutoModelForSequenceClassification, folder, source, config, seed=seed, refusal=told)
+    refusal = f"a {config.model_type!r} model cannot classify posts"
+    read = _read(AutoModelForSequenceClassification, folder, source, config, seed=seed, refusal=refusal)
     if read.lacking and not fresh_head:
         raise BundleError(
             f"holds no trained head ({read.lacking[0]} is missing)", where=source, hint="train it, or copy it again"
@@ -114,15 +114,15 @@ class Read:
 def read_masked_lm(folder: Path, source: str, config: Config, *, seed: int) -> Read:
     """The weights in ``folder`` in fp32 on the CPU, with a head that names masked tokens; drawn from ``seed`` where it
     is missing. Raises as ``read_classifier``."""
-    told = f"a {config.model_type!r} model has no masked-language head"
-    return _read(AutoModelForMaskedLM, folder, source, config, seed=seed, refusal=told)
+    refusal = f"a {config.model_type!r} model has no masked-language head"
+    return _read(AutoModelForMaskedLM, folder, source, config, seed=seed, refusal=refusal)
 
 
 def _read(kind: Any, folder: Path, source: str, config: Config, *, seed: int, refusal: str) -> Read:
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            model, found = kind.from_pretrained(
+            model, loading_info = kind.from_pretrained(
                 folder,
                 config=config,
                 dtype=torch.float32,
@@ -139,8 +139,8 @@ def _read(kind: Any, folder: Path, source: str, config: Config, *, seed: int, re
     except ValueError as error:
         raise RecipeError(refusal, where=source, hint="choose an encoder such as xlm-roberta-base") from error
     assert isinstance(model, PreTrainedModel)
-    mismatched = {key if isinstance(key, str) else key[0] for key in found["mismatched_keys"]}
-    lacking = sorted({*found["missing_keys"], *mismatched})
+    mismatched = {key if isinstance(key, str) else key[0] for key in loading_info["mismatched_keys"]}
+    lacking = sorted({*loading_info["missing_keys"], *mismatched})
     backbone = [key for key in lacking if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key]
     if backbone:
         raise BundleError(
@@ -148,7 +148,7 @@ def _read(kind: Any, folder: Path, source: str, config: Config, *, seed: int, re
             where=source,
             hint="copy config.json and weights of the same model",
         )
-    return Read(model, tuple(lacking), tuple(sorted(found["unexpected_keys"])))  # in eval mode
+    return Read(model, tuple(lacking), tuple(sorted(loading_info["unexpected_keys"])))  # in eval mode
 
 
 def check_sizes(model: Classifier, tokenizer: TextTokenizer, source: str, *, max_tokens: int) -> None:

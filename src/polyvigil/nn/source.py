@@ -195,8 +195,8 @@ def _check_files(folder: Path, source: str) -> None:
         raise RecipeError("has no config.json", where=source, hint=hint)
     if not has(_WEIGHTS):
         other = has((*TORCH_WEIGHTS, *_OTHER_WEIGHTS))
-        fault = f"has its weights in {other} only" if other else "has no weights (model.safetensors)"
-        raise RecipeError(fault, where=source, hint=_ways_out(source, convertible=other not in _OTHER_WEIGHTS))
+        message = f"has its weights in {other} only" if other else "has no weights (model.safetensors)"
+        raise RecipeError(message, where=source, hint=_ways_out(source, convertible=other not in _OTHER_WEIGHTS))
     if not has(_TOKENIZERS):
         raise RecipeError(
             "has no tokenizer files",

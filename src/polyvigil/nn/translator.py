@@ -72,9 +72,11 @@ class Nllb:
         buckets = np.array([-(-len(one) // _BUCKET) for one in ids], dtype=np.int64)
         result = [""] * len(texts)
         for bucket in np.unique(buckets):
-            places = np.flatnonzero(buckets == bucket)
-            for place, text in zip(places, self._generate([ids[p] for p in places], target, int(bucket)), strict=True):
-                result[place] = text
+            indices = np.flatnonzero(buckets == bucket)
+            for index, text in zip(
+                indices, self._generate([ids[p] for p in indices], target, int(bucket)), strict=True
+            ):
+                result[index] = text
         return result
 
     def _ids(self, texts: Sequence[str], source: str) -> list[list[int]]:
@@ -99,7 +101,7 @@ class Nllb:
         mask = torch.tensor([[1] * len(one) + [0] * (width - len(one)) for one in ids], device=self._model.device)
         try:
             with torch.inference_mode(), quiet():
-                found = self._model.generate(  # type: ignore[operator]  # a mixin's method
+                output_ids = self._model.generate(  # type: ignore[operator]  # a mixin's method
                     input_ids=table,
                     attention_mask=mask,
                     forced_bos_token_id=self._code(target),
@@ -113,7 +115,7 @@ class Nllb:
                 ) from error
             half = len(ids) // 2
             return [*self._generate(ids[:half], target, bucket), *self._generate(ids[half:], target, bucket)]
-        texts: list[str] = self._tokenizer.batch_decode(found, skip_special_tokens=True)
+        texts: list[str] = self._tokenizer.batch_decode(output_ids, skip_special_tokens=True)
         return texts
 
 
@@ -144,7 +146,7 @@ def _read_model(folder: Path, source: str, config: Config) -> PreTrainedModel:
             hint="give facebook/nllb-200-distilled-600M, or another model of that family",
         )
     try:
-        model, found = AutoModelForSeq2SeqLM.from_pretrained(
+        model, loading_info = AutoModelForSeq2SeqLM.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
@@ -156,7 +158,7 @@ def _read_model(folder: Path, source: str, config: Config) -> PreTrainedModel:
     except (SafetensorError, OSError, RuntimeError) as error:
         raise BundleError("its weights cannot be read", where=source, hint="copy or fetch the model again") from error
     assert isinstance(model, PreTrainedModel)
-    lacking = sorted(map(str, {*found["missing_keys"], *found["mismatched_keys"]}))
+    lacking = sorted(map(str, {*loading_info["missing_keys"], *loading_info["mismatched_keys"]}))
     if lacking:
         raise BundleError(
             f"{len(lacking)} tensors are missing or of another shape than config.json says, such as {lacking[0]}",

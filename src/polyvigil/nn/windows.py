@@ -32,7 +32,7 @@ class LongRule:
     most: int = 1
 
 
-CUT = LongRule()
+TRUNCATE = LongRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Reader:
     max_tokens: int
     before: int
     after: int
-    rule: LongRule = CUT
+    rule: LongRule = TRUNCATE
 
     def __post_init__(self) -> None:
         if self.room < 1:
@@ -84,12 +84,12 @@ class Reader:
         if len(whole) <= self.max_tokens:
             return whole
         end = len(whole) - self.after
-        before, own, after = whole[: self.before], whole[self.before : end], whole[end:]
+        before, content, after = whole[: self.before], whole[self.before : end], whole[end:]
         if self.rule.how == "windows":
-            rows = [np.concatenate([before, own[at : at + self.room], after]) for at in self.starts(len(whole))]
+            rows = [np.concatenate([before, content[at : at + self.room], after]) for at in self.starts(len(whole))]
             return np.stack(rows) if len(rows) > 1 else rows[0]
         tail = self.room // 2 if self.rule.how == "head-tail" else 0
-        return np.concatenate([before, own[: self.room - tail], own[len(own) - tail :], after])
+        return np.concatenate([before, content[: self.room - tail], content[len(content) - tail :], after])
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +119,23 @@ class WindowScores:
     p: Probabilities
     starts: NDArray[np.int64]
 
-    def pooled(self, how: Pooling) -> Probabilities:
+    def pooled(self, pooling: Pooling) -> Probabilities:
         """P(ADE) of each post, (n_posts,), in [0, 1]; of a post of one window that window's, bit by bit."""
         first, counts = self.starts[:-1], np.diff(self.starts)
         if not len(first):
             return np.empty(0)
-        if how == "max":
-            found = np.maximum.reduceat(self.p, first)
-        elif how == "mean":
-            found = np.add.reduceat(self.p, first) / counts
+        if pooling == "max":
+            result = np.maximum.reduceat(self.p, first)
+        elif pooling == "mean":
+            result = np.add.reduceat(self.p, first) / counts
         else:
             with np.errstate(divide="ignore"):  # a window with p = 1
-                found = -np.expm1(np.add.reduceat(np.log1p(-self.p), first))
-        return np.where(counts == 1, self.p[first], found)
+                result = -np.expm1(np.add.reduceat(np.log1p(-self.p), first))
+        return np.where(counts == 1, self.p[first], result)
 
     def strongest(self) -> NDArray[np.int64]:
         """Which window of each post has the largest P, the first of equals: (n_posts,); -1 of a post of one window."""
-        found = np.full(len(self.starts) - 1, -1, dtype=np.int64)
-        for place in np.flatnonzero(np.diff(self.starts) > 1).tolist():
-            found[place] = np.argmax(self.p[self.starts[place] : self.starts[place + 1]])
-        return found
+        result = np.full(len(self.starts) - 1, -1, dtype=np.int64)
+        for index in np.flatnonzero(np.diff(self.starts) > 1).tolist():
+            result[index] = np.argmax(self.p[self.starts[index] : self.starts[index + 1]])
+        return result

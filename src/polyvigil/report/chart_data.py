@@ -23,7 +23,7 @@ THRESHOLDS: NDArray[np.float64] = np.arange(1, MOST_POINTS) / MOST_POINTS
 BINS = 20
 
 
-class LanguagePictures(Frozen):
+class LanguageChartData(Frozen):
     """The curves of one language's posts; those that need positives are empty without any."""
 
     name: str
@@ -43,20 +43,20 @@ class LanguagePictures(Frozen):
     """F1 of that threshold on these posts."""
 
 
-class Pictures(Frozen):
+class ChartData(Frozen):
     """Of the languages with most positives, by name."""
 
     thresholds: tuple[float, ...]
-    languages: tuple[LanguagePictures, ...]
+    languages: tuple[LanguageChartData, ...]
     left_out: tuple[str, ...]
     """Languages beyond the first MOST_LANGUAGES, which are in the tables only."""
 
 
-def pictures(labels: Labels, probabilities: Probabilities, languages: Sequence[str], *, dev: DevScores) -> Pictures:
+def chart_data(labels: Labels, probabilities: Probabilities, languages: Sequence[str], *, dev: DevScores) -> ChartData:
     """Curves of (n_posts,) labels and scores; ``dev``: the stored dev scores, on which the paper's grid chooses."""
     names = np.asarray(languages)
     present = sorted(set(languages), key=lambda name: (-int(labels[names == name].sum()), name))
-    return Pictures(
+    return ChartData(
         thresholds=tuple(THRESHOLDS.tolist()),
         languages=tuple(
             _language(name, labels[names == name], probabilities[names == name], dev.of(name))
@@ -66,11 +66,11 @@ def pictures(labels: Labels, probabilities: Probabilities, languages: Sequence[s
     )
 
 
-def _language(name: str, labels: Labels, probabilities: Probabilities, dev: DevScores) -> LanguagePictures:
+def _language(name: str, labels: Labels, probabilities: Probabilities, dev: DevScores) -> LanguageChartData:
     some = bool((labels == 1).any())
     recall, precision = recall_precision(labels, probabilities)
     grid = paper_grid(dev.probabilities, dev.labels).threshold if dev.usable else None
-    return LanguagePictures(
+    return LanguageChartData(
         name=name,
         recall=tuple(recall.tolist()),
         precision=tuple(precision.tolist()),
@@ -103,5 +103,5 @@ def f1_at(labels: Labels, probabilities: Probabilities, thresholds: NDArray[np.f
 
 
 def _histogram(probabilities: Probabilities) -> tuple[int, ...]:
-    found, _ = np.histogram(probabilities, bins=BINS, range=(0.0, 1.0))
-    return tuple(found.tolist())
+    counts, _ = np.histogram(probabilities, bins=BINS, range=(0.0, 1.0))
+    return tuple(counts.tolist())

@@ -13,7 +13,7 @@ from typing import Literal
 
 from polyvigil.detect.base import TrainingLog
 from polyvigil.evaluation.evaluate import Slice
-from polyvigil.report.report import MemberTold
+from polyvigil.report.report import MemberSummary
 
 _HEAD, _ROW, _FOOT = 30, 34, 30  # px: the chart's band for the label of the pooled line, one row, the axis
 WIDTH, HEIGHT = 240, 176
@@ -55,8 +55,8 @@ class Chart:
 def chart(languages: Sequence[Slice], pooled: Slice) -> Chart:
     """One mark for each language, and the pooled one."""
     marks = [
-        _mark(part, place, name=part.name, shape="dot" if part.validated else "ring")
-        for place, part in enumerate(languages)
+        _mark(part, row, name=part.name, shape="dot" if part.validated else "ring")
+        for row, part in enumerate(languages)
     ]
     marks.append(_mark(pooled, len(languages), name="pooled", shape="diamond"))
     bottom = _HEAD + _ROW * len(marks)
@@ -69,11 +69,11 @@ def chart(languages: Sequence[Slice], pooled: Slice) -> Chart:
     return Chart(tuple(marks), _HEAD, _ROW, _FOOT, bottom - _ROW, bottom, anchor)
 
 
-def _mark(part: Slice, place: int, *, name: str, shape: Literal["dot", "ring", "diamond"]) -> Mark:
-    told = part.cross_fitted or part
-    low, at, high = (f"{100 * x:.2f}%" for x in (told.f1_interval.low, told.f1, told.f1_interval.high))
+def _mark(part: Slice, row: int, *, name: str, shape: Literal["dot", "ring", "diamond"]) -> Mark:
+    shown = part.cross_fitted or part
+    low, at, high = (f"{100 * x:.2f}%" for x in (shown.f1_interval.low, shown.f1, shown.f1_interval.high))
     same_set = f"{100 * part.f1:.2f}%" if part.cross_fitted else ""
-    y = _HEAD + _ROW * place + _ROW // 2
+    y = _HEAD + _ROW * row + _ROW // 2
     return Mark(name, y, low, at, high, same_set, shape if part.positives else "", part)
 
 
@@ -87,7 +87,7 @@ def down(y: float) -> str:
     return _short(BOTTOM - y * (BOTTOM - TOP))
 
 
-def line(xs: Sequence[float], ys: Sequence[float]) -> str:
+def polyline(xs: Sequence[float], ys: Sequence[float]) -> str:
     """A path through points of [0, 1] x [0, 1]."""
     return "M" + "L".join(f"{across(x)} {down(y)}" for x, y in zip(xs, ys, strict=True))
 
@@ -106,17 +106,17 @@ def bars(counts: Sequence[int], *, upward: bool) -> str:
     tallest, middle, half = max(counts), (TOP + BOTTOM) / 2, (BOTTOM - TOP) / 2
     width = (RIGHT - LEFT) / len(counts)
     path = ""
-    for place, number in enumerate(counts):
+    for index, number in enumerate(counts):
         if number:
             height = max(half * number / tallest, 1.0) * (-1 if upward else 1)
-            left = LEFT + place * width + 0.6
+            left = LEFT + index * width + 0.6
             path += f"M{_short(left)} {_short(middle)}v{_short(height)}h{_short(width - 1.2)}v{_short(-height)}z"
     return path
 
 
-def spread(place: int, number: int) -> float:
+def epoch_position(index: int, number: int) -> float:
     """Where the ``place``-th of ``number`` epochs stands, in [0, 1]."""
-    return place / (number - 1) if number > 1 else 0.5
+    return index / (number - 1) if number > 1 else 0.5
 
 
 def _short(number: float) -> str:
@@ -124,7 +124,7 @@ def _short(number: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class EpochLine:
+class EpochCurve:
     """One member's line: its path, and where each epoch's point stands."""
 
     name: str
@@ -141,22 +141,22 @@ class EpochPanel:
     low: str
     high: str
     epochs: int
-    lines: tuple[EpochLine, ...]
+    lines: tuple[EpochCurve, ...]
 
 
-def epoch_panels(members: Sequence[MemberTold]) -> tuple[EpochPanel, ...]:
+def epoch_panels(members: Sequence[MemberSummary]) -> tuple[EpochPanel, ...]:
     """Loss, and dev F1; of the members that were trained in epochs, none where there is none."""
     logs = [(member.name, member.log) for member in members if member.log]
     if not logs:
         return ()
     losses = [[record.loss for record in log.epochs] for _, log in logs]
-    figures = [[record.dev_f1 for record in log.epochs] for _, log in logs]
+    scores = [[record.dev_f1 for record in log.epochs] for _, log in logs]
     top = max(max(values) for values in losses) or 1.0
-    low, high = min(min(values) for values in figures), max(max(values) for values in figures)
+    low, high = min(min(values) for values in scores), max(max(values) for values in scores)
     low, high = math.floor(low * 10) / 10, max(math.ceil(high * 10) / 10, math.floor(low * 10) / 10 + 0.1)
     return (
         _panel("Loss by epoch", logs, losses, 0.0, top, f"{top:.3g}"),
-        _panel("Dev F1 by epoch, same set", logs, figures, low, high, f"{high:.1f}"),
+        _panel("Dev F1 by epoch, same set", logs, scores, low, high, f"{high:.1f}"),
     )
 
 
@@ -166,14 +166,14 @@ def _panel(
     values: Sequence[Sequence[float]],
     low: float,
     high: float,
-    told: str,
+    top_label: str,
 ) -> EpochPanel:
     longest = max(len(some) for some in values)
     lines = []
     for (name, log), some in zip(logs, values, strict=True):
-        xs = [spread(place, longest) for place in range(len(some))]
+        xs = [epoch_position(index, longest) for index in range(len(some))]
         ys = [(value - low) / (high - low) for value in some]
         kept = [record is log.best for record in log.epochs]
         points = tuple((across(x), down(y), best) for x, y, best in zip(xs, ys, kept, strict=True))
-        lines.append(EpochLine(name, line(xs, ys), points))
-    return EpochPanel(title, f"{low:.1f}" if low else "0", told, longest, tuple(lines))
+        lines.append(EpochCurve(name, polyline(xs, ys), points))
+    return EpochPanel(title, f"{low:.1f}" if low else "0", top_label, longest, tuple(lines))

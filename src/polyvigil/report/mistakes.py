@@ -44,9 +44,9 @@ def mistakes(
     names = np.array([post.language for post in posts], dtype=np.str_)
     flags = policy.flags(probabilities, names.tolist())
     return tuple(
-        _mistake(posts[place], kind, float(probabilities[place]), policy)
+        _mistake(posts[index], kind, float(probabilities[index]), policy)
         for name in sorted(set(names.tolist()))
-        for kind, place in _places(names == name, labels, probabilities, flags, most)
+        for kind, index in _mistake_indices(names == name, labels, probabilities, flags, most)
     )
 
 
@@ -54,13 +54,15 @@ _Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 _Kind = Literal["false positive", "false negative"]
 
 
-def _places(mine: _Mask, labels: Labels, p: Probabilities, flags: _Mask, most: int) -> Iterator[tuple[_Kind, int]]:
-    false_positives = np.flatnonzero(mine & flags & (labels == 0))
-    false_negatives = np.flatnonzero(mine & ~flags & (labels == 1))
-    for place in false_positives[np.argsort(-p[false_positives], kind="stable")][:most].tolist():
-        yield "false positive", place
-    for place in false_negatives[np.argsort(p[false_negatives], kind="stable")][:most].tolist():
-        yield "false negative", place
+def _mistake_indices(
+    mask: _Mask, labels: Labels, p: Probabilities, flags: _Mask, most: int
+) -> Iterator[tuple[_Kind, int]]:
+    false_positives = np.flatnonzero(mask & flags & (labels == 0))
+    false_negatives = np.flatnonzero(mask & ~flags & (labels == 1))
+    for index in false_positives[np.argsort(-p[false_positives], kind="stable")][:most].tolist():
+        yield "false positive", index
+    for index in false_negatives[np.argsort(p[false_negatives], kind="stable")][:most].tolist():
+        yield "false negative", index
 
 
 def _mistake(post: Post, kind: _Kind, p: float, policy: DecisionPolicy) -> Mistake:

@@ -15,9 +15,9 @@ from polyvigil.report.mistakes import PII_WARNING
 from polyvigil.report.report import Report
 from polyvigil.text.language import base_language, is_cadec
 
-PAGE = "report.html"
+HTML_FILE = "report.html"
 TWIN = "report.json"
-FIGURES = "evaluation.json"
+EVALUATION_FILE = "evaluation.json"
 
 _NAMES = {
     "de": "German",
@@ -34,10 +34,10 @@ _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u20
 
 def write_report(report: Report, folder: Path) -> Path:
     """Write ``report.html``, its JSON twin ``report.json``, and of it ``evaluation.json``; returns the page's path."""
-    write_whole(folder / FIGURES, report.evaluation.model_dump_json(indent=2) + "\n")
+    write_whole(folder / EVALUATION_FILE, report.evaluation.model_dump_json(indent=2) + "\n")
     write_whole(folder / TWIN, report.model_dump_json() + "\n")
-    write_whole(folder / PAGE, report_html(report))
-    return folder / PAGE
+    write_whole(folder / HTML_FILE, report_html(report))
+    return folder / HTML_FILE
 
 
 def report_html(report: Report) -> str:

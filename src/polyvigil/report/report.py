@@ -18,13 +18,13 @@ from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.lengths import LengthSlice, length_slices
 from polyvigil.evaluation.measure import Measured
 from polyvigil.evaluation.subsets import MemberSubset, member_subsets
-from polyvigil.report.chart_data import Pictures, pictures
+from polyvigil.report.chart_data import ChartData, chart_data
 from polyvigil.report.mistakes import Mistake, mistakes
 from polyvigil.report.verdict import Verdict, verdict
 from polyvigil.types import Frozen, Probabilities
 
 
-class MemberTold(Frozen):
+class MemberSummary(Frozen):
     """A member of the bundle, and how it was trained."""
 
     name: str
@@ -34,7 +34,7 @@ class MemberTold(Frozen):
     log: TrainingLog | None
 
 
-class Since(Frozen):
+class Changes(Frozen):
     """What changed since an older bundle, on the same posts."""
 
     bundle: str
@@ -54,17 +54,17 @@ class Report(Frozen):
     """The command line that makes the same report; may be empty."""
     verdict: Verdict
     evaluation: Evaluation
-    pictures: Pictures
+    pictures: ChartData
     manifest: Manifest
     combination: Combination
     policy: DecisionPolicy
     calibration: Calibration
-    members: tuple[MemberTold, ...]
+    members: tuple[MemberSummary, ...]
     subsets: tuple[MemberSubset, ...]
     """Dev F1 of every set of members; empty for one member."""
     lengths: tuple[LengthSlice, ...]
     """Empty where no member counts tokens, or no posts were given."""
-    since: Since | None
+    since: Changes | None
     mistakes: tuple[Mistake, ...]
     """Posts word for word: empty unless they were asked for."""
 
@@ -97,7 +97,7 @@ def report_of(
         command=command,
         verdict=verdict(evaluation),
         evaluation=evaluation,
-        pictures=pictures(gold.labels, measured.probabilities, languages, dev=bundle.dev_scores()),
+        pictures=chart_data(gold.labels, measured.probabilities, languages, dev=bundle.dev_scores()),
         manifest=bundle.manifest,
         combination=bundle.combination,
         policy=bundle.policy,
@@ -105,16 +105,16 @@ def report_of(
         members=_members(bundle),
         subsets=_subsets(bundle),
         lengths=length_slices(lengths, languages) if lengths else (),
-        since=None if older is None else _since(measured, bundle, older),
+        since=None if older is None else _changes(measured, bundle, older),
         mistakes=mistakes(measured.posts, gold.labels, measured.probabilities, bundle.policy, most=show_errors)
         if show_errors
         else (),
     )
 
 
-def _members(bundle: Bundle) -> tuple[MemberTold, ...]:
+def _members(bundle: Bundle) -> tuple[MemberSummary, ...]:
     return tuple(
-        MemberTold(name=name, kind=member.kind, fit_record=member.fit_record, log=member.log)
+        MemberSummary(name=name, kind=member.kind, fit_record=member.fit_record, log=member.log)
         for name, member in zip(_names(bundle), bundle.members, strict=True)
     )
 
@@ -125,7 +125,8 @@ def _names(bundle: Bundle) -> Sequence[str]:
     if len(set(seeds)) == len(seeds):
         return [f"seed {seed}" for seed in seeds]
     return [
-        f"{place}: {member.kind}, seed {member.fit_record.seed}" for place, member in enumerate(bundle.members, start=1)
+        f"{number}: {member.kind}, seed {member.fit_record.seed}"
+        for number, member in enumerate(bundle.members, start=1)
     ]
 
 
@@ -147,21 +148,21 @@ def _subsets(bundle: Bundle) -> tuple[MemberSubset, ...]:
     )
 
 
-def _since(measured: Measured, bundle: Bundle, older: Bundle) -> Since:
-    told = shifts(
+def _changes(measured: Measured, bundle: Bundle, older: Bundle) -> Changes:
+    shift_rows = shifts(
         Side(older.policy, _older_scores(measured, bundle, older)),
         Side(bundle.policy, measured.probabilities),
         measured.gold.languages.tolist(),
     )
-    return Since(bundle=older.id, created=older.manifest.created, shifts=told)
+    return Changes(bundle=older.id, created=older.manifest.created, shifts=shift_rows)
 
 
 def _older_scores(measured: Measured, bundle: Bundle, older: Bundle) -> Probabilities:
     if measured.posts:
         return older.probabilities(measured.posts)
-    places = older.dev.places_of(bundle.dev.keys)
-    if places is None:
+    indices = older.dev.indices_of(bundle.dev.keys)
+    if indices is None:
         raise RecipeError(
             "the older bundle holds scores of other dev posts", where="--since", hint="give a file of posts"
         )
-    return np.asarray(older.dev_scores().probabilities[places])
+    return np.asarray(older.dev_scores().probabilities[indices])

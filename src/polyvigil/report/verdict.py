@@ -50,7 +50,7 @@ def verdict(evaluation: Evaluation) -> Verdict:
     """Fail: a pooled F1 not proven better than flagging all; warn: tuned on these posts, or any caution; else pass."""
     pooled = evaluation.pooled
     flag_all = float(f1(pooled.positives, pooled.posts - pooled.positives, 0))
-    findings = (_posts(evaluation), _figure(evaluation, flag_all), _cautions(len(evaluation.cautions)))
+    findings = (_posts(evaluation), _f1_finding(evaluation, flag_all), _cautions(len(evaluation.cautions)))
     level = max((finding.level for finding in findings), key=_SEVERITY.index)
     return Verdict(level, _SUMMARY[level], findings, flag_all)
 
@@ -63,13 +63,13 @@ def _posts(evaluation: Evaluation) -> Finding:
     return Finding("pass", "The thresholds were tuned on another set of posts than this one.")
 
 
-def _figure(evaluation: Evaluation, flag_all: float) -> Finding:
+def _f1_finding(evaluation: Evaluation, flag_all: float) -> Finding:
     if not evaluation.pooled.positives:
         return Finding("fail", "None of these posts is labelled as an ADE, so they cannot show that any is found.")
-    figure, low = "pooled F1", evaluation.pooled.f1_interval.low
+    metric, low = "pooled F1", evaluation.pooled.f1_interval.low
     if evaluation.pooled.cross_fitted:
-        figure, low = "cross-fitted pooled F1", evaluation.pooled.cross_fitted.f1_interval.low
-    begins = f"The interval of the {figure} begins at {low:.3f}"
+        metric, low = "cross-fitted pooled F1", evaluation.pooled.cross_fitted.f1_interval.low
+    begins = f"The interval of the {metric} begins at {low:.3f}"
     if low <= flag_all:
         return Finding("fail", f"{begins}, no better than flagging every post ({flag_all:.3f}).")
     return Finding("pass", f"{begins}, above flagging every post ({flag_all:.3f}).")

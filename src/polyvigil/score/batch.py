@@ -15,15 +15,15 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.config.specs import DataSpec, ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.data.inputs import find_inputs
-from polyvigil.data.read import FaultTally
+from polyvigil.data.read import RowErrorCounts
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError, InterruptError
 from polyvigil.score.engine import Engine, ThisProcess
-from polyvigil.score.finish import OutputFile, check_complete, finish
-from polyvigil.score.job import Job, LanguageTally, PartRecord, Tick, total
-from polyvigil.score.judge_counts import JudgeTally, judge_tally
+from polyvigil.score.finish import OutputFile, check_complete, write_output
+from polyvigil.score.job import Job, LanguageCounts, PartRecord, ProgressEvent, total
+from polyvigil.score.judge_counts import JudgeCounts, judge_counts
 from polyvigil.score.part import LateFile, PartScorer, shown
-from polyvigil.score.plan import Target, plan, stretches
+from polyvigil.score.plan import Target, plan, work_items
 from polyvigil.score.stream import Hashed
 from polyvigil.score.work import Work, locked
 from polyvigil.score.write import header
@@ -32,7 +32,7 @@ from polyvigil.types import Frozen
 _NOTES = 20
 
 
-class InputTold(Frozen):
+class InputSummary(Frozen):
     """What came of one input."""
 
     path: str
@@ -46,7 +46,7 @@ class ScoreSummary(Frozen):
 
     job: str
     bundle: str
-    inputs: tuple[InputTold, ...]
+    inputs: tuple[InputSummary, ...]
     output: str
     outputs: tuple[OutputFile, ...]
     parts: int
@@ -57,8 +57,8 @@ class ScoreSummary(Frozen):
     """Posts that took the decision of one like them and were not scored (``dedup``)."""
     set_aside: int
     rejects: str | None
-    languages: tuple[LanguageTally, ...]
-    judge: JudgeTally | None = None
+    languages: tuple[LanguageCounts, ...]
+    judge: JudgeCounts | None = None
     """None where no post was near enough to a threshold for a judge."""
     how: ScoreSpec
     libraries: dict[str, str]
@@ -75,14 +75,14 @@ def score_file(
     output: str,
     *,
     data: DataSpec | None = None,
-    how: ScoreSpec | None = None,
+    spec: ScoreSpec | None = None,
     progress: Progress = lambda *_: None,
 ) -> ScoreSummary:
     """Score every post of ``source`` into ``output``, in order, the input's columns kept; ``-`` is stdin or stdout.
 
     As ``score_files``, by the bundle at hand and in this process.
     """
-    return score_files(ThisProcess(bundle), [source], output, data=data, how=how, progress=progress)
+    return score_files(ThisProcess(bundle), [source], output, data=data, spec=spec, progress=progress)
 
 
 def score_files(
@@ -91,7 +91,7 @@ def score_files(
     output: str,
     *,
     data: DataSpec | None = None,
-    how: ScoreSpec | None = None,
+    spec: ScoreSpec | None = None,
     output_format: str = "",
     resume: bool = False,
     progress: Progress = lambda *_: None,
@@ -107,23 +107,23 @@ def score_files(
     ``on_error="fail"``, a bad row; InterruptError after ``stop``.
     """
     target = Target.of(output, ending=output_format)
-    found = find_inputs(sources, output=target.ours)
+    inputs = find_inputs(sources, output=target.outputs)
     with ExitStack() as stack:
         stdin = None
-        if STDIN in {found.files[0].path, target.name}:
+        if STDIN in {inputs.files[0].path, target.name}:
             if not isinstance(engine, ThisProcess) or resume:
                 raise DataError(
                     "standard input and output are for one process, and not resumed",
                     where=STDIN,
                     hint="name files instead",
                 )
-            if found.files[0].path == STDIN:
+            if inputs.files[0].path == STDIN:
                 stdin = stack.enter_context(open_table(STDIN))
                 engine = replace(engine, stdin=stdin)
         planned = plan(
-            engine.manifest.id, found.files, target, data=data or DataSpec(), how=how or ScoreSpec(), stdin=stdin
+            engine.manifest.id, inputs.files, target, data=data or DataSpec(), spec=spec or ScoreSpec(), stdin=stdin
         )
-        run = _Run(engine, planned.job, target, (*found.notes, *planned.notes), _Watch(planned.job, progress), stop)
+        run = _Run(engine, planned.job, target, (*inputs.notes, *planned.notes), _Watch(planned.job, progress), stop)
         if target.name == STDIN:
             return run.to_stdout()
         stack.enter_context(locked(target.work))
@@ -148,8 +148,8 @@ class _Run:
         self.target.check_free()
         work.begin(job, resume=resume)
         try:
-            todo = stretches(job, workers=self.engine.workers)
-            records = list(self.engine.run(job, work, todo, tell=self.watch.tell, stop=self.stop))
+            todo = work_items(job, workers=self.engine.workers)
+            records = list(self.engine.run(job, work, todo, report=self.watch.report, stop=self.stop))
             records.sort(key=lambda record: (record.input, record.part))
             if not check_complete(job, records):
                 raise InterruptError(
@@ -157,7 +157,9 @@ class _Run:
                     hint="go on with --resume",
                 )
             summary = self._summary(records, ())
-            finish(job, work, self.target, records, lambda files: summary.model_copy(update={"outputs": tuple(files)}))
+            write_output(
+                job, work, self.target, records, lambda files: summary.model_copy(update={"outputs": tuple(files)})
+            )
         except BaseException:
             if job.inputs[0].path == STDIN:
                 work.remove()
@@ -175,20 +177,20 @@ class _Run:
             rejects = LateFile(stack, self.target.rejects)
             for number, facts in enumerate(self.job.inputs):
                 with nullcontext(self.engine.stdin) if self.engine.stdin else open_table(facts.path) as table:
-                    scorer = PartScorer(self.engine.bundle, self.job, number, table, tell=self.watch.tell)
+                    scorer = PartScorer(self.engine.bundle, self.job, number, table, report=self.watch.report)
                     while True:
                         counts = scorer.score(stream, rejects.add)
                         records.append(PartRecord(input=number, part=len(records), last=scorer.ended, counts=counts))
                         if scorer.ended:
                             break
         sys.stdout.buffer.flush()
-        told = OutputFile(
+        output_file = OutputFile(
             path=STDIN,
             posts=sum(record.counts.posts for record in records),
             bytes=stream.written,
             sha256=stream.hexdigest(),
         )
-        return self._summary(records, (told,))
+        return self._summary(records, (output_file,))
 
     def _done_before(self) -> ScoreSummary | None:
         """The summary of an earlier run that did just this, if its output is still there."""
@@ -205,13 +207,15 @@ class _Run:
     def _summary(self, records: Sequence[PartRecord], outputs: Sequence[OutputFile]) -> ScoreSummary:
         inputs, notes = [], list(self.notes)
         for facts, (_, group) in zip(self.job.inputs, groupby(records, key=lambda record: record.input), strict=True):
-            mine = list(group)
-            counts = total(record.counts for record in mine)
-            inputs.append(InputTold(path=facts.path, bytes=facts.bytes, posts=counts.posts, set_aside=counts.set_aside))
-            faults = FaultTally()
-            for record in mine:
-                faults.add_kinds(record.counts.faults)
-            notes.extend(faults.told(shown(facts)))
+            input_records = list(group)
+            counts = total(record.counts for record in input_records)
+            inputs.append(
+                InputSummary(path=facts.path, bytes=facts.bytes, posts=counts.posts, set_aside=counts.set_aside)
+            )
+            row_errors = RowErrorCounts()
+            for record in input_records:
+                row_errors.add_kinds(record.counts.faults)
+            notes.extend(row_errors.messages(shown(facts)))
         all_counts = total(record.counts for record in records)
         return ScoreSummary(
             job=self.job.id,
@@ -227,7 +231,7 @@ class _Run:
             set_aside=all_counts.set_aside,
             rejects=str(self.target.rejects) if all_counts.set_aside else None,
             languages=all_counts.languages,
-            judge=judge_tally(
+            judge=judge_counts(
                 all_counts, usage=self.engine.bundle.usage if isinstance(self.engine, ThisProcess) else None
             ),
             how=self.job.how,
@@ -244,12 +248,12 @@ class _Watch:
         self._all = sum(facts.bytes for facts in job.inputs)
         self._bytes = self._posts = self._set_aside = 0
 
-    def tell(self, tick: Tick) -> None:
+    def report(self, event: ProgressEvent) -> None:
         """What an earlier run did counts as not there, so that the time left is that of what is left."""
-        if tick.known:
-            self._all -= tick.bytes
+        if event.known:
+            self._all -= event.bytes
         else:
-            self._posts += tick.posts
-            self._set_aside += tick.set_aside
-            self._bytes += tick.bytes
+            self._posts += event.posts
+            self._set_aside += event.set_aside
+            self._bytes += event.bytes
         self._progress(self._posts, self._set_aside, min(self._bytes / self._all, 1.0) if self._all > 0 else None)

@@ -48,31 +48,31 @@ class Deduplicated:
         texts = model_texts([post.text for post in posts])
         keys = [self._key(post, text) for post, text in zip(posts, texts, strict=True)]
         fresh: dict[bytes, int] = {}
-        for place, key in enumerate(keys):
+        for index, key in enumerate(keys):
             if key and key not in self._known:
-                fresh.setdefault(key, place)
-        places = sorted([*fresh.values(), *(place for place, key in enumerate(keys) if not key)])
-        scored = score_posts(self.bundle, [posts[p] for p in places], detected=[detected[p] for p in places])
-        own = dict(zip(places, scored, strict=True))
-        for place in fresh.values():
-            self._known[keys[place]] = _First(own[place], _hash(texts[place]), _hash(posts[place].text))
-        copies = [place for place in range(len(posts)) if place not in own]
+                fresh.setdefault(key, index)
+        indices = sorted([*fresh.values(), *(index for index, key in enumerate(keys) if not key)])
+        scored = score_posts(self.bundle, [posts[p] for p in indices], detected=[detected[p] for p in indices])
+        decided = dict(zip(indices, scored, strict=True))
+        for index in fresh.values():
+            self._known[keys[index]] = _First(decided[index], _hash(texts[index]), _hash(posts[index].text))
+        copies = [index for index in range(len(posts)) if index not in decided]
         self.copied += len(copies)
-        lengths = self.bundle.lengths([posts[place] for place in copies]) if copies and self.kind == "near" else None
-        for nth, place in enumerate(copies):
-            first = self._known[keys[place]]
+        lengths = self.bundle.lengths([posts[index] for index in copies]) if copies and self.kind == "near" else None
+        for nth, index in enumerate(copies):
+            first = self._known[keys[index]]
             judging = judging_in(first.decision.flags)
-            group = flags_of_group(self.bundle, posts[place].language)
-            flags = flags_of(posts[place], texts[place], group, detected=detected[place], judging=judging)
-            if first.text != _hash(texts[place]):
+            group = flags_of_group(self.bundle, posts[index].language)
+            flags = flags_of(posts[index], texts[index], group, detected=detected[index], judging=judging)
+            if first.text != _hash(texts[index]):
                 flags = ";".join(filter(None, (flags, NEAR)))
-            same = first.raw == _hash(posts[place].text)
-            own[place] = replace(first.decision, flags=flags, window=first.decision.window if same else "")
+            same = first.raw == _hash(posts[index].text)
+            decided[index] = replace(first.decision, flags=flags, window=first.decision.window if same else "")
             if lengths is not None:
-                own[place] = replace(
-                    own[place], n_tokens=int(lengths.tokens[nth]), truncated=bool(lengths.truncated[nth])
+                decided[index] = replace(
+                    decided[index], n_tokens=int(lengths.tokens[nth]), truncated=bool(lengths.truncated[nth])
                 )
-        return [own[place] for place in range(len(posts))]
+        return [decided[index] for index in range(len(posts))]
 
     def _key(self, post: Post, text: str) -> bytes:
         """Empty for a post with nothing to read."""
@@ -82,5 +82,5 @@ class Deduplicated:
         return _hash(f"near\0{post.language}\0{letters}" if letters else f"exact\0{post.language}\0{text}")
 
 
-def _hash(told: str) -> bytes:
-    return hashlib.blake2b(told.encode(errors="surrogatepass"), digest_size=16).digest()
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()

@@ -10,8 +10,8 @@ from typing import Protocol
 from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.formats import Table
-from polyvigil.score.job import Job, PartRecord, Stretch
-from polyvigil.score.part import ProgressCallback, score_stretch
+from polyvigil.score.job import Job, PartRecord, WorkItem
+from polyvigil.score.part import ProgressCallback, score_work_item
 from polyvigil.score.work import Work
 
 
@@ -29,7 +29,7 @@ class Engine(Protocol):
         ...
 
     def run(
-        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: ProgressCallback, stop: Callable[[], bool]
+        self, job: Job, work: Work, todo: Iterator[WorkItem], *, report: ProgressCallback, stop: Callable[[], bool]
     ) -> Iterator[PartRecord]:
         """The record of every part, each once, in any order. After ``stop`` parts in work are finished and no other is
         begun. Raises what ``score_stretch`` raises."""
@@ -52,12 +52,12 @@ class ThisProcess:
         return 1
 
     def run(
-        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: ProgressCallback, stop: Callable[[], bool]
+        self, job: Job, work: Work, todo: Iterator[WorkItem], *, report: ProgressCallback, stop: Callable[[], bool]
     ) -> Iterator[PartRecord]:
         """See Engine."""
         stdin = self.stdin
         opening = (lambda _: nullcontext(stdin)) if stdin else None
-        for stretch in todo:
+        for work_item in todo:
             if stop():
                 return
-            yield from score_stretch(self.bundle, job, work, stretch, tell=tell, stop=stop, opening=opening)
+            yield from score_work_item(self.bundle, job, work, work_item, report=report, stop=stop, opening=opening)

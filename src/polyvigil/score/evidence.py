@@ -16,10 +16,10 @@ def evidence_cells(bundle: Bundle, posts: Sequence[Post], decisions: Sequence[De
     """EVIDENCE_COLUMNS of each post, in their order: the carrying sentence as code points of the text as it was
     written; None for a post that is not flagged, which has no evidence to show and costs nothing."""
     flagged = [post for post, decision in zip(posts, decisions, strict=True) if decision.decision]
-    found = iter(explain(bundle, flagged))
+    explanations = iter(explain(bundle, flagged))
     cells: list[dict[str, int | None]] = []
     for decision in decisions:
-        sentence = next(found).sentence if decision.decision else None
+        sentence = next(explanations).sentence if decision.decision else None
         values = (sentence.start, sentence.end) if sentence else (None, None)
         cells.append(dict(zip(EVIDENCE_COLUMNS, values, strict=True)))
     return cells

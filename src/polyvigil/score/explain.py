@@ -13,19 +13,19 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.config.specs import DataSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import map_columns
-from polyvigil.data.formats import Fault, open_table
-from polyvigil.data.read import FaultTally, OnError, ReadPost, fault_error, read_rows, reject_line
+from polyvigil.data.formats import RowError, open_table
+from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, reject_line, row_error
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
-from polyvigil.score.explained import ExplainedPost, as_line, explain_posts
-from polyvigil.score.html import page
-from polyvigil.score.stream import Hashed, compressed, handfuls, stem
+from polyvigil.score.explained import ExplainedPost, as_record, explain_posts
+from polyvigil.score.html import render_html
+from polyvigil.score.stream import Hashed, chunked, compressed, stem
 from polyvigil.score.write import json_writer
 from polyvigil.text.mentions import Term, lexicon
 from polyvigil.types import Frozen
 
 _LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.zst", ".ndjson.zst")
-PAGE = ".html"
+HTML_SUFFIX = ".html"
 
 
 class ExplainSummary(Frozen):
@@ -61,7 +61,7 @@ def explain_file(
     """
     _check(source, output)
     rejects_path = Path(f"{'explained' if output == STDIN else stem(output)}.rejects.jsonl")
-    faults, counts, found = FaultTally(), Counter[str](), lexicon(terms)
+    row_errors, counts, term_lexicon = RowErrorCounts(), Counter[str](), lexicon(terms)
     with ExitStack() as stack:
         table = stack.enter_context(open_table(source))
         columns = map_columns(table.columns, (spec or DataSpec()).columns, required=("text",), where=table.name)
@@ -70,31 +70,33 @@ def explain_file(
 
         def read() -> Iterator[list[ReadPost]]:
             rejects: IO[bytes] | None = None
-            for handful in handfuls(read_rows(table, columns, spec or DataSpec(), labelled=False)):
-                for fault in (item for item in handful if isinstance(item, Fault)):
+            for chunk in chunked(read_rows(table, columns, spec or DataSpec(), labelled=False)):
+                for error in (item for item in chunk if isinstance(item, RowError)):
                     if on_error == "fail":
-                        raise fault_error(fault, table.name)
+                        raise row_error(error, table.name)
                     rejects = rejects or stack.enter_context(whole_file(rejects_path))
-                    rejects.write(reject_line(table.name, fault).encode())
-                    faults.add(fault)
-                yield [item for item in handful if isinstance(item, ReadPost)]
+                    rejects.write(reject_line(table.name, error).encode())
+                    row_errors.add(error)
+                yield [item for item in chunk if isinstance(item, ReadPost)]
 
         def rows() -> Iterator[ExplainedPost]:
             for good in read():
                 posts, detected = [item.post for item in good], [item.language_detected for item in good]
-                told = explain_posts(bundle, posts, found, detected=detected, flagged_only=flagged_only)
-                counts.update(posts=len(posts), explained=len(told), flagged=sum(row.decision.decision for row in told))
-                yield from told
+                explained = explain_posts(bundle, posts, term_lexicon, detected=detected, flagged_only=flagged_only)
+                counts.update(
+                    posts=len(posts), explained=len(explained), flagged=sum(row.decision.decision for row in explained)
+                )
+                yield from explained
 
-        if output.lower().endswith(PAGE):
-            stream.writelines(page(rows(), bundle=bundle.id))
+        if output.lower().endswith(HTML_SUFFIX):
+            stream.writelines(render_html(rows(), bundle=bundle.id))
         else:
             write = json_writer(stream)
             for row in rows():
-                write([as_line(row)])
+                write([as_record(row)])
     if output == STDIN:
         sys.stdout.buffer.flush()
-    elif not faults.total:
+    elif not row_errors.total:
         rejects_path.unlink(missing_ok=True)  # of an earlier run into the same output
     return ExplainSummary(
         bundle=bundle.id,
@@ -104,16 +106,16 @@ def explain_file(
         posts=counts["posts"],
         flagged=counts["flagged"],
         explained=counts["explained"],
-        set_aside=faults.total,
-        rejects=str(rejects_path) if faults.total else None,
-        notes=(*columns.guesses, *faults.told(table.name)),
+        set_aside=row_errors.total,
+        rejects=str(rejects_path) if row_errors.total else None,
+        notes=(*columns.guesses, *row_errors.messages(table.name)),
     )
 
 
 def _check(source: str, output: str) -> None:
     if output == STDIN:
         return
-    if not output.lower().endswith((*_LINES, PAGE)):
+    if not output.lower().endswith((*_LINES, HTML_SUFFIX)):
         raise DataError("explanations are .jsonl or .html", where=output, hint="for example -o explained.html")
     if Path(output).is_dir():
         raise DataError("is a folder", where=output, hint="name a file, e.g. explained.jsonl")

@@ -33,19 +33,19 @@ def explain_posts(
     """Score posts and explain them, in their order; with ``flagged_only`` the others are left out. ``detected`` as in
     score.wire."""
     decisions = score_posts(bundle, posts, detected=detected)
-    told = [
+    selected = [
         (post, decision)
         for post, decision in zip(posts, decisions, strict=True)
         if decision.decision or not flagged_only
     ]
-    found = explain(bundle, [post for post, _ in told])
+    explanations = explain(bundle, [post for post, _ in selected])
     return [
         ExplainedPost(post, decision, explanation, tuple(mentions(post.text, terms)))
-        for (post, decision), explanation in zip(told, found, strict=True)
+        for (post, decision), explanation in zip(selected, explanations, strict=True)
     ]
 
 
-def as_line(row: ExplainedPost) -> dict[str, object]:
+def as_record(row: ExplainedPost) -> dict[str, object]:
     """The record as a line of JSONL: offsets in code points of the text as it was written, and none of the text."""
     sentence = row.explanation.sentence
     return {

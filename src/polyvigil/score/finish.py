@@ -11,7 +11,7 @@ from typing import IO
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from polyvigil.data.atomic import put_folder, sweep, whole_file, write_whole
+from polyvigil.data.atomic import install_folder, sweep, whole_file, write_whole
 from polyvigil.data.formats import format_of
 from polyvigil.errors import DataError
 from polyvigil.score.job import Job, PartRecord
@@ -37,19 +37,23 @@ class OutputFile(Frozen):
 
 def check_complete(job: Job, records: Sequence[PartRecord]) -> bool:
     """Whether every part of every input is there; ``records`` in order. Raises AssertionError for one that is twice."""
-    place = 0
+    position = 0
     for number in range(len(job.inputs)):
-        mine = []
-        while place < len(records) and records[place].input == number:
-            mine.append(records[place])
-            place += 1
-        assert len({record.part for record in mine}) == len(mine), "a part was scored twice"
-        if not mine or not mine[-1].last or [record.part for record in mine] != list(range(len(mine))):
+        input_records = []
+        while position < len(records) and records[position].input == number:
+            input_records.append(records[position])
+            position += 1
+        assert len({record.part for record in input_records}) == len(input_records), "a part was scored twice"
+        if (
+            not input_records
+            or not input_records[-1].last
+            or [record.part for record in input_records] != list(range(len(input_records)))
+        ):
             return False
     return True
 
 
-def finish(
+def write_output(
     job: Job,
     work: Work,
     target: Target,
@@ -76,18 +80,18 @@ def _as_file(
     records: Sequence[PartRecord],
     manifest: Callable[[Sequence[OutputFile]], BaseModel],
 ) -> None:
-    _join_rejects(work, records, target.rejects)
+    _concatenate_rejects(work, records, target.rejects)
     with whole_file(target.path) as file:
         stream = Hashed(file)
         if format_of(f"x{job.ending}") == "parquet":
-            _join_parquet(job, work, records, stream)
+            _concatenate_parquet(job, work, records, stream)
         else:
             stream.write(header(job.columns, ending=job.ending, raw=job.how.raw_csv))
             for record in records:
                 _copy(work.part(record.name), record.sha256, stream)
     posts = sum(record.counts.posts for record in records)
-    told = OutputFile(path=target.name, posts=posts, bytes=stream.written, sha256=stream.hexdigest())
-    write_whole(target.manifest, manifest([told]).model_dump_json(indent=2) + "\n")
+    output_file = OutputFile(path=target.name, posts=posts, bytes=stream.written, sha256=stream.hexdigest())
+    write_whole(target.manifest, manifest([output_file]).model_dump_json(indent=2) + "\n")
 
 
 def _as_folder(
@@ -100,7 +104,7 @@ def _as_folder(
     for path in work.parts.iterdir():  # what a killed worker left
         if path.name not in names:
             path.unlink()
-    _join_rejects(work, records, work.parts / target.rejects.name)
+    _concatenate_rejects(work, records, work.parts / target.rejects.name)
     outputs = [
         OutputFile(
             path=f"{record.name}{work.ending}", posts=record.counts.posts, bytes=record.bytes, sha256=record.sha256
@@ -108,10 +112,10 @@ def _as_folder(
         for record in records
     ]
     write_whole(work.parts / target.manifest.name, manifest(outputs).model_dump_json(indent=2) + "\n")
-    put_folder(work.parts, target.path)
+    install_folder(work.parts, target.path)
 
 
-def _join_rejects(work: Work, records: Sequence[PartRecord], path: Path) -> None:
+def _concatenate_rejects(work: Work, records: Sequence[PartRecord], path: Path) -> None:
     bad = [record for record in records if record.rejects]
     if not bad:
         path.unlink(missing_ok=True)  # of an earlier run into the same output
@@ -121,7 +125,7 @@ def _join_rejects(work: Work, records: Sequence[PartRecord], path: Path) -> None
             _copy(work.rejects(record.name), record.rejects_sha256, stream)
 
 
-def _join_parquet(job: Job, work: Work, records: Sequence[PartRecord], stream: IO[bytes]) -> None:
+def _concatenate_parquet(job: Job, work: Work, records: Sequence[PartRecord], stream: IO[bytes]) -> None:
     with ExitStack() as stack:
         writer = stack.enter_context(pq.ParquetWriter(stream, schema_of(job)))
         for record in records:

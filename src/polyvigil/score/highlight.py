@@ -31,13 +31,13 @@ class MarkedPost:
     after: tuple[Marked, ...]
 
 
-def marked(text: str, explanation: Explanation, found: Sequence[Mention]) -> MarkedPost:
+def marked(text: str, explanation: Explanation, marked_mentions: Sequence[Mention]) -> MarkedPost:
     """``text`` cut wherever a sentence, a span or one of the mentions, which do not overlap, begins or ends."""
     sentence = explanation.sentence
     start, end = (sentence.start, sentence.end) if sentence else (0, 0)
-    stretches = [*((span.start, span.end) for span in explanation.spans), *((m.start, m.end) for m in found)]
-    edges = sorted({0, start, end, len(text), *(edge for stretch in stretches for edge in stretch)})
-    spans, mentions = iter(explanation.spans), iter(found)
+    intervals = [*((span.start, span.end) for span in explanation.spans), *((m.start, m.end) for m in marked_mentions)]
+    edges = sorted({0, start, end, len(text), *(edge for interval in intervals for edge in interval)})
+    spans, mentions = iter(explanation.spans), iter(marked_mentions)
     span, mention = next(spans, None), next(mentions, None)
     parts: tuple[list[Marked], list[Marked], list[Marked]] = ([], [], [])
     for left, right in pairwise(edges):

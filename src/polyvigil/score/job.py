@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from polyvigil.config.specs import DataSpec, ScoreSpec
-from polyvigil.data.read import FaultKind
+from polyvigil.data.read import RowErrorKind
 from polyvigil.types import Frozen
 
 
@@ -57,7 +57,7 @@ class Job(Frozen):
         return tuple(_hash(shared + facts.model_dump_json()) for facts in self.inputs)
 
 
-class Stretch(Frozen):
+class WorkItem(Frozen):
     """What is handed to a worker at once: one part that begins at ``offset`` and ``line``, or all parts of an input."""
 
     input: int
@@ -70,7 +70,7 @@ class Stretch(Frozen):
     last: bool = False
 
 
-class LanguageTally(Frozen):
+class LanguageCounts(Frozen):
     """What was decided in one language group."""
 
     language: str
@@ -89,8 +89,8 @@ class Counts(Frozen):
     no_text: int = 0
     copied: int = 0
     set_aside: int = 0
-    languages: tuple[LanguageTally, ...] = ()
-    faults: tuple[FaultKind, ...] = ()
+    languages: tuple[LanguageCounts, ...] = ()
+    faults: tuple[RowErrorKind, ...] = ()
     judging: tuple[tuple[str, int], ...] = ()
     """How many posts have each flag of wire.JUDGING, by flag."""
 
@@ -116,7 +116,7 @@ class PartRecord(Frozen):
         return part_name(self.input, self.part)
 
 
-class Tick(Frozen):
+class ProgressEvent(Frozen):
     """How far a worker got since it last told."""
 
     posts: int = 0
@@ -126,8 +126,8 @@ class Tick(Frozen):
     """Whether that was done by an earlier run."""
 
 
-def _hash(told: str) -> str:
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def part_name(input: int, part: int) -> str:
@@ -137,7 +137,7 @@ def part_name(input: int, part: int) -> str:
 
 def total(counts: Iterable[Counts]) -> Counts:
     """The sum. The faults are left out: they belong to their inputs."""
-    languages: dict[str, LanguageTally] = {}
+    languages: dict[str, LanguageCounts] = {}
     judging: Counter[str] = Counter()
     posts = flagged = no_text = copied = set_aside = 0
     for some in counts:
@@ -147,12 +147,17 @@ def total(counts: Iterable[Counts]) -> Counts:
         copied += some.copied
         set_aside += some.set_aside
         judging.update(dict(some.judging))
-        for tally in some.languages:
-            held = languages.get(tally.language)
-            languages[tally.language] = (
-                tally.model_copy(update={"posts": held.posts + tally.posts, "flagged": held.flagged + tally.flagged})
+        for language_counts in some.languages:
+            held = languages.get(language_counts.language)
+            languages[language_counts.language] = (
+                language_counts.model_copy(
+                    update={
+                        "posts": held.posts + language_counts.posts,
+                        "flagged": held.flagged + language_counts.flagged,
+                    }
+                )
                 if held
-                else tally
+                else language_counts
             )
     return Counts(
         posts=posts,

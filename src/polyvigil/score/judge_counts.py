@@ -9,11 +9,11 @@ from pydantic import Field
 
 from polyvigil.detect.chat import Usage
 from polyvigil.score.job import Counts
-from polyvigil.score.wire import FAILED, JUDGED, NOT_ASKED, Decision, judging_in
+from polyvigil.score.wire import FAILED, JUDGED, SKIPPED, Decision, judging_in
 from polyvigil.types import Frozen
 
 
-class JudgeTally(Frozen):
+class JudgeCounts(Frozen):
     """Posts near a threshold, by what became of them."""
 
     judged: int
@@ -35,15 +35,15 @@ def judging_of(decisions: Iterable[Decision]) -> Counter[str]:
     return Counter(flag for decision in decisions if (flag := judging_in(decision.flags)))
 
 
-def judge_tally(counts: Counts, *, usage: Usage | None) -> JudgeTally | None:
+def judge_counts(counts: Counts, *, usage: Usage | None) -> JudgeCounts | None:
     """None where no post was near a threshold, and for a bundle without a judge."""
-    told = dict(counts.judging)
-    if not told:
+    by_flag = dict(counts.judging)
+    if not by_flag:
         return None
-    return JudgeTally(
-        judged=told.get(JUDGED, 0),
-        not_asked=told.get(NOT_ASKED, 0),
-        failed=told.get(FAILED, 0),
-        share=sum(told.values()) / counts.posts,
+    return JudgeCounts(
+        judged=by_flag.get(JUDGED, 0),
+        not_asked=by_flag.get(SKIPPED, 0),
+        failed=by_flag.get(FAILED, 0),
+        share=sum(by_flag.values()) / counts.posts,
         usage=usage,
     )

@@ -18,23 +18,23 @@ import pyarrow as pa
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import ColumnMap, map_columns
-from polyvigil.data.formats import Fault, Place, Row, Table, open_table
-from polyvigil.data.read import FaultTally, ReadPost, fault_error, read_rows, reject_line
+from polyvigil.data.formats import FilePosition, Row, RowError, Table, open_table
+from polyvigil.data.read import ReadPost, RowErrorCounts, read_rows, reject_line, row_error
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
 from polyvigil.score.dedup import Deduplicated
 from polyvigil.score.evidence import EVIDENCE_COLUMNS, evidence_cells
-from polyvigil.score.job import Counts, InputFacts, Job, LanguageTally, PartRecord, Stretch, Tick, part_name
+from polyvigil.score.job import Counts, InputFacts, Job, LanguageCounts, PartRecord, ProgressEvent, WorkItem, part_name
 from polyvigil.score.judge_counts import judging_of
-from polyvigil.score.prefetch import ahead
-from polyvigil.score.stream import Hashed, handfuls
+from polyvigil.score.prefetch import prefetch
+from polyvigil.score.stream import Hashed, chunked
 from polyvigil.score.wire import COLUMNS, Decision, as_cells
 from polyvigil.score.work import Work
 from polyvigil.score.write import RowWriter, header, row_writer
-from polyvigil.text.memo import Memory, once
+from polyvigil.text.memo import MemoCache, memoised
 
-ProgressCallback = Callable[[Tick], object]
-Opening = Callable[[Stretch], AbstractContextManager[Table]]
+ProgressCallback = Callable[[ProgressEvent], object]
+Opening = Callable[[WorkItem], AbstractContextManager[Table]]
 
 
 def our_columns(*, evidence: bool) -> tuple[str, ...]:
@@ -43,12 +43,14 @@ def our_columns(*, evidence: bool) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def output_columns(found: tuple[str, ...], language_column: str | None, ours: tuple[str, ...]) -> Mapping[str, str]:
+def output_columns(
+    input_columns: tuple[str, ...], language_column: str | None, added: tuple[str, ...]
+) -> Mapping[str, str]:
     """Input column -> its name in the output: ``input_p`` where the name is ours; a column of languages named
     ``language`` gives way to ours, which says the same in canonical form."""
     return {
-        column: f"input_{column}" if column in ours else column
-        for column in found
+        column: f"input_{column}" if column in added else column
+        for column in input_columns
         if not (column == "language" == language_column)
     }
 
@@ -73,22 +75,22 @@ def check_unchanged(facts: InputFacts) -> None:
     if facts.path == STDIN:
         return
     try:
-        found = Path(facts.path).stat()
+        status = Path(facts.path).stat()
     except FileNotFoundError as error:
         raise DataError("is gone since the job began", where=facts.path, hint="put it back") from error
-    if (found.st_size, found.st_mtime_ns) != (facts.bytes, facts.modified_ns):
+    if (status.st_size, status.st_mtime_ns) != (facts.bytes, facts.modified_ns):
         raise DataError(
             "was changed since the job began", where=facts.path, hint="score it again when it is no longer written to"
         )
 
 
-def score_stretch(
+def score_work_item(
     bundle: Bundle,
     job: Job,
     work: Work,
-    stretch: Stretch,
+    work_item: WorkItem,
     *,
-    tell: ProgressCallback = lambda _: None,
+    report: ProgressCallback = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
     opening: Opening | None = None,
 ) -> Iterator[PartRecord]:
@@ -97,43 +99,49 @@ def score_stretch(
     After ``stop`` no further part is begun. ``opening``: how the input is opened where it cannot be by its path.
     Raises DataError for an input that cannot be read or was changed and, with ``on_error="fail"``, for a bad row.
     """
-    facts = job.inputs[stretch.input]
+    facts = job.inputs[work_item.input]
     check_unchanged(facts)
-    if not stretch.whole and (record := work.finished(job, stretch.input, stretch.part)):
-        tell(Tick(posts=record.counts.posts, set_aside=record.counts.set_aside, bytes=stretch.bytes, known=True))
+    if not work_item.whole and (record := work.completed(job, work_item.input, work_item.part)):
+        report(
+            ProgressEvent(
+                posts=record.counts.posts, set_aside=record.counts.set_aside, bytes=work_item.bytes, known=True
+            )
+        )
         yield record
         return
-    with (opening or _opening(facts))(stretch) as table:
-        scorer = PartScorer(bundle, job, stretch.input, table, tell=tell if stretch.whole else _without_bytes(tell))
-        for part in count(stretch.part):
+    with (opening or _opening(facts))(work_item) as table:
+        scorer = PartScorer(
+            bundle, job, work_item.input, table, report=report if work_item.whole else _without_bytes(report)
+        )
+        for part in count(work_item.part):
             if stop():
                 return
-            record = work.finished(job, stretch.input, part)
+            record = work.completed(job, work_item.input, part)
             if record:
                 scorer.skip(record)
             else:
-                record = _scored(scorer, job, work, part, last=None if stretch.whole else stretch.last)
+                record = _scored(scorer, job, work, part, last=None if work_item.whole else work_item.last)
             check_unchanged(facts)
-            if not stretch.whole:
-                tell(Tick(bytes=stretch.bytes))
+            if not work_item.whole:
+                report(ProgressEvent(bytes=work_item.bytes))
             yield record
-            if record.last or not stretch.whole:
+            if record.last or not work_item.whole:
                 return
 
 
 def _opening(facts: InputFacts) -> Opening:
-    def opened(stretch: Stretch) -> AbstractContextManager[Table]:
-        if stretch.whole:
+    def opened(work_item: WorkItem) -> AbstractContextManager[Table]:
+        if work_item.whole:
             return open_table(facts.path)
         keys = {key for key, _ in facts.partition}
-        own = tuple(column for column in facts.columns if column not in keys)
-        return open_table(facts.path, at=Place(stretch.offset, stretch.line), columns=own)
+        file_columns = tuple(column for column in facts.columns if column not in keys)
+        return open_table(facts.path, at=FilePosition(work_item.offset, work_item.line), columns=file_columns)
 
     return opened
 
 
-def _without_bytes(tell: ProgressCallback) -> ProgressCallback:
-    return lambda tick: tell(tick.model_copy(update={"bytes": 0}))
+def _without_bytes(report: ProgressCallback) -> ProgressCallback:
+    return lambda event: report(event.model_copy(update={"bytes": 0}))
 
 
 def _scored(scorer: PartScorer, job: Job, work: Work, part: int, *, last: bool | None) -> PartRecord:
@@ -175,16 +183,16 @@ class LateFile:
 class PartScorer:
     """Draws the rows of an open input and scores them, ``part_posts`` at a time."""
 
-    def __init__(self, bundle: Bundle, job: Job, input: int, table: Table, *, tell: ProgressCallback) -> None:
+    def __init__(self, bundle: Bundle, job: Job, input: int, table: Table, *, report: ProgressCallback) -> None:
         self.input = input
         self._bundle = bundle
         self._job = job
         self._facts = job.inputs[input]
         self._table = table
-        self._tell = tell
+        self._report = report
         self._columns = columns_of(self._facts, job)
-        self._ours = our_columns(evidence=job.how.evidence)
-        self._rows = _Ahead(_with_keys(table.rows, dict(self._facts.partition)))
+        self._added_columns = our_columns(evidence=job.how.evidence)
+        self._rows = _PeekableRows(_with_keys(table.rows, dict(self._facts.partition)))
         self._bytes = 0
 
     @property
@@ -196,60 +204,62 @@ class PartScorer:
         """Go past a part that is done."""
         for _ in self._rows.take(self._job.how.part_posts):
             pass
-        self._told(record.counts.posts, record.counts.set_aside, known=True)
+        self._report_counts(record.counts.posts, record.counts.set_aside, known=True)
 
     def score(self, stream: IO[bytes], reject: Callable[[bytes], None]) -> Counts:
         """Score the next part into ``stream``, without a header; ``reject`` takes a line for each bad row."""
-        tally, faults, name = _Tally(self._bundle), FaultTally(), shown(self._facts)
+        running, row_errors, name = _RunningCounts(self._bundle), RowErrorCounts(), shown(self._facts)
         table = replace(self._table, rows=self._rows.take(self._job.how.part_posts))
-        how = self._job.how
-        alike = Deduplicated(self._bundle, how.dedup)
+        spec = self._job.how
+        alike = Deduplicated(self._bundle, spec.dedup)
         with (
             _seldom_collected(),
             row_writer(
-                stream, self._job.columns, ending=self._job.ending, schema=schema_of(self._job), raw=how.raw_csv
+                stream, self._job.columns, ending=self._job.ending, schema=schema_of(self._job), raw=spec.raw_csv
             ) as write,
-            closing(self._drawn(table)) as drawn,
+            closing(self._chunks(table)) as chunks,
         ):
-            for handful, memory in drawn:
-                bad = [item for item in handful if isinstance(item, Fault)]
-                if bad and how.on_error == "fail":
-                    raise fault_error(bad[0], name)
-                for fault in bad:
-                    reject(reject_line(name, fault).encode())
-                    faults.add(fault)
-                good = [item for item in handful if isinstance(item, ReadPost)]
-                with once(memory):
+            for chunk, cache in chunks:
+                bad = [item for item in chunk if isinstance(item, RowError)]
+                if bad and spec.on_error == "fail":
+                    raise row_error(bad[0], name)
+                for error in bad:
+                    reject(reject_line(name, error).encode())
+                    row_errors.add(error)
+                good = [item for item in chunk if isinstance(item, ReadPost)]
+                with memoised(cache):
                     decisions = alike.decide(
                         [item.post for item in good], detected=[item.language_detected for item in good]
                     )
                 self._write(good, decisions, write)
-                tally.add(decisions)
-                self._told(len(good), len(bad))
-        return tally.counts(faults, copied=alike.copied)
+                running.add(decisions)
+                self._report_counts(len(good), len(bad))
+        return running.counts(row_errors, copied=alike.copied)
 
-    def _drawn(self, table: Table) -> Generator[tuple[list[ReadPost | Fault], Memory | None], None, None]:
+    def _chunks(self, table: Table) -> Generator[tuple[list[ReadPost | RowError], MemoCache | None], None, None]:
         """Rows in handfuls, tokenised where a member needs that: ahead of the one that is scored, in a thread."""
-        drawn = handfuls(read_rows(table, self._columns, self._job.data, labelled=False))
+        chunks = chunked(read_rows(table, self._columns, self._job.data, labelled=False))
         if not self._bundle.tokenises:
-            return ((handful, None) for handful in drawn)
-        return ahead(drawn, lambda some: self._bundle.prepare([x.post for x in some if isinstance(x, ReadPost)]))
+            return ((chunk, None) for chunk in chunks)
+        return prefetch(
+            chunks, lambda some: self._bundle.pretokenise([x.post for x in some if isinstance(x, ReadPost)])
+        )
 
     def _write(self, good: Sequence[ReadPost], decisions: Sequence[Decision], write: RowWriter) -> None:
         rows = [as_cells(decision) for decision in decisions]
         if self._job.how.evidence:
-            found = evidence_cells(self._bundle, [item.post for item in good], decisions)
-            rows = [row | more for row, more in zip(rows, found, strict=True)]
+            evidence = evidence_cells(self._bundle, [item.post for item in good], decisions)
+            rows = [row | more for row, more in zip(rows, evidence, strict=True)]
         write([self._input_cells(item) | row for item, row in zip(good, rows, strict=True)])
 
     def _input_cells(self, item: ReadPost) -> dict[str, Any]:
-        kept = output_columns(tuple(item.row.cells), self._columns.get("language"), self._ours)
+        kept = output_columns(tuple(item.row.cells), self._columns.get("language"), self._added_columns)
         return {kept[column]: value for column, value in item.row.cells.items() if column in kept}
 
-    def _told(self, posts: int, set_aside: int, *, known: bool = False) -> None:
+    def _report_counts(self, posts: int, set_aside: int, *, known: bool = False) -> None:
         share = self._table.fraction() if self._table.fraction else 0.0
         at = min(int(share * self._facts.bytes), self._facts.bytes)
-        self._tell(Tick(posts=posts, set_aside=set_aside, bytes=at - self._bytes, known=known))
+        self._report(ProgressEvent(posts=posts, set_aside=set_aside, bytes=at - self._bytes, known=known))
         self._bytes = at
 
 
@@ -264,10 +274,10 @@ def _seldom_collected() -> Iterator[None]:
         gc.set_threshold(*held)
 
 
-class _Ahead:
+class _PeekableRows:
     """Rows, of which the next is known."""
 
-    def __init__(self, rows: Iterator[Row | Fault]) -> None:
+    def __init__(self, rows: Iterator[Row | RowError]) -> None:
         self._rows = rows
         self._next = next(rows, None)
 
@@ -275,7 +285,7 @@ class _Ahead:
     def ended(self) -> bool:
         return self._next is None
 
-    def take(self, most: int) -> Iterator[Row | Fault]:
+    def take(self, most: int) -> Iterator[Row | RowError]:
         """Up to ``most`` rows."""
         for _ in range(most):
             if self._next is None:
@@ -284,14 +294,14 @@ class _Ahead:
             yield row
 
 
-def _with_keys(rows: Iterator[Row | Fault], keys: Mapping[str, str]) -> Iterator[Row | Fault]:
+def _with_keys(rows: Iterator[Row | RowError], keys: Mapping[str, str]) -> Iterator[Row | RowError]:
     """The rows with the keys of their folders as cells, behind and not in place of those that the file holds."""
     if not keys:
         return rows
     return (replace(row, cells={**row.cells, **{k: v for k, v in keys.items() if k not in row.cells}}) for row in rows)
 
 
-class _Tally:
+class _RunningCounts:
     """Running counts of decisions."""
 
     def __init__(self, bundle: Bundle) -> None:
@@ -307,22 +317,22 @@ class _Tally:
         self._flagged.update(decision.language for decision in decisions if decision.decision)
         self._no_text += sum(decision.flags.startswith("no_text") for decision in decisions)
 
-    def counts(self, faults: FaultTally, *, copied: int) -> Counts:
+    def counts(self, row_errors: RowErrorCounts, *, copied: int) -> Counts:
         """All of it, with the faults beside."""
         return Counts(
             posts=self._posts.total(),
             flagged=self._flagged.total(),
             no_text=self._no_text,
             copied=copied,
-            set_aside=faults.total,
+            set_aside=row_errors.total,
             languages=tuple(self._language(language) for language in sorted(self._posts)),
-            faults=faults.kinds,
+            faults=row_errors.kinds,
             judging=tuple(sorted(self._judging.items())),
         )
 
-    def _language(self, language: str) -> LanguageTally:
+    def _language(self, language: str) -> LanguageCounts:
         threshold = self._bundle.policy.threshold(language)
-        return LanguageTally(
+        return LanguageCounts(
             language=language,
             posts=self._posts[language],
             flagged=self._flagged[language],

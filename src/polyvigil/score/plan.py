@@ -15,10 +15,10 @@ import pyarrow as pa
 from polyvigil.config.specs import DataSpec, ScoreSpec
 from polyvigil.data.formats import FORMATS, Table, format_of, open_table
 from polyvigil.data.inputs import FOLDER_MANIFEST, MANIFEST, REJECTS, Input
-from polyvigil.data.offsets import has_places, places
+from polyvigil.data.offsets import is_splittable, split_positions
 from polyvigil.data.streams import COMPRESSION, STDIN
 from polyvigil.errors import DataError, RecipeError
-from polyvigil.score.job import InputFacts, Job, Stretch
+from polyvigil.score.job import InputFacts, Job, WorkItem
 from polyvigil.score.part import columns_of, our_columns, output_columns, shown
 from polyvigil.score.stream import stem
 
@@ -87,7 +87,7 @@ class Target:
                 )
 
     @property
-    def ours(self) -> tuple[Path, ...]:
+    def outputs(self) -> tuple[Path, ...]:
         """All that is written."""
         return () if self.name == STDIN else (self.path, self.work, self.rejects)
 
@@ -106,7 +106,7 @@ def plan(
     target: Target,
     *,
     data: DataSpec,
-    how: ScoreSpec,
+    spec: ScoreSpec,
     stdin: Table | None = None,
 ) -> Plan:
     """Open every input for its columns. Raises DataError for one that cannot be read, or is the output.
@@ -117,8 +117,8 @@ def plan(
     facts: list[InputFacts] = []
     fields: dict[str, pa.DataType] = {}
     notes: list[str] = []
-    ours = our_columns(evidence=how.evidence)
-    draft = Job(
+    added = our_columns(evidence=spec.evidence)
+    provisional = Job(
         libraries=_libraries(),
         bundle=bundle,
         inputs=(),
@@ -126,60 +126,60 @@ def plan(
         folder=target.folder,
         columns=(),
         data=data,
-        how=how,
+        how=spec,
     )
     for given in inputs:
         if STDIN not in {given.path, target.name} and Path(given.path).resolve() == target.path.resolve():
             raise DataError("input and output are one file", where=target.name, hint="choose another output")
         with _opened(given, stdin) as table:
-            found = _facts(given, table)
-            mapping = columns_of(found, draft)
+            input_facts = _facts(given, table)
+            mapping = columns_of(input_facts, provisional)
             types = {field.name: field.type for field in table.schema} if table.schema else {}
-        notes.extend(f"{shown(found)}: {guess}" if len(inputs) > 1 else guess for guess in mapping.guesses)
-        for column, name in output_columns(found.columns, mapping.get("language"), ours).items():
+        notes.extend(f"{shown(input_facts)}: {guess}" if len(inputs) > 1 else guess for guess in mapping.guesses)
+        for column, name in output_columns(input_facts.columns, mapping.get("language"), added).items():
             kind = types.get(column, pa.string())
             held = fields.setdefault(name, kind)
             if held != kind:
                 fields[name] = kind if pa.types.is_null(held) else held if pa.types.is_null(kind) else pa.string()
-        facts.append(found)
-    job = draft.model_copy(
+        facts.append(input_facts)
+    job = provisional.model_copy(
         update={
             "inputs": tuple(facts),
-            "columns": (*fields, *ours),
-            "arrow_schema": _schema(fields, ours) if format_of(f"x{target.ending}") == "parquet" else "",
+            "columns": (*fields, *added),
+            "arrow_schema": _schema(fields, added) if format_of(f"x{target.ending}") == "parquet" else "",
         }
     )
     return Plan(job, _fewer(notes))
 
 
-def stretches(job: Job, *, workers: int) -> Iterator[Stretch]:
+def work_items(job: Job, *, workers: int) -> Iterator[WorkItem]:
     """What to hand out, in the order of the rows: one worker is given whole inputs; several are given the parts of
     those that are a fair share of the work and can be read from their middle. Such are looked through as they are
     drawn; of many small inputs none is."""
     share = sum(facts.bytes for facts in job.inputs) / (4 * workers)
     for number, facts in enumerate(job.inputs):
-        if workers == 1 or facts.bytes < share or not has_places(facts.path):
-            yield Stretch(input=number, bytes=facts.bytes)
+        if workers == 1 or facts.bytes < share or not is_splittable(facts.path):
+            yield WorkItem(input=number, bytes=facts.bytes)
             continue
-        yield from _cut(number, facts, job.how.part_posts)
+        yield from _split(number, facts, job.how.part_posts)
 
 
-def _cut(number: int, facts: InputFacts, rows: int) -> Iterator[Stretch]:
+def _split(number: int, facts: InputFacts, rows: int) -> Iterator[WorkItem]:
     """The parts of an input, one by one."""
-    found = places(facts.path, records=rows)
+    positions = split_positions(facts.path, records=rows)
     if format_of(facts.path) == "parquet":  # whose places have no bytes, and cost nothing to know
-        rows_first = list(found)
-        for part, place in enumerate(rows_first):
+        rows_first = list(positions)
+        for part, position in enumerate(rows_first):
             bytes_each = facts.bytes // len(rows_first)
             last = part == len(rows_first) - 1
-            yield Stretch(input=number, whole=False, part=part, line=place.line, bytes=bytes_each, last=last)
+            yield WorkItem(input=number, whole=False, part=part, line=position.line, bytes=bytes_each, last=last)
         return
-    waiting, begin = Stretch(input=number, whole=False), 0
-    for part, place in enumerate(found):
+    waiting, begin = WorkItem(input=number, whole=False), 0
+    for part, position in enumerate(positions):
         if part:
-            yield waiting.model_copy(update={"bytes": place.offset - begin})
-            begin = place.offset
-        waiting = Stretch(input=number, whole=False, part=part, offset=place.offset, line=place.line)
+            yield waiting.model_copy(update={"bytes": position.offset - begin})
+            begin = position.offset
+        waiting = WorkItem(input=number, whole=False, part=part, offset=position.offset, line=position.line)
     yield waiting.model_copy(update={"bytes": facts.bytes - begin, "last": True})
 
 
@@ -202,8 +202,8 @@ def _facts(given: Input, table: Table) -> InputFacts:
     )
 
 
-def _schema(fields: Mapping[str, pa.DataType], ours: Sequence[str]) -> str:
-    schema = pa.schema([*fields.items(), *((name, _ARROW_TYPES.get(name, pa.string())) for name in ours)])
+def _schema(fields: Mapping[str, pa.DataType], added: Sequence[str]) -> str:
+    schema = pa.schema([*fields.items(), *((name, _ARROW_TYPES.get(name, pa.string())) for name in added)])
     return base64.b64encode(schema.serialize().to_pybytes()).decode()
 
 

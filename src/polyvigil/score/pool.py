@@ -21,8 +21,8 @@ from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle, load
 from polyvigil.bundle.verify import verify
 from polyvigil.errors import BundleError, ScoringError
-from polyvigil.score.job import Job, PartRecord, Stretch, Tick
-from polyvigil.score.part import ProgressCallback, score_stretch
+from polyvigil.score.job import Job, PartRecord, ProgressEvent, WorkItem
+from polyvigil.score.part import ProgressCallback, score_work_item
 from polyvigil.score.work import Work
 
 _TRIES = 3
@@ -57,26 +57,28 @@ class Processes:
         return self.count
 
     def run(
-        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: ProgressCallback, stop: Callable[[], bool]
+        self, job: Job, work: Work, todo: Iterator[WorkItem], *, report: ProgressCallback, stop: Callable[[], bool]
     ) -> Iterator[PartRecord]:
         """See score.engine.Engine. Raises ScoringError when a part ends three processes."""
         crew = _Crew(self, job, work)
         given: set[tuple[int, int]] = set()
         try:
             while True:
-                while not stop() and len(crew.busy) < self.count and (stretch := crew.next(todo)):
-                    crew.hand(stretch)
+                while not stop() and len(crew.busy) < self.count and (work_item := crew.next(todo)):
+                    crew.hand(work_item)
                 if not crew.busy:
                     return
                 if stop():
-                    crew.ask_to_stop()
+                    crew.request_stop()
                 for connection in crew.ready():
-                    told = crew.hear(connection)
-                    if isinstance(told, Tick):
-                        tell(told)
-                    elif told and (told.input, told.part) not in given:  # one that took over tells all of a stretch
-                        given.add((told.input, told.part))
-                        yield told
+                    message = crew.hear(connection)
+                    if isinstance(message, ProgressEvent):
+                        report(message)
+                    elif (
+                        message and (message.input, message.part) not in given
+                    ):  # one that took over tells all of a stretch
+                        given.add((message.input, message.part))
+                        yield message
         finally:
             crew.end()
 
@@ -85,8 +87,8 @@ class Processes:
 class _Member:
     process: Any
     connection: Connection
-    stretch: Stretch
-    asked: bool = False
+    work_item: WorkItem
+    stop_sent: bool = False
 
 
 @dataclass(slots=True)
@@ -98,55 +100,55 @@ class _Crew:
     work: Work
     busy: dict[Connection, _Member] = field(default_factory=dict)
     idle: list[_Member] = field(default_factory=list)
-    _again: deque[Stretch] = field(default_factory=deque)
+    _again: deque[WorkItem] = field(default_factory=deque)
     _ends: Counter[tuple[int, int]] = field(default_factory=Counter)
 
-    def next(self, todo: Iterator[Stretch]) -> Stretch | None:
+    def next(self, todo: Iterator[WorkItem]) -> WorkItem | None:
         return self._again.popleft() if self._again else next(todo, None)
 
-    def hand(self, stretch: Stretch) -> None:
-        member = self.idle.pop() if self.idle else self._start(stretch)
-        member.stretch = stretch
+    def hand(self, work_item: WorkItem) -> None:
+        member = self.idle.pop() if self.idle else self._start(work_item)
+        member.work_item = work_item
         self.busy[member.connection] = member
         with suppress(OSError):  # it has ended, which is noticed when it is listened to
-            member.connection.send(stretch)
+            member.connection.send(work_item)
 
     def ready(self) -> list[Connection]:
         """Who has something to say, waiting a little for it."""
         return cast(list[Connection], wait(list(self.busy), timeout=0.2))
 
-    def hear(self, connection: Connection) -> Tick | PartRecord | None:
+    def hear(self, connection: Connection) -> ProgressEvent | PartRecord | None:
         """What one tells; None when its stretch is done or, the process being dead, is to be done again."""
         try:
-            told = connection.recv()
+            message = connection.recv()
         except (EOFError, OSError):
             self._bury(connection)
             return None
-        if isinstance(told, BaseException):
-            raise told
-        if told == _DONE:
+        if isinstance(message, BaseException):
+            raise message
+        if message == _DONE:
             self.idle.append(self.busy.pop(connection))
             return None
-        return cast(Tick | PartRecord, told)
+        return cast(ProgressEvent | PartRecord, message)
 
     def _bury(self, connection: Connection) -> None:
         member = self.busy.pop(connection)
         connection.close()
         member.process.join()
-        place = (member.stretch.input, member.stretch.part)
-        self._ends[place] += 1
-        if self._ends[place] == _TRIES:
+        part_key = (member.work_item.input, member.work_item.part)
+        self._ends[part_key] += 1
+        if self._ends[part_key] == _TRIES:
             raise ScoringError(
                 f"{_TRIES} processes ended while they scored this, the last with {_ending(member.process.exitcode)}",
-                where=self.job.inputs[place[0]].path,
+                where=self.job.inputs[part_key[0]].path,
                 hint="often memory runs out: fewer --processes; what is done is kept for --resume",
             )
-        self._again.append(member.stretch)
+        self._again.append(member.work_item)
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         for member in self.busy.values():
-            if not member.asked:
-                member.asked = True
+            if not member.stop_sent:
+                member.stop_sent = True
                 with suppress(OSError):
                     member.connection.send(None)
 
@@ -156,15 +158,21 @@ class _Crew:
             member.process.kill()
             member.process.join()
 
-    def _start(self, stretch: Stretch) -> _Member:
+    def _start(self, work_item: WorkItem) -> _Member:
         context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        arguments = (theirs, self.job.model_dump_json(), str(self.work.folder), self.engine.folder, self.engine.device)
+        parent_end, child_end = context.Pipe()
+        arguments = (
+            child_end,
+            self.job.model_dump_json(),
+            str(self.work.folder),
+            self.engine.folder,
+            self.engine.device,
+        )
         process = context.Process(target=_serve, args=arguments, daemon=True)
         with _threads(max((os.cpu_count() or 1) // self.engine.count, 1)):
             process.start()
-        theirs.close()
-        return _Member(process, ours, stretch)
+        child_end.close()
+        return _Member(process, parent_end, work_item)
 
 
 def _ending(code: int | None) -> str:
@@ -174,12 +182,12 @@ def _ending(code: int | None) -> str:
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
     """Processes that are started inside use so many threads, unless the user has said how many."""
-    ours = {name: str(count) for name in _THREADS if name not in os.environ}
-    os.environ.update(ours)
+    added = {name: str(count) for name in _THREADS if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:
-        for name in ours:
+        for name in added:
             os.environ.pop(name, None)
 
 
@@ -190,9 +198,9 @@ def _serve(connection: Connection, job_json: str, work_folder: str, bundle_folde
         job = Job.model_validate_json(job_json)
         work = Work(Path(work_folder), job.ending)
         bundle = load_as(bundle_folder, job.bundle, device=device)
-        while stretch := connection.recv():
+        while work_item := connection.recv():
             # While a stretch is scored, all that can come is the wish to stop.
-            for record in score_stretch(bundle, job, work, stretch, tell=connection.send, stop=connection.poll):
+            for record in score_work_item(bundle, job, work, work_item, report=connection.send, stop=connection.poll):
                 connection.send(record)
             connection.send(_DONE)
     except (EOFError, BrokenPipeError, ConnectionResetError):  # the first process is gone

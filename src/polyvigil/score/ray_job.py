@@ -23,8 +23,8 @@ from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle
 from polyvigil.bundle.verify import verify
 from polyvigil.errors import BundleError, DataError, PolyvigilError, RecipeError, ScoringError
-from polyvigil.score.job import Job, PartRecord, Stretch, Tick
-from polyvigil.score.part import ProgressCallback, score_stretch
+from polyvigil.score.job import Job, PartRecord, ProgressEvent, WorkItem
+from polyvigil.score.part import ProgressCallback, score_work_item
 from polyvigil.score.pool import load_as
 from polyvigil.score.work import Work
 from polyvigil.types import Frozen
@@ -60,7 +60,7 @@ class OnRay:
         return self.count or 64  # inputs are cut for so many, before the cluster is known
 
     def run(
-        self, job: Job, work: Work, todo: Iterator[Stretch], *, tell: ProgressCallback, stop: Callable[[], bool]
+        self, job: Job, work: Work, todo: Iterator[WorkItem], *, report: ProgressCallback, stop: Callable[[], bool]
     ) -> Iterator[PartRecord]:
         """See score.engine.Engine. Raises ScoringError when the cluster cannot be reached or cannot go on."""
         ray = _ray()
@@ -70,7 +70,7 @@ class OnRay:
                 self._connect(ray)
                 stack.callback(ray.shutdown)
             try:
-                yield from self._scored(ray, job, work, list(todo), tell=tell, stop=stop)
+                yield from self._scored(ray, job, work, list(todo), report=report, stop=stop)
             except ray.exceptions.RayError as error:
                 raise ScoringError(
                     f"the cluster could not go on ({type(error).__name__})",
@@ -95,7 +95,14 @@ class OnRay:
             ) from error
 
     def _scored(
-        self, ray: Any, job: Job, work: Work, todo: list[Stretch], *, tell: ProgressCallback, stop: Callable[[], bool]
+        self,
+        ray: Any,
+        job: Job,
+        work: Work,
+        todo: list[WorkItem],
+        *,
+        report: ProgressCallback,
+        stop: Callable[[], bool],
     ) -> Iterator[PartRecord]:
         import ray.data
 
@@ -106,7 +113,7 @@ class OnRay:
         settings.enable_progress_bars = settings.print_on_execution_start = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         scored = ray.data.from_items(
-            [{"stretch": stretch.model_dump_json()} for stretch in todo], override_num_blocks=len(todo)
+            [{"stretch": work_item.model_dump_json()} for work_item in todo], override_num_blocks=len(todo)
         ).map_batches(
             Scorer,
             batch_size=1,
@@ -121,13 +128,13 @@ class OnRay:
                 "here": str(Path.cwd()),
             },
         )
-        sizes = {(stretch.input, stretch.part): stretch.bytes for stretch in todo}
+        sizes = {(work_item.input, work_item.part): work_item.bytes for work_item in todo}
         for row in scored.iter_rows():
             if row["error"]:
                 _raise(_Failure.model_validate_json(row["error"]))
             for record in _RECORDS.validate_json(row["records"]):
                 counts, size = record.counts, sizes.get((record.input, record.part), 0)
-                tell(Tick(posts=counts.posts, set_aside=counts.set_aside, bytes=size))
+                report(ProgressEvent(posts=counts.posts, set_aside=counts.set_aside, bytes=size))
                 yield record
             if stop():
                 return
@@ -154,13 +161,13 @@ class Scorer:
             if not all(Path(facts.path).is_absolute() for facts in self._job.inputs):
                 os.chdir(self._here)
             self._bundle = self._bundle or load_as(self._folder, self._job.bundle, device=self._device)
-            stretch = Stretch.model_validate_json(batch["stretch"][0])
-            records = tuple(score_stretch(self._bundle, self._job, self._work, stretch))
+            work_item = WorkItem.model_validate_json(batch["stretch"][0])
+            records = tuple(score_work_item(self._bundle, self._job, self._work, work_item))
         except PolyvigilError as error:
             failure = _Failure(code=error.code, message=error.message, hint=error.hint, where=error.where)
         except OSError as error:
-            told = error.strerror or type(error).__name__
-            failure = _Failure(code=_SYSTEM, number=error.errno or 0, message=told, where=str(error.filename or ""))
+            message = error.strerror or type(error).__name__
+            failure = _Failure(code=_SYSTEM, number=error.errno or 0, message=message, where=str(error.filename or ""))
         else:
             return {"records": [_RECORDS.dump_json(records).decode()], "error": [""]}
         return {"records": [""], "error": [failure.model_dump_json()]}

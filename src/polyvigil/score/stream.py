@@ -12,26 +12,26 @@ from typing import IO, Any, BinaryIO
 
 import pyarrow as pa
 
-from polyvigil.data.formats import Fault
+from polyvigil.data.formats import RowError
 from polyvigil.data.read import ReadPost
 
-_POSTS_AT_ONCE = 2000
-_CHARACTERS_AT_ONCE = 4_000_000
+_CHUNK_POSTS = 2000
+_CHUNK_CHARACTERS = 4_000_000
 _ENDINGS = frozenset({".gz", ".zst", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".html"})
 
 
-def handfuls(items: Iterator[ReadPost | Fault]) -> Iterator[list[ReadPost | Fault]]:
+def chunked(items: Iterator[ReadPost | RowError]) -> Iterator[list[ReadPost | RowError]]:
     """Runs of up to 2,000 items with about 4 million characters: what is in memory at once."""
-    handful: list[ReadPost | Fault] = []
+    chunk: list[ReadPost | RowError] = []
     characters = 0
     for item in items:
-        handful.append(item)
+        chunk.append(item)
         characters += len(item.post.text) if isinstance(item, ReadPost) else 0
-        if len(handful) >= _POSTS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
-            yield handful
-            handful, characters = [], 0
-    if handful:
-        yield handful
+        if len(chunk) >= _CHUNK_POSTS or characters >= _CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
 
 
 def compressed(stream: IO[bytes], output: str) -> Any:

@@ -9,15 +9,15 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.config.specs import DataSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import map_columns
-from polyvigil.data.formats import Fault, open_table
-from polyvigil.data.read import fault_error, read_rows
+from polyvigil.data.formats import RowError, open_table
+from polyvigil.data.read import read_rows, row_error
 from polyvigil.errors import DataError
 from polyvigil.evaluation.official import predictions_csv
 from polyvigil.score.wire import score_posts
 from polyvigil.types import Frozen, Post
 
 MEMBER = "predictions.csv"
-_POSTS_AT_ONCE = 2000
+_CHUNK_POSTS = 2000
 
 
 class Submission(Frozen):
@@ -40,8 +40,8 @@ def write_submission(bundle: Bundle, source: str, output: Path, *, spec: DataSpe
             table.columns, spec.columns, required=("id", "text", *(("split",) if split else ())), where=table.name
         )
         for item in read_rows(table, columns, spec, labelled=False):
-            if isinstance(item, Fault):
-                raise fault_error(item, table.name)
+            if isinstance(item, RowError):
+                raise row_error(item, table.name)
             if split and item.post.split != split:
                 continue
             where = f"{table.name}:{item.row.line}"
@@ -60,8 +60,8 @@ def write_submission(bundle: Bundle, source: str, output: Path, *, spec: DataSpe
         raise DataError("no post to answer" + (f" in split {split!r}" if split else ""), where=name)
     flags = [
         bool(decision.decision)
-        for start in range(0, len(posts), _POSTS_AT_ONCE)
-        for decision in score_posts(bundle, posts[start : start + _POSTS_AT_ONCE])
+        for start in range(0, len(posts), _CHUNK_POSTS)
+        for decision in score_posts(bundle, posts[start : start + _CHUNK_POSTS])
     ]
     text = predictions_csv([post.id for post in posts], flags)
     with whole_file(output) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:

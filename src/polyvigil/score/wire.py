@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.detect.base import Window
-from polyvigil.text.memo import once
+from polyvigil.text.memo import memoised
 from polyvigil.text.normalise import has_lone_surrogate, model_texts, no_text_reason
 from polyvigil.types import Post
 
@@ -48,8 +48,8 @@ class Decision:
     """Id of the bundle that decided."""
 
 
-JUDGED, NOT_ASKED, FAILED = "judged", "judge_not_asked", "judge_failed"
-JUDGING = (JUDGED, NOT_ASKED, FAILED)
+JUDGED, SKIPPED, FAILED = "judged", "judge_not_asked", "judge_failed"
+JUDGING = (JUDGED, SKIPPED, FAILED)
 """The post is one that a judge decides: it did; it was not asked, or gave no answer, and the first stage decided."""
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Decision))
@@ -61,12 +61,12 @@ def as_cells(decision: Decision) -> dict[str, object]:
     return dict(zip(COLUMNS, _values(decision), strict=True))
 
 
-@once()
+@memoised()
 def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[bool] | None = None) -> list[Decision]:
     """Score posts and decide on each, in their order. ``detected`` says whose language was detected, not given."""
     if not posts:
         return []
-    answers = bundle.asked(posts)
+    answers = bundle.member_scores(posts)
     members, languages = answers.probabilities, [post.language for post in posts]
     probabilities = bundle.decided(members, languages)
     calibrated = bundle.calibration.calibrated(probabilities, languages)
@@ -74,7 +74,7 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
     judging = _judging(bundle, members, languages)
     lengths = bundle.lengths(posts)
     windows = bundle.windows(posts, answers)
-    spreads = np.nanmax(members, axis=0) - np.nanmin(members, axis=0)
+    disagreements = np.nanmax(members, axis=0) - np.nanmin(members, axis=0)
     texts = model_texts([post.text for post in posts])
     thresholds = {language: bundle.policy.threshold(language) for language in dict.fromkeys(languages)}
     group_flags = {language: flags_of_group(bundle, language) for language in thresholds}
@@ -83,24 +83,24 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
         Decision(
             p=p,
             p_calibrated=p_calibrated,
-            decision=int(is_flagged),
+            decision=int(chosen),
             language=post.language,
             threshold=thresholds[post.language].value,
-            threshold_source=thresholds[post.language].told_source,
-            spread=spread,
+            threshold_source=thresholds[post.language].source_name,
+            spread=disagreement,
             n_tokens=n_tokens,
             truncated=truncated,
-            window=_told(window),
+            window=_window_text(window),
             flags=flags_of(post, text, group_flags[post.language], detected=was_detected, judging=judged),
             bundle=bundle.id,
         )
-        for post, text, p, p_calibrated, is_flagged, spread, n_tokens, truncated, window, was_detected, judged in zip(
+        for post, text, p, p_calibrated, chosen, disagreement, n_tokens, truncated, window, was_detected, judged in zip(
             posts,
             texts,
             probabilities.tolist(),
             calibrated.tolist(),
             flagged.tolist(),
-            spreads.tolist(),
+            disagreements.tolist(),
             [None] * n_posts if lengths is None else lengths.tokens.tolist(),
             [False] * n_posts if lengths is None else lengths.truncated.tolist(),
             windows,
@@ -111,7 +111,7 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
     ]
 
 
-def _told(window: Window | None) -> str:
+def _window_text(window: Window | None) -> str:
     if window is None:
         return ""
     return f"{'tokens ' if window.unit == 'tokens' else ''}{window.start}-{window.end}"
@@ -121,10 +121,10 @@ def _judging(bundle: Bundle, members: NDArray[np.float64], languages: Sequence[s
     """For each post one of JUDGING, or nothing where the first stage decides anyway."""
     if bundle.combination.judge is None:
         return [""] * len(languages)
-    silent = np.isnan(members[len(bundle.combination.asked_first(len(members))) :]).all(axis=0)
-    unanswered = NOT_ASKED if bundle.has_endpoint and bundle.usage is None else FAILED
-    told = np.where(bundle.called(members, languages), np.where(silent, unanswered, JUDGED), "")
-    return [str(flag) for flag in told]
+    silent = np.isnan(members[len(bundle.combination.first_stage_members(len(members))) :]).all(axis=0)
+    unanswered = SKIPPED if bundle.has_endpoint and bundle.usage is None else FAILED
+    flags = np.where(bundle.second_stage_mask(members, languages), np.where(silent, unanswered, JUDGED), "")
+    return [str(flag) for flag in flags]
 
 
 def judging_in(flags: str) -> str:
@@ -134,11 +134,11 @@ def judging_in(flags: str) -> str:
 
 def flags_of_group(bundle: Bundle, language: str) -> list[str]:
     """The flags that every post of a language group has."""
-    told = {
+    conditions = {
         "language_not_trained": not bundle.is_trained_on(language),
         "threshold_doubtful": bool(bundle.policy.threshold(language).warnings),
     }
-    return [flag for flag, holds in told.items() if holds]
+    return [flag for flag, holds in conditions.items() if holds]
 
 
 def flags_of(post: Post, text: str, of_group: Sequence[str], *, detected: bool, judging: str = "") -> str:

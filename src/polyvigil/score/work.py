@@ -50,7 +50,7 @@ class Work:
         """Say that a part is done; its files are on the disk."""
         write_whole(self._record(record.name), record.model_dump_json() + "\n")
 
-    def finished(self, job: Job, input: int, part: int) -> PartRecord | None:
+    def completed(self, job: Job, input: int, part: int) -> PartRecord | None:
         """The record of a part that is done, its files read again and found as they were written; else None."""
         name = part_name(input, part)
         try:
@@ -148,10 +148,10 @@ def _difference(before: Job, now: Job, *, begun: frozenset[int]) -> str:
 
     An input of which no part is done (not in ``begun``) may have been mended.
     """
-    for place, (old, new) in enumerate(zip(before.inputs, now.inputs, strict=False)):
+    for index, (old, new) in enumerate(zip(before.inputs, now.inputs, strict=False)):
         if old.path != new.path:
             return f"it was begun with {old.path} where {new.path} is given now"
-        if old != new and place in begun:
+        if old != new and index in begun:
             grown = f" ({old.bytes:,} bytes then, {new.bytes:,} now)" if old.bytes != new.bytes else ""
             return f"{old.path} was changed since it was begun{grown}"
     if len(before.inputs) != len(now.inputs):

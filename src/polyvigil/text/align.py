@@ -41,54 +41,54 @@ class Alignment:
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
 
-    def spread(self, values: NDArray[np.float64], *, length: int) -> NDArray[np.float64]:
+    def distribute(self, values: NDArray[np.float64], *, length: int) -> NDArray[np.float64]:
         """Values of the characters of ``text``, (n,), as values of the original's, (length,): each is split evenly
         over its source. The sum stays as it is, but for rounding."""
         sizes = self.ends - self.starts
         before = np.cumsum(sizes) - sizes
-        places = np.arange(int(sizes.sum())) + np.repeat(self.starts - before, sizes)
-        spread = np.bincount(places, weights=np.repeat(values / sizes, sizes), minlength=length)
-        return np.asarray(spread, dtype=np.float64)
+        indices = np.arange(int(sizes.sum())) + np.repeat(self.starts - before, sizes)
+        result = np.bincount(indices, weights=np.repeat(values / sizes, sizes), minlength=length)
+        return np.asarray(result, dtype=np.float64)
 
 
 def align(original: str) -> Alignment:
     """``model_text(original)``, and where each of its characters is from. Time is linear in the text."""
-    found = Alignment(original, np.arange(len(original)), np.arange(1, len(original) + 1))
+    alignment = Alignment(original, np.arange(len(original)), np.arange(1, len(original) + 1))
     if not (original.isascii() and original.isprintable()):
-        found = _replaced(found, CLEANING)
-        found = _replaced(_composed(found), AFTER_NFC)
-    found = _replaced(found, NORMALISING)
-    first, last = int(found.text.startswith(" ")), len(found.text) - int(found.text.endswith(" "))
-    return Alignment(found.text[first:last], found.starts[first:last], found.ends[first:last])
+        alignment = _replaced(alignment, CLEANING)
+        alignment = _replaced(_composed(alignment), AFTER_NFC)
+    alignment = _replaced(alignment, NORMALISING)
+    first, last = int(alignment.text.startswith(" ")), len(alignment.text) - int(alignment.text.endswith(" "))
+    return Alignment(alignment.text[first:last], alignment.starts[first:last], alignment.ends[first:last])
 
 
-def _replaced(found: Alignment, steps: Sequence[tuple[Any, str]]) -> Alignment:
+def _replaced(alignment: Alignment, steps: Sequence[tuple[Any, str]]) -> Alignment:
     for pattern, replacement in steps:
-        told = "\\" in replacement
+        is_template = "\\" in replacement
         changes = [
-            _Change(match.start(), match.end(), match.expand(replacement) if told else replacement)
-            for match in pattern.finditer(found.text)
+            _Change(match.start(), match.end(), match.expand(replacement) if is_template else replacement)
+            for match in pattern.finditer(alignment.text)
         ]
         if changes:
-            found = _changed(found, changes)
-    return found
+            alignment = _changed(alignment, changes)
+    return alignment
 
 
-def _composed(found: Alignment) -> Alignment:
-    if unicodedata.is_normalized("NFC", found.text):
-        return found
+def _composed(alignment: Alignment) -> Alignment:
+    if unicodedata.is_normalized("NFC", alignment.text):
+        return alignment
     changes = [
         _Change(match.start(), match.end(), composed)
-        for match in _COMPOSED.finditer(found.text)
+        for match in _COMPOSED.finditer(alignment.text)
         if (composed := unicodedata.normalize("NFC", match.group())) != match.group()
     ]
-    return _changed(found, changes)
+    return _changed(alignment, changes)
 
 
-def _changed(found: Alignment, changes: Sequence[_Change]) -> Alignment:
+def _changed(alignment: Alignment, changes: Sequence[_Change]) -> Alignment:
     """The alignment after these changes, which are in order and do not overlap."""
     starts, ends = (np.array([change[part] for change in changes]) for part in (0, 1))
-    size = len(found.text)
+    size = len(alignment.text)
     edges = np.column_stack((starts, ends)).ravel()
     begins = np.concatenate(([0], edges))  # of the parts: kept, new, kept, ..., kept
     sizes = np.concatenate((edges, [size])) - begins
@@ -100,6 +100,6 @@ def _changed(found: Alignment, changes: Sequence[_Change]) -> Alignment:
     parts: list[str] = []
     at = 0
     for change in changes:
-        parts += (found.text[at : change.start], change.new)
+        parts += (alignment.text[at : change.start], change.new)
         at = change.end
-    return Alignment("".join([*parts, found.text[at:]]), found.starts[first], found.ends[last])
+    return Alignment("".join([*parts, alignment.text[at:]]), alignment.starts[first], alignment.ends[last])

@@ -18,10 +18,10 @@ def alphabet(script: str) -> str:
 
     The first ones of an alphabet; evenly spaced ones of Han and Hangul. Letters of the basic plane only.
     """
-    found = [
+    characters = [
         letter
         for letter in SCRIPTS[script].findall(_PLANE)
         if unicodedata.category(letter) in {"Ll", "Lo"} and unicodedata.normalize("NFC", letter) == letter
     ]
-    step = max(1, len(found) // LETTERS) if len(found) > _VAST else 1
-    return "".join(found[::step][:LETTERS])
+    step = max(1, len(characters) // LETTERS) if len(characters) > _VAST else 1
+    return "".join(characters[::step][:LETTERS])

@@ -23,7 +23,7 @@ MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 MIX_2 = np.uint64(0x94D049BB133111EB)
 _INVERSE = np.uint64(pow(int(BASE), -1, 2**64))
 SPACE = ord(" ")
-_ASKS = np.uint32(2**32 - 1)
+_CHANGES_LENGTH = np.uint32(2**32 - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Grams:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class NgramSpans:
     """Where n-grams stand among the ``Characters``: [start, end), int64 (n_grams,) each, padding spaces included."""
 
     starts: NDArray[np.int64]
@@ -68,7 +68,7 @@ class CodePoints:
 def code_points(texts: Sequence[str]) -> CodePoints:
     """The code points of normalised texts (white space collapsed, see text.normalise) in lower case."""
     points = _lower_case().take(_points(texts))
-    if (points == _ASKS).any():
+    if (points == _CHANGES_LENGTH).any():
         texts = [text.lower() for text in texts]
         points = _points(texts)
     return CodePoints(points, np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)))
@@ -80,12 +80,12 @@ def _points(texts: Sequence[str]) -> NDArray[np.uint32]:
 
 def lay_out(texts: Sequence[str]) -> Characters:
     """The characters of normalised texts for both kinds of n-gram."""
-    found = code_points(texts)
-    rows = np.repeat(np.arange(len(texts), dtype=np.int32), found.lengths + 1)
+    codes = code_points(texts)
+    rows = np.repeat(np.arange(len(texts), dtype=np.int32), codes.lengths + 1)
     return Characters(
-        mixed=_mix(found.points.astype(np.uint64)),
-        space=found.points == SPACE,
-        word=word_characters()[found.points],
+        mixed=_mix(codes.points.astype(np.uint64)),
+        space=codes.points == SPACE,
+        word=word_characters()[codes.points],
         rows=np.append(rows, np.int32(max(len(texts) - 1, 0))),
     )
 
@@ -105,13 +105,13 @@ def character_ngrams(characters: Characters, *, low: int, high: int) -> Grams:
         held = n
         hashes.append(_mix(hash_n[starts] + np.uint64(n)))
         owners.append(rows[starts])
-    return _joined(hashes, owners)
+    return _concatenated(hashes, owners)
 
 
-def character_places(characters: Characters, *, low: int, high: int) -> Places:
+def character_spans(characters: Characters, *, low: int, high: int) -> NgramSpans:
     """Where the n-grams of ``character_ngrams`` stand, in its order."""
-    found = list(_character_starts(characters, low=low, high=high))
-    return _joined_places([starts for _, starts in found], [starts + n for n, starts in found])
+    starts_by_n = list(_character_starts(characters, low=low, high=high))
+    return _concatenated_spans([starts for _, starts in starts_by_n], [starts + n for n, starts in starts_by_n])
 
 
 def _character_starts(characters: Characters, *, low: int, high: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -144,16 +144,16 @@ def word_ngrams(characters: Characters, *, low: int, high: int) -> Grams:
             inside = np.flatnonzero(rows[:count] == rows[n - 1 :])
             hashes.append(_mix(hash_n[inside] ^ np.uint64(n << 32)))
             owners.append(rows[inside])
-    return _joined(hashes, owners)
+    return _concatenated(hashes, owners)
 
 
-def word_places(characters: Characters, *, low: int, high: int) -> Places:
+def word_spans(characters: Characters, *, low: int, high: int) -> NgramSpans:
     """Where the n-grams of ``word_ngrams`` stand, in its order: from the first word's start to the last word's end."""
     starts, ends = _words(characters)
     rows = characters.rows[starts]
     sizes = range(low, min(high, len(rows)) + 1)
     inside = {n: np.flatnonzero(rows[: len(rows) - n + 1] == rows[n - 1 :]) for n in sizes}
-    return _joined_places([starts[at] for at in inside.values()], [ends[at + n - 1] for n, at in inside.items()])
+    return _concatenated_spans([starts[at] for at in inside.values()], [ends[at + n - 1] for n, at in inside.items()])
 
 
 def _words(characters: Characters) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -173,16 +173,16 @@ def _run_hashes(mixed: NDArray[np.uint64], starts: NDArray[np.int64], ends: NDAr
     return (prefix[ends] - prefix[starts]) * inverses[starts]
 
 
-def _joined(hashes: list[NDArray[np.uint64]], owners: list[NDArray[np.int32]]) -> Grams:
+def _concatenated(hashes: list[NDArray[np.uint64]], owners: list[NDArray[np.int32]]) -> Grams:
     if not hashes:
         return Grams(np.empty(0, np.uint64), np.empty(0, np.int32))
     return Grams(np.concatenate(hashes), np.concatenate(owners))
 
 
-def _joined_places(starts: list[NDArray[np.int64]], ends: list[NDArray[np.int64]]) -> Places:
+def _concatenated_spans(starts: list[NDArray[np.int64]], ends: list[NDArray[np.int64]]) -> NgramSpans:
     if not starts:
-        return Places(np.empty(0, np.int64), np.empty(0, np.int64))
-    return Places(np.concatenate(starts), np.concatenate(ends))
+        return NgramSpans(np.empty(0, np.int64), np.empty(0, np.int64))
+    return NgramSpans(np.concatenate(starts), np.concatenate(ends))
 
 
 def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -204,8 +204,8 @@ def _powers(size: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 def word_characters() -> NDArray[np.bool_]:
     """Whether each of the 0x110000 code points is a word character to Python's ``re``."""
     table = np.zeros(0x110000, dtype=bool)
-    for found in re.finditer(r"\w+", "".join(map(chr, range(0x110000)))):
-        table[found.start() : found.end()] = True
+    for match in re.finditer(r"\w+", "".join(map(chr, range(0x110000)))):
+        table[match.start() : match.end()] = True
     return table
 
 
@@ -216,5 +216,5 @@ def _lower_case() -> NDArray[np.uint32]:
     cased = "".join(map(chr, range(0x20000))).replace("Σ", "\0").replace("İ", "\0").lower()
     table = np.arange(0x110000, dtype=np.uint32)
     table[:0x20000] = np.frombuffer(cased.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    table[[ord("Σ"), ord("İ")]] = _ASKS
+    table[[ord("Σ"), ord("İ")]] = _CHANGES_LENGTH
     return table

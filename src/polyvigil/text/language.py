@@ -64,11 +64,11 @@ def detect_languages(texts: Sequence[str]) -> list[str]:
     py3langid restricted to 26 languages; about 3,000 texts a second.
     """
     identifier = _identifier()
-    found = []
+    languages = []
     for text in texts:
         language, posterior = identifier.classify(text[:4000])
-        found.append(str(language) if posterior >= _SURE else UNDETERMINED)
-    return found
+        languages.append(str(language) if posterior >= _SURE else UNDETERMINED)
+    return languages
 
 
 @cache

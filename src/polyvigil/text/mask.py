@@ -69,12 +69,12 @@ def mask(text: str) -> str:
     It rather masks too much: seven digits with single signs between them are a telephone number, whatever they meant.
     """
     text = " ".join(clean(text).split())
-    while (after := _once(text)) != text:  # what a mask leaves bare may have a shape too; signs only grow fewer
+    while (after := _masking_pass(text)) != text:  # what a mask leaves bare may have a shape too; signs only grow fewer
         text = after
     return text
 
 
-def _once(text: str) -> str:
+def _masking_pass(text: str) -> str:
     for token, pattern in _MASKS:
         text = pattern.sub(token, text)
     return text

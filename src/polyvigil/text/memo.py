@@ -8,12 +8,12 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 T = TypeVar("T")
-Memory = dict[Hashable, dict[str, object]]
-_DONE: ContextVar[Memory | None] = ContextVar("polyvigil_done", default=None)
+MemoCache = dict[Hashable, dict[str, object]]
+_DONE: ContextVar[MemoCache | None] = ContextVar("polyvigil_done", default=None)
 
 
 @contextmanager
-def once(memory: Memory | None = None) -> Iterator[None]:
+def memoised(cache: MemoCache | None = None) -> Iterator[None]:
     """Inside, ``for_each`` remembers. Inside another, the outer one's memory lasts; each thread has its own.
 
     ``memory``: one to go on with, which another ``once``, now over, has filled: in another thread, say.
@@ -21,14 +21,14 @@ def once(memory: Memory | None = None) -> Iterator[None]:
     if _DONE.get() is not None:
         yield
         return
-    token = _DONE.set({} if memory is None else memory)
+    token = _DONE.set({} if cache is None else cache)
     try:
         yield
     finally:
         _DONE.reset(token)
 
 
-def for_each(texts: Sequence[str], make: Callable[[list[str]], Sequence[T]], *, work: Hashable) -> list[T]:
+def memoised_map(texts: Sequence[str], make: Callable[[list[str]], Sequence[T]], *, work: Hashable) -> list[T]:
     """``make`` of the texts, in their order; inside ``once``, only of those for which this ``work`` was not yet done.
 
     ``work`` names what ``make`` does and all that its result hangs on.

@@ -103,9 +103,9 @@ def mentions(text: str, terms: Lexicon) -> list[Mention]:
     """The terms that stand in a text, in order, none overlapping another: the leftmost first, of those the longest."""
     words = list(units(text))
     nodes, shorter = terms.nodes, terms.shorter
-    found: list[Mention] = []
+    matches: list[Mention] = []
     at = 0
-    for place, (start, end) in enumerate(words):
+    for index, (start, end) in enumerate(words):
         unit = _folded(text[start:end])
         while at and unit not in nodes[at].steps:
             at = shorter[at]
@@ -113,12 +113,12 @@ def mentions(text: str, terms: Lexicon) -> list[Mention]:
         ending = at if nodes[at].terms else terms.endings[at]
         while ending:
             node = nodes[ending]
-            inside = words[place - node.depth + 1 : place + 1]
+            inside = words[index - node.depth + 1 : index + 1]
             gaps = tuple(_gap(text[a.end : b.start]) for a, b in pairwise(inside))
-            found += [Mention(inside[0].start, end, term) for known, term in node.terms if known == gaps]
+            matches += [Mention(inside[0].start, end, term) for known, term in node.terms if known == gaps]
             ending = terms.endings[ending]
     chosen: list[Mention] = []
-    for mention in sorted(found, key=lambda mention: (mention.start, -mention.end)):
+    for mention in sorted(matches, key=lambda mention: (mention.start, -mention.end)):
         if not chosen or mention.start >= chosen[-1].end:
             chosen.append(mention)
     return chosen
@@ -127,8 +127,8 @@ def mentions(text: str, terms: Lexicon) -> list[Mention]:
 def _parts(term: str) -> Iterator[tuple[str, str]]:
     """Each unit of a term, and what stands before it."""
     end = 0
-    for place, unit in enumerate(units(term)):
-        yield _folded(term[unit.start : unit.end]), _gap(term[end : unit.start]) if place else ""
+    for index, unit in enumerate(units(term)):
+        yield _folded(term[unit.start : unit.end]), _gap(term[end : unit.start]) if index else ""
         end = unit.end
 
 

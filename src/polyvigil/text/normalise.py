@@ -15,13 +15,13 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from polyvigil.text.memo import for_each
+from polyvigil.text.memo import memoised_map
 
 NORMALISATION = "gladiators-1"
 
 _CONTROLS = regex.compile(r"[\p{Cc}--\s]|[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]", regex.V1)
-_JOINED = r"[\p{L}\p{M}\p{Extended_Pictographic}\p{Emoji_Modifier}]"
-_JOINERS = regex.compile(rf"(?<={_JOINED})([\u200c\u200d])[\u200c\u200d]*(?={_JOINED})|[\u200c\u200d]+")
+_JOINABLE = r"[\p{L}\p{M}\p{Extended_Pictographic}\p{Emoji_Modifier}]"
+_JOINERS = regex.compile(rf"(?<={_JOINABLE})([\u200c\u200d])[\u200c\u200d]*(?={_JOINABLE})|[\u200c\u200d]+")
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
 _MARKS = regex.compile(r"(\p{M}{30})\p{M}+")
 
@@ -87,7 +87,7 @@ def model_text(text: str) -> str:
 
 def model_texts(texts: Sequence[str]) -> list[str]:
     """``model_text`` of each, in their order; inside ``text.once`` of each different one once."""
-    return for_each(texts, _model_texts, work=NORMALISATION)
+    return memoised_map(texts, _model_texts, work=NORMALISATION)
 
 
 def _model_texts(texts: Sequence[str]) -> list[str]:
@@ -132,31 +132,31 @@ def _may_change(texts: Sequence[str]) -> NDArray[np.bool_]:
 
     Such a text is of plain characters, with no space at its ends, no two in a row, no ``://`` and nothing three times.
     """
-    joined = " ".join(["", *texts, ""])
-    points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    asks = _asking_characters().take(points)
+    combined = " ".join(["", *texts, ""])
+    points = np.frombuffer(combined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    is_special = _special_characters().take(points)
     same = points[1:] == points[:-1]
-    asks[1:] |= same & (points[1:] == ord(" "))
-    asks[2:] |= same[1:] & same[:-1]
-    asks[1:] |= (points[1:] == ord("/")) & (points[:-1] == ord(":"))
+    is_special[1:] |= same & (points[1:] == ord(" "))
+    is_special[2:] |= same[1:] & same[:-1]
+    is_special[1:] |= (points[1:] == ord("/")) & (points[:-1] == ord(":"))
     ends = np.cumsum(np.fromiter((len(text) + 1 for text in texts), dtype=np.int64, count=len(texts)))
     result = np.zeros(len(texts), dtype=bool)
-    result[np.searchsorted(ends, np.flatnonzero(asks))] = True  # the space after a text is the text's
+    result[np.searchsorted(ends, np.flatnonzero(is_special))] = True  # the space after a text is the text's
     return result
 
 
 @cache
-def _asking_characters() -> NDArray[np.bool_]:
+def _special_characters() -> NDArray[np.bool_]:
     """False, (0x110000,), of the plain code points: printable, no mark, no start of a mention or a tag, and NFC leaves
     them alone whatever stands before them. Planes after the first two are not looked at."""
-    asking = np.ones(0x110000, dtype=bool)
+    is_special = np.ones(0x110000, dtype=bool)
     composing = {*range(0x1160, 0x1200)}  # Hangul vowels and finals: their compositions are no data
     for point in range(0x20000):
         letter = chr(point)
         if letter.isprintable() and unicodedata.category(letter)[0] != "M":
             parts = unicodedata.decomposition(letter).split()
             canonical = parts and not parts[0].startswith("<")
-            asking[point] = canonical and not unicodedata.is_normalized("NFC", letter)
+            is_special[point] = canonical and not unicodedata.is_normalized("NFC", letter)
             composing.update(int(part, 16) for part in parts[1:] if canonical)
-    asking[[*composing, ord("@"), ord("<")]] = True
-    return asking
+    is_special[[*composing, ord("@"), ord("<")]] = True
+    return is_special

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import regex
 
-from polyvigil.text.sentences import Stretch, sentences
+from polyvigil.text.sentences import Span, sentences
 
 WORDS_OF_A_PIECE = 6
 
@@ -27,28 +27,28 @@ _UNIT = regex.compile(
 _CLAUSE_END = regex.compile(r"(?<![,;:–—-])[,;:–—-]++(?=\s)|[、，；：،؛]++|[\n\r]++")
 
 
-def units(text: str) -> Iterator[Stretch]:
+def units(text: str) -> Iterator[Span]:
     """Words of spaced scripts, single characters of unspaced ones (Han, kana, Thai), and emoji; in order.
 
     Combining marks and joiners belong to the letter before them. Time is linear in the text.
     """
     for match in _UNIT.finditer(text):
-        yield Stretch(*match.span())
+        yield Span(*match.span())
 
 
-def pieces(text: str, *, most: int) -> list[Stretch]:
+def pieces(text: str, *, most: int) -> list[Span]:
     """The text in at most ``most`` parts that cover it wholly, in order: sentences; of a single sentence its clauses,
     and of a long clause runs of about 6 units. Where there are more, neighbours are joined evenly."""
-    found = sentences(text)
-    if len(found) < 2:
-        found = _runs(text)
-    return found if len(found) <= most else _joined(found, most)
+    spans = sentences(text)
+    if len(spans) < 2:
+        spans = _runs(text)
+    return spans if len(spans) <= most else _merged(spans, most)
 
 
-def _runs(text: str) -> list[Stretch]:
+def _runs(text: str) -> list[Span]:
     """A sentence cut at the ends of its clauses, and inside long ones before every sixth unit or so."""
     ends = iter([match.end() for match in _CLAUSE_END.finditer(text)])
-    clauses: list[list[Stretch]] = [[]]
+    clauses: list[list[Span]] = [[]]
     end = next(ends, len(text))
     for unit in units(text):
         while unit.start >= end:
@@ -60,9 +60,9 @@ def _runs(text: str) -> list[Stretch]:
         parts = -(-len(clause) // WORDS_OF_A_PIECE)
         starts += [clause[len(clause) * part // parts].start for part in range(parts)]
     edges = [0, *starts[1:], len(text)] if text else [0]
-    return [Stretch(start, end) for start, end in pairwise(edges)]
+    return [Span(start, end) for start, end in pairwise(edges)]
 
 
-def _joined(parts: Sequence[Stretch], most: int) -> list[Stretch]:
-    edges = [len(parts) * place // most for place in range(most + 1)]
-    return [Stretch(parts[a].start, parts[b - 1].end) for a, b in pairwise(edges)]
+def _merged(parts: Sequence[Span], most: int) -> list[Span]:
+    edges = [len(parts) * index // most for index in range(most + 1)]
+    return [Span(parts[a].start, parts[b - 1].end) for a, b in pairwise(edges)]

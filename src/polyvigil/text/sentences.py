@@ -11,7 +11,7 @@ from typing import NamedTuple
 import regex
 
 
-class Stretch(NamedTuple):
+class Span(NamedTuple):
     """``text[start:end]``; never empty."""
 
     start: int
@@ -41,28 +41,28 @@ _NO_END = regex.compile(  # before a single full stop: an initial, a small numbe
 _LOOK_BACK = 8  # characters: more than the longest abbreviation and what stands before it
 
 
-def sentences(text: str) -> list[Stretch]:
+def sentences(text: str) -> list[Span]:
     """The sentences of a text, in order: they cover it wholly, and each begins where the one before ends.
 
     White space belongs to the sentence before it. Each sentence holds a letter, a digit or an emoji, unless the text
     holds none. None is broken inside a link, a number, or before a combining mark. An empty text has no sentences.
     Time is linear in the text.
     """
-    found: list[Stretch] = []
+    spans: list[Span] = []
     start = looked = 0  # where the sentence begins; up to where it is known to hold no word
     for match in _END.finditer(text):
         if match.end() <= looked or not _ends(text, match):
             continue
         end = _after_space(text, match.end())
         if _WORD.search(text, looked, end):
-            found.append(Stretch(start, end))
+            spans.append(Span(start, end))
             start = end
         looked = end
     if start < len(text):
-        if found and not _WORD.search(text, start):
-            start = found.pop().start
-        found.append(Stretch(start, len(text)))
-    return found
+        if spans and not _WORD.search(text, start):
+            start = spans.pop().start
+        spans.append(Span(start, len(text)))
+    return spans
 
 
 def _ends(text: str, match: regex.Match[str]) -> bool:
@@ -74,7 +74,7 @@ def _ends(text: str, match: regex.Match[str]) -> bool:
     return match["stops"] != "." or not _NO_END.search(text[max(0, match.start() - _LOOK_BACK) : match.start()])
 
 
-def _after_space(text: str, place: int) -> int:
-    match = _SPACE.match(text, place)
+def _after_space(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
     assert match is not None  # it matches nothing, too
     return int(match.end())

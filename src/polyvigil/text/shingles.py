@@ -22,7 +22,7 @@ DENSE_RUN = 2
 MAX_CHARACTERS = 50_000  # of a longer post only the beginning is looked at
 
 _BASE = np.uint64(0xD1342543DE82EF95)  # an odd multiplier (Steele and Vigna 2021)
-_SPREAD = np.uint64(0xFF51AFD7ED558CCD)  # MurmurHash3's 64-bit finaliser
+_FINAL_MULTIPLIER = np.uint64(0xFF51AFD7ED558CCD)  # MurmurHash3's 64-bit finaliser
 _DENSE = regex.compile(r"[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}]")
 
 
@@ -59,7 +59,7 @@ def shingle_sets(texts: Sequence[str]) -> ShingleSets:
             if count:
                 inside &= dense[rows[:count]] == (n == DENSE_RUN)
             starts = np.flatnonzero(inside)
-            hashes.append(_spread(hash_n[starts] + np.uint64(n)))
+            hashes.append(_finalise(hash_n[starts] + np.uint64(n)))
             owners.append(rows[starts])
     short = np.flatnonzero(np.bincount(np.concatenate(owners), minlength=len(texts)) == 0).astype(np.int32)
     whole = np.fromiter((_whole(texts[row]) for row in short), dtype=np.uint64, count=len(short))
@@ -85,6 +85,6 @@ def _whole(text: str) -> int:
     return int.from_bytes(digest, "little")
 
 
-def _spread(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    value = (value ^ (value >> np.uint64(33))) * _SPREAD
+def _finalise(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    value = (value ^ (value >> np.uint64(33))) * _FINAL_MULTIPLIER
     return value ^ (value >> np.uint64(33))

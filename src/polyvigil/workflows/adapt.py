@@ -17,12 +17,12 @@ from polyvigil.data.read import OnError, read_unlabelled
 from polyvigil.errors import DataError, RecipeError
 from polyvigil.text.normalise import model_text, no_text_reason
 from polyvigil.types import Frozen
-from polyvigil.workflows.learners import Machine
+from polyvigil.workflows.learners import RunOptions
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 RECORD_FILE = "adaptation.json"
 _LEAST_POSTS = 20
-_HERE = Machine()
+_HERE = RunOptions()
 
 
 class Adaptation(Frozen):
@@ -106,8 +106,8 @@ def adapt(
     *,
     output: Path,
     replace: bool = False,
-    machine: Machine = _HERE,
-    say: Say = lambda _: None,
+    options: RunOptions = _HERE,
+    log: Log = lambda _: None,
 ) -> Adaptation:
     """Train the recipe's encoder further and write it to ``output``, a folder that a recipe may name as model.name.
 
@@ -119,7 +119,7 @@ def adapt(
     assert spec is not None
     try:
         from polyvigil.learn.adapt import adapt as train
-        from polyvigil.learn.loop import Hooks
+        from polyvigil.learn.loop import TrainingCallbacks
         from polyvigil.nn.masked import load_masked_model
     except ModuleNotFoundError as error:
         raise RecipeError(
@@ -128,12 +128,12 @@ def adapt(
             hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
         ) from error
     model = load_masked_model(
-        spec.name, max_tokens=spec.max_tokens, offline=machine.offline, revision=spec.revision, seed=recipe.seed
+        spec.name, max_tokens=spec.max_tokens, offline=options.offline, revision=spec.revision, seed=recipe.seed
     )
     if model.fresh_head:
-        say(f"{spec.name} has no masked-language head: a fresh one is drawn, and much of the training goes into it")
-    model.to(machine.device)
-    say(f"adapting {spec.name} to {len(posts.train):,} posts; {len(posts.held_out):,} are only looked at")
+        log(f"{spec.name} has no masked-language head: a fresh one is drawn, and much of the training goes into it")
+    model.to(options.device)
+    log(f"adapting {spec.name} to {len(posts.train):,} posts; {len(posts.held_out):,} are only looked at")
     work = output.with_name(output.name + ".work")
     done = train(
         model,
@@ -143,9 +143,9 @@ def adapt(
         seed=recipe.seed,
         source=spec.model_dump_json(),
         work=work,
-        hooks=Hooks(say, machine.progress, machine.stop),
+        callbacks=TrainingCallbacks(log, options.progress, options.stop),
     )
-    told = Adaptation(
+    adaptation = Adaptation(
         source=spec.name,
         posts=len(posts.train),
         held_out=len(posts.held_out),
@@ -160,17 +160,17 @@ def adapt(
     )
     with whole_folder(output) as partial:
         model.save(partial)
-        (partial / RECORD_FILE).write_text(told.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (partial / RECORD_FILE).write_text(adaptation.model_dump_json(indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(work, ignore_errors=True)
-    return told
+    return adaptation
 
 
 def check_free(output: Path, *, replace: bool) -> None:
     """Raise RecipeError when a model may not be written to ``output``; called before hours are spent."""
-    ours = (output / RECORD_FILE).is_file()
-    if output.exists() and not (replace and ours):
+    is_adapted = (output / RECORD_FILE).is_file()
+    if output.exists() and not (replace and is_adapted):
         raise RecipeError(
-            "an adapted model stands there already" if ours else "exists and is no adapted model",
+            "an adapted model stands there already" if is_adapted else "exists and is no adapted model",
             where=str(output),
-            hint="choose another folder" + (", or --replace it" if ours else ""),
+            hint="choose another folder" + (", or --replace it" if is_adapted else ""),
         )

@@ -44,7 +44,7 @@ def decisions(scores: DevScores, gold: Gold, spec: DecideSpec) -> Decisions:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class BundleDraft:
     """All of a bundle but what follows from it."""
 
     members: Sequence[store.Member]
@@ -64,42 +64,48 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class AssembledBundle:
     """A bundle that stands on disk, and its figures on the dev posts."""
 
     bundle: store.Bundle
     evaluation: Evaluation
 
 
-def finish(draft: Draft, *, output: Path, replace: bool, device: str = "auto") -> Finished:
+def assemble_bundle(bundle_draft: BundleDraft, *, output: Path, replace: bool, device: str = "auto") -> AssembledBundle:
     """Evaluate on the dev posts, write the bundle with its card, and load it back on ``device``. Raises BundleError."""
-    records = [member.fit_record for member in draft.members]
-    scores = draft.dev.scores(draft.combination.of_all).probabilities if draft.scores is None else draft.scores
+    records = [member.fit_record for member in bundle_draft.members]
+    scores = (
+        bundle_draft.dev.scores(bundle_draft.combination.of_all).probabilities
+        if bundle_draft.scores is None
+        else bundle_draft.scores
+    )
     evaluation = evaluate(
-        draft.gold,
+        bundle_draft.gold,
         scores,
-        draft.decided.policy,
-        calibration=draft.decided.calibration,
+        bundle_draft.decided.policy,
+        calibration=bundle_draft.decided.calibration,
         trained_languages=sorted({language for record in records for language in record.languages}),
         bundle=str(output),
-        data=draft.data,
+        data=bundle_draft.data,
     )
-    facts = CardFacts(evaluation, draft.decided.policy, draft.combination, draft.decided.calibration, records)
+    facts = CardFacts(
+        evaluation, bundle_draft.decided.policy, bundle_draft.combination, bundle_draft.decided.calibration, records
+    )
     bundle = store.save(
         output,
-        members=draft.members,
-        combination=draft.combination,
-        policy=draft.decided.policy,
-        calibration=draft.decided.calibration,
-        dev=draft.dev,
-        seen=draft.seen,
+        members=bundle_draft.members,
+        combination=bundle_draft.combination,
+        policy=bundle_draft.decided.policy,
+        calibration=bundle_draft.decided.calibration,
+        dev=bundle_draft.dev,
+        seen=bundle_draft.seen,
         documents={
             layout.EVALUATION: evaluation.model_dump_json(indent=2) + "\n",
-            layout.RECIPE: to_toml(draft.recipe),
-            **draft.documents,
+            layout.RECIPE: to_toml(bundle_draft.recipe),
+            **bundle_draft.documents,
         },
         card=lambda manifest: model_card(manifest, facts),
         replace=replace,
         device=device,
     )
-    return Finished(bundle, evaluation)
+    return AssembledBundle(bundle, evaluation)

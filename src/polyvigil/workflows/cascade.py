@@ -16,7 +16,7 @@ from polyvigil.errors import RecipeError
 
 
 @dataclass(frozen=True, slots=True)
-class CascadeWish:
+class CascadeOptions:
     """``stated``: the share of posts on which the cascade may disagree with all members together, in [0, 1)."""
 
     stated: float
@@ -27,7 +27,7 @@ class CascadeWish:
 
 
 def cascade_for(
-    wish: CascadeWish,
+    options: CascadeOptions,
     by_member: NDArray[np.float64],
     posts: DevScores,
     policy: DecisionPolicy,
@@ -35,11 +35,13 @@ def cascade_for(
     groups: Sequence[str],
 ) -> Cascade:
     """The cascade that was wished for, learned on ``by_member`` (n_members, n_posts). Raises RecipeError."""
-    check(wish, members=len(by_member))
-    return fit_cascade(by_member, posts, policy, stated=wish.stated, groups=groups, first=wish.first, costs=wish.costs)
+    check(options, members=len(by_member))
+    return fit_cascade(
+        by_member, posts, policy, stated=options.stated, groups=groups, first=options.first, costs=options.costs
+    )
 
 
-def check(wish: CascadeWish, *, members: int) -> None:
+def check(options: CascadeOptions, *, members: int) -> None:
     """Raises RecipeError for a wish that a bundle of so many members cannot have; called before posts are scored."""
     if members < 2:
         raise RecipeError(
@@ -47,18 +49,18 @@ def check(wish: CascadeWish, *, members: int) -> None:
             where="--cascade",
             hint="join bundles first: polyvigil ensemble BUNDLE BUNDLE -o OUT",
         )
-    if not 0 <= wish.stated < 1:
+    if not 0 <= options.stated < 1:
         raise RecipeError(
-            f"{wish.stated:g} is no share of posts, at least 0 and below 1", where="--cascade", hint="as 0.005"
+            f"{options.stated:g} is no share of posts, at least 0 and below 1", where="--cascade", hint="as 0.005"
         )
-    if wish.first is not None and wish.first not in range(members):
+    if options.first is not None and options.first not in range(members):
         raise RecipeError(
-            f"there is no member at place {wish.first}",
+            f"there is no member at place {options.first}",
             where="--cascade-first",
             hint=f"the places are 0 to {members - 1}; polyvigil inspect BUNDLE shows them",
         )
-    if wish.costs and (len(wish.costs) != members or not all(0 < cost < np.inf for cost in wish.costs)):
+    if options.costs and (len(options.costs) != members or not all(0 < cost < np.inf for cost in options.costs)):
         raise RecipeError(
-            f"{len(wish.costs)} costs given for {members} members; give each member one above 0",
+            f"{len(options.costs)} costs given for {members} members; give each member one above 0",
             where="--cascade-costs",
         )

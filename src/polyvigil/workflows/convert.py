@@ -21,7 +21,7 @@ from polyvigil.errors import BundleError, RecipeError
 from polyvigil.nn.pickled.process import FileContents, convert_file
 from polyvigil.nn.source import TORCH_WEIGHTS, checkpoint_folder, has_safetensors
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 _COPIED = (
     *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
@@ -52,7 +52,7 @@ def convert(
     revision: str = "",
     offline: bool = False,
     replace: bool = False,
-    say: Say = lambda _: None,
+    log: Log = lambda _: None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> ConvertedModel:
     """Write the model ``source`` to ``output`` with safetensors weights; ``progress`` is given shares of the work.
@@ -73,7 +73,7 @@ def convert(
     contents: dict[str, FileContents] = {}
     with whole_folder(output) as partial:
         for name, target in weights.items():
-            say(f"reading {name} ({sizes[name] / 1e6:,.1f} MB) in a process of its own")
+            log(f"reading {name} ({sizes[name] / 1e6:,.1f} MB) in a process of its own")
             before, share = done / sum(sizes.values()), sizes[name] / sum(sizes.values())
             contents[target] = convert_file(
                 folder / name,

@@ -16,15 +16,15 @@ from polyvigil.bundle import store
 from polyvigil.config.specs import DataSpec, DistilSpec, Recipe
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.fingerprint import post_hashes
-from polyvigil.data.formats import Fault
+from polyvigil.data.formats import RowError
 from polyvigil.data.read import OnError, read_unlabelled
 from polyvigil.errors import RecipeError, SplitError
-from polyvigil.learn.distil import Lesson
+from polyvigil.learn.distil import TeacherTargets
 from polyvigil.learn.launch import launched
 from polyvigil.text.normalise import model_text, no_text_reason
 from polyvigil.types import LabelledPost, Post, Probabilities
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,15 @@ class Further:
     """Posts without labels, from all files; rows set aside, each with its file's name; what a user should be told."""
 
     posts: tuple[Post, ...] = ()
-    faults: tuple[tuple[str, Fault], ...] = ()
+    row_errors: tuple[tuple[str, RowError], ...] = ()
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class TeacherResult:
     """``seen``: 64-bit hashes of the posts behind the lesson: the unlabelled ones, and the teacher's training posts."""
 
-    lesson: Lesson
+    targets: TeacherTargets
     seen: NDArray[np.uint64]
 
 
@@ -66,10 +66,10 @@ def read_further(recipe: Recipe, paths: Sequence[str], *, dev: Sequence[Labelled
     if held_out.any():
         notes.append(f"{held_out.sum():,} unlabelled posts are left out: they have the text of a dev post")
     kept = tuple(post for post, out in zip(posts, held_out, strict=True) if not out)
-    return Further(kept, tuple(fault for further in read for fault in further.faults), tuple(notes))
+    return Further(kept, tuple(error for further in read for error in further.row_errors), tuple(notes))
 
 
-def ask(
+def score_with_teacher(
     spec: DistilSpec,
     train: Sequence[LabelledPost],
     unlabelled: Sequence[Post],
@@ -77,8 +77,8 @@ def ask(
     dev: Sequence[LabelledPost],
     work: Path,
     device: str,
-    say: Say,
-) -> Taught | None:
+    log: Log,
+) -> TeacherResult | None:
     """What the teacher says of the training posts and the unlabelled ones; None without a teacher.
 
     The answer is kept in ``work``, so that a resumed run has it to the last bit. Raises BundleError when the teacher is
@@ -95,15 +95,15 @@ def ask(
             hint="give teacher and student the same train posts, and the same dev posts",
         )
     if known:
-        say(f"{known:,} of {len(dev):,} dev posts are training posts of the teacher: figures on them are flattered")
+        log(f"{known:,} of {len(dev):,} dev posts are training posts of the teacher: figures on them are flattered")
     posts = [*(item.post for item in train), *unlabelled]
-    say(f"asking the teacher, bundle {teacher.id} of {len(teacher.members)} members, about {len(posts):,} posts")
-    p = _asked_once(teacher, posts, work=work)
-    lesson = Lesson(spec, teacher.id, p[: len(train)], tuple(unlabelled), p[len(train) :])
-    return Taught(lesson, np.union1d(teacher.seen.train, post_hashes(unlabelled)))
+    log(f"asking the teacher, bundle {teacher.id} of {len(teacher.members)} members, about {len(posts):,} posts")
+    p = _cached_scores(teacher, posts, work=work)
+    targets = TeacherTargets(spec, teacher.id, p[: len(train)], tuple(unlabelled), p[len(train) :])
+    return TeacherResult(targets, np.union1d(teacher.seen.train, post_hashes(unlabelled)))
 
 
-def _asked_once(teacher: store.Bundle, posts: Sequence[Post], *, work: Path) -> Probabilities:
+def _cached_scores(teacher: store.Bundle, posts: Sequence[Post], *, work: Path) -> Probabilities:
     whole = hashlib.sha256(teacher.id.encode())
     for post in posts:
         whole.update(hashlib.sha256(post.text.encode(errors="surrogatepass")).digest())
@@ -132,4 +132,4 @@ def _read(path: str, spec: DataSpec, *, on_error: OnError) -> Further:
             f"{file.name}: {len(kept):,} of {len(file.posts):,} rows are used: those with something to read"
             + (", of split train" if mixed else "")
         )
-    return Further(kept, tuple((file.name, fault) for fault in file.faults), tuple(notes))
+    return Further(kept, tuple((file.name, error) for error in file.row_errors), tuple(notes))

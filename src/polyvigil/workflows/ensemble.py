@@ -14,22 +14,22 @@ from polyvigil.bundle.store import Bundle, Seen
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.rules import DevScores
-from polyvigil.decide.weights import fitted_weights, spread
+from polyvigil.decide.weights import fitted_weights, regime_weights
 from polyvigil.errors import RecipeError
 from polyvigil.evaluation.evaluate import Evaluation, Gold, gold_of, stored_gold
-from polyvigil.evaluation.member_ablation import MemberParity, parity
+from polyvigil.evaluation.member_ablation import MemberAblation, ablate_members
 from polyvigil.evaluation.subsets import MemberSubset, member_subsets
 from polyvigil.evaluation.weight_gain import WeightGain, weight_gain
 from polyvigil.types import Frozen
-from polyvigil.workflows.assemble import Draft, decisions, finish
-from polyvigil.workflows.ensemble_plan import JoinPlan, Source, check, leaks
-from polyvigil.workflows.sources import origins
+from polyvigil.workflows.assemble import BundleDraft, assemble_bundle, decisions
+from polyvigil.workflows.ensemble_plan import EnsemblePlan, Source, check, leaks
+from polyvigil.workflows.sources import ensemble_sources
 from polyvigil.workflows.tune import recipe_of
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-class JoinedMember(Frozen):
+class EnsembleMember(Frozen):
     """A member of the bundles that were joined."""
 
     name: str
@@ -42,28 +42,28 @@ class JoinedMember(Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class EnsembleResult:
     """The new bundle. ``parity`` and ``subsets`` are of the members that are in it, in its order."""
 
     bundle: Bundle
     evaluation: Evaluation
-    members: tuple[JoinedMember, ...]
+    members: tuple[EnsembleMember, ...]
     """All that were there, also those left out."""
-    gain: WeightGain | None
+    weight_gain: WeightGain | None
     """Of fitted weights."""
-    parity: tuple[MemberParity, ...]
+    ablations: tuple[MemberAblation, ...]
     subsets: tuple[MemberSubset, ...]
     notes: tuple[str, ...]
 
 
-def join(
+def build_ensemble(
     sources: Sequence[Source],
-    plan: JoinPlan,
+    plan: EnsemblePlan,
     *,
     output: Path,
     overwrite: bool = False,
-    say: Say = lambda _: None,
-) -> Joined:
+    log: Log = lambda _: None,
+) -> EnsembleResult:
     """Save the members of all ``sources`` as one bundle at ``output``, in their order.
 
     Raises RecipeError for bundles or weights that do not go together or hold different dev posts, SplitError when half
@@ -74,20 +74,20 @@ def join(
     seen = np.unique(post_hashes(item.post for item in plan.dev)) if plan.dev else sources[0].bundle.seen.dev
     train = np.unique(np.concatenate([source.bundle.seen.train for source in sources]))
     notes = (*leaks(seen, train), *_cascades(sources))
-    dev, gold = dev_of(sources, plan, say)
-    weights, gain = _weights(sources, plan, dev)
+    dev, gold = dev_of(sources, plan, log)
+    weights, improvement = _weights(sources, plan, dev)
     members = _members(sources, weights)
-    kept = [place for place, member in enumerate(members) if member.weight]
+    kept = [index for index, member in enumerate(members) if member.weight]
     dev = replace(dev, by_member=dev.by_member[kept])
-    combination = Combination(weights=tuple(weights[place] for place in kept) if weights else ())
+    combination = Combination(weights=tuple(weights[index] for index in kept) if weights else ())
     scores = dev.scores(combination)
     languages = scores.languages.tolist()
-    say(f"tuning thresholds on {len(languages):,} dev posts ({scores.labels.sum():,} positive)")
+    log(f"tuning thresholds on {len(languages):,} dev posts ({scores.labels.sum():,} positive)")
     decided = decisions(scores, gold, plan.decide)
     copies = [copy for source in sources for copy in store.copied(source.folder, source.bundle)]
-    say(f"writing {output}")
-    draft = Draft(
-        [copies[place] for place in kept],
+    log(f"writing {output}")
+    bundle_draft = BundleDraft(
+        [copies[index] for index in kept],
         combination,
         decided,
         dev,
@@ -95,43 +95,43 @@ def join(
         data=plan.data,
         seen=Seen(train, seen),
         recipe=recipe_of(sources[0].folder).model_copy(update={"decide": plan.decide}),
-        documents={layout.SOURCES: origins(sources, kept).model_dump_json(indent=2) + "\n"},
+        documents={layout.SOURCES: ensemble_sources(sources, kept).model_dump_json(indent=2) + "\n"},
     )
-    finished = finish(draft, output=output, replace=overwrite)
-    say("comparing with and without each member")
-    names = [members[place].name for place in kept]
-    told = parity(dev.by_member, scores, combination, names=names, spec=plan.decide, groups=gold.groups)
+    assembled = assemble_bundle(bundle_draft, output=output, replace=overwrite)
+    log("comparing with and without each member")
+    names = [members[index].name for index in kept]
+    ablations = ablate_members(dev.by_member, scores, combination, names=names, spec=plan.decide, groups=gold.groups)
     subsets = member_subsets(
         dev.by_member,
         scores.labels,
         languages,
         names=names,
-        seconds=[member.log.seconds if member.log else 0.0 for member in finished.bundle.members],
+        seconds=[member.log.seconds if member.log else 0.0 for member in assembled.bundle.members],
         spec=plan.decide,
         combination=combination,
         groups=gold.groups,
     )
-    return Joined(finished.bundle, finished.evaluation, members, gain, told, subsets, notes)
+    return EnsembleResult(assembled.bundle, assembled.evaluation, members, improvement, ablations, subsets, notes)
 
 
-def dev_of(sources: Sequence[Source], plan: JoinPlan, say: Say) -> tuple[StoredDev, Gold]:
+def dev_of(sources: Sequence[Source], plan: EnsemblePlan, log: Log) -> tuple[StoredDev, Gold]:
     """The dev scores of all members. A bundle that holds scores of these posts is not run."""
     first = sources[0].bundle
     blank = stored(np.empty((0, len(plan.dev))), plan.dev) if plan.dev else first.dev
     parts = []
     for source in sources:
-        places = source.bundle.dev.places_of(blank.keys)
-        if places is None and not plan.dev:
+        indices = source.bundle.dev.indices_of(blank.keys)
+        if indices is None and not plan.dev:
             raise RecipeError(
                 "its thresholds were tuned on other dev posts than those of the first bundle",
                 where=str(source.folder),
                 hint="give the posts to tune on, which no member was trained on: --dev DEV.csv",
             )
-        if places is None:
-            say(f"scoring {len(plan.dev):,} dev posts with {source.folder}")
+        if indices is None:
+            log(f"scoring {len(plan.dev):,} dev posts with {source.folder}")
             parts.append(source.bundle.member_probabilities([item.post for item in plan.dev]))
         else:
-            parts.append(source.bundle.dev.by_member[:, places])
+            parts.append(source.bundle.dev.by_member[:, indices])
     dev = replace(blank, by_member=np.concatenate(parts))
     if plan.dev:
         return dev, gold_of(plan.dev)
@@ -146,30 +146,32 @@ def _cascades(sources: Sequence[Source]) -> list[str]:
     ]
 
 
-def _weights(sources: Sequence[Source], plan: JoinPlan, dev: StoredDev) -> tuple[tuple[float, ...], WeightGain | None]:
+def _weights(
+    sources: Sequence[Source], plan: EnsemblePlan, dev: StoredDev
+) -> tuple[tuple[float, ...], WeightGain | None]:
     """A weight for each member, none where all are the same, and what fitting gains."""
     if plan.fit:
         equal = DevScores(dev.by_member.mean(axis=0), dev.labels, dev.languages)
-        gain = weight_gain(dev.by_member, equal, groups=dev.group_names)
-        return tuple(fitted_weights(dev.by_member, equal).tolist()), gain
+        improvement = weight_gain(dev.by_member, equal, groups=dev.group_names)
+        return tuple(fitted_weights(dev.by_member, equal).tolist()), improvement
     if len(plan.weights) == len(sources):
         within = [source.bundle.combination.weights or (1.0,) * len(source.bundle.members) for source in sources]
-        return spread(plan.weights, within), None
+        return regime_weights(plan.weights, within), None
     return plan.weights, None
 
 
-def _members(sources: Sequence[Source], weights: Sequence[float]) -> tuple[JoinedMember, ...]:
-    called = [source.folder.name for source in sources]
-    if len(set(called)) < len(called) or not all(called):
-        called = [source.bundle.id for source in sources]
+def _members(sources: Sequence[Source], weights: Sequence[float]) -> tuple[EnsembleMember, ...]:
+    source_names = [source.folder.name for source in sources]
+    if len(set(source_names)) < len(source_names) or not all(source_names):
+        source_names = [source.bundle.id for source in sources]
     everyone = [
         (name, source.bundle.id, Path(entry.folder).name, member)
-        for name, source in zip(called, sources, strict=True)
+        for name, source in zip(source_names, sources, strict=True)
         for entry, member in zip(source.bundle.manifest.members, source.bundle.members, strict=True)
     ]
     shares = np.array(weights or np.ones(len(everyone)))
     return tuple(
-        JoinedMember(
+        EnsembleMember(
             name=f"{name}/{folder}, seed {member.fit_record.seed}",
             kind=member.kind,
             seed=member.fit_record.seed,

@@ -27,7 +27,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class JoinPlan:
+class EnsemblePlan:
     """How bundles are joined. Without ``dev`` posts they must all hold scores of the same ones."""
 
     decide: DecideSpec
@@ -40,7 +40,7 @@ class JoinPlan:
     """What the dev posts are called."""
 
 
-def check(sources: Sequence[Source], plan: JoinPlan) -> None:
+def check(sources: Sequence[Source], plan: EnsemblePlan) -> None:
     """Raises RecipeError for bundles that cannot be one, or weights that are not for them."""
     if len(sources) < 2:
         raise RecipeError("one bundle is no ensemble", where="ensemble", hint="name two or more")
@@ -83,9 +83,10 @@ def check(sources: Sequence[Source], plan: JoinPlan) -> None:
 def leaks(dev: NDArray[np.uint64], train: NDArray[np.uint64]) -> tuple[str, ...]:
     """What to say of dev posts that a member was trained on, by text hashes. Raises SplitError for half or more."""
     shared = int(np.isin(dev, train).sum())
-    told = f"{shared:,} of {len(dev):,} texts of dev posts were trained on by a member"
+    summary = f"{shared:,} of {len(dev):,} texts of dev posts were trained on by a member"
     if 2 * shared >= len(dev):
         raise SplitError(
-            f"{told}; weights and thresholds found on them would be worthless", hint="give other posts: --dev DEV.csv"
+            f"{summary}; weights and thresholds found on them would be worthless",
+            hint="give other posts: --dev DEV.csv",
         )
-    return (f"{told}; dev figures are a little optimistic",) if shared else ()
+    return (f"{summary}; dev figures are a little optimistic",) if shared else ()

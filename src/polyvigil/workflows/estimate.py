@@ -7,19 +7,21 @@ from pathlib import Path
 import numpy as np
 
 from polyvigil.config.specs import Recipe, StackedSpec
-from polyvigil.detect.base import Rehearsal
+from polyvigil.detect.base import CostEstimate
 from polyvigil.errors import RecipeError
 from polyvigil.learn.devices import DeviceRate, measured_device, named_device
-from polyvigil.learn.distil import Lesson
+from polyvigil.learn.distil import TeacherTargets
 from polyvigil.learn.estimate import estimate_scoring, estimate_training
 from polyvigil.nn.shapes import ModelShape, Precision, shape_of
 from polyvigil.nn.source import model_folder, needs_fetching
-from polyvigil.workflows.learners import Machine, Say, learner_of
+from polyvigil.workflows.learners import Log, RunOptions, learner_of
 from polyvigil.workflows.models import NamedModel, models_of
-from polyvigil.workflows.train import Material
+from polyvigil.workflows.train import TrainingData
 
 
-def rehearse(recipe: Recipe, material: Material, *, machine: Machine, say: Say = lambda _: None) -> Rehearsal | None:
+def estimate_cost(
+    recipe: Recipe, data: TrainingData, *, options: RunOptions, log: Log = lambda _: None
+) -> CostEstimate | None:
     """Steps, disk, time and memory of one member; nothing is written, nothing fetched.
 
     Measured on a few steps where the models are on this machine; estimated where one has yet to be fetched, or where
@@ -28,11 +30,11 @@ def rehearse(recipe: Recipe, material: Material, *, machine: Machine, say: Say =
     not known or cannot be used.
     """
     models = () if _is_stack_over_linear(recipe) else models_of(recipe)
-    if models and (machine.for_device or any(map(_has_to_be_fetched, models))):
-        return _estimated(recipe, material, machine=machine, say=say)
-    lesson = _lesson_of_this_size(recipe, material) if recipe.distil.teacher else None
-    learner = learner_of(recipe, Path(), machine, lambda _: None, lesson, members=len(recipe.member_seeds))
-    measured = learner.rehearse(material.train, material.dev, seed=recipe.member_seeds[0])
+    if models and (options.for_device or any(map(_has_to_be_fetched, models))):
+        return _estimated(recipe, data, options=options, log=log)
+    teacher_targets = _placeholder_targets(recipe, data) if recipe.distil.teacher else None
+    learner = learner_of(recipe, Path(), options, lambda _: None, teacher_targets, members=len(recipe.member_seeds))
+    measured = learner.estimate_cost(data.train, data.dev, seed=recipe.member_seeds[0])
     if measured is None or not isinstance(recipe.model, StackedSpec):
         return measured
     further = models_of(recipe)[-1]
@@ -41,12 +43,12 @@ def rehearse(recipe: Recipe, material: Material, *, machine: Machine, say: Say =
     return _with_further(measured, weights, members=len(recipe.member_seeds), download=0)
 
 
-def _estimated(recipe: Recipe, material: Material, *, machine: Machine, say: Say) -> Rehearsal | None:
+def _estimated(recipe: Recipe, data: TrainingData, *, options: RunOptions, log: Log) -> CostEstimate | None:
     models = models_of(recipe)
     shapes = [shape_of(model.name) for model in models]
     known = [shape for shape in shapes if shape is not None]
     if len(known) < len(shapes):
-        if not machine.for_device:
+        if not options.for_device:
             return None
         name = models[shapes.index(None)].name
         raise RecipeError(
@@ -55,11 +57,11 @@ def _estimated(recipe: Recipe, material: Material, *, machine: Machine, say: Say
             hint="give the folder of a BERT, RoBERTa, XLM-R or DeBERTa, or leave --for-device out to measure here",
         )
     precision: Precision = recipe.training.precision if recipe.encoder else "fp32"
-    rate = _rate(known[0], precision, machine, say)
+    rate = _rate(known[0], precision, options, log)
     if recipe.encoder is None:
-        estimate = estimate_scoring(recipe, known[0], rate, material.dev)
+        estimate = estimate_scoring(recipe, known[0], rate, data.dev)
         return estimate if _has_to_be_fetched(models[0]) else estimate.model_copy(update={"download": 0})
-    estimate = estimate_training(recipe, known[0], rate, material.train, material.dev, unlabelled=material.unlabelled)
+    estimate = estimate_training(recipe, known[0], rate, data.train, data.dev, unlabelled=data.unlabelled)
     for model, shape in zip(models[1:], known[1:], strict=True):
         download = shape.download if _has_to_be_fetched(model) else 0
         estimate = _with_further(estimate, 4 * shape.parameters, members=len(recipe.member_seeds), download=download)
@@ -74,7 +76,7 @@ def _is_stack_over_linear(recipe: Recipe) -> bool:
     return isinstance(recipe.model, StackedSpec) and recipe.encoder is None
 
 
-def _with_further(base: Rehearsal, weights: int, *, members: int, download: int) -> Rehearsal:
+def _with_further(base: CostEstimate, weights: int, *, members: int, download: int) -> CostEstimate:
     """A stack's base, and beside it the model of so many bytes that each of its members holds too."""
     return base.model_copy(
         update={
@@ -85,11 +87,11 @@ def _with_further(base: Rehearsal, weights: int, *, members: int, download: int)
     )
 
 
-def _rate(shape: ModelShape, precision: Precision, machine: Machine, say: Say) -> DeviceRate:
-    if machine.for_device:
-        return named_device(machine.for_device, precision=precision)
-    say("timing one random layer of the model's shape on this machine, a few seconds")
-    return measured_device(shape, precision=precision, device=machine.device)
+def _rate(shape: ModelShape, precision: Precision, options: RunOptions, log: Log) -> DeviceRate:
+    if options.for_device:
+        return named_device(options.for_device, precision=precision)
+    log("timing one random layer of the model's shape on this machine, a few seconds")
+    return measured_device(shape, precision=precision, device=options.device)
 
 
 def _has_to_be_fetched(model: NamedModel) -> bool:
@@ -101,7 +103,7 @@ def _has_to_be_fetched(model: NamedModel) -> bool:
         return True
 
 
-def _lesson_of_this_size(recipe: Recipe, material: Material) -> Lesson:
+def _placeholder_targets(recipe: Recipe, data: TrainingData) -> TeacherTargets:
     """A teacher that says .5 of every post: to learn from it takes as long as from any."""
-    of_train, of_unlabelled = np.full(len(material.train), 0.5), np.full(len(material.unlabelled), 0.5)
-    return Lesson(recipe.distil, "", of_train, material.unlabelled, of_unlabelled)
+    of_train, of_unlabelled = np.full(len(data.train), 0.5), np.full(len(data.unlabelled), 0.5)
+    return TeacherTargets(recipe.distil, "", of_train, data.unlabelled, of_unlabelled)

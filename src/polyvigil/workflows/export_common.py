@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.checks.export_gate import Decided, Form, Parity, parity_of
+from polyvigil.checks.export_gate import Decided, ExportComparison, Form, compare_export
 from polyvigil.data.read import Reading
 from polyvigil.errors import DataError, RecipeError
 from polyvigil.evaluation.evaluate import gold_of
@@ -23,7 +23,7 @@ ENCODER = "encoder"
 class Exported:
     """``bundle_id``: of the new bundle; empty for ONNX, and where the gate said no. Sizes of the folders in bytes."""
 
-    parity: Parity
+    comparison: ExportComparison
     bundle_id: str
     bytes_before: int
     bytes_after: int
@@ -38,17 +38,19 @@ def encoder_folders(source: Path, bundle: Bundle, *, every: bool) -> tuple[str, 
             hint="export the bundle of its first stage, then run polyvigil judge again",
         )
     folders = tuple(entry.folder for entry in bundle.manifest.members if entry.kind == ENCODER)
-    others = [entry.folder for entry in bundle.manifest.members if entry.kind != ENCODER]
-    if not folders or (every and others):
+    other_kinds = [entry.folder for entry in bundle.manifest.members if entry.kind != ENCODER]
+    if not folders or (every and other_kinds):
         raise RecipeError(
-            f"{others[0]} is no encoder, and encoders alone can be exported",
+            f"{other_kinds[0]} is no encoder, and encoders alone can be exported",
             where=str(source),
             hint="a linear member is small and fast as it is",
         )
     for entry, member in zip(bundle.manifest.members, bundle.members, strict=True):
-        if entry.kind == ENCODER and (found := encoder_of(member).config.arithmetic) != "fp32":
+        if entry.kind == ENCODER and (arithmetic := encoder_of(member).config.arithmetic) != "fp32":
             raise RecipeError(
-                f"{entry.folder} is in {found} already", where=str(source), hint="export the bundle it was made from"
+                f"{entry.folder} is in {arithmetic} already",
+                where=str(source),
+                hint="export the bundle it was made from",
             )
     return folders
 
@@ -90,10 +92,10 @@ def size_of(folder: Path) -> int:
 
 
 def judged(
-    form: Form, bundle: Bundle, before: Decided, after: Decided, reading: Reading, *, retuned: bool = False
-) -> Parity:
+    form: Form, bundle: Bundle, before: Decided, after: Decided, reading: Reading, *, tuned: bool = False
+) -> ExportComparison:
     """The parity gate on the posts of ``reading``, in its order. Raises as ``check_posts``."""
-    return parity_of(
+    return compare_export(
         form,
         before,
         after,
@@ -101,6 +103,6 @@ def judged(
         languages=[item.post.language for item in reading.posts],
         source=bundle.id,
         data=Path(reading.name).name,
-        retuned=retuned,
+        tuned=tuned,
         cautions=check_posts(bundle, reading),
     )

@@ -24,9 +24,9 @@ from polyvigil.data.fingerprint import post_keys
 from polyvigil.data.read import Reading
 from polyvigil.errors import BundleError
 from polyvigil.evaluation.evaluate import Gold, gold_of, stored_gold
-from polyvigil.workflows.assemble import Decisions, Draft, decisions, finish
+from polyvigil.workflows.assemble import BundleDraft, Decisions, assemble_bundle, decisions
 from polyvigil.workflows.export_common import Exported, check_posts, decided, encoder_folders, judged, size_of
-from polyvigil.workflows.tune import Say, kept_documents, recipe_of
+from polyvigil.workflows.tune import Log, kept_documents, recipe_of
 
 if TYPE_CHECKING:
     from polyvigil.detect.transformer import EncoderDetector
@@ -41,7 +41,7 @@ def export_lean(
     output: Path,
     device: str = "cpu",
     overwrite: bool = False,
-    say: Say = lambda _: None,
+    log: Log = lambda _: None,
 ) -> Exported:
     """Write the ``bundle`` loaded from ``source`` onto ``device`` with its encoders in the arithmetic of ``form``.
 
@@ -59,31 +59,31 @@ def export_lean(
         made = Path(work) / "bundle"
         shutil.copytree(source, made)
         for folder in encoders:
-            _tell_arithmetic(made / folder, form, where=str(source / folder))
+            _set_arithmetic(made / folder, form, where=str(source / folder))
         fresh = tuple(
             _load_encoder(made / entry.folder, device=device) if entry.folder in encoders else member
             for entry, member in zip(bundle.manifest.members, bundle.members, strict=True)
         )
-        say(f"scoring {len(reading.posts):,} posts as they are and in {form}")
+        log(f"scoring {len(reading.posts):,} posts as they are and in {form}")
         exported, gold = _tuned(replace(bundle, members=fresh), reading)
         after = decided(exported, reading)
-        retuned = exported.policy is not bundle.policy
-        parity = judged(form, bundle, decided(bundle, reading), after, reading, retuned=retuned)
-        if not parity.passed:
-            return Exported(parity, "", size_of(source), size_of(made))
-        draft = Draft(
+        tuned = exported.policy is not bundle.policy
+        comparison = judged(form, bundle, decided(bundle, reading), after, reading, tuned=tuned)
+        if not comparison.passed:
+            return Exported(comparison, "", size_of(source), size_of(made))
+        bundle_draft = BundleDraft(
             store.copied(made, exported),
             exported.combination,
             Decisions(exported.policy, exported.calibration),
             exported.dev,
             gold,
-            data=Path(reading.name).name if retuned else "stored dev scores",
+            data=Path(reading.name).name if tuned else "stored dev scores",
             seen=exported.seen,
             recipe=recipe_of(source),
-            documents={**kept_documents(source, bundle), layout.PARITY: parity.model_dump_json(indent=2) + "\n"},
+            documents={**kept_documents(source, bundle), layout.PARITY: comparison.model_dump_json(indent=2) + "\n"},
         )
-        saved = finish(draft, output=output, replace=overwrite).bundle
-    return Exported(parity, saved.id, size_of(source), size_of(output))
+        saved = assemble_bundle(bundle_draft, output=output, replace=overwrite).bundle
+    return Exported(comparison, saved.id, size_of(source), size_of(output))
 
 
 def _load_encoder(folder: Path, *, device: str) -> EncoderDetector:
@@ -92,7 +92,7 @@ def _load_encoder(folder: Path, *, device: str) -> EncoderDetector:
     return load(folder, device=device)
 
 
-def _tell_arithmetic(folder: Path, form: Literal["int8", "bf16"], *, where: str) -> None:
+def _set_arithmetic(folder: Path, form: Literal["int8", "bf16"], *, where: str) -> None:
     """Turn an encoder's folder into that of one in this arithmetic: which is told, and weights in float16."""
     from polyvigil.detect.transformer import CONFIG_FILE, EncoderConfig
 
@@ -118,7 +118,7 @@ def _halved(array: NDArray[np.generic], name: str, *, where: str) -> NDArray[np.
 
 def _tuned(bundle: Bundle, reading: Reading) -> tuple[Bundle, Gold]:
     """On its dev posts the bundle tuned again, on others as it is; and what is known of its dev posts."""
-    if bundle.dev.places_of(post_keys(reading.posts)) is None:
+    if bundle.dev.indices_of(post_keys(reading.posts)) is None:
         return bundle, stored_gold(bundle.dev, fingerprint=bundle.policy.dev_fingerprint)
     gold = gold_of(reading.posts)
     dev = stored(bundle.member_probabilities([item.post for item in reading.posts]), reading.posts)

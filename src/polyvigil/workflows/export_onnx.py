@@ -28,7 +28,7 @@ from polyvigil.workflows.export_common import (
     size_of,
 )
 from polyvigil.workflows.onnx_readme import onnx_readme
-from polyvigil.workflows.tune import Say
+from polyvigil.workflows.tune import Log
 
 if TYPE_CHECKING:
     from polyvigil.detect.transformer import EncoderDetector
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 ONNX_FILE, READING_FILE = "model.onnx", "reading.json"
 
 
-def export_onnx(source: Path, bundle: Bundle, reading: Reading, *, output: Path, say: Say = lambda _: None) -> Exported:
+def export_onnx(source: Path, bundle: Bundle, reading: Reading, *, output: Path, log: Log = lambda _: None) -> Exported:
     """Write every encoder of ``bundle`` as ``model.onnx`` with its tokenizer, thresholds and how to use them.
 
     A cascade is left out: all members are asked. Raises as ``export_lean``, and RecipeError for a member that is no
@@ -55,30 +55,30 @@ def export_onnx(source: Path, bundle: Bundle, reading: Reading, *, output: Path,
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as work:
         made, runners = Path(work), []
         for folder, member in zip(folders, bundle.members, strict=True):
-            say(f"exporting {folder}")
+            log(f"exporting {folder}")
             detector = encoder_of(member)
             (made / folder).mkdir(parents=True)
             write_onnx(detector.encoder, made / folder / ONNX_FILE, where=str(source / folder))
             detector.encoder.save_tokenizer(made / folder)
-            how = asdict(detector.encoder.reader) | {"pooling": detector.config.pooling}
-            (made / folder / READING_FILE).write_text(json.dumps(how, indent=2) + "\n", encoding="utf-8")
+            reading_settings = asdict(detector.encoder.reader) | {"pooling": detector.config.pooling}
+            (made / folder / READING_FILE).write_text(json.dumps(reading_settings, indent=2) + "\n", encoding="utf-8")
             runners.append(_OnnxMember(detector, OnnxEncoder(made / folder / ONNX_FILE)))
-        say(f"scoring {len(posts):,} posts as they are and by ONNX Runtime")
+        log(f"scoring {len(posts):,} posts as they are and by ONNX Runtime")
         p = bundle.combination.mean(member_probabilities(runners, posts))
         after = Decided(bundle.policy.flags(p, [post.language for post in posts]), p)
-        parity = judged("onnx", bundle, decided(bundle, reading), after, reading)
-        for name, told in (
+        comparison = judged("onnx", bundle, decided(bundle, reading), after, reading)
+        for name, document in (
             (layout.POLICY, bundle.policy),
             (layout.COMBINATION, bundle.combination),
-            (layout.PARITY, parity),
+            (layout.PARITY, comparison),
         ):
-            (made / name).write_text(told.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        text = onnx_readme(parity, normalisation=bundle.manifest.normalisation)
+            (made / name).write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        text = onnx_readme(comparison, normalisation=bundle.manifest.normalisation)
         (made / layout.CARD).write_text(text, encoding="utf-8")
-        if parity.passed:
+        if comparison.passed:
             with whole_folder(output) as partial:
                 shutil.copytree(made, partial, dirs_exist_ok=True)
-        return Exported(parity, "", size_of(source), size_of(made))
+        return Exported(comparison, "", size_of(source), size_of(made))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,15 +24,15 @@ from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.paired import System, compare_systems
 from polyvigil.evaluation.paired_result import Paired
 from polyvigil.types import Post, Probabilities
-from polyvigil.workflows.assemble import Decisions, Draft, finish
+from polyvigil.workflows.assemble import BundleDraft, Decisions, assemble_bundle
 from polyvigil.workflows.ensemble import dev_of
-from polyvigil.workflows.ensemble_plan import JoinPlan, Source, leaks
+from polyvigil.workflows.ensemble_plan import EnsemblePlan, Source, leaks
 from polyvigil.workflows.judge_plan import JudgePlan, chat_toml, check, stages
-from polyvigil.workflows.sources import origins
+from polyvigil.workflows.sources import ensemble_sources
 from polyvigil.workflows.tune import recipe_of
 
-Say = Callable[[str], None]
-_AT_ONCE = 64
+Log = Callable[[str], None]
+_BATCH_POSTS = 64
 _ENDPOINT = "endpoint"  # in sources.json, for the bundle that a chat member was not trained in
 
 
@@ -44,7 +44,7 @@ class Judged:
     evaluation: Evaluation
     paired: Paired
     """Both stages (first) against the first stage alone (second)."""
-    asked: int
+    in_bands: int
     """Dev posts in a band, of ``posts``."""
     posts: int
     usage: Usage | None
@@ -59,7 +59,7 @@ def judge(
     *,
     output: Path,
     overwrite: bool = False,
-    say: Say = lambda _: None,
+    log: Log = lambda _: None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Judged:
     """Save the members of both stages as one bundle at ``output``. ``progress`` is told posts asked about, and of how
@@ -72,7 +72,7 @@ def judge(
     other = second if isinstance(second, Source) else None
     check(first, other, plan)
     sources = [first, *([other] if other else [])]
-    dev, gold = dev_of(sources, JoinPlan(first.bundle.policy.spec, dev=plan.dev, data=plan.data), say)
+    dev, gold = dev_of(sources, EnsemblePlan(first.bundle.policy.spec, dev=plan.dev, data=plan.data), log)
     fresh = np.unique(post_hashes(item.post for item in plan.dev)) if plan.dev else first.bundle.seen.dev
     train = np.unique(np.concatenate([source.bundle.seen.train for source in sources]))
     notes = (*leaks(fresh, train), *_cascades(sources))
@@ -82,20 +82,22 @@ def judge(
     posts = DevScores(alone, dev.labels, dev.languages)
     if isinstance(second, ChatDetector):
         chosen = candidates(posts, policy, at_most=plan.at_most)
-        say(f"asking about {chosen.sum():,} of {len(chosen):,} dev posts")
-        dev = _asked(dev, second, [plan.dev[place].post for place in np.flatnonzero(chosen)], chosen, progress)
+        log(f"asking about {chosen.sum():,} of {len(chosen):,} dev posts")
+        dev = _with_endpoint_scores(
+            dev, second, [plan.dev[index].post for index in np.flatnonzero(chosen)], chosen, progress
+        )
     weights = stages(first.bundle, other.bundle if other else None)
     unjudged = Combination(weights=weights)
     opinion = unjudged.of(range(size, len(dev.by_member))).mean(dev.by_member[size:])
-    say(f"finding the bands on {len(languages):,} dev posts ({dev.labels.sum():,} positive)")
+    log(f"finding the bands on {len(languages):,} dev posts ({dev.labels.sum():,} positive)")
     fitted = fit_judge(posts, opinion, policy, at_most=plan.at_most, members=len(dev.by_member) - size)
     both = cross_fitted(posts, opinion, policy, at_most=plan.at_most, groups=gold.groups)
     combination = unjudged.model_copy(update={"judge": fitted})
     copies = [copy for source in sources for copy in store.copied(source.folder, source.bundle)]
     members: list[Member] = [*copies, *([second] if isinstance(second, ChatDetector) else [])]
     calibration = fit(policy.spec.calibration, both, dev.labels, languages)
-    say(f"writing {output}")
-    draft = Draft(
+    log(f"writing {output}")
+    bundle_draft = BundleDraft(
         members,
         combination,
         Decisions(policy, calibration),
@@ -104,32 +106,32 @@ def judge(
         data=plan.data,
         seen=Seen(train, np.union1d(first.bundle.seen.dev, fresh)),
         recipe=recipe_of(first.folder),
-        documents={layout.SOURCES: _origins(sources, second).model_dump_json(indent=2) + "\n"},
+        documents={layout.SOURCES: _stage_sources(sources, second).model_dump_json(indent=2) + "\n"},
         scores=both,
     )
-    finished = finish(draft, output=output, replace=overwrite)
+    assembled = assemble_bundle(bundle_draft, output=output, replace=overwrite)
     return Judged(
-        finished.bundle,
-        finished.evaluation,
-        _gain(posts, both, finished.bundle),
-        asked=int(fitted.inside(alone, policy.cuts(languages), languages).sum()),
+        assembled.bundle,
+        assembled.evaluation,
+        _stage_comparison(posts, both, assembled.bundle),
+        in_bands=int(fitted.inside(alone, policy.post_thresholds(languages), languages).sum()),
         posts=len(languages),
-        usage=second.line.usage if isinstance(second, ChatDetector) and second.line else None,
+        usage=second.session.usage if isinstance(second, ChatDetector) and second.session else None,
         notes=notes,
     )
 
 
-def _asked(
+def _with_endpoint_scores(
     dev: StoredDev, judge: ChatDetector, posts: Sequence[Post], chosen: np.ndarray, progress: Callable[[int, int], None]
 ) -> StoredDev:
     """The dev scores with one row more: the endpoint's answers about the ``chosen`` posts, NaN elsewhere."""
-    found = [np.empty(0)]
-    for start in range(0, len(posts), _AT_ONCE):
-        found.append(judge.probabilities(posts[start : start + _AT_ONCE]))
-        progress(start + len(found[-1]), len(posts))
-    answers = np.concatenate(found)
+    chunks = [np.empty(0)]
+    for start in range(0, len(posts), _BATCH_POSTS):
+        chunks.append(judge.probabilities(posts[start : start + _BATCH_POSTS]))
+        progress(start + len(chunks[-1]), len(posts))
+    answers = np.concatenate(chunks)
     if len(posts) and np.isnan(answers).all():
-        reasons = judge.line.usage.reasons if judge.line else ()
+        reasons = judge.session.usage.reasons if judge.session else ()
         raise EndpointError(
             f"none of {len(posts):,} posts has an answer that can be used ({'; '.join(reasons)})",
             where=judge.config.spec.base_url,
@@ -140,7 +142,7 @@ def _asked(
     return dataclasses.replace(dev, by_member=np.concatenate([dev.by_member, row[None]]))
 
 
-def _gain(posts: DevScores, both: Probabilities, bundle: Bundle) -> Paired:
+def _stage_comparison(posts: DevScores, both: Probabilities, bundle: Bundle) -> Paired:
     languages = posts.languages.tolist()
     flags = [bundle.policy.flags(scores, languages) for scores in (both, posts.probabilities)]
     return compare_systems(posts.labels, languages, System(flags[0]), System(flags[1]))
@@ -154,9 +156,9 @@ def _cascades(sources: Sequence[Source]) -> list[str]:
     ]
 
 
-def _origins(sources: Sequence[Source], second: Source | ChatDetector) -> Sources:
-    told = origins(sources, range(sum(len(source.bundle.members) for source in sources)))
+def _stage_sources(sources: Sequence[Source], second: Source | ChatDetector) -> Sources:
+    recorded = ensemble_sources(sources, range(sum(len(source.bundle.members) for source in sources)))
     if isinstance(second, Source):
-        return told
-    recipes = told.recipes | {_ENDPOINT: chat_toml(second.config.spec)}
-    return Sources(members=(*told.members, _ENDPOINT), recipes=recipes)
+        return recorded
+    recipes = recorded.recipes | {_ENDPOINT: chat_toml(second.config.spec)}
+    return Sources(members=(*recorded.members, _ENDPOINT), recipes=recipes)

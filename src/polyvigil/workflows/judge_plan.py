@@ -40,7 +40,7 @@ class JudgePlan:
     data: str = "stored dev scores"
 
 
-class AskEstimate(Frozen):
+class EndpointEstimate(Frozen):
     """What asking about some posts would take, before any is sent. Tokens are rough (chat_prompt.estimated_tokens)."""
 
     posts: int
@@ -63,10 +63,10 @@ def read_chat_spec(path: Path) -> ChatSpec:
     try:
         return ChatSpec.model_validate(tree)
     except ValidationError as error:
-        faults = [_told(fault) for fault in error.errors()]
-        noun = "fault" if len(faults) == 1 else "faults"
+        problems = [_message(problem) for problem in error.errors()]
+        noun = "fault" if len(problems) == 1 else "faults"
         raise RecipeError(
-            f"{len(faults)} {noun}\n" + "\n".join(f"  {fault}" for fault in faults), where=str(path)
+            f"{len(problems)} {noun}\n" + "\n".join(f"  {problem}" for problem in problems), where=str(path)
         ) from error
 
 
@@ -98,14 +98,14 @@ def check(first: Source, second: Source | None, plan: JudgePlan) -> None:
         raise RecipeError("a bundle cannot judge itself", where=str(second.folder), hint="name another with --with")
 
 
-def estimate(spec: ChatSpec, posts: Sequence[Post]) -> AskEstimate:
+def estimate(spec: ChatSpec, posts: Sequence[Post]) -> EndpointEstimate:
     """What asking about these posts would take."""
     prompt = read_prompt(spec.prompt).text
     each = [post_message(masked(post.text, most_characters=spec.most_characters)) for post in posts]
     sent = len(each) * estimated_tokens(prompt) + sum(map(estimated_tokens, each))
     answered = len(each) * estimated_tokens(_ANSWER)
     shown = post_message(masked(SYNTHETIC.text, most_characters=spec.most_characters))
-    return AskEstimate(
+    return EndpointEstimate(
         posts=len(each),
         tokens_in=sent,
         tokens_out=answered,
@@ -120,8 +120,8 @@ def near(bundle: Bundle, dev: Sequence[LabelledPost], *, at_most: float) -> list
     posts = [item.post for item in dev]
     scores = bundle.combination.of_all.mean(bundle.member_probabilities(posts))
     labels = np.array([item.label for item in dev], dtype=np.int8)
-    told = DevScores(scores, labels, np.array([post.language for post in posts], dtype=np.str_))
-    return [posts[place] for place in np.flatnonzero(candidates(told, bundle.policy, at_most=at_most))]
+    dev_scores = DevScores(scores, labels, np.array([post.language for post in posts], dtype=np.str_))
+    return [posts[index] for index in np.flatnonzero(candidates(dev_scores, bundle.policy, at_most=at_most))]
 
 
 def stages(first: Bundle, second: Bundle | None) -> tuple[float, ...]:
@@ -134,9 +134,9 @@ def stages(first: Bundle, second: Bundle | None) -> tuple[float, ...]:
     return (*one, *two)
 
 
-def _told(fault: Any) -> str:
-    path = ".".join(map(str, fault["loc"])) or "base_url"
-    if fault["type"] == "extra_forbidden":
+def _message(problem: Any) -> str:
+    path = ".".join(map(str, problem["loc"])) or "base_url"
+    if problem["type"] == "extra_forbidden":
         close = difflib.get_close_matches(path, ChatSpec.model_fields, n=1, cutoff=0.5)
         return f"{path}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
-    return f"{path}: {str(fault['msg']).removeprefix('Value error, ')}"
+    return f"{path}: {str(problem['msg']).removeprefix('Value error, ')}"

@@ -10,14 +10,14 @@ from polyvigil.config.specs import EncoderSpec, LinearSpec, NerSpec, NliSpec, Re
 from polyvigil.detect.base import Detector, Learner
 from polyvigil.detect.stacked import Featured
 from polyvigil.errors import RecipeError
-from polyvigil.learn.distil import Lesson
+from polyvigil.learn.distil import TeacherTargets
 from polyvigil.learn.linear import LinearLearner
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class RunOptions:
     """On which device encoders are trained, whether models may be fetched, and what is called at each step
     (learn.loop.Hooks).
 
@@ -32,7 +32,13 @@ class Machine:
 
 
 def learner_of(
-    recipe: Recipe, work: Path, machine: Machine, say: Say, lesson: Lesson | None, *, members: int = 1
+    recipe: Recipe,
+    work: Path,
+    options: RunOptions,
+    log: Log,
+    teacher_targets: TeacherTargets | None,
+    *,
+    members: int = 1,
 ) -> Learner[Detector]:
     """What makes a member. ``members``: how many are still to be made, this one counted.
 
@@ -41,19 +47,19 @@ def learner_of(
     spec = recipe.model
     try:
         if isinstance(spec, StackedSpec):
-            return _stacked(recipe, spec, work, machine, say, members=members)
+            return _stacked(recipe, spec, work, options, log, members=members)
         if isinstance(spec, NliSpec | NerSpec):
-            return _zero_shot(spec, machine)
-        return _learned(recipe, spec, work, machine, say, lesson, members=members)
+            return _zero_shot(spec, options)
+        return _learned(recipe, spec, work, options, log, teacher_targets, members=members)
     except ModuleNotFoundError as error:
         raise RecipeError(
-            f"{_CALLED[spec.kind]} needs {error.name}, which is not installed",
+            f"{_DISPLAY_NAMES[spec.kind]} needs {error.name}, which is not installed",
             where="model.kind",
             hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
         ) from error
 
 
-_CALLED = {
+_DISPLAY_NAMES = {
     "linear": "a linear model",
     "encoder": "an encoder",
     "nli": "an NLI model",
@@ -66,9 +72,9 @@ def _learned(
     recipe: Recipe,
     spec: LinearSpec | EncoderSpec,
     work: Path,
-    machine: Machine,
-    say: Say,
-    lesson: Lesson | None,
+    options: RunOptions,
+    log: Log,
+    teacher_targets: TeacherTargets | None,
     *,
     members: int,
 ) -> Learner[Detector]:
@@ -83,32 +89,32 @@ def _learned(
         work=work,
         members=members,
         trainings=recipe.model.folds + 1 if isinstance(recipe.model, StackedSpec) else 1,
-        offline=machine.offline,
-        device=machine.device,
+        offline=options.offline,
+        device=options.device,
         lora=recipe.lora,
-        lesson=lesson,
+        teacher_targets=teacher_targets,
         decide=recipe.decide,
-        say=say,
-        progress=machine.progress,
-        stop=machine.stop,
+        log=log,
+        progress=options.progress,
+        stop=options.stop,
     )
 
 
-def _zero_shot(spec: NliSpec | NerSpec, machine: Machine) -> Learner[Featured]:
+def _zero_shot(spec: NliSpec | NerSpec, options: RunOptions) -> Learner[Featured]:
     from polyvigil.learn.zeroshot import NerLearner, NliLearner
 
     if isinstance(spec, NliSpec):
-        return NliLearner(spec, offline=machine.offline, device=machine.device)
-    return NerLearner(spec, offline=machine.offline, device=machine.device)
+        return NliLearner(spec, offline=options.offline, device=options.device)
+    return NerLearner(spec, offline=options.offline, device=options.device)
 
 
 def _stacked(
-    recipe: Recipe, spec: StackedSpec, work: Path, machine: Machine, say: Say, *, members: int
+    recipe: Recipe, spec: StackedSpec, work: Path, options: RunOptions, log: Log, *, members: int
 ) -> Learner[Detector]:
     from polyvigil.learn.stacked import StackedLearner
 
     def base(part: str) -> Learner[Detector]:
-        return _learned(recipe, spec.base, work / part, machine, say, None, members=members)
+        return _learned(recipe, spec.base, work / part, options, log, None, members=members)
 
     base("all")  # a library that is missing is an error now
-    return StackedLearner(spec, base, _zero_shot(spec.further, machine), say=say)
+    return StackedLearner(spec, base, _zero_shot(spec.further, options), log=log)

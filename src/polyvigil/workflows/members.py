@@ -28,14 +28,14 @@ from polyvigil.config.specs import Recipe
 from polyvigil.data.atomic import whole_folder
 from polyvigil.detect.base import Detector, FitRecord, TrainingLog
 from polyvigil.errors import TrainingError
-from polyvigil.learn.distil import Lesson
+from polyvigil.learn.distil import TeacherTargets
 from polyvigil.learn.launch import launched
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Frozen, LabelledPost, Post, Probabilities
-from polyvigil.workflows.learners import Machine, Say, learner_of
+from polyvigil.workflows.learners import Log, RunOptions, learner_of
 from polyvigil.workflows.models import models_of
 
-FINISHED = "finished"
+COMPLETED = "finished"
 _MEMBER, _DEV, _RECORD = "member", "dev.safetensors", "finished.json"
 _FREE = {"micro_tokens", "checkpoint_minutes", "gradient_checkpointing"}  # settings a resumed run may change
 
@@ -48,7 +48,7 @@ class Made(store.Member, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedMember:
+class CompletedMember:
     """A member whose files stand in ``folder``; none of it is in memory."""
 
     folder: Path
@@ -87,9 +87,9 @@ class Run:
     train: tuple[LabelledPost, ...]
     dev: tuple[LabelledPost, ...]
     work: Path
-    machine: Machine
-    say: Say
-    teacher_targets: Lesson | None = field(default=None)
+    options: RunOptions
+    log: Log
+    teacher_targets: TeacherTargets | None = field(default=None)
 
     @cached_property
     def key(self) -> str:
@@ -109,17 +109,17 @@ def make_members(run: Run) -> tuple[Scored, ...]:
     seeds = run.recipe.member_seeds
     for number, seed in enumerate(seeds):
         folder = run.work / f"seed-{seed}"
-        finished = _finished(folder, seed, run) if run.recipe.encoder else None
-        if not _first_has(finished):
+        completed = _completed(folder, seed, run) if run.recipe.encoder else None
+        if not _first_has(completed):
             learner = learner_of(
-                run.recipe, folder, run.machine, run.say, run.teacher_targets, members=len(seeds) - number
+                run.recipe, folder, run.options, run.log, run.teacher_targets, members=len(seeds) - number
             )
             detector = learner.fit(run.train, run.dev, seed=seed)
             if not launched().rank:
-                finished = _scored(detector, folder, seed, run)
+                completed = _scored(detector, folder, seed, run)
             del detector
             gc.collect()  # a model may hang in a cycle of references; the next one needs its memory
-        made += [finished] if finished else []
+        made += [completed] if completed else []
     return tuple(made)
 
 
@@ -128,7 +128,7 @@ def _scored(detector: Detector, folder: Path, seed: int, run: Run) -> Scored:
     dev = store.member_probabilities([detector], [item.post for item in run.dev])[0]
     if run.recipe.encoder is None:  # learned in seconds, or taken as it is
         return Scored(detector, dev)
-    target = folder / FINISHED
+    target = folder / COMPLETED
     try:
         with whole_folder(target) as partial:
             (partial / _MEMBER).mkdir()
@@ -149,12 +149,12 @@ def _scored(detector: Detector, folder: Path, seed: int, run: Run) -> Scored:
             hint="free some disk and run the same command again: nothing is trained again",
         ) from error
     _remove_checkpoints(folder)
-    return Scored(FinishedMember(target / _MEMBER, record.kind, record.fit_record, record.log), dev)
+    return Scored(CompletedMember(target / _MEMBER, record.kind, record.fit_record, record.log), dev)
 
 
-def _finished(folder: Path, seed: int, run: Run) -> Scored | None:
+def _completed(folder: Path, seed: int, run: Run) -> Scored | None:
     """The member that an earlier run has finished; None where there is none, or where a byte of it is damaged."""
-    target = folder / FINISHED
+    target = folder / COMPLETED
     if launched().rank or not target.is_dir():
         return None
     try:
@@ -169,27 +169,27 @@ def _finished(folder: Path, seed: int, run: Run) -> Scored | None:
             raise ValueError("another hash")
         dev = load_file(target / _DEV)["p"]
     except (OSError, ValidationError, ValueError, SafetensorError, KeyError):
-        run.say(f"seed {seed}: the finished member in {target} is damaged and is made again")
+        run.log(f"seed {seed}: the finished member in {target} is damaged and is made again")
         shutil.rmtree(target, ignore_errors=True)
         return None
-    run.say(f"seed {seed} is finished: its member stands in {target}")
+    run.log(f"seed {seed} is finished: its member stands in {target}")
     _remove_checkpoints(folder)
-    return Scored(FinishedMember(target / _MEMBER, record.kind, record.fit_record, record.log), dev)
+    return Scored(CompletedMember(target / _MEMBER, record.kind, record.fit_record, record.log), dev)
 
 
-def _first_has(finished: Scored | None) -> bool:
+def _first_has(completed: Scored | None) -> bool:
     """Whether the first of several processes has this member, so that none of them trains it; called by all of them."""
     if launched().size == 1:
-        return finished is not None
+        return completed is not None
     from polyvigil.learn.ranks import this_rank
 
-    return bool(this_rank().first_text("finished" if finished else ""))
+    return bool(this_rank().first_text("finished" if completed else ""))
 
 
 def _remove_checkpoints(folder: Path) -> None:
     """All of a seed's folder but the finished member."""
     for path in folder.iterdir():
-        if path.name != FINISHED:
+        if path.name != COMPLETED:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

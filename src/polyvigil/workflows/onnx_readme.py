@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polyvigil.checks.export_gate import Parity
+from polyvigil.checks.export_gate import ExportComparison
 
 PROGRAM = '''\
 import json
@@ -50,13 +50,13 @@ print(flag("these pills gave me such a headache", "en"))
 '''
 
 
-def onnx_readme(parity: Parity, *, normalisation: str) -> str:
+def onnx_readme(comparison: ExportComparison, *, normalisation: str) -> str:
     """Markdown."""
     rows = "\n".join(
         f"| {part.name} | {part.posts:,} | {part.shift:.1e} | {part.flips:,} | {part.lost:+.4f} |"
-        for part in (*parity.languages, parity.pooled)
+        for part in (*comparison.languages, comparison.pooled)
     )
-    return f"""# ONNX export of bundle {parity.source}
+    return f"""# ONNX export of bundle {comparison.source}
 
 `members/*/model.onnx` takes `input_ids` and `attention_mask`, int64 (posts, tokens), both axes open, and gives
 `logits`, float32 (posts, 2); the softmax's second number is P(ADE). The tokenizer of each stands beside it. P of
@@ -66,7 +66,7 @@ normalised as in training ({normalisation}): `pip install polyvigil onnxruntime 
 ```python
 {PROGRAM}```
 
-Compared with the bundle on {parity.data}, run by ONNX Runtime (`parity.json`):
+Compared with the bundle on {comparison.data}, run by ONNX Runtime (`parity.json`):
 
 | language | posts | largest move of P | decided otherwise | F1 lost |
 |---|---|---|---|---|

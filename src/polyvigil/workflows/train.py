@@ -14,7 +14,7 @@ from polyvigil.bundle import store
 from polyvigil.bundle.dev import stored
 from polyvigil.config.specs import Recipe
 from polyvigil.data.fingerprint import post_hashes
-from polyvigil.data.formats import Fault
+from polyvigil.data.formats import RowError
 from polyvigil.data.read import SPLIT_ROLES, OnError, Reading, read_labelled
 from polyvigil.data.split import split_off
 from polyvigil.data.translated import is_translated, refuse_translated, without_translations_of
@@ -24,19 +24,19 @@ from polyvigil.evaluation.evaluate import Evaluation, gold_of
 from polyvigil.evaluation.subsets import MemberSubset, member_subsets
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import distil
-from polyvigil.workflows.assemble import Draft, decisions, finish
-from polyvigil.workflows.learners import Machine, Say
+from polyvigil.workflows.assemble import BundleDraft, assemble_bundle, decisions
+from polyvigil.workflows.learners import Log, RunOptions
 from polyvigil.workflows.members import Made, Run, make_members
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class TrainingData:
     """The posts of a run, each split with its one use: train fits, dev tunes."""
 
     train: tuple[LabelledPost, ...]
     dev: tuple[LabelledPost, ...]
     data: str
-    faults: tuple[tuple[str, Fault], ...]
+    row_errors: tuple[tuple[str, RowError], ...]
     notes: tuple[str, ...]
     unlabelled: tuple[Post, ...] = ()
     """Further posts, of which only a teacher says what they are."""
@@ -62,7 +62,7 @@ def gather(
     dev: Sequence[str],
     unlabelled: Sequence[str] = (),
     on_error: OnError = "quarantine",
-) -> Material:
+) -> TrainingData:
     """Read the posts. A file with a split column gives its train rows to ``train`` and its dev rows to ``dev``.
 
     Without dev files the dev rows of the train files are used; without any, ``data.dev_share`` of the posts are held
@@ -98,29 +98,29 @@ def gather(
         notes.append(f"{len(train_posts) - len(kept):,} training posts are left out: translations of dev posts")
         train_posts = kept
     notes += _shared(train_posts, dev_posts)
-    faults = [(reading.name, fault) for reading in (*train_readings, *dev_readings) for fault in reading.faults]
+    row_errors = [(reading.name, error) for reading in (*train_readings, *dev_readings) for error in reading.row_errors]
     further = distil.read_further(recipe, unlabelled, dev=dev_posts, on_error=on_error)
-    return Material(
+    return TrainingData(
         tuple(train_posts),
         tuple(dev_posts),
         ", ".join(Path(path).name for path in (dev or train)),
-        (*faults, *further.faults),
+        (*row_errors, *further.row_errors),
         (*notes, *further.notes),
         further.posts,
     )
 
 
-_HERE = Machine()
+_HERE = RunOptions()
 
 
 def train(
     recipe: Recipe,
-    material: Material,
+    data: TrainingData,
     *,
     output: Path,
     replace: bool = False,
-    machine: Machine = _HERE,
-    say: Say = lambda _: None,
+    options: RunOptions = _HERE,
+    log: Log = lambda _: None,
 ) -> Trained:
     """Learn, tune and save a bundle at ``output``. ``say`` is told each stage as it begins.
 
@@ -129,20 +129,20 @@ def train(
     """
     store.check_free(output, replace=replace)
     if recipe.learns:
-        say(f"learning from {len(material.train):,} posts ({sum(p.label for p in material.train):,} positive)")
+        log(f"learning from {len(data.train):,} posts ({sum(p.label for p in data.train):,} positive)")
     else:
-        say("a zero-shot model learns from no posts")
-    learned = learn(recipe, material, output=output, machine=machine, say=say)
+        log("a zero-shot model learns from no posts")
+    learned = learn(recipe, data, output=output, options=options, log=log)
     members = learned.members
-    say(f"tuning thresholds on {len(material.dev):,} dev posts ({sum(p.label for p in material.dev):,} positive)")
-    posts = [item.post for item in material.dev]
-    dev = stored(learned.dev, material.dev)
-    combination, gold = Combination(), gold_of(material.dev)
+    log(f"tuning thresholds on {len(data.dev):,} dev posts ({sum(p.label for p in data.dev):,} positive)")
+    posts = [item.post for item in data.dev]
+    dev = stored(learned.dev, data.dev)
+    combination, gold = Combination(), gold_of(data.dev)
     decided = decisions(dev.scores(combination), gold, recipe.decide)
-    say(f"writing {output}")
+    log(f"writing {output}")
     seen = store.Seen(learned.seen, np.unique(post_hashes(posts)))
-    draft = Draft(members, combination, decided, dev, gold, data=material.data, seen=seen, recipe=recipe)
-    finished = finish(draft, output=output, replace=replace, device="cpu")
+    bundle_draft = BundleDraft(members, combination, decided, dev, gold, data=data.data, seen=seen, recipe=recipe)
+    assembled = assemble_bundle(bundle_draft, output=output, replace=replace, device="cpu")
     shutil.rmtree(_work(output), ignore_errors=True)
     subsets = member_subsets(
         dev.by_member,
@@ -153,7 +153,7 @@ def train(
         spec=recipe.decide,
         groups=gold.groups,
     )
-    return Trained(finished.bundle, finished.evaluation, subsets)
+    return Trained(assembled.bundle, assembled.evaluation, subsets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +167,21 @@ class Learned:
 
 
 def learn(
-    recipe: Recipe, material: Material, *, output: Path, machine: Machine = _HERE, say: Say = lambda _: None
+    recipe: Recipe, data: TrainingData, *, output: Path, options: RunOptions = _HERE, log: Log = lambda _: None
 ) -> Learned:
     """One member for each seed. Of several processes (learn.ranks) the first calls ``train``, the others this alone,
     and get no members."""
-    work, train, dev = _work(output), material.train, material.dev
-    taught = distil.ask(recipe.distil, train, material.unlabelled, dev=dev, work=work, device=machine.device, say=say)
-    lesson = taught.lesson if taught else None
-    made = make_members(Run(recipe, train, dev, work, machine, say, lesson))
+    work, train, dev = _work(output), data.train, data.dev
+    teacher_result = distil.score_with_teacher(
+        recipe.distil, train, data.unlabelled, dev=dev, work=work, device=options.device, log=log
+    )
+    teacher_targets = teacher_result.targets if teacher_result else None
+    made = make_members(Run(recipe, train, dev, work, options, log, teacher_targets))
     scores = np.array([one.dev for one in made]).reshape(len(made), len(dev))
     seen = np.unique(post_hashes(item.post for item in train if recipe.learns))
-    return Learned(tuple(one.member for one in made), scores, np.union1d(seen, taught.seen) if taught else seen)
+    return Learned(
+        tuple(one.member for one in made), scores, np.union1d(seen, teacher_result.seen) if teacher_result else seen
+    )
 
 
 def _work(output: Path) -> Path:

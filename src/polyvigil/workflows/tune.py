@@ -17,14 +17,14 @@ from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.policy import DecisionPolicy, Threshold
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.shift import Shift, Side, shifts, transport
-from polyvigil.decide.unlabelled import by_prior, place, references
+from polyvigil.decide.unlabelled import by_prior, references, similar_threshold
 from polyvigil.errors import RecipeError
 from polyvigil.evaluation.evaluate import Evaluation, gold_of, stored_gold
 from polyvigil.types import LabelledPost, Post, Probabilities
-from polyvigil.workflows.assemble import Decisions, Draft, decisions, finish
-from polyvigil.workflows.cascade import CascadeWish, cascade_for, check
+from polyvigil.workflows.assemble import BundleDraft, Decisions, assemble_bundle, decisions
+from polyvigil.workflows.cascade import CascadeOptions, cascade_for, check
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class Plan:
     """Posts of languages without labels: each of those languages is given a threshold."""
     priors: Mapping[str, float] = field(default_factory=dict)
     """The known prevalence of some of those languages, in (0, 1)."""
-    cascade: CascadeWish | None = None
+    cascade: CascadeOptions | None = None
     """Without one the new bundle has no cascade, since an old one was learned for the old thresholds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Retuned:
+class TuneResult:
     """The new bundle; ``shifts``: its thresholds beside the old ones, on the posts they were found on."""
 
     bundle: Bundle
@@ -57,9 +57,9 @@ def recipe_of(folder: Path) -> Recipe:
     return load_text(store.read_document(folder, layout.RECIPE), where=str(folder / layout.RECIPE))
 
 
-def retune(
-    source: Path, bundle: Bundle, plan: Plan, *, output: Path, overwrite: bool = False, say: Say = lambda _: None
-) -> Retuned:
+def tune_bundle(
+    source: Path, bundle: Bundle, plan: Plan, *, output: Path, overwrite: bool = False, log: Log = lambda _: None
+) -> TuneResult:
     """Tune the thresholds of the ``bundle`` loaded from ``source`` again and save the result at ``output``.
 
     Raises DataError for dev posts of one class, RecipeError for a prior of a language that has labels or no posts, or
@@ -72,19 +72,19 @@ def retune(
     dev = bundle.dev
     gold = stored_gold(dev, fingerprint=bundle.policy.dev_fingerprint)
     if plan.dev:
-        say(f"scoring {len(plan.dev):,} dev posts")
+        log(f"scoring {len(plan.dev):,} dev posts")
         dev, gold = stored(bundle.member_probabilities([item.post for item in plan.dev]), plan.dev), gold_of(plan.dev)
     scores = dev.scores(bundle.combination)
     languages = scores.languages.tolist()
-    say(f"tuning thresholds on {len(languages):,} dev posts ({scores.labels.sum():,} positive)")
+    log(f"tuning thresholds on {len(languages):,} dev posts ({scores.labels.sum():,} positive)")
     decided = decisions(scores, gold, plan.decide)
     if plan.unlabelled:
-        say(f"scoring {len(plan.unlabelled):,} posts without labels")
+        log(f"scoring {len(plan.unlabelled):,} posts without labels")
     fresh = bundle.probabilities(plan.unlabelled)
-    found = _for_the_unlabelled(plan, decided.policy, scores=scores, fresh=fresh)
-    policy = decided.policy.with_thresholds({**decided.policy.thresholds, **found})
+    new_thresholds = _for_the_unlabelled(plan, decided.policy, scores=scores, fresh=fresh)
+    policy = decided.policy.with_thresholds({**decided.policy.thresholds, **new_thresholds})
     both = np.concatenate([scores.probabilities, fresh])
-    told = shifts(
+    changes = shifts(
         Side(bundle.policy, both), Side(policy, both), [*languages, *(post.language for post in plan.unlabelled)]
     )
     seen = bundle.seen
@@ -92,10 +92,10 @@ def retune(
         seen = Seen(seen.train, np.unique(post_hashes(item.post for item in plan.dev)))
     combination = bundle.combination
     if plan.cascade:
-        say("learning the cascade")
+        log("learning the cascade")
         cascade = cascade_for(plan.cascade, dev.by_member, scores, policy, groups=gold.groups)
         combination = combination.model_copy(update={"cascade": cascade})
-    draft = Draft(
+    bundle_draft = BundleDraft(
         store.copied(source, bundle),
         combination,
         Decisions(policy, decided.calibration),
@@ -106,8 +106,8 @@ def retune(
         recipe=recipe_of(source).model_copy(update={"decide": plan.decide}),
         documents=kept_documents(source, bundle),
     )
-    finished = finish(draft, output=output, replace=overwrite)
-    return Retuned(finished.bundle, finished.evaluation, told)
+    assembled = assemble_bundle(bundle_draft, output=output, replace=overwrite)
+    return TuneResult(assembled.bundle, assembled.evaluation, changes)
 
 
 def keep_rates(
@@ -118,8 +118,8 @@ def keep_rates(
     *,
     output: Path,
     overwrite: bool = False,
-    say: Say = lambda _: None,
-) -> Retuned:
+    log: Log = lambda _: None,
+) -> TuneResult:
     """Thresholds for ``bundle`` that flag, of the same posts without labels, as many in each language as ``like`` does.
 
     Languages that the posts do not hold keep the thresholds they have; a cascade is left out, as in ``retune``.
@@ -127,11 +127,11 @@ def keep_rates(
     store.check_free(output, replace=overwrite)
     bundle = _without_judge(source, bundle)
     languages = [post.language for post in posts]
-    say(f"scoring {len(posts):,} posts with both bundles")
+    log(f"scoring {len(posts):,} posts with both bundles")
     old, fresh = Side(like.policy, like.probabilities(posts)), bundle.probabilities(posts)
     policy = bundle.policy.with_thresholds({**bundle.policy.thresholds, **transport(old, fresh, languages)})
-    told = shifts(old, Side(policy, fresh), languages)
-    draft = Draft(
+    changes = shifts(old, Side(policy, fresh), languages)
+    bundle_draft = BundleDraft(
         store.copied(source, bundle),
         bundle.combination,
         Decisions(policy, bundle.calibration),
@@ -142,8 +142,8 @@ def keep_rates(
         recipe=recipe_of(source),
         documents=kept_documents(source, bundle),
     )
-    finished = finish(draft, output=output, replace=overwrite)
-    return Retuned(finished.bundle, finished.evaluation, told)
+    assembled = assemble_bundle(bundle_draft, output=output, replace=overwrite)
+    return TuneResult(assembled.bundle, assembled.evaluation, changes)
 
 
 def _without_judge(source: Path, bundle: Bundle) -> Bundle:
@@ -175,14 +175,14 @@ def _for_the_unlabelled(
                 hint="give some with --unlabelled; the threshold is found on them",
             )
     known = references(scores, policy)
-    found = {}
+    result = {}
     for name in sorted(set(names.tolist()) - labelled):
-        mine = fresh[names == name]
+        language_scores = fresh[names == name]
         if name in plan.priors:
-            found[name] = by_prior(mine, plan.priors[name])
+            result[name] = by_prior(language_scores, plan.priors[name])
         elif known:
-            found[name] = place(mine, known, rule=plan.decide.unlabelled)
-    return found
+            result[name] = similar_threshold(language_scores, known, rule=plan.decide.unlabelled)
+    return result
 
 
 def kept_documents(source: Path, bundle: Bundle) -> dict[str, str]:

@@ -55,10 +55,10 @@ def _measured(part: PairedSlice) -> Measured:
     f1 = part.f1
     holm = "" if f1.p_holm is None else f", p {f1.p_holm:.3f} over all languages"
     return Measured(
-        place=part.name,
-        figure=-f1.difference,
+        group=part.name,
+        value=-f1.difference,
         beyond=f1.high < 0,
-        told=f"{part.name}: F1 fell from {f1.second:.3f} to {f1.first:.3f} on {part.posts:,} posts, by"
+        message=f"{part.name}: F1 fell from {f1.second:.3f} to {f1.first:.3f} on {part.posts:,} posts, by"
         f" {-f1.difference:.3f} (95% {-f1.high:.3f} to {-f1.low:.3f}{holm})",
         advice="leave the added posts out, or those of this language, and add negatives from the same source",
         language="" if part.name == "pooled" else part.name,

@@ -34,7 +34,7 @@ class FlagCell(Frozen):
         return self.posts - self.positives
 
     @property
-    def place(self) -> str:
+    def group(self) -> str:
         return f"{self.language} in {self.script} script"
 
 
@@ -52,11 +52,11 @@ def flag_cells(
     everywhere = float((dev_labels == 1).mean()) if len(dev_labels) else 0.0
     cells = []
     for key in np.unique(keys).tolist():
-        mine = keys == key
+        mask = keys == key
         language, _, script = key.partition("\t")
-        own = dev_labels[dev_languages == language]
-        posts, positives = int(mine.sum()), int((labels[mine] == 1).sum())
-        flagged, false = int(flags[mine].sum()), int((flags[mine] & (labels[mine] == 0)).sum())
+        dev_of_language = dev_labels[dev_languages == language]
+        posts, positives = int(mask.sum()), int((labels[mask] == 1).sum())
+        flagged, false = int(flags[mask].sum()), int((flags[mask] & (labels[mask] == 0)).sum())
         cells.append(
             FlagCell(
                 language=language,
@@ -66,7 +66,7 @@ def flag_cells(
                 flagged=flagged,
                 share=flagged / posts,
                 share_interval=share_interval(flagged, posts),
-                prior=float((own == 1).mean()) if len(own) else everywhere,
+                prior=float((dev_of_language == 1).mean()) if len(dev_of_language) else everywhere,
                 false_flags=false,
                 false_rate=false / (posts - positives) if posts > positives else 0.0,
                 false_interval=share_interval(false, posts - positives),
@@ -84,10 +84,10 @@ def rate_gate(cells: Sequence[FlagCell]) -> Gate:
         likely = max(cell.prior, share_interval(cell.positives, cell.posts).high)
         measured.append(
             Measured(
-                place=cell.place,
-                figure=cell.share / likely,
+                group=cell.group,
+                value=cell.share / likely,
                 beyond=cell.share_interval.low > RATE_FACTOR * likely,
-                told=f"{cell.place}: {cell.share:.1%} of {cell.posts:,} posts are flagged, where {cell.prior:.1%} of"
+                message=f"{cell.group}: {cell.share:.1%} of {cell.posts:,} posts are flagged, where {cell.prior:.1%} of"
                 f" the dev posts and {cell.positives / cell.posts:.1%} of these are positive (limit"
                 f" {RATE_FACTOR:g} times)",
                 advice="look at what was trained on in this language and script, and tune its threshold on labelled"
@@ -102,10 +102,10 @@ def negatives_gate(cells: Sequence[FlagCell]) -> Gate:
     """Cells where too many of the negatives are flagged."""
     measured = [
         Measured(
-            place=cell.place,
-            figure=cell.false_rate,
+            group=cell.group,
+            value=cell.false_rate,
             beyond=cell.false_interval.low > FALSE_RATE,
-            told=f"{cell.place}: {cell.false_rate:.1%} of {cell.negatives:,} negatives are flagged (95%"
+            message=f"{cell.group}: {cell.false_rate:.1%} of {cell.negatives:,} negatives are flagged (95%"
             f" {cell.false_interval.low:.1%} to {cell.false_interval.high:.1%}; limit {FALSE_RATE:.0%})",
             advice="add negatives of this language and source to the training, or raise its threshold",
             language=cell.language,

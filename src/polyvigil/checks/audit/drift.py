@@ -62,17 +62,17 @@ def drift_rows(old: Side, new: Side, languages: Sequence[str]) -> tuple[DriftRow
     flags = [side.policy.flags(side.probabilities, languages) for side in (old, new)]
     rows = []
     for name in np.unique(names).tolist():
-        mine = names == name
-        before, after = old.probabilities[mine], new.probabilities[mine]
+        mask = names == name
+        before, after = old.probabilities[mask], new.probabilities[mask]
         rows.append(
             DriftRow(
                 language=name,
-                posts=int(mine.sum()),
+                posts=int(mask.sum()),
                 old_threshold=old.policy.threshold(name).value,
                 new_threshold=new.policy.threshold(name).value,
-                old_share=float(flags[0][mine].mean()),
-                new_share=float(flags[1][mine].mean()),
-                ratio=flag_ratio(flags[0][mine], flags[1][mine]),
+                old_share=float(flags[0][mask].mean()),
+                new_share=float(flags[1][mask].mean()),
+                ratio=flag_ratio(flags[0][mask], flags[1][mask]),
                 old_mean=float(before.mean()),
                 new_mean=float(after.mean()),
                 overlap=overlap(before, after),
@@ -86,10 +86,10 @@ def rate_moved_gate(rows: Sequence[DriftRow]) -> Gate:
     """Languages whose flag rate moved by FLAG_FACTOR or more, surely not by chance."""
     measured = [
         Measured(
-            place=row.language,
-            figure=max(row.ratio.value, 1 / row.ratio.value),
+            group=row.language,
+            value=max(row.ratio.value, 1 / row.ratio.value),
             beyond=row.ratio.beyond(FLAG_FACTOR),
-            told=f"{row.language}: {row.new_share:.1%} of {row.posts:,} posts are flagged in place of"
+            message=f"{row.language}: {row.new_share:.1%} of {row.posts:,} posts are flagged in place of"
             f" {row.old_share:.1%}, {row.ratio.value:.2f} times (95% {row.ratio.low:.2f} to {row.ratio.high:.2f}; limit"
             f" {FLAG_FACTOR:.2f} times either way); threshold {row.old_threshold:.2f} -> {row.new_threshold:.2f}",
             advice=f"label some {row.language} posts that one of the two flags, or keep the old rate: polyvigil tune"

@@ -29,19 +29,21 @@ class Measured:
     posts may pass. ``told`` says what, where and how much; ``advice`` what to do.
     """
 
-    place: str
-    figure: float
+    group: str
+    value: float
     beyond: bool
-    told: str
+    message: str
     advice: str
     language: str = ""
 
 
 def gate_of(name: str, limit: float, measured: Sequence[Measured]) -> Gate:
     """The gate of these places; it passes without any."""
-    worst = max(measured, key=lambda item: (item.beyond, item.figure), default=None)
+    worst = max(measured, key=lambda item: (item.beyond, item.value), default=None)
     findings = tuple(
-        Finding(severity="error", code=name, message=item.told, hint=item.advice, where=Where(language=item.language))
+        Finding(
+            severity="error", code=name, message=item.message, hint=item.advice, where=Where(language=item.language)
+        )
         for item in measured
         if item.beyond
     )
@@ -50,7 +52,7 @@ def gate_of(name: str, limit: float, measured: Sequence[Measured]) -> Gate:
         passed=not findings,
         limit=limit,
         places=len(measured),
-        worst=None if worst is None else worst.figure,
-        worst_at="" if worst is None else worst.place,
+        worst=None if worst is None else worst.value,
+        worst_at="" if worst is None else worst.group,
         findings=findings,
     )

@@ -13,7 +13,7 @@ RATE_FACTOR = 3.0
 that can hardly reach a precision above a third."""
 FALSE_RATE = 0.25
 """Of a cell's negatives. With 10% positives a detector that flags a quarter of the negatives is under 31% precise."""
-SHARE_OF_SPREAD = 0.5
+ETA_SQUARED = 0.5
 """Eta squared: beyond it, the language or type of a negative says more about its score than all that it says itself.
 Clean linear models: 0.06 to 0.16."""
 LENGTH = 0.5

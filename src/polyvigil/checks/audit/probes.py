@@ -39,14 +39,16 @@ def known_letters(bundle: Bundle, script: str, *, seen: Sequence[str] = ()) -> s
     posts = [Post("", " ".join([letter] * 3)) for letter in letters]
     scores = bundle.probabilities([Post("", _UNKNOWN), *posts])
     known = np.flatnonzero(np.abs(scores[1:] - scores[0]) > _SAME)
-    return "".join(letters[place] for place in known) or letters
+    return "".join(letters[index] for index in known) or letters
 
 
 def junk(letters: str, *, number: int = TEXTS, seed: int = 0) -> list[str]:
     """Texts of 6 to 24 words of 2 to 9 random letters. Deterministic."""
-    draw = random.Random(seed)
+    generator = random.Random(seed)
     return [
-        " ".join("".join(draw.choices(letters, k=draw.randint(2, 9))) for _ in range(draw.randint(6, 24)))
+        " ".join(
+            "".join(generator.choices(letters, k=generator.randint(2, 9))) for _ in range(generator.randint(6, 24))
+        )
         for _ in range(number)
     ]
 
@@ -57,16 +59,16 @@ def mapped(texts: Sequence[str], letters: str, *, number: int = TEXTS, seed: int
     Words, marks and placeholders stay as they are. At most ``number`` texts, none when none holds enough letters.
     Deterministic.
     """
-    draw = random.Random(seed)
+    generator = random.Random(seed)
     plain = [model_text(text) for text in texts]
     plain = [text for text in plain if sum(map(str.isalpha, text)) >= _LEAST]
-    plain = draw.sample(plain, min(number, len(plain)))
+    plain = generator.sample(plain, min(number, len(plain)))
     lowered = [_lower(text) for text in plain]
     source = [letter for letter, _ in Counter(filter(str.isalpha, "".join(lowered))).most_common()]
     made = []
     for way in range(_MAPPINGS):
-        target = draw.sample(letters, len(letters))
-        table = {letter: target[place % len(target)] for place, letter in enumerate(source)}
+        target = generator.sample(letters, len(letters))
+        table = {letter: target[index % len(target)] for index, letter in enumerate(source)}
         made += [_translated(text, table) for text in lowered[way::_MAPPINGS]]
     return made
 

@@ -46,50 +46,50 @@ def probe(bundle: Bundle, items: Sequence[LabelledPost]) -> tuple[Probe, ...]:
     """Every script that text.script tells apart, both kinds; the mapped texts are negatives among ``items`` that are
     written in another alphabet."""
     scripts = [main_script(model_text(item.post.text)) for item in items]
-    told: list[Probe] = []
+    results: list[Probe] = []
     for script in SCRIPTS:
-        mine = [item.post for item, name in zip(items, scripts, strict=True) if name == script]
-        letters = probes.known_letters(bundle, script, seen=[post.text for post in mine])
-        others = [
+        script_posts = [item.post for item, name in zip(items, scripts, strict=True) if name == script]
+        letters = probes.known_letters(bundle, script, seen=[post.text for post in script_posts])
+        other_texts = [
             item.post.text
             for item, name in zip(items, scripts, strict=True)
             if not item.label and name not in {script, "none", "other"} | _SYLLABIC
         ]
-        cut = _lowest_threshold(bundle, mine)
-        told.append(_probe(bundle, "junk", script, probes.junk(letters), letters=letters, cut=cut))
-        if texts := probes.mapped(others, letters):
-            told.append(_probe(bundle, "mapped", script, texts, letters=letters, cut=cut))
-    return tuple(_with_lift(part, told) for part in sorted(told, key=lambda part: part.kind))
+        threshold = _lowest_threshold(bundle, script_posts)
+        results.append(_probe(bundle, "junk", script, probes.junk(letters), letters=letters, threshold=threshold))
+        if texts := probes.mapped(other_texts, letters):
+            results.append(_probe(bundle, "mapped", script, texts, letters=letters, threshold=threshold))
+    return tuple(_with_lift(part, results) for part in sorted(results, key=lambda part: part.kind))
 
 
-def probe_gates(told: Sequence[Probe]) -> tuple[Gate, ...]:
+def probe_gates(results: Sequence[Probe]) -> tuple[Gate, ...]:
     """Two gates for each kind: the share flagged, and what the script adds."""
     names: dict[ProbeKind, str] = {"junk": "junk of random letters", "mapped": "negatives in replaced letters"}
     gates = []
     for kind, name in names.items():
-        mine = [part for part in told if part.kind == kind]
+        of_kind = [part for part in results if part.kind == kind]
         shares = [
             Measured(
-                place=part.script,
-                figure=part.share,
+                group=part.script,
+                value=part.share,
                 beyond=part.share_interval.low > PROBE_SHARE,
-                told=f"{part.script} script: {part.share:.0%} of {part.texts:,} texts of {name} are flagged at"
+                message=f"{part.script} script: {part.share:.0%} of {part.texts:,} texts of {name} are flagged at"
                 f" {part.threshold:.2f} (95% {part.share_interval.low:.0%} to {part.share_interval.high:.0%}; limit"
                 f" {PROBE_SHARE:.0%}), though they say nothing",
                 advice=_ADVICE,
             )
-            for part in mine
+            for part in of_kind
         ]
         lifts = [
             Measured(
-                place=part.script,
-                figure=part.lift,
+                group=part.script,
+                value=part.lift,
                 beyond=part.lift > PROBE_LIFT,
-                told=f"{part.script} script: {name} score {part.lift:.1f} logits above those in other scripts (limit"
+                message=f"{part.script} script: {name} score {part.lift:.1f} logits above those in other scripts (limit"
                 f" {PROBE_LIFT:g}), so the script itself counts as a sign of an ADE",
                 advice=_ADVICE,
             )
-            for part in mine
+            for part in of_kind
         ]
         gates += [gate_of(f"{kind}-share", PROBE_SHARE, shares), gate_of(f"{kind}-lift", PROBE_LIFT, lifts)]
     return tuple(gates)
@@ -105,15 +105,17 @@ def _lowest_threshold(bundle: Bundle, posts: Sequence[Post]) -> float:
     return min((bundle.policy.threshold(name).value for name in common), default=bundle.policy.fallback.value)
 
 
-def _probe(bundle: Bundle, kind: ProbeKind, script: str, texts: Sequence[str], *, letters: str, cut: float) -> Probe:
+def _probe(
+    bundle: Bundle, kind: ProbeKind, script: str, texts: Sequence[str], *, letters: str, threshold: float
+) -> Probe:
     scores = bundle.probabilities([Post("", text) for text in texts])
-    count = int(flagged(scores, cut).sum())
+    count = int(flagged(scores, threshold).sum())
     return Probe(
         kind=kind,
         script=script,
         letters=len(letters),
         texts=len(texts),
-        threshold=cut,
+        threshold=threshold,
         flagged=count,
         share=count / len(texts),
         share_interval=share_interval(count, len(texts)),
@@ -121,6 +123,6 @@ def _probe(bundle: Bundle, kind: ProbeKind, script: str, texts: Sequence[str], *
     )
 
 
-def _with_lift(part: Probe, told: Sequence[Probe]) -> Probe:
-    middle = float(np.median([other.lift for other in told if other.kind == part.kind]))
+def _with_lift(part: Probe, results: Sequence[Probe]) -> Probe:
+    middle = float(np.median([other.lift for other in results if other.kind == part.kind]))
     return part.model_copy(update={"lift": part.lift - middle})

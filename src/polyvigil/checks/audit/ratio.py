@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from polyvigil.evaluation.intervals import LEVEL
 from polyvigil.types import Frozen
 
-_DRAWS = 4000
+_SAMPLES = 4000
 
 
 class Ratio(Frozen):
@@ -34,7 +34,7 @@ def flag_ratio(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Ratio:
     neither = len(first) - both - old - new
     value = (both + new + 0.5) / (both + old + 0.5)
     random = np.random.default_rng(0)
-    drawn = random.dirichlet(np.array([both, old, new, neither]) + 0.5, _DRAWS)
-    ratios = (drawn[:, 0] + drawn[:, 2]) / (drawn[:, 0] + drawn[:, 1])
+    sampled = random.dirichlet(np.array([both, old, new, neither]) + 0.5, _SAMPLES)
+    ratios = (sampled[:, 0] + sampled[:, 2]) / (sampled[:, 0] + sampled[:, 1])
     low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Ratio(value=value, low=min(float(low), value), high=max(float(high), value))

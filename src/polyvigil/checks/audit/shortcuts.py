@@ -10,7 +10,7 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.checks.audit.association import beyond_correlation, eta_squared, rank_correlation
 from polyvigil.checks.audit.cells import FlagCell, flag_cells, negatives_gate, rate_gate
 from polyvigil.checks.audit.gate import Gate, Measured, gate_of
-from polyvigil.checks.audit.limits import LEAST_POSTS, LENGTH, SHARE_OF_SPREAD
+from polyvigil.checks.audit.limits import ETA_SQUARED, LEAST_POSTS, LENGTH
 from polyvigil.checks.audit.probing import Probe, probe, probe_gates
 from polyvigil.checks.audit.training import TrainingAudit, audit_training, record_gate
 from polyvigil.data.read import Reading
@@ -61,16 +61,16 @@ def audit_shortcuts(bundle: Bundle, reading: Reading, *, train: Reading | None =
         dev_labels=bundle.dev.labels,
         dev_languages=bundle.dev.languages,
     )
-    told = probe(bundle, items)
+    probes = probe(bundle, items)
     negatives = np.flatnonzero((labels == 0) & (scores > 0)).tolist()
-    by_language = eta_squared(scores[negatives], [languages[place] for place in negatives])
-    by_type = eta_squared(scores[negatives], [items[place].post.type for place in negatives])
+    by_language = eta_squared(scores[negatives], [languages[index] for index in negatives])
+    by_type = eta_squared(scores[negatives], [items[index].post.type for index in negatives])
     lengths = tuple(_lengths(items, labels, scores))
     training = audit_training(train or reading, is_train=train is not None)
     return ShortcutAudit(
         bundle=bundle.id,
         cells=cells,
-        probes=told,
+        probes=probes,
         language_spread=by_language,
         type_spread=by_type,
         lengths=lengths,
@@ -78,45 +78,46 @@ def audit_shortcuts(bundle: Bundle, reading: Reading, *, train: Reading | None =
         gates=(
             *training.gates,
             record_gate(bundle),
-            *probe_gates(told),
+            *probe_gates(probes),
             rate_gate(cells),
             negatives_gate(cells),
-            _spread_gate("language", by_language, len(negatives)),
-            _spread_gate("type", by_type, len(negatives)),
+            _eta_squared_gate("language", by_language, len(negatives)),
+            _eta_squared_gate("type", by_type, len(negatives)),
             _length_gate(lengths),
         ),
     )
 
 
-def _spread_gate(what: str, figure: float, posts: int) -> Gate:
+def _eta_squared_gate(what: str, value: float, posts: int) -> Gate:
     measured = Measured(
-        place=what,
-        figure=figure,
-        beyond=figure > SHARE_OF_SPREAD,
-        told=f"negatives: {figure:.0%} of the spread of their scores goes with their {what} (eta squared over"
-        f" {posts:,} posts; limit {SHARE_OF_SPREAD:.0%}), so the score tells the {what} more than the post",
+        group=what,
+        value=value,
+        beyond=value > ETA_SQUARED,
+        message=f"negatives: {value:.0%} of the spread of their scores goes with their {what} (eta squared over"
+        f" {posts:,} posts; limit {ETA_SQUARED:.0%}), so the score tells the {what} more than the post",
         advice=f'train with balance.weights = "group", and see that every {what} has positives and negatives',
     )
-    return gate_of(f"{what}-spread", SHARE_OF_SPREAD, [measured] if posts >= LEAST_POSTS else [])
+    return gate_of(f"{what}-spread", ETA_SQUARED, [measured] if posts >= LEAST_POSTS else [])
 
 
 def _lengths(items: Sequence[LabelledPost], labels: Labels, scores: Probabilities) -> Iterator[LengthCell]:
     languages = np.array([item.post.language for item in items], dtype=np.str_)
     characters = np.array([len(model_text(item.post.text)) for item in items], dtype=np.float64)
     for language in np.unique(languages).tolist():
-        mine = (languages == language) & (labels == 0) & (scores > 0)
-        if mine.sum() >= LEAST_POSTS:
-            correlation = rank_correlation(characters[mine], scores[mine])
-            yield LengthCell(language=language, posts=int(mine.sum()), correlation=correlation)
+        mask = (languages == language) & (labels == 0) & (scores > 0)
+        if mask.sum() >= LEAST_POSTS:
+            correlation = rank_correlation(characters[mask], scores[mask])
+            yield LengthCell(language=language, posts=int(mask.sum()), correlation=correlation)
 
 
 def _length_gate(cells: Sequence[LengthCell]) -> Gate:
     measured = [
         Measured(
-            place=cell.language,
-            figure=abs(cell.correlation),
+            group=cell.language,
+            value=abs(cell.correlation),
             beyond=beyond_correlation(cell.correlation, cell.posts, LENGTH),
-            told=f"{cell.language}: of {cell.posts:,} negatives the {'long' if cell.correlation > 0 else 'short'} ones"
+            message=f"{cell.language}: of {cell.posts:,} negatives the "
+            f"{'long' if cell.correlation > 0 else 'short'} ones"
             f" score higher (rank correlation {cell.correlation:+.2f}; limit {LENGTH:g})",
             advice="compare the lengths of its positives and negatives in training, and add what is missing",
             language=cell.language,

@@ -48,7 +48,7 @@ def audit_similarity(bundle: Bundle, posts: Sequence[Post]) -> SimilarityAudit:
                 mean=float(scores[names == name].mean()),
                 share=float(flags[names == name].mean()),
                 threshold=bundle.policy.threshold(name).value,
-                source=bundle.policy.threshold(name).told_source,
+                source=bundle.policy.threshold(name).source_name,
             )
             for name in languages
         ),

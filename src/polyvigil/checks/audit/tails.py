@@ -20,31 +20,31 @@ def parts(bundle: Bundle, posts: Sequence[Post]) -> list[list[str]]:
     Found by bisection with ``bundle.lengths`` alone, all posts at once. Raises ValueError when no member counts tokens.
     """
     rests = [model_text(post.text) for post in posts]
-    found: list[list[str]] = [[] for _ in posts]
+    results: list[list[str]] = [[] for _ in posts]
     for _ in range(_MOST):
-        open_ = [place for place, rest in enumerate(rests) if rest]
+        open_ = [index for index, rest in enumerate(rests) if rest]
         if not open_:
             break
-        for place, end in zip(open_, _ends(bundle, [rests[place] for place in open_]), strict=True):
-            found[place].append(rests[place][:end].rstrip())
-            rests[place] = rests[place][end:].lstrip()
-    return found
+        for index, end in zip(open_, _ends(bundle, [rests[index] for index in open_]), strict=True):
+            results[index].append(rests[index][:end].rstrip())
+            rests[index] = rests[index][end:].lstrip()
+    return results
 
 
 def _ends(bundle: Bundle, texts: Sequence[str]) -> list[int]:
     """Where the longest head of each text ends that is read whole, at least one character."""
     low = np.ones(len(texts), dtype=np.int64)
     high = np.array([len(text) for text in texts], dtype=np.int64)
-    whole = ~_cut(bundle, texts)
+    whole = ~_truncated(bundle, texts)
     low[whole] = high[whole]
     while (low < high).any():
         middle = (low + high + 1) // 2
-        cut = _cut(bundle, [text[:end] for text, end in zip(texts, middle.tolist(), strict=True)])
-        low, high = np.where(cut, low, middle), np.where(cut, middle - 1, high)
+        truncated = _truncated(bundle, [text[:end] for text, end in zip(texts, middle.tolist(), strict=True)])
+        low, high = np.where(truncated, low, middle), np.where(truncated, middle - 1, high)
     return [_at_space(text, end) for text, end in zip(texts, low.tolist(), strict=True)]
 
 
-def _cut(bundle: Bundle, texts: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _truncated(bundle: Bundle, texts: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     lengths = bundle.lengths([Post("", text) for text in texts])
     if lengths is None:
         raise ValueError("no member counts tokens")

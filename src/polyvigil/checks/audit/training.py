@@ -8,7 +8,7 @@ from polyvigil.checks.check import script_counts
 from polyvigil.checks.check_posts import checked_posts
 from polyvigil.checks.check_result import ScriptCount
 from polyvigil.checks.findings import NEARLY_ALL, all_positive, nearly_all_positive, positives_only
-from polyvigil.checks.label_leak import GIVES_AWAY, Giveaway, measure_columns
+from polyvigil.checks.label_leak import GIVES_AWAY, LabelLeak, measure_columns
 from polyvigil.data.read import Reading
 from polyvigil.types import Frozen
 
@@ -17,7 +17,7 @@ class TrainingAudit(Frozen):
     """``scripts`` is empty where no training posts were given."""
 
     scripts: tuple[ScriptCount, ...]
-    columns: tuple[Giveaway, ...]
+    columns: tuple[LabelLeak, ...]
     gates: tuple[Gate, ...]
 
 
@@ -37,31 +37,32 @@ def audit_training(reading: Reading, *, is_train: bool) -> TrainingAudit:
 
 def _share_gate(scripts: tuple[ScriptCount, ...]) -> Gate:
     """Every language in its script: the rule of ``polyvigil check``, its warnings too."""
-    found = tuple(item.model_copy(update={"severity": "error"}) for item in positives_only(scripts))
+    findings = tuple(item.model_copy(update={"severity": "error"}) for item in positives_only(scripts))
     shares = {
         f"{cell.language} in {cell.script} script": cell.training_positives / cell.training_posts
         for cell in scripts
         if cell.training_posts
     }
-    worst = max(shares, key=lambda place: shares[place], default="")
+    worst = max(shares, key=lambda group: shares[group], default="")
     return Gate(
         name="positives-only",
-        passed=not found,
+        passed=not findings,
         limit=NEARLY_ALL,
         places=len(shares),
         worst=shares.get(worst),
         worst_at=worst,
-        findings=found,
+        findings=findings,
     )
 
 
-def _column_gate(columns: tuple[Giveaway, ...]) -> Gate:
+def _column_gate(columns: tuple[LabelLeak, ...]) -> Gate:
     measured = [
         Measured(
-            place=f"{item.column} in {item.language}",
-            figure=item.auc,
+            group=f"{item.column} in {item.language}",
+            value=item.auc,
             beyond=item.verdict == "gives-away",
-            told=f"{item.language}: {item.column!r} gives the label away (AUC {item.auc:.2f} over {item.posts:,} posts;"
+            message=f"{item.language}: {item.column!r} gives the label away (AUC {item.auc:.2f} over "
+            f"{item.posts:,} posts;"
             f" limit {GIVES_AWAY:g}), so the source can be learned in place of the ADE",
             advice="have both labels from each source, or report on each source by itself",
             language=item.language,
@@ -86,10 +87,11 @@ def record_gate(bundle: Bundle) -> Gate:
             cell = row.posts, row.positives, elsewhere
             measured.append(
                 Measured(
-                    place=row.language,
-                    figure=row.positives / row.posts,
+                    group=row.language,
+                    value=row.positives / row.posts,
                     beyond=all_positive(*cell) or nearly_all_positive(*cell),
-                    told=f"{row.language}: {row.positives:,} of the {row.posts:,} posts that the bundle was trained on"
+                    message=f"{row.language}: {row.positives:,} of the {row.posts:,} posts that the "
+                    "bundle was trained on"
                     f" are positive ({row.positives / row.posts:.0%}; elsewhere {elsewhere:.1%}; limit"
                     f" {NEARLY_ALL:.0%}), so the language itself is learned as the sign of an ADE",
                     advice="train it again with negatives of the same source, or without these posts",

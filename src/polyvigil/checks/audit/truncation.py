@@ -70,46 +70,46 @@ def audit_truncation(bundle: Bundle, reading: Reading) -> TruncationAudit:
     flags = bundle.policy.flags(scores, languages)
     lengths = bundle.lengths(posts)
     sizes = np.array([len(model_text(post.text)) for post in posts]) if lengths is None else lengths.tokens
-    cut = np.zeros(len(posts), dtype=np.bool_) if lengths is None else lengths.truncated
-    hidden = np.flatnonzero(cut & (labels == 1) & ~flags).tolist()
-    lost = tuple(_lost(bundle, [posts[place] for place in hidden], scores[hidden]))
+    truncated = np.zeros(len(posts), dtype=np.bool_) if lengths is None else lengths.truncated
+    hidden = np.flatnonzero(truncated & (labels == 1) & ~flags).tolist()
+    lost = tuple(_lost(bundle, [posts[index] for index in hidden], scores[hidden]))
     return TruncationAudit(
         bundle=bundle.id,
         tokens=lengths is not None,
         posts=len(posts),
-        cut=int(cut.sum()),
+        cut=int(truncated.sum()),
         positives=int((labels == 1).sum()),
-        cut_positives=int((cut & (labels == 1)).sum()),
+        cut_positives=int((truncated & (labels == 1)).sum()),
         lost=lost,
         languages=() if lengths is None else length_slices(lengths, languages),
-        bands=bands(sizes, labels, flags, cut),
-        gates=(_lost_gate(lost, labels, languages, cut),),
+        bands=bands(sizes, labels, flags, truncated),
+        gates=(_lost_gate(lost, labels, languages, truncated),),
     )
 
 
 def bands(
-    sizes: NDArray[np.integer], labels: Labels, flags: NDArray[np.bool_], cut: NDArray[np.bool_]
+    sizes: NDArray[np.integer], labels: Labels, flags: NDArray[np.bool_], truncated: NDArray[np.bool_]
 ) -> tuple[Band, ...]:
     """Posts (n_posts,) in up to four bands of about as many posts; equal lengths stand in one."""
     edges = np.unique(np.quantile(sizes, np.arange(1, _BANDS) / _BANDS, method="lower"))
     codes = np.searchsorted(edges, sizes, side="left")
-    told = []
+    results = []
     for code in np.unique(codes).tolist():
-        mine = codes == code
-        counts = count(labels[mine], flags[mine])
-        told.append(
+        mask = codes == code
+        counts = count(labels[mask], flags[mask])
+        results.append(
             Band(
-                low=int(sizes[mine].min()),
-                high=int(sizes[mine].max()),
-                posts=int(mine.sum()),
-                cut=int(cut[mine].sum()),
+                low=int(sizes[mask].min()),
+                high=int(sizes[mask].max()),
+                posts=int(mask.sum()),
+                cut=int(truncated[mask].sum()),
                 positives=counts.tp + counts.fn,
                 found=counts.tp,
                 f1=counts.f1,
                 f1_interval=f1_interval(counts),
             )
         )
-    return tuple(told)
+    return tuple(results)
 
 
 def _lost(bundle: Bundle, posts: Sequence[Post], scores: Probabilities) -> Iterator[Lost]:
@@ -120,21 +120,22 @@ def _lost(bundle: Bundle, posts: Sequence[Post], scores: Probabilities) -> Itera
             yield Lost(id=post.id, language=post.language, p=p, p_tail=float(tail.max()), threshold=threshold)
 
 
-def _lost_gate(lost: Sequence[Lost], labels: Labels, languages: Sequence[str], cut: NDArray[np.bool_]) -> Gate:
+def _lost_gate(lost: Sequence[Lost], labels: Labels, languages: Sequence[str], truncated: NDArray[np.bool_]) -> Gate:
     names = np.asarray(languages)
     measured = []
-    for name in np.unique(names[cut & (labels == 1)]).tolist():
-        mine = (names == name) & (labels == 1)
-        gone, positives = sum(item.language == name for item in lost), int(mine.sum())
+    for name in np.unique(names[truncated & (labels == 1)]).tolist():
+        mask = (names == name) & (labels == 1)
+        gone, positives = sum(item.language == name for item in lost), int(mask.sum())
         interval = share_interval(gone, positives)
         measured.append(
             Measured(
-                place=name,
-                figure=gone / positives,
+                group=name,
+                value=gone / positives,
                 beyond=gone >= LEAST_LOST and gone / positives > LOST,
-                told=f"{name}: {gone:,} of {positives:,} positives ({gone / positives:.1%}, 95% {interval.low:.1%} to"
+                message=f"{name}: {gone:,} of {positives:,} positives ({gone / positives:.1%}, 95% "
+                f"{interval.low:.1%} to"
                 f" {interval.high:.1%}; limit {LOST:.0%}) are missed though their end, which is cut off, would be"
-                f" flagged; {int((mine & cut).sum()):,} of them are cut",
+                f" flagged; {int((mask & truncated).sum()):,} of them are cut",
                 advice="train with model.long_posts = 'windows', a higher model.max_tokens, or a linear model beside "
                 "it, which reads posts whole",
                 language=name,
