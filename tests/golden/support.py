@@ -285,7 +285,7 @@ def table(path: Path) -> list[dict[str, str]]:
 MASK = "(masked)"
 MASKED_KEYS = frozenset(
     {
-        *("created", "seconds", "posts_per_second"),  # times
+        *("created", "seconds", "posts_per_second", "job"),  # times; a job's id hashes its inputs' times
         *("libraries", "memory", "peak_memory", "device_memory"),  # this machine and installation
         *("bytes", "bytes_before", "bytes_after", "sha256", "output_sha256"),  # of files that hold any of those
     }

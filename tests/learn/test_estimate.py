@@ -197,7 +197,7 @@ def test_cards_are_known_by_name_and_say_what_is_assumed() -> None:
     for name in CARDS:
         half, single = (named_device(name, precision=precision) for precision in ("fp16", "fp32"))
         assert half.operations > single.operations > 1e12
-        assert "estimated, not measured: 35% of the card's" in half.how
+        assert "estimated, not measured: 35% of the card's" in half.basis
     with pytest.raises(
         RecipeError, match="--for-device: 'tpu' is no device known here; one of rtx-3060-12gb, rtx-4090"
     ):

@@ -51,7 +51,7 @@ def posts(corpus: tuple[LabelledPost, ...], tmp_path_factory: pytest.TempPathFac
 
 
 def _score(bundle: Bundle, source: object, output: object, **options: object) -> ScoreSummary:
-    options = {"how": SMALL} | options
+    options = {"spec": SMALL} | options
     sources = [str(source)] if isinstance(source, str | Path) else [str(one) for one in source]  # type: ignore[attr-defined]
     return score_files(ThisProcess(bundle), sources, str(output), **options)  # type: ignore[arg-type]
 
@@ -63,8 +63,8 @@ def _found(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", OUTPUTS)
 @pytest.mark.parametrize("size", [20, 69, 207])
 def test_the_size_of_a_part_changes_no_row(bundle: Bundle, posts: Path, tmp_path: Path, name: str, size: int) -> None:
-    whole = _score(bundle, posts, tmp_path / f"whole-{name}", how=ScoreSpec())
-    summary = _score(bundle, posts, tmp_path / name, how=ScoreSpec(part_posts=size))
+    whole = _score(bundle, posts, tmp_path / f"whole-{name}", spec=ScoreSpec())
+    summary = _score(bundle, posts, tmp_path / name, spec=ScoreSpec(part_posts=size))
     assert _read(tmp_path / name) == _read(tmp_path / f"whole-{name}")
     if name in {"o.csv", "o.jsonl"}:
         assert (tmp_path / name).read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
@@ -106,7 +106,7 @@ def test_a_folder_takes_the_place_of_an_earlier_output_alone(bundle: Bundle, pos
     out.mkdir()
     _score(bundle, posts, out)  # an empty folder is as good as none
     before = _found(out)
-    _score(bundle, posts, out, how=ScoreSpec())
+    _score(bundle, posts, out, spec=ScoreSpec())
     assert len(_found(out)) == len(before) - 5
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
@@ -293,7 +293,7 @@ def test_what_was_changed_is_not_resumed(
         monkeypatch.setattr(plan, "version", lambda name: "0.1" if name == "numpy" else real(name))
     before = _found(tmp_path)
     with pytest.raises(DataError, match=message):
-        _score(bundle, sources, tmp_path / "o.csv", how=how, resume=True)
+        _score(bundle, sources, tmp_path / "o.csv", spec=how, resume=True)
     assert _found(tmp_path) == before
 
 
@@ -328,7 +328,7 @@ def test_without_resume_finished_parts_are_not_thrown_away(bundle: Bundle, posts
 def test_a_run_that_ended_before_its_first_part_leaves_nothing(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "i.csv").write_text("text,language\nfine,en\nbad,not one\n")
     with pytest.raises(DataError, match=r"i\.csv:3"):
-        _score(bundle, tmp_path / "i.csv", tmp_path / "o.csv", how=ScoreSpec(on_error="fail"))
+        _score(bundle, tmp_path / "i.csv", tmp_path / "o.csv", spec=ScoreSpec(on_error="fail"))
     assert [path.name for path in tmp_path.iterdir()] == ["i.csv"]
 
 
@@ -446,7 +446,7 @@ def test_the_nth_write_sync_or_rename_fails_for_every_n(
     """The output is not there, or whole; what is left resumes to the same bytes."""
     out = tmp_path / "out"
     output = f"{out}/{name}"
-    _score(bundle, posts, output, how=ScoreSpec(part_posts=110))
+    _score(bundle, posts, output, spec=ScoreSpec(part_posts=110))
     whole = _found(out)
     for n in range(0, 500, {"write": 11, "fsync": 3, "replace": 1}[call]):
         shutil.rmtree(out)
@@ -466,13 +466,13 @@ def test_the_nth_write_sync_or_rename_fails_for_every_n(
                 whole_call = getattr(os, call)
                 patch.setattr(os, call, lambda *a, **o: (failing(), whole_call(*a, **o))[1])  # noqa: B023
             with suppress(OSError):
-                _score(bundle, posts, output, how=ScoreSpec(part_posts=110))
+                _score(bundle, posts, output, spec=ScoreSpec(part_posts=110))
         left = {path: held for path, held in _found(out).items() if ".work/" not in path and not path.endswith(".lock")}
         assert all(held == whole[path] for path, held in left.items())  # never one that loads and is wrong
         assert not list(out.glob(".*.partial"))
         if calls <= n:
             break
-        _score(bundle, posts, output, how=ScoreSpec(part_posts=110), resume=True)
+        _score(bundle, posts, output, spec=ScoreSpec(part_posts=110), resume=True)
         assert _found(out) == whole
     assert 3 < n < 495
 

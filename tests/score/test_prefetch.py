@@ -84,7 +84,7 @@ def test_an_encoder_has_its_posts_tokenised_ahead(
     reader: Bundle, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Byte for byte what comes without it; all posts are tokenised in the thread, and cut ones once more outside."""
-    monkeypatch.setattr("polyvigil.score.stream._POSTS_AT_ONCE", 50)
+    monkeypatch.setattr("polyvigil.score.stream._CHUNK_POSTS", 50)
     texts = [f"headache {'from the new tablets ' * (place % 9)}{place}" for place in range(400)]
     source = tmp_path / "posts.csv"
     source.write_text(csv_text([("text", "language"), *((text, "en") for text in texts), ("", "en"), ("x", "?")]))
@@ -107,7 +107,7 @@ def test_an_encoder_has_its_posts_tokenised_ahead(
 
 
 def test_a_bad_row_ahead_is_told_in_its_turn(reader: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polyvigil.score.stream._POSTS_AT_ONCE", 2)
+    monkeypatch.setattr("polyvigil.score.stream._CHUNK_POSTS", 2)
     source = tmp_path / "posts.csv"
     source.write_text('text,language\na,en\nb,en\nc,en\n"open,en\n')
     with pytest.raises(DataError, match="does not close") as raised:

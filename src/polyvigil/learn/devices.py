@@ -27,7 +27,7 @@ _ENOUGH_SECONDS = 2.0
 class DeviceRate:
     """``operations`` and ``bytes``: of a second, as a training reaches them. ``memory``: bytes; 0 where not known.
 
-    ``how``: where the figures come from, for the user; ``is_cpu``: whether attention keeps its maps there.
+    ``basis``: where the figures come from, for the user; ``is_cpu``: whether attention keeps its maps there.
     """
 
     name: str
