@@ -15,7 +15,7 @@ from polyvigil.decide.rules import DevScores
 from polyvigil.evaluation.bootstrap import ROUNDS as RANKING_ROUNDS
 from polyvigil.evaluation.groups import groups_of
 from polyvigil.evaluation.paired import ROUNDS
-from polyvigil.evaluation.paired_figures import f1_difference, ranking_difference
+from polyvigil.evaluation.paired_differences import f1_difference, ranking_difference
 from polyvigil.evaluation.paired_result import Difference
 from polyvigil.types import Frozen
 

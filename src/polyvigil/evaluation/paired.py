@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from polyvigil.evaluation.bootstrap import ROUNDS as RANKING_ROUNDS
 from polyvigil.evaluation.groups import POOLED, groups_of
 from polyvigil.evaluation.holm import holm
-from polyvigil.evaluation.paired_figures import f1_difference, ranking_difference
+from polyvigil.evaluation.paired_differences import f1_difference, ranking_difference
 from polyvigil.evaluation.paired_result import Difference, Paired, PairedSlice, turned
 from polyvigil.types import Labels, Probabilities
 

@@ -13,7 +13,7 @@ from polyvigil.decide.weights import cross_fitted_weights
 from polyvigil.evaluation.bootstrap import ROUNDS
 from polyvigil.evaluation.groups import groups_of
 from polyvigil.evaluation.intervals import LEVEL
-from polyvigil.evaluation.paired_figures import ranking_difference
+from polyvigil.evaluation.paired_differences import ranking_difference
 from polyvigil.types import Frozen
 
 _SIGMAS = float(norm.ppf((1 + LEVEL) / 2))
