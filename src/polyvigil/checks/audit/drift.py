@@ -13,7 +13,6 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.checks.audit.gate import Gate, Measured, gate_of
 from polyvigil.checks.audit.limits import FLAG_FACTOR
 from polyvigil.checks.audit.ratio import Ratio, flag_ratio
-from polyvigil.checks.audit.stability import psi
 from polyvigil.decide.shift import Side
 from polyvigil.decide.unlabelled import overlap
 from polyvigil.errors import DataError
@@ -22,7 +21,7 @@ from polyvigil.types import Frozen, Post
 
 class DriftRow(Frozen):
     """One language. Shares and means in [0, 1]; ``ratio`` of flags, new over old; ``overlap`` of the histograms of
-    logits, in [0, 1]; ``psi`` for those used to it: it raises false alarms and misses true ones."""
+    logits, in [0, 1]."""
 
     language: str
     posts: int
@@ -34,7 +33,6 @@ class DriftRow(Frozen):
     old_mean: float
     new_mean: float
     overlap: float
-    psi: float
 
 
 class DriftAudit(Frozen):
@@ -76,7 +74,6 @@ def drift_rows(old: Side, new: Side, languages: Sequence[str]) -> tuple[DriftRow
                 old_mean=float(before.mean()),
                 new_mean=float(after.mean()),
                 overlap=overlap(before, after),
-                psi=psi(before, after),
             )
         )
     return tuple(rows)
