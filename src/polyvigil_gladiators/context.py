@@ -6,18 +6,16 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from polyvigil.bundle.dev import StoredDev
-from polyvigil.bundle.record import Record, read_record
+from polyvigil.bundle.dev import Record, StoredDev, read_record
 from polyvigil.checks.audit.shortcuts import ShortcutAudit
 from polyvigil.errors import BundleError, DataError
 from polyvigil.workflows.train import TrainingData
 from polyvigil_gladiators.after import read_audit, read_scores
 from polyvigil_gladiators.plan import Audit, Row, Scoring, Step, Training
-from polyvigil_gladiators.result import Measured, Metric
+from polyvigil_gladiators.result import Measured, Metric, verdict
 from polyvigil_gladiators.run import Done
 from polyvigil_gladiators.survey import Environment
 from polyvigil_gladiators.test_posts import TestPosts
-from polyvigil_gladiators.verdict import verdict
 
 
 @dataclass(frozen=True, slots=True)

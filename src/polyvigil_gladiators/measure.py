@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.bundle.dev import StoredDev
-from polyvigil.bundle.record import Record
+from polyvigil.bundle.dev import Record, StoredDev
 from polyvigil.config.specs import DecideSpec
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from polyvigil.decide.unlabelled import overlap
 from polyvigil.detect import stacked
 from polyvigil.evaluation.intervals import Interval, share_interval
-from polyvigil.evaluation.paired import System, compare_systems
-from polyvigil.evaluation.paired_result import Difference
+from polyvigil.evaluation.paired import Difference, System, compare_systems
 from polyvigil_gladiators import paper, plan
 from polyvigil_gladiators.context import Context, Result, judged
 from polyvigil_gladiators.measure import f1_of, mean_scores, same_set_flags, together, whole

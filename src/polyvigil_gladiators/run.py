@@ -11,10 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from polyvigil.augment.cache import Cache
 from polyvigil.augment.choose import choose
-from polyvigil.augment.rows import Translated, reject_line, write_translated
-from polyvigil.augment.translate import translate
+from polyvigil.augment.translate import Cache, Translated, reject_line, translate, write_translated
 from polyvigil.data.atomic import write_whole
 from polyvigil.data.read import read_labelled
 from polyvigil.data.translated import is_translated, without_translations_of

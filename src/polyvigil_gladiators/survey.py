@@ -23,8 +23,8 @@ from polyvigil.workflows.train import TrainingData
 from polyvigil_gladiators.models import Model, ModelFolder, find, lacking
 from polyvigil_gladiators.plan import Audit, Row, Scoring, Step, Training, Translation
 from polyvigil_gladiators.posts import digest, of_language
-from polyvigil_gladiators.scale import Scale
 from polyvigil_gladiators.test_posts import TestPosts
+from polyvigil_gladiators.tiny import Scale
 
 State = Literal["done", "begun", "to do", "cannot run", "failed"]
 

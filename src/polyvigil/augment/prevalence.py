@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from polyvigil.augment.rows import Translated
+from polyvigil.augment.translate import Translated
 from polyvigil.text.language import base_language
 from polyvigil.types import LabelledPost
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from ftfy.badness import is_bad
 
-from polyvigil.checks.check_posts import CheckedPosts, checked_posts, counts_by_key
 from polyvigil.checks.check_result import (
+    CheckedPosts,
     CheckResult,
     FileCount,
     LanguageCheck,
@@ -26,6 +26,8 @@ from polyvigil.checks.check_result import (
     Suspect,
     SuspectKind,
     TypeCount,
+    checked_posts,
+    counts_by_key,
 )
 from polyvigil.checks.findings import findings_of
 from polyvigil.checks.label_leak import LabelLeak, measure_columns

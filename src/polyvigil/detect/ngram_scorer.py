@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.detect.ngram_features import batches
-from polyvigil.detect.ngram_table import Table
+from polyvigil.detect.ngram_features import Table, batches
 from polyvigil.text.hashing import code_points, word_characters
 
 WORTH_CHARACTERS = 1 << 21

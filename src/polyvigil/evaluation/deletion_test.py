@@ -14,8 +14,7 @@ import numpy as np
 from polyvigil.bundle.explain import Explanation, explain
 from polyvigil.bundle.store import Bundle
 from polyvigil.evaluation.intervals import Interval, share_interval
-from polyvigil.text.pieces import units
-from polyvigil.text.sentences import Span
+from polyvigil.text.sentences import Span, units
 from polyvigil.types import Frozen, Post
 
 POOLED = "pooled"

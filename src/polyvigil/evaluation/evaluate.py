@@ -16,14 +16,12 @@ from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.errors import SplitError
-from polyvigil.evaluation.bootstrap import macro_f1_interval
 from polyvigil.evaluation.dev_comparison import DevComparison
 from polyvigil.evaluation.groups import POOLED, groups_of
-from polyvigil.evaluation.intervals import Interval
+from polyvigil.evaluation.intervals import Interval, macro_f1_interval
 from polyvigil.evaluation.reliability import Reliability, reliability
 from polyvigil.evaluation.slices import Column, ColumnSlices, CrossFitted, Outcomes, Slice, column_slices, slice_of
-from polyvigil.evaluation.workload import workload
-from polyvigil.evaluation.workload_result import Workload
+from polyvigil.evaluation.workload import Workload, workload
 from polyvigil.metrics import Counts, macro
 from polyvigil.text.language import is_cadec
 from polyvigil.types import Frozen, LabelledPost, Labels, Probabilities

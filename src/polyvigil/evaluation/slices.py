@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from polyvigil.decide.policy import ThresholdSource
 from polyvigil.decide.tune import FEW_POSITIVES
-from polyvigil.evaluation.bootstrap import average_precision_interval
 from polyvigil.evaluation.groups import POOLED
-from polyvigil.evaluation.intervals import Interval, f1_interval, share_interval
+from polyvigil.evaluation.intervals import Interval, average_precision_interval, f1_interval, share_interval
 from polyvigil.metrics import Counts, average_precision, count, f1
 from polyvigil.text.language import counted_when_pooled
 from polyvigil.types import Frozen, Labels, Probabilities

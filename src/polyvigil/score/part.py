@@ -26,8 +26,7 @@ from polyvigil.score.dedup import Deduplicated
 from polyvigil.score.evidence import EVIDENCE_COLUMNS, evidence_cells
 from polyvigil.score.job import Counts, InputFacts, Job, LanguageCounts, PartRecord, ProgressEvent, WorkItem, part_name
 from polyvigil.score.judge_counts import judging_of
-from polyvigil.score.prefetch import prefetch
-from polyvigil.score.stream import Hashed, chunked
+from polyvigil.score.stream import Hashed, chunked, prefetch
 from polyvigil.score.wire import COLUMNS, Decision, as_cells
 from polyvigil.score.work import Work
 from polyvigil.score.write import RowWriter, header, row_writer
