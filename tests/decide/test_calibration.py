@@ -21,8 +21,8 @@ from polyvigil.decide.calibration import (
     HierarchicalPlatt,
     Identity,
     Isotonic,
-    PlattParameters,
     Platt,
+    PlattParameters,
     Temperature,
 )
 from polyvigil.decide.fit_calibration import MIN_SLOPE, fit

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from polyvigil.augment.choose import Chosen
 from polyvigil.augment.filters import Reason, rejection_reason
 from polyvigil.augment.translator import Translator
+from polyvigil.data.append_log import append_entries, drop_torn_line, read_entries
 from polyvigil.data.atomic import write_whole
 from polyvigil.data.translated import PREFIX
 from polyvigil.data.write import COLUMNS, csv_text
@@ -141,8 +141,16 @@ class Cache:
         """Raises DataError where a line before the last one is no translation."""
         self.path = path
         self._known: dict[str, str] = {}
-        if path.exists():
-            self._read(path.read_bytes())
+        drop_torn_line(path)
+        for number, entry in read_entries(path):
+            key, text = (entry.get("key"), entry.get("text")) if entry else (None, None)
+            if not isinstance(key, str) or not isinstance(text, str):
+                raise DataError(
+                    "no translation is kept in this line",
+                    where=f"{path}:{number}",
+                    hint="remove the line, and it is made again; or the file, and all are",
+                )
+            self._known.setdefault(key, text)
 
     def get(self, pair: Pair, text: str) -> str | None:
         """The translation of a text, or None."""
@@ -156,30 +164,8 @@ class Cache:
                 fresh.setdefault(key, translation)
         if not fresh:
             return
-        lines = "".join(json.dumps({"key": key, "text": text}) + "\n" for key, text in fresh.items())
-        with self.path.open("ab") as stream:
-            stream.write(lines.encode())
-            stream.flush()
-            os.fsync(stream.fileno())
+        append_entries(self.path, ({"key": key, "text": text} for key, text in fresh.items()))
         self._known.update(fresh)
-
-    def _read(self, held: bytes) -> None:
-        whole = held[: held.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                entry = json.loads(line)
-                key, text = entry["key"], entry["text"]
-                if not isinstance(key, str) or not isinstance(text, str):
-                    raise TypeError
-            except (ValueError, KeyError, TypeError) as error:
-                raise DataError(
-                    "no translation is kept in this line",
-                    where=f"{self.path}:{number}",
-                    hint="remove the line, and it is made again; or the file, and all are",
-                ) from error
-            self._known.setdefault(key, text)
-        if len(whole) < len(held):
-            os.truncate(self.path, len(whole))
 
 
 def _key(pair: Pair, text: str) -> str:
