@@ -1,4 +1,4 @@
-"""What a figure is made from: the bundles, scores and audits that are there, and why others are not."""
+"""What a metric is made from: the bundles, scores and audits that are there, and why others are not."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a figure was measured to be, and what is to be said of it."""
+    """What a metric was measured to be, and what is to be said of it."""
 
     measured: Measured
     notes: tuple[str, ...] = ()
@@ -79,8 +79,8 @@ def context_of(
 
 
 def judged(blank: Metric, context: Context, row: Row, measure: Callable[[Context], Result | None]) -> Metric:
-    """The figure with ours and a verdict. ``measure`` is called where all steps of ``row`` are done; it may return None
-    where the posts do not hold what the figure is about."""
+    """The metric with ours and a verdict. ``measure`` is called where all steps of ``row`` are done; it may return None
+    where the posts do not hold what the metric is about."""
     statuses = [context.done[step].status for step in row.steps]
     for status in statuses:
         if status.state == "failed":

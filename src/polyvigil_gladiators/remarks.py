@@ -1,4 +1,4 @@
-"""Figures that the paper gives in its text: further models, the Farsi augmentations, distributions of scores."""
+"""Metrics that the paper gives in its text: further models, the Farsi augmentations, distributions of scores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ROUNDS = 2_000
 
 
 def text(context: Context, rows: Sequence[Row]) -> list[Metric]:
-    """The figures of these rows of the text."""
+    """The metrics of these rows of the text."""
     makers: Mapping[str, Callable[[Context, Row], list[Metric]]] = {
         "mdeberta": _mdeberta,
         "fourth": _fourth,

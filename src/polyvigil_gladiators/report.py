@@ -36,7 +36,7 @@ LEFT = 2
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A header, a row for each figure with a cell for each name in it, and the notes that ``(1)`` refers to."""
+    """A header, a row for each metric with a cell for each name in it, and the notes that ``(1)`` refers to."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -49,7 +49,7 @@ def title(table: Table) -> str:
 
 
 def columns(reproduction: Reproduction, table: Table) -> Columns:
-    """The figures of one table. Without meaning, a figure wears a ``?``."""
+    """The metrics of one table. Without meaning, a metric wears a ``?``."""
     rows, notes = [], []
     for metric in reproduction.figures:
         if metric.table != table:
@@ -109,7 +109,7 @@ def reproduction(
     obstacles: Mapping[str, str],
     log: Log = lambda _: None,
 ) -> Reproduction:
-    """Measure what is there, and put the paper's figures beside. ``obstacles``: why rows cannot run, by their names."""
+    """Measure what is there, and put the paper's metrics beside. ``obstacles``: why rows cannot run, by their names."""
     unlike = differences(environment.data)
     context = context_of(done, environment, other_data=bool(unlike), obstacles=obstacles)
     return Reproduction(
@@ -151,7 +151,7 @@ def write(result: Reproduction, folder: Path) -> tuple[Path, Path]:
 
 
 def cautions(result: Reproduction) -> list[str]:
-    """What a reader must know before any figure."""
+    """What a reader must know before any metric."""
     lines = [MEANINGLESS] if result.meaningless else []
     if result.differences and not result.meaningless:
         lines.append(

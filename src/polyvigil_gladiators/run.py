@@ -29,7 +29,7 @@ from polyvigil_gladiators.survey import Environment, StepStatus
 Progress = Callable[[str, int, float, float], None]
 """What is done, of how many posts, since when (time.monotonic), and which share of it is done, in [0, 1]."""
 _ALWAYS_LEFT_OUT = {"empty", "too-long"}
-"""Faults of a translation for which it is left out even where others are let through: there is nothing to learn."""
+"""Row errors of a translation for which it is left out even where others are let through: there is nothing to learn."""
 _POLL_SECONDS = 0.5
 
 

@@ -1,6 +1,6 @@
 """Where every step stands. Its output is named by a hash of all that it is made from, so one that is there is done.
 
-Recipe, posts, translations and the models' files are in the hash; the place of the models is not. Scores of test posts
+Recipe, posts, translations and the models' files are in the hash; the index of the models is not. Scores of test posts
 and audits are named by their bundle's hash, and by that of the posts.
 """
 

@@ -82,7 +82,7 @@ def _translations(row: Row, context: Context) -> list[str]:
 
 
 def measure_rows(rows: Sequence[Row], context: Context, *, log: Log = lambda _: None) -> tuple[Metric, ...]:
-    """The figures of these rows, in the paper's order. ``say`` is given each table as it begins."""
+    """The metrics of these rows, in the paper's order. ``say`` is given each table as it begins."""
     made: list[Metric] = []
     for table in plan.TABLES:
         chosen = [row for row in rows if row.table == table]

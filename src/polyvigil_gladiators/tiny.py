@@ -46,7 +46,7 @@ from polyvigil_gladiators.models import lacking
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """``settings``: what is changed in a recipe, by the kind of its model. ``meaningless``: no figure says anything."""
+    """``settings``: what is changed in a recipe, by the kind of its model. ``meaningless``: no metric says anything."""
 
     name: Literal["full", "tiny"]
     settings: dict[str, tuple[str, ...]]

@@ -10,7 +10,7 @@ from polyvigil.text.language import base_language
 from polyvigil.types import LabelledPost
 
 FACTOR = 2.0
-"""How many times the share of the sources a language may hold before it is told."""
+"""How many times the share of the sources a language may hold before it is reported."""
 
 
 @dataclass(frozen=True, slots=True)

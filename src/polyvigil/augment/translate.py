@@ -196,7 +196,7 @@ def translate(
     """Translate posts: target by target as they were chosen, the posts of each in their order, rejected ones too.
 
     The batches follow from the posts alone, not from what the cache holds, and a batch that lacks a text is translated
-    anew as a whole: a run that was ended and begun again gives the same bytes. ``progress`` is told the share done of
+    again as a whole: a run that was ended and begun again gives the same bytes. ``progress`` receives the share done of
     what is left to do, in [0, 1]. Raises RecipeError for a pair of languages that the translator cannot.
     """
     parts = [[(item, segments(item.post.text)) for item in one.posts] for one in chosen]

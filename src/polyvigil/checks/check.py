@@ -54,7 +54,7 @@ Progress = Callable[[str], None]
 def check(
     readings: Sequence[Reading], *, spec: DataSpec | None = None, progress: Progress | None = None
 ) -> CheckResult:
-    """Look at labelled files together. ``spec`` is the one they were read with; ``progress`` is told each stage's name.
+    """Look at labelled files together. ``spec`` is the one they were read with; ``progress`` gets each stage's name.
 
     The same files always give the same result. Raises DataError when there is no file, or when one stands twice.
     """

@@ -174,7 +174,7 @@ class Where(Frozen):
 
 
 class Finding(Frozen):
-    """One thing to know, and what to do. Errors make figures wrong; warnings can; the rest is information."""
+    """One thing to know, and what to do. Errors make metrics wrong; warnings can; the rest is information."""
 
     severity: Severity
     code: str
@@ -223,11 +223,11 @@ class CheckedPosts:
     no_text: Sequence[str]
 
     def ref(self, index: int) -> PostRef:
-        """The post at a place in these sequences, by file, line and id."""
+        """The post at an index in these sequences, by file, line and id."""
         return PostRef(file=self.files[index], line=self.lines[index], id=self.posts[index].id)
 
     def refs(self, indices: Sequence[int]) -> tuple[PostRef, ...]:
-        """The first of the posts at these places."""
+        """The first of the posts at these indices."""
         return tuple(self.ref(index) for index in indices[:EXAMPLES])
 
 

@@ -28,7 +28,7 @@ class CascadeCounts(Frozen):
 
     posts: int = Field(ge=0)
     called: int = Field(ge=0)
-    """Posts of which all members are asked."""
+    """Posts of which all members are scored."""
     disagreeing: int = Field(ge=0)
     """Posts that all members together would have decided otherwise."""
     cost: float = Field(ge=0)
@@ -41,16 +41,16 @@ class CascadeCounts(Frozen):
 
 
 class Cascade(Frozen):
-    """Who is asked first, and how near to the threshold all are asked. Part of ``combination.json``.
+    """Which member scores first, and how near to the threshold all are scored. Part of ``combination.json``.
 
     The first member alone decides a post of its probability p and its language's threshold t, unless
-    |logit p - logit t| <= band; then all are asked, and their combination decides by the same threshold.
+    |logit p - logit t| <= band; then all are scored, and their combination decides by the same threshold.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     first: int = Field(ge=0)
-    """The place of the member that is asked first."""
+    """The index of the member that scores every post."""
     band: float = Field(ge=0)
     """Half-width in logits."""
     stated: float = Field(ge=0, lt=1)
@@ -63,9 +63,9 @@ class Cascade(Frozen):
     """On the other half."""
 
     def second_stage_mask(self, first: Probabilities, thresholds: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether the others are asked too: (n_posts,), of the first member's P and each post's threshold.
+        """Whether the others are scored too: (n_posts,), of the first member's P and each post's threshold.
 
-        A P of exactly 0 means "nothing to read": nobody else is asked.
+        A P of exactly 0 means "nothing to read": no other member is scored.
         """
         return (first > 0) & (distance(first, thresholds) <= self.band)
 

@@ -53,7 +53,7 @@ class Comparison(Frozen):
     second: str
     data: str
     paired: Paired
-    """Differences are the second's figures less the first's."""
+    """Differences are the second's metrics less the first's."""
     shifts: tuple[Shift, ...]
     calibration: tuple[Calibrated, ...]
     flips: tuple[Flip, ...]

@@ -62,7 +62,7 @@ def average_precision_interval(
 ) -> Interval:
     """95% interval of the average precision of (n_posts,) scores; ``strata`` are the languages of pooled posts.
 
-    Deterministic. [0, 1] without positives. It holds the figure itself, and is never a point.
+    Deterministic. [0, 1] without positives. It holds the metric itself, and is never a point.
     """
     positives = int(np.count_nonzero(labels == 1))
     if not positives:
@@ -82,7 +82,7 @@ def average_precision_interval(
 def macro_f1_interval(tables: Sequence[Counts]) -> Interval:
     """95% interval of the unweighted mean of F1 over languages, from independent Beta draws as in ``f1_interval``.
 
-    The F1 of a table without positives may be anything: it is drawn evenly from [0, 1]. [0, 1] without tables.
+    The F1 of a table without positives may be anything: it is sampled evenly from [0, 1]. [0, 1] without tables.
     """
     if not tables:
         return Interval(low=0.0, high=1.0)
@@ -142,7 +142,7 @@ def resampled_average_precision(
 
 
 def _add_columns(total: NDArray[np.float64], column: NDArray[np.int64], sampled: NDArray[np.int64]) -> None:
-    """``total[:, column[j]] += drawn[:, j]`` for every j, also where a column comes twice."""
+    """``total[:, column[j]] += sampled[:, j]`` for every j, also where a column comes twice."""
     order = np.argsort(column, kind="stable")
     targets, starts = np.unique(column[order], return_index=True)
     total[:, targets] += np.add.reduceat(sampled[:, order], starts, axis=1)

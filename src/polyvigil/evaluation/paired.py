@@ -25,7 +25,7 @@ from polyvigil.types import Frozen, Labels, Probabilities
 
 
 class Difference(Frozen):
-    """A figure of two systems: the first's less the second's, with its central 95% interval, all in [-1, 1].
+    """A metric of two systems: the first's less the second's, with its central 95% interval, all in [-1, 1].
 
     Without positives no post can tell the systems apart: the interval is [-1, 1], p is 1, the rest None.
     """
@@ -253,7 +253,7 @@ def _slice(
 
 
 def _corrected(slices: tuple[PairedSlice, ...]) -> tuple[PairedSlice, ...]:
-    """The slices with Holm's correction, for each figure, over those that have positives."""
+    """The slices with Holm's correction, for each metric, over those that have positives."""
     with_positives = [part for part in slices if part.positives]
     f1s = _with_holm([part.f1 for part in with_positives])
     rankings = _with_holm([part.average_precision for part in with_positives if part.average_precision])
@@ -274,7 +274,7 @@ def _of(system: System, mask: NDArray[np.bool_]) -> System:
 
 
 def _comes_later(first: System, second: System) -> bool:
-    """Whether the pair is drawn the other way round, so that a swap changes signs and nothing else."""
+    """Whether the pair is resampled in swapped order, so that a swap changes signs and nothing else."""
     lower = np.sign(second.flags.astype(np.float64) - first.flags)
     if not lower.any() and first.probabilities is not None and second.probabilities is not None:
         lower = np.sign(second.probabilities - first.probabilities)

@@ -103,7 +103,7 @@ class WeightGain(Frozen):
     low: float
     high: float
     folds: int
-    """Those with positives. With none there is nothing to tell: figures 0, the interval [-1, 1]."""
+    """Those with positives. With none all values are 0, the interval [-1, 1]."""
 
 
 def weight_gain(
@@ -111,7 +111,7 @@ def weight_gain(
 ) -> WeightGain:
     """Of fitting weights for ``by_member`` (n_members, n_posts) on ``posts``, which give labels and languages.
 
-    The folds hold different posts, so their errors add up as those of independent figures. Deterministic.
+    The folds hold different posts, so their errors add up as those of independent metrics. Deterministic.
     """
     masks = groups_of(posts.languages.tolist())
     equal = by_member.mean(axis=0)
@@ -153,7 +153,7 @@ class MemberAblation(Frozen):
     f1: Difference
     """Each post decided by thresholds tuned on others, the same deal of folds for both."""
     dilutes: tuple[MetricName, ...]
-    """The figures that are better without it beyond their interval."""
+    """The metrics that are better without it beyond their interval."""
 
 
 def ablate_members(

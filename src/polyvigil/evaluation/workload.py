@@ -61,7 +61,7 @@ class PredictiveValue(Frozen):
 
 
 class ReviewSlice(Frozen):
-    """The reader's figures on some of the posts."""
+    """Workload values on some of the posts."""
 
     name: str
     posts: int
@@ -73,7 +73,7 @@ class ReviewSlice(Frozen):
 
 
 class Workload(Frozen):
-    """The reader's figures, pooled (without the CADEC groups) and by language group in alphabetical order."""
+    """Workload values, pooled (without the CADEC groups) and by language group in alphabetical order."""
 
     pooled: ReviewSlice
     languages: tuple[ReviewSlice, ...]
@@ -149,7 +149,7 @@ def workload(
     recalls: Sequence[float] = RECALLS,
     prevalence: float | None = None,
 ) -> Workload:
-    """The reader's figures for (n_posts,) labels, scores and flags; ``budgets`` are posts of each row of the table.
+    """Workload values for (n_posts,) labels, scores and flags; ``budgets`` are posts of each row of the table.
 
     ``prevalence``, in (0, 1), is the share of ADEs where the detector will work. Deterministic. Raises ValueError when
     there are no posts, the shapes differ, or an option is out of its range.
@@ -190,7 +190,7 @@ def posts_per_ade(counts: Counts) -> PostsPerAde:
 def predictive_value(counts: Counts, *, prevalence: float) -> PredictiveValue:
     """Precision at another ``prevalence`` by Bayes' rule, recall and false-positive rate staying what they are.
 
-    Both rates are drawn from their Beta posteriors as in ``f1_interval``. [0, 1] where one class is missing.
+    Both rates are sampled from their Beta posteriors as in ``f1_interval``. [0, 1] where one class is missing.
     """
     if not 0 < prevalence < 1:
         raise ValueError(f"prevalence {prevalence} is not between 0 and 1")

@@ -1,4 +1,4 @@
-"""A Report -> one HTML page, and the files of both. Formats and draws; computes no figure."""
+"""A Report -> one HTML page, and the files of both. Formats and draws; computes no metric."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ _HIDDEN = regex.compile(r"[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069--[\n\t]]", reg
 
 
 def render_html(rows: Iterator[ExplainedPost], *, bundle: str) -> Iterator[bytes]:
-    """The page in pieces, in UTF-8; memory does not grow with the number of ``rows``, which are drawn as it goes."""
+    """The page in pieces, in UTF-8; memory does not grow with the number of ``rows``, which are taken as it goes."""
     for piece in _environment().get_template("explained.html.j2").generate(rows=rows, bundle=bundle, marked=marked):
         yield piece.encode()
 

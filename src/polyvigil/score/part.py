@@ -93,7 +93,7 @@ def score_work_item(
     stop: Callable[[], bool] = lambda: False,
     opening: Opening | None = None,
 ) -> Iterator[PartRecord]:
-    """Score the parts of a stretch into ``work``, those that are finished there apart, and give their records.
+    """Score the parts of a span into ``work``, those that are finished there apart, and give their records.
 
     After ``stop`` no further part is begun. ``opening``: how the input is opened where it cannot be by its path.
     Raises DataError for an input that cannot be read or was changed and, with ``on_error="fail"``, for a bad row.
@@ -294,7 +294,7 @@ class _PeekableRows:
 
 
 def _with_keys(rows: Iterator[Row | RowError], keys: Mapping[str, str]) -> Iterator[Row | RowError]:
-    """The rows with the keys of their folders as cells, behind and not in place of those that the file holds."""
+    """The rows with the keys of their folders as cells, behind and not instead of those that the file holds."""
     if not keys:
         return rows
     return (replace(row, cells={**row.cells, **{k: v for k, v in keys.items() if k not in row.cells}}) for row in rows)
@@ -317,7 +317,7 @@ class _RunningCounts:
         self._no_text += sum(decision.flags.startswith("no_text") for decision in decisions)
 
     def counts(self, row_errors: RowErrorCounts, *, copied: int) -> Counts:
-        """All of it, with the faults beside."""
+        """All of it, with the row errors beside."""
         return Counts(
             posts=self._posts.total(),
             flagged=self._flagged.total(),

@@ -81,10 +81,10 @@ R = TypeVar("R")
 
 
 def prefetch(items: Iterator[T], transform: Callable[[T], R]) -> Generator[tuple[T, R], None, None]:
-    """Each item with what ``prepare`` makes of it, in order; the next one is drawn and prepared in a thread meanwhile.
+    """Each item with what ``prepare`` makes of it, in order; the next one is taken and prepared in a thread meanwhile.
 
     No more than that one is ahead. What drawing or preparing raises is raised here, in its turn; once this ends, for
-    whatever reason, nothing is drawn any more.
+    whatever reason, nothing more is taken.
     """
 
     def compute_next() -> tuple[T, R] | None:

@@ -19,7 +19,7 @@ SCRIPTS = {
     "Devanagari": regex.compile(r"\p{Script=Devanagari}"),
     "Thai": regex.compile(r"\p{Script=Thai}"),
 }
-"""The scripts that are told apart, each with the pattern of one of its letters."""
+"""The scripts that are distinguished, each with the pattern of one of its letters."""
 _LETTER = regex.compile(r"\p{L}")
 
 
@@ -43,7 +43,7 @@ _VAST = 1000  # letters; of such a script (Han, Hangul) every so manieth is take
 
 @cache
 def alphabet(script: str) -> str:
-    """Up to 150 letters of a script that text.script tells apart, lower-case, in the order of Unicode, each NFC.
+    """Up to 150 letters of a script that text.script distinguishes, lower-case, in the order of Unicode, each NFC.
 
     The first ones of an alphabet; evenly spaced ones of Han and Hangul. Letters of the basic plane only.
     """

@@ -1,7 +1,7 @@
 """A post as spans: sentences, and the smaller units (words or characters, clauses) inside them.
 
 In: a text. Out: `Span`s, offsets in characters, in order, that never overlap; joined with what lies between them they
-are the text again. Unicode's sentence rules, plus the ends that posts have in place of a full stop.
+are the text again. Unicode's sentence rules, plus the ends that posts have instead of a full stop.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Ratio(Frozen):
 def flag_ratio(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Ratio:
     """Of flags (n_posts,) in the same order.
 
-    The four cells of the two decisions are drawn from their Dirichlet posterior under Jeffreys' prior (as in
+    The four cells of the two decisions are sampled from their Dirichlet posterior under Jeffreys' prior (as in
     assess.intervals), so that posts which both flag narrow the interval, and none flagged has one too. Deterministic.
     """
     both, old, new = (int(np.count_nonzero(cell)) for cell in (first & second, first & ~second, second & ~first))
@@ -91,7 +91,7 @@ def flag_ratio(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Ratio:
 
 
 class Gate(Frozen):
-    """``places`` were measured; ``worst`` is the figure nearest to the limit or farthest beyond, None without any."""
+    """``places`` were measured; ``worst`` is the metric nearest to the limit or farthest beyond, None without any."""
 
     name: str
     passed: bool
@@ -104,9 +104,9 @@ class Gate(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A figure of one place (a language, a script), higher being worse; ``beyond``: the gate says no here.
+    """A metric of one place (a language, a script), higher being worse; ``beyond``: the gate says no here.
 
-    Where the figure has an interval, ``beyond`` asks that its near end is beyond the limit, so a high figure of few
+    Where the metric has an interval, ``beyond`` asks that its near end is beyond the limit, so a high metric of few
     posts may pass. ``told`` says what, where and how much; ``advice`` what to do.
     """
 

@@ -118,7 +118,7 @@ class Probe(Frozen):
 
 
 def probe(bundle: Bundle, items: Sequence[LabelledPost]) -> tuple[Probe, ...]:
-    """Every script that text.script tells apart, both kinds; the mapped texts are negatives among ``items`` that are
+    """Every script that text.script distinguishes, both kinds; the mapped texts are negatives among ``items`` that are
     written in another alphabet."""
     scripts = [main_script(model_text(item.post.text)) for item in items]
     results: list[Probe] = []
