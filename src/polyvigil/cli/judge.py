@@ -78,7 +78,7 @@ def judge(
     from polyvigil.data.read import read_labelled
     from polyvigil.data.translated import refuse_translated
     from polyvigil.detect.chat import EndpointPermission, chat_detector
-    from polyvigil.workflows.ensemble_plan import Source
+    from polyvigil.workflows.ensemble import Source
     from polyvigil.workflows.judge import judge as run
     from polyvigil.workflows.judge_plan import JudgePlan, read_chat_spec
 

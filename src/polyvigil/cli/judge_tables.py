@@ -10,7 +10,7 @@ from polyvigil.decide.judge import Band, Judge
 if TYPE_CHECKING:
     from polyvigil.config.specs import ChatSpec
     from polyvigil.detect.chat import Usage
-    from polyvigil.evaluation.paired_result import Paired, PairedSlice
+    from polyvigil.evaluation.paired import Paired, PairedSlice
     from polyvigil.workflows.judge_plan import EndpointEstimate
 
 

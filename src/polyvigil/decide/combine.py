@@ -33,15 +33,15 @@ class Combination(Frozen):
 
     @property
     def of_all(self) -> Combination:
-        """The same without the cascade: every member is asked of every post."""
+        """The same without the cascade: every member scores every post."""
         return Combination(weights=self.weights, judge=self.judge)
 
     def of(self, indices: Sequence[int]) -> Combination:
-        """The mean of the members at these places alone, every one asked."""
+        """The mean of the members at these indices alone, every one scored."""
         return Combination(weights=tuple(self.weights[index] for index in indices) if self.weights else ())
 
     def first_stage_members(self, members: int) -> list[int]:
-        """The places of those of so many members who are asked of every post."""
+        """The indices of those of so many members who are asked of every post."""
         if self.cascade:
             return [self.cascade.first]
         return list(range(members - (self.judge.members if self.judge else 0)))
@@ -49,7 +49,7 @@ class Combination(Frozen):
     def second_stage_mask(
         self, first: NDArray[np.float64], thresholds: NDArray[np.float64], languages: Sequence[str], *, members: int
     ) -> NDArray[np.bool_]:
-        """Whether the other members are asked too, (n_posts,): of what those asked first said, (n_first, n_posts)."""
+        """Whether the other members are scored too, (n_posts,): of what the first members said, (n_first, n_posts)."""
         first_stage = self.first_stage_members(members)
         alone = first[0] if len(first_stage) == 1 else self.of(first_stage).mean(first)
         if self.cascade:
@@ -63,7 +63,7 @@ class Combination(Frozen):
     ) -> Probabilities:
         """(n_members, n_posts) -> (n_posts,), in [0, 1]: the P that each post's threshold, in ``cuts``, is for.
 
-        Members that were not asked, or gave no answer, stand as NaN.
+        Members that were not scored, or gave no answer, stand as NaN.
         """
         if self.judge is None:
             return self.mean(by_member)
@@ -73,7 +73,7 @@ class Combination(Frozen):
         return self.judge.decide(first, self.of(rest).mean(by_member[rest]), thresholds, languages)
 
     def mean(self, by_member: NDArray[np.float64]) -> Probabilities:
-        """(n_members, n_posts) -> (n_posts,), in [0, 1]; members that were not asked stand as NaN.
+        """(n_members, n_posts) -> (n_posts,), in [0, 1]; members that were not scored stand as NaN.
 
         NaN where none was. Raises ValueError when the weights are not one for each member.
         """

@@ -21,14 +21,11 @@ from polyvigil.decide.rules import DevScores
 from polyvigil.detect.chat import ChatDetector, Usage
 from polyvigil.errors import EndpointError
 from polyvigil.evaluation.evaluate import Evaluation
-from polyvigil.evaluation.paired import System, compare_systems
-from polyvigil.evaluation.paired_result import Paired
+from polyvigil.evaluation.paired import Paired, System, compare_systems
 from polyvigil.types import Post, Probabilities
 from polyvigil.workflows.assemble import BundleDraft, Decisions, assemble_bundle
-from polyvigil.workflows.ensemble import dev_of
-from polyvigil.workflows.ensemble_plan import EnsemblePlan, Source, leaks
+from polyvigil.workflows.ensemble import EnsemblePlan, Source, dev_of, ensemble_sources, leaks
 from polyvigil.workflows.judge_plan import JudgePlan, chat_toml, check, stages
-from polyvigil.workflows.sources import ensemble_sources
 from polyvigil.workflows.tune import recipe_of
 
 Log = Callable[[str], None]

@@ -22,7 +22,7 @@ from polyvigil.detect.chat_prompt import estimated_tokens, masked, post_message,
 from polyvigil.errors import RecipeError
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Frozen, LabelledPost, Post
-from polyvigil.workflows.ensemble_plan import Source
+from polyvigil.workflows.ensemble import Source
 
 SYNTHETIC = Post(
     "synthetic", "@Anna Muster three days on the new pills and I cannot sleep, mail me: anna@example.org", "en"
