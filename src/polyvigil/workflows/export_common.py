@@ -64,7 +64,7 @@ def encoder_of(member: object) -> EncoderDetector:
 
 
 def check_posts(bundle: Bundle, reading: Reading) -> tuple[str, ...]:
-    """Cautions about the posts. Raises DataError for posts of one class, SplitError as ``assess.measure``."""
+    """Cautions about the posts. Raises DataError for posts of one class, SplitError as ``evaluation.measure``."""
     positives = sum(item.label for item in reading.posts)
     if not 0 < positives < len(reading.posts):
         raise DataError(
