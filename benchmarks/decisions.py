@@ -28,7 +28,7 @@ from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune
-from polyvigil.decide.unlabelled import by_prior, similar_threshold, references
+from polyvigil.decide.unlabelled import by_prior, references, similar_threshold
 from polyvigil.metrics import count
 
 PAPER = {  # dev posts, positives, dev F1, threshold: the paper's ensemble
