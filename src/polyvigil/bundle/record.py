@@ -26,7 +26,7 @@ class Record:
     policy: DecisionPolicy
     dev: StoredDev
     logs: tuple[TrainingLog | None, ...]
-    """One for each member; None for one without epochs."""
+    """One for each member, those of a second stage last, as the rows of ``dev``; None for one without epochs."""
 
 
 def read_record(folder: Path) -> Record:
@@ -35,7 +35,7 @@ def read_record(folder: Path) -> Record:
     try:
         policy = DecisionPolicy.model_validate_json((folder / layout.POLICY).read_bytes())
         dev = read_dev(folder / layout.DEV)
-        paths = [folder / entry.folder / layout.TRAINING_LOG for entry in manifest.members]
+        paths = [folder / entry.folder / layout.TRAINING_LOG for entry in manifest.all_members]
         logs = tuple(TrainingLog.model_validate_json(path.read_bytes()) if path.is_file() else None for path in paths)
     except (OSError, ValueError, SafetensorError, KeyError, IndexError) as error:
         raise BundleError(

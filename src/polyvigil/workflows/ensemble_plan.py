@@ -51,7 +51,7 @@ def check(sources: Sequence[Source], plan: EnsemblePlan) -> None:
                 f"the same bundle as {named[source.bundle.id]}", where=str(source.folder), hint="name each once"
             )
         named[source.bundle.id] = source.folder
-        if source.bundle.combination.judge:
+        if source.bundle.second_stage:
             raise RecipeError(
                 "has a judge, which cannot be one member beside others",
                 where=str(source.folder),
