@@ -24,10 +24,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from polyvigil.augment.cache import Cache
 from polyvigil.augment.choose import choose
 from polyvigil.augment.mapping import Mapping
-from polyvigil.augment.translate import translate
+from polyvigil.augment.translate import Cache, translate
 from polyvigil.bundle.store import Bundle
 from polyvigil.checks.audit.shortcuts import audit_shortcuts
 from polyvigil.config.specs import BalanceSpec, EncoderSpec, Recipe, TrainingSpec, TranslationSpec

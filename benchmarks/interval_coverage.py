@@ -22,10 +22,14 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import norm
 
-from polyvigil.evaluation.bootstrap import average_precision_interval, macro_f1_interval
-from polyvigil.evaluation.intervals import Interval, f1_interval, share_interval
-from polyvigil.evaluation.paired import System, compare_systems
-from polyvigil.evaluation.paired_result import Difference, Paired
+from polyvigil.evaluation.intervals import (
+    Interval,
+    average_precision_interval,
+    f1_interval,
+    macro_f1_interval,
+    share_interval,
+)
+from polyvigil.evaluation.paired import Difference, Paired, System, compare_systems
 from polyvigil.evaluation.workload import workload
 from polyvigil.metrics import count, f1
 from polyvigil.types import Labels

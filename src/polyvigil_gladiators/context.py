@@ -1,4 +1,4 @@
-"""What a figure is made from: the bundles, scores and audits that are there, and why others are not."""
+"""What a metric is made from: the bundles, scores and audits that are there, and why others are not."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from polyvigil.bundle.dev import StoredDev
-from polyvigil.bundle.record import Record, read_record
+from polyvigil.bundle.dev import Record, StoredDev, read_record
 from polyvigil.checks.audit.shortcuts import ShortcutAudit
 from polyvigil.errors import BundleError, DataError
 from polyvigil.workflows.train import TrainingData
 from polyvigil_gladiators.after import read_audit, read_scores
 from polyvigil_gladiators.plan import Audit, Row, Scoring, Step, Training
-from polyvigil_gladiators.result import Measured, Metric
+from polyvigil_gladiators.result import Measured, Metric, verdict
 from polyvigil_gladiators.run import Done
 from polyvigil_gladiators.survey import Environment
 from polyvigil_gladiators.test_posts import TestPosts
-from polyvigil_gladiators.verdict import verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a figure was measured to be, and what is to be said of it."""
+    """What a metric was measured to be, and what is to be said of it."""
 
     measured: Measured
     notes: tuple[str, ...] = ()
@@ -81,8 +79,8 @@ def context_of(
 
 
 def judged(blank: Metric, context: Context, row: Row, measure: Callable[[Context], Result | None]) -> Metric:
-    """The figure with ours and a verdict. ``measure`` is called where all steps of ``row`` are done; it may return None
-    where the posts do not hold what the figure is about."""
+    """The metric with ours and a verdict. ``measure`` is called where all steps of ``row`` are done; it may return None
+    where the posts do not hold what the metric is about."""
     statuses = [context.done[step].status for step in row.steps]
     for status in statuses:
         if status.state == "failed":

@@ -46,7 +46,7 @@ def costs(
     statuses: Mapping[Step, StepStatus], environment: Environment, *, options: RunOptions, log: Log
 ) -> dict[Step, Cost]:
     """Of each step that would be done. An encoder takes a few steps that are thrown away, or is estimated where it has
-    yet to be fetched (recipe.rehearse), one recipe once: with translations, its time is that without, by the number of
+    yet to be fetched (workflows.estimate), each recipe once: with translations, its time is that without, by number of
     posts."""
     estimates: dict[str, _Estimate] = {}
     result: dict[Step, Cost] = {}

@@ -1,7 +1,7 @@
-"""Figures of one or several bundles together, from the dev scores that they keep. No model is loaded.
+"""Metrics of one or several bundles together, from the dev scores that they keep. No model is loaded.
 
 A weighted ensemble over bundles is the weighted mean of its members' scores, so it needs no bundle of its own;
-``polyvigil ensemble`` makes one of the same figures where one is wanted.
+``polyvigil ensemble`` makes one of the same metrics where one is wanted.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.bundle.dev import StoredDev
-from polyvigil.bundle.record import Record
+from polyvigil.bundle.dev import Record, StoredDev
 from polyvigil.config.specs import DecideSpec
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit
@@ -43,7 +42,7 @@ def of_seeds(record: Record, seeds: Sequence[int]) -> Share:
 
 
 def together(shares: Sequence[Share], *, decide: DecideSpec | None = None) -> Evaluation:
-    """Same-set and cross-fitted figures of the weighted mean on the dev posts, thresholds tuned on it by ``decide``,
+    """Same-set and cross-fitted metrics of the weighted mean on the dev posts, thresholds tuned on it by ``decide``,
     else by the first bundle's rule. Raises BundleError where the bundles hold scores of different posts."""
     first = shares[0].record
     parts = []

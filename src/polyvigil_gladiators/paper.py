@@ -1,8 +1,8 @@
-"""The figures of the paper, as it prints them. Data only.
+"""The metrics of the paper, as it prints them. Data only.
 
 Source: Singh 2026, *Gladiators at #SMM4H-HeaRD 2026, Multi-Seed XLM-RoBERTa Ensemble with Focal Loss and Per-Language
 Threshold Optimization for Multilingual Adverse Drug Event Detection* (aclanthology 2026.smm4h-1.2), Tables 1 to 5 and
-the text. Where nothing else is said, F1 is on its dev posts, at thresholds tuned on these very posts: same-set figures,
+the text. Where nothing else is said, F1 is on its dev posts, at thresholds tuned on these very posts: same-set metrics,
 without an interval. F1 on the test posts (Table 3) is at the thresholds of the dev posts.
 """
 
@@ -45,7 +45,7 @@ CADEC_TRAIN_POSITIVES, CADEC_DEV, CADEC_TEST = 486, 90, 87
 LEARNED_FROM = 54_503
 """Train posts with those of CADEC, every positive three times."""
 MEAN_CHARACTERS = {"de": 625, "en": 101, "fr": 625, "ja": 55}
-"""Of a post; the paper gives one figure for de and fr."""
+"""Of a post; the paper gives one metric for de and fr."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ TABLE3 = (
     Official(ALL, 0.604, 0.547, 0.580, 0.751),
 )
 GAPS = {"all": -0.147, "ru": -0.178, "zh": -0.134, "en": -0.089, "fr": -0.078, "ja": -0.056, "de": -0.047}
-"""Test F1 less dev F1, as the text has it; of ru .553 - .730 is -.177 by the printed figures."""
+"""Test F1 less dev F1, as the text has it; of ru .553 - .730 is -.177 by the printed metrics."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from polyvigil.config.specs import TranslationSpec
 from polyvigil.errors import RecipeError
-from polyvigil_gladiators.scale import Scale
+from polyvigil_gladiators.tiny import Scale
 
 Table = Literal["table1", "table2", "table3", "table4", "table5", "thresholds", "text"]
 TABLES: tuple[Table, ...] = ("table1", "table2", "table3", "table4", "table5", "thresholds", "text")

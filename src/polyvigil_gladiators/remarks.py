@@ -1,4 +1,4 @@
-"""Figures that the paper gives in its text: further models, the Farsi augmentations, distributions of scores."""
+"""Metrics that the paper gives in its text: further models, the Farsi augmentations, distributions of scores."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from polyvigil.decide.unlabelled import overlap
 from polyvigil.detect import stacked
 from polyvigil.evaluation.intervals import Interval, share_interval
-from polyvigil.evaluation.paired import System, compare_systems
-from polyvigil.evaluation.paired_result import Difference
+from polyvigil.evaluation.paired import Difference, System, compare_systems
 from polyvigil_gladiators import paper, plan
 from polyvigil_gladiators.context import Context, Result, judged
 from polyvigil_gladiators.measure import f1_of, mean_scores, same_set_flags, together, whole
@@ -24,7 +23,7 @@ _ROUNDS = 2_000
 
 
 def text(context: Context, rows: Sequence[Row]) -> list[Metric]:
-    """The figures of these rows of the text."""
+    """The metrics of these rows of the text."""
     makers: Mapping[str, Callable[[Context, Row], list[Metric]]] = {
         "mdeberta": _mdeberta,
         "fourth": _fourth,

@@ -1,4 +1,4 @@
-"""What a reproduction found, as data: ``reproduction.json``."""
+"""What a reproduction returns: each metric of the paper beside its own, and whether the two agree."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VERDICTS: dict[Verdict, str] = {
 
 
 class Measured(Frozen):
-    """A figure measured here. ``value`` is the paper's way: on the dev posts, at thresholds tuned on these very posts
+    """A metric measured here. ``value`` is the paper's way: on the dev posts, at thresholds tuned on these very posts
     (same-set); on the test posts, at those of the dev posts. ``interval`` (95%) is of ``value``; cross-fitted: each dev
     post decided by thresholds tuned on others."""
 
@@ -41,7 +41,7 @@ class Measured(Frozen):
 
 
 class Metric(Frozen):
-    """A figure of the paper and ours."""
+    """A metric of the paper and ours."""
 
     table: Table
     row: str
@@ -88,3 +88,23 @@ class Reproduction(Frozen):
     @property
     def failed(self) -> bool:
         return any(step.state == "failed" for step in self.steps) or any(f.verdict == "failed" for f in self.figures)
+
+
+def verdict(
+    paper: float | None, interval: Interval | None, *, decimals: int, meaningless: bool, other_data: bool
+) -> Verdict:
+    """By the interval of our metric that was found the paper's way: does the paper's, as printed, lie in it?
+
+    ``decimals``: places printed, -2 where the paper prints hundreds; half a unit of the last one is allowed for.
+    ``meaningless`` and ``other_data`` come first: such metrics are not compared. ``paper``: None where it has none.
+    """
+    if meaningless:
+        return "meaningless"
+    if paper is None:
+        return "ours alone"
+    if other_data:
+        return "other data"
+    if interval is None:
+        return "not judged"
+    rounding = 0.5 * 10.0**-decimals + 1e-12
+    return "reproduced" if interval.low - rounding <= paper <= interval.high + rounding else "differs"

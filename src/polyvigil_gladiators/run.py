@@ -11,10 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from polyvigil.augment.cache import Cache
 from polyvigil.augment.choose import choose
-from polyvigil.augment.rows import Translated, reject_line, write_translated
-from polyvigil.augment.translate import translate
+from polyvigil.augment.translate import Cache, Translated, reject_line, translate, write_translated
 from polyvigil.data.atomic import write_whole
 from polyvigil.data.read import read_labelled
 from polyvigil.data.translated import is_translated, without_translations_of
@@ -31,7 +29,7 @@ from polyvigil_gladiators.survey import Environment, StepStatus
 Progress = Callable[[str, int, float, float], None]
 """What is done, of how many posts, since when (time.monotonic), and which share of it is done, in [0, 1]."""
 _ALWAYS_LEFT_OUT = {"empty", "too-long"}
-"""Faults of a translation for which it is left out even where others are let through: there is nothing to learn."""
+"""Row errors of a translation for which it is left out even where others are let through: there is nothing to learn."""
 _POLL_SECONDS = 0.5
 
 

@@ -1,6 +1,6 @@
 """Where every step stands. Its output is named by a hash of all that it is made from, so one that is there is done.
 
-Recipe, posts, translations and the models' files are in the hash; the place of the models is not. Scores of test posts
+Recipe, posts, translations and the models' files are in the hash; the index of the models is not. Scores of test posts
 and audits are named by their bundle's hash, and by that of the posts.
 """
 
@@ -23,8 +23,8 @@ from polyvigil.workflows.train import TrainingData
 from polyvigil_gladiators.models import Model, ModelFolder, find, lacking
 from polyvigil_gladiators.plan import Audit, Row, Scoring, Step, Training, Translation
 from polyvigil_gladiators.posts import digest, of_language
-from polyvigil_gladiators.scale import Scale
 from polyvigil_gladiators.test_posts import TestPosts
+from polyvigil_gladiators.tiny import Scale
 
 State = Literal["done", "begun", "to do", "cannot run", "failed"]
 

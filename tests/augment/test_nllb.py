@@ -17,16 +17,15 @@ pytest.importorskip("transformers")
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
-from polyvigil.augment.cache import Cache
 from polyvigil.augment.choose import choose
 from polyvigil.augment.filters import SCRIPTS
-from polyvigil.augment.translate import translate
+from polyvigil.augment.translate import Cache, translate
 from polyvigil.cli import main
 from polyvigil.config.specs import TranslationSpec
 from polyvigil.errors import BundleError, RecipeError, TrainingError
 from polyvigil.nn.translator import CODES, Nllb, load_translator
 from polyvigil.types import LabelledPost, Post
-from polyvigil_gladiators.tiny_further import nllb_folder
+from polyvigil_gladiators.tiny import nllb_folder
 
 TEXTS = ("i got a headache", "no", "terrible pain!", "my dad said it was nothing at all", "my dad")
 

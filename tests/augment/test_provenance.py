@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from polyvigil.augment.cache import Cache
 from polyvigil.augment.choose import choose, training_posts
 from polyvigil.augment.mapping import Mapping
 from polyvigil.augment.prevalence import prevalences
-from polyvigil.augment.rows import Translated, write_translated
-from polyvigil.augment.translate import translate
+from polyvigil.augment.translate import Cache, Translated, translate, write_translated
 from polyvigil.config.specs import TranslationSpec
 from polyvigil.data.formats import Row
 from polyvigil.data.read import Reading, read_labelled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polyvigil.augment.mapping import Mapping
-from polyvigil.augment.segments import Segment, reassemble, segments
+from polyvigil.augment.translate import Segment, reassemble, segments
 from polyvigil.data.sample import sample_corpus
 from polyvigil.errors import RecipeError
 from polyvigil.text.normalise import model_text

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from polyvigil.augment.cache import Cache, Pair
+from polyvigil.augment.translate import Cache, Pair
 from polyvigil.errors import DataError
 
 PAIR = Pair("en", "fa", "model@1")

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from polyvigil.checks.audit.association import beyond_correlation, eta_squared, rank_correlation
-from polyvigil.checks.audit.gate import Measured, gate_of
-from polyvigil.checks.audit.ratio import flag_ratio
+from polyvigil.checks.audit.gate import Measured, flag_ratio, gate_of
 from polyvigil.checks.audit.stability import psi
 from polyvigil.decide.unlabelled import overlap
 

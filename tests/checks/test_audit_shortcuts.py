@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from benchmarks.shortcuts import Arm, World, reading, trained, world
 
-from polyvigil.checks.audit import limits, probes
+from polyvigil.checks.audit import gate as gates
+from polyvigil.checks.audit import probing
 from polyvigil.checks.audit.cells import flag_cells, negatives_gate, rate_gate
 from polyvigil.checks.audit.gate import Gate
 from polyvigil.checks.audit.probing import probe
 from polyvigil.checks.audit.shortcuts import ShortcutAudit, audit_shortcuts
 from polyvigil.checks.audit.training import audit_training
-from polyvigil.text.alphabet import LETTERS, alphabet
-from polyvigil.text.script import SCRIPTS, main_script
+from polyvigil.text.script import LETTERS, SCRIPTS, alphabet, main_script
 from polyvigil.types import LabelledPost, Post
 
 LANGUAGES = ("en", "ru")
@@ -194,13 +194,13 @@ def test_alphabets_are_of_their_script_and_lower_case() -> None:
 
 def test_junk_and_mapped_texts() -> None:
     letters = alphabet("Arabic")[:60]
-    texts = probes.junk(letters)
-    assert len(texts) == probes.TEXTS
-    assert texts == probes.junk(letters)
+    texts = probing.junk(letters)
+    assert len(texts) == probing.TEXTS
+    assert texts == probing.junk(letters)
     assert {main_script(text) for text in texts} == {"Arabic"}
     plain = ["@someone I went home with the new pills https://t.co/x", "too short", "what a day it was, all in all"]
-    made = probes.mapped(plain, letters)
-    assert made == probes.mapped(plain, letters)
+    made = probing.mapped(plain, letters)
+    assert made == probing.mapped(plain, letters)
     assert len(made) == 2
     one = next(text for text in made if text.startswith("@USER"))
     assert one.endswith("[URL]")
@@ -212,9 +212,9 @@ def test_junk_and_mapped_texts() -> None:
 def test_letters_that_a_bundle_knows() -> None:
     """Of a script it was trained on, those it has seen; of another, all."""
     bundle = small_world(0, "clean").bundle
-    assert set("абвгд") <= set(probes.known_letters(bundle, "Cyrillic")) < set(alphabet("Cyrillic"))
-    assert probes.known_letters(bundle, "Hebrew") == alphabet("Hebrew")
-    assert probes.known_letters(bundle, "Hebrew", seen=["שלום"]).startswith("שלומ"[0])
+    assert set("абвгд") <= set(probing.known_letters(bundle, "Cyrillic")) < set(alphabet("Cyrillic"))
+    assert probing.known_letters(bundle, "Hebrew") == alphabet("Hebrew")
+    assert probing.known_letters(bundle, "Hebrew", seen=["שלום"]).startswith("שלומ"[0])
 
 
 def test_every_script_is_probed_both_ways() -> None:
@@ -222,4 +222,4 @@ def test_every_script_is_probed_both_ways() -> None:
     assert {(part.script, part.kind) for part in told} == {(s, k) for s in SCRIPTS for k in ("junk", "mapped")}
     for kind in ("junk", "mapped"):
         assert np.median([part.lift for part in told if part.kind == kind]) == pytest.approx(0, abs=1e-9)
-    assert max(part.share for part in told) < limits.PROBE_SHARE / 2
+    assert max(part.share for part in told) < gates.PROBE_SHARE / 2

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.checks.behaviour import TOLERANCE, behaviour, passes
-from polyvigil.checks.behaviour_result import BEHAVIOUR_NOTE, BehaviourResult
+from polyvigil.checks.behaviour import BEHAVIOUR_NOTE, TOLERANCE, BehaviourResult, behaviour, passes
 from polyvigil.checks.behaviour_suite import LANGUAGES, cases
 from polyvigil.detect.base import FitRecord, Lengths, TrainingLog
 from polyvigil.errors import RecipeError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from polyvigil.checks.audit import limits
+from polyvigil.checks.audit import gate
 from polyvigil.checks.export_gate import Decided, ExportComparison, compare_export
 
 
@@ -75,7 +75,7 @@ def test_the_same_scores_pass() -> None:
     assert found.cautions == ()
 
 
-@pytest.mark.parametrize(("form", "limit"), [("int8", limits.INT8_SHIFT), ("onnx", limits.ONNX_SHIFT)])
+@pytest.mark.parametrize(("form", "limit"), [("int8", gate.INT8_SHIFT), ("onnx", gate.ONNX_SHIFT)])
 def test_a_score_may_move_so_far_and_no_farther(form: str, limit: float) -> None:
     labels, p = _posts(100, 30)
     moved = p.copy()
@@ -127,7 +127,7 @@ def test_f1_may_fall_by_one_post_where_posts_are_few_and_by_the_limit_where_they
         moved = p.copy()
         moved[:missed] = 0.49
         found = parity(labels, ["en"] * 9000, p, moved)
-        assert (found.pooled.lost <= limits.F1_LOST) is passes
+        assert (found.pooled.lost <= gate.F1_LOST) is passes
         assert ("f1-lost" in names(found)) is not passes
 
 

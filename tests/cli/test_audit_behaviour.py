@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from polyvigil.checks.behaviour_result import BehaviourResult
+from polyvigil.checks.behaviour import BehaviourResult
 from polyvigil.cli import main as program
 
 

@@ -31,7 +31,7 @@ from polyvigil.nn.pairs import load_pair_classifier
 from polyvigil.nn.translator import load_translator
 from polyvigil.types import LabelledPost, Post
 from polyvigil_gladiators.models import ModelFolder, find
-from polyvigil_gladiators.tiny_further import nllb_folder
+from polyvigil_gladiators.tiny import nllb_folder
 
 FORMATS = [(zip_format, protocol) for zip_format in (True, False) for protocol in (2, 3, 4, 5)]
 

@@ -21,8 +21,8 @@ from polyvigil.decide.calibration import (
     HierarchicalPlatt,
     Identity,
     Isotonic,
-    Line,
     Platt,
+    PlattParameters,
     Temperature,
 )
 from polyvigil.decide.fit_calibration import MIN_SLOPE, fit
@@ -69,8 +69,8 @@ _MADE = st.one_of(
     st.builds(lambda a, b, c: Calibration(Beta(a=a, b=b, c=c)), st.floats(0, 50), st.floats(0, 50), _OFFSET),
     st.builds(
         lambda pooled, own: Calibration(HierarchicalPlatt(pooled=pooled, languages=own)),
-        st.builds(Line, slope=_SLOPE, offset=_OFFSET),
-        st.dictionaries(st.sampled_from(LANGUAGES), st.builds(Line, slope=_SLOPE, offset=_OFFSET)),
+        st.builds(PlattParameters, slope=_SLOPE, offset=_OFFSET),
+        st.dictionaries(st.sampled_from(LANGUAGES), st.builds(PlattParameters, slope=_SLOPE, offset=_OFFSET)),
     ),
     st.builds(
         lambda scores, shares: Calibration(

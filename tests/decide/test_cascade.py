@@ -9,10 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from polyvigil.config.specs import DecideSpec
-from polyvigil.decide.cascade import Cascade, CascadeCounts, distance
+from polyvigil.decide.cascade import Cascade, CascadeCounts, distance, fit_cascade, smallest_band
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.crossfit import assign_folds
-from polyvigil.decide.fit_cascade import fit_cascade, smallest_band
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune

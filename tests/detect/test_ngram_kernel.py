@@ -13,9 +13,8 @@ import pytest
 from polyvigil.detect import ngram_scorer
 from polyvigil.detect.base import FitRecord
 from polyvigil.detect.linear import Block, LinearConfig, LinearDetector, load
-from polyvigil.detect.ngram_features import Vocabulary
+from polyvigil.detect.ngram_features import Vocabulary, table
 from polyvigil.detect.ngram_scorer import Warming
-from polyvigil.detect.ngram_table import table
 from polyvigil.text.hashing import character_ngrams, lay_out, word_ngrams
 from polyvigil.types import Post
 

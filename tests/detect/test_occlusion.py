@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from polyvigil.detect.occlusion import MOST_PIECES, occlusion
-from polyvigil.text.pieces import pieces
+from polyvigil.text.sentences import pieces
 from polyvigil.types import Post, Probabilities
 
 POSTS = (

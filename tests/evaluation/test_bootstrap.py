@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyvigil.evaluation.bootstrap import (
+from polyvigil.evaluation.groups import groups_of
+from polyvigil.evaluation.intervals import (
     average_precision_interval,
     entry_ranks,
+    f1_interval,
     macro_f1_interval,
     resampled_average_precision,
 )
-from polyvigil.evaluation.groups import groups_of
-from polyvigil.evaluation.intervals import f1_interval
 from polyvigil.metrics import Counts, average_precision
 
 LABELS = np.array([1, 0, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0], dtype=np.int8)

@@ -15,7 +15,7 @@ from polyvigil.data.read import read_labelled
 from polyvigil.data.write import write_posts
 from polyvigil.errors import DataError, SplitError
 from polyvigil.evaluation.compare import compare, verdict
-from polyvigil.evaluation.paired_result import Difference
+from polyvigil.evaluation.paired import Difference
 from polyvigil.metrics import count
 from polyvigil.types import LabelledPost
 from polyvigil.workflows import train as training

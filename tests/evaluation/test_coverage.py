@@ -10,7 +10,7 @@ import pytest
 from benchmarks.interval_coverage import draw, flags_of, holds, some_language, true_ap, true_f1
 from scipy.special import expit
 
-from polyvigil.evaluation.bootstrap import average_precision_interval, macro_f1_interval
+from polyvigil.evaluation.intervals import average_precision_interval, macro_f1_interval
 from polyvigil.evaluation.paired import System, compare_systems
 from polyvigil.metrics import count
 

@@ -12,9 +12,7 @@ from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune
 from polyvigil.decide.weights import cross_fitted_weights
-from polyvigil.evaluation.member_ablation import ablate_members
-from polyvigil.evaluation.subsets import member_subsets
-from polyvigil.evaluation.weight_gain import weight_gain
+from polyvigil.evaluation.subsets import ablate_members, member_subsets, weight_gain
 
 SPEC = DecideSpec(rule="argmax")
 NAMES = ("a", "b", "noise")

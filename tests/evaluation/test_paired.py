@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyvigil.evaluation.decision_cells import cells_of, randomisation_p, resampled_differences
-from polyvigil.evaluation.holm import holm
-from polyvigil.evaluation.paired import System, compare_systems
-from polyvigil.evaluation.paired_result import Paired
+from polyvigil.evaluation.paired import Paired, System, compare_systems, holm
 from polyvigil.metrics import average_precision, count, f1
 
 POSTS = st.lists(

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, precision_recall_fscore_sup
 from polyvigil.config.specs import DataSpec
 from polyvigil.data.read import Reading, read_labelled
 from polyvigil.errors import DataError
-from polyvigil.evaluation import bootstrap
+from polyvigil.evaluation import intervals
 from polyvigil.evaluation.columns import columns_to_slice
 from polyvigil.evaluation.slices import MOST_VALUES, Column, Outcomes, column_slices, short_name
 from polyvigil.text.language import is_cadec
@@ -30,7 +30,7 @@ def _outcomes(random: np.random.Generator, posts: int, languages: Sequence[str])
 
 
 def test_slices_equal_scikit_learn_on_500_random_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap.average_precision_interval, "__kwdefaults__", {"rounds": 2})  # not what is tested
+    monkeypatch.setattr(intervals.average_precision_interval, "__kwdefaults__", {"rounds": 2})  # not what is tested
     random = np.random.default_rng(21)
     compared = 0
     for _ in range(500):

@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyvigil.evaluation.curves import sample_curves
 from polyvigil.evaluation.intervals import share_interval
-from polyvigil.evaluation.workload import posts_per_ade, predictive_value, workload
-from polyvigil.evaluation.workload_result import Workload
+from polyvigil.evaluation.workload import Workload, posts_per_ade, predictive_value, sample_curves, workload
 from polyvigil.metrics import Counts, count
 
 POSTS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6)), min_size=1, max_size=30)

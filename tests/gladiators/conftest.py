@@ -24,7 +24,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="package")
 def every_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("transformers")
-    from polyvigil_gladiators.tiny_scale import tiny_models
+    from polyvigil_gladiators.tiny import tiny_models
 
     return tiny_models(tmp_path_factory.mktemp("every") / "models")
 

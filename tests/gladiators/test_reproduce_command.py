@@ -32,9 +32,9 @@ from polyvigil_gladiators.context import context_of
 from polyvigil_gladiators.models import ModelFolder
 from polyvigil_gladiators.posts import Files, read
 from polyvigil_gladiators.run import Done
-from polyvigil_gladiators.scale import TINY
 from polyvigil_gladiators.survey import Environment, survey
 from polyvigil_gladiators.tables import measure_rows
+from polyvigil_gladiators.tiny import TINY
 
 NLI, LARGE, JAPANESE = "mDeBERTa-v3-base-mnli-xnli", "xlm-roberta-large", "bert-large-japanese-v2"
 

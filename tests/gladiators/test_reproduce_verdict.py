@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polyvigil.evaluation.intervals import Interval
-from polyvigil_gladiators.result import VERDICTS, Verdict
-from polyvigil_gladiators.verdict import verdict
+from polyvigil_gladiators.result import VERDICTS, Verdict, verdict
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from polyvigil_gladiators import models, plan
 from polyvigil_gladiators.models import ModelFolder, find, lacking
 from polyvigil_gladiators.plan import Step
 from polyvigil_gladiators.posts import Files, of_language, read
-from polyvigil_gladiators.scale import FULL, TINY
 from polyvigil_gladiators.survey import Environment, StepStatus, leftovers, survey
+from polyvigil_gladiators.tiny import FULL, TINY
 
 FARSI = ("fa-v1", "fa-v2", "fa-v3")
 LARGE, BASE, NLLB = "xlm-roberta-large", "xlm-roberta-base", "nllb-200-distilled-600M"

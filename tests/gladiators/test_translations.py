@@ -19,8 +19,8 @@ from polyvigil_gladiators import plan
 from polyvigil_gladiators.models import ModelFolder
 from polyvigil_gladiators.posts import Files, read
 from polyvigil_gladiators.run import Done, StepOptions, run_steps
-from polyvigil_gladiators.scale import FULL, TINY
 from polyvigil_gladiators.survey import Environment, survey
+from polyvigil_gladiators.tiny import FULL, TINY
 
 SMALL = dataclasses.replace(TINY, negatives=4, batch_tokens=1024)
 

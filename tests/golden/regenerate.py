@@ -129,8 +129,7 @@ def make_posts() -> None:
 
 def make_models() -> None:
     """Tiny models of random weights; nothing of them is known to the tests but their folders."""
-    from polyvigil_gladiators.tiny import encoder_folder
-    from polyvigil_gladiators.tiny_further import nllb_folder
+    from polyvigil_gladiators.tiny import encoder_folder, nllb_folder
 
     shutil.rmtree(MODELS, ignore_errors=True)
     encoder_folder(MODELS / "encoder", "xlm-roberta", texts=_texts())
@@ -150,7 +149,7 @@ def make_bundles(folder: Path) -> None:
     """One bundle of each kind."""
     from tests.judge.chat_server import Said, chat_server
 
-    from polyvigil_gladiators.tiny_further import gliner_folder, nli_folder
+    from polyvigil_gladiators.tiny import gliner_folder, nli_folder
 
     shutil.rmtree(BUNDLES, ignore_errors=True)
     BUNDLES.mkdir()

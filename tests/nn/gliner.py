@@ -6,6 +6,6 @@ from functools import partial
 
 from tests.nn.tiny import TEXTS
 
-from polyvigil_gladiators import tiny_further
+from polyvigil_gladiators import tiny
 
-gliner_folder = partial(tiny_further.gliner_folder, texts=TEXTS)
+gliner_folder = partial(tiny.gliner_folder, texts=TEXTS)

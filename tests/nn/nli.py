@@ -8,12 +8,12 @@ from pathlib import Path
 
 from tests.nn.tiny import TEXTS
 
-from polyvigil_gladiators import tiny_further
-from polyvigil_gladiators.tiny_further import XNLI
+from polyvigil_gladiators import tiny
+from polyvigil_gladiators.tiny import XNLI
 
 __all__ = ["XNLI", "edit", "nli_folder"]
 
-nli_folder = partial(tiny_further.nli_folder, texts=TEXTS)
+nli_folder = partial(tiny.nli_folder, texts=TEXTS)
 
 
 def edit(path: Path, **values: object) -> None:

@@ -30,7 +30,7 @@ from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import train as training
 from polyvigil.workflows.adapt import recipe_for
 from polyvigil.workflows.learners import RunOptions
-from polyvigil_gladiators.tiny_further import gliner_folder, nllb_folder
+from polyvigil_gladiators.tiny import gliner_folder, nllb_folder
 
 PULL = "refs/pr/5"
 NAME = "someone/model"

@@ -21,7 +21,7 @@ from tests.evaluation.fixed import measure_fixed
 from polyvigil.bundle.layout import FileEntry
 from polyvigil.bundle.store import Bundle
 from polyvigil.evaluation.measure import Measured
-from polyvigil.report.mistakes import Mistake
+from polyvigil.report.chart_data import Mistake
 from polyvigil.report.render import report_html, visible
 from polyvigil.report.report import Report, report_of
 from polyvigil.types import LabelledPost, Post

@@ -14,7 +14,7 @@ from polyvigil.errors import RecipeError
 from polyvigil.evaluation.intervals import share_interval
 from polyvigil.evaluation.lengths import length_slices
 from polyvigil.evaluation.measure import Measured
-from polyvigil.report.mistakes import MOST_CHARACTERS, mistakes
+from polyvigil.report.chart_data import MOST_CHARACTERS, mistakes
 from polyvigil.report.report import report_of
 from polyvigil.types import Post
 

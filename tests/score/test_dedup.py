@@ -16,8 +16,8 @@ from polyvigil.score import dedup
 from polyvigil.score.batch import score_file
 from polyvigil.score.dedup import Deduplicated
 from polyvigil.score.wire import score_posts
-from polyvigil.text.canonical import canonical
 from polyvigil.text.normalise import model_text
+from polyvigil.text.shingles import canonical
 from polyvigil.types import Post
 
 TEXTS = [

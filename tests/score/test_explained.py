@@ -17,8 +17,7 @@ from polyvigil.config.specs import ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.errors import DataError
 from polyvigil.score.batch import score_file
-from polyvigil.score.explain import explain_file
-from polyvigil.score.highlight import marked
+from polyvigil.score.explain import explain_file, marked
 from polyvigil.score.wire import COLUMNS, score_posts
 from polyvigil.text.mentions import Mention, Term, lexicon, mentions
 from polyvigil.types import Post

@@ -19,7 +19,7 @@ from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
 from polyvigil.errors import DataError
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.score.batch import score_file
-from polyvigil.score.prefetch import prefetch
+from polyvigil.score.stream import prefetch
 
 
 def test_one_is_ahead_in_order_and_no_more() -> None:

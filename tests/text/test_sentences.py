@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyvigil.text.pieces import WORDS_OF_A_PIECE, pieces, units
-from polyvigil.text.sentences import sentences
+from polyvigil.text.sentences import WORDS_OF_A_PIECE, pieces, sentences, units
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=60)  # surrogates and controls included
 NASTY = st.text(st.sampled_from("aи頭か。.!…؟?,、\n\r \u0301\u3099\u200c\u200f\ud800😀»」3h:/"), max_size=80)

@@ -21,11 +21,8 @@ from polyvigil.errors import BundleError, RecipeError, SplitError
 from polyvigil.score.wire import score_posts
 from polyvigil.types import Post
 from polyvigil.workflows import train as training
-from polyvigil.workflows.cascade import CascadeOptions
-from polyvigil.workflows.ensemble import EnsembleResult, build_ensemble
-from polyvigil.workflows.ensemble_plan import EnsemblePlan, Source
-from polyvigil.workflows.sources import bundle_sources
-from polyvigil.workflows.tune import Plan, keep_rates, recipe_of, tune_bundle
+from polyvigil.workflows.ensemble import EnsemblePlan, EnsembleResult, Source, build_ensemble, bundle_sources
+from polyvigil.workflows.tune import CascadeOptions, Plan, keep_rates, recipe_of, tune_bundle
 
 SPEC = DecideSpec(rule="argmax")
 

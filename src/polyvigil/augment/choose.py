@@ -20,7 +20,7 @@ _MAY_TRAIN = ("", "train")
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The posts to translate to one language, in the order of the files, and what a user should be told."""
+    """The posts to translate to one language, in the order of the files, and what a user should know."""
 
     target: str
     posts: tuple[LabelledPost, ...]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from polyvigil.errors import RecipeError
-from polyvigil.text.alphabet import alphabet
+from polyvigil.text.script import alphabet
 
 _MARK = re.compile(r"(\[URL\]|@USER|\[PLACE\])")
 _READ = "abcdefghijklmnopqrstuvwxyzßàâäæçèéêëîïôöùûüÿœабвгдеёжзийклмнопрстуфхцчшщъыьэюя"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from polyvigil.augment.rows import Translated
+from polyvigil.augment.translate import Translated
 from polyvigil.text.language import base_language
 from polyvigil.types import LabelledPost
 
 FACTOR = 2.0
-"""How many times the share of the sources a language may hold before it is told."""
+"""How many times the share of the sources a language may hold before it is reported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,177 @@
-"""Posts -> sentences -> batches -> translations -> rows. Each batch is kept on disk before the next one begins."""
+"""Labelled posts become translated training rows, each with its provenance.
+
+In: posts and a `Translator`. Out: translated rows in the posts' order, written as CSV with where each is from. A post
+is split into sentences (NLLB was made for sentences, and drops what follows the first); links, mentions and emoji are
+kept as they are. Translations go to an append-only log at once, so that an interrupted run pays for none twice.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
-from polyvigil.augment.cache import Cache, Pair
 from polyvigil.augment.choose import Chosen
-from polyvigil.augment.filters import rejection_reason
-from polyvigil.augment.rows import Translated, translated
-from polyvigil.augment.segments import Segment, reassemble, segments
+from polyvigil.augment.filters import Reason, rejection_reason
 from polyvigil.augment.translator import Translator
+from polyvigil.data.append_log import append_entries, drop_torn_line, read_entries
+from polyvigil.data.atomic import write_whole
+from polyvigil.data.translated import PREFIX
+from polyvigil.data.write import COLUMNS, csv_text
+from polyvigil.errors import DataError
 from polyvigil.nn.batching import token_batches
-from polyvigil.text.language import base_language
+from polyvigil.text.language import base_language, language_group
+from polyvigil.text.normalise import model_text
+from polyvigil.text.sentences import sentences
 from polyvigil.types import LabelledPost
+
+_KEPT = r"(?:\[URL\]|@USER|\[PLACE\]|[\s\p{Extended_Pictographic}\p{Emoji_Modifier}\u200d\ufe0f])*+"
+_PARTS = regex.compile(rf"(?P<head>{_KEPT})(?P<core>.*?)(?P<tail>{_KEPT})\Z", regex.DOTALL)
+_LETTER = regex.compile(r"\p{L}")
+_WITHOUT_SPACES = ("ja", "zh")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One sentence: ``head + core + tail``, of which the core is translated; an empty core has nothing to be."""
+
+    head: str
+    core: str
+    tail: str
+
+
+def segments(text: str) -> tuple[Segment, ...]:
+    """The sentences of a stored post, normalised as a model reads it."""
+    plain = model_text(text)
+    return tuple(_segment(plain[part.start : part.end].strip()) for part in sentences(plain))
+
+
+def reassemble(parts: Sequence[Segment], translations: Mapping[str, str], *, target: str) -> str:
+    """The post again, each core by its translation; sentences are parted by a space where ``target`` has any."""
+    pieces = (part.head + (translations[part.core].strip() if part.core else "") + part.tail for part in parts)
+    return ("" if target in _WITHOUT_SPACES else " ").join(pieces).strip()
+
+
+def _segment(sentence: str) -> Segment:
+    match = _PARTS.match(sentence)
+    if match is None or not _LETTER.search(match["core"]):
+        return Segment(sentence, "", "")
+    return Segment(match["head"], match["core"], match["tail"])
+
+
+FURTHER = ("translated_from", "model")
+"""The columns beside those of the shared task: ``LANGUAGE:ID`` of the source, and what translated it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A translated post, its source, and why it is not to be used (``""``: it is)."""
+
+    item: LabelledPost
+    source: LabelledPost
+    model: str
+    reason: Reason
+
+    @property
+    def translated_from(self) -> str:
+        return f"{self.source.post.language}:{self.source.post.id}"
+
+
+def translated(source: LabelledPost, text: str, translator: Translator, *, target: str, reason: Reason) -> Translated:
+    """Label and type stay. The group is the source's, or its id, so that all its translations stay on one side of a
+    split, and on the side of their source (data.translated)."""
+    post = source.post
+    identity = f"{post.id}__{target}"
+    made = replace(
+        post,
+        id=identity,
+        text=text,
+        language=language_group(target, type=post.type, id=identity),
+        origin=PREFIX + translator.name,
+        split="train",
+        group=post.group or post.id,
+    )
+    return Translated(LabelledPost(made, source.label), source, translator.identity, reason)
+
+
+def write_translated(path: Path, rows: Sequence[Translated]) -> None:
+    """Write the rows as UTF-8 CSV, in their order. The language column holds the code, ``de`` also for a CADEC row."""
+    cells = []
+    for row in rows:
+        post = row.item.post
+        values = (post.id, post.text, row.item.label, post.origin, post.type, base_language(post.language), post.split)
+        cells.append((*values, post.group, row.translated_from, row.model))
+    write_whole(path, csv_text([(*COLUMNS, *FURTHER), *cells]))
+
+
+def reject_line(row: Translated) -> str:
+    """A translation that is not used, as a line of JSON: what it was to be, why not, both texts."""
+    post = row.item.post
+    record = {
+        "id": post.id,
+        "translated_from": row.translated_from,
+        "language": base_language(post.language),
+        "model": row.model,
+        "reason": row.reason,
+        "source": row.source.post.text,
+        "text": post.text,
+    }
+    return json.dumps(record) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A source language and a target language, and the ``identity`` of what translates between them."""
+
+    source: str
+    target: str
+    identity: str
+
+
+class Cache:
+    """The translations in a file, which is made with the first one."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises DataError where a line before the last one is no translation."""
+        self.path = path
+        self._known: dict[str, str] = {}
+        drop_torn_line(path)
+        for number, entry in read_entries(path):
+            key, text = (entry.get("key"), entry.get("text")) if entry else (None, None)
+            if not isinstance(key, str) or not isinstance(text, str):
+                raise DataError(
+                    "no translation is kept in this line",
+                    where=f"{path}:{number}",
+                    hint="remove the line, and it is made again; or the file, and all are",
+                )
+            self._known.setdefault(key, text)
+
+    def get(self, pair: Pair, text: str) -> str | None:
+        """The translation of a text, or None."""
+        return self._known.get(_key(pair, text))
+
+    def add(self, pair: Pair, texts: Sequence[str], translations: Sequence[str]) -> None:
+        """Keep translations, on disk when it returns; of a text that is known the first one stays."""
+        fresh: dict[str, str] = {}
+        for text, translation in zip(texts, translations, strict=True):
+            if (key := _key(pair, text)) not in self._known:
+                fresh.setdefault(key, translation)
+        if not fresh:
+            return
+        append_entries(self.path, ({"key": key, "text": text} for key, text in fresh.items()))
+        self._known.update(fresh)
+
+
+def _key(pair: Pair, text: str) -> str:
+    payload = "\0".join((pair.source, pair.target, pair.identity, text))
+    return hashlib.blake2b(payload.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
 
 Progress = Callable[[float], None]
 
@@ -41,7 +196,7 @@ def translate(
     """Translate posts: target by target as they were chosen, the posts of each in their order, rejected ones too.
 
     The batches follow from the posts alone, not from what the cache holds, and a batch that lacks a text is translated
-    anew as a whole: a run that was ended and begun again gives the same bytes. ``progress`` is told the share done of
+    again as a whole: a run that was ended and begun again gives the same bytes. ``progress`` receives the share done of
     what is left to do, in [0, 1]. Raises RecipeError for a pair of languages that the translator cannot.
     """
     parts = [[(item, segments(item.post.text)) for item in one.posts] for one in chosen]

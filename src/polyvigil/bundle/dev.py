@@ -1,6 +1,7 @@
-"""The dev posts as a bundle keeps them: the probabilities of every member, labels and languages. No text.
+"""What every member says of the dev posts, stored in a bundle so that thresholds are tuned again without a model.
 
-With them thresholds are tuned again, members weighed and languages compared without a model being run.
+In: probabilities (n_members, n_posts), labels. Out: `dev.safetensors`, without text: posts are known by 64-bit hashes.
+`read_record` reads a bundle without its weights: these scores, the thresholds, the training logs.
 """
 
 from __future__ import annotations
@@ -12,12 +13,18 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from polyvigil.bundle import layout
+from polyvigil.bundle.layout import Manifest
+from polyvigil.bundle.verify import verify
 from polyvigil.data.fingerprint import post_keys
 from polyvigil.decide.combine import Combination
+from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
+from polyvigil.detect.base import TrainingLog
+from polyvigil.errors import BundleError
 from polyvigil.types import LabelledPost, Labels
 
 _PLAIN = ("by_member", "labels", "groups", "keys")
@@ -114,3 +121,30 @@ def read(path: Path) -> StoredDev:
     if dev.by_member.ndim != 2 or lengths != {posts}:
         raise ValueError("its arrays are of different lengths")
     return dev
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A bundle in ``folder`` without its weights: dev scores of its members, thresholds, how each was trained."""
+
+    folder: Path
+    manifest: Manifest
+    policy: DecisionPolicy
+    dev: StoredDev
+    logs: tuple[TrainingLog | None, ...]
+    """One for each member, those of a second stage last, as the rows of ``dev``; None for one without epochs."""
+
+
+def read_record(folder: Path) -> Record:
+    """Read and verify. Raises BundleError when the bundle is missing, damaged or changed after it was saved."""
+    manifest = verify(folder)
+    try:
+        policy = DecisionPolicy.model_validate_json((folder / layout.POLICY).read_bytes())
+        dev = read(folder / layout.DEV)
+        paths = [folder / entry.folder / layout.TRAINING_LOG for entry in manifest.all_members]
+        logs = tuple(TrainingLog.model_validate_json(path.read_bytes()) if path.is_file() else None for path in paths)
+    except (OSError, ValueError, SafetensorError, KeyError, IndexError) as error:
+        raise BundleError(
+            f"unreadable ({type(error).__name__})", where=str(folder), hint="remove it, and make it again"
+        ) from error
+    return Record(folder, manifest, policy, dev, logs)

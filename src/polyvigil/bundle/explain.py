@@ -18,8 +18,7 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.decide.thresholds import logit
 from polyvigil.judge.endpoint import Endpoint
 from polyvigil.text.normalise import model_text, no_text_reason
-from polyvigil.text.pieces import units
-from polyvigil.text.sentences import Span, sentences
+from polyvigil.text.sentences import Span, sentences, units
 from polyvigil.types import Post
 
 MOST_SPANS = 5

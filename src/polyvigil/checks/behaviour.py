@@ -1,7 +1,8 @@
-"""Behaviour tests of a bundle, after CheckList (Ribeiro et al. 2020, aclanthology 2020.acl-main.442).
+"""Behaviour suites: authored texts whose decision, or whose change of decision, is known before a bundle is run.
 
-Three kinds: minimum functionality (a text has a known label), invariance (two texts must be decided alike) and
-direction (P of the second text may not lie on the wrong side of the first's).
+In: a bundle and a suite (checks/behaviour_suites/*.toml). Out: `BehaviourResult`, a failure count with an interval for
+each capability, test kind and language. The texts are authored, so they may be shown. Source: Ribeiro et al. 2020
+(CheckList).
 """
 
 from __future__ import annotations
@@ -11,11 +12,70 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.checks.behaviour_result import BehaviourResult, Cell, Failure
-from polyvigil.checks.behaviour_suite import MAX_FAILURE, Case, Expect, cases
+from polyvigil.checks.behaviour_suite import MAX_FAILURE, Case, Expect, Kind, cases
 from polyvigil.errors import RecipeError
-from polyvigil.evaluation.intervals import share_interval
-from polyvigil.types import Post
+from polyvigil.evaluation.intervals import Interval, share_interval
+from polyvigil.types import Frozen, Post
+
+BEHAVIOUR_NOTE: str = (
+    "Behaviour tests are authored, synthetic sentences: they show what a bundle gets wrong, not how often that happens "
+    "in real posts. Cases of one template are alike, so the intervals are too narrow."
+)
+
+
+class Failure(Frozen):
+    """A case that failed: its texts, P(ADE) and decision of each."""
+
+    texts: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    flagged: tuple[bool, ...]
+
+
+class Cell(Frozen):
+    """One behaviour in one language: ``expect`` is what its cases expect, ``rule`` why.
+
+    ``rate`` = failures / cases, with Jeffreys' 95% interval; ``trained``: whether the bundle was trained on the
+    language; ``gated``: whether the gate looks at it; ``fails``: the gate does, and the interval lies above the limit.
+    """
+
+    behaviour: str
+    capability: str
+    kind: Kind
+    expect: Expect
+    rule: str
+    language: str
+    trained: bool
+    gated: bool
+    templates: int
+    cases: int
+    failures: int
+    rate: float
+    interval: Interval
+    fails: bool
+    examples: tuple[Failure, ...]
+    """Up to three, of different templates first."""
+
+
+class BehaviourResult(Frozen):
+    """All cells, by behaviour in the order of the suites, then language."""
+
+    bundle: str
+    seed: int
+    max_failure: float
+    tolerance: float
+    """How far P may move the wrong way in a direction test."""
+    texts: int
+    """Distinct texts scored."""
+    not_trained: tuple[str, ...]
+    """Languages looked at that the bundle was not trained on."""
+    cells: tuple[Cell, ...]
+    note: str = BEHAVIOUR_NOTE
+
+    @property
+    def failing(self) -> tuple[Cell, ...]:
+        """The cells that the gate says no to."""
+        return tuple(cell for cell in self.cells if cell.fails)
+
 
 TOLERANCE = 0.01  # of P: less than anyone would act on
 _EXAMPLES = 3
@@ -47,7 +107,7 @@ def behaviour(
     """Run the suites of these languages and capabilities (none named: all), every text scored once.
 
     A cell fails when the lower bound of its failure rate is above ``max_failure``, in [0, 1]; languages that the bundle
-    was not trained on are told but fail only with ``gate_untrained``. Raises RecipeError for unknown names or a limit
+    was not trained on are reported and fail only with ``gate_untrained``. Raises RecipeError for unknown names, a limit
     outside [0, 1].
     """
     if not 0 <= max_failure <= 1:

@@ -54,7 +54,7 @@ class Behaviour(Frozen):
 class Suite(Frozen):
     """What is authored for one language: the entries of each slot in their forms, the templates of each behaviour.
 
-    ``{n:1}`` in a template is the second form of the entry drawn from slot n; a template of two texts is a pair.
+    ``{n:1}`` in a template is the second form of the entry taken from slot n; a template of two texts is a pair.
     """
 
     language: str

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from ftfy.badness import is_bad
 
-from polyvigil.checks.check_posts import CheckedPosts, checked_posts, counts_by_key
 from polyvigil.checks.check_result import (
+    CheckedPosts,
     CheckResult,
     FileCount,
     LanguageCheck,
@@ -26,6 +26,8 @@ from polyvigil.checks.check_result import (
     Suspect,
     SuspectKind,
     TypeCount,
+    checked_posts,
+    counts_by_key,
 )
 from polyvigil.checks.findings import findings_of
 from polyvigil.checks.label_leak import LabelLeak, measure_columns
@@ -52,7 +54,7 @@ Progress = Callable[[str], None]
 def check(
     readings: Sequence[Reading], *, spec: DataSpec | None = None, progress: Progress | None = None
 ) -> CheckResult:
-    """Look at labelled files together. ``spec`` is the one they were read with; ``progress`` is told each stage's name.
+    """Look at labelled files together. ``spec`` is the one they were read with; ``progress`` gets each stage's name.
 
     The same files always give the same result. Raises DataError when there is no file, or when one stands twice.
     """

@@ -38,7 +38,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """``exact`` and ``near``, int64 (n_posts,): the place of the first post with the same text, or of the same cluster.
+    """``exact`` and ``near``, int64 (n_posts,): the index of the first post with the same text, or of the same cluster.
 
     Posts with the same text are in one cluster, and so are posts joined by a chain of similar pairs. ``pairs`` int64
     (n_pairs, 2): places of similar posts with different texts, measured, the earlier first, sorted;
@@ -71,7 +71,7 @@ def _first_indices(hashes: NDArray[np.uint64]) -> Indices:
 
 
 def _clusters(exact: Indices, pairs: Indices) -> Indices:
-    """The first place of each post's connected component."""
+    """The first index of each post's connected component."""
     n = len(exact)
     left = np.concatenate([np.arange(n), pairs[:, 0]])
     right = np.concatenate([exact, pairs[:, 1]])

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.checks.audit import limits
+from polyvigil.checks.audit import gate
 from polyvigil.checks.audit.gate import Gate, Measured, gate_of
 from polyvigil.evaluation.groups import POOLED
 from polyvigil.evaluation.intervals import share_interval
@@ -17,7 +17,7 @@ from polyvigil.metrics import Counts, count
 from polyvigil.types import Frozen, Labels, Probabilities
 
 Form = Literal["int8", "bf16", "onnx"]
-_SHIFTS = {"int8": limits.INT8_SHIFT, "bf16": limits.BF16_SHIFT, "onnx": limits.ONNX_SHIFT}
+_SHIFTS = {"int8": gate.INT8_SHIFT, "bf16": gate.BF16_SHIFT, "onnx": gate.ONNX_SHIFT}
 _ADVICE = {
     "int8": "score with the bundle as it is, or train and export another seed",
     "bf16": "score with the bundle as it is, or train and export another seed",
@@ -92,8 +92,8 @@ def compare_export(
         _part(name, names == name, before, after, labels=labels) for name in sorted({str(name) for name in names})
     )
     pooled = _part(POOLED, np.ones(len(names), dtype=np.bool_), before, after, labels=labels)
-    few = [part.name for part in parts if part.posts < limits.LEAST_POSTS]
-    note = f"under {limits.LEAST_POSTS} posts, which shows little: {', '.join(few)}"
+    few = [part.name for part in parts if part.posts < gate.LEAST_POSTS]
+    note = f"under {gate.LEAST_POSTS} posts, which shows little: {', '.join(few)}"
     every = (*parts, pooled)
     return ExportComparison(
         form=form,
@@ -104,8 +104,8 @@ def compare_export(
         pooled=pooled,
         gates=(
             gate_of("score-moved", _SHIFTS[form], [_shift(form, part) for part in every]),
-            gate_of("decided-otherwise", limits.FLIPPED, [_flips(form, part) for part in every]),
-            gate_of("f1-lost", limits.F1_LOST, [_lost(form, part) for part in every if part.positives]),
+            gate_of("decided-otherwise", gate.FLIPPED, [_flips(form, part) for part in every]),
+            gate_of("f1-lost", gate.F1_LOST, [_lost(form, part) for part in every if part.positives]),
         ),
         cautions=(*cautions, *([note] if few else [])),
     )
@@ -142,7 +142,7 @@ def _flips(form: Form, part: ExportSlice) -> Measured:
     return Measured(
         group=part.name,
         value=share,
-        beyond=share_interval(part.flips, part.posts).low > limits.FLIPPED,
+        beyond=share_interval(part.flips, part.posts).low > gate.FLIPPED,
         message=f"{part.name}: {part.flips:,} of {part.posts:,} posts ({share:.1%}) are decided otherwise",
         advice=_ADVICE[form],
         language="" if part.name == POOLED else part.name,
@@ -153,7 +153,7 @@ def _lost(form: Form, part: ExportSlice) -> Measured:
     return Measured(
         group=part.name,
         value=part.lost,
-        beyond=part.lost > max(limits.F1_LOST, part.one_post) + 1e-12,
+        beyond=part.lost > max(gate.F1_LOST, part.one_post) + 1e-12,
         message=f"{part.name}: F1 falls from {part.f1_before:.4f} to {part.f1_after:.4f} on "
         f"{part.positives:,} positives,"
         f" where one post is worth {part.one_post:.4f}",

@@ -10,7 +10,7 @@ from polyvigil.checks.check_result import CheckResult, Finding, Leak, ScriptCoun
 from polyvigil.checks.label_leak import EMPTY, HIDDEN, LabelLeak
 from polyvigil.text.language import base_language, is_cadec
 
-LEAK_ERROR = 0.01  # share of the smaller split from which on a leak makes figures wrong
+LEAK_ERROR = 0.01  # share of the smaller split from which on a leak makes metrics wrong
 FEW_POSITIVES = 10  # in dev: under this a threshold is a guess
 WRONG_LANGUAGE = 0.05
 MANY_SET_ASIDE = 0.01

@@ -3,7 +3,7 @@
 Of each column and language: how well does the column's value rank positives above negatives, out of sample? The
 statistic is the leave-pair-out AUC (Airola et al. 2011, Computational Statistics & Data Analysis 55(4), 1828-1844).
 For every pair of one positive i and one negative j, both are left out, and each is scored by the positive share of its
-value among the other posts, drawn to the base rate b with the weight of one post::
+value among the other posts, shrunk to the base rate b with the weight of one post::
 
     score(i) = (s_u - 1 + b) / n_u      i is a positive with value u: n_u posts, s_u of them positive
     score(j) = (s_v + b) / n_v          j is a negative with value v

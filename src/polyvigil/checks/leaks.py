@@ -11,8 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.checks.check_posts import EXAMPLES, CheckedPosts
-from polyvigil.checks.check_result import Conflicts, Leak, PostPair, SplitCount
+from polyvigil.checks.check_result import EXAMPLES, CheckedPosts, Conflicts, Leak, PostPair, SplitCount
 from polyvigil.checks.duplicates import find_duplicates
 
 Indices: TypeAlias = NDArray[np.int64]

@@ -12,7 +12,7 @@ from polyvigil.cli.options import Device
 from polyvigil.cli.output import Answer, Output, command
 
 if TYPE_CHECKING:
-    from polyvigil.checks.behaviour_result import BehaviourResult, Cell
+    from polyvigil.checks.behaviour import BehaviourResult, Cell
 
 
 def add_to(app: typer.Typer) -> None:

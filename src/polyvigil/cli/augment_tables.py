@@ -11,7 +11,7 @@ from polyvigil.cli.output import Answer
 
 if TYPE_CHECKING:
     from polyvigil.augment.prevalence import Prevalence
-    from polyvigil.augment.rows import Translated
+    from polyvigil.augment.translate import Translated
 
 
 def prevalence_warnings(prevalences: Sequence[Prevalence]) -> Iterator[tuple[bool, str]]:

@@ -82,10 +82,9 @@ def translate(
 
     OUT.csv.translations.jsonl keeps what is translated: ended at any moment, the same command goes on from there.
     """
-    from polyvigil.augment.cache import Cache
     from polyvigil.augment.choose import choose, training_posts
     from polyvigil.augment.prevalence import prevalences
-    from polyvigil.augment.rows import reject_line, write_translated
+    from polyvigil.augment.translate import Cache, reject_line, write_translated
     from polyvigil.augment.translate import translate as run
     from polyvigil.cli.augment_tables import answer_of, prevalence_warnings
     from polyvigil.data.atomic import write_whole

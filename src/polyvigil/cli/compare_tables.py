@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from polyvigil.cli.tables import shift_lines, table
 from polyvigil.evaluation.compare import Comparison
-from polyvigil.evaluation.paired_result import Difference, PairedSlice
+from polyvigil.evaluation.paired import Difference, PairedSlice
 
 _SHOWN = 10
 

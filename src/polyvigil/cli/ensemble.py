@@ -62,8 +62,7 @@ def ensemble(
     from polyvigil.config.load import load_text, to_toml
     from polyvigil.data.read import read_labelled
     from polyvigil.data.translated import refuse_translated
-    from polyvigil.workflows.ensemble import build_ensemble
-    from polyvigil.workflows.ensemble_plan import EnsemblePlan, Source
+    from polyvigil.workflows.ensemble import EnsemblePlan, Source, build_ensemble
     from polyvigil.workflows.tune import recipe_of
 
     check_free(output, replace=replace)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from polyvigil.cli.tables import table
 from polyvigil.decide.cascade import Cascade, CascadeCounts
 from polyvigil.evaluation.intervals import share_interval
-from polyvigil.evaluation.member_ablation import MemberAblation
-from polyvigil.evaluation.paired_result import Difference
-from polyvigil.evaluation.weight_gain import WeightGain
+from polyvigil.evaluation.paired import Difference
+from polyvigil.evaluation.subsets import MemberAblation, WeightGain
 
 if TYPE_CHECKING:
     from polyvigil.workflows.ensemble import EnsembleMember

@@ -78,7 +78,7 @@ def judge(
     from polyvigil.data.read import read_labelled
     from polyvigil.data.translated import refuse_translated
     from polyvigil.judge.endpoint import EndpointPermission, open_endpoint
-    from polyvigil.workflows.ensemble_plan import Source
+    from polyvigil.workflows.ensemble import Source
     from polyvigil.workflows.judge import JudgePlan, read_chat_spec
     from polyvigil.workflows.judge import judge as run
 

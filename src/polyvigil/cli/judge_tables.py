@@ -9,7 +9,7 @@ from polyvigil.decide.judge import Band, Judge
 
 if TYPE_CHECKING:
     from polyvigil.config.specs import ChatSpec
-    from polyvigil.evaluation.paired_result import Paired, PairedSlice
+    from polyvigil.evaluation.paired import Paired, PairedSlice
     from polyvigil.judge.endpoint import Usage
     from polyvigil.workflows.judge import EndpointEstimate
 

@@ -97,7 +97,7 @@ def unlabelled_hint(bundle: str, file: str) -> str:
 def make(out: Output, measured: Measured, bundle: Bundle, options: ReportOptions) -> tuple[Report, list[str]]:
     """Write the report that was wished for; returns it, and lines that say where it is."""
     from polyvigil.bundle.store import load
-    from polyvigil.report.mistakes import PII_WARNING
+    from polyvigil.report.chart_data import PII_WARNING
     from polyvigil.report.render import write_report
     from polyvigil.report.report import report_of
 

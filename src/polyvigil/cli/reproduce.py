@@ -156,10 +156,9 @@ def _environment(
     from polyvigil.learn.launch import launched
     from polyvigil_gladiators.models import ModelFolder
     from polyvigil_gladiators.posts import Files
-    from polyvigil_gladiators.scale import FULL, TINY
     from polyvigil_gladiators.survey import Environment
     from polyvigil_gladiators.test_posts import check_unseen, read_test
-    from polyvigil_gladiators.tiny_scale import one_thread, tiny_models, tiny_posts
+    from polyvigil_gladiators.tiny import FULL, TINY, one_thread, tiny_models, tiny_posts
 
     tiny = scale is ScaleOption.tiny
     has_posts = bool(files.data or files.train or files.dev)

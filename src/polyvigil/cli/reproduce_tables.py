@@ -80,8 +80,7 @@ def _by_reason(obstacles: Mapping[str, str]) -> dict[str, list[str]]:
 
 def reproduction_lines(reproduction: Reproduction) -> list[str]:
     """Table by table, with notes, and what the verdicts mean."""
-    from polyvigil_gladiators.layout import LEFT, columns, title
-    from polyvigil_gladiators.report import cautions
+    from polyvigil_gladiators.report import LEFT, cautions, columns, title
     from polyvigil_gladiators.result import VERDICTS
 
     lines = [*cautions(reproduction), ""] if cautions(reproduction) else []

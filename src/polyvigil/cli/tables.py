@@ -12,7 +12,7 @@ from polyvigil.detect.base import CostEstimate, PoolingChoice, TrainingLog
 from polyvigil.evaluation.evaluate import Evaluation, Slice
 from polyvigil.evaluation.leave_out import LeftOut
 from polyvigil.evaluation.subsets import MemberSubset
-from polyvigil.evaluation.workload_result import Workload
+from polyvigil.evaluation.workload import Workload
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, dense: bool = False) -> str:

@@ -78,8 +78,7 @@ def tune(
     from polyvigil.config.load import load_text, to_toml
     from polyvigil.data.read import read_labelled, read_unlabelled
     from polyvigil.data.translated import refuse_translated
-    from polyvigil.workflows.cascade import CascadeOptions
-    from polyvigil.workflows.tune import Plan, keep_rates, recipe_of, tune_bundle
+    from polyvigil.workflows.tune import CascadeOptions, Plan, keep_rates, recipe_of, tune_bundle
 
     check_free(output, replace=replace)
     loaded = load(bundle, device=device, stale=True)

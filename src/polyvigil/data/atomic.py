@@ -59,7 +59,7 @@ def install_folder(folder: Path, path: Path) -> None:
 
 
 def _exchange(partial: Path, path: Path) -> None:
-    """Put ``partial`` in the place of ``path``; the old folder is removed only once the new one stands."""
+    """Put ``partial`` where ``path`` is; the old folder is removed only once the new one stands."""
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
     try:
         path.rename(aside / path.name)

@@ -1,6 +1,6 @@
 """Files to rows, streaming: CSV, TSV, JSONL and Parquet, plain or as .gz or .zst, or standard input (``-``).
 
-A row that cannot be taken apart is yielded as a ``Fault`` with its line; a file of which nothing can be made raises
+A row that cannot be taken apart is yielded as a ``RowError`` with its line; a file that cannot be read at all raises
 DataError. Bytes that are not UTF-8 stay in the cells as lone surrogates (PEP 383), so that nothing is lost before the
 row is judged.
 """
@@ -66,7 +66,7 @@ class Table:
     rows: Iterator[Row | RowError]
     schema: pa.Schema | None = None
     fraction: Callable[[], float] | None = None
-    """How much of the file has been read, in [0, 1]; None where nobody knows (standard input)."""
+    """How much of the file has been read, in [0, 1]; None where it is not known (standard input)."""
 
 
 def format_of(path: str | Path) -> str:
@@ -85,12 +85,12 @@ def format_of(path: str | Path) -> str:
 
 @contextmanager
 def open_table(path: str | Path, *, at: FilePosition | None = None, columns: Sequence[str] = ()) -> Iterator[Table]:
-    """Open a file of rows; ``-`` is standard input (CSV, TSV or JSONL, told apart by its first line).
+    """Open a file of rows; ``-`` is standard input (CSV, TSV or JSONL, distinguished by its first line).
 
-    ``at``: begin at one of the ``data.places.places`` of the file, whose ``columns`` are known from an earlier opening.
+    ``at``: begin at one of the ``data.offsets`` of the file, whose ``columns`` are known from an earlier opening.
 
     Raises DataError, naming file and line, when the file cannot be opened, is empty or damaged, or its header is
-    unusable; while rows are drawn, when a quote never closes or compressed data break off.
+    unusable; while rows are read, when a quote never closes or compressed data break off.
     """
     name = "<stdin>" if str(path) == STDIN else str(path)
     kind = None if str(path) == STDIN else format_of(path)
@@ -218,7 +218,7 @@ def _delimited_rows(
 
 
 def _undecoded(line: int, column: str, row: Mapping[str, str]) -> RowError | None:
-    """A fault when the cell holds a byte that was not UTF-8, kept by PEP 383 as U+DC80 ... U+DCFF."""
+    """A row error when the cell holds a byte that was not UTF-8, kept by PEP 383 as U+DC80 ... U+DCFF."""
     cell = row[column]
     if cell.isascii():
         return None

@@ -35,7 +35,7 @@ def split_positions(path: str, *, records: int) -> Iterator[FilePosition]:
     """The places before record 0, ``records``, 2 x ``records``, ... of a file that ``open_table`` has opened; at least
     one, and but for an empty file none behind the last record.
 
-    A record becomes one Row or one Fault. CSV is read by the reader that reads its rows, so that newlines in quotes and
+    A record becomes one Row or RowError. CSV is read by the reader that reads its rows, so that newlines in quotes and
     broken quotes end where they end there. Raises DataError as drawing rows does, when a quote never closes.
     """
     kind = format_of(path)

@@ -50,7 +50,7 @@ class ReadPost:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All labelled posts of a file, in its order; the rows set aside; what a user should be told."""
+    """All labelled posts of a file, in its order; the rows set aside; what a user should know."""
 
     name: str
     posts: tuple[LabelledPost, ...]
@@ -123,7 +123,7 @@ def read_labelled(
 
 @dataclass(frozen=True, slots=True)
 class Unlabelled:
-    """All posts of a file, in its order, labels not looked at; the rows set aside; what a user should be told."""
+    """All posts of a file, in its order, labels not looked at; the rows set aside; what a user should know."""
 
     name: str
     posts: tuple[Post, ...]
@@ -152,26 +152,26 @@ def read_unlabelled(path: str | Path, spec: DataSpec | None = None, *, on_error:
 
 
 def read_rows(table: Table, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> Iterator[ReadPost | RowError]:
-    """Each row of an open table as a post or a fault, in order. Without ``labelled`` an empty text is no fault."""
+    """Each row of an open table as a post or a row error, in order. Without ``labelled`` an empty text is none."""
     for row in table.rows:
         yield row if isinstance(row, RowError) else _read_row(row, columns, spec, labelled=labelled)
 
 
 def row_error(error: RowError, name: str) -> DataError:
-    """The error that names a fault: file, line, column, reason, next step."""
+    """The error that names a row error: file, line, column, reason, next step."""
     return DataError(
         _description(error), where=f"{name}:{error.line}", hint=_advice([error]) or "mend the row or leave it out"
     )
 
 
 def reject_line(name: str, error: RowError) -> str:
-    """A fault as one line of a rejects file (JSONL): file, line, column, reason and the whole row; nothing is lost."""
+    """A row error as one line of a rejects file (JSONL): file, line, column, reason and the whole row."""
     record = {"file": name, "line": error.line, "column": error.column, "reason": error.reason}
     return json.dumps(record | {"row": dict(error.cells)}, default=str) + "\n"
 
 
 class RowErrorKind(Frozen):
-    """Faults of one kind in a file: the first of them, and how many there are."""
+    """Row errors of one kind in a file: the first of them, and how many there are."""
 
     line: int
     column: str
@@ -180,7 +180,7 @@ class RowErrorKind(Frozen):
 
 
 class RowErrorCounts:
-    """Counts faults by kind and remembers the first of each, whatever their number."""
+    """Counts row errors by kind and remembers the first of each, whatever their number."""
 
     def __init__(self) -> None:
         self._first: dict[tuple[str, str], RowError] = {}
@@ -200,7 +200,7 @@ class RowErrorCounts:
         )
 
     def add_kinds(self, kinds: Iterable[RowErrorKind]) -> None:
-        """Add the faults of a later stretch of the same file."""
+        """Add the row errors of a later span of the same file."""
         for kind in kinds:
             self.add(RowError(kind.line, kind.column, kind.reason), rows=kind.rows)
 

@@ -1,7 +1,7 @@
 """A synthetic corpus of about 10,000 posts in seven languages, for showing and testing the program.
 
 Nobody wrote these posts: they are authored phrases (``sample_phrases/<language>.toml``) joined at random from a seed.
-Figures measured on them show that the program works; they say nothing about its quality on real posts.
+Metrics measured on them show that the program works; they say nothing about its quality on real posts.
 
 What the corpus imitates: rare positives, hard negatives that share drugs and symptoms with the positives, long forum
 posts with one or two telling sentences, templates that no training post shows, about 1% wrong labels, posts of dev and

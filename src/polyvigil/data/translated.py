@@ -1,6 +1,6 @@
 """Posts that were made by translation: known by their origin, for training alone.
 
-Thresholds and figures are for posts as people write them, so a translated post may neither tune nor measure; and one
+Thresholds and metrics are for posts as people write them, so a translated post may neither tune nor measure; and one
 whose source tunes or measures would bring that source into the training.
 """
 

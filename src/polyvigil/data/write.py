@@ -25,7 +25,7 @@ class _Lines:
 def csv_text(rows: Iterable[Sequence[object]], *, delimiter: str = ",") -> str:
     """Rows as RFC 4180 text with ``\\n`` at the end of each.
 
-    The writer is told that rows end with ``\\r\\n``, for only then does it quote cells that hold a lone ``\\r``.
+    The writer needs to know that rows end with ``\\r\\n``, for only then does it quote cells that hold a lone ``\\r``.
     """
     taken = _Lines()
     csv.writer(taken, delimiter=delimiter, lineterminator="\r\n").writerows(rows)

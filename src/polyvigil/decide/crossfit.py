@@ -1,4 +1,4 @@
-"""Decisions on dev posts by thresholds that never saw them: what same-set figures promise, without the optimism.
+"""Decisions on dev posts by thresholds that never saw them: what same-set metrics promise, without the optimism.
 
 The dev posts are dealt into folds; the thresholds of each fold are tuned on the others. The members were chosen on the
 same dev posts (their best epoch), so a little of the optimism stays.

@@ -64,7 +64,7 @@ class DecisionPolicy(Frozen):
         return dict(value)
 
     def with_thresholds(self, thresholds: Mapping[str, Threshold]) -> DecisionPolicy:
-        """The same policy with these thresholds in place of its own."""
+        """The same policy with these thresholds instead of its own."""
         return DecisionPolicy(
             spec=self.spec,
             thresholds=thresholds,

@@ -49,7 +49,7 @@ class DevScores:
         return self.where(self.languages == language)
 
     def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> DevScores:
-        """Those of a mask, or at some places (which may stand twice: a resample)."""
+        """Those of a mask, or at some indices (which may stand twice: a resample)."""
         return DevScores(self.probabilities[chosen], self.labels[chosen], self.languages[chosen])
 
     @property

@@ -117,7 +117,7 @@ def at_share(probabilities: Probabilities, share: float) -> float:
 
 
 def resample_weights(gold: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.float64]:
-    """How often each post is drawn when as many positives, and as many negatives, are drawn with replacement: (n,)."""
+    """How often each post is sampled when positives and negatives are each resampled with replacement: (n,)."""
     weights = np.zeros(len(gold))
     for indices in (np.flatnonzero(gold), np.flatnonzero(~gold)):
         if len(indices):

@@ -32,7 +32,7 @@ def regime_weights(regimes: Sequence[float], within: Sequence[Sequence[float]]) 
 
 
 def greedy_path(by_member: NDArray[np.float64], labels: Labels, *, rounds: int = ROUNDS) -> tuple[int, ...]:
-    """The places of the members in the order of their addition, up to the ensemble of the best average precision.
+    """The indices of the members in the order of their addition, up to the ensemble of the best average precision.
 
     ``by_member`` (n_members, n_posts). Of equal ones the first member, and the smallest ensemble, is taken.
     """
@@ -48,7 +48,7 @@ def greedy_path(by_member: NDArray[np.float64], labels: Labels, *, rounds: int =
 
 
 def fitted_weights(by_member: NDArray[np.float64], posts: DevScores, *, rounds: int = ROUNDS) -> NDArray[np.float64]:
-    """Weights of sum 1, (n_members,), 0 for a member never chosen; the CADEC groups are left out as in pooled figures.
+    """Weights of sum 1, (n_members,), 0 for a member never chosen; the CADEC groups are left out as in pooled metrics.
 
     ``posts`` give labels and languages. Without positives all weigh the same.
     """

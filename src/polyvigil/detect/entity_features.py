@@ -47,7 +47,7 @@ class Entity:
 
 
 def merged(entities: Sequence[Entity]) -> tuple[Entity, ...]:
-    """Each stretch once for each role, with its highest score (two labels may find the same); by place, then role."""
+    """Each span once for each role, with its highest score (two labels may find the same); by place, then role."""
     best: dict[tuple[int, int, Literal["drug", "reaction"]], float] = {}
     for entity in entities:
         key = (entity.start, entity.end, entity.role)

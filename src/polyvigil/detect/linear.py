@@ -25,9 +25,9 @@ from polyvigil.detect.ngram_features import (
     batches,
     count,
     logit_terms,
+    table,
 )
 from polyvigil.detect.ngram_scorer import CompiledScorer, Warming
-from polyvigil.detect.ngram_table import table
 from polyvigil.errors import BundleError
 from polyvigil.text.align import align
 from polyvigil.text.hashing import HASHING, lay_out

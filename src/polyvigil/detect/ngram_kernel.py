@@ -14,8 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from polyvigil.detect.ngram_features import GRID
-from polyvigil.detect.ngram_table import Table
+from polyvigil.detect.ngram_features import GRID, Table
 from polyvigil.text.hashing import BASE, MIX_1, MIX_2, SPACE
 
 _Function = TypeVar("_Function", bound=Callable[..., object])

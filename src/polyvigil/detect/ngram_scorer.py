@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.detect.ngram_features import batches
-from polyvigil.detect.ngram_table import Table
+from polyvigil.detect.ngram_features import Table, batches
 from polyvigil.text.hashing import code_points, word_characters
 
 WORTH_CHARACTERS = 1 << 21
@@ -63,7 +62,7 @@ class Warming:
     def after(self, characters: int, make: Callable[[], CompiledScorer]) -> CompiledScorer | None:
         """The scorer for the next ``characters``; None while numpy is the quicker, and where numba does not run.
 
-        numba may fail in many ways that are no fault of the posts: beside a newer numpy, on a full disk. numpy gives
+        numba may fail in many ways that are not the posts' doing: beside a newer numpy, on a full disk. numpy gives
         the same numbers, so none of them is an error.
         """
         self.characters += characters

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.detect.base import Evidence
-from polyvigil.text.pieces import pieces
-from polyvigil.text.sentences import Span
+from polyvigil.text.sentences import Span, pieces
 from polyvigil.types import Post, Probabilities
 
 MOST_PIECES = 32

@@ -1,7 +1,7 @@
 """Zero-shot: medicines and reactions that a GLiNER2 model finds in a post. Nothing is learned from posts.
 
 P(ADE) = best reaction x (alone + (1 - alone) x best drug), each best the highest score of its kind
-(detect.entity_features, where the nine features are told too). Needs the extra ``zero-shot``.
+(detect.entity_features, which defines the nine features too). Needs the extra ``zero-shot``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class NerDetector:
         return
 
     def entities(self, posts: Sequence[Post]) -> list[tuple[Entity, ...]]:
-        """What is found in the normalised text of each post, in the order of ``posts``; each stretch once a role."""
+        """What is found in the normalised text of each post, in the order of ``posts``; each span once a role."""
         config = self.config
         by_post = self.finder.find(
             [model_text(post.text) for post in posts],

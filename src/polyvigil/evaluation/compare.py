@@ -12,8 +12,7 @@ from polyvigil.data.read import Reading
 from polyvigil.decide.shift import Shift, Side, shifts
 from polyvigil.errors import DataError
 from polyvigil.evaluation.evaluate import Gold, gold_of, seen_before
-from polyvigil.evaluation.paired import System, compare_systems
-from polyvigil.evaluation.paired_result import Difference, Paired
+from polyvigil.evaluation.paired import Difference, Paired, System, compare_systems
 from polyvigil.evaluation.reliability import ReliabilitySlice, reliability
 from polyvigil.types import Frozen, Probabilities
 
@@ -54,7 +53,7 @@ class Comparison(Frozen):
     second: str
     data: str
     paired: Paired
-    """Differences are the second's figures less the first's."""
+    """Differences are the second's metrics less the first's."""
     shifts: tuple[Shift, ...]
     calibration: tuple[Calibrated, ...]
     flips: tuple[Flip, ...]

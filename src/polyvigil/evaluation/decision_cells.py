@@ -1,7 +1,7 @@
 """Two systems' decisions on the same posts, as counts: all that a difference in F1 hangs on.
 
 A post falls into one of eight cells: its label, and which of the two systems flagged it. Posts of one cell cannot be
-told apart, so resampling posts is drawing the sizes of the cells, and swapping decisions post by post is drawing one
+told apart, so resampling posts is sampling the sizes of the cells, and swapping decisions by post samples one
 binomial for each label.
 """
 
@@ -59,7 +59,7 @@ def f1_difference(posts: NDArray[np.float64]) -> NDArray[np.float64]:
 def resampled_differences(cells: Cells, *, rounds: int, random: np.random.Generator) -> NDArray[np.float64]:
     """Differences in F1 over ``rounds`` weighted resamples, (rounds,); positives and negatives of a stratum stay fixed.
 
-    The Bayesian bootstrap (Rubin 1981): the cells' shares are drawn from their Dirichlet posterior under Jeffreys'
+    The Bayesian bootstrap (Rubin 1981): the cells' shares are sampled from their Dirichlet posterior under Jeffreys'
     prior, half a post for each cell. A bootstrap by multinomials gives systems that agree everywhere an interval of
     zero width, and at 10 to 24 positives covers 92% of the time where this covers 96%.
     """

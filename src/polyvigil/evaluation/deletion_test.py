@@ -1,7 +1,7 @@
-"""Are explanations faithful? The deletion test: what is pointed at is left out, and so is another stretch as long.
+"""Are explanations faithful? The deletion test: what is pointed at is left out, and so is another span as long.
 
-Where the score does come from what is pointed at, P falls further without it than without the other stretch. Chance
-is 50%. After the erasure tests of DeYoung et al. (2020), with a stretch of the same length in place of their baseline.
+Where the score does come from what is pointed at, P falls further without it than without the other span. Chance
+is 50%. After the erasure tests of DeYoung et al. (2020), with a span of the same length instead of their baseline.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import numpy as np
 from polyvigil.bundle.explain import Explanation, explain
 from polyvigil.bundle.store import Bundle
 from polyvigil.evaluation.intervals import Interval, share_interval
-from polyvigil.text.pieces import units
-from polyvigil.text.sentences import Span
+from polyvigil.text.sentences import Span, units
 from polyvigil.types import Frozen, Post
 
 POOLED = "pooled"
@@ -27,11 +26,11 @@ class DeletionSlice(Frozen):
     language: str
     flagged: int
     compared: int
-    """Flagged posts in which another stretch as long can be left out. The others are too short."""
+    """Flagged posts in which another span as long can be left out. The others are too short."""
     sentences: int
     """Of those compared: the carrying sentence was left out; of the rest, the strongest span."""
     better: int
-    """P fell further without what is pointed at than without the other stretch; equal falls do not count."""
+    """P fell further without what is pointed at than without the other span; equal falls do not count."""
     share: float
     """``better`` of ``compared``, in [0, 1]; 0 of none."""
     interval: Interval
@@ -59,7 +58,7 @@ class _Trial:
 
 
 def deletion_test(bundle: Bundle, posts: Sequence[Post], *, seed: int = 0) -> DeletionTest:
-    """Test the explanations of the flagged posts among ``posts``. The other stretches are drawn from ``seed``.
+    """Test the explanations of the flagged posts among ``posts``. The other spans are sampled from ``seed``.
 
     An explained post is scored three times, and by an encoder once more for each sentence.
     """
@@ -100,9 +99,9 @@ def deletion_test(bundle: Bundle, posts: Sequence[Post], *, seed: int = 0) -> De
 
 
 def _trial(post: Post, explanation: Explanation, random: np.random.Generator) -> _Trial | None:
-    """The carrying sentence, or else the strongest span, with a stretch as long apart from it; None if there is none.
+    """The carrying sentence, or else the strongest span, with a span as long apart from it; None if there is none.
 
-    The other stretch begins where a word begins.
+    The other span begins where a word begins.
     """
     sentence = explanation.sentence
     strongest = max(explanation.spans, key=lambda span: span.score, default=None)

@@ -5,7 +5,7 @@ post decided by thresholds tuned on others, so without the optimism of same-set 
 dev, each with its 95% interval.
 
 The two samples of posts are independent, so the interval of a difference is that of two independent posteriors: recall
-and false-positive rate of both sides are drawn from their Beta posteriors under Jeffreys' prior, as in
+and false-positive rate of both sides are sampled from their Beta posteriors under Jeffreys' prior, as in
 assess.intervals, the metric is computed from each draw, and the quantiles are those of the differences of the draws.
 Adding the squared half-widths of the two stored intervals (Zou and Donner 2008) would be shorter, but cannot give the
 mean over languages, and would not agree with the interval of macro F1. ``tests/assess/test_dev_comparison.py`` measures
@@ -65,12 +65,12 @@ class DevComparison(Frozen):
     pooled: DevSlice | None
     """Over ``pooled_languages``, counts of each side added up; None where no language can be compared."""
     pooled_languages: tuple[str, ...]
-    """The languages of both sets of posts that pooled figures count: all but the CADEC groups."""
+    """The languages of both sets of posts that pooled metrics include: all but the CADEC groups."""
     macro_f1: DevDifference | None
     """Unweighted mean of F1 over ``macro_languages``, on both sides."""
     macro_languages: tuple[str, ...]
     without_dev: tuple[str, ...]
-    """Languages of the new posts that have no figure to compare: no dev posts, or no positives on one side."""
+    """Languages of the new posts that have no metric to compare: no dev posts, or no positives on one side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def compare_with_dev(languages: Sequence[Slice], dev: Sequence[Slice]) -> DevCom
     """Compare slices of new posts by language with cross-fitted ones of the dev posts.
 
     None where no dev slice has cross-fitted metrics. Deterministic. Pooled and macro F1 are over the languages of both
-    sets, since a language that stands in one of them alone would move the figure by itself.
+    sets, since a language that stands in one of them alone would move the metric by itself.
     """
     new = {part.name: _rates(part) for part in languages}
     old = {part.name: rates for part in dev if (rates := _cross_fitted_rates(part)) is not None}
@@ -177,7 +177,7 @@ def _share(part: float, whole: float, random: np.random.Generator) -> NDArray[np
 def _difference(
     value: float, samples: NDArray[np.float64], dev: float, dev_samples: NDArray[np.float64]
 ) -> DevDifference:
-    """Of a metric and its samples (SAMPLES,) on both sides, drawn independently of each other."""
+    """Of a metric and its samples (SAMPLES,) on both sides, sampled independently of each other."""
     difference = value - dev
     low, high = np.quantile(samples - dev_samples, [_TAIL, 1 - _TAIL])
     return DevDifference(
@@ -233,7 +233,7 @@ def _with_slice_intervals(compared: DevSlice, part: Slice, dev: Slice) -> DevSli
 
 
 def _counted(new: dict[str, Rates]) -> list[str]:
-    """The languages that pooled figures count."""
+    """The languages that pooled metrics include."""
     names = list(new)
     return [name for name, counts in zip(names, counted_when_pooled(names).tolist(), strict=True) if counts]
 

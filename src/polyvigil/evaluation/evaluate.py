@@ -16,14 +16,12 @@ from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.errors import SplitError
-from polyvigil.evaluation.bootstrap import macro_f1_interval
 from polyvigil.evaluation.dev_comparison import DevComparison
 from polyvigil.evaluation.groups import POOLED, groups_of
-from polyvigil.evaluation.intervals import Interval
+from polyvigil.evaluation.intervals import Interval, macro_f1_interval
 from polyvigil.evaluation.reliability import Reliability, reliability
 from polyvigil.evaluation.slices import Column, ColumnSlices, CrossFitted, Outcomes, Slice, column_slices, slice_of
-from polyvigil.evaluation.workload import workload
-from polyvigil.evaluation.workload_result import Workload
+from polyvigil.evaluation.workload import Workload, workload
 from polyvigil.metrics import Counts, macro
 from polyvigil.text.language import is_cadec
 from polyvigil.types import Frozen, LabelledPost, Labels, Probabilities
@@ -32,13 +30,13 @@ __all__ = ["CrossFitted", "Evaluation", "Gold", "Slice", "evaluate", "gold_of", 
 
 
 class Evaluation(Frozen):
-    """All figures of one bundle on one set of posts. ``evaluation.json``."""
+    """All metrics of one bundle on one set of posts. ``evaluation.json``."""
 
     bundle: str
     data: str
     data_fingerprint: str
     same_set: bool
-    """True when the thresholds were tuned on these very posts: the figures are then optimistic."""
+    """True when the thresholds were tuned on these very posts: the metrics are then optimistic."""
     posts: int
     positives: int
     pooled: Slice
@@ -52,17 +50,17 @@ class Evaluation(Frozen):
     slices: tuple[ColumnSlices, ...] = ()
     """The posts by the values of the columns that were named (``--by``)."""
     dev_comparison: DevComparison | None = None
-    """Beside the cross-fitted dev figures; None on the dev posts themselves, and where a bundle has no such figures."""
+    """Beside the cross-fitted dev metrics; None on the dev posts themselves, and where a bundle has no such metrics."""
     reliability: Reliability
     """Of calibrated P."""
     workload: Workload
-    """What the figures mean for those who read."""
+    """What the metrics mean for those who read."""
     cautions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """What figures need of labelled posts, each field (n_posts,): no text."""
+    """What metrics need of labelled posts, each field (n_posts,): no text."""
 
     labels: Labels
     languages: NDArray[np.str_]
@@ -151,7 +149,7 @@ def seen_before(
 ) -> tuple[str, ...]:
     """What to say about posts that the bundle was made from, by the text hashes kept in it.
 
-    Raises SplitError when half of the posts or more were trained on: figures on them prove nothing.
+    Raises SplitError when half of the posts or more were trained on: metrics on them prove nothing.
     """
     hashes = post_hashes(item.post for item in items)
     trained = int(np.isin(hashes, train).sum())

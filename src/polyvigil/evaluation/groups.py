@@ -21,7 +21,7 @@ class Groups:
     names: NDArray[np.str_]
     """The language group of each post: shape (n_posts,)."""
     pooled: NDArray[np.bool_]
-    """Those that pooled figures count, as the official score of the shared task (text.language)."""
+    """Those that pooled metrics include, as the official score of the shared task (text.language)."""
     languages: Mapping[str, NDArray[np.bool_]]
     """By language group, in alphabetical order."""
 

@@ -1,17 +1,20 @@
-"""Intervals on figures that are functions of a confusion table.
+"""Confidence intervals of metrics on one set of posts.
 
-Recall and false-positive rate are drawn from their Beta posteriors under Jeffreys' prior, Beta(1/2, 1/2) (Brown, Cai
-and DasGupta 2001), the numbers of positives and negatives held fixed, and the figure is computed from each draw. So a
-perfect table has an interval too, which a bootstrap over posts denies it.
+In: counts, or labels and scores with their strata. Out: `Interval`, 95% unless said otherwise, low <= high. Shares
+and F1 of one confusion table get closed forms or beta draws; average precision and macro F1, which are no function of
+one table, get a stratified bootstrap. Nothing here reads a model; the same input and seed give the same interval.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.stats import beta
+from collections.abc import Sequence
 
-from polyvigil.metrics import Counts, f1
-from polyvigil.types import Frozen
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta, norm, t
+
+from polyvigil.metrics import Counts, average_precision, f1
+from polyvigil.types import Frozen, Labels, Probabilities
 
 LEVEL = 0.95
 _SAMPLES = 4000
@@ -47,3 +50,99 @@ def f1_interval(counts: Counts) -> Interval:
     sampled = f1(tp, fp, positives - tp)
     low, high = np.quantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(low=float(min(low, counts.f1)), high=float(max(high, counts.f1)))
+
+
+ROUNDS = 2_000
+_RESAMPLES_PER_CHUNK = 250  # resamples held in memory together
+_TAIL = (1 - LEVEL) / 2
+
+
+def average_precision_interval(
+    labels: Labels, probabilities: Probabilities, strata: Sequence[str] | None = None, *, rounds: int = ROUNDS
+) -> Interval:
+    """95% interval of the average precision of (n_posts,) scores; ``strata`` are the languages of pooled posts.
+
+    Deterministic. [0, 1] without positives. It holds the metric itself, and is never a point.
+    """
+    positives = int(np.count_nonzero(labels == 1))
+    if not positives:
+        return Interval(low=0.0, high=1.0)
+    value = average_precision(labels, probabilities)
+    ranks = entry_ranks(labels, probabilities)[None]
+    sampled = resampled_average_precision(labels, ranks, strata, rounds=rounds)[:, 0]
+    variance = float(sampled.var())
+    number, bernoulli_variance = 2.0 * positives, value * (1 - value)
+    if 0 < bernoulli_variance < number * variance:
+        number = bernoulli_variance / variance
+    number *= (positives - 1) / positives * float(norm.ppf(_TAIL) / t.ppf(_TAIL, max(positives - 1, 1))) ** 2
+    low, high = beta.ppf([_TAIL, 1 - _TAIL], value * number + 0.5, (1 - value) * number + 0.5)
+    return Interval(low=float(min(low, value)), high=1.0 if value == 1 else float(max(high, value)))
+
+
+def macro_f1_interval(tables: Sequence[Counts]) -> Interval:
+    """95% interval of the unweighted mean of F1 over languages, from independent Beta draws as in ``f1_interval``.
+
+    The F1 of a table without positives may be anything: it is sampled evenly from [0, 1]. [0, 1] without tables.
+    """
+    if not tables:
+        return Interval(low=0.0, high=1.0)
+    random = np.random.default_rng(0)
+    total = np.zeros(2 * ROUNDS)
+    for table in tables:
+        positives, negatives = table.tp + table.fn, table.fp + table.tn
+        if not positives:
+            total += random.random(len(total))
+            continue
+        tp = positives * random.beta(table.tp + 0.5, table.fn + 0.5, len(total))
+        fp = negatives * random.beta(table.fp + 0.5, table.tn + 0.5, len(total))
+        total += f1(tp, fp, positives - tp)
+    value = sum(table.f1 for table in tables) / len(tables)
+    low, high = np.quantile(total / len(tables), [_TAIL, 1 - _TAIL])
+    return Interval(low=float(min(low, value)), high=float(max(high, value)))
+
+
+def entry_ranks(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]:
+    """How many distinct scores of positives lie above each post's: shape (n_posts,), 0 at the top.
+
+    Posts of one place enter the ranking between the same two positives, or together with the lower one.
+    """
+    scores = np.unique(probabilities[labels == 1])
+    return len(scores) - np.searchsorted(scores, probabilities, side="right")
+
+
+def resampled_average_precision(
+    labels: Labels, ranks: NDArray[np.int64], strata: Sequence[str] | None = None, *, rounds: int = ROUNDS
+) -> NDArray[np.float64]:
+    """Average precision of stratified resamples: (rounds, n_systems), for ``places`` (n_systems, n_posts).
+
+    A row's systems are measured on the same resample. Raises ValueError without positives.
+    """
+    positives = int(np.count_nonzero(labels == 1))
+    if not positives:
+        raise ValueError("no positives")
+    names = np.zeros(len(labels), dtype=np.int64) if strata is None else np.unique(strata, return_inverse=True)[1]
+    cells = []
+    for stratum, label in np.unique(np.stack([names, labels.astype(np.int64)]), axis=1).T:
+        mask = (names == stratum) & (labels == label)
+        cells.append((label, *np.unique(ranks[:, mask], axis=1, return_counts=True)))
+    random = np.random.default_rng(0)
+    values = []
+    for start in range(0, rounds, _RESAMPLES_PER_CHUNK):
+        size = min(_RESAMPLES_PER_CHUNK, rounds - start)
+        entering = np.zeros((2, len(ranks), size, ranks.max() + 1))
+        for label, where, numbers in cells:
+            sampled = random.multinomial(numbers.sum(), numbers / numbers.sum(), size=size)
+            for system, column in enumerate(where):
+                _add_columns(entering[label, system], column, sampled)
+        cumulative = np.cumsum(entering, axis=-1)
+        read = cumulative.sum(axis=0)
+        precision = np.divide(cumulative[1], read, out=np.zeros_like(read), where=read > 0)
+        values.append((entering[1] * precision).sum(axis=-1).T / positives)
+    return np.concatenate(values)
+
+
+def _add_columns(total: NDArray[np.float64], column: NDArray[np.int64], sampled: NDArray[np.int64]) -> None:
+    """``total[:, column[j]] += sampled[:, j]`` for every j, also where a column comes twice."""
+    order = np.argsort(column, kind="stable")
+    targets, starts = np.unique(column[order], return_index=True)
+    total[:, targets] += np.add.reduceat(sampled[:, order], starts, axis=1)

@@ -40,7 +40,7 @@ class LeftOut(Frozen):
     posts: int
     positives: int
     best_f1: float
-    """At the best threshold of these very posts: an optimistic figure, so regrets are on the safe side."""
+    """At the best threshold of these very posts: an optimistic metric, so regrets are on the safe side."""
     like: str
     """The labelled language with the most similar scores."""
     guesses: Mapping[str, Guess]

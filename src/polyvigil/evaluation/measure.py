@@ -51,7 +51,7 @@ def measured(
 ) -> Measured:
     """Score and evaluate posts the bundle was not fitted on.
 
-    ``columns``: what they are sliced by (assess.columns). ``dev``: slices of the dev posts to compare with, as
+    ``columns``: what they are sliced by (evaluation.columns). ``dev``: slices of the dev posts to compare with, as
     ``cross_fitted_dev`` gives them; not looked at where the posts are the dev posts. Raises SplitError as
     ``cautions_about``.
     """
@@ -78,7 +78,7 @@ def measured(
 
 
 def cautions_about(bundle: Bundle, reading: Reading) -> tuple[str, ...]:
-    """What to say of figures on posts some of which the bundle was made from.
+    """What to say of metrics on posts some of which the bundle was made from.
 
     Raises SplitError when the file mixes splits and none was picked, or holds translations or mostly training posts.
     """
@@ -99,7 +99,7 @@ def cautions_about(bundle: Bundle, reading: Reading) -> tuple[str, ...]:
 
 
 def measured_on_dev(bundle: Bundle, *, budgets: Sequence[int] = (), prevalence: float | None = None) -> Measured:
-    """Evaluate the stored scores of the dev posts, all members asked: same-set figures, and cross-fitted ones."""
+    """Evaluate the stored scores of the dev posts, all members scored: same-set metrics, and cross-fitted ones."""
     gold = stored_gold(bundle.dev, fingerprint=bundle.policy.dev_fingerprint)
     probabilities = bundle.dev_scores().probabilities
     evaluation = evaluate(

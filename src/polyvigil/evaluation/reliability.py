@@ -35,7 +35,7 @@ class ReliabilityBin(Frozen):
 
 
 class ReliabilitySlice(Frozen):
-    """Figures on some of the posts, all in [0, 1]; 0 is best. Intervals are 95%; [0, 1] where one class is missing."""
+    """Metrics on some of the posts, all in [0, 1]; 0 is best. Intervals are 95%; [0, 1] where one class is missing."""
 
     name: str
     posts: int
@@ -53,7 +53,7 @@ class ReliabilitySlice(Frozen):
     """For the error without the bias. Its low end is 2 x ece - its high end, the resamples' upper quantile, and 0 where
     a right P would show an error this high in more than 2.5% of draws. It errs on the wide side."""
     ece_by_chance: float
-    """The mean ECE that these P would show were each label drawn with its P (Bröcker and Smith 2007)."""
+    """The mean ECE that these P would show were each label sampled with its P (Bröcker and Smith 2007)."""
     debiased_rms: float
     """Root of the mean squared (mean P - observed share), each bin's variance taken off, 0 when it exceeds the whole
     (Kumar, Liang and Ma 2019)."""
@@ -65,7 +65,7 @@ class Reliability(Frozen):
     """How far the probabilities of a set of posts can be taken at their word."""
 
     pooled: ReliabilitySlice
-    """Over all posts but the CADEC groups, as the pooled figures of an Evaluation; over all if there are no others."""
+    """Over all posts but the CADEC groups, as the pooled metrics of an Evaluation; over all if there are no others."""
     languages: tuple[ReliabilitySlice, ...]
     """By name."""
 
@@ -73,7 +73,7 @@ class Reliability(Frozen):
 def reliability(probabilities: Probabilities, labels: Labels, languages: Sequence[str]) -> Reliability:
     """Judge P against labels, each (n_posts,) in one order; which order is the same. Deterministic.
 
-    A language's figures are the same whatever other languages there are. Raises ValueError when there are no posts or
+    A language's metrics are the same whatever other languages there are. Raises ValueError when there are no posts or
     the lengths differ.
     """
     if not len(probabilities) == len(labels) == len(languages) or not len(labels):
@@ -97,7 +97,7 @@ def _sorted_indices(probabilities: Probabilities, labels: Labels, mask: NDArray[
 def _slice(
     name: str, probabilities: Probabilities, labels: Labels, strata: dict[str, NDArray[np.int64]]
 ) -> ReliabilitySlice:
-    """Figures on the posts at some places, which are drawn again within each stratum."""
+    """Metrics on the posts at some indices, which are resampled within each stratum."""
     indices = np.concatenate(list(strata.values()))
     p, gold = probabilities[indices], (labels[indices] == 1).astype(np.float64)
     inside = _membership(p)

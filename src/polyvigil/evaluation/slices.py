@@ -2,7 +2,7 @@
 
 In come labels, decisions and probabilities of all posts, and masks; out come slices with 95% intervals. A slice by a
 column holds every value in every language, and every value over all languages, so that Russian tweets and Russian
-reviews can be told apart. No model is run, and no text of a post is kept: assess.columns refuses columns that hold it.
+reviews can be compared. No model is run and no text of a post is kept: evaluation.columns refuses such columns.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from polyvigil.decide.policy import ThresholdSource
 from polyvigil.decide.tune import FEW_POSITIVES
-from polyvigil.evaluation.bootstrap import average_precision_interval
 from polyvigil.evaluation.groups import POOLED
-from polyvigil.evaluation.intervals import Interval, f1_interval, share_interval
+from polyvigil.evaluation.intervals import Interval, average_precision_interval, f1_interval, share_interval
 from polyvigil.metrics import Counts, average_precision, count, f1
 from polyvigil.text.language import counted_when_pooled
 from polyvigil.types import Frozen, Labels, Probabilities
@@ -28,7 +27,7 @@ NO_VALUE = "(none)"
 
 
 class CrossFitted(Frozen):
-    """Figures on dev posts, each decided by thresholds tuned on others (decide.crossfit), over several deals."""
+    """Metrics on dev posts, each decided by thresholds tuned on others (decide.crossfit), over several deals."""
 
     precision: float
     precision_interval: Interval
@@ -41,7 +40,7 @@ class CrossFitted(Frozen):
 
 
 class Slice(Frozen):
-    """Figures on some of the posts; intervals are 95%. Threshold fields are set where one threshold decided all."""
+    """Metrics on some of the posts; intervals are 95%. Threshold fields are set where one threshold decided all."""
 
     name: str
     posts: int
@@ -60,7 +59,7 @@ class Slice(Frozen):
     average_precision: float
     average_precision_interval: Interval
     cross_fitted: CrossFitted | None = None
-    """Set where the thresholds were tuned on these very posts: the figures to stand by."""
+    """Set where the thresholds were tuned on these very posts: the metrics to stand by."""
     threshold: float | None = None
     threshold_source: ThresholdSource | None = None
     validated: bool = True

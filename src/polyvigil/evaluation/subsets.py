@@ -1,18 +1,30 @@
-"""What each further member buys: dev F1 of every set of members (the paper's appendix B, Table 5)."""
+"""What each member of an ensemble adds: every subset, the ensemble without each member, fitted against equal weights.
+
+In: stored dev probabilities of all members, shape (n_members, n_posts), labels, groups. Out: `MemberSubset`,
+`MemberAblation`, `WeightGain`, JSON-ready. All is arithmetic on stored scores: no model runs. Gains of fitted weights
+are measured on folds that the weights were not fitted to.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from polyvigil.config.specs import DecideSpec
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune
+from polyvigil.decide.weights import cross_fitted_weights
+from polyvigil.evaluation.groups import groups_of
+from polyvigil.evaluation.intervals import LEVEL
+from polyvigil.evaluation.intervals import ROUNDS as RANKING_ROUNDS
+from polyvigil.evaluation.paired import ROUNDS, Difference, f1_difference, ranking_difference
 from polyvigil.metrics import count
 from polyvigil.text.language import counted_when_pooled
 from polyvigil.types import Frozen, Labels
@@ -73,3 +85,119 @@ def member_subsets(
                 )
             )
     return tuple(rows)
+
+
+_SIGMAS = float(norm.ppf((1 + LEVEL) / 2))
+
+
+class WeightGain(Frozen):
+    """Pooled average precision, the mean over folds; each fold's posts are ranked by weights fitted on the others.
+
+    Not that of all posts in one ranking: the means of two sets of weights need not be on one scale.
+    """
+
+    fitted: float
+    equal: float
+    gain: float
+    """``fitted`` less ``equal``, in [-1, 1], with its 95% interval."""
+    low: float
+    high: float
+    folds: int
+    """Those with positives. With none all values are 0, the interval [-1, 1]."""
+
+
+def weight_gain(
+    by_member: NDArray[np.float64], posts: DevScores, *, groups: Sequence[str] = (), rounds: int = RANKING_ROUNDS
+) -> WeightGain:
+    """Of fitting weights for ``by_member`` (n_members, n_posts) on ``posts``, which give labels and languages.
+
+    The folds hold different posts, so their errors add up as those of independent metrics. Deterministic.
+    """
+    masks = groups_of(posts.languages.tolist())
+    equal = by_member.mean(axis=0)
+    fold_results = []
+    for held_out, weights in cross_fitted_weights(by_member, posts, groups=groups):
+        mask = held_out & masks.pooled
+        if not (posts.labels[mask] == 1).any():
+            continue
+        fold_results.append(
+            ranking_difference(
+                posts.labels[mask], weights @ by_member[:, mask], equal[mask], masks.names[mask], rounds=rounds
+            )
+        )
+    if not fold_results:
+        return WeightGain(fitted=0.0, equal=0.0, gain=0.0, low=-1.0, high=1.0, folds=0)
+    difference = float(np.mean([fold.difference for fold in fold_results]))
+    half = _SIGMAS * float(np.sqrt(sum((fold.standard_error or 0.0) ** 2 for fold in fold_results))) / len(fold_results)
+    return WeightGain(
+        fitted=float(np.mean([fold.first for fold in fold_results])),
+        equal=float(np.mean([fold.second for fold in fold_results])),
+        gain=difference,
+        low=max(difference - half, -1.0),
+        high=min(difference + half, 1.0),
+        folds=len(fold_results),
+    )
+
+
+MetricName = Literal["AP", "F1"]
+
+
+class MemberAblation(Frozen):
+    """One member. Each difference is the ensemble without it less the ensemble with it, so below 0 where it helps.
+
+    Pooled over all languages but the CADEC groups; intervals are 95%.
+    """
+
+    member: str
+    average_precision: Difference
+    f1: Difference
+    """Each post decided by thresholds tuned on others, the same deal of folds for both."""
+    dilutes: tuple[MetricName, ...]
+    """The metrics that are better without it beyond their interval."""
+
+
+def ablate_members(
+    by_member: NDArray[np.float64],
+    posts: DevScores,
+    combination: Combination,
+    *,
+    names: Sequence[str],
+    spec: DecideSpec,
+    groups: Sequence[str] = (),
+    rounds: int = ROUNDS,
+    ranking_rounds: int = RANKING_ROUNDS,
+) -> tuple[MemberAblation, ...]:
+    """Every member of ``by_member`` (n_members, n_posts) in its order; empty for one member. Deterministic.
+
+    ``posts`` give labels and languages; ``names`` (n_members,) what the members are called; ``groups`` (n_posts,) as
+    cross-fitting takes them. The others keep the ratios of their weights.
+    """
+    members = range(len(by_member))
+    if len(members) < 2:
+        return ()
+    masks = groups_of(posts.languages.tolist())
+    labels, strata = posts.labels[masks.pooled], masks.names[masks.pooled]
+
+    def of(chosen: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The mean of some members, and the cross-fitted decisions on it: pooled posts only."""
+        mean = combination.of(chosen).mean(by_member[list(chosen)])
+        scores = DevScores(mean, posts.labels, posts.languages)
+        flags = cross_fitted_flags(scores, spec=spec, groups=groups, repeats=1)[0]
+        return mean[masks.pooled], flags[masks.pooled]
+
+    with_all, flags_of_all = of(members)
+    results = []
+    for member in members:
+        without, flags = of([other for other in members if other != member])
+        ranking = ranking_difference(labels, without, with_all, strata, rounds=ranking_rounds)
+        decided = f1_difference(labels, flags, flags_of_all, strata, rounds=rounds)
+        better: dict[MetricName, bool] = {"AP": ranking.low > 0, "F1": decided.low > 0}
+        results.append(
+            MemberAblation(
+                member=names[member],
+                average_precision=ranking,
+                f1=decided,
+                dilutes=tuple(metric for metric, beyond in better.items() if beyond),
+            )
+        )
+    return tuple(results)

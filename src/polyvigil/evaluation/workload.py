@@ -1,29 +1,137 @@
-"""What a detector means for those who read: how much they find, and how many posts that takes.
+"""What a detector means for the people who read its output.
 
-Intervals are central 95% ones for the sampling of posts. Pooled rankings mix languages by their scores as they are,
-though each language has its own threshold.
+Posts to read, ADEs found and missed, at a budget or a recall.
+
+In: labels, scores, thresholds' flags, and optionally the prevalence of the stream that will be read. Out: `Workload`,
+JSON-ready, each value with an interval. The ranking curve is resampled (Beta draws along it) rather than posts, so
+that a class of few positives keeps an honest width. Values are rates per 1,000 posts unless their name says
+otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.evaluation.curves import Curves, sample_curves
 from polyvigil.evaluation.groups import POOLED, groups_of
-from polyvigil.evaluation.intervals import LEVEL, Interval, share_interval
-from polyvigil.evaluation.workload_result import (
-    BudgetRecall,
-    PostsPerAde,
-    PredictiveValue,
-    ReadingShare,
-    ReviewSlice,
-    Workload,
-)
+from polyvigil.evaluation.intervals import LEVEL, Interval, entry_ranks, share_interval
 from polyvigil.metrics import Counts, count
-from polyvigil.types import Labels, Probabilities
+from polyvigil.types import Frozen, Labels, Probabilities
+
+
+class BudgetRecall(Frozen):
+    """The share of ADEs found by reading the ``budget`` highest-scored posts (all, where there are fewer).
+
+    Recall is 0 and its interval [0, 1] without ADEs; the interval is a point only where all posts are read or are ADEs.
+    """
+
+    budget: int
+    recall: float
+    """Of posts with the score at which the budget ends, as many as fit are read, in random order: the mean."""
+    interval: Interval
+
+
+class ReadingShare(Frozen):
+    """How far down the ranking a reader must go to have found the share ``recall`` of the ADEs."""
+
+    recall: float
+    posts: int
+    """Posts read, those of the last score all together; all posts where there is no ADE."""
+    share: float
+    interval: Interval
+
+
+class PostsPerAde(Frozen):
+    """Flagged posts read for each ADE found, 1 / precision; None stands for "no bound", as where none is found."""
+
+    value: float | None
+    low: float
+    high: float | None
+
+
+class PredictiveValue(Frozen):
+    """The share of ADEs among flagged posts, were ``prevalence`` the share of ADEs among all posts."""
+
+    prevalence: float
+    value: float
+    interval: Interval
+
+
+class ReviewSlice(Frozen):
+    """Workload values on some of the posts."""
+
+    name: str
+    posts: int
+    positives: int
+    budgets: tuple[BudgetRecall, ...]
+    reading: tuple[ReadingShare, ...]
+    per_ade: PostsPerAde
+    predictive_value: PredictiveValue | None = None
+
+
+class Workload(Frozen):
+    """Workload values, pooled (without the CADEC groups) and by language group in alphabetical order."""
+
+    pooled: ReviewSlice
+    languages: tuple[ReviewSlice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Draws of one ranking's curve, each from (0, 0) to (1, 1) and straight in between: (rounds, n_points)."""
+
+    recall: NDArray[np.float64]
+    false_rate: NDArray[np.float64]
+    positives: int
+    negatives: int
+
+    def recall_after(self, posts: float) -> NDArray[np.float64]:
+        """Recall when the ``posts`` highest scores are read, in [0, 1]: (rounds,)."""
+        return _crossing(self._read(), self.recall, posts)
+
+    def read_for(self, recall: float) -> NDArray[np.float64]:
+        """Share of posts to read for a ``recall``, in [0, 1]: (rounds,)."""
+        return _crossing(self.recall, self._read(), recall) / (self.positives + self.negatives)
+
+    def _read(self) -> NDArray[np.float64]:
+        return self.positives * self.recall + self.negatives * self.false_rate
+
+
+def sample_curves(labels: Labels, probabilities: Probabilities, *, rounds: int, random: np.random.Generator) -> Curves:
+    """Curves of (n_posts,) scores, equal ones entering together. Raises ValueError without positives."""
+    ranks = entry_ranks(labels, probabilities)
+    above = np.bincount(ranks[labels == 1]).astype(np.float64)
+    if not len(above):
+        raise ValueError("no positives")
+    false_above = np.bincount(ranks[labels == 0], minlength=len(above) + 1).astype(np.float64)
+    false_above[[0, -1]] += 0.5
+    return Curves(
+        _cumulated(random, np.append(above, 1.0), rounds),
+        _cumulated(random, false_above, rounds),
+        int(np.count_nonzero(labels == 1)),
+        int(np.count_nonzero(labels == 0)),
+    )
+
+
+def _cumulated(random: np.random.Generator, masses: NDArray[np.float64], rounds: int) -> NDArray[np.float64]:
+    """Cumulated shares of a Dirichlet law, with a 0 before them: (rounds, len(masses) + 1), the last 1."""
+    sampled = np.zeros((rounds, len(masses) + 1))
+    np.cumsum(random.standard_gamma(masses, size=(rounds, len(masses))), axis=1, out=sampled[:, 1:])
+    return sampled / sampled[:, -1:]
+
+
+def _crossing(x: NDArray[np.float64], y: NDArray[np.float64], at: float) -> NDArray[np.float64]:
+    """Where each row's line through (x, y), x rising from 0, first reaches ``at`` (at most the row's last x)."""
+    right = np.clip((x < at).sum(axis=1), 1, x.shape[1] - 1)[:, None]
+    x0, x1, y0, y1 = (
+        np.take_along_axis(*pair, axis=1)[:, 0] for pair in ((x, right - 1), (x, right), (y, right - 1), (y, right))
+    )
+    share = np.divide(at - x0, x1 - x0, out=np.ones_like(x0), where=x1 > x0)
+    return y0 + np.clip(share, 0.0, 1.0) * (y1 - y0)
+
 
 ROUNDS = 2_000
 RECALLS = (0.8, 0.9, 0.95)
@@ -41,7 +149,7 @@ def workload(
     recalls: Sequence[float] = RECALLS,
     prevalence: float | None = None,
 ) -> Workload:
-    """The reader's figures for (n_posts,) labels, scores and flags; ``budgets`` are posts of each row of the table.
+    """Workload values for (n_posts,) labels, scores and flags; ``budgets`` are posts of each row of the table.
 
     ``prevalence``, in (0, 1), is the share of ADEs where the detector will work. Deterministic. Raises ValueError when
     there are no posts, the shapes differ, or an option is out of its range.
@@ -82,7 +190,7 @@ def posts_per_ade(counts: Counts) -> PostsPerAde:
 def predictive_value(counts: Counts, *, prevalence: float) -> PredictiveValue:
     """Precision at another ``prevalence`` by Bayes' rule, recall and false-positive rate staying what they are.
 
-    Both rates are drawn from their Beta posteriors as in ``f1_interval``. [0, 1] where one class is missing.
+    Both rates are sampled from their Beta posteriors as in ``f1_interval``. [0, 1] where one class is missing.
     """
     if not 0 < prevalence < 1:
         raise ValueError(f"prevalence {prevalence} is not between 0 and 1")

@@ -8,7 +8,6 @@ that was paid for once stays on disk, as a hash and a number without text.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,6 +18,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from polyvigil.config.specs import ChatSpec
+from polyvigil.data.append_log import append_entries, read_entries
 from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import FitRecord
 from polyvigil.detect.reading import read_config
@@ -248,10 +248,9 @@ def answers_path() -> Path:
 
 
 class AnswerLog:
-    """The answers of one model to one prompt: a JSONL file that only grows, of hashes and numbers.
+    """The answers of one model to one prompt: hashes and numbers in a file that only grows (data.append_log).
 
-    Every line is written whole; several processes may write to one file. A line that cannot be read, such as one that a
-    kill tore, is passed over: its question is asked again.
+    A line that cannot be read, such as one that a kill tore, is passed over: its post is sent again.
     """
 
     def __init__(self, path: Path, *, model: str, prompt: str) -> None:
@@ -259,12 +258,8 @@ class AnswerLog:
         self._path = path
         self._identity = f"{model}\0{prompt}"
         self._known: dict[str, float] = {}
-        for line in path.read_bytes().split(b"\n") if path.exists() else ():
-            try:
-                entry = json.loads(line)
-                key, value = entry["key"], entry["ade"]
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue
+        for _, entry in read_entries(path):
+            key, value = (entry.get("key"), entry.get("ade")) if entry else (None, None)
             if isinstance(key, str) and isinstance(value, int | float) and 0 <= value <= 1:
                 self._known[key] = float(value)
 
@@ -276,14 +271,7 @@ class AnswerLog:
         """Keep an answer, on disk when it returns."""
         key = self._key(masked_text)
         self._known[key] = answer
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"key": key, "ade": answer})
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(descriptor, f"\n{line}\n".encode())  # the first break ends what a kill may have torn
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        append_entries(self._path, [{"key": key, "ade": answer}], mode=0o600)
 
     def _key(self, masked_text: str) -> str:
         keyed = f"{self._identity}\0{masked_text}"

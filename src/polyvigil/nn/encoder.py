@@ -188,7 +188,7 @@ class Encoder:
         write_tokenizer(self._tokenizer, folder)
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Uncut; inside ``text.once`` each text once, for all encoders whose tokenizers are of the same files."""
+        """Uncut; inside ``text.memo`` each text once, for all encoders whose tokenizers are of the same files."""
         return memoised_map(texts, partial(self._encode, truncate=False), work=("tokens", self._tokenizer_key))
 
     def _encode(self, texts: Sequence[str], *, truncate: bool) -> list[list[int]]:
@@ -232,7 +232,7 @@ def load_encoder(
 ) -> Encoder:
     """Load an encoder in fp32 on the CPU, in eval mode, from a local folder or by its name on the Hugging Face hub.
 
-    With ``fresh_head`` a head that the source lacks (or has for other classes) is drawn from ``seed``; without it that
+    With ``fresh_head`` a head the source lacks (or for other classes) is random, from ``seed``; without it that
     is a BundleError. ``packing`` asks for the forward pass without padding where the architecture allows it.
     ``long_posts``: what becomes of a post of more than ``max_tokens``.
     ``offline`` never uses the network; ``revision`` is one of the hub (nn.source.model_folder). Code of the model's own

@@ -1,6 +1,6 @@
 """A model of named entities that takes any labels (GLiNER2): the only file that knows the library ``gliner2``.
 
-Words are told apart at spaces, as in the model's training; Han characters and kana, which are written without, are a
+Words are distinguished at spaces, as in the model's training; Han characters and kana, which are written without, are a
 word each, since the model finds runs of few words.
 """
 

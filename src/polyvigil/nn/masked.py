@@ -43,7 +43,7 @@ class MaskedModel:
         self.model: nn.Module = read.model
         self.max_tokens = max_tokens
         self.fresh_head = bool(read.lacking)
-        """Whether the source had no head, so that it was drawn."""
+        """Whether the source had no head, so that it was sampled."""
         self._read = read
         self._tokenizer = tokenizer
         self._folder = folder
@@ -69,7 +69,7 @@ class MaskedModel:
 
     @property
     def special_ids(self) -> NDArray[np.int32]:
-        """Tokens that are never masked and never put in place of another: (n,), sorted."""
+        """Tokens that are never masked and never put in for another: (n,), sorted."""
         return np.unique(np.array(self._tokenizer.all_special_ids, dtype=np.int32))
 
     @property

@@ -201,7 +201,7 @@ def _rate(dropout: nn.Module) -> float:
 
 
 def replace_linears(model: nn.Module, plan: Plan, make: Callable[[nn.Linear], nn.Module]) -> None:
-    """Put what ``make`` makes of it in the place of every linear layer of the encoder; the head stays as it is."""
+    """Put what ``make`` makes of it where each linear layer of the encoder; the head stays as it is."""
     backbone = model.get_submodule(plan.backbone)
     for index in range(plan.layers):
         for name in LINEARS:

@@ -89,7 +89,7 @@ def tokenizer_key(folder: Path) -> str:
 def read_classifier(folder: Path, source: str, config: Config, *, seed: int, fresh_head: bool) -> Classifier:
     """The weights in ``folder`` in fp32 on the CPU, in eval mode, with a head for the classes of ``config``.
 
-    With ``fresh_head`` a head that is missing or for other classes is drawn from ``seed``, without it that is a
+    With ``fresh_head`` a head that is missing or for other classes is sampled from ``seed``, without it that is a
     BundleError. Raises BundleError for damaged weights, RecipeError for an architecture that cannot classify.
     """
     refusal = f"a {config.model_type!r} model cannot classify posts"
@@ -103,7 +103,7 @@ def read_classifier(folder: Path, source: str, config: Config, *, seed: int, fre
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A model as it was read, in eval mode. ``lacking``: tensors of its head that were drawn, sorted; ``left``: tensors
+    """A model as it was read, in eval mode. ``lacking``: random tensors of its head, sorted; ``left``: tensors
     of the files that it has no place for, sorted."""
 
     model: Classifier
@@ -112,7 +112,7 @@ class Read:
 
 
 def read_masked_lm(folder: Path, source: str, config: Config, *, seed: int) -> Read:
-    """The weights in ``folder`` in fp32 on the CPU, with a head that names masked tokens; drawn from ``seed`` where it
+    """The weights in ``folder`` in fp32 on the CPU, with a head that names masked tokens; random from ``seed`` where it
     is missing. Raises as ``read_classifier``."""
     refusal = f"a {config.model_type!r} model has no masked-language head"
     return _read(AutoModelForMaskedLM, folder, source, config, seed=seed, refusal=refusal)

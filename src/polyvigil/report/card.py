@@ -1,6 +1,6 @@
-"""The model card of a bundle: Markdown with the front matter that the Hugging Face hub reads. Computes no figure.
+"""The model card of a bundle: Markdown with the front matter that the Hugging Face hub reads. Computes no metric.
 
-The same bundle gives the same card: times stand in bundle.json alone. It holds counts, figures and hashes, no text of
+The same bundle gives the same card: times stand in bundle.json alone. It holds counts, metrics and hashes, no text of
 any post.
 """
 

@@ -1,4 +1,4 @@
-"""Numbers of a report -> places on paper, as SVG wants them. Two kinds of drawing; neither computes a figure.
+"""Values of a report -> SVG coordinates. Two kinds of chart; neither computes a metric.
 
 The chart of F1 by language is as wide as its box: x in percent. The small pictures are panels of 240 x 176 units, the
 square from (0, 0) to (1, 1) inside them.
@@ -135,7 +135,7 @@ class EpochCurve:
 
 @dataclass(frozen=True, slots=True)
 class EpochPanel:
-    """One figure of all members, epoch by epoch, on an axis from ``low`` to ``high``."""
+    """One metric of all members, epoch by epoch, on an axis from ``low`` to ``high``."""
 
     title: str
     low: str

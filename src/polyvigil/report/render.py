@@ -1,4 +1,4 @@
-"""A Report -> one HTML page, and the files of both. Formats and draws; computes no figure."""
+"""A Report -> one HTML page, and the files of both. Formats and draws; computes no metric."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from polyvigil.data.atomic import write_whole
 from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.report import charts
-from polyvigil.report.mistakes import PII_WARNING
+from polyvigil.report.chart_data import PII_WARNING
 from polyvigil.report.report import Report
 from polyvigil.text.language import base_language, is_cadec
 

@@ -17,8 +17,7 @@ from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.lengths import LengthSlice, length_slices
 from polyvigil.evaluation.measure import Measured
 from polyvigil.evaluation.subsets import MemberSubset, member_subsets
-from polyvigil.report.chart_data import ChartData, chart_data
-from polyvigil.report.mistakes import Mistake, mistakes
+from polyvigil.report.chart_data import ChartData, Mistake, chart_data, mistakes
 from polyvigil.report.verdict import Verdict, verdict
 from polyvigil.types import Frozen, Probabilities
 

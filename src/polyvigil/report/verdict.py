@@ -1,7 +1,7 @@
 """An Evaluation -> pass, warn or fail, each with the sentences that say why.
 
-Posts that the thresholds were tuned on are judged by their cross-fitted figures, in which each post is decided by
-thresholds that never saw it: such a report warns, and fails only where those figures do. What optimism stays is that of
+Posts that the thresholds were tuned on are judged by their cross-fitted metrics, in which each post is decided by
+thresholds that never saw it: such a report warns, and fails only where those metrics do. What optimism stays is that of
 members chosen on the same posts.
 """
 

@@ -66,7 +66,7 @@ class ScoreSummary(Frozen):
 
 
 Progress = Callable[[int, int, float | None], None]
-"""Frozen the posts done, the rows set aside, and the share of the inputs read (None where nobody knows)."""
+"""Called with the posts done, the rows set aside, and the share of the inputs read (None where it is not known)."""
 
 
 def score_file(

@@ -9,8 +9,8 @@ from typing import Literal
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.score.wire import Decision, flags_of, flags_of_group, judging_in, score_posts
-from polyvigil.text.canonical import canonical
 from polyvigil.text.normalise import model_texts, no_text_reason
+from polyvigil.text.shingles import canonical
 from polyvigil.types import Post
 
 NEAR = "near_duplicate"

@@ -1,4 +1,4 @@
-"""Who scores the stretches of a job: this process, several processes (score.pool), a cluster (score.ray_job)."""
+"""Who scores the spans of a job: this process, several processes (score.pool), a cluster (score.ray_job)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from polyvigil.score.work import Work
 
 
 class Engine(Protocol):
-    """Scores stretches into a work folder."""
+    """Scores spans into a work folder."""
 
     @property
     def manifest(self) -> Manifest:

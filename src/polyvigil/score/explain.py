@@ -1,4 +1,9 @@
-"""Explain a file of posts: streaming, in bounded memory, the output whole or not there at all."""
+"""Explained posts: the sentence and the words that carry each score, as records, as files and as one HTML page.
+
+In: a bundle and posts or a file. Out: `ExplainedPost` records in the posts' order; the page needs nothing else (no
+script, nothing fetched) and escapes every text. A post's text is cut into parts whose concatenation is the text
+again.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+import regex
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from polyvigil.bundle.explain import Explanation, explain
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.specs import DataSpec
 from polyvigil.data.atomic import whole_file
@@ -17,12 +29,135 @@ from polyvigil.data.formats import RowError, open_table
 from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, reject_line, row_error
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
-from polyvigil.score.explained import ExplainedPost, as_record, explain_posts
-from polyvigil.score.html import render_html
 from polyvigil.score.stream import Hashed, chunked, compressed, stem
+from polyvigil.score.wire import Decision, score_posts
 from polyvigil.score.write import json_writer
-from polyvigil.text.mentions import Term, lexicon
-from polyvigil.types import Frozen
+from polyvigil.text.mentions import Lexicon, Mention, Term, lexicon, mentions
+from polyvigil.types import Frozen, Post
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedPost:
+    """A post, what was decided, why, and which of the user's terms stand in it."""
+
+    post: Post
+    decision: Decision
+    explanation: Explanation
+    mentions: tuple[Mention, ...]
+
+
+def explain_posts(
+    bundle: Bundle,
+    posts: Sequence[Post],
+    terms: Lexicon,
+    *,
+    detected: Sequence[bool] | None = None,
+    flagged_only: bool = False,
+) -> list[ExplainedPost]:
+    """Score posts and explain them, in their order; with ``flagged_only`` the others are left out. ``detected`` as in
+    score.wire."""
+    decisions = score_posts(bundle, posts, detected=detected)
+    selected = [
+        (post, decision)
+        for post, decision in zip(posts, decisions, strict=True)
+        if decision.decision or not flagged_only
+    ]
+    explanations = explain(bundle, [post for post, _ in selected])
+    return [
+        ExplainedPost(post, decision, explanation, tuple(mentions(post.text, terms)))
+        for (post, decision), explanation in zip(selected, explanations, strict=True)
+    ]
+
+
+def as_record(row: ExplainedPost) -> dict[str, object]:
+    """The record as a line of JSONL: offsets in code points of the text as it was written, and none of the text."""
+    sentence = row.explanation.sentence
+    return {
+        "id": row.post.id,
+        "p": row.decision.p,
+        "decision": row.decision.decision,
+        "language": row.decision.language,
+        "threshold": row.decision.threshold,
+        "flags": row.decision.flags,
+        "sentence_start": sentence.start if sentence else None,
+        "sentence_end": sentence.end if sentence else None,
+        "sentence_score": sentence.score if sentence else None,
+        "spans": [asdict(span) for span in row.explanation.spans],
+        "mentions": [{"start": mention.start, "end": mention.end} | asdict(mention.term) for mention in row.mentions],
+        "method": row.explanation.method,
+        "bundle": row.decision.bundle,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A part of a text, and what is true of all of it."""
+
+    text: str
+    strong: bool
+    """Whether it is in a span of the explanation."""
+    mention: Mention | None
+    last: bool
+    """Whether the mention ends with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedPost:
+    """What stands before, in and after the sentence that carries the score; ``sentence`` is empty without one."""
+
+    before: tuple[Marked, ...]
+    sentence: tuple[Marked, ...]
+    after: tuple[Marked, ...]
+
+
+def marked(text: str, explanation: Explanation, marked_mentions: Sequence[Mention]) -> MarkedPost:
+    """``text`` cut wherever a sentence, a span or one of the mentions, which do not overlap, begins or ends."""
+    sentence = explanation.sentence
+    start, end = (sentence.start, sentence.end) if sentence else (0, 0)
+    intervals = [*((span.start, span.end) for span in explanation.spans), *((m.start, m.end) for m in marked_mentions)]
+    edges = sorted({0, start, end, len(text), *(edge for interval in intervals for edge in interval)})
+    spans, mentions = iter(explanation.spans), iter(marked_mentions)
+    span, mention = next(spans, None), next(mentions, None)
+    parts: tuple[list[Marked], list[Marked], list[Marked]] = ([], [], [])
+    for left, right in pairwise(edges):
+        while span is not None and span.end <= left:
+            span = next(spans, None)
+        while mention is not None and mention.end <= left:
+            mention = next(mentions, None)
+        here = mention if mention is not None and mention.start <= left else None
+        strong = span is not None and span.start <= left
+        which = 0 if right <= start else 1 if right <= end else 2
+        parts[which].append(Marked(text[left:right], strong, here, here is not None and here.end == right))
+    return MarkedPost(*map(tuple, parts))
+
+
+# Control characters, lone surrogates, and what would turn round text beyond the post; LRM, RLM and joiners stay.
+_HIDDEN = regex.compile(r"[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069--[\n\t]]", regex.V1)
+
+
+def render_html(rows: Iterator[ExplainedPost], *, bundle: str) -> Iterator[bytes]:
+    """The page in pieces, in UTF-8; memory does not grow with the number of ``rows``, which are taken as it goes."""
+    for piece in _environment().get_template("explained.html.j2").generate(rows=rows, bundle=bundle, marked=marked):
+        yield piece.encode()
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("polyvigil.score"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _visible(value: Any) -> Any:
+    if type(value) is not str:
+        return value
+    return _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", value.replace("\r\n", "\n").replace("\r", "\n"))
+
 
 _LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.zst", ".ndjson.zst")
 HTML_SUFFIX = ".html"

@@ -136,7 +136,7 @@ def part_name(input: int, part: int) -> str:
 
 
 def total(counts: Iterable[Counts]) -> Counts:
-    """The sum. The faults are left out: they belong to their inputs."""
+    """The sum. The row errors are left out: they belong to their inputs."""
     languages: dict[str, LanguageCounts] = {}
     judging: Counter[str] = Counter()
     posts = flagged = no_text = copied = set_aside = 0

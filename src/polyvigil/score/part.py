@@ -26,8 +26,7 @@ from polyvigil.score.dedup import Deduplicated
 from polyvigil.score.evidence import EVIDENCE_COLUMNS, evidence_cells
 from polyvigil.score.job import Counts, InputFacts, Job, LanguageCounts, PartRecord, ProgressEvent, WorkItem, part_name
 from polyvigil.score.judge_counts import judging_of
-from polyvigil.score.prefetch import prefetch
-from polyvigil.score.stream import Hashed, chunked
+from polyvigil.score.stream import Hashed, chunked, prefetch
 from polyvigil.score.wire import COLUMNS, Decision, as_cells
 from polyvigil.score.work import Work
 from polyvigil.score.write import RowWriter, header, row_writer
@@ -94,7 +93,7 @@ def score_work_item(
     stop: Callable[[], bool] = lambda: False,
     opening: Opening | None = None,
 ) -> Iterator[PartRecord]:
-    """Score the parts of a stretch into ``work``, those that are finished there apart, and give their records.
+    """Score the parts of a span into ``work``, those that are finished there apart, and give their records.
 
     After ``stop`` no further part is begun. ``opening``: how the input is opened where it cannot be by its path.
     Raises DataError for an input that cannot be read or was changed and, with ``on_error="fail"``, for a bad row.
@@ -295,7 +294,7 @@ class _PeekableRows:
 
 
 def _with_keys(rows: Iterator[Row | RowError], keys: Mapping[str, str]) -> Iterator[Row | RowError]:
-    """The rows with the keys of their folders as cells, behind and not in place of those that the file holds."""
+    """The rows with the keys of their folders as cells, behind and not instead of those that the file holds."""
     if not keys:
         return rows
     return (replace(row, cells={**row.cells, **{k: v for k, v in keys.items() if k not in row.cells}}) for row in rows)
@@ -318,7 +317,7 @@ class _RunningCounts:
         self._no_text += sum(decision.flags.startswith("no_text") for decision in decisions)
 
     def counts(self, row_errors: RowErrorCounts, *, copied: int) -> Counts:
-        """All of it, with the faults beside."""
+        """All of it, with the row errors beside."""
         return Counts(
             posts=self._posts.total(),
             flagged=self._flagged.total(),

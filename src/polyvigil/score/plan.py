@@ -1,4 +1,4 @@
-"""From what a user names to a job: the inputs, the output, its columns; and the stretches that workers are handed."""
+"""From what a user names to a job: the inputs, the output, its columns; and the spans that workers are handed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Target:
         return Path(f"{'scored' if self.name == STDIN else stem(self.name)}{REJECTS}")
 
     def check_free(self) -> None:
-        """Raise DataError where the output would take the place of something that is no earlier output."""
+        """Raise DataError where the output would replace something that is no earlier output."""
         if self.folder and self.path.exists():
             if not self.path.is_dir():
                 raise DataError("is a file, not a folder", where=self.name, hint="choose another output")
@@ -94,7 +94,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A job, and what a user should be told of it."""
+    """A job, and what a user should know of it."""
 
     job: Job
     notes: tuple[str, ...]
@@ -155,7 +155,7 @@ def plan(
 def work_items(job: Job, *, workers: int) -> Iterator[WorkItem]:
     """What to hand out, in the order of the rows: one worker is given whole inputs; several are given the parts of
     those that are a fair share of the work and can be read from their middle. Such are looked through as they are
-    drawn; of many small inputs none is."""
+    read; of many small inputs none is."""
     share = sum(facts.bytes for facts in job.inputs) / (4 * workers)
     for number, facts in enumerate(job.inputs):
         if workers == 1 or facts.bytes < share or not is_splittable(facts.path):

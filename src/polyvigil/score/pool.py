@@ -76,7 +76,7 @@ class Processes:
                         report(message)
                     elif (
                         message and (message.input, message.part) not in given
-                    ):  # one that took over tells all of a stretch
+                    ):  # one that took over tells all of a span
                         given.add((message.input, message.part))
                         yield message
         finally:
@@ -93,7 +93,7 @@ class _Member:
 
 @dataclass(slots=True)
 class _Crew:
-    """The processes: at work, or waiting for the next stretch."""
+    """The processes: at work, or waiting for the next span."""
 
     engine: Processes
     job: Job
@@ -118,7 +118,7 @@ class _Crew:
         return cast(list[Connection], wait(list(self.busy), timeout=0.2))
 
     def hear(self, connection: Connection) -> ProgressEvent | PartRecord | None:
-        """What one tells; None when its stretch is done or, the process being dead, is to be done again."""
+        """What one tells; None when its span is done or, the process being dead, is to be done again."""
         try:
             message = connection.recv()
         except (EOFError, OSError):
@@ -192,14 +192,14 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _serve(connection: Connection, job_json: str, work_folder: str, bundle_folder: str, device: str) -> None:
-    """A process: stretches in, ticks and records out, until nothing more comes."""
+    """A process: spans in, ticks and records out, until nothing more comes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process says what to do
     try:
         job = Job.model_validate_json(job_json)
         work = Work(Path(work_folder), job.ending)
         bundle = load_as(bundle_folder, job.bundle, device=device)
         while work_item := connection.recv():
-            # While a stretch is scored, all that can come is the wish to stop.
+            # While a span is scored, all that can come is the request to stop.
             for record in score_work_item(bundle, job, work, work_item, report=connection.send, stop=connection.poll):
                 connection.send(record)
             connection.send(_DONE)

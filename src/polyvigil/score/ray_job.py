@@ -1,6 +1,6 @@
-"""The same job on a Ray cluster: Ray Data hands stretches to actors, which load the bundle once and write parts.
+"""The same job on a Ray cluster: Ray Data hands spans to actors, which load the bundle once and write parts.
 
-Nothing of the posts goes through Ray: an actor reads its stretch from the shared storage, and writes there. What is
+Nothing of the posts goes through Ray: an actor reads its span from the shared storage, and writes there. What is
 done is known by the records in the work folder, as with every engine, so that an actor that is killed, a machine that
 goes or the driver itself costs the parts in work and no more; a part that two should score comes out the same.
 """
@@ -141,7 +141,7 @@ class OnRay:
 
 
 class Scorer:
-    """An actor: the bundle loaded once, with the first stretch; a stretch in, the records of its parts out.
+    """An actor: the bundle loaded once, with the first span; a span in, the records of its parts out.
 
     What goes wrong with the files or the bundle is given out too: Ray would only try it again and again.
     """
@@ -156,7 +156,7 @@ class Scorer:
         self._bundle: Bundle | None = None
 
     def __call__(self, batch: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-        """One row in (``stretch``), one out (``records``, ``error``)."""
+        """One row in (``span``), one out (``records``, ``error``)."""
         try:
             if not all(Path(facts.path).is_absolute() for facts in self._job.inputs):
                 os.chdir(self._here)

@@ -1,14 +1,15 @@
-"""What ways of going through a file of posts share: posts in handfuls, names beside the output, compression, a hash."""
+"""Posts of a stream in chunks, with the next chunk read and tokenised while the present one is scored."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, TypeVar
 
 import pyarrow as pa
 
@@ -73,3 +74,26 @@ class Hashed(io.RawIOBase, BinaryIO):
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def prefetch(items: Iterator[T], transform: Callable[[T], R]) -> Generator[tuple[T, R], None, None]:
+    """Each item with what ``prepare`` makes of it, in order; the next one is taken and prepared in a thread meanwhile.
+
+    No more than that one is ahead. What drawing or preparing raises is raised here, in its turn; once this ends, for
+    whatever reason, nothing more is taken.
+    """
+
+    def compute_next() -> tuple[T, R] | None:
+        for item in items:
+            return item, transform(item)
+        return None
+
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
+        coming = thread.submit(compute_next)
+        while (current := coming.result()) is not None:
+            coming = thread.submit(compute_next)
+            yield current

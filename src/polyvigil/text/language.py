@@ -34,7 +34,7 @@ def is_cadec(language: str) -> bool:
 
 
 def counted_when_pooled(languages: Sequence[str]) -> NDArray[np.bool_]:
-    """Which posts a pooled figure counts, (n_posts,): all but the CADEC groups, or all where there are none else."""
+    """Which posts a pooled metric includes, (n_posts,): all but the CADEC groups, or all where there are none else."""
     official = np.array([not is_cadec(language) for language in languages], dtype=np.bool_)
     return official if official.any() else ~official
 

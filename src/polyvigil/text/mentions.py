@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from polyvigil.text.pieces import units
+from polyvigil.text.sentences import units
 
 _IGNORED = dict.fromkeys(map(ord, "\u00ad\u200c\u200d"))  # soft hyphen and joiners: not everybody types them
 

@@ -86,12 +86,12 @@ def model_text(text: str) -> str:
 
 
 def model_texts(texts: Sequence[str]) -> list[str]:
-    """``model_text`` of each, in their order; inside ``text.once`` of each different one once."""
+    """``model_text`` of each, in their order; inside ``text.memo`` of each different one once."""
     return memoised_map(texts, _model_texts, work=NORMALISATION)
 
 
 def _model_texts(texts: Sequence[str]) -> list[str]:
-    """Of many texts, those that no step can change are told by their characters and passed."""
+    """Of many texts, those that no step can change are recognised by their characters and skipped."""
     if len(texts) < _MANY:
         return [model_text(text) for text in texts]
     result: list[str] = []

@@ -1,6 +1,9 @@
-"""The writing system of a post, by the letters it holds."""
+"""The writing system of a post, by the letters it holds; and the letters of a script, for making texts in it."""
 
 from __future__ import annotations
+
+import unicodedata
+from functools import cache
 
 import regex
 
@@ -16,7 +19,7 @@ SCRIPTS = {
     "Devanagari": regex.compile(r"\p{Script=Devanagari}"),
     "Thai": regex.compile(r"\p{Script=Thai}"),
 }
-"""The scripts that are told apart, each with the pattern of one of its letters."""
+"""The scripts that are distinguished, each with the pattern of one of its letters."""
 _LETTER = regex.compile(r"\p{L}")
 
 
@@ -31,3 +34,23 @@ def main_script(text: str) -> str:
     if counts[name]:
         return name
     return "other" if _LETTER.search(text) else "none"
+
+
+LETTERS = 150
+_PLANE = "".join(map(chr, (*range(0x21, 0xD800), *range(0xE000, 0x10000))))
+_VAST = 1000  # letters; of such a script (Han, Hangul) every so manieth is taken
+
+
+@cache
+def alphabet(script: str) -> str:
+    """Up to 150 letters of a script that text.script distinguishes, lower-case, in the order of Unicode, each NFC.
+
+    The first ones of an alphabet; evenly spaced ones of Han and Hangul. Letters of the basic plane only.
+    """
+    characters = [
+        letter
+        for letter in SCRIPTS[script].findall(_PLANE)
+        if unicodedata.category(letter) in {"Ll", "Lo"} and unicodedata.normalize("NFC", letter) == letter
+    ]
+    step = max(1, len(characters) // LETTERS) if len(characters) > _VAST else 1
+    return "".join(characters[::step][:LETTERS])

@@ -1,13 +1,12 @@
-"""Shingles: the overlapping character n-grams of a whole post, as 64-bit hashes, to tell near-duplicates by.
+"""Near-duplicates.
 
-Runs of 5 characters, white space among them, so that word order counts; runs of 2 in posts written mostly in Han, kana
-or Hangul, where a character carries about as much as a Latin syllable or two. A post shorter than its run has one
-shingle: all of it.
+The letters of a post alone, and the runs of characters by which posts that say the same are found.
 """
 
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,19 @@ import regex
 from numpy.typing import NDArray
 
 from polyvigil.text.hashing import lay_out
+
+_PLACEHOLDERS = regex.compile(r"\[URL\]|@USER|\[PLACE\]")
+_NO_LETTERS = regex.compile(r"[^\p{L}\p{M}]+")
+
+
+def canonical(model_text: str) -> str:
+    """A normalised post without case, links, mentions, digits, punctuation, white space, emoji and symbols.
+
+    Letters in compatible forms are one (NFKC: full-width, ligatures). Empty where nothing but such things stands.
+    """
+    folded = unicodedata.normalize("NFKC", _PLACEHOLDERS.sub(" ", model_text)).casefold()
+    return str(_NO_LETTERS.sub("", folded))
+
 
 RUN = 5
 DENSE_RUN = 2

@@ -1,4 +1,9 @@
-"""Several bundles become one: members copied, weights given or fitted, thresholds tuned on their mean."""
+"""`polyvigil ensemble`: the members of several bundles become one bundle, with weights, a cascade or neither.
+
+In: bundles tuned on the same dev posts, or dev posts to score all of them on. Out: a bundle on disk with its
+`sources.json` (which member was trained in which bundle). No member is trained again; bundles that do not go together
+are refused before anything is scored.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +12,135 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import StoredDev, stored
+from polyvigil.bundle.layout import Sources
 from polyvigil.bundle.store import Bundle, Seen
+from polyvigil.config.specs import DecideSpec
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.weights import fitted_weights, regime_weights
-from polyvigil.errors import RecipeError
+from polyvigil.errors import BundleError, RecipeError, SplitError
 from polyvigil.evaluation.evaluate import Evaluation, Gold, gold_of, stored_gold
-from polyvigil.evaluation.member_ablation import MemberAblation, ablate_members
-from polyvigil.evaluation.subsets import MemberSubset, member_subsets
-from polyvigil.evaluation.weight_gain import WeightGain, weight_gain
-from polyvigil.types import Frozen
+from polyvigil.evaluation.subsets import (
+    MemberAblation,
+    MemberSubset,
+    WeightGain,
+    ablate_members,
+    member_subsets,
+    weight_gain,
+)
+from polyvigil.text.normalise import NORMALISATION
+from polyvigil.types import Frozen, LabelledPost
 from polyvigil.workflows.assemble import BundleDraft, assemble_bundle, decisions
-from polyvigil.workflows.ensemble_plan import EnsemblePlan, Source, check, leaks
-from polyvigil.workflows.sources import ensemble_sources
 from polyvigil.workflows.tune import recipe_of
+
+_MOST_MEMBERS = 100  # their folders have two digits
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A bundle and the folder that it was loaded from."""
+
+    folder: Path
+    bundle: Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class EnsemblePlan:
+    """How bundles are joined. Without ``dev`` posts they must all hold scores of the same ones."""
+
+    decide: DecideSpec
+    weights: tuple[float, ...] = ()
+    """One for each bundle, dealt out over its members, or one for each member; none: all members weigh the same."""
+    fit: bool = False
+    """Fit the weights to the dev posts, and leave out members that get none."""
+    dev: tuple[LabelledPost, ...] = ()
+    data: str = "stored dev scores"
+    """What the dev posts are called."""
+
+
+def check(sources: Sequence[Source], plan: EnsemblePlan) -> None:
+    """Raises RecipeError for bundles that cannot be one, or weights that are not for them."""
+    if len(sources) < 2:
+        raise RecipeError("one bundle is no ensemble", where="ensemble", hint="name two or more")
+    named: dict[str, Path] = {}
+    for source in sources:
+        if source.bundle.id in named:
+            raise RecipeError(
+                f"the same bundle as {named[source.bundle.id]}", where=str(source.folder), hint="name each once"
+            )
+        named[source.bundle.id] = source.folder
+        if source.bundle.second_stage:
+            raise RecipeError(
+                "has a judge, which cannot be one member beside others",
+                where=str(source.folder),
+                hint="join the bundles of the first stage, then run polyvigil judge",
+            )
+        if (theirs := source.bundle.manifest.normalisation) != NORMALISATION:
+            raise RecipeError(
+                f"its members read posts normalised by {theirs}, a joined bundle by {NORMALISATION}",
+                where=str(source.folder),
+                hint="train it again",
+            )
+    sizes = [len(source.bundle.members) for source in sources]
+    if sum(sizes) > _MOST_MEMBERS:
+        raise RecipeError(f"{sum(sizes)} members are too many for one bundle", hint=f"at most {_MOST_MEMBERS}")
+    if plan.fit and plan.weights:
+        raise RecipeError("weights are either given or fitted", where="--weights", hint="leave --fit-weights out")
+    if plan.weights and len(plan.weights) not in {len(sizes), sum(sizes)}:
+        raise RecipeError(
+            f"{len(plan.weights)} weights for {len(sizes)} bundles of {sum(sizes)} members",
+            where="--weights",
+            hint="give one for each bundle, or one for each member",
+        )
+    if wrong := [weight for weight in plan.weights if not 0 < weight < np.inf]:
+        raise RecipeError(
+            f"a weight must be above 0, not {wrong[0]:g}", where="--weights", hint="leave the bundle out instead"
+        )
+
+
+def leaks(dev: NDArray[np.uint64], train: NDArray[np.uint64]) -> tuple[str, ...]:
+    """What to say of dev posts that a member was trained on, by text hashes. Raises SplitError for half or more."""
+    shared = int(np.isin(dev, train).sum())
+    summary = f"{shared:,} of {len(dev):,} texts of dev posts were trained on by a member"
+    if 2 * shared >= len(dev):
+        raise SplitError(
+            f"{summary}; weights and thresholds found on them would be worthless",
+            hint="give other posts: --dev DEV.csv",
+        )
+    return (f"{summary}; dev figures are a little optimistic",) if shared else ()
+
+
+def ensemble_sources(sources: Sequence[Source], kept: Sequence[int]) -> Sources:
+    """Of the members at the places ``kept``, counted through all ``sources``.
+
+    Those of a source that was itself joined keep the bundle that they were trained in.
+    """
+    each = [bundle_sources(source.folder, source.bundle) for source in sources]
+    members = [member for record in each for member in record.members]
+    chosen = tuple(members[index] for index in kept)
+    recipes = {name: text for record in each for name, text in record.recipes.items() if name in chosen}
+    return Sources(members=chosen, recipes=dict(sorted(recipes.items())))
+
+
+def bundle_sources(folder: Path, bundle: Bundle) -> Sources:
+    """Of the members of one bundle, joined or not, loaded from ``folder``. Raises BundleError for damaged ones."""
+    if layout.SOURCES not in bundle.manifest.files:
+        recipe = store.read_document(folder, layout.RECIPE)
+        return Sources(members=(bundle.id,) * len(bundle.all_members), recipes={bundle.id: recipe})
+    where = str(folder / layout.SOURCES)
+    try:
+        record = Sources.model_validate_json(store.read_document(folder, layout.SOURCES))
+    except ValueError as error:
+        raise BundleError("unreadable", where=where, hint="join its sources again") from error
+    if len(record.members) != len(bundle.all_members) or not set(record.members) <= record.recipes.keys():
+        raise BundleError("it is about other members", where=where, hint="join its sources again")
+    return record
+
 
 Log = Callable[[str], None]
 

@@ -27,16 +27,13 @@ from polyvigil.decide.fit_judge import candidates, cross_fitted, fit_judge
 from polyvigil.decide.rules import DevScores
 from polyvigil.errors import EndpointError, RecipeError
 from polyvigil.evaluation.evaluate import Evaluation
-from polyvigil.evaluation.paired import System, compare_systems
-from polyvigil.evaluation.paired_result import Paired
+from polyvigil.evaluation.paired import Paired, System, compare_systems
 from polyvigil.judge.client import estimated_tokens, masked, post_message, read_prompt
 from polyvigil.judge.endpoint import Endpoint, EndpointResult, Usage, price, total_usage
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Frozen, LabelledPost, Post, Probabilities
 from polyvigil.workflows.assemble import BundleDraft, Decisions, assemble_bundle
-from polyvigil.workflows.ensemble import dev_of
-from polyvigil.workflows.ensemble_plan import EnsemblePlan, Source, leaks
-from polyvigil.workflows.sources import ensemble_sources
+from polyvigil.workflows.ensemble import EnsemblePlan, Source, dev_of, ensemble_sources, leaks
 from polyvigil.workflows.tune import recipe_of
 
 Log = Callable[[str], None]

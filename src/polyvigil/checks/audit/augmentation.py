@@ -9,8 +9,7 @@ from polyvigil.data.read import Reading
 from polyvigil.decide.shift import Side
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.measure import measured
-from polyvigil.evaluation.paired import System, compare_systems
-from polyvigil.evaluation.paired_result import Paired, PairedSlice
+from polyvigil.evaluation.paired import Paired, PairedSlice, System, compare_systems
 from polyvigil.types import Frozen
 
 

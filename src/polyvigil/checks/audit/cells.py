@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.checks.audit.gate import Gate, Measured, gate_of
-from polyvigil.checks.audit.limits import FALSE_RATE, LEAST_POSTS, RATE_FACTOR
+from polyvigil.checks.audit.gate import FALSE_RATE, LEAST_POSTS, RATE_FACTOR, Gate, Measured, gate_of
 from polyvigil.evaluation.intervals import Interval, share_interval
 from polyvigil.types import Frozen, Labels
 

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.checks.audit.gate import Gate, Measured, gate_of
-from polyvigil.checks.audit.limits import FLAG_FACTOR
-from polyvigil.checks.audit.ratio import Ratio, flag_ratio
+from polyvigil.checks.audit.gate import FLAG_FACTOR, Gate, Measured, Ratio, flag_ratio, gate_of
 from polyvigil.checks.audit.stability import psi
 from polyvigil.decide.shift import Side
 from polyvigil.decide.unlabelled import overlap

@@ -1,7 +1,14 @@
-"""Texts that say nothing, in every script: how many of them a bundle flags, and what the script adds to their score."""
+"""Probes: texts that say nothing of medicine, and what a bundle flags of them in each script.
+
+In: a bundle and labelled posts. Out: `Probe` for each script and kind (random letters; negatives whose letters are
+mapped into another script), and the gates on them. A bundle that flags such texts has learned the script or the source
+instead of the ADE. Texts are made from a fixed seed.
+"""
 
 from __future__ import annotations
 
+import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
@@ -9,15 +16,83 @@ from typing import Literal
 import numpy as np
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.checks.audit import probes
-from polyvigil.checks.audit.gate import Gate, Measured, gate_of
-from polyvigil.checks.audit.limits import PROBE_LIFT, PROBE_SHARE
+from polyvigil.checks.audit.gate import PROBE_LIFT, PROBE_SHARE, Gate, Measured, gate_of
 from polyvigil.decide.policy import flagged
 from polyvigil.decide.thresholds import logit
 from polyvigil.evaluation.intervals import Interval, share_interval
 from polyvigil.text.normalise import model_text
-from polyvigil.text.script import SCRIPTS, main_script
+from polyvigil.text.script import LETTERS, SCRIPTS, alphabet, main_script
 from polyvigil.types import Frozen, LabelledPost, Post
+
+TEXTS = 100
+"""Of either kind, in each script."""
+_UNKNOWN = "ᚠᚢᚦ ᚨᚱ"  # runes, in which nobody posts
+_SAME = 1e-9  # the least change of P that counts as a reaction
+_MAPPINGS = 4
+_MARK = re.compile(r"\[URL\]|@USER|\[PLACE\]")
+_LEAST = 20  # letters that a text must hold to be mapped
+
+
+def known_letters(bundle: Bundle, script: str, *, seen: Sequence[str] = ()) -> str:
+    """The letters of a script that the bundle reacts to; all of them where it reacts to none.
+
+    ``seen``: texts, whose letters of the script come before those of its alphabet.
+    """
+    pattern = SCRIPTS[script]
+    common = Counter(letter for text in seen for letter in pattern.findall(text.lower()))
+    letters = "".join(dict.fromkeys([*(letter for letter, _ in common.most_common(LETTERS)), *alphabet(script)]))
+    posts = [Post("", " ".join([letter] * 3)) for letter in letters]
+    scores = bundle.probabilities([Post("", _UNKNOWN), *posts])
+    known = np.flatnonzero(np.abs(scores[1:] - scores[0]) > _SAME)
+    return "".join(letters[index] for index in known) or letters
+
+
+def junk(letters: str, *, number: int = TEXTS, seed: int = 0) -> list[str]:
+    """Texts of 6 to 24 words of 2 to 9 random letters. Deterministic."""
+    generator = random.Random(seed)
+    return [
+        " ".join(
+            "".join(generator.choices(letters, k=generator.randint(2, 9))) for _ in range(generator.randint(6, 24))
+        )
+        for _ in range(number)
+    ]
+
+
+def mapped(texts: Sequence[str], letters: str, *, number: int = TEXTS, seed: int = 0) -> list[str]:
+    """Texts whose letters are replaced by ``letters``, one to one while there are enough, in four different ways.
+
+    Words, marks and placeholders stay as they are. At most ``number`` texts, none when none holds enough letters.
+    Deterministic.
+    """
+    generator = random.Random(seed)
+    plain = [model_text(text) for text in texts]
+    plain = [text for text in plain if sum(map(str.isalpha, text)) >= _LEAST]
+    plain = generator.sample(plain, min(number, len(plain)))
+    lowered = [_lower(text) for text in plain]
+    source = [letter for letter, _ in Counter(filter(str.isalpha, "".join(lowered))).most_common()]
+    made = []
+    for way in range(_MAPPINGS):
+        target = generator.sample(letters, len(letters))
+        table = {letter: target[index % len(target)] for index, letter in enumerate(source)}
+        made += [_translated(text, table) for text in lowered[way::_MAPPINGS]]
+    return made
+
+
+def _lower(text: str) -> str:
+    return "".join(part if _MARK.fullmatch(part) else part.lower() for part in _parts(text))
+
+
+def _translated(text: str, table: dict[str, str]) -> str:
+    return "".join(
+        part if _MARK.fullmatch(part) else "".join(table.get(letter, letter) for letter in part)
+        for part in _parts(text)
+    )
+
+
+def _parts(text: str) -> list[str]:
+    """Placeholders and what stands between them."""
+    return re.split(rf"({_MARK.pattern})", text)
+
 
 ProbeKind = Literal["junk", "mapped"]
 _SYLLABIC = {"Han", "Japanese", "Hangul"}  # too many letters to be mapped into an alphabet
@@ -43,21 +118,21 @@ class Probe(Frozen):
 
 
 def probe(bundle: Bundle, items: Sequence[LabelledPost]) -> tuple[Probe, ...]:
-    """Every script that text.script tells apart, both kinds; the mapped texts are negatives among ``items`` that are
+    """Every script that text.script distinguishes, both kinds; the mapped texts are negatives among ``items`` that are
     written in another alphabet."""
     scripts = [main_script(model_text(item.post.text)) for item in items]
     results: list[Probe] = []
     for script in SCRIPTS:
         script_posts = [item.post for item, name in zip(items, scripts, strict=True) if name == script]
-        letters = probes.known_letters(bundle, script, seen=[post.text for post in script_posts])
+        letters = known_letters(bundle, script, seen=[post.text for post in script_posts])
         other_texts = [
             item.post.text
             for item, name in zip(items, scripts, strict=True)
             if not item.label and name not in {script, "none", "other"} | _SYLLABIC
         ]
         threshold = _lowest_threshold(bundle, script_posts)
-        results.append(_probe(bundle, "junk", script, probes.junk(letters), letters=letters, threshold=threshold))
-        if texts := probes.mapped(other_texts, letters):
+        results.append(_probe(bundle, "junk", script, junk(letters), letters=letters, threshold=threshold))
+        if texts := mapped(other_texts, letters):
             results.append(_probe(bundle, "mapped", script, texts, letters=letters, threshold=threshold))
     return tuple(_with_lift(part, results) for part in sorted(results, key=lambda part: part.kind))
 

@@ -9,8 +9,7 @@ import numpy as np
 from polyvigil.bundle.store import Bundle
 from polyvigil.checks.audit.association import beyond_correlation, eta_squared, rank_correlation
 from polyvigil.checks.audit.cells import FlagCell, flag_cells, negatives_gate, rate_gate
-from polyvigil.checks.audit.gate import Gate, Measured, gate_of
-from polyvigil.checks.audit.limits import ETA_SQUARED, LEAST_POSTS, LENGTH
+from polyvigil.checks.audit.gate import ETA_SQUARED, LEAST_POSTS, LENGTH, Gate, Measured, gate_of
 from polyvigil.checks.audit.probing import Probe, probe, probe_gates
 from polyvigil.checks.audit.training import TrainingAudit, audit_training, record_gate
 from polyvigil.data.read import Reading

@@ -5,8 +5,7 @@ from __future__ import annotations
 from polyvigil.bundle.store import Bundle
 from polyvigil.checks.audit.gate import Gate, Measured, gate_of
 from polyvigil.checks.check import script_counts
-from polyvigil.checks.check_posts import checked_posts
-from polyvigil.checks.check_result import ScriptCount
+from polyvigil.checks.check_result import ScriptCount, checked_posts
 from polyvigil.checks.findings import NEARLY_ALL, all_positive, nearly_all_positive, positives_only
 from polyvigil.checks.label_leak import GIVES_AWAY, LabelLeak, measure_columns
 from polyvigil.data.read import Reading

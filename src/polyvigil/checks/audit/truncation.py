@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.checks.audit.gate import Gate, Measured, gate_of
-from polyvigil.checks.audit.limits import LEAST_LOST, LOST
+from polyvigil.checks.audit.gate import LEAST_LOST, LOST, Gate, Measured, gate_of
 from polyvigil.checks.audit.tails import parts
 from polyvigil.data.read import Reading
 from polyvigil.decide.policy import flagged

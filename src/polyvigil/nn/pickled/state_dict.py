@@ -207,7 +207,7 @@ class _Interpreter:
     def step(self, name: str, argument: Any) -> None:
         """Do one instruction. Raises BundleError for one that no state dict needs."""
         self._spend(1)
-        if name == "INST":  # names a class and calls it: told by what it names
+        if name == "INST":  # names a class and calls it: known by what it names
             self._global(*str(argument).split(" ", 1))
         branch = self._branches.get(name)
         if branch is None:
