@@ -31,7 +31,7 @@ class Exported:
 
 def encoder_folders(source: Path, bundle: Bundle, *, every: bool) -> tuple[str, ...]:
     """The folders of the encoder members. Raises RecipeError without one; with ``every`` for any other member too."""
-    if bundle.combination.judge:
+    if bundle.second_stage:
         raise RecipeError(
             "has a judge, whose bands were found for its first stage as it is",
             where=str(source),
