@@ -77,7 +77,7 @@ def task_scores(seed: int = 5, *, times: float = 1.0) -> tuple[list[LabelledPost
 
 
 def test_the_shift_of_the_papers_japanese_threshold_is_found(report_bundle: Bundle) -> None:
-    """.70 -> .27 after its Farsi augmentation; nothing else moved, and PSI sees nothing at all."""
+    """.70 -> .27 after its Farsi augmentation; nothing else moved."""
     items, known = task_scores()
     posts = [item.post for item in items]
     old = with_member(report_bundle, Told(known), ja=0.70, ru=0.49)
@@ -91,11 +91,10 @@ def test_the_shift_of_the_papers_japanese_threshold_is_found(report_bundle: Bund
     assert finding.message.startswith("ja: ")
     assert "limit 1.33 times either way); threshold 0.70 -> 0.27" in finding.message
     assert "--like OLD" in finding.hint
-    assert audit.languages[0].psi == pytest.approx(0, abs=1e-9)
     assert audit.languages[0].overlap == pytest.approx(1)
 
 
-def test_scores_that_move_with_their_threshold_are_no_alarm_however_high_psi(report_bundle: Bundle) -> None:
+def test_scores_that_move_with_their_threshold_are_no_alarm(report_bundle: Bundle) -> None:
     items, known = task_scores()
     moved = {name: p**2 for name, p in known.items()}
     old = with_member(report_bundle, Told(known), ja=0.5, ru=0.4)
@@ -103,7 +102,6 @@ def test_scores_that_move_with_their_threshold_are_no_alarm_however_high_psi(rep
     audit = audit_drift(old, new, [item.post for item in items])
     assert audit.gates[0].passed
     assert all(row.old_share == row.new_share and row.ratio.value == 1 for row in audit.languages)
-    assert min(row.psi for row in audit.languages) > 0.25
     assert max(row.overlap for row in audit.languages) < 0.7
 
 

@@ -12,7 +12,6 @@ from scipy.stats import spearmanr
 
 from polyvigil.checks.audit.association import beyond_correlation, eta_squared, rank_correlation
 from polyvigil.checks.audit.gate import Measured, flag_ratio, gate_of
-from polyvigil.checks.audit.stability import psi
 from polyvigil.decide.unlabelled import overlap
 
 
@@ -62,27 +61,6 @@ def test_a_correlation_is_beyond_only_with_its_interval() -> None:
     assert beyond_correlation(-0.7, 200, 0.5)
     assert not beyond_correlation(0.7, 20, 0.5)
     assert beyond_correlation(1.0, 30, 0.5)
-
-
-def slow_psi(old: Sequence[float], new: Sequence[float]) -> float:
-    edges = sorted({float(np.quantile(old, tenth / 10)) for tenth in range(1, 10)})
-    total = 0.0
-    for place in range(len(edges) + 1):
-        low = edges[place - 1] if place else -math.inf
-        high = edges[place] if place < len(edges) else math.inf
-        p, q = (
-            (sum(low <= score < high for score in scores) + 0.5) / (len(scores) + 0.5 * (len(edges) + 1))
-            for scores in (old, new)
-        )
-        total += (q - p) * math.log(q / p)
-    return total
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_psi(seed: int) -> None:
-    old, new = some_scores(seed, 80, ties=seed % 2 == 0), some_scores(seed + 100, 50, ties=True)
-    assert psi(old, new) == pytest.approx(slow_psi(old.tolist(), new.tolist()), abs=1e-12)
-    assert psi(old, old) == pytest.approx(0, abs=1e-12)
 
 
 def slow_overlap(first: Sequence[float], second: Sequence[float]) -> float:

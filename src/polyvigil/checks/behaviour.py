@@ -107,8 +107,8 @@ def behaviour(
     """Run the suites of these languages and capabilities (none named: all), every text scored once.
 
     A cell fails when the lower bound of its failure rate is above ``max_failure``, in [0, 1]; languages that the bundle
-    was not trained on are reported and fail only with ``gate_untrained``. Raises RecipeError for unknown names, a limit
-    outside [0, 1].
+    was not trained on are reported, and fail only with ``gate_untrained``. Raises RecipeError for unknown names and a
+    limit outside [0, 1].
     """
     if not 0 <= max_failure <= 1:
         raise RecipeError(f"{max_failure} is no share", where="--max-failure", hint="give one from 0 to 1, as 0.5")

@@ -32,7 +32,7 @@ def gate_lines(gates: Sequence[Gate], *, digits: int = 2) -> list[str]:
 
 
 def drift_lines(rows: Sequence[DriftRow]) -> list[str]:
-    """Flag rates first; PSI last, since it decides nothing."""
+    """Flag rates and thresholds before and now, one row for each language."""
     cells = [
         (
             row.language,
@@ -46,9 +46,8 @@ def drift_lines(rows: Sequence[DriftRow]) -> list[str]:
             f"{row.old_mean:.3f}",
             f"{row.new_mean:.3f}",
             f"{row.overlap:.2f}",
-            f"{row.psi:.2f}",
         )
         for row in rows
     ]
     rates = ("flagged before", "now", "ratio", "95%", "threshold", "now")
-    return [table(("language", "posts", *rates, "mean P", "now", "overlap", "PSI"), cells)]
+    return [table(("language", "posts", *rates, "mean P", "now", "overlap"), cells)]

@@ -43,7 +43,7 @@ def choose(
     scores = score(encoder, dev, ranks, budget=budget, where="choosing the pooling of windows")
     value = value_of(decide.objective)
     outcomes = {pooling: _outcomes(scores[pooling], dev, decide=decide) for pooling in POOLINGS}
-    values = {pooling: float(value(*found.sum(axis=1, keepdims=True))[0]) for pooling, found in outcomes.items()}
+    values = {pooling: float(value(*counts.sum(axis=1, keepdims=True))[0]) for pooling, counts in outcomes.items()}
     best = max(POOLINGS, key=lambda pooling: values[pooling])
     size = outcomes[trained].shape[1]
     resamples = np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), size=_RESAMPLES)

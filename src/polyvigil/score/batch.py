@@ -19,9 +19,9 @@ from polyvigil.data.read import RowErrorCounts
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError, InterruptError
 from polyvigil.score.engine import Engine, ThisProcess
-from polyvigil.score.finish import OutputFile, check_complete, write_output
 from polyvigil.score.job import Job, LanguageCounts, PartRecord, ProgressEvent, total
 from polyvigil.score.judge_counts import JudgeCounts, judge_counts
+from polyvigil.score.output import OutputFile, check_complete, write_output
 from polyvigil.score.part import LateFile, PartScorer, shown
 from polyvigil.score.plan import Target, plan, work_items
 from polyvigil.score.stream import Hashed

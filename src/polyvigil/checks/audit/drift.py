@@ -11,7 +11,6 @@ import numpy as np
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.checks.audit.gate import FLAG_FACTOR, Gate, Measured, Ratio, flag_ratio, gate_of
-from polyvigil.checks.audit.stability import psi
 from polyvigil.decide.shift import Side
 from polyvigil.decide.unlabelled import overlap
 from polyvigil.errors import DataError
@@ -20,7 +19,7 @@ from polyvigil.types import Frozen, Post
 
 class DriftRow(Frozen):
     """One language. Shares and means in [0, 1]; ``ratio`` of flags, new over old; ``overlap`` of the histograms of
-    logits, in [0, 1]; ``psi`` for those used to it: it raises false alarms and misses true ones."""
+    logits, in [0, 1]."""
 
     language: str
     posts: int
@@ -32,7 +31,6 @@ class DriftRow(Frozen):
     old_mean: float
     new_mean: float
     overlap: float
-    psi: float
 
 
 class DriftAudit(Frozen):
@@ -74,7 +72,6 @@ def drift_rows(old: Side, new: Side, languages: Sequence[str]) -> tuple[DriftRow
                 old_mean=float(before.mean()),
                 new_mean=float(after.mean()),
                 overlap=overlap(before, after),
-                psi=psi(before, after),
             )
         )
     return tuple(rows)

@@ -304,8 +304,8 @@ class _Interpreter:
             self._spend(len(sizes))
             return tuple(map(_whole, sizes))
         if function.name == "parameter":
-            tensor, _, hooks = arguments
-            if type(tensor) is not Tensor or hooks:
+            tensor, _, backward_hooks = arguments
+            if type(tensor) is not Tensor or backward_hooks:
                 raise _refusal("has a parameter that is more than a tensor", self._where)
             return tensor
         return self._tensor(function, arguments)
@@ -320,10 +320,10 @@ class _Interpreter:
         return items
 
     def _tensor(self, function: _Function, arguments: tuple[Any, ...]) -> Tensor:
-        """(storage, offset, shape, strides[, requires_grad, hooks][, dtype][, metadata]), checked."""
+        """(storage, offset, shape, strides[, requires_grad, backward_hooks][, dtype][, metadata]), checked."""
         storage, offset, shape, strides, *rest = arguments
         rest = [*rest, *[None] * (2 - len(rest))]
-        _, hooks, *rest = rest
+        _, backward_hooks, *rest = rest
         if type(storage) is not Storage:
             raise _refusal("has a tensor without a storage", self._where)
         dtype = storage.dtype
@@ -331,7 +331,7 @@ class _Interpreter:
             dtype, *rest = rest
         if type(dtype) is not Dtype or not dtype.name or (storage.dtype.name and storage.dtype != dtype):
             raise _refusal("has a tensor of no known type", self._where)
-        if hooks or any(rest):  # metadata: a tensor that stands for the negative of its storage, say
+        if backward_hooks or any(rest):  # metadata: a tensor that stands for the negative of its storage, say
             raise _refusal("has a tensor with hooks or metadata, which are not converted", self._where)
         if type(shape) is not tuple or type(strides) is not tuple or len(shape) != len(strides):
             raise _refusal("has a tensor whose shape and strides do not go together", self._where)
