@@ -28,7 +28,7 @@ from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune
-from polyvigil.decide.unlabelled import by_prior, place, references
+from polyvigil.decide.unlabelled import by_prior, references, similar_threshold
 from polyvigil.metrics import count
 
 PAPER = {  # dev posts, positives, dev F1, threshold: the paper's ensemble
@@ -198,8 +198,8 @@ def unlabelled(worlds: int, seed: int) -> dict[str, dict[str, float]]:
             cuts = {
                 "0.5": 0.5,
                 "the paper's mean of its grid's thresholds": float(grid),
-                "mean of blend's thresholds": place(scores, reference, rule="mean").value,
-                "overlap-weighted and clamped": place(scores, reference).value,
+                "mean of blend's thresholds": similar_threshold(scores, reference, rule="mean").value,
+                "overlap-weighted and clamped": similar_threshold(scores, reference).value,
                 "rate matched to the true prevalence": by_prior(scores, part.prevalence).value,
             }
             for rule, value in cuts.items():

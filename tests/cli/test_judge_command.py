@@ -8,12 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.detect.chat_server import Said, Server, chat_server
+from tests.judge.chat_server import Said, Server, chat_server
 
 from polyvigil.bundle.store import load
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
-from polyvigil.detect.chat import EndpointPermission
+from polyvigil.judge.endpoint import EndpointPermission
 from polyvigil.text.mask import mask
 from polyvigil.types import LabelledPost
 

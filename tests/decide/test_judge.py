@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from polyvigil.bundle.layout import CombinationRecord
 from polyvigil.config.specs import DecideSpec
 from polyvigil.decide.cascade import Cascade, CascadeCounts
-from polyvigil.decide.combine import Combination
 from polyvigil.decide.crossfit import assign_folds
 from polyvigil.decide.fit_judge import candidates, cross_fitted, fit_judge
 from polyvigil.decide.judge import Band, Judge
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune
+from polyvigil.judge.stage import SecondStage
 from polyvigil.metrics import count
 
 BAND = Band(below=1.0, above=0.5, bar=0.3, posts=100, asked=10)
@@ -198,25 +199,26 @@ def test_cross_fitting_uses_other_folds_only() -> None:
 
 def test_two_stages_are_means_inside_each_stage() -> None:
     judge = _judge(en=Band(below=30, above=30, bar=0.5, posts=1, asked=1))
-    combination = Combination(weights=(3.0, 1.0, 2.0), judge=judge)
-    by_member = np.array([[0.2, 0.4], [0.6, 0.8], [0.9, np.nan]])
-    cuts = np.full(2, 0.5)
-    first = np.array([0.3, 0.5])
-    assert combination.first_stage_members(3) == [0, 1]
-    assert combination.decided(by_member, cuts, ["en", "en"]) == pytest.approx(
+    record = CombinationRecord(weights=(3.0, 1.0, 2.0), judge=judge)
+    combination, second = record.stages(2)
+    assert (combination.weights, second.weights, record.second_stage_members) == ((3.0, 1.0), (2.0,), 1)
+    first = combination.plain_mean(np.array([[0.2, 0.4], [0.6, 0.8]]))
+    assert first == pytest.approx([0.3, 0.5])
+    cuts, by_member = np.full(2, 0.5), np.array([[0.9, np.nan]])
+    stage = SecondStage(judge, (), second)
+    assert stage.decide(first, by_member, cuts, ["en", "en"]) == pytest.approx(
         judge.decide(first, np.array([0.9, np.nan]), cuts, ["en", "en"])
     )
-    assert combination.decided(by_member, cuts, ["de", "de"]) == pytest.approx(first)
-    assert combination.second_stage_mask(by_member[:2], cuts, ["en", "de"], members=3).tolist() == [True, False]
+    assert stage.decide(first, by_member, cuts, ["de", "de"]) == pytest.approx(first)
 
 
 def test_bad_input_is_refused() -> None:
     nothing = CascadeCounts(posts=0, called=0, disagreeing=0, cost=0)
     cascade = Cascade(first=0, band=1, stated=0, learned=nothing, verified=nothing)
     with pytest.raises(ValidationError, match="a cascade or a judge, not both"):
-        Combination(cascade=cascade, judge=_judge(en=BAND))
+        CombinationRecord(cascade=cascade, judge=_judge(en=BAND))
     for wrong in ({"below": -1.0}, {"bar": 0.0}, {"above": math.inf}, {"more": 1}):
         with pytest.raises(ValidationError):
             Band.model_validate(BAND.model_dump() | wrong)
-    again = Combination(judge=_judge(en=BAND, ja=None))
-    assert Combination.model_validate_json(again.model_dump_json()) == again
+    again = CombinationRecord(judge=_judge(en=BAND, ja=None))
+    assert CombinationRecord.model_validate_json(again.model_dump_json()) == again

@@ -147,7 +147,7 @@ def _texts() -> list[str]:
 
 def make_bundles(folder: Path) -> None:
     """One bundle of each kind."""
-    from tests.detect.chat_server import Said, chat_server
+    from tests.judge.chat_server import Said, chat_server
 
     from polyvigil_gladiators.tiny import gliner_folder, nli_folder
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ _NAMED = ("languages", "types")  # kept as numbers, their names beside
 
 @dataclass(frozen=True, slots=True)
 class StoredDev:
-    """``by_member`` (n_members, n_posts), NaN where a judge was not asked; the other fields (n_posts,).
+    """``by_member`` (n_members, n_posts), in [0, 1]; the other fields (n_posts,).
 
     ``groups``: -1 for a post in none.
     """
@@ -44,7 +44,10 @@ class StoredDev:
     types: NDArray[np.str_]
     groups: NDArray[np.int64]
     keys: NDArray[np.uint64]
-    """Which post stands where (data.fingerprint.post_keys)."""
+    """Which post has which index (data.fingerprint.post_keys)."""
+    second_stage: NDArray[np.float64] | None = None
+    """The probabilities of the second stage's members, (n_members, n_posts), NaN where an endpoint was not asked or
+    gave no answer; None without a second stage."""
 
     def scores(self, combination: Combination) -> DevScores:
         """What thresholds are tuned on."""
@@ -58,6 +61,12 @@ class StoredDev:
         indices = np.empty(len(keys), dtype=np.int64)
         indices[given_order] = stored_order
         return indices
+
+    def split_stages(self, second: int) -> StoredDev:
+        """The same with the last ``second`` rows of ``by_member`` as those of the second stage; as it is for 0."""
+        if not second:
+            return self
+        return replace(self, by_member=self.by_member[:-second], second_stage=self.by_member[-second:])
 
     @property
     def group_names(self) -> list[str]:
@@ -80,8 +89,10 @@ def stored(by_member: NDArray[np.float64], items: Sequence[LabelledPost]) -> Sto
 
 
 def write(dev: StoredDev, path: Path) -> None:
-    """One safetensors file."""
+    """One safetensors file; the rows of a second stage stand below those of the first."""
     arrays: dict[str, NDArray[np.generic]] = {name: getattr(dev, name) for name in _PLAIN}
+    if dev.second_stage is not None:
+        arrays["by_member"] = np.concatenate([dev.by_member, dev.second_stage])
     names = {}
     for column in _NAMED:
         values, codes = np.unique(getattr(dev, column), return_inverse=True)
@@ -91,7 +102,10 @@ def write(dev: StoredDev, path: Path) -> None:
 
 
 def read(path: Path) -> StoredDev:
-    """What ``write`` wrote, bit by bit. Raises ValueError, KeyError, IndexError or SafetensorError when damaged."""
+    """What ``write`` wrote, bit by bit, the rows of both stages in ``by_member``.
+
+    Raises ValueError, KeyError, IndexError or SafetensorError when damaged.
+    """
     with safe_open(path, framework="numpy") as file:
         names = {column: np.array(json.loads((file.metadata() or {})[column]), dtype=np.str_) for column in _NAMED}
         dev = StoredDev(
@@ -118,7 +132,7 @@ class Record:
     policy: DecisionPolicy
     dev: StoredDev
     logs: tuple[TrainingLog | None, ...]
-    """One for each member; None for one without epochs."""
+    """One for each member, those of a second stage last, as the rows of ``dev``; None for one without epochs."""
 
 
 def read_record(folder: Path) -> Record:
@@ -127,7 +141,7 @@ def read_record(folder: Path) -> Record:
     try:
         policy = DecisionPolicy.model_validate_json((folder / layout.POLICY).read_bytes())
         dev = read(folder / layout.DEV)
-        paths = [folder / entry.folder / layout.TRAINING_LOG for entry in manifest.members]
+        paths = [folder / entry.folder / layout.TRAINING_LOG for entry in manifest.all_members]
         logs = tuple(TrainingLog.model_validate_json(path.read_bytes()) if path.is_file() else None for path in paths)
     except (OSError, ValueError, SafetensorError, KeyError, IndexError) as error:
         raise BundleError(

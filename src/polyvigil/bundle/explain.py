@@ -2,8 +2,8 @@
 
 Each member's evidence is in its own logits, and members differ in how far apart these lie. So each is divided by the
 standard deviation of that member's logits on the dev posts and multiplied by the mean of these deviations; then the
-mean is taken with the weights of the combination, over the members that were asked of the post. The evidence of a
-bundle with a single member stays as it is.
+mean is taken with the weights of the combination, over the members that scored the post. The evidence of a bundle with
+a single member stays as it is.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.decide.thresholds import logit
+from polyvigil.judge.endpoint import Endpoint
 from polyvigil.text.normalise import model_text, no_text_reason
 from polyvigil.text.sentences import Span, sentences, units
 from polyvigil.types import Post
@@ -52,11 +53,11 @@ def explain(bundle: Bundle, posts: Sequence[Post]) -> list[Explanation]:
     readable = [index for index, post in enumerate(posts) if not no_text_reason(model_text(post.text))]
     chosen = [posts[index] for index in readable]
     contributing = _contributing(bundle, chosen)
-    weights = np.array(bundle.combination.weights or np.ones(len(bundle.members)))
+    weights = np.array(bundle.combination_record.weights or np.ones(len(bundle.all_members)))
     totals = [np.zeros(len(post.text)) for post in chosen]
     methods: list[set[str]] = [set() for _ in chosen]
-    for member, mask, weight, scale in zip(bundle.members, contributing, weights, _scales(bundle), strict=True):
-        if not (indices := np.flatnonzero(mask).tolist()):
+    for member, mask, weight, scale in zip(bundle.all_members, contributing, weights, _scales(bundle), strict=True):
+        if not (indices := np.flatnonzero(mask).tolist()) or isinstance(member, Endpoint):
             continue
         for index, evidence in zip(indices, member.evidence([chosen[index] for index in indices]), strict=True):
             share = weight / weights[contributing[:, index]].sum()
@@ -69,33 +70,33 @@ def explain(bundle: Bundle, posts: Sequence[Post]) -> list[Explanation]:
 
 
 def _contributing(bundle: Bundle, posts: Sequence[Post]) -> NDArray[np.bool_]:
-    """Which members had a say in each post's score: (n_members, n_posts).
+    """Which members, of both stages, had a say in each post's score: (n_members, n_posts).
 
-    Where a judge decided it is the judge alone; a chat endpoint gives no evidence, so there it is the first stage.
+    Where the second stage decided it is that stage alone; a chat endpoint gives no evidence, so there it is the first.
     """
-    combination, members = bundle.combination, len(bundle.members)
-    if not posts or (combination.cascade is None and combination.judge is None):
-        return np.ones((members, len(posts)), dtype=bool)
-    contributing = ~np.isnan(bundle.staged_probabilities(posts))
-    if combination.judge:
-        first = len(combination.first_stage_members(members))
+    if not posts or (bundle.combination.cascade is None and bundle.second_stage is None):
+        return np.ones((len(bundle.all_members), len(posts)), dtype=bool)
+    scores = bundle.scores(posts)
+    contributing = ~np.isnan(scores.all_members.probabilities)
+    if scores.second:
+        first = len(bundle.members)
         if bundle.has_endpoint:
             contributing[first:] = False
         else:
-            contributing[:first] &= ~contributing[first:].any(axis=0)
+            contributing[:first] &= ~scores.second.answered
     return contributing
 
 
 def _scales(bundle: Bundle) -> NDArray[np.float64]:
-    """What each member's logits are multiplied by, (n_members,): 1 where the dev posts do not tell. A judge's members
-    are never beside those of the first stage, so each stage has its own scale."""
-    deviations = np.array([np.std(logit(row[row > 0])) if (row > 0).any() else 0.0 for row in bundle.dev.by_member])
-    judge = bundle.combination.judge
-    scales = np.ones(len(deviations))
-    for stage in np.split(np.arange(len(deviations)), [len(deviations) - judge.members] if judge else []):
-        if len(stage) > 1 and deviations[stage].all():
-            scales[stage] = deviations[stage].mean() / deviations[stage]
-    return scales
+    """What each member's logits are multiplied by, (n_members,): 1 where the dev posts do not tell. The members of a
+    second stage are never beside those of the first, so each stage has its own scale."""
+    stages = [bundle.dev.by_member, *([] if bundle.dev.second_stage is None else [bundle.dev.second_stage])]
+    scales = []
+    for rows in stages:
+        deviations = np.array([np.std(logit(row[row > 0])) if (row > 0).any() else 0.0 for row in rows])
+        usable = len(rows) > 1 and deviations.all()
+        scales.append(deviations.mean() / deviations if usable else np.ones(len(rows)))
+    return np.concatenate(scales)
 
 
 def _explanation(text: str, characters: NDArray[np.float64], method: str) -> Explanation:

@@ -21,19 +21,22 @@ from polyvigil.bundle import layout
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.dev import read as read_dev
 from polyvigil.bundle.dev import write as write_dev
-from polyvigil.bundle.layout import Manifest, MemberEntry
-from polyvigil.bundle.member_scores import Answers, carrying_windows, score_members
+from polyvigil.bundle.layout import CombinationRecord, Manifest, MemberEntry
 from polyvigil.bundle.verify import AGAIN, bundle_id, entries, scores_id, verify
 from polyvigil.data.atomic import whole_folder
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.combine import Combination
+from polyvigil.decide.judge import Judge
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
-from polyvigil.detect import chat, stacked
+from polyvigil.detect import stacked
 from polyvigil.detect.base import Detector, FitRecord, Lengths, Scores, Tokenises, Window
-from polyvigil.detect.chat import ChatDetector, EndpointPermission, Usage
+from polyvigil.detect.member_scores import MemberScores, carrying_windows, score_members
 from polyvigil.detect.stacked import Featured
 from polyvigil.errors import BundleError
+from polyvigil.judge import endpoint
+from polyvigil.judge.endpoint import Endpoint, EndpointPermission, Usage
+from polyvigil.judge.stage import SecondStage, SecondStageResult
 from polyvigil.text.memo import MemoCache, memoised
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Post, Probabilities
@@ -45,7 +48,6 @@ _LOADERS = {  # kind of a member -> the module whose load(folder, device=...) re
     "ner": "polyvigil.detect.zeroshot_ner",
 }
 _STACKED = "stacked"  # a member of two others, each read by its own loader
-_CHAT = ChatDetector.kind  # on no device
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +59,54 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class BundleScores:
+    """What the members of a bundle gave some posts, before it is combined."""
+
+    first: MemberScores
+    """(n_members, n_posts); NaN where a cascade left a member out."""
+    second: SecondStageResult | None
+    """None of a bundle without a second stage."""
+
+    @property
+    def all_members(self) -> MemberScores:
+        """The rows of both stages, those of the second last."""
+        return self.first if self.second is None else MemberScores.stacked([self.first, self.second.scores])
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
-    """A loaded bundle: fitted members, how they are combined, and the policy that decides on the result."""
+    """A loaded bundle: fitted members, how they are combined, the policy that decides on the result, and possibly a
+    second stage that decides the posts near a threshold."""
 
     manifest: Manifest
     members: tuple[Detector, ...]
+    """Of the first stage."""
     combination: Combination
+    """Of ``members``."""
     policy: DecisionPolicy
     calibration: Calibration
     dev: StoredDev
     seen: Seen
+    second_stage: SecondStage | None = None
 
     @property
     def id(self) -> str:
         return self.manifest.id
+
+    @property
+    def all_members(self) -> tuple[Detector | Endpoint, ...]:
+        """The members of both stages, those of the second last, in the order of ``manifest.all_members``."""
+        return (*self.members, *(self.second_stage.members if self.second_stage else ()))
+
+    @property
+    def combination_record(self) -> CombinationRecord:
+        """The combination of both stages, as ``combination.json`` holds it."""
+        second = self.second_stage
+        return CombinationRecord(
+            weights=self.combination.weights + (second.combination.weights if second else ()),
+            cascade=self.combination.cascade,
+            judge=second.judge if second else None,
+        )
 
     def is_trained_on(self, language: str) -> bool:
         """Whether posts of both classes in this group were trained on; if not, its scores are not validated."""
@@ -82,84 +118,98 @@ class Bundle:
 
     def lengths(self, posts: Sequence[Post]) -> Lengths | None:
         """Token counts by the first member that counts them; None when none does."""
-        counted = (member.lengths(posts) for member in self.members)
+        counted = (detector.lengths(posts) for detector in self._detectors)
         return next((lengths for lengths in counted if lengths is not None), None)
 
     @property
     def tokenises(self) -> bool:
-        """Whether ``prepare`` has anything to do."""
-        return any(isinstance(member, Tokenises) for member in self.members)
+        """Whether ``pretokenise`` has anything to do."""
+        return any(isinstance(detector, Tokenises) for detector in self._detectors)
 
     def pretokenise(self, posts: Sequence[Post]) -> MemoCache:
         """Normalise and tokenise posts, once for members that share a tokenizer: what scoring them inside
-        ``text.once.once`` with this memory need not do again. In a thread of its own while others are scored."""
+        ``text.memo.memoised`` with this cache need not do again. In a thread of its own while others are scored."""
         cache: MemoCache = {}
         with memoised(cache):
-            for member in self.members:
-                if isinstance(member, Tokenises):
-                    member.tokenise(posts)
+            for detector in self._detectors:
+                if isinstance(detector, Tokenises):
+                    detector.tokenise(posts)
         return cache
 
     @property
     def usage(self) -> Usage | None:
-        """What asking a chat endpoint took since the bundle was loaded; None where none may be asked."""
-        sessions = (member.session for member in self.members if isinstance(member, ChatDetector))
-        return next((session.usage for session in sessions if session), None)
+        """What requests to a chat endpoint took since the bundle was loaded; None where none is allowed."""
+        return self.second_stage.usage if self.second_stage else None
 
     @property
     def has_endpoint(self) -> bool:
-        """Whether its second stage is a chat endpoint, asked or not."""
-        return any(entry.kind == _CHAT for entry in self.manifest.members)
+        """Whether its second stage is a chat endpoint, open or not."""
+        return self.second_stage is not None and self.second_stage.has_endpoint
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
-        """P(ADE) combined over those asked, shape (n_posts,), in [0, 1]; exactly 0 for a post with nothing to read."""
-        return self.decided(self.staged_probabilities(posts), [post.language for post in posts])
+        """P(ADE) of all stages, shape (n_posts,), in [0, 1]; exactly 0 for a post with nothing to read."""
+        return self.combined(self.scores(posts), [post.language for post in posts])
 
-    def decided(self, by_member: NDArray[np.float64], languages: Sequence[str]) -> Probabilities:
-        """What ``asked_probabilities`` gave, as the one P of each post that its threshold is for: (n_posts,)."""
-        return self.combination.decided(by_member, self.policy.post_thresholds(languages), languages)
+    def combined(self, scores: BundleScores, languages: Sequence[str]) -> Probabilities:
+        """What ``scores`` gave, as the one P of each post that its threshold is for: (n_posts,)."""
+        if self.second_stage is None or scores.second is None:
+            return self.combination.mean(scores.first.probabilities)
+        first = self.combination.plain_mean(scores.first.probabilities)
+        thresholds = self.policy.post_thresholds(languages)
+        return self.second_stage.decide(first, scores.second.scores.probabilities, thresholds, languages)
 
     def dev_scores(self) -> DevScores:
         """The dev posts by their stored scores, all members asked: what the thresholds are looked at on."""
-        dev = self.dev
-        languages = dev.languages.tolist()
-        scores = self.combination.of_all.decided(dev.by_member, self.policy.post_thresholds(languages), languages)
+        dev, languages = self.dev, self.dev.languages.tolist()
+        if self.second_stage is None or dev.second_stage is None:
+            scores = self.combination.of_all.mean(dev.by_member)
+        else:
+            first, thresholds = self.combination.plain_mean(dev.by_member), self.policy.post_thresholds(languages)
+            scores = self.second_stage.decide(first, dev.second_stage, thresholds, languages)
         return DevScores(scores, dev.labels, dev.languages)
 
-    def second_stage_mask(self, by_member: NDArray[np.float64], languages: Sequence[str]) -> NDArray[np.bool_]:
-        """For which posts the members that are not asked of all are asked too: (n_posts,)."""
-        first = self.combination.first_stage_members(len(self.members))
-        thresholds = self.policy.post_thresholds(languages)
-        return self.combination.second_stage_mask(by_member[first], thresholds, languages, members=len(self.members))
-
     def staged_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
-        """The probabilities of ``asked``."""
-        return self.member_scores(posts).probabilities
+        """What each member gave each post, (n_members, n_posts); NaN where a cascade left it out."""
+        return self._first_scores(posts).probabilities
 
     @memoised()
-    def member_scores(self, posts: Sequence[Post]) -> Answers:
-        """What each member says that is asked of a post; a post's others have NaN.
+    def scores(self, posts: Sequence[Post]) -> BundleScores:
+        """Score posts by the members, and those near a threshold by the second stage where there is one.
 
-        Without cascade or judge all are asked. With one, whether a post's others are asked hangs on that post alone.
+        Whether further members or a second stage score a post depends on that post alone.
         """
-        first = self.combination.first_stage_members(len(self.members))
-        result = Answers.fill(len(self.members), len(posts))
+        first = self._first_scores(posts)
+        if self.second_stage is None:
+            return BundleScores(first, None)
+        alone = self.combination.plain_mean(first.probabilities)
+        thresholds = self.policy.post_thresholds([post.language for post in posts])
+        return BundleScores(first, self.second_stage.score(posts, alone, thresholds))
+
+    def windows(self, posts: Sequence[Post], scores: BundleScores) -> list[Window | None]:
+        """Which window of each post carried its score (detect.member_scores.carrying_windows)."""
+        return carrying_windows(self.all_members, posts, scores.all_members)
+
+    @memoised()
+    def _first_scores(self, posts: Sequence[Post]) -> MemberScores:
+        """The first members of a cascade score every post, the remaining ones those near the threshold; without a
+        cascade all score every post."""
+        first = self.combination.first_members(len(self.members))
+        result = MemberScores.empty(len(self.members), len(posts))
         result.assign(score_members([self.members[index] for index in first], posts), first, np.arange(len(posts)))
-        second_stage = np.flatnonzero(self.second_stage_mask(result.probabilities, [post.language for post in posts]))
-        remaining_members = [index for index in range(len(self.members)) if index not in first]
-        chosen = [posts[index] for index in second_stage.tolist()]
-        result.assign(
-            score_members([self.members[index] for index in remaining_members], chosen), remaining_members, second_stage
-        )
+        thresholds = self.policy.post_thresholds([post.language for post in posts])
+        near = np.flatnonzero(self.combination.remaining_mask(result.probabilities[first], thresholds))
+        remaining = [index for index in range(len(self.members)) if index not in first]
+        chosen = [posts[index] for index in near.tolist()]
+        result.assign(score_members([self.members[index] for index in remaining], chosen), remaining, near)
         return result
 
-    def windows(self, posts: Sequence[Post], answers: Answers) -> list[Window | None]:
-        """Which window of each post carried its score (bundle.answers.carrying_windows)."""
-        return carrying_windows(self.members, posts, answers)
+    @property
+    def _detectors(self) -> tuple[Detector, ...]:
+        return (*self.members, *(self.second_stage.detectors if self.second_stage else ()))
 
 
 def member_probabilities(members: Sequence[Scores], posts: Sequence[Post]) -> NDArray[np.float64]:
-    """P(ADE) of each member for each post: shape (n_members, n_posts); exactly 0 with nothing to read (``ask``)."""
+    """P(ADE) of each member for each post: shape (n_members, n_posts); exactly 0 with nothing to read."""
     return score_members(members, posts).probabilities
 
 
@@ -189,11 +239,35 @@ class Copied:
 
 
 def copied(folder: Path | str, bundle: Bundle) -> tuple[Copied, ...]:
-    """The members of the ``bundle`` that was loaded from ``folder``."""
+    """The members of the first stage of the ``bundle`` that was loaded from ``folder``."""
     return tuple(
         Copied(Path(folder) / entry.folder, entry.kind, member.fit_record)
-        for entry, member in zip(bundle.manifest.members, bundle.members, strict=True)
+        for entry, member in zip(bundle.manifest.members[: len(bundle.members)], bundle.members, strict=True)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SecondStageDraft:
+    """A second stage before it is saved."""
+
+    judge: Judge
+    members: Sequence[Member]
+    """Its detectors, or its endpoint alone."""
+    weights: tuple[float, ...] = ()
+    """One for each member; empty: all the same."""
+
+
+def combination_record(
+    combination: Combination, members: int, second_stage: SecondStageDraft | None
+) -> CombinationRecord:
+    """How ``members`` and a second stage become one; where one stage has weights the members of the other have 1."""
+    if second_stage is None:
+        return CombinationRecord(weights=combination.weights, cascade=combination.cascade)
+    weights: tuple[float, ...] = ()
+    if combination.weights or second_stage.weights:
+        first = combination.weights or (1.0,) * members
+        weights = (*first, *(second_stage.weights or (1.0,) * len(second_stage.members)))
+    return CombinationRecord(weights=weights, cascade=combination.cascade, judge=second_stage.judge)
 
 
 def save(
@@ -206,6 +280,7 @@ def save(
     dev: StoredDev,
     seen: Seen,
     documents: Mapping[str, str],
+    second_stage: SecondStageDraft | None = None,
     card: Callable[[Manifest], str] | None = None,
     replace: bool = False,
     device: str = "auto",
@@ -218,27 +293,27 @@ def save(
     """
     check_free(folder, replace=replace)
     with whole_folder(folder) as partial:
-        listed = []
-        for index, member in enumerate(members):
-            entry = MemberEntry(folder=layout.member_folder(index, member.kind), kind=member.kind)
-            (partial / entry.folder).mkdir(parents=True)
-            member.save(partial / entry.folder)
-            listed.append(entry)
-        (partial / layout.COMBINATION).write_text(combination.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        locked = policy.model_copy(update={"tuned_for": scores_id(tuple(listed), entries(partial))})
+        listed = _save_members(partial, members, stage=layout.MEMBERS)
+        further = second_stage.members if second_stage else ()
+        listed_further = _save_members(partial, further, stage=layout.SECOND_STAGE)
+        record = combination_record(combination, len(members), second_stage)
+        (partial / layout.COMBINATION).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        locked = policy.model_copy(update={"tuned_for": scores_id((*listed, *listed_further), entries(partial))})
         decided = {layout.POLICY: locked, layout.CALIBRATION: calibration}
         texts = {name: value.model_dump_json(indent=2) + "\n" for name, value in decided.items()}
         for name, text in {**texts, **documents}.items():
             (partial / name).write_text(text, encoding="utf-8")
         write_dev(dev, partial / layout.DEV)
         save_file({"train": seen.train, "dev": seen.dev}, partial / layout.SEEN)
-        trained = {language for member in members for language in member.fit_record.languages}
+        trained = {language for member in (*members, *further) for language in member.fit_record.languages}
         provisional = Manifest(
+            schema_version=layout.SCHEMA_WITH_SECOND_STAGE if further else layout.SCHEMA,
             id="0" * 16,
             normalisation=NORMALISATION,
             trained_languages=tuple(sorted(trained)),
             tuned_languages=tuple(policy.thresholds),
-            members=tuple(listed),
+            members=listed,
+            second_stage=listed_further,
             libraries=_libraries(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             files=entries(partial),
@@ -251,12 +326,22 @@ def save(
     return load(folder, device=device)
 
 
+def _save_members(partial: Path, members: Sequence[Member], *, stage: str) -> tuple[MemberEntry, ...]:
+    listed = []
+    for index, member in enumerate(members):
+        entry = MemberEntry(folder=layout.member_folder(index, member.kind, stage=stage), kind=member.kind)
+        (partial / entry.folder).mkdir(parents=True)
+        member.save(partial / entry.folder)
+        listed.append(entry)
+    return tuple(listed)
+
+
 def load(
     folder: Path | str, *, device: str = "auto", stale: bool = False, permission: EndpointPermission | None = None
 ) -> Bundle:
     """Load a bundle after checking the name, size and hash of every file. ``device``: for encoders; auto, cpu, cuda.
 
-    Only with ``asking`` may its scoring send posts to a chat endpoint that it names (docs/judge.md).
+    Only with a ``permission`` may its scoring send posts to a chat endpoint that it names (docs/judge.md).
 
     Raises BundleError when it is missing, damaged, changed after it was saved, or of another version; and, unless
     ``stale``, when its thresholds were tuned on the scores of other members, since they would decide nonsense.
@@ -264,7 +349,7 @@ def load(
     folder = Path(folder)
     manifest = verify(folder)
     try:
-        combination = Combination.model_validate_json((folder / layout.COMBINATION).read_bytes())
+        record = CombinationRecord.model_validate_json((folder / layout.COMBINATION).read_bytes())
         policy = DecisionPolicy.model_validate_json((folder / layout.POLICY).read_bytes())
         calibration = Calibration.model_validate_json((folder / layout.CALIBRATION).read_bytes())
         dev = read_dev(folder / layout.DEV)
@@ -272,32 +357,49 @@ def load(
         seen = Seen(arrays["train"], arrays["dev"])
     except (OSError, ValueError, SafetensorError, KeyError, IndexError) as error:
         raise BundleError(f"unreadable ({type(error).__name__})", where=str(folder), hint=AGAIN) from error
-    members: list[Detector] = []
-    for entry in manifest.members:
-        if entry.kind == _CHAT:
-            members.append(chat.load(folder / entry.folder, permission=permission))
-            continue
-        if entry.kind not in {*_LOADERS, _STACKED}:
-            raise BundleError(
-                f"member of unknown kind {entry.kind!r}", where=str(folder), hint="update polyvigil to read it"
-            )
-        members.append(_member(entry.kind, folder / entry.folder, device=device))
-    first = combination.first_stage_members(len(members))
-    sizes = {len(combination.weights or members), len(dev.by_member)}
-    if sizes != {len(members)} or not first or not {*first} <= {*range(len(members))}:
+    listed, second = manifest.all_members, record.second_stage_members
+    first = len(listed) - second  # in schema version 2 the last ones of ``members`` are the second stage
+    combination, second_combination = record.stages(first)
+    sizes = {len(record.weights or listed), len(dev.by_member)}
+    if (
+        first < 1
+        or sizes != {len(listed)}
+        or (manifest.second_stage and len(manifest.second_stage) != second)
+        or not {*combination.first_members(first)} <= {*range(first)}
+    ):
         raise BundleError("its weights or dev scores are of other members", where=str(folder), hint=AGAIN)
-    if not stale and policy.tuned_for != scores_id(manifest.members, manifest.files):
+    members = [_member(folder, entry, device=device) for entry in listed[:first]]
+    second_stage = None
+    if record.judge:
+        source = _second_stage_source(folder, listed[first:], device=device, permission=permission)
+        second_stage = SecondStage(record.judge, source, second_combination)
+    if not stale and policy.tuned_for != scores_id(listed, manifest.files):
         raise BundleError(
             "its thresholds are stale: they were tuned on the scores of other members",
             where=str(folder),
             hint="tune them again: polyvigil tune BUNDLE DEV.csv -o TUNED",
         )
-    return Bundle(manifest, tuple(members), combination, policy, calibration, dev, seen)
+    return Bundle(
+        manifest, tuple(members), combination, policy, calibration, dev.split_stages(second), seen, second_stage
+    )
 
 
-def _member(kind: str, folder: Path, *, device: str) -> Detector:
-    if kind != _STACKED:
-        detector: Detector = _loader(kind)(folder, device=device)
+def _second_stage_source(
+    folder: Path, listed: Sequence[MemberEntry], *, device: str, permission: EndpointPermission | None
+) -> tuple[Detector, ...] | Endpoint:
+    if [entry.kind for entry in listed] == [endpoint.KIND]:
+        return endpoint.load_endpoint(folder / listed[0].folder, permission=permission)
+    return tuple(_member(folder, entry, device=device) for entry in listed)
+
+
+def _member(bundle: Path, entry: MemberEntry, *, device: str) -> Detector:
+    if entry.kind not in {*_LOADERS, _STACKED}:
+        raise BundleError(
+            f"member of unknown kind {entry.kind!r}", where=str(bundle), hint="update polyvigil to read it"
+        )
+    folder = bundle / entry.folder
+    if entry.kind != _STACKED:
+        detector: Detector = _loader(entry.kind)(folder, device=device)
         return detector
     config = stacked.read(folder)
     base: Detector = _loader(config.base)(folder / stacked.BASE, device=device)

@@ -31,9 +31,10 @@ def verify(folder: Path | str) -> Manifest:
         )
     try:
         raw = json.loads(path.read_bytes())
-        if isinstance(raw, dict) and raw.get("schema_version") not in (None, layout.SCHEMA):
+        if isinstance(raw, dict) and raw.get("schema_version") not in (None, *layout.READABLE):
+            readable = " and ".join(map(str, layout.READABLE))
             raise BundleError(
-                f"written in schema version {raw['schema_version']!r}; this polyvigil reads {layout.SCHEMA}",
+                f"written in schema version {raw['schema_version']!r}; this polyvigil reads {readable}",
                 where=str(path),
                 hint="update polyvigil, or train it again",
             )
@@ -41,14 +42,15 @@ def verify(folder: Path | str) -> Manifest:
     except (OSError, ValueError, RecursionError) as error:  # JSON, Unicode and pydantic errors are ValueErrors
         raise BundleError(f"unreadable ({type(error).__name__})", where=str(path), hint=AGAIN) from error
     needed = {layout.COMBINATION, layout.POLICY, layout.CALIBRATION, layout.DEV, layout.SEEN}
-    for entry in manifest.members:
-        if not layout.is_member_folder(entry.folder):
-            raise BundleError(f"member folder {entry.folder!r} is not allowed", where=str(path), hint=AGAIN)
+    for stage, listed in ((layout.MEMBERS, manifest.members), (layout.SECOND_STAGE, manifest.second_stage)):
+        for entry in listed:
+            if not layout.is_member_folder(entry.folder, stage=stage):
+                raise BundleError(f"member folder {entry.folder!r} is not allowed", where=str(path), hint=AGAIN)
     if missing := needed - manifest.files.keys():
         raise BundleError(f"lists no {sorted(missing)[0]}", where=str(path), hint=AGAIN)
     for name, file_entry in manifest.files.items():
         _verify_file(folder, name, file_entry)
-    for file in (folder / layout.MEMBERS).rglob("*"):
+    for file in [*(folder / layout.MEMBERS).rglob("*"), *(folder / layout.SECOND_STAGE).rglob("*")]:
         if not file.is_dir() and file.relative_to(folder).as_posix() not in manifest.files:
             raise BundleError("a file that the bundle does not list", where=str(file), hint="remove it, or " + AGAIN)
     if bundle_id(manifest) != manifest.id:
@@ -76,7 +78,7 @@ def entries(folder: Path) -> dict[str, FileEntry]:
 
 
 def scores_id(members: tuple[MemberEntry, ...], files: Mapping[str, FileEntry]) -> str:
-    """Hash of all that moves a score: what thresholds are tuned for."""
+    """Hash of all that moves a score: what thresholds are tuned for. ``members``: of both stages."""
     moving = {name: files[name].sha256 for name in sorted(files) if layout.decides(name) and name != layout.POLICY}
     payload = [NORMALISATION, [entry.model_dump() for entry in members], moving]
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:16]
@@ -94,6 +96,7 @@ class _Identity(Frozen):
     normalisation: str
     trained_languages: tuple[str, ...]
     members: tuple[MemberEntry, ...]
+    second_stage: tuple[MemberEntry, ...]
     files: dict[str, str]
 
 
@@ -104,9 +107,11 @@ def bundle_id(manifest: Manifest) -> str:
         normalisation=manifest.normalisation,
         trained_languages=manifest.trained_languages,
         members=manifest.members,
+        second_stage=manifest.second_stage,
         files={name: entry.sha256 for name, entry in sorted(manifest.files.items()) if layout.decides(name)},
     )
-    return hashlib.sha256(identity.model_dump_json().encode()).hexdigest()[:16]
+    absent = set() if manifest.second_stage else {"second_stage"}  # as ids were before there was one
+    return hashlib.sha256(identity.model_dump_json(exclude=absent).encode()).hexdigest()[:16]
 
 
 def bundle_around(path: Path) -> Path | None:

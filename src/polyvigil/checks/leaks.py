@@ -24,7 +24,7 @@ class Repeats:
     """The posts by text, by cluster of near-duplicates and by place (a split of a file).
 
     Posts of nothing but links or mentions are left out: normalised they are all alike, and need not have been before.
-    ``members`` (n,): where each stands in ``posts``; ``exact`` and ``near`` (n,): see assess.duplicates; ``inside``:
+    ``members`` (n,): where each stands in ``posts``; ``exact`` and ``near`` (n,): see checks.duplicates; ``inside``:
     the members of each place.
     """
 

@@ -25,8 +25,8 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
     loaded = store.load(bundle)
     manifest, policy = loaded.manifest, loaded.policy
     recipe = store.read_document(bundle, layout.RECIPE) if layout.RECIPE in manifest.files else ""
-    combination = loaded.combination
-    weights = [f", weight {weight:.4g}" for weight in combination.weights] or [""] * len(loaded.members)
+    combination = loaded.combination_record
+    weights = [f", weight {weight:.4g}" for weight in combination.weights] or [""] * len(loaded.all_members)
     cascade = ["", *cascade_lines(combination.cascade)] if combination.cascade else []
     judge = ["", *judge_lines(combination.judge)] if combination.judge else []
     size = sum(entry.bytes for entry in manifest.files.values())
@@ -38,11 +38,11 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
         *(
             f"member {entry.folder}: seed {member.fit_record.seed}, {member.fit_record.posts:,} posts,"
             f" {member.fit_record.positives:,} positive{weight}"
-            for entry, member, weight in zip(manifest.members, loaded.members, weights, strict=True)
+            for entry, member, weight in zip(manifest.all_members, loaded.all_members, weights, strict=True)
         ),
         *cascade,
         *judge,
-        *stack_lines(stacks(loaded.members)),
+        *stack_lines(stacks(loaded.all_members)),
         f"trained languages: {', '.join(manifest.trained_languages) or 'none'}",
         "",
         *threshold_lines(policy),
@@ -53,8 +53,8 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
         "manifest": manifest.model_dump(mode="json"),
         "combination": combination.model_dump(mode="json"),
         "policy": policy.model_dump(mode="json"),
-        "members": [member.fit_record.model_dump(mode="json") for member in loaded.members],
-        "stacked": [stack.model_dump(mode="json") for stack in stacks(loaded.members)],
+        "members": [member.fit_record.model_dump(mode="json") for member in loaded.all_members],
+        "stacked": [stack.model_dump(mode="json") for stack in stacks(loaded.all_members)],
         "recipe": recipe,
     }
     return Answer(data, lines)

@@ -77,10 +77,10 @@ def judge(
     from polyvigil.bundle.store import check_free, load
     from polyvigil.data.read import read_labelled
     from polyvigil.data.translated import refuse_translated
-    from polyvigil.detect.chat import EndpointPermission, chat_detector
+    from polyvigil.judge.endpoint import EndpointPermission, open_endpoint
     from polyvigil.workflows.ensemble import Source
+    from polyvigil.workflows.judge import JudgePlan, read_chat_spec
     from polyvigil.workflows.judge import judge as run
-    from polyvigil.workflows.judge_plan import JudgePlan, read_chat_spec
 
     if (with_ is None) == (endpoint is None):
         raise typer.BadParameter("name the second stage by one of the two", param_hint="--with, --endpoint")
@@ -104,7 +104,7 @@ def judge(
         plan = JudgePlan(at_most, dev=reading.posts, data=Path(reading.name).name)
     if spec and dry_run:
         return _dry_run(loaded, spec, plan.dev, at_most, show_masked)
-    second = chat_detector(spec, permission=EndpointPermission(offline=offline)) if spec else None
+    second = open_endpoint(spec, permission=EndpointPermission(offline=offline)) if spec else None
     started = time.monotonic()
     made = run(
         Source(bundle, loaded),
@@ -121,8 +121,8 @@ def judge(
 
 def _dry_run(bundle: Bundle, spec: ChatSpec, dev: tuple[LabelledPost, ...], at_most: float, show: int) -> Answer:
     from polyvigil.cli.judge_tables import estimate_lines
-    from polyvigil.detect.chat_prompt import masked
-    from polyvigil.workflows.judge_plan import estimate, near
+    from polyvigil.judge.client import masked
+    from polyvigil.workflows.judge import estimate, near
 
     posts = near(bundle, dev, at_most=at_most)
     expected = estimate(spec, posts)
@@ -139,8 +139,8 @@ def _answer(out: Output, made: Judged, output: Path) -> Answer:
 
     for note in made.notes:
         out.note(note)
-    judge = made.bundle.combination.judge
-    assert judge is not None
+    assert made.bundle.second_stage is not None
+    judge = made.bundle.second_stage.judge
     f1_difference = made.paired.pooled.f1
     if not any((*judge.bands.values(), judge.other)):
         out.warn("the judge is asked about no post: on these dev posts it betters nothing")

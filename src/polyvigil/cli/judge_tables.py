@@ -9,9 +9,9 @@ from polyvigil.decide.judge import Band, Judge
 
 if TYPE_CHECKING:
     from polyvigil.config.specs import ChatSpec
-    from polyvigil.detect.chat import Usage
     from polyvigil.evaluation.paired import Paired, PairedSlice
-    from polyvigil.workflows.judge_plan import EndpointEstimate
+    from polyvigil.judge.endpoint import Usage
+    from polyvigil.workflows.judge import EndpointEstimate
 
 
 def judge_lines(judge: Judge, paired: Paired | None = None) -> list[str]:

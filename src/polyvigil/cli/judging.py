@@ -9,7 +9,7 @@ import typer
 from polyvigil.cli.output import Output
 
 if TYPE_CHECKING:
-    from polyvigil.detect.chat import EndpointPermission, Usage
+    from polyvigil.judge.endpoint import EndpointPermission, Usage
 
 AskEndpoint = Annotated[
     bool,
@@ -23,7 +23,7 @@ FromDisk = Annotated[
 
 def endpoint_permission(ask_endpoint: bool, *, offline: bool = False) -> EndpointPermission | None:
     """What the user allows: nothing, answers on disk, or sending."""
-    from polyvigil.detect.chat import EndpointPermission
+    from polyvigil.judge.endpoint import EndpointPermission
 
     return EndpointPermission(offline=offline) if ask_endpoint else None
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from polyvigil.evaluation.measure import Measured
     from polyvigil.report.report import Report
 
-_MOST_ERRORS = 20  # assess.mistakes.MOST, which help must not import
+_MOST_ERRORS = 20  # report.chart_data.MOST, which help must not import
 
 Budget = Annotated[
     list[int] | None, typer.Option(min=1, help="Posts that can be read: the recall they reach. Repeatable.")

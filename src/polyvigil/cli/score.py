@@ -30,7 +30,7 @@ from polyvigil.config.specs import ScoreSpec
 from polyvigil.errors import InterruptError, RecipeError
 
 if TYPE_CHECKING:
-    from polyvigil.detect.chat import EndpointPermission
+    from polyvigil.judge.endpoint import EndpointPermission
     from polyvigil.score.engine import Engine
 
 

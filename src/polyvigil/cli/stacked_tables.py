@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from polyvigil.cli.tables import table
-from polyvigil.detect.base import Detector
 from polyvigil.detect.stacked import StackedConfig, StackedDetector
 from polyvigil.types import Frozen
 
@@ -21,7 +20,7 @@ class Stack(Frozen):
     config: StackedConfig
 
 
-def stacks(members: Sequence[Detector]) -> list[Stack]:
+def stacks(members: Sequence[object]) -> list[Stack]:
     """The regressions of those members that have one."""
     return [
         Stack(member=index, config=member.config)

@@ -1,4 +1,4 @@
-"""From the members' probabilities to the one that is decided on: a weighted mean, or one for each stage."""
+"""From the members' probabilities to the one that is decided on: a weighted mean."""
 
 from __future__ import annotations
 
@@ -7,75 +7,47 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from polyvigil.decide.cascade import Cascade
-from polyvigil.decide.judge import Judge
 from polyvigil.types import Frozen, Probabilities
 
 
 class Combination(Frozen):
-    """How the members of a bundle become one. ``combination.json``."""
+    """How the members of one stage become one probability."""
 
     weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
-    """One for each member, in their order; only their ratios matter, with a judge inside each stage. Empty: all the
-    same."""
+    """One for each member, in their order; only their ratios matter. Empty: all the same."""
     cascade: Cascade | None = None
-    """Where set, posts are scored by it (bundle.store); thresholds are tuned on the mean of all members."""
-    judge: Judge | None = None
-    """Where set, the last members decide the posts near the threshold."""
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Combination:
-        if self.cascade and self.judge:
-            raise ValueError("a bundle has a cascade or a judge, not both")
-        return self
+    """Where set, one member scores every post and the others only those near the threshold; thresholds are tuned on
+    the mean of all members."""
 
     @property
     def of_all(self) -> Combination:
         """The same without the cascade: every member scores every post."""
-        return Combination(weights=self.weights, judge=self.judge)
+        return Combination(weights=self.weights)
 
     def of(self, indices: Sequence[int]) -> Combination:
-        """The mean of the members at these indices alone, every one scored."""
+        """The mean of the members at these indices alone, every one scoring every post."""
         return Combination(weights=tuple(self.weights[index] for index in indices) if self.weights else ())
 
-    def first_stage_members(self, members: int) -> list[int]:
-        """The indices of those of so many members who are asked of every post."""
-        if self.cascade:
-            return [self.cascade.first]
-        return list(range(members - (self.judge.members if self.judge else 0)))
+    def first_members(self, members: int) -> list[int]:
+        """The indices of those of so many members that score every post."""
+        return [self.cascade.first] if self.cascade else list(range(members))
 
-    def second_stage_mask(
-        self, first: NDArray[np.float64], thresholds: NDArray[np.float64], languages: Sequence[str], *, members: int
-    ) -> NDArray[np.bool_]:
-        """Whether the other members are scored too, (n_posts,): of what the first members said, (n_first, n_posts)."""
-        first_stage = self.first_stage_members(members)
-        alone = first[0] if len(first_stage) == 1 else self.of(first_stage).mean(first)
-        if self.cascade:
-            return self.cascade.second_stage_mask(alone, thresholds)
-        if self.judge:
-            return self.judge.inside(alone, thresholds, languages)
-        return np.zeros(len(alone), dtype=bool)
+    def remaining_mask(self, first: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which posts the remaining members score too, (n_posts,), by the scores of the first ones (n_first, n_posts).
 
-    def decided(
-        self, by_member: NDArray[np.float64], thresholds: NDArray[np.float64], languages: Sequence[str]
-    ) -> Probabilities:
-        """(n_members, n_posts) -> (n_posts,), in [0, 1]: the P that each post's threshold, in ``cuts``, is for.
-
-        Members that were not scored, or gave no answer, stand as NaN.
+        None without a cascade: no member remains.
         """
-        if self.judge is None:
-            return self.mean(by_member)
-        first_stage = self.first_stage_members(len(by_member))
-        rest = list(range(len(first_stage), len(by_member)))
-        first = by_member[0] if len(first_stage) == 1 else self.of(first_stage).mean(by_member[first_stage])
-        return self.judge.decide(first, self.of(rest).mean(by_member[rest]), thresholds, languages)
+        if self.cascade:
+            return self.cascade.second_stage_mask(first[0], thresholds)
+        return np.zeros(first.shape[1], dtype=bool)
 
     def mean(self, by_member: NDArray[np.float64]) -> Probabilities:
-        """(n_members, n_posts) -> (n_posts,), in [0, 1]; members that were not scored stand as NaN.
+        """(n_members, n_posts) -> (n_posts,), in [0, 1]; NaN stands for a member that did not score a post.
 
-        NaN where none was. Raises ValueError when the weights are not one for each member.
+        NaN where none did. Raises ValueError when the weights are not one for each member.
         """
         weights = np.array(self.weights or np.ones(len(by_member)))
         if len(weights) != len(by_member):
@@ -85,3 +57,7 @@ class Combination(Frozen):
         sums = np.where(has_score, weights[:, None] * by_member, 0.0).sum(axis=0)
         mean: Probabilities = np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
         return np.clip(mean, 0.0, 1.0)
+
+    def plain_mean(self, by_member: NDArray[np.float64]) -> Probabilities:
+        """``mean`` of all members; one member alone keeps its probabilities to the last bit, whatever its weight."""
+        return by_member[0] if len(by_member) == 1 else self.of_all.mean(by_member)

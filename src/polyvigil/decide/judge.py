@@ -1,7 +1,7 @@
-"""A judge: the first members decide alone outside of a band around the threshold; inside it the last members do.
+"""A judge: the first stage decides alone outside of a band around the threshold; inside it the second stage does.
 
-Unlike a cascade, which asks further members for the same mean, a judge has the last word where it is asked, and the
-band may reach further to one side: below the threshold for what the first stage missed, above it for what it flagged
+Unlike a cascade, in which further members score a post for the same mean, a judge has the last word in its band, which
+may reach further to one side: below the threshold for what the first stage missed, above it for what it flagged
 in vain.
 """
 
@@ -38,7 +38,7 @@ class Band(Frozen):
 
 
 class Judge(Frozen):
-    """Who is asked second, and about which posts. Part of ``combination.json``.
+    """Which posts the second stage decides, and how. Part of ``combination.json``.
 
     A post of first-stage P p and threshold t is in its band when -below <= logit p - logit t <= above. Its P is then
     where the second stage's P q lies in the band, a line from its lower end at q = 0 to t at q = bar, and one from
@@ -49,7 +49,7 @@ class Judge(Frozen):
     model_config = ConfigDict(allow_inf_nan=False)
 
     members: int = Field(ge=1)
-    """So many of the last members are the second stage; the others are the first."""
+    """How many members the second stage has; an endpoint counts as one."""
     at_most: float = Field(gt=0, le=1)
     """The largest share of a language's posts that was to be asked."""
     bands: Mapping[str, Band | None]
@@ -73,9 +73,9 @@ class Judge(Frozen):
     def inside(
         self, first: Probabilities, thresholds: NDArray[np.float64], languages: Sequence[str]
     ) -> NDArray[np.bool_]:
-        """Whether the second stage is asked: (n_posts,), of the first stage's P and each post's threshold.
+        """Which posts are in their band, (n_posts,), by the first stage's P and each post's threshold.
 
-        A P of exactly 0 means "nothing to read": nobody else is asked.
+        A P of exactly 0 means "nothing to read": such a post is in none.
         """
         offsets = logit(first) - logit(thresholds)
         below, above = self._each(languages, "below"), self._each(languages, "above")
@@ -85,7 +85,7 @@ class Judge(Frozen):
     def decide(
         self, first: Probabilities, second: Probabilities, thresholds: NDArray[np.float64], languages: Sequence[str]
     ) -> Probabilities:
-        """P of both stages, (n_posts,), in [0, 1]; ``second`` is NaN where it was not asked or did not answer."""
+        """P of both stages, (n_posts,), in [0, 1]; ``second`` is NaN where it gave no score."""
         answered = self.inside(first, thresholds, languages) & ~np.isnan(second)
         bars = self._each(languages, "bar")[answered]
         ends = (_moved(thresholds, -self._each(languages, "below")), _moved(thresholds, self._each(languages, "above")))

@@ -6,10 +6,10 @@ dev, each with its 95% interval.
 
 The two samples of posts are independent, so the interval of a difference is that of two independent posteriors: recall
 and false-positive rate of both sides are sampled from their Beta posteriors under Jeffreys' prior, as in
-assess.intervals, the metric is computed from each draw, and the quantiles are those of the differences of the draws.
+evaluation.intervals, the metric is computed from each draw, and quantiles are of the differences of the draws.
 Adding the squared half-widths of the two stored intervals (Zou and Donner 2008) would be shorter, but cannot give the
-mean over languages, and would not agree with the interval of macro F1. ``tests/assess/test_dev_comparison.py`` measures
-the coverage, and compares with a bootstrap over posts.
+mean over languages, and would not agree with the interval of macro F1. ``tests/evaluation/test_dev_comparison.py``
+measures the coverage, and compares with a bootstrap over posts.
 
 What the intervals speak of is the sampling of posts at the numbers of positives and negatives that were seen. They do
 not speak of how much the thresholds would move with other dev posts.

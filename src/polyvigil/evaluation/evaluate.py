@@ -103,7 +103,7 @@ def evaluate(
 ) -> Evaluation:
     """Score stored ``probabilities`` (n_posts,) against ``gold``, in the same order.
 
-    ``budgets`` (posts that can be read) and ``prevalence`` (where it will be used, in (0, 1)): see assess.workload.
+    ``budgets`` (posts that can be read) and ``prevalence`` (where it will be used, in (0, 1)): see evaluation.workload.
     ``columns``: what the posts are sliced by besides language and type. Raises ValueError when there are no posts, or
     not as many probabilities as posts.
     """

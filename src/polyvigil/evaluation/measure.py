@@ -136,7 +136,7 @@ def cross_fitted_dev(bundle: Bundle, folder: Path | str) -> tuple[Slice, ...]:
 
 
 def left_out(bundle: Bundle, reading: Reading) -> tuple[LeftOut, ...]:
-    """Each language of the posts played as one without labels (assess.leave_out)."""
+    """Each language of the posts played as one without labels (evaluation.leave_out)."""
     gold = gold_of(reading.posts)
     probabilities = bundle.probabilities([item.post for item in reading.posts])
     return leave_one_language_out(DevScores(probabilities, gold.labels, gold.languages), spec=bundle.policy.spec)

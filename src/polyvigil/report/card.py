@@ -12,9 +12,8 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from polyvigil.bundle.layout import Manifest, decides
+from polyvigil.bundle.layout import CombinationRecord, Manifest, decides
 from polyvigil.decide.calibration import Calibration
-from polyvigil.decide.combine import Combination
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.detect.base import FitRecord
@@ -32,10 +31,10 @@ class CardFacts:
     evaluation: Evaluation
     """On the dev posts."""
     policy: DecisionPolicy
-    combination: Combination
+    combination: CombinationRecord
     calibration: Calibration
     members: Sequence[FitRecord]
-    """In the order of the manifest's members."""
+    """Of the members of both stages, those of the second last, as the manifest lists them."""
 
 
 def model_card(manifest: Manifest, facts: CardFacts) -> str:
@@ -49,7 +48,7 @@ def model_card(manifest: Manifest, facts: CardFacts) -> str:
             policy=facts.policy,
             combination=facts.combination,
             calibration=facts.calibration.root.kind,
-            members=list(zip(manifest.members, facts.members, strict=True)),
+            members=list(zip(manifest.all_members, facts.members, strict=True)),
             languages=iso_codes(manifest.trained_languages),
             hashes={name: entry.sha256 for name, entry in manifest.files.items() if decides(name)},
             few_positives=FEW_POSITIVES,

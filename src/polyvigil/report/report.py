@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from polyvigil.bundle.layout import Manifest
+from polyvigil.bundle.layout import CombinationRecord, Manifest
 from polyvigil.bundle.store import Bundle
 from polyvigil.decide.calibration import Calibration
-from polyvigil.decide.combine import Combination
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.shift import Shift, Side, shifts
 from polyvigil.detect.base import FitRecord, TrainingLog
@@ -55,7 +54,7 @@ class Report(Frozen):
     evaluation: Evaluation
     pictures: ChartData
     manifest: Manifest
-    combination: Combination
+    combination: CombinationRecord
     policy: DecisionPolicy
     calibration: Calibration
     members: tuple[MemberSummary, ...]
@@ -98,7 +97,7 @@ def report_of(
         evaluation=evaluation,
         pictures=chart_data(gold.labels, measured.probabilities, languages, dev=bundle.dev_scores()),
         manifest=bundle.manifest,
-        combination=bundle.combination,
+        combination=bundle.combination_record,
         policy=bundle.policy,
         calibration=bundle.calibration,
         members=_members(bundle),
@@ -114,25 +113,25 @@ def report_of(
 def _members(bundle: Bundle) -> tuple[MemberSummary, ...]:
     return tuple(
         MemberSummary(name=name, kind=member.kind, fit_record=member.fit_record, log=member.log)
-        for name, member in zip(_names(bundle), bundle.members, strict=True)
+        for name, member in zip(_names(bundle), bundle.all_members, strict=True)
     )
 
 
 def _names(bundle: Bundle) -> Sequence[str]:
     """By seed; by place, kind and seed where two members share a seed."""
-    seeds = [member.fit_record.seed for member in bundle.members]
+    seeds = [member.fit_record.seed for member in bundle.all_members]
     if len(set(seeds)) == len(seeds):
         return [f"seed {seed}" for seed in seeds]
     return [
         f"{number}: {member.kind}, seed {member.fit_record.seed}"
-        for number, member in enumerate(bundle.members, start=1)
+        for number, member in enumerate(bundle.all_members, start=1)
     ]
 
 
 def _subsets(bundle: Bundle) -> tuple[MemberSubset, ...]:
-    """On the stored dev scores, by the rule and the weights that the bundle has; none with a judge, whose members do
-    not stand beside one another."""
-    if bundle.combination.judge:
+    """On the stored dev scores, by the rule and the weights that the bundle has; none with a second stage, whose
+    members do not stand beside those of the first."""
+    if bundle.second_stage:
         return ()
     dev = bundle.dev
     return member_subsets(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from polyvigil.detect.chat import Usage
+from polyvigil.judge.endpoint import Usage
 from polyvigil.score.job import Counts
 from polyvigil.score.wire import FAILED, JUDGED, SKIPPED, Decision, judging_in
 from polyvigil.types import Frozen

@@ -7,9 +7,8 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
-from polyvigil.bundle.store import Bundle
+from polyvigil.bundle.store import Bundle, BundleScores
 from polyvigil.detect.base import Window
 from polyvigil.text.memo import memoised
 from polyvigil.text.normalise import has_lone_surrogate, model_texts, no_text_reason
@@ -32,7 +31,7 @@ class Decision:
     threshold_source: str
     """own, pooled, similar:LANGUAGE, prior, transported or fallback (decide.policy)."""
     spread: float
-    """Largest minus smallest probability of the members that were asked; 0 with one."""
+    """Largest minus smallest probability of the members that scored the post, of both stages; 0 with one."""
     n_tokens: int | None
     """Tokens of the post, before any cut, to the first member that counts them; None where none does (linear)."""
     truncated: bool
@@ -66,14 +65,14 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
     """Score posts and decide on each, in their order. ``detected`` says whose language was detected, not given."""
     if not posts:
         return []
-    answers = bundle.member_scores(posts)
-    members, languages = answers.probabilities, [post.language for post in posts]
-    probabilities = bundle.decided(members, languages)
+    scores, languages = bundle.scores(posts), [post.language for post in posts]
+    members = scores.all_members.probabilities
+    probabilities = bundle.combined(scores, languages)
     calibrated = bundle.calibration.calibrated(probabilities, languages)
     flagged = bundle.policy.flags(probabilities, languages)
-    judging = _judging(bundle, members, languages)
+    judging = _judging(bundle, scores)
     lengths = bundle.lengths(posts)
-    windows = bundle.windows(posts, answers)
+    windows = bundle.windows(posts, scores)
     disagreements = np.nanmax(members, axis=0) - np.nanmin(members, axis=0)
     texts = model_texts([post.text for post in posts])
     thresholds = {language: bundle.policy.threshold(language) for language in dict.fromkeys(languages)}
@@ -117,13 +116,12 @@ def _window_text(window: Window | None) -> str:
     return f"{'tokens ' if window.unit == 'tokens' else ''}{window.start}-{window.end}"
 
 
-def _judging(bundle: Bundle, members: NDArray[np.float64], languages: Sequence[str]) -> list[str]:
+def _judging(bundle: Bundle, scores: BundleScores) -> list[str]:
     """For each post one of JUDGING, or nothing where the first stage decides anyway."""
-    if bundle.combination.judge is None:
-        return [""] * len(languages)
-    silent = np.isnan(members[len(bundle.combination.first_stage_members(len(members))) :]).all(axis=0)
-    unanswered = SKIPPED if bundle.has_endpoint and bundle.usage is None else FAILED
-    flags = np.where(bundle.second_stage_mask(members, languages), np.where(silent, unanswered, JUDGED), "")
+    if scores.second is None:
+        return [""] * scores.first.probabilities.shape[1]
+    unanswered = SKIPPED if bundle.has_endpoint and scores.second.usage is None else FAILED
+    flags = np.where(scores.second.in_band, np.where(scores.second.answered, JUDGED, unanswered), "")
     return [str(flag) for flag in flags]
 
 

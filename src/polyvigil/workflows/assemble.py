@@ -48,6 +48,7 @@ class BundleDraft:
     """All of a bundle but what follows from it."""
 
     members: Sequence[store.Member]
+    """Of the first stage."""
     combination: Combination
     decided: Decisions
     dev: StoredDev
@@ -59,6 +60,7 @@ class BundleDraft:
     recipe: Recipe
     documents: Mapping[str, str] = field(default_factory=dict)
     """Further text files by name."""
+    second_stage: store.SecondStageDraft | None = None
     scores: Probabilities | None = None
     """What is evaluated of the dev posts, where it is not the combination of all members."""
 
@@ -73,7 +75,8 @@ class AssembledBundle:
 
 def assemble_bundle(bundle_draft: BundleDraft, *, output: Path, replace: bool, device: str = "auto") -> AssembledBundle:
     """Evaluate on the dev posts, write the bundle with its card, and load it back on ``device``. Raises BundleError."""
-    records = [member.fit_record for member in bundle_draft.members]
+    second = bundle_draft.second_stage
+    records = [member.fit_record for member in (*bundle_draft.members, *(second.members if second else ()))]
     scores = (
         bundle_draft.dev.scores(bundle_draft.combination.of_all).probabilities
         if bundle_draft.scores is None
@@ -88,9 +91,8 @@ def assemble_bundle(bundle_draft: BundleDraft, *, output: Path, replace: bool, d
         bundle=str(output),
         data=bundle_draft.data,
     )
-    facts = CardFacts(
-        evaluation, bundle_draft.decided.policy, bundle_draft.combination, bundle_draft.decided.calibration, records
-    )
+    record = store.combination_record(bundle_draft.combination, len(bundle_draft.members), second)
+    facts = CardFacts(evaluation, bundle_draft.decided.policy, record, bundle_draft.decided.calibration, records)
     bundle = store.save(
         output,
         members=bundle_draft.members,
@@ -104,6 +106,7 @@ def assemble_bundle(bundle_draft: BundleDraft, *, output: Path, replace: bool, d
             layout.RECIPE: to_toml(bundle_draft.recipe),
             **bundle_draft.documents,
         },
+        second_stage=second,
         card=lambda manifest: model_card(manifest, facts),
         replace=replace,
         device=device,

@@ -74,7 +74,7 @@ def check(sources: Sequence[Source], plan: EnsemblePlan) -> None:
                 f"the same bundle as {named[source.bundle.id]}", where=str(source.folder), hint="name each once"
             )
         named[source.bundle.id] = source.folder
-        if source.bundle.combination.judge:
+        if source.bundle.second_stage:
             raise RecipeError(
                 "has a judge, which cannot be one member beside others",
                 where=str(source.folder),
@@ -131,13 +131,13 @@ def bundle_sources(folder: Path, bundle: Bundle) -> Sources:
     """Of the members of one bundle, joined or not, loaded from ``folder``. Raises BundleError for damaged ones."""
     if layout.SOURCES not in bundle.manifest.files:
         recipe = store.read_document(folder, layout.RECIPE)
-        return Sources(members=(bundle.id,) * len(bundle.members), recipes={bundle.id: recipe})
+        return Sources(members=(bundle.id,) * len(bundle.all_members), recipes={bundle.id: recipe})
     where = str(folder / layout.SOURCES)
     try:
         record = Sources.model_validate_json(store.read_document(folder, layout.SOURCES))
     except ValueError as error:
         raise BundleError("unreadable", where=where, hint="join its sources again") from error
-    if len(record.members) != len(bundle.members) or not set(record.members) <= record.recipes.keys():
+    if len(record.members) != len(bundle.all_members) or not set(record.members) <= record.recipes.keys():
         raise BundleError("it is about other members", where=where, hint="join its sources again")
     return record
 

@@ -31,7 +31,7 @@ class Exported:
 
 def encoder_folders(source: Path, bundle: Bundle, *, every: bool) -> tuple[str, ...]:
     """The folders of the encoder members. Raises RecipeError without one; with ``every`` for any other member too."""
-    if bundle.combination.judge:
+    if bundle.second_stage:
         raise RecipeError(
             "has a judge, whose bands were found for its first stage as it is",
             where=str(source),
@@ -64,7 +64,7 @@ def encoder_of(member: object) -> EncoderDetector:
 
 
 def check_posts(bundle: Bundle, reading: Reading) -> tuple[str, ...]:
-    """Cautions about the posts. Raises DataError for posts of one class, SplitError as ``assess.measure``."""
+    """Cautions about the posts. Raises DataError for posts of one class, SplitError as ``evaluation.measure``."""
     positives = sum(item.label for item in reading.posts)
     if not 0 < positives < len(reading.posts):
         raise DataError(

@@ -3,34 +3,67 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tomli_w
+from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.layout import Sources
-from polyvigil.bundle.store import Bundle, Member, Seen
+from polyvigil.bundle.store import Bundle, SecondStageDraft, Seen
+from polyvigil.config.specs import ChatSpec
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit
 from polyvigil.decide.fit_judge import candidates, cross_fitted, fit_judge
 from polyvigil.decide.rules import DevScores
-from polyvigil.detect.chat import ChatDetector, Usage
-from polyvigil.errors import EndpointError
+from polyvigil.errors import EndpointError, RecipeError
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.paired import Paired, System, compare_systems
-from polyvigil.types import Post, Probabilities
+from polyvigil.judge.client import estimated_tokens, masked, post_message, read_prompt
+from polyvigil.judge.endpoint import Endpoint, EndpointResult, Usage, price, total_usage
+from polyvigil.text.normalise import NORMALISATION
+from polyvigil.types import Frozen, LabelledPost, Post, Probabilities
 from polyvigil.workflows.assemble import BundleDraft, Decisions, assemble_bundle
 from polyvigil.workflows.ensemble import EnsemblePlan, Source, dev_of, ensemble_sources, leaks
-from polyvigil.workflows.judge_plan import JudgePlan, chat_toml, check, stages
 from polyvigil.workflows.tune import recipe_of
 
 Log = Callable[[str], None]
 _BATCH_POSTS = 64
-_ENDPOINT = "endpoint"  # in sources.json, for the bundle that a chat member was not trained in
+_ENDPOINT = "endpoint"  # in sources.json, in place of a bundle's id
+SYNTHETIC = Post(
+    "synthetic", "@Anna Muster three days on the new pills and I cannot sleep, mail me: anna@example.org", "en"
+)
+_ANSWER = '{"ade": 0.25}'
+
+
+@dataclass(frozen=True, slots=True)
+class JudgePlan:
+    """``at_most``: the largest share of a language's posts that the second stage decides, in (0, 1]. Without ``dev``
+    posts the bundles must hold scores of the same ones."""
+
+    at_most: float
+    dev: tuple[LabelledPost, ...] = ()
+    data: str = "stored dev scores"
+
+
+class EndpointEstimate(Frozen):
+    """What sending some posts to an endpoint would take, before any is sent. Tokens are rough (judge.client)."""
+
+    posts: int
+    tokens_in: int
+    tokens_out: int
+    cost: float | None
+    example: str
+    """The two messages as they would be sent, of a synthetic post."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +84,7 @@ class Judged:
 
 def judge(
     first: Source,
-    second: Source | ChatDetector,
+    second: Source | Endpoint,
     plan: JudgePlan,
     *,
     output: Path,
@@ -59,10 +92,9 @@ def judge(
     log: Log = lambda _: None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Judged:
-    """Save the members of both stages as one bundle at ``output``. ``progress`` is told posts asked about, and of how
-    many.
+    """Save both stages as one bundle at ``output``. ``progress`` gets the posts sent so far, and how many there are.
 
-    An endpoint is asked about those dev posts alone that a band may hold. Raises RecipeError for stages that do not go
+    An endpoint is sent those dev posts alone that a band may hold. Raises RecipeError for stages that do not go
     together, SplitError when half of the dev posts were trained on, EndpointError when no answer can be used.
     """
     store.check_free(output, replace=overwrite)
@@ -73,29 +105,29 @@ def judge(
     fresh = np.unique(post_hashes(item.post for item in plan.dev)) if plan.dev else first.bundle.seen.dev
     train = np.unique(np.concatenate([source.bundle.seen.train for source in sources]))
     notes = (*leaks(fresh, train), *_cascades(sources))
-    policy, size = first.bundle.policy, len(first.bundle.members)
-    languages = dev.languages.tolist()
-    alone = first.bundle.combination.of_all.mean(dev.by_member[:size])
+    policy, languages = first.bundle.policy, dev.languages.tolist()
+    dev = dev.split_stages(len(other.bundle.members) if other else 0)
+    combination = first.bundle.combination.of_all
+    alone = combination.mean(dev.by_member)
     posts = DevScores(alone, dev.labels, dev.languages)
-    if isinstance(second, ChatDetector):
+    usage = None
+    if isinstance(second, Endpoint):
         chosen = candidates(posts, policy, at_most=plan.at_most)
         log(f"asking about {chosen.sum():,} of {len(chosen):,} dev posts")
-        dev = _with_endpoint_scores(
-            dev, second, [plan.dev[index].post for index in np.flatnonzero(chosen)], chosen, progress
-        )
-    weights = stages(first.bundle, other.bundle if other else None)
-    unjudged = Combination(weights=weights)
-    opinion = unjudged.of(range(size, len(dev.by_member))).mean(dev.by_member[size:])
+        sent = [plan.dev[index].post for index in np.flatnonzero(chosen)]
+        result = _endpoint_scores(second, sent, progress)
+        dev, usage = _with_second_stage(dev, chosen, result.probabilities), result.usage
+    weights = other.bundle.combination.weights if other else ()
+    assert dev.second_stage is not None
+    opinion = Combination(weights=weights).mean(dev.second_stage)
     log(f"finding the bands on {len(languages):,} dev posts ({dev.labels.sum():,} positive)")
-    fitted = fit_judge(posts, opinion, policy, at_most=plan.at_most, members=len(dev.by_member) - size)
+    fitted = fit_judge(posts, opinion, policy, at_most=plan.at_most, members=len(dev.second_stage))
     both = cross_fitted(posts, opinion, policy, at_most=plan.at_most, groups=gold.groups)
-    combination = unjudged.model_copy(update={"judge": fitted})
-    copies = [copy for source in sources for copy in store.copied(source.folder, source.bundle)]
-    members: list[Member] = [*copies, *([second] if isinstance(second, ChatDetector) else [])]
+    stage = store.copied(other.folder, other.bundle) if other else (second,) if isinstance(second, Endpoint) else ()
     calibration = fit(policy.spec.calibration, both, dev.labels, languages)
     log(f"writing {output}")
     bundle_draft = BundleDraft(
-        members,
+        store.copied(first.folder, first.bundle),
         combination,
         Decisions(policy, calibration),
         dev,
@@ -104,6 +136,7 @@ def judge(
         seen=Seen(train, np.union1d(first.bundle.seen.dev, fresh)),
         recipe=recipe_of(first.folder),
         documents={layout.SOURCES: _stage_sources(sources, second).model_dump_json(indent=2) + "\n"},
+        second_stage=SecondStageDraft(fitted, stage, weights),
         scores=both,
     )
     assembled = assemble_bundle(bundle_draft, output=output, replace=overwrite)
@@ -113,30 +146,37 @@ def judge(
         _stage_comparison(posts, both, assembled.bundle),
         in_bands=int(fitted.inside(alone, policy.post_thresholds(languages), languages).sum()),
         posts=len(languages),
-        usage=second.session.usage if isinstance(second, ChatDetector) and second.session else None,
+        usage=usage,
         notes=notes,
     )
 
 
-def _with_endpoint_scores(
-    dev: StoredDev, judge: ChatDetector, posts: Sequence[Post], chosen: np.ndarray, progress: Callable[[int, int], None]
-) -> StoredDev:
-    """The dev scores with one row more: the endpoint's answers about the ``chosen`` posts, NaN elsewhere."""
-    chunks = [np.empty(0)]
+def _endpoint_scores(endpoint: Endpoint, posts: Sequence[Post], progress: Callable[[int, int], None]) -> EndpointResult:
+    """The endpoint's answers about these posts, and what they took. Raises EndpointError where none can be used."""
+    results = [endpoint.request(())]
+    done = 0
     for start in range(0, len(posts), _BATCH_POSTS):
-        chunks.append(judge.probabilities(posts[start : start + _BATCH_POSTS]))
-        progress(start + len(chunks[-1]), len(posts))
-    answers = np.concatenate(chunks)
+        results.append(endpoint.request(posts[start : start + _BATCH_POSTS]))
+        done += len(results[-1].probabilities)
+        progress(done, len(posts))
+    answers = np.concatenate([result.probabilities for result in results])
+    usages = [result.usage for result in results if result.usage]
+    usage = total_usage(endpoint.config.spec, usages) if usages else None
     if len(posts) and np.isnan(answers).all():
-        reasons = judge.session.usage.reasons if judge.session else ()
+        reasons = usage.reasons if usage else ()
         raise EndpointError(
             f"none of {len(posts):,} posts has an answer that can be used ({'; '.join(reasons)})",
-            where=judge.config.spec.base_url,
+            where=endpoint.config.spec.base_url,
             hint="check its address, the model's name and the key, then run the same command again",
         )
+    return EndpointResult(answers, usage)
+
+
+def _with_second_stage(dev: StoredDev, chosen: NDArray[np.bool_], answers: Probabilities) -> StoredDev:
+    """The dev scores with the endpoint's ``answers`` about the ``chosen`` posts, NaN elsewhere."""
     row = np.full(len(chosen), np.nan)
     row[chosen] = answers
-    return dataclasses.replace(dev, by_member=np.concatenate([dev.by_member, row[None]]))
+    return dataclasses.replace(dev, second_stage=row[None])
 
 
 def _stage_comparison(posts: DevScores, both: Probabilities, bundle: Bundle) -> Paired:
@@ -153,9 +193,90 @@ def _cascades(sources: Sequence[Source]) -> list[str]:
     ]
 
 
-def _stage_sources(sources: Sequence[Source], second: Source | ChatDetector) -> Sources:
+def _stage_sources(sources: Sequence[Source], second: Source | Endpoint) -> Sources:
     recorded = ensemble_sources(sources, range(sum(len(source.bundle.members) for source in sources)))
     if isinstance(second, Source):
         return recorded
     recipes = recorded.recipes | {_ENDPOINT: chat_toml(second.config.spec)}
     return Sources(members=(*recorded.members, _ENDPOINT), recipes=recipes)
+
+
+def read_chat_spec(path: Path) -> ChatSpec:
+    """The configuration of an endpoint, a TOML file. Raises RecipeError with all faults; values of unknown keys, which
+    may be secrets, are not repeated."""
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot be read as UTF-8 text ({type(error).__name__})", where=str(path)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"not TOML: {error}", where=str(path)) from error
+    try:
+        return ChatSpec.model_validate(tree)
+    except ValidationError as error:
+        problems = [_message(problem) for problem in error.errors()]
+        noun = "fault" if len(problems) == 1 else "faults"
+        raise RecipeError(
+            f"{len(problems)} {noun}\n" + "\n".join(f"  {problem}" for problem in problems), where=str(path)
+        ) from error
+
+
+def chat_toml(spec: ChatSpec) -> str:
+    """The configuration as TOML; ``read_chat_spec`` reads it back."""
+    return tomli_w.dumps(spec.model_dump(exclude_none=True))
+
+
+def check(first: Source, second: Source | None, plan: JudgePlan) -> None:
+    """Raises RecipeError for what cannot be a first or second stage, or a share that is none."""
+    if not 0 < plan.at_most <= 1:
+        raise RecipeError(
+            f"{plan.at_most:g} is no share of posts above 0 and at most 1", where="--ask-at-most", hint="as 0.1"
+        )
+    for source in (first, second):
+        if source is None:
+            continue
+        if source.bundle.second_stage:
+            raise RecipeError(
+                "has a judge already", where=str(source.folder), hint="name the bundle of its first stage"
+            )
+        if (theirs := source.bundle.manifest.normalisation) != NORMALISATION:
+            raise RecipeError(
+                f"its members read posts normalised by {theirs}, a judged bundle by {NORMALISATION}",
+                where=str(source.folder),
+                hint="train it again",
+            )
+    if second and second.bundle.id == first.bundle.id:
+        raise RecipeError("a bundle cannot judge itself", where=str(second.folder), hint="name another with --with")
+
+
+def estimate(spec: ChatSpec, posts: Sequence[Post]) -> EndpointEstimate:
+    """What sending these posts to an endpoint would take."""
+    prompt = read_prompt(spec.prompt).text
+    each = [post_message(masked(post.text, most_characters=spec.most_characters)) for post in posts]
+    sent = len(each) * estimated_tokens(prompt) + sum(map(estimated_tokens, each))
+    answered = len(each) * estimated_tokens(_ANSWER)
+    shown = post_message(masked(SYNTHETIC.text, most_characters=spec.most_characters))
+    return EndpointEstimate(
+        posts=len(each),
+        tokens_in=sent,
+        tokens_out=answered,
+        cost=price(spec, sent, answered),
+        example=f"system:\n{prompt}\n\nuser:\n{shown}",
+    )
+
+
+def near(bundle: Bundle, dev: Sequence[LabelledPost], *, at_most: float) -> list[Post]:
+    """The dev posts that a judge would be asked about, by the bundle's own scores."""
+    check(Source(Path(), bundle), None, JudgePlan(at_most))
+    posts = [item.post for item in dev]
+    scores = bundle.combination.of_all.mean(bundle.member_probabilities(posts))
+    labels = np.array([item.label for item in dev], dtype=np.int8)
+    dev_scores = DevScores(scores, labels, np.array([post.language for post in posts], dtype=np.str_))
+    return [posts[index] for index in np.flatnonzero(candidates(dev_scores, bundle.policy, at_most=at_most))]
+
+
+def _message(problem: Any) -> str:
+    path = ".".join(map(str, problem["loc"])) or "base_url"
+    if problem["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(path, ChatSpec.model_fields, n=1, cutoff=0.5)
+        return f"{path}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
+    return f"{path}: {str(problem['msg']).removeprefix('Value error, ')}"

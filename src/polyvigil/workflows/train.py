@@ -67,7 +67,7 @@ def gather(
 
     Without dev files the dev rows of the train files are used; without any, ``data.dev_share`` of the posts are held
     out, groups whole. Translated posts (data.translated) only train, and not where their source is a dev post.
-    ``unlabelled`` are files for a teacher to judge (recipe.teach). Raises SplitError when one set of posts plays both
+    ``unlabelled``: files for a teacher to judge (workflows.distil). Raises SplitError when one set of posts plays both
     parts or translations are to be dev posts, and RecipeError when there is nothing to learn from and the model is no
     zero-shot one.
     """

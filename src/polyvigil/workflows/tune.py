@@ -207,7 +207,7 @@ def keep_rates(
 
 def _without_judge(source: Path, bundle: Bundle) -> Bundle:
     """The bundle without its cascade. Raises RecipeError for a judge, whose bands are for the thresholds it has."""
-    if bundle.combination.judge:
+    if bundle.second_stage:
         raise RecipeError(
             "has a judge, whose bands were found for its thresholds",
             where=str(source),

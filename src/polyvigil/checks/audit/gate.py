@@ -78,7 +78,7 @@ def flag_ratio(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Ratio:
     """Of flags (n_posts,) in the same order.
 
     The four cells of the two decisions are sampled from their Dirichlet posterior under Jeffreys' prior (as in
-    assess.intervals), so that posts which both flag narrow the interval, and none flagged has one too. Deterministic.
+    evaluation.intervals), so that posts which both flag narrow the interval, and so has none flagged. Deterministic.
     """
     both, old, new = (int(np.count_nonzero(cell)) for cell in (first & second, first & ~second, second & ~first))
     neither = len(first) - both - old - new

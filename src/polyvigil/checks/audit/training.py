@@ -77,7 +77,7 @@ def record_gate(bundle: Bundle) -> Gate:
     Passes where the record counts no languages, as that of older bundles.
     """
     measured = []
-    for counts in dict.fromkeys(member.fit_record.counts for member in bundle.members):
+    for counts in dict.fromkeys(member.fit_record.counts for member in bundle.all_members):
         posts, positives = sum(row.posts for row in counts), sum(row.positives for row in counts)
         for row in counts:
             if row.posts in (0, posts):

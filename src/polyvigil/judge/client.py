@@ -1,22 +1,30 @@
-"""One question to a chat endpoint of the OpenAI kind (POST /chat/completions), with attempts and waits.
+"""What a chat model is sent, one request over HTTP, and how its answer is read.
 
-The standard library's client: it follows no redirect and uses no proxy, so the post and the key go where the
-configuration says or nowhere. Errors name what happened in our own words; nothing of an answer's text is repeated.
+A post goes out masked and cut, as a JSON string, behind a shipped prompt; one number in [0, 1] comes back, or nothing.
+Prompts are files that never change: a new wording is a new version. The standard library's client follows no redirect
+and uses no proxy, so the post and the key go where the configuration says or nowhere. Errors name what happened in the
+project's own words; nothing of an answer's text is repeated.
 """
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
+import re
 import ssl
 import threading
 import time
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
 from polyvigil.config.specs import ChatSpec
+from polyvigil.text.mask import mask
 
+_FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+_MASKED_FACTOR = 5  # times the characters that are sent: enough to mask, and bounded
 _LONGEST_ANSWER = 4_000_000  # bytes
 _LONGEST_WAIT = 60.0  # seconds, whatever Retry-After says
 _BUSY = {408, 409, 425, 429, 500, 502, 503, 504, 529}
@@ -43,8 +51,9 @@ class Failure:
     """Whether another attempt may do better."""
 
 
-class Endpoint:
-    """Where questions go. ``stop`` ends all waiting. Used by several threads at once."""
+class ChatClient:
+    """Sends requests to one endpoint (POST /chat/completions). ``stop`` ends all waiting. Safe to use from several
+    threads at once."""
 
     def __init__(self, spec: ChatSpec, *, key: str) -> None:
         self._spec = spec
@@ -133,3 +142,68 @@ def _reply(raw: bytes) -> Reply | Failure:
     counts = [usage.get(name) if isinstance(usage, dict) else 0 for name in ("prompt_tokens", "completion_tokens")]
     tokens = [count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0 for count in counts]
     return Reply(content, tokens[0], tokens[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A shipped prompt. ``text`` is the system's message; the user's is the post, as JSON."""
+
+    version: str
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        """Of the text, in hex."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def read_prompt(version: str) -> Prompt:
+    """The prompt of a version (specs.ChatSpec.prompt)."""
+    path = files("polyvigil.judge") / "prompts" / f"{version}.txt"
+    return Prompt(version, path.read_text(encoding="utf-8").strip())
+
+
+def masked(text: str, *, most_characters: int) -> str:
+    """What of a post is sent: masked (text.mask), then cut."""
+    return mask(text[: _MASKED_FACTOR * most_characters])[:most_characters].rstrip()
+
+
+def post_message(masked_text: str) -> str:
+    """The user's message: a JSON string holds the post, so nothing in it can end it."""
+    return json.dumps({"post": masked_text}, ensure_ascii=False)
+
+
+def read_answer(content: object) -> float | None:
+    """The P(ADE) of an answer such as ``{"ade": 0.3}``, in [0, 1]; None for anything else.
+
+    One object with that one key, once; a code fence around it is allowed. Text before or after it is not.
+    """
+    if not isinstance(content, str):
+        return None
+    inside = _FENCE.fullmatch(content.strip())
+    try:
+        parsed = json.loads(
+            inside[1] if inside else content, object_pairs_hook=_KeyValues, parse_constant=_reject_constant
+        )
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, _KeyValues) or [key for key, _ in parsed] != ["ade"]:
+        return None
+    value = parsed[0][1]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        return None
+    return float(value)
+
+
+class _KeyValues(list[tuple[str, Any]]):
+    """The pairs of a JSON object, doubled keys included."""
+
+
+def _reject_constant(constant: str) -> float:
+    raise ValueError(constant)
+
+
+def estimated_tokens(text: str) -> int:
+    """A rough count, before any is known: four ASCII characters or one other make a token."""
+    plain = sum(character.isascii() for character in text)
+    return -(-plain // 4) + len(text) - plain

@@ -9,13 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from tests.detect.chat_server import Said, Server, chat_server
+from tests.judge.chat_server import Said, Server, chat_server
 
 from polyvigil.config.specs import ChatSpec
-from polyvigil.detect.chat import ChatDetector, EndpointPermission, chat_detector, load
-from polyvigil.detect.chat_answers import Answers, answers_path
-from polyvigil.detect.chat_prompt import estimated_tokens, masked, post_message, read_answer, read_prompt
 from polyvigil.errors import BundleError, RecipeError
+from polyvigil.judge.client import estimated_tokens, masked, post_message, read_answer, read_prompt
+from polyvigil.judge.endpoint import (
+    AnswerLog,
+    Endpoint,
+    EndpointPermission,
+    answers_path,
+    load_endpoint,
+    open_endpoint,
+)
 from polyvigil.types import Post
 
 KEY = "POLYVIGIL_TEST_KEY"
@@ -37,25 +43,25 @@ def _spec(server: Server | None = None, **more: object) -> ChatSpec:
     return ChatSpec.model_validate({"base_url": url, "model": "test-model", "wait": 0.01} | more)
 
 
-def _open(server: Server | None = None, *, offline: bool = False, **more: object) -> ChatDetector:
-    return chat_detector(_spec(server, **more), permission=EndpointPermission(offline=offline))
+def _open(server: Server | None = None, *, offline: bool = False, **more: object) -> Endpoint:
+    return open_endpoint(_spec(server, **more), permission=EndpointPermission(offline=offline))
 
 
 def _posts(*texts: str) -> list[Post]:
     return [Post(str(place), text, "en") for place, text in enumerate(texts)]
 
 
-def _usage(detector: ChatDetector) -> dict[str, object]:
-    assert detector.session is not None
-    return detector.session.usage.model_dump()
+def _usage(endpoint: Endpoint) -> dict[str, object]:
+    assert endpoint.session is not None
+    return endpoint.session.usage.model_dump()
 
 
 def test_posts_are_masked_and_answered_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, "secret-key-123")
     with chat_server(lambda post, _: Said(json.dumps({"ade": len(post) / 100}))) as server:
-        detector = _open(server, key_variable=KEY, price_in=2.0, price_out=10.0)
+        endpoint = _open(server, key_variable=KEY, price_in=2.0, price_out=10.0)
         texts = ["headache from it @anna_k", "rash", "rash", "call +49 30 123456 " + "x" * 30]
-        found = detector.probabilities(_posts(*texts))
+        found = endpoint.request(_posts(*texts)).probabilities
     sent = ["headache from it [USER]", "rash", "rash", "call [PHONE] " + "x" * 30]
     assert found.tolist() == [len(text) / 100 for text in sent]
     assert sorted(server.posts) == sorted(set(sent))
@@ -65,7 +71,7 @@ def test_posts_are_masked_and_answered_in_order(monkeypatch: pytest.MonkeyPatch)
         assert (body["model"], body["temperature"], body["seed"]) == ("test-model", 0, 42)
         assert body["response_format"] == {"type": "json_object"}
         assert body["messages"][0] == {"role": "system", "content": read_prompt("1").text}
-    assert _usage(detector) == {
+    assert _usage(endpoint) == {
         "posts": 4,
         "cached": 0,
         "failed": 0,
@@ -78,14 +84,14 @@ def test_posts_are_masked_and_answered_in_order(monkeypatch: pytest.MonkeyPatch)
 
 def test_answers_are_stored_without_text_and_reused() -> None:
     with chat_server(lambda *_: Said()) as server:
-        _open(server).probabilities(_posts("my rash", "my headache"))
+        _open(server).request(_posts("my rash", "my headache"))
         again = _open(server)
-        assert again.probabilities(_posts("my headache", "new", "my rash")).tolist() == [0.9] * 3
+        assert again.request(_posts("my headache", "new", "my rash")).probabilities.tolist() == [0.9] * 3
         assert _usage(again) | {"reasons": ()} == {
             "posts": 3, "cached": 2, "failed": 0, "tokens_in": 100, "tokens_out": 7, "cost": None, "reasons": ()
         }  # fmt: skip
         other = _open(server, model="another")
-        other.probabilities(_posts("my rash"))
+        other.request(_posts("my rash"))
     assert sorted(server.posts) == ["my headache", "my rash", "my rash", "new"]
     held = answers_path().read_text(encoding="utf-8")
     assert "rash" not in held
@@ -93,34 +99,35 @@ def test_answers_are_stored_without_text_and_reused() -> None:
     assert answers_path().stat().st_mode & 0o077 == 0
     with chat_server(lambda *_: Said()) as server:
         offline = _open(server, offline=True)
-        assert np.array_equal(offline.probabilities(_posts("my rash", "never asked")), [0.9, np.nan], equal_nan=True)
+        assert np.array_equal(
+            offline.request(_posts("my rash", "never asked")).probabilities, [0.9, np.nan], equal_nan=True
+        )
     assert not server.requests
     assert _usage(offline)["reasons"] == ("offline, and not answered before",)
 
 
 def test_damaged_and_foreign_stored_answers_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "answers.jsonl"
-    answers = Answers(path, model="m", prompt="p")
+    answers = AnswerLog(path, model="m", prompt="p")
     answers.add("one", 0.25)
     with path.open("ab") as stream:
         stream.write(b'{"key": "abc", "ade": 7}\n[1]\n\xff\xfe\n{"key": "torn", "a')
     answers.add("two", 1)
-    again = Answers(path, model="m", prompt="p")
+    again = AnswerLog(path, model="m", prompt="p")
     assert (again.get("one"), again.get("two"), again.get("three")) == (0.25, 1.0, None)
-    assert Answers(path, model="m", prompt="q").get("one") is None
+    assert AnswerLog(path, model="m", prompt="q").get("one") is None
 
 
 def test_without_permission_nothing_is_sent(tmp_path: Path) -> None:
     with chat_server(lambda *_: Said()) as server:
-        detector = chat_detector(_spec(server, key_variable="NOT_SET_ANYWHERE"), permission=None)
-        assert np.isnan(detector.probabilities(_posts("rash"))).all()
-        detector.save(tmp_path)
-        assert np.isnan(load(tmp_path).probabilities(_posts("rash"))).all()
-        assert load(tmp_path).config == detector.config
+        endpoint = open_endpoint(_spec(server, key_variable="NOT_SET_ANYWHERE"), permission=None)
+        assert np.isnan(endpoint.request(_posts("rash")).probabilities).all()
+        endpoint.save(tmp_path)
+        assert np.isnan(load_endpoint(tmp_path).request(_posts("rash")).probabilities).all()
+        assert load_endpoint(tmp_path).config == endpoint.config
     assert not server.requests
     assert not answers_path().exists()
-    assert detector.lengths(_posts("rash")) is None
-    assert detector.fit_record.languages == ()
+    assert endpoint.fit_record.languages == ()
 
 
 @pytest.mark.parametrize(
@@ -150,9 +157,9 @@ def test_without_permission_nothing_is_sent(tmp_path: Path) -> None:
 def test_an_answer_is_one_number_or_nothing(content: object) -> None:
     assert read_answer(content) is None
     with chat_server(lambda *_: Said(content)) as server:
-        detector = _open(server)
-        assert np.isnan(detector.probabilities(_posts("rash"))).all()
-    usage = _usage(detector)
+        endpoint = _open(server)
+        assert np.isnan(endpoint.request(_posts("rash")).probabilities).all()
+    usage = _usage(endpoint)
     assert (usage["failed"], usage["tokens_in"]) == (1, 100)  # an answer that cannot be used was paid for
     assert usage["reasons"] == ("an answer that is not the JSON asked for",)
     assert not answers_path().exists()
@@ -169,7 +176,7 @@ def test_answers_that_are_read(content: str) -> None:
 def test_hostile_posts_stay_data() -> None:
     """They arrive as one JSON string, and a model that obeys them by chattering changes no answer but its own."""
     with chat_server(lambda post, _: Said(post if "ade" in post else '{"ade": 0.5}')) as server:
-        found = _open(server).probabilities(_posts(*HOSTILE))
+        found = _open(server).request(_posts(*HOSTILE)).probabilities
     for text in HOSTILE:
         assert json.loads(post_message(masked(text, most_characters=500))) == {
             "post": masked(text, most_characters=500)
@@ -182,10 +189,10 @@ def test_hostile_posts_stay_data() -> None:
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_busy_endpoint_is_retried(status: int) -> None:
     with chat_server(lambda _, number: Said(status=status if number < 2 else 200)) as server:
-        detector = _open(server, concurrency=1)
-        assert detector.probabilities(_posts("rash")).tolist() == [0.9]
+        endpoint = _open(server, concurrency=1)
+        assert endpoint.request(_posts("rash")).probabilities.tolist() == [0.9]
     assert len(server.requests) == 3
-    assert _usage(detector)["failed"] == 0
+    assert _usage(endpoint)["failed"] == 0
 
 
 @pytest.mark.parametrize(
@@ -201,10 +208,10 @@ def test_a_busy_endpoint_is_retried(status: int) -> None:
 )
 def test_a_post_that_fails_is_left_out_and_counted(said: Said, reason: str) -> None:
     with chat_server(lambda post, _: said if post == "bad" else Said()) as server:
-        detector = _open(server, attempts=2, timeout=0.3, concurrency=1)
-        found = detector.probabilities(_posts("bad", "rash"))
+        endpoint = _open(server, attempts=2, timeout=0.3, concurrency=1)
+        found = endpoint.request(_posts("bad", "rash")).probabilities
     assert np.array_equal(found, [np.nan, 0.9], equal_nan=True)
-    assert (_usage(detector)["failed"], _usage(detector)["reasons"]) == (1, (reason,))
+    assert (_usage(endpoint)["failed"], _usage(endpoint)["reasons"]) == (1, (reason,))
     assert server.posts.count("bad") == (2 if reason in {"HTTP 503", "no answer in time"} else 1)
 
 
@@ -212,19 +219,19 @@ def test_a_post_that_fails_is_left_out_and_counted(said: Said, reason: str) -> N
 def test_a_refusing_endpoint_stops_the_requests(status: int) -> None:
     headers = {"Location": "http://127.0.0.1:9/elsewhere"}
     with chat_server(lambda *_: Said(status=status, headers=headers)) as server:
-        detector = _open(server, concurrency=1)
-        assert np.isnan(detector.probabilities(_posts(*map(str, "abcdefgh")))).all()
-        assert np.isnan(detector.probabilities(_posts("z"))).all()
+        endpoint = _open(server, concurrency=1)
+        assert np.isnan(endpoint.request(_posts(*map(str, "abcdefgh"))).probabilities).all()
+        assert np.isnan(endpoint.request(_posts("z")).probabilities).all()
     assert len(server.requests) < 4
-    assert _usage(detector)["failed"] == 9
-    assert _usage(detector)["reasons"] == (f"HTTP {status}",)
+    assert _usage(endpoint)["failed"] == 9
+    assert _usage(endpoint)["reasons"] == (f"HTTP {status}",)
 
 
 def test_an_unreachable_endpoint_is_given_up() -> None:
-    detector = _open(attempts=1, concurrency=1)
-    found = detector.probabilities(_posts(*(f"post {place}" for place in range(60))))
+    endpoint = _open(attempts=1, concurrency=1)
+    found = endpoint.request(_posts(*(f"post {place}" for place in range(60)))).probabilities
     assert np.isnan(found).all()
-    assert _usage(detector)["reasons"] == ("out of reach (ConnectionRefusedError)",)
+    assert _usage(endpoint)["reasons"] == ("out of reach (ConnectionRefusedError)",)
 
 
 def test_response_format_is_dropped_if_unsupported() -> None:
@@ -232,7 +239,7 @@ def test_response_format_is_dropped_if_unsupported() -> None:
         return Said(status=400 if "response_format" in server.requests[number] else 200)
 
     with chat_server(answer) as server:
-        assert _open(server, concurrency=1).probabilities(_posts("a", "b")).tolist() == [0.9, 0.9]
+        assert _open(server, concurrency=1).request(_posts("a", "b")).probabilities.tolist() == [0.9, 0.9]
     assert ["response_format" in body for body in server.requests] == [True, False, False]
 
 
@@ -270,24 +277,24 @@ def test_a_missing_key_is_an_error_before_any_request(monkeypatch: pytest.Monkey
 def test_the_key_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, "secret-key-123")
     with chat_server(lambda *_: Said()) as server:
-        detector = _open(server, key_variable=KEY)
-        detector.probabilities(_posts("rash"))
-        detector.save(tmp_path)
+        endpoint = _open(server, key_variable=KEY)
+        endpoint.request(_posts("rash"))
+        endpoint.save(tmp_path)
     for folder, _, names in os.walk(tmp_path):
         for name in names:
             assert "secret-key" not in (Path(folder) / name).read_text(encoding="utf-8")
-    assert "secret-key" not in repr(detector)
+    assert "secret-key" not in repr(endpoint)
 
 
 def test_another_wording_of_the_prompt_is_refused(tmp_path: Path) -> None:
-    chat_detector(_spec(), permission=None).save(tmp_path)
+    open_endpoint(_spec(), permission=None).save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"prompt_sha256": "0" * 64}))
     with pytest.raises(BundleError, match="judged with another wording of prompt 1"):
-        load(tmp_path)
+        load_endpoint(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(BundleError, match="not a readable chat judge"):
-        load(tmp_path)
+        load_endpoint(tmp_path)
 
 
 def test_prompt_1_is_pinned() -> None:

@@ -1,0 +1,1 @@
+"""The second stage of a bundle: other detectors, or a chat endpoint, decide the posts near a threshold."""
