@@ -17,7 +17,20 @@ from polyvigil.workflows import train as training
 for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # test processes share the cores: more threads only wait
     os.environ.setdefault(_threads, "1")
 
+SLOW = tuple(
+    line for line in Path(__file__).with_name("slow.txt").read_text(encoding="utf-8").splitlines() if line[0] != "#"
+)
+"""Files and tests that ``make test-fast`` leaves out."""
+
 OPEN_ADE = Path(__file__).parents[2] / "shared" / "data" / "open_ade" / "sentences.csv"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what tests/slow.txt names: whole files, and single tests with all their parameters."""
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parents[1]).as_posix()
+        if {path, f"{path}::{item.name.partition('[')[0]}"} & set(SLOW):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
