@@ -23,9 +23,8 @@ from polyvigil.sklearn import ADEClassifier
 from polyvigil.types import LabelledPost
 
 CHECKS = (
-    "check_do_not_raise_errors_in_init_or_set_param",
+    "check_do_not_raise_errors_in_init_or_set_params",
     "check_estimator_cloneable",
-    "check_estimator_get_tags_default_keys",
     "check_estimator_repr",
     "check_estimator_tags_renamed",
     "check_get_params_invariance",
@@ -36,8 +35,8 @@ CHECKS = (
     "check_valid_tag_types",
 )
 """scikit-learn's checks that fit nothing. All others fit, or predict for, arrays of numbers, which are no posts; what
-they look for is tested here on texts: a fit changes no parameter, ``classes_`` and shapes, one result for the same data,
-NotFittedError before a fit, an error for texts and labels of other lengths, pickles, and no change by a pickle."""
+they look for is tested here on texts: a fit changes no parameter, ``classes_`` and shapes, the same result for the same
+data, NotFittedError before a fit, an error for texts and labels of other lengths, and pickles that change nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +100,7 @@ def test_settings_reach_the_recipe_and_are_checked_by_fit(posts: pd.DataFrame) -
     assert {threshold.value for threshold in classifier.bundle_.policy.thresholds.values()} == {0.5}
     with pytest.raises(RecipeError, match=r"model\.D: there is no such setting"):
         ADEClassifier(model__D=1).fit(posts.text, posts.label)
-    with pytest.raises(DataError, match="'yes' is not 0 or 1"):
+    with pytest.raises(DataError, match="'no' is not 0 or 1"):
         ADEClassifier().fit(posts.text, np.where(posts.label, "yes", "no"))
 
 
@@ -127,23 +126,23 @@ def test_a_pickle_of_a_fitted_classifier_needs_no_folder(
 
 
 def test_cross_validation_pipelines_and_searches(posts: pd.DataFrame) -> None:
-    X = posts[["text", "language"]]
+    frame = posts[["text", "language"]]
     pipeline = Pipeline([("same", FunctionTransformer()), ("ade", ADEClassifier())])
     folds: dict[str, Any] = {"cv": GroupKFold(2), "groups": posts.group, "scoring": "f1"}
-    scores = cross_val_score(pipeline, X, posts.label, **folds)
+    scores = cross_val_score(pipeline, frame, posts.label, **folds)
     assert scores.min() > 0.6
     beside = cross_val_score(
         ADEClassifier(), posts.text, posts.label, params={"languages": posts.language, "groups": posts.group}, **folds
     )
     assert beside.min() > 0.6
     search = GridSearchCV(pipeline, {"ade__model__C": [0.5, 4.0]}, cv=2, scoring="roc_auc", n_jobs=1)
-    search.fit(X, posts.label)
+    search.fit(frame, posts.label)
     assert set(search.best_params_) == {"ade__model__C"}
-    assert search.predict(X).shape == (len(posts),)
+    assert search.predict(frame).shape == (len(posts),)
 
 
 def test_folds_are_fitted_by_other_processes(posts: pd.DataFrame) -> None:
-    X = posts[["text", "language"]]
-    one = cross_val_score(ADEClassifier(), X, posts.label, cv=2, scoring="roc_auc")
-    two = cross_val_score(ADEClassifier(), X, posts.label, cv=2, scoring="roc_auc", n_jobs=2)
+    frame = posts[["text", "language"]]
+    one = cross_val_score(ADEClassifier(), frame, posts.label, cv=2, scoring="roc_auc")
+    two = cross_val_score(ADEClassifier(), frame, posts.label, cv=2, scoring="roc_auc", n_jobs=2)
     assert one.tolist() == two.tolist()

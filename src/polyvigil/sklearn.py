@@ -32,7 +32,7 @@ class ADEClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def __init__(self, recipe: str = "linear", **settings: Any) -> None:
         self.recipe = recipe
-        self.settings = settings
+        self._settings = settings
 
     def fit(
         self,
@@ -46,7 +46,7 @@ class ADEClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         ``languages``: a code for each text; a missing one is detected. ``groups``: texts of one group are held out
         together. Raises RecipeError for a wrong setting, DataError for a row that cannot be used.
         """
-        settings = {name.replace("__", "."): value for name, value in self.settings.items()}
+        settings = {name.replace("__", "."): value for name, value in self._settings.items()}
         self.bundle_ = api.train_rows(self.recipe, X, y, languages=languages, groups=groups, settings=settings)
         self.classes_ = np.array([0, 1])
         return self
@@ -65,15 +65,15 @@ class ADEClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - scikit-learn's signature
         """The recipe and the settings that were given, by name."""
-        return {"recipe": self.recipe, **self.settings}
+        return {"recipe": self.recipe, **self._settings}
 
     def set_params(self, **params: Any) -> ADEClassifier:
         """Change the recipe or settings. Raises ValueError for a name that is no setting."""
         for name, value in params.items():
             if name == "recipe":
                 self.recipe = value
-            elif name in self.settings or _is_setting(name.replace("__", ".")):
-                self.settings = {**self.settings, name: value}
+            elif name in self._settings or _is_setting(name.replace("__", ".")):
+                self._settings = {**self._settings, name: value}
             else:
                 raise ValueError(f"Invalid parameter {name!r} for estimator {self!r}: there is no such setting")
         return self
