@@ -44,14 +44,14 @@ from polyvigil.data.read import (
 )
 from polyvigil.data.terms import read_terms
 from polyvigil.data.translated import refuse_translated
-from polyvigil.detect.chat import EndpointPermission
 from polyvigil.errors import BundleError, DataError, RecipeError
 from polyvigil.evaluation.columns import columns_to_slice
 from polyvigil.evaluation.compare import Comparison
 from polyvigil.evaluation.compare import compare as compare_bundles
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.measure import cross_fitted_dev, measured, measured_on_dev
-from polyvigil.score.explained import as_record, explain_posts
+from polyvigil.judge.endpoint import EndpointPermission
+from polyvigil.score.explain import as_record, explain_posts
 from polyvigil.score.table import read_chunks, score_rows
 from polyvigil.text.mentions import lexicon
 
@@ -68,7 +68,7 @@ def _quiet(_: str) -> None:
     """The log that nobody reads."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Bundle(store.Bundle):
     """A loaded bundle: what decides whether posts mention an adverse drug event (ADE).
 
