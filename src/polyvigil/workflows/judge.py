@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.layout import Sources
-from polyvigil.bundle.store import Bundle, UnsavedSecondStage, Seen
+from polyvigil.bundle.store import Bundle, Seen, UnsavedSecondStage
 from polyvigil.config.specs import ChatSpec
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.combine import Combination
