@@ -30,7 +30,7 @@ from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, re
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
 from polyvigil.score.stream import Hashed, chunked, compressed, stem
-from polyvigil.score.wire import Decision, score_posts
+from polyvigil.score.wire import Decision, flags_text, score_posts
 from polyvigil.score.write import json_writer
 from polyvigil.text.mentions import Lexicon, Mention, Term, lexicon, mentions
 from polyvigil.types import Frozen, Post
@@ -78,7 +78,7 @@ def as_record(row: ExplainedPost) -> dict[str, object]:
         "decision": row.decision.decision,
         "language": row.decision.language,
         "threshold": row.decision.threshold,
-        "flags": row.decision.flags,
+        "flags": flags_text(row.decision.flags),
         "sentence_start": sentence.start if sentence else None,
         "sentence_end": sentence.end if sentence else None,
         "sentence_score": sentence.score if sentence else None,
