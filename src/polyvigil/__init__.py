@@ -14,12 +14,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polyvigil.api import Bundle, DataWarning, compare, evaluate, explain, load, score_table, train, tune
+    from polyvigil.api import Bundle, compare, evaluate, explain, load, score_table, train, tune
     from polyvigil.api import load as load_bundle
     from polyvigil.config.specs import Recipe
     from polyvigil.data.read import read_labelled
     from polyvigil.data.sample import sample_corpus
-    from polyvigil.errors import PolyvigilError
+    from polyvigil.errors import DataWarning, PolyvigilError
     from polyvigil.evaluation.compare import Comparison
     from polyvigil.evaluation.evaluate import Evaluation
     from polyvigil.evaluation.measure import measure
@@ -34,7 +34,7 @@ _PUBLIC = {
     "ADEClassifier": ("polyvigil.sklearn", "ADEClassifier"),
     "Bundle": ("polyvigil.api", "Bundle"),
     "Comparison": ("polyvigil.evaluation.compare", "Comparison"),
-    "DataWarning": ("polyvigil.api", "DataWarning"),
+    "DataWarning": ("polyvigil.errors", "DataWarning"),
     "Decision": ("polyvigil.score.wire", "Decision"),
     "Evaluation": ("polyvigil.evaluation.evaluate", "Evaluation"),
     "LabelledPost": ("polyvigil.types", "LabelledPost"),

@@ -9,13 +9,9 @@ detected alike; every step is a call of ``workflows``, ``evaluation`` or ``score
 from __future__ import annotations
 
 import html
-import os
 import shutil
-import tempfile
 import warnings
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,26 +21,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from polyvigil.bundle import store
+from polyvigil.bundle.temporary import output_folder
 from polyvigil.bundle.verify import verify
 from polyvigil.config.load import load as load_recipe
 from polyvigil.config.load import load_text, parse_values, to_toml
 from polyvigil.config.specs import DataSpec, Recipe
 from polyvigil.data.atomic import whole_folder
-from polyvigil.data.columns import ColumnMap, map_columns
-from polyvigil.data.formats import RowError, Table, open_source
-from polyvigil.data.frames import Posts, column_array, extended, frame_of, source_of, with_cells
-from polyvigil.data.read import (
-    OnError,
-    Reading,
-    ReadPost,
-    RowErrorCounts,
-    Unlabelled,
-    read_labelled,
-    read_unlabelled,
-)
+from polyvigil.data.frames import Posts, column_array, extended, frame_of, source_of
+from polyvigil.data.read import OnError, Reading, Unlabelled, read_labelled, read_unlabelled
 from polyvigil.data.terms import read_terms
 from polyvigil.data.translated import refuse_translated
-from polyvigil.errors import BundleError, DataError, RecipeError
+from polyvigil.errors import BundleError, DataWarning, RecipeError
 from polyvigil.evaluation.columns import columns_to_slice
 from polyvigil.evaluation.compare import Comparison
 from polyvigil.evaluation.compare import compare as compare_bundles
@@ -52,16 +39,12 @@ from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.measure import cross_fitted_dev, measured, measured_on_dev
 from polyvigil.judge.endpoint import EndpointPermission
 from polyvigil.score.explain import as_record, explain_posts
-from polyvigil.score.table import read_chunks, score_rows
+from polyvigil.score.table import open_posts, score_rows, warn_of
 from polyvigil.text.mentions import lexicon
 
 Log = Callable[[str], None]
 Settings = Mapping[str, object]
 """Settings of a recipe by their path, as ``{"model.C": 2.0, "data.labels": {"yes": 1, "no": 0}}``."""
-
-
-class DataWarning(UserWarning):
-    """Rows of the data were set aside, since ``on_error="quarantine"`` was chosen."""
 
 
 def _quiet(_: str) -> None:
@@ -94,7 +77,7 @@ class Bundle(store.Bundle):
         ``languages``: a code for each text, such as ``de``; a missing one is detected. The second column is ``p`` of
         ``score_table``, which thresholds are on. Raises DataError for a row that cannot be read.
         """
-        with _opened(texts, languages=languages) as posts:
+        with open_posts(texts, languages=languages) as posts:
             p = [self.probabilities([item.post for item in chunk]) for chunk in posts.chunks()]
         ade = np.concatenate(p) if p else np.zeros(0)
         return np.column_stack([1.0 - ade, ade])
@@ -102,7 +85,7 @@ class Bundle(store.Bundle):
     def predict(self, texts: Posts, languages: Iterable[object] | None = None) -> NDArray[np.int64]:
         """The decision on each post, shape (n_posts,): 1 is flagged as an ADE, by the threshold of its language."""
         flags: list[NDArray[np.bool_]] = []
-        with _opened(texts, languages=languages) as read:
+        with open_posts(texts, languages=languages) as read:
             for chunk in read.chunks():
                 posts = [item.post for item in chunk]
                 flags.append(self.policy.flags(self.probabilities(posts), [post.language for post in posts]))
@@ -226,32 +209,14 @@ def train(
     )
     _report(data.notes, set_aside=len(data.row_errors), log=log)
     options = RunOptions(device=device, offline=offline)
-    with _output(output) as (folder, temporary):
+    with output_folder(output) as (folder, temporary):
         trained = workflow.train(resolved, data, output=folder, replace=replace, options=options, log=log)
     return _in_folder(trained.bundle, folder, device=device, temporary=temporary)
 
 
-def train_rows(
-    recipe: str | Path | Recipe,
-    texts: Posts,
-    labels: Iterable[object],
-    *,
-    languages: Iterable[object] | None = None,
-    groups: Iterable[object] | None = None,
-    settings: Settings | None = None,
-) -> Bundle:
-    """Train on texts with labels, languages and groups beside them, one of each a text; as ``train`` in the rest."""
-    if isinstance(texts, str | Path):
-        raise DataError("texts with labels beside them are no file", where="train", hint="give a list, or use train")
-    source = source_of(texts, name="train")
-    assert isinstance(source, Table)
-    cells = {"label": labels, "language": languages, "group": groups}
-    return train(recipe, with_cells(source, cells), settings=settings)
-
-
 def load_written(write: Callable[[Path], object], *, device: str = "auto") -> Bundle:
     """Load a bundle that ``write`` puts into a temporary folder, which lasts as long as the bundle."""
-    with _output(None) as (folder, temporary):
+    with output_folder(None) as (folder, temporary):
         folder.mkdir()
         write(folder)
     return _in_folder(store.load(folder, device=device), folder, device=device, temporary=temporary)
@@ -305,7 +270,7 @@ def tune(
         unlabelled=further.posts if further else (),
         priors=priors or {},
     )
-    with _output(output) as (folder, temporary):
+    with output_folder(output) as (folder, temporary):
         result = tune_bundle(loaded.files, loaded, plan, output=folder, overwrite=replace, log=log)
     return _in_folder(result.bundle, folder, device=device, temporary=temporary)
 
@@ -402,7 +367,7 @@ def explain(
     loaded, compiled = _loaded(bundle), lexicon(terms)
     records: list[dict[str, Any]] = []
     spec = _data_spec(text, "", language, settings)
-    with _opened(posts, languages=languages, spec=spec, on_error=on_error) as read:
+    with open_posts(posts, languages=languages, spec=spec, on_error=on_error) as read:
         for chunk in read.chunks():
             rows = explain_posts(
                 loaded,
@@ -437,10 +402,10 @@ def score_table(
     loaded = _loaded(bundle)
     frame = frame_of(posts, name="posts")
     spec = _data_spec(text, "", language, settings)
-    with _opened(posts if frame is None else frame, languages=languages, spec=spec) as read:
-        scored = score_rows(loaded, read.table, read.columns, spec=spec, evidence=evidence, on_error=on_error)
+    with open_posts(posts if frame is None else frame, languages=languages, spec=spec, on_error=on_error) as read:
+        scored = score_rows(loaded, read, evidence=evidence)
         schema = read.table.schema
-    _warn(read.table.name, scored.row_errors)
+    warn_of(read.table.name, scored.row_errors)
     if frame is not None:
         return extended(frame, scored.kept, scored.names, scored.decisions)
     inputs = {
@@ -451,40 +416,6 @@ def score_table(
     }
     decisions = {name: scored.decisions.column(name) for name in scored.decisions.column_names}
     return pa.table({**inputs, **decisions})
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenPosts:
-    """Posts that are about to be scored."""
-
-    table: Table
-    columns: ColumnMap
-    spec: DataSpec
-    on_error: OnError
-
-    def chunks(self) -> Iterator[list[ReadPost]]:
-        """The posts in the chunks that a file is scored in; a DataWarning tells of rows that were set aside."""
-        row_errors: list[RowError] = []
-        for chunk in read_chunks(self.table, self.columns, self.spec, on_error=self.on_error):
-            row_errors += [item for item in chunk if isinstance(item, RowError)]
-            yield [item for item in chunk if isinstance(item, ReadPost)]
-        _warn(self.table.name, row_errors)
-
-
-@contextmanager
-def _opened(
-    posts: Posts,
-    *,
-    languages: Iterable[object] | None,
-    spec: DataSpec | None = None,
-    on_error: OnError = "fail",
-) -> Iterator[_OpenPosts]:
-    spec = spec or DataSpec()
-    with open_source(source_of(posts, name="posts")) as opened:
-        known = map_columns(opened.columns, spec.columns, required=("text",), where=opened.name).get("language")
-        table = with_cells(opened, {known or "language": languages})
-        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name)
-        yield _OpenPosts(table, columns, spec, on_error)
 
 
 def _values(text: str, label: str, language: str, settings: Settings | None) -> dict[str, object]:
@@ -513,16 +444,6 @@ def _report_reading(reading: Reading | Unlabelled | None, log: Log) -> None:
         _report(reading.notes, set_aside=len(reading.row_errors), log=log)
 
 
-def _warn(name: str, row_errors: Sequence[RowError]) -> None:
-    if not row_errors:
-        return
-    counts = RowErrorCounts()
-    for error in row_errors:
-        counts.add(error)
-    message = f"{counts.total:,} rows set aside: {'; '.join(counts.messages(name))}"
-    warnings.warn(message, DataWarning, stacklevel=3)
-
-
 def _loaded(bundle: store.Bundle | str | Path) -> store.Bundle:
     return bundle if isinstance(bundle, store.Bundle) else load(bundle)
 
@@ -547,26 +468,3 @@ def _reload(folder: str, id: str, device: str) -> Bundle:
     if bundle.id != id:
         raise BundleError(f"bundle {bundle.id} stands where {id} was when it was pickled", where=folder)
     return bundle
-
-
-class _TemporaryFolder:
-    """A folder that is removed once nothing refers to this object, by the process that made it alone."""
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="polyvigil-"))
-        weakref.finalize(self, _remove, self.path, os.getpid())
-
-
-def _remove(path: Path, process: int) -> None:
-    if os.getpid() == process:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-@contextmanager
-def _output(output: str | Path | None) -> Iterator[tuple[Path, object]]:
-    """The folder to write a bundle into, and what keeps it there if it is temporary."""
-    if output is not None:
-        yield Path(output), None
-        return
-    temporary = _TemporaryFolder()
-    yield temporary.path / "bundle", temporary

@@ -19,7 +19,9 @@ from sklearn.utils.validation import check_is_fitted
 from polyvigil import api
 from polyvigil.api import Bundle
 from polyvigil.config.load import known_keys
-from polyvigil.data.frames import Posts
+from polyvigil.data.formats import Table
+from polyvigil.data.frames import Posts, source_of, with_cells
+from polyvigil.errors import DataError
 
 
 class ADEClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -47,7 +49,11 @@ class ADEClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         together. Raises RecipeError for a wrong setting, DataError for a row that cannot be used.
         """
         settings = {name.replace("__", "."): value for name, value in self._settings.items()}
-        self.bundle_ = api.train_rows(self.recipe, X, y, languages=languages, groups=groups, settings=settings)
+        texts = source_of(X, name="train")
+        if not isinstance(texts, Table):
+            raise DataError("texts with labels beside them are no file", where="X", hint="give a list, or use train")
+        cells = {"label": y, "language": languages, "group": groups}
+        self.bundle_ = api.train(self.recipe, with_cells(texts, cells), settings=settings)
         self.classes_ = np.array([0, 1])
         return self
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +12,11 @@ import pyarrow as pa
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.specs import DataSpec
-from polyvigil.data.columns import ColumnMap
-from polyvigil.data.formats import RowError, Table
-from polyvigil.data.read import OnError, ReadPost, read_rows, row_error
+from polyvigil.data.columns import ColumnMap, map_columns
+from polyvigil.data.formats import RowError, Table, open_source
+from polyvigil.data.frames import Posts, source_of, with_cells
+from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, row_error
+from polyvigil.errors import DataWarning
 from polyvigil.score.evidence import evidence_cells
 from polyvigil.score.part import our_columns, output_columns
 from polyvigil.score.stream import chunked
@@ -46,20 +50,61 @@ class ScoredTable:
     row_errors: tuple[RowError, ...]
 
 
-def read_chunks(
-    table: Table, columns: ColumnMap, spec: DataSpec, *, on_error: OnError
-) -> Iterator[list[ReadPost | RowError]]:
-    """The rows of a table in the chunks that a file is scored in. Raises DataError at a bad row with ``fail``."""
-    for chunk in chunked(read_rows(table, columns, spec, labelled=False)):
-        bad = next((item for item in chunk if isinstance(item, RowError)), None)
-        if bad and on_error == "fail":
-            raise row_error(bad, table.name)
-        yield chunk
+@dataclass(frozen=True, slots=True)
+class OpenPosts:
+    """Posts that are about to be scored."""
+
+    table: Table
+    columns: ColumnMap
+    spec: DataSpec
+    on_error: OnError
+
+    def read(self) -> Iterator[list[ReadPost | RowError]]:
+        """The rows in the chunks that a file is scored in. Raises DataError at a bad row with ``on_error="fail"``."""
+        for chunk in chunked(read_rows(self.table, self.columns, self.spec, labelled=False)):
+            bad = next((item for item in chunk if isinstance(item, RowError)), None)
+            if bad and self.on_error == "fail":
+                raise row_error(bad, self.table.name)
+            yield chunk
+
+    def chunks(self) -> Iterator[list[ReadPost]]:
+        """The posts alone, in the same chunks; a DataWarning tells of rows that were set aside."""
+        row_errors: list[RowError] = []
+        for chunk in self.read():
+            row_errors += [item for item in chunk if isinstance(item, RowError)]
+            yield [item for item in chunk if isinstance(item, ReadPost)]
+        warn_of(self.table.name, row_errors)
 
 
-def score_rows(
-    bundle: Bundle, table: Table, columns: ColumnMap, *, spec: DataSpec, evidence: bool, on_error: OnError
-) -> ScoredTable:
+@contextmanager
+def open_posts(
+    posts: Posts,
+    *,
+    languages: Iterable[object] | None,
+    spec: DataSpec | None = None,
+    on_error: OnError = "fail",
+) -> Iterator[OpenPosts]:
+    """Open posts in memory or in a file. ``languages``: one a post, in place of the column that holds them."""
+    spec = spec or DataSpec()
+    with open_source(source_of(posts, name="posts")) as opened:
+        known = map_columns(opened.columns, spec.columns, required=("text",), where=opened.name).get("language")
+        table = with_cells(opened, {known or "language": languages})
+        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name)
+        yield OpenPosts(table, columns, spec, on_error)
+
+
+def warn_of(name: str, row_errors: Sequence[RowError]) -> None:
+    """A DataWarning of the rows that were set aside, if any: how many, where the first are, what to do."""
+    if not row_errors:
+        return
+    counts = RowErrorCounts()
+    for error in row_errors:
+        counts.add(error)
+    message = f"{counts.total:,} rows set aside: {'; '.join(counts.messages(name))}"
+    warnings.warn(message, DataWarning, stacklevel=3)
+
+
+def score_rows(bundle: Bundle, opened: OpenPosts, *, evidence: bool) -> ScoredTable:
     """Score every row of an open table, as ``score_file`` scores a file: same chunks, same decisions."""
     added = our_columns(evidence=evidence)
     cells: list[dict[str, object]] = []
@@ -67,7 +112,7 @@ def score_rows(
     kept: list[int] = []
     row_errors: list[RowError] = []
     index = 0
-    for chunk in read_chunks(table, columns, spec, on_error=on_error):
+    for chunk in opened.read():
         good = [item for item in chunk if isinstance(item, ReadPost)]
         decisions = score_posts(
             bundle, [item.post for item in good], detected=[item.language_detected for item in good]
@@ -85,7 +130,7 @@ def score_rows(
         pa.table({name: _column(cells, name) for name in added}),
         tuple(posts),
         tuple(kept),
-        dict(output_columns(table.columns, columns.get("language"), added)),
+        dict(output_columns(opened.table.columns, opened.columns.get("language"), added)),
         tuple(row_errors),
     )
 
