@@ -18,7 +18,7 @@ README = Path(__file__).parents[1] / "README.md"
 DOCUMENTED = Path(__file__).parents[1] / "docs" / "python.md"
 
 
-def test_public_names_are_no_modules() -> None:
+def test_public_names_are_not_modules() -> None:
     """A subpackage of the same name would take the place of a function as soon as it is imported."""
     modules = {module.name for module in pkgutil.iter_modules(polyvigil.__path__)}
     assert not modules & set(polyvigil.__all__)

@@ -39,7 +39,7 @@ def _fault(
         ("سه روز قرص‌های جدید را خوردم و حالا سرم همیشه درد می‌کند", "fa", ""),
     ],
 )  # fmt: skip
-def test_a_translation_is_kept_or_set_aside_for_a_reason(text: str, target: str, reason: Reason) -> None:
+def test_translations_are_kept_or_rejected_with_a_reason(text: str, target: str, reason: Reason) -> None:
     assert _fault(text, target=target) == reason
     assert reason in {"", *REASONS}
 
@@ -55,7 +55,7 @@ def test_placeholders_that_both_hold_make_no_copy() -> None:
     assert _fault(marks + "mir ist übel", source_text=marks + "feeling sick") == ""
 
 
-def test_the_language_is_looked_at_only_where_one_is_written() -> None:
+def test_language_is_checked_only_where_text_has_letters() -> None:
     french = "Pris les nouveaux comprimés pendant trois jours et maintenant j'ai tout le temps mal à la tête"
     assert _fault(french) == "language"
     assert _fault(french, real=False) == ""

@@ -53,7 +53,7 @@ def test_a_translation_does_not_depend_on_its_neighbours(folder: Path, beams: in
     assert model.translate([], source="en", target="fa") == []
 
 
-def test_languages_and_beams_matter_and_the_settings_of_the_folder_do_not(folder: Path) -> None:
+def test_languages_and_beams_change_translations(folder: Path) -> None:
     greedy, beams = (load_translator(str(folder), beams=number, device="cpu") for number in (1, 3))
     told = greedy.translate(TEXTS, source="en", target="fa")
     assert max(map(len, told)) > 30, "the folder's own max_length is 9"
@@ -67,7 +67,7 @@ def test_languages_and_beams_matter_and_the_settings_of_the_folder_do_not(folder
     assert greedy.identity.startswith("tiny@")
 
 
-def test_sizes_are_the_models_own_tokens(folder: Path) -> None:
+def test_sizes_are_counted_in_model_tokens(folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.src_lang = "rus_Cyrl"
     model = load_translator(str(folder), device="cpu")
@@ -75,7 +75,7 @@ def test_sizes_are_the_models_own_tokens(folder: Path) -> None:
     assert model.sizes([], source="ru") == []
 
 
-def test_a_converted_folder_translates_alike_under_another_identity(folder: Path, tmp_path: Path) -> None:
+def test_a_converted_folder_translates_alike(folder: Path, tmp_path: Path) -> None:
     """As the hint of a folder without safetensors says to convert it."""
     AutoModel.from_pretrained(folder).save_pretrained(tmp_path / "converted")
     AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "converted")
@@ -116,7 +116,7 @@ def test_a_tokenizer_without_the_language_is_refused(tmp_path: Path) -> None:
         model.check("en", "fa")
 
 
-def test_what_is_no_such_model_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_other_models_are_refused(folder: Path, tmp_path: Path) -> None:
     def told(path: Path, kind: type[Exception]) -> str:
         with pytest.raises(kind) as caught:
             load_translator(str(path), device="cpu", offline=True)
@@ -186,7 +186,7 @@ class _Dying:
         return self._inner.translate(texts, source=source, target=target)
 
 
-def test_an_ended_run_goes_on_to_the_same_rows(folder: Path, tmp_path: Path) -> None:
+def test_interrupted_run_resumes_to_the_same_rows(folder: Path, tmp_path: Path) -> None:
     model = load_translator(str(folder), device="cpu")
     chosen = [choose(_posts(), model, TranslationSpec(), target=target) for target in ("fa", "de")]
     whole = translate(chosen, model, Cache(tmp_path / "whole.jsonl"), batch_tokens=40)
@@ -204,9 +204,7 @@ def test_an_ended_run_goes_on_to_the_same_rows(folder: Path, tmp_path: Path) -> 
     assert path.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
-def test_by_the_command_line_what_cannot_be_used_is_told(
-    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_command_reports_unusable_models(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Random weights write nonsense: every row is set aside, with its reason."""
     source = tmp_path / "posts.csv"
     source.write_text("id,text,label,language\n" + "".join(f"p{n},{text},1,en\n" for n, text in enumerate(TEXTS)))

@@ -34,7 +34,7 @@ def _translated(items: list[LabelledPost], tmp_path: Path, *, spec: TranslationS
     return list(translate([chosen], Mapping(), Cache(tmp_path / "cache.jsonl"), batch_tokens=100))
 
 
-def test_a_row_says_where_it_is_from_and_can_be_read_again(tmp_path: Path) -> None:
+def test_rows_hold_their_source_and_can_be_read_again(tmp_path: Path) -> None:
     items = [
         _post("t1", label=1, type="tweet", origin="SMM4H"),
         _post("ru_2", language="ru", text="от таблеток болит живот", group="thread 7"),
@@ -57,12 +57,12 @@ def test_a_row_says_where_it_is_from_and_can_be_read_again(tmp_path: Path) -> No
     assert read_labelled(tmp_path / "out.csv").posts == tuple(row.item for row in rows)
 
 
-def test_translations_of_a_post_share_a_group_that_a_split_keeps_whole(tmp_path: Path) -> None:
+def test_translations_of_a_post_share_a_group(tmp_path: Path) -> None:
     rows = _translated([_post("a"), _post("b", group="g")], tmp_path)
     assert [group_key(row.item.post, 0) for row in rows] == ["group:a", "group:g"]
 
 
-def test_dev_and_test_rows_and_translations_are_left_out_with_a_note() -> None:
+def test_dev_test_and_translated_rows_are_left_out_with_a_note() -> None:
     items = [_post("a"), _post("b", split=""), _post("c", split="dev"), _post("d", split="test")]
     items.append(_post("e__fa", origin="translated:mapping-arabic", language="fa"))
     posts, notes = training_posts([_reading(items)])
@@ -78,7 +78,7 @@ def test_a_file_of_dev_rows_alone_is_refused() -> None:
         training_posts([_reading([_post("a", split="dev"), _post("b", split="dev")])])
 
 
-def test_posts_need_ids_and_each_its_own() -> None:
+def test_missing_and_repeated_ids_are_refused() -> None:
     with pytest.raises(DataError, match="2 posts have no id, and a translation is known by its source's"):
         training_posts([_reading([_post("row-2"), _post("row-3")])])
     with pytest.raises(DataError, match="1 ids stand for several posts, such as 'a'"):
@@ -95,7 +95,7 @@ def _labels(items: tuple[LabelledPost, ...]) -> Counter[int]:
     return Counter(item.label for item in items)
 
 
-def test_the_label_the_languages_and_the_numbers_are_chosen() -> None:
+def test_label_languages_and_numbers_select_posts() -> None:
     crowd = _crowd()
 
     def chosen(spec: TranslationSpec, *sources: str) -> tuple[LabelledPost, ...]:
@@ -114,7 +114,7 @@ def test_the_label_the_languages_and_the_numbers_are_chosen() -> None:
     assert len({item.post.id for item in again} & {item.post.id for item in some}) >= 45
 
 
-def test_languages_that_cannot_be_translated_are_told_or_refused() -> None:
+def test_untranslatable_languages_are_reported_or_refused() -> None:
     note = choose(_crowd(), Mapping(), TranslationSpec(negatives=999), target="fa").notes
     assert note == (
         "100 posts in ja are not translated to fa",
@@ -126,7 +126,7 @@ def test_languages_that_cannot_be_translated_are_told_or_refused() -> None:
         choose(_crowd(), Mapping(), TranslationSpec(), target="de")
 
 
-def test_no_post_left_is_an_error_that_says_what_there_was() -> None:
+def test_no_selected_post_is_an_error_with_counts() -> None:
     negatives = [_post("a"), _post("b", language="ru")]
     with pytest.raises(
         DataError, match="no post is left to translate to fa: there are 1 in en, 1 in ru; wanted were pos"
@@ -134,7 +134,7 @@ def test_no_post_left_is_an_error_that_says_what_there_was() -> None:
         choose(negatives, Mapping(), TranslationSpec(only="positives"), target="fa")
 
 
-def test_the_share_of_positives_is_told_with_the_posts_that_are_there(tmp_path: Path) -> None:
+def test_share_of_positives_is_reported(tmp_path: Path) -> None:
     crowd = [item for item in _crowd() if item.post.language != "ja"]
     rows = _translated(crowd, tmp_path, spec=TranslationSpec(only="positives"))
     (alone,) = prevalences(rows, crowd)
@@ -146,9 +146,7 @@ def test_the_share_of_positives_is_told_with_the_posts_that_are_there(tmp_path: 
     assert (natural.share, natural.positives_alone, natural.raised) == (0.1, False, False)
 
 
-def test_a_sentence_too_long_for_the_translator_sets_its_post_aside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_long_sentences_reject_their_post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short = Mapping(longest=30)
     items = [_post("a", text="it hurts"), _post("b", text="it hurts. " + "and so on " * 9)]
     chosen = choose(items, short, TranslationSpec(), target="fa")

@@ -12,7 +12,7 @@ from polyvigil.text.normalise import model_text
 from polyvigil.text.script import main_script
 
 
-def test_sentences_are_parted_and_marks_at_their_ends_kept() -> None:
+def test_sentences_are_split_and_keep_their_end_marks() -> None:
     assert segments("@USER__ took Humira today.  My head hurts 😭😭 https://t.co/x") == (
         Segment("@USER ", "took Humira today.", ""),
         Segment("", "My head hurts", " 😭😭 [URL]"),
@@ -22,7 +22,7 @@ def test_sentences_are_parted_and_marks_at_their_ends_kept() -> None:
     assert segments("") == ()
 
 
-def test_a_post_whose_sentences_stay_is_the_post() -> None:
+def test_unchanged_sentences_give_the_post_back() -> None:
     for item in sample_corpus()[::60]:
         cut = segments(item.post.text)
         same = {part.core: part.core for part in cut}
@@ -32,7 +32,7 @@ def test_a_post_whose_sentences_stay_is_the_post() -> None:
             assert reassemble(cut, same, target=language) == model_text(item.post.text)
 
 
-def test_sentences_of_japanese_and_chinese_stand_without_spaces() -> None:
+def test_japanese_and_chinese_are_joined_without_spaces() -> None:
     cut = segments("It hurts. @USER It really does!")
     told = {"It hurts.": "痛いです。", "It really does!": " 本当に！ "}
     assert reassemble(cut, told, target="ja") == "痛いです。@USER 本当に！"

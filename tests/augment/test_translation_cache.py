@@ -15,7 +15,7 @@ from polyvigil.errors import DataError
 PAIR = Pair("en", "fa", "model@1")
 
 
-def test_what_is_kept_is_there_again_under_its_own_key(tmp_path: Path) -> None:
+def test_stored_translations_are_found_by_key(tmp_path: Path) -> None:
     path = tmp_path / "cache.jsonl"
     cache = Cache(path)
     assert not path.exists()
@@ -28,7 +28,7 @@ def test_what_is_kept_is_there_again_under_its_own_key(tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) == 2
 
 
-def test_a_torn_last_line_is_dropped_wherever_it_is_torn(tmp_path: Path) -> None:
+def test_a_truncated_last_line_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "cache.jsonl"
     Cache(path).add(PAIR, ["first", "second"], ["یک", "دو"])
     whole = path.read_bytes()
@@ -43,7 +43,7 @@ def test_a_torn_last_line_is_dropped_wherever_it_is_torn(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("line", [b"{", b"[]", b'{"key": "k"}', b'{"key": "k", "text": 1}', b"\xff"])
-def test_a_damaged_line_before_the_last_is_an_error_that_names_it(tmp_path: Path, line: bytes) -> None:
+def test_a_damaged_earlier_line_is_an_error_with_its_number(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "cache.jsonl"
     Cache(path).add(PAIR, ["first"], ["یک"])
     path.write_bytes(path.read_bytes() + line + b"\n")
@@ -69,9 +69,7 @@ sys.exit(main.run(["augment", "translate", sys.argv[2], "-o", sys.argv[1], "--to
 """
 
 
-def test_after_kill_9_the_same_command_goes_on_and_gives_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_command_resumes_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from polyvigil.augment.mapping import Mapping
     from polyvigil.cli import main
 

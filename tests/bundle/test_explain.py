@@ -63,7 +63,7 @@ def persian(bundle: Bundle, corpus: tuple[LabelledPost, ...]) -> Bundle:
 
 
 @pytest.mark.parametrize("language", PARTS)
-def test_a_planted_sentence_is_found_at_every_place(bundle: Bundle, persian: Bundle, language: str) -> None:
+def test_a_planted_sentence_is_found_at_every_position(bundle: Bundle, persian: Bundle, language: str) -> None:
     subjects, predicates, planted = PARTS[language]
     neutral = [subject + predicate for subject, predicate in product(subjects, predicates)]
     assert len(neutral) == 30
@@ -79,7 +79,7 @@ def test_a_planted_sentence_is_found_at_every_place(bundle: Bundle, persian: Bun
 
 
 @pytest.mark.parametrize("language", PARTS)
-def test_offsets_cut_the_text_as_it_was_written(bundle: Bundle, persian: Bundle, language: str) -> None:
+def test_offsets_are_of_the_original_text(bundle: Bundle, persian: Bundle, language: str) -> None:
     """Among all that the normalisation changes, removes or joins, the planted sentence is still cut out exactly."""
     subjects, predicates, planted = PARTS[language]
     draw = random.Random(2)
@@ -113,7 +113,7 @@ def _sentences(text: str) -> list[tuple[int, str]]:
     return [(part.start, text[part.start : part.end]) for part in sentences(text)]
 
 
-def test_the_sentence_s_score_is_the_evidence_in_it(bundle: Bundle) -> None:
+def test_sentence_score_is_the_sum_of_its_evidence(bundle: Bundle) -> None:
     post = Post("p", "My sister sings.  The pills gave me a headache! \r\nWe left", "en")
     (evidence,) = bundle.members[0].evidence([post])
     (found,) = explain(bundle, [post])
@@ -167,7 +167,7 @@ def _pointing(bundle: Bundle, spreads: tuple[float, float], **options: object) -
 POST = Post("p", "Here is the first. Here is the second.", "en")
 
 
-def test_members_count_by_their_weight_in_units_of_their_own_spread(bundle: Bundle) -> None:
+def test_evidence_is_weighted_and_scaled_by_member(bundle: Bundle) -> None:
     (alike,) = explain(_pointing(bundle, (1.0, 1.0)), [POST])
     assert [(POST.text[s.start : s.end], s.score) for s in alike.spans] == [
         ("first", pytest.approx(2.0)),
@@ -191,7 +191,7 @@ def test_methods_of_different_members_are_both_named(bundle: Bundle) -> None:
     assert found.method == "contributions+occlusion"
 
 
-def test_only_members_that_were_asked_have_a_say(bundle: Bundle) -> None:
+def test_only_members_that_scored_the_post_are_counted(bundle: Bundle) -> None:
     from polyvigil.decide.cascade import Cascade, CascadeCounts
 
     tally = CascadeCounts(posts=1, called=0, disagreeing=0, cost=0.5)

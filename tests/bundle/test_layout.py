@@ -21,7 +21,7 @@ from polyvigil.bundle.layout import decides, is_bundle_file, is_member_folder, m
         "members/00-stacked/further/encoder_config/config.json",
     ],
 )
-def test_files_of_members_and_of_what_stands_in_them(path: str) -> None:
+def test_member_files_and_nested_folders_are_known(path: str) -> None:
     assert is_bundle_file(path)
 
 
@@ -52,7 +52,7 @@ def test_files_of_members_and_of_what_stands_in_them(path: str) -> None:
         "x/members/00-stacked/base/config.json",
     ],
 )
-def test_nothing_else(path: str) -> None:
+def test_unknown_files_are_refused(path: str) -> None:
     assert not is_bundle_file(path)
 
 
@@ -61,7 +61,7 @@ def test_members_are_one_level_deep() -> None:
     assert not is_member_folder("members/00-stacked/base")
 
 
-def test_the_times_of_a_training_do_not_decide_wherever_they_stand() -> None:
+def test_training_times_are_not_part_of_the_id() -> None:
     assert decides("members/00-stacked/base/model.safetensors")
     assert decides("members/00-stacked/config.json")
     assert not decides("members/00-stacked/base/training.json")

@@ -39,7 +39,7 @@ def test_scores_are_bit_equal_after_a_round_trip(
     assert np.array_equal(load(bundle_folder).probabilities(POSTS), bundle.probabilities(POSTS))
 
 
-def test_posts_with_nothing_to_read_score_exactly_zero(bundle: Bundle) -> None:
+def test_empty_posts_score_exactly_zero(bundle: Bundle) -> None:
     scores = bundle.probabilities(POSTS)
     assert scores[1] == scores[2] == 0.0
     assert 0 < scores[0] < 1
@@ -126,7 +126,7 @@ def test_damaged_or_hostile_bundles_are_refused(copy: Path, damage: Callable[[Pa
         load(copy)
 
 
-def test_a_member_of_unknown_kind_asks_for_an_update(copy: Path) -> None:
+def test_a_member_of_unknown_kind_is_refused_with_a_hint(copy: Path) -> None:
     from polyvigil.bundle.layout import Manifest
     from polyvigil.bundle.verify import bundle_id
 
@@ -172,7 +172,7 @@ def _parts(bundle: Bundle) -> dict[str, object]:
     return {name: getattr(bundle, name) for name in names} | {"documents": {}}
 
 
-def test_an_existing_folder_is_never_overwritten_unasked(
+def test_an_existing_folder_needs_replace(
     copy: Path, trained: training.Trained, material: training.TrainingData, tmp_path: Path
 ) -> None:
     bundle = trained.bundle

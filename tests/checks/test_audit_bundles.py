@@ -94,7 +94,7 @@ def test_the_shift_of_the_papers_japanese_threshold_is_found(report_bundle: Bund
     assert audit.languages[0].overlap == pytest.approx(1)
 
 
-def test_scores_that_move_with_their_threshold_are_no_alarm(report_bundle: Bundle) -> None:
+def test_scores_moving_with_their_threshold_raise_no_alarm(report_bundle: Bundle) -> None:
     items, known = task_scores()
     moved = {name: p**2 for name, p in known.items()}
     old = with_member(report_bundle, Told(known), ja=0.5, ru=0.4)
@@ -106,7 +106,7 @@ def test_scores_that_move_with_their_threshold_are_no_alarm(report_bundle: Bundl
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_retrain_that_moves_scores_at_random_is_no_alarm(report_bundle: Bundle, seed: int) -> None:
+def test_random_score_changes_raise_no_alarm(report_bundle: Bundle, seed: int) -> None:
     items, known = task_scores()
     random = np.random.default_rng(seed)
     again = {name: float(1 / (1 + (1 / p - 1) * np.exp(random.normal(0, 0.3)))) for name, p in known.items()}
@@ -144,7 +144,7 @@ def _post(place: int, words: str, label: int) -> LabelledPost:
     return LabelledPost(Post(f"en_{place}", words, "en", "forum post"), label)
 
 
-def test_parts_of_a_cut_post_are_all_of_it(report_bundle: Bundle) -> None:
+def test_parts_of_a_truncated_post_cover_it(report_bundle: Bundle) -> None:
     bundle = with_member(report_bundle, Reader(), en=0.5)
     texts = [" ".join(f"w{number}" for number in range(words)) for words in (3, 10, 11, 37)]
     found = parts(bundle, [Post("", text, "en") for text in texts])
@@ -153,7 +153,7 @@ def test_parts_of_a_cut_post_are_all_of_it(report_bundle: Bundle) -> None:
     assert all(len(part.split()) == 10 for part in found[3][:3])
 
 
-def test_evidence_behind_the_cut_is_found(report_bundle: Bundle) -> None:
+def test_evidence_behind_the_truncation_is_found(report_bundle: Bundle) -> None:
     """Of 40 positives 10 tell their ADE after the tenth word, 5 never do."""
     filler = " ".join(["we"] * 12)
     items = [_post(place, f"so dizzy {filler}", 1) for place in range(25)]
@@ -173,7 +173,7 @@ def test_evidence_behind_the_cut_is_found(report_bundle: Bundle) -> None:
     assert whole.gates[0].passed
 
 
-def test_a_member_that_counts_no_tokens_cuts_nothing(bundle: Bundle, corpus: tuple[LabelledPost, ...]) -> None:
+def test_a_member_without_token_counts_truncates_nothing(bundle: Bundle, corpus: tuple[LabelledPost, ...]) -> None:
     items = [item for item in corpus if item.post.split == "test" and item.post.language in {"de", "en"}]
     audit = audit_truncation(bundle, reading("test.csv", items))
     assert (audit.tokens, audit.cut, audit.lost, audit.languages) == (False, 0, (), ())

@@ -56,7 +56,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory, report_bundle: Bundle) -> R
     return Reader(bundle, WORDS[int(scores.argmax())], WORDS[int(scores.argmin())])
 
 
-def test_positives_that_tell_late_lose_their_evidence(reader: Reader) -> None:
+def test_positives_with_late_evidence_are_found(reader: Reader) -> None:
     early = [LabelledPost(reader.post(place, before=0, ade=30, after=60), 1) for place in range(20)]
     late = [LabelledPost(reader.post(100 + place, before=60, ade=50, after=0), 1) for place in range(20)]
     negatives = [LabelledPost(reader.post(200 + place, before=30, ade=0, after=30), 0) for place in range(60)]

@@ -56,7 +56,7 @@ def test_rank_correlation_is_scipys(seed: int) -> None:
     assert rank_correlation(np.ones(50), scores) == 0.0
 
 
-def test_a_correlation_is_beyond_only_with_its_interval() -> None:
+def test_a_correlation_exceeds_only_with_its_interval() -> None:
     assert beyond_correlation(0.7, 200, 0.5)
     assert beyond_correlation(-0.7, 200, 0.5)
     assert not beyond_correlation(0.7, 20, 0.5)
@@ -91,7 +91,7 @@ def test_the_ratio_of_flags() -> None:
     assert not ratio.beyond(2.0)
 
 
-def test_ratios_that_chance_may_make_are_not_beyond() -> None:
+def test_ratios_within_chance_do_not_exceed() -> None:
     flags = np.arange(500) < 20
     same = flag_ratio(flags, flags)
     assert same.value == 1.0
@@ -104,7 +104,7 @@ def test_ratios_that_chance_may_make_are_not_beyond() -> None:
 
 
 @pytest.mark.parametrize("truth", [1.0, 1.9])
-def test_the_interval_of_a_ratio_holds_the_truth_as_often_as_it_says(truth: float) -> None:
+def test_ratio_intervals_have_their_coverage(truth: float) -> None:
     """Cells of two decisions drawn 300 times; 95% less what 300 draws may miss."""
     random = np.random.default_rng(3)
     cells = np.array([0.02, 0.01, 0.03 * truth - 0.02, 0.0])
@@ -118,7 +118,7 @@ def test_the_interval_of_a_ratio_holds_the_truth_as_often_as_it_says(truth: floa
     assert 0.92 <= held / 300 <= 0.98
 
 
-def test_a_gate_names_its_worst_place_and_passes_without_any() -> None:
+def test_a_gate_names_its_worst_group_and_passes_without_any() -> None:
     places = [Measured(name, figure, beyond, f"{name}: told", "do it") for name, figure, beyond in _PLACES]
     gate = gate_of("some", 0.5, places)
     assert (gate.passed, gate.worst, gate.worst_at, gate.places) == (False, 0.6, "b", 3)

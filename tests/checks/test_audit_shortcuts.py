@@ -59,7 +59,7 @@ def test_a_new_language_with_both_labels_passes_the_probes() -> None:
     assert [gate.name for gate in audited(0, "both labels").gates if not gate.passed] == []
 
 
-def test_findings_say_what_where_how_much_and_what_to_do() -> None:
+def test_findings_state_group_value_limit_and_advice() -> None:
     audit = audited(0, "planted")
     record = gate(audit, "trained-on-positives").findings[0]
     assert record.message.startswith("fa: 137 of the 137 posts that the bundle was trained on are positive (100%; ")
@@ -71,7 +71,7 @@ def test_findings_say_what_where_how_much_and_what_to_do() -> None:
     assert "leave its positives out" in lift.hint
 
 
-def test_the_audit_is_the_same_each_time_and_json_and_without_texts() -> None:
+def test_audit_is_reproducible_json_without_texts() -> None:
     made, audit = small_world(0, "clean"), audited(0, "clean")
     assert audit_shortcuts(made.bundle, made.test, train=made.train) == audit
     told = audit.model_dump_json()
@@ -157,7 +157,7 @@ def test_long_positives_make_length_a_shortcut(positives: tuple[int, int], passe
 
 
 @pytest.mark.parametrize("planted", [True, False])
-def test_an_origin_that_gives_the_label_away(planted: bool) -> None:
+def test_an_origin_that_predicts_the_label_is_found(planted: bool) -> None:
     train = [
         LabelledPost(replace(item.post, origin=("SMM4H", "forum")[item.label if planted else place % 2]), item.label)
         for place, item in enumerate(_posts(200, [(4, 20), (4, 20)], seed=1, split="train"))
@@ -168,7 +168,7 @@ def test_an_origin_that_gives_the_label_away(planted: bool) -> None:
         assert "en: 'origin' gives the label away (AUC 1.00 over 200 posts; limit 0.9)" in found.findings[0].message
 
 
-def test_a_language_told_by_its_scores_alone_spreads_them() -> None:
+def test_a_language_that_separates_scores_is_found() -> None:
     """Half of the positives in one language, hardly any in the other: the language is most of every score."""
     made = [
         LabelledPost(replace(item.post, language=language, text=text), item.label)

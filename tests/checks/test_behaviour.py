@@ -160,7 +160,7 @@ def test_the_gate_counts_languages_that_were_trained_on(report_bundle: Bundle) -
     assert not behaviour(bundle, max_failure=1.0).failing
 
 
-def test_the_gate_asks_the_lower_bound(report_bundle: Bundle) -> None:
+def test_the_gate_uses_the_lower_bound(report_bundle: Bundle) -> None:
     bundle, _ = _speaking(report_bundle, lambda text: 0.9 if "withdrawal" in text.casefold() else 0.1)
     (cell,) = behaviour(bundle, languages=("en",), capabilities=("withdrawal",)).cells
     assert (cell.failures, cell.cases, cell.templates) == (15, 24, 5)

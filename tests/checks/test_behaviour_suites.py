@@ -30,7 +30,7 @@ def every() -> tuple[Case, ...]:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_suite_has_templates_for_every_behaviour_and_entries_for_every_slot(language: str) -> None:
+def test_suites_have_templates_and_entries_for_all(language: str) -> None:
     book = suite(language)
     assert set(book.templates) == {behaviour.name for behaviour in behaviours()}
     used: set[str] = set()
@@ -90,7 +90,7 @@ def test_labels_are_those_of_the_annotation_rules() -> None:
     }
 
 
-def test_pairs_differ_in_what_they_are_about_alone(every: tuple[Case, ...]) -> None:
+def test_pairs_differ_only_in_the_tested_property(every: tuple[Case, ...]) -> None:
     for case in every:
         book, (first, *rest) = suite(case.language), case.texts
         match case.behaviour.capability:
@@ -110,7 +110,7 @@ def _without(names: set[str], text: str) -> str:
     return re.sub("|".join(sorted(map(re.escape, names), key=len, reverse=True)), "#", text.casefold())
 
 
-def test_cases_hang_on_the_seed_alone() -> None:
+def test_cases_depend_on_the_seed_alone() -> None:
     of = {"languages": ("ru", "en"), "capabilities": ("negation",)}
     assert cases(**of, seed=7) == cases(**of, seed=7)
     assert cases(**of, seed=7) != cases(**of, seed=8)
@@ -122,7 +122,7 @@ def test_cases_hang_on_the_seed_alone() -> None:
     assert list(cases(**of, seed=7)) == [case for case in whole if case.behaviour.capability == "negation"]
 
 
-def test_no_text_stands_in_the_sample_corpus(every: tuple[Case, ...], corpus: tuple[LabelledPost, ...]) -> None:
+def test_no_text_is_in_the_sample_corpus(every: tuple[Case, ...], corpus: tuple[LabelledPost, ...]) -> None:
     known = {model_text(item.post.text).casefold() for item in corpus}
     assert not known & {model_text(text).casefold() for case in every for text in case.texts}
 

@@ -116,13 +116,13 @@ def test_a_language_of_positives_alone_is_an_error(tmp_path: Path) -> None:
     assert "add negatives" in finding[0].hint
 
 
-def test_a_script_of_positives_alone_inside_a_language_is_found_too(tmp_path: Path) -> None:
+def test_a_script_of_positives_alone_is_an_error(tmp_path: Path) -> None:
     content = [*rows("en", 500, 40), *[cells | {"language": "en"} for cells in rows("fa", 30, 30)]]
     assert "en in Arabic script" in found(checked(tmp_path, content), "positives-only")[0].message
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_two_positives_of_a_language_are_no_alarm_when_positives_are_common(tmp_path: Path, seed: int) -> None:
+def test_few_positives_raise_no_alarm_when_common(tmp_path: Path, seed: int) -> None:
     assert not found(checked(tmp_path, [*rows("en", 100, 40 + seed), *rows("fr", 2, 2)]), "positives-only")
 
 
@@ -229,7 +229,7 @@ def test_cadec_rows_are_a_group_of_their_own(tmp_path: Path) -> None:
     assert "fr_cadec: 80 translated CADEC reviews, 60.0% of them positive, against 6.7% of 300 other" in finding.message
 
 
-def test_a_column_that_gives_the_label_away(tmp_path: Path) -> None:
+def test_a_column_that_predicts_the_label_is_found(tmp_path: Path) -> None:
     content = [cells | {"origin": "SMM4H" if cells["label"] == "1" else "forum"} for cells in rows("de", 200, 20)]
     result = checked(tmp_path, [*content, *rows("en", 200, 20)])
     finding = found(result, "label-giveaway")
@@ -240,7 +240,7 @@ def test_a_column_that_gives_the_label_away(tmp_path: Path) -> None:
     )
 
 
-def test_one_file_that_gives_the_label_away_is_found_beside_others(tmp_path: Path) -> None:
+def test_one_leaking_file_of_several_is_found(tmp_path: Path) -> None:
     plain = rows("de", 900, 90, first=1000)
     content = [cells | {"note": "ADR" if cells["label"] == "1" else "-"} for cells in rows("de", 200, 20)]
     finding = found(checked(tmp_path, [cells | {"note": ""} for cells in plain], content), "label-giveaway")[0]
@@ -305,7 +305,7 @@ def test_the_result_is_json_and_the_same_each_time(tmp_path: Path) -> None:
     assert severities == sorted(severities, key=["error", "warning", "info"].index)
 
 
-def test_broken_unicode_in_ids_and_columns_does_not_break_the_json(tmp_path: Path) -> None:
+def test_broken_unicode_in_ids_and_columns_gives_valid_json(tmp_path: Path) -> None:
     path = tmp_path / "posts.jsonl"
     lines = [
         {
@@ -325,7 +325,7 @@ def test_broken_unicode_in_ids_and_columns_does_not_break_the_json(tmp_path: Pat
     assert result.suspects[0].examples[0].id == "\ufffd"
 
 
-def test_stages_are_told(tmp_path: Path) -> None:
+def test_stages_are_logged(tmp_path: Path) -> None:
     path = tmp_path / "posts.csv"
     path.write_text("text,label,language\nmy head hurts,1,en\nI am fine,0,en\n", encoding="utf-8")
     told: list[str] = []
@@ -333,7 +333,7 @@ def test_stages_are_told(tmp_path: Path) -> None:
     assert told == ["texts", "scripts", "duplicates", "languages", "giveaways", "findings"]
 
 
-def test_no_file_and_the_same_file_twice(tmp_path: Path) -> None:
+def test_no_file_and_a_repeated_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no file"):
         check([])
     path = tmp_path / "posts.csv"

@@ -61,7 +61,7 @@ def corpus(seed: int, size: int) -> list[str]:
     return texts + [edited(rng.choice(texts), rng, rng.randint(0, 8)) for _ in range(size - len(texts))]
 
 
-def test_shingle_sets_have_the_sizes_and_overlaps_of_the_definition() -> None:
+def test_shingle_sets_match_the_definition() -> None:
     texts = corpus(1, 120)
     sets, references = shingle_sets(texts), [reference_set(text) for text in texts]
     assert sets.sizes.tolist() == [len(reference) for reference in references]
@@ -152,6 +152,6 @@ def test_no_posts_and_one_post() -> None:
     assert find_duplicates(posts_of(["alone"])).near.tolist() == [0]
 
 
-def test_posts_too_short_for_a_shingle_are_alike_only_when_equal() -> None:
+def test_very_short_posts_are_duplicates_only_when_equal() -> None:
     result = find_duplicates(posts_of(["ok", "OK", "no", "頭", "痛", "a b"]))
     assert result.near.tolist() == [0, 0, 2, 3, 4, 5]

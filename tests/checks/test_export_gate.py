@@ -31,7 +31,7 @@ def parity(
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_every_figure_is_that_of_brute_force(seed: int) -> None:
+def test_every_value_equals_brute_force(seed: int) -> None:
     random = np.random.default_rng(seed)
     n = int(random.integers(2, 80))
     labels = (random.random(n) < 0.4).astype(np.int8)
@@ -76,7 +76,7 @@ def test_the_same_scores_pass() -> None:
 
 
 @pytest.mark.parametrize(("form", "limit"), [("int8", gate.INT8_SHIFT), ("onnx", gate.ONNX_SHIFT)])
-def test_a_score_may_move_so_far_and_no_farther(form: str, limit: float) -> None:
+def test_score_changes_up_to_the_limit_pass(form: str, limit: float) -> None:
     labels, p = _posts(100, 30)
     moved = p.copy()
     moved[3] -= 0.99 * limit
@@ -88,7 +88,7 @@ def test_a_score_may_move_so_far_and_no_farther(form: str, limit: float) -> None
     assert "score-moved" in names(parity(labels, ["en"] * 100, p, moved, form=form))
 
 
-def test_one_language_alone_is_enough_to_say_no() -> None:
+def test_one_failing_language_fails_the_gate() -> None:
     labels, p = _posts(400, 100)
     languages = ["de" if place % 4 == 0 else "en" for place in range(400)]
     moved = p.copy()
@@ -111,7 +111,7 @@ def test_flips_count_by_the_near_end_of_their_interval() -> None:
     assert "decided-otherwise" in names(parity(labels, ["en"] * 1000, p, moved))
 
 
-def test_f1_may_fall_by_one_post_where_posts_are_few_and_by_the_limit_where_they_are_many() -> None:
+def test_allowed_f1_loss_depends_on_the_number_of_posts() -> None:
     labels, p = _posts(60, 20)
     p = np.where(p > 0.5, 0.51, 0.49)
     moved = p.copy()
@@ -131,7 +131,7 @@ def test_f1_may_fall_by_one_post_where_posts_are_few_and_by_the_limit_where_they
         assert ("f1-lost" in names(found)) is not passes
 
 
-def test_a_gain_is_no_loss_and_few_posts_are_told() -> None:
+def test_improvement_passes_and_few_posts_give_a_note() -> None:
     labels, p = _posts(20, 6)
     worse = p.copy()
     worse[0] = 0.49

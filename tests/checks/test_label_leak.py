@@ -42,7 +42,7 @@ def measured(
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_leave_pair_out_auc_is_that_of_leaving_every_pair_out(seed: int) -> None:
+def test_leave_pair_out_auc_equals_brute_force(seed: int) -> None:
     rng = random.Random(seed)
     n = rng.randint(4, 24)
     labels = [1, 0, *rng.choices([0, 1], k=n - 2)]
@@ -60,7 +60,7 @@ def test_with_large_groups_it_is_the_auc_of_the_shares() -> None:
 
 
 @pytest.mark.parametrize("cardinality", [1, 2, 7, 40, 200, 400])
-def test_a_column_that_tells_nothing_has_half_on_average_whatever_its_cardinality(cardinality: int) -> None:
+def test_a_random_column_has_mean_auc_half(cardinality: int) -> None:
     rng = np.random.default_rng(cardinality)
     labels = np.arange(400) < 40
     found = [
@@ -86,7 +86,7 @@ def test_random_columns_raise_no_alarm(n: int, positives: int) -> None:
     assert sum(item.verdict != "quiet" for item in measured(columns, labels).values()) <= 2
 
 
-def test_a_collection_of_positives_alone_gives_the_label_away() -> None:
+def test_a_collection_of_positives_alone_is_a_leak() -> None:
     """German of the shared task: 83 positives of one collection, 1,399 negatives of others."""
     labels = [1] * 83 + [0] * 1399
     origin = ["SMM4H_24_de"] * 83 + ["Lifeline"] * 700 + ["KEEPHA"] * 699
@@ -113,7 +113,7 @@ def test_a_weaker_column_hints() -> None:
     assert measured({"origin": origin}, labels)["origin"].verdict == "hints"
 
 
-def test_ids_are_read_by_their_pattern_and_numbers_by_their_range() -> None:
+def test_id_patterns_and_number_ranges_are_measured() -> None:
     labels = [1] * 100 + [0] * 400
     ids = [f"pos_{place}" for place in range(100)] + [f"neg_{place}" for place in range(400)]
     dates = [str(20_000 + place) for place in range(100)] + [str(90_000 + 7 * place) for place in range(400)]
@@ -123,7 +123,7 @@ def test_ids_are_read_by_their_pattern_and_numbers_by_their_range() -> None:
     assert (found["day"].read_as, found["day"].verdict) == ("range", "gives-away")
 
 
-def test_each_language_is_measured_by_itself_and_absent_columns_are_left_out() -> None:
+def test_languages_are_measured_separately() -> None:
     labels = [1, 0] * 100
     note = ["yes" if label else "" for label in labels[:100]] + [None] * 100
     found = measure_columns({"note": note}, languages=["fr"] * 100 + ["de"] * 100, labels=labels, texts=[""] * 200)
@@ -131,7 +131,7 @@ def test_each_language_is_measured_by_itself_and_absent_columns_are_left_out() -
     assert {value.value for value in found[0].telling} == {"yes", EMPTY}
 
 
-def test_values_that_repeat_the_post_or_stand_in_few_posts_are_not_shown() -> None:
+def test_rare_values_and_post_text_are_not_shown() -> None:
     labels = [1] * 50 + [0] * 50
     copy = ["Mir ist seit gestern uebel"] * 50 + ["x"] * 50
     rare = [f"user {place // 2}" for place in range(100)]

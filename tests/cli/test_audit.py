@@ -166,7 +166,7 @@ def test_truncation_and_similarity(audit, files: Path, bundle_folder: Path) -> N
     assert "overlap of the histograms" in audit("similarity", bundle_folder, files / "test.csv").out
 
 
-def test_no_post_text_in_any_answer(audit, files: Path, bundle_folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_no_post_text_in_any_output(audit, files: Path, bundle_folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "canary.csv"
     rows = [f"{n},ZQXCANARY my head hurts {n} since the pill,{n % 4 // 3},en,tweet" for n in range(80)]
     path.write_text("id,text,label,language,type\n" + "\n".join(rows) + "\n", encoding="utf-8")
@@ -182,7 +182,7 @@ def test_no_post_text_in_any_answer(audit, files: Path, bundle_folder: Path, tmp
             assert "canary" not in (ran.out + ran.err).casefold().replace(str(path), "").replace("canary.csv", "")
 
 
-def test_faults_of_files_and_bundles(audit, files: Path, bundle_folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_bad_files_and_bundles_are_errors(audit, files: Path, bundle_folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert audit("shortcuts", tmp_path / "none", files / "test.csv").code == 4
     assert audit("calibration", bundle_folder, bundle_folder, tmp_path / "none.csv").code == 2
     trained_on = audit("augmentation", bundle_folder, bundle_folder, files / "train.csv", "--json")

@@ -17,9 +17,7 @@ def _run(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     return code, *capfd.readouterr()
 
 
-def test_the_gate_says_no_with_3_and_yes_with_0(
-    bundle_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_gate_exit_codes_are_3_and_0(bundle_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     of = (bundle_folder, "--language", "en", "--language", "ja")
     code, out, err = _run(capfd, *of, "--max-failure", 0)
     assert code == 3
@@ -50,9 +48,7 @@ def test_json_is_the_file(bundle_folder: Path, tmp_path: Path, capfd: pytest.Cap
     assert document["warnings"] == ["not trained on fr, ru, zh, fa: told, but not counted (--gate-untrained)"]
 
 
-def test_a_language_that_was_not_trained_on_counts_when_asked(
-    bundle_folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_untrained_languages_count_with_the_option(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     of = (bundle_folder, "--language", "fa", "--max-failure", 0)
     code, out, err = _run(capfd, *of)
     assert code == 0

@@ -44,7 +44,7 @@ def test_positives_alone_are_warned_of(posts: Path, tmp_path: Path, capfd: pytes
     assert not output.with_name("v1.csv.rejects.jsonl").exists()
 
 
-def test_the_paper_share_is_told_and_the_natural_one_needs_no_word(
+def test_paper_share_is_reported_and_natural_share_is_silent(
     posts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     of = (posts, "-o", tmp_path / "fa.csv", "--to", "fa", "--mapping", "arabic", "--json")
@@ -62,7 +62,7 @@ def test_the_paper_share_is_told_and_the_natural_one_needs_no_word(
     assert json.loads(out)["data"]["prevalence"][0]["positives"] == 49
 
 
-def test_what_is_set_aside_is_in_a_file_beside(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_rejected_rows_are_written_to_a_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source, output = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text("id,text,label,language\na,it hurts so much,1,en\nb,10/10,0,en\nc,so what,perhaps,en\n")
     code, out, err = _run(capfd, source, "-o", output, "--to", "fa", "--mapping", "arabic")
@@ -83,7 +83,7 @@ def test_what_is_set_aside_is_in_a_file_beside(tmp_path: Path, capfd: pytest.Cap
         (("--to", "fa", "--model", "./none"), "error: ./none: no such folder"),
     ],
 )
-def test_what_cannot_be_is_an_error_before_anything_is_written(
+def test_bad_options_are_errors_before_anything_is_written(
     posts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], options: tuple[str, ...], told: str
 ) -> None:
     if "--model" in options:
@@ -100,7 +100,7 @@ def test_the_output_is_csv(posts: Path, tmp_path: Path, capfd: pytest.CaptureFix
     assert "translations are written as CSV" in err
 
 
-def test_no_text_is_told(posts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_post_text_is_printed(posts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "in.csv"
     source.write_text("id,text,label,language\na,canaryword hurts,1,en\nb,canaryword canaryword,0,en\n")
     for options in ((), ("--json",)):

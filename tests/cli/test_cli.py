@@ -53,7 +53,7 @@ def files(corpus: tuple[LabelledPost, ...], tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_story_from_files_to_a_submission(polyvigil, files: Path) -> None:  # type: ignore[no-untyped-def]
+def test_train_evaluate_score_and_submit(polyvigil, files: Path) -> None:  # type: ignore[no-untyped-def]
     bundle = files / "bundle"
     trained = polyvigil("train", "linear", "--train", files / "train.csv", "--dev", files / "dev.csv", "-o", bundle)
     assert trained.code == 0
@@ -186,7 +186,7 @@ def test_check_finds_and_strict_refuses(polyvigil, files: Path) -> None:  # type
         (("demo", "-o", "/usr"), 2, "exists and is no earlier demo"),
     ],
 )
-def test_errors_name_the_fault_and_the_next_step(  # type: ignore[no-untyped-def]
+def test_errors_name_the_problem_and_the_next_step(  # type: ignore[no-untyped-def]
     polyvigil, arguments: tuple[str, ...], code: int, told: str
 ) -> None:
     ran = polyvigil(*arguments)
@@ -228,7 +228,7 @@ def test_debug_shows_the_traceback(polyvigil) -> None:  # type: ignore[no-untype
         (RuntimeError("boom: the text of a post"), 1, "unexpected RuntimeError: this is a fault of the program"),
     ],
 )
-def test_faults_of_the_machine_and_of_the_program(  # type: ignore[no-untyped-def]
+def test_system_errors_and_bugs_have_exit_codes(  # type: ignore[no-untyped-def]
     polyvigil, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, told: str
 ) -> None:
     def fail(*_: object) -> object:
@@ -265,7 +265,7 @@ def test_version_doctor_and_recipes(polyvigil) -> None:  # type: ignore[no-untyp
     assert "oversample = 1" in polyvigil("recipes", "linear").out
 
 
-def test_demo_makes_what_it_says(polyvigil, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_demo_writes_its_files(polyvigil, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     folder = tmp_path / "demo"
     ran = polyvigil("demo", "-o", folder)
     assert ran.code == 0

@@ -87,7 +87,7 @@ def encoder_logits(folder: Path, texts: Sequence[str] = TEXTS) -> Any:
 
 
 @pytest.mark.parametrize(("zip_format", "protocol"), FORMATS)
-def test_mdeberta_is_its_twin(
+def test_mdeberta_equals_the_original(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], zip_format: bool, protocol: int
 ) -> None:
     twin = tiny_folder(tmp_path / "twin", "deberta-v2")
@@ -111,7 +111,7 @@ def test_old_names_of_layer_norms_are_kept_and_load_equal(
     assert encoder_logits(output).equal(encoder_logits(twin))
 
 
-def test_a_japanese_bert_with_its_words(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_japanese_bert_keeps_its_vocabulary(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("fugashi")
     pytest.importorskip("unidic_lite")
     twin = japanese_folder(tmp_path / "twin")
@@ -122,7 +122,7 @@ def test_a_japanese_bert_with_its_words(tmp_path: Path, capfd: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("kind", ["xlm-roberta", "bert", "deberta-v2", "roberta"])
-def test_a_masked_language_head_is_kept_and_its_table_written_once(
+def test_a_masked_language_head_and_one_table_are_kept(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str
 ) -> None:
     tokenizer = tiny_tokenizer(kind, TEXTS)
@@ -159,9 +159,7 @@ def test_an_nli_model_keeps_its_head_and_classes(tmp_path: Path, capfd: pytest.C
 
 
 @pytest.mark.parametrize("zip_format", [True, False])
-def test_nllb_translates_as_its_twin_and_its_table_is_written_once(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], zip_format: bool
-) -> None:
+def test_nllb_translates_like_the_original(tmp_path: Path, capfd: pytest.CaptureFixture[str], zip_format: bool) -> None:
     twin = nllb_folder(tmp_path / "twin")
     source = pickled(twin, transformers.AutoModelForSeq2SeqLM, zip_format=zip_format)
     code, out, _ = run(capfd, source, "-o", tmp_path / "nllb", "--json")
@@ -224,7 +222,7 @@ def test_several_files_with_their_index(tmp_path: Path, capfd: pytest.CaptureFix
     assert not (tmp_path / "other").exists()
 
 
-def test_a_training_from_it_is_the_twin_s_to_the_bit(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_training_from_it_is_bit_equal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     chance = np.random.default_rng(4)
     words = ["the", "pills", "gave", "me", "a", "day", "of", "work", "and", "sleep"]
     for split, number in (("train", 40), ("dev", 30)):

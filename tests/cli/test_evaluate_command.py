@@ -48,7 +48,7 @@ def _write(file: Path, rows: list[dict[str, str]], *, without: str = "") -> Path
     return file
 
 
-def test_russian_tweets_and_reviews_stand_apart(ran: Ran, made: Path, tmp_path: Path) -> None:
+def test_russian_tweets_and_reviews_are_separate_groups(ran: Ran, made: Path, tmp_path: Path) -> None:
     folder = tmp_path / "r"
     code, out, err = ran("evaluate", made / "bundle", made / "test.csv", "--by", "type", "--by", "origin", "-o", folder)
     assert code == 0
@@ -73,14 +73,14 @@ def test_russian_tweets_and_reviews_stand_apart(ran: Ran, made: Path, tmp_path: 
     assert (folder / "report.html").read_bytes() == page
 
 
-def test_tables_of_slices_and_of_the_dev_comparison_fit_80_columns(ran: Ran, made: Path) -> None:
+def test_slice_and_dev_comparison_tables_fit_80_columns(ran: Ran, made: Path) -> None:
     _, out, _ = ran("evaluate", made / "bundle", made / "test.csv", "--by", "type")
     start = out.index("against the dev posts")
     end = out.index("posts per ADE")
     assert all(len(line) <= 80 for line in out[start:end].splitlines()[:-1])
 
 
-def test_dev_figures_stand_beside_those_of_new_posts(ran: Ran, made: Path, tmp_path: Path) -> None:
+def test_dev_values_are_shown_beside_new_ones(ran: Ran, made: Path, tmp_path: Path) -> None:
     code, out, _ = ran("evaluate", made / "bundle", made / "test.csv", "-o", tmp_path, "--json")
     assert code == 0
     data = json.loads(out)["data"]
@@ -103,7 +103,7 @@ def test_dev_figures_stand_beside_those_of_new_posts(ran: Ran, made: Path, tmp_p
     assert "-: no dev posts, or no positives on one side (fa)" in out
 
 
-def test_dev_posts_themselves_are_compared_with_nothing(ran: Ran, made: Path) -> None:
+def test_dev_posts_have_no_dev_comparison(ran: Ran, made: Path) -> None:
     code, out, _ = ran("evaluate", made / "bundle", made / "dev.csv", "--by", "type", "--json")
     data = json.loads(out)["data"]
     assert (code, data["same_set"], data["dev_comparison"]) == (0, True, None)
@@ -190,7 +190,7 @@ def test_what_cannot_be_sliced_is_refused(ran: Ran, made: Path, arguments: tuple
     assert "Traceback" not in err
 
 
-def test_a_file_without_labels_says_that_nothing_can_be_measured(ran: Ran, made: Path, tmp_path: Path) -> None:
+def test_a_file_without_labels_is_an_error(ran: Ran, made: Path, tmp_path: Path) -> None:
     rows = _rows(made / "test.csv")
     bare = _write(tmp_path / "bare.csv", rows, without="label")
     empty = _write(tmp_path / "empty.csv", [{**row, "label": ""} for row in rows])
@@ -207,7 +207,7 @@ def test_a_file_without_labels_says_that_nothing_can_be_measured(ran: Ran, made:
         assert score.format(empty) in err
 
 
-def test_rows_without_labels_are_counted_and_the_rest_is_measured(ran: Ran, made: Path, tmp_path: Path) -> None:
+def test_rows_without_labels_are_counted_and_skipped(ran: Ran, made: Path, tmp_path: Path) -> None:
     rows = [
         {**row, "label": "" if number % 4 == 0 else row["label"]} for number, row in enumerate(_rows(made / "test.csv"))
     ]

@@ -96,7 +96,7 @@ def test_score_evidence(capfd: pytest.CaptureFixture[str], bundle_folder: Path, 
         (("--faithfulness", "-o", "o.html"), "goes with none of -o"),
     ],
 )
-def test_mistakes_are_told_and_exit_with_2(
+def test_wrong_options_exit_with_2(
     capfd: pytest.CaptureFixture[str],
     bundle_folder: Path,
     posts: Path,

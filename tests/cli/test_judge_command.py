@@ -101,7 +101,7 @@ def test_a_second_bundle_judges_the_posts_near_the_threshold(
     assert "in two stages: the last 1 of the members decide" in capfd.readouterr().out
 
 
-def test_an_endpoint_is_asked_on_dev_posts_near_the_threshold_and_later_only_when_told(
+def test_endpoint_scores_need_the_option_after_fitting(
     folder: Path, tmp_path: Path, truth: dict[str, int], capfd: pytest.CaptureFixture[str]
 ) -> None:
     with chat_server(lambda post, _: Said(json.dumps({"ade": truth[post]}))) as server:
@@ -171,7 +171,7 @@ def test_a_failing_endpoint_leaves_posts_to_the_first_stage(
     assert [row["p"] for row in rows] == [row["p"] for row in _rows(tmp_path / "w.csv")]
 
 
-def test_no_answer_at_all_is_an_error_and_leaves_nothing(
+def test_no_answers_are_an_error_and_leave_no_bundle(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with chat_server(lambda *_: Said(status=401)) as server:
@@ -182,7 +182,7 @@ def test_no_answer_at_all_is_an_error_and_leaves_nothing(
     assert not (tmp_path / "judged").exists()
 
 
-def test_a_dry_run_sends_nothing_and_shows_no_post_unless_asked(
+def test_a_dry_run_sends_nothing_and_shows_posts_on_request(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], corpus: tuple[LabelledPost, ...]
 ) -> None:
     config = _config(tmp_path, "http://127.0.0.1:9/v1", price_in=3.0, price_out=15.0, key_variable="NOT_SET")
@@ -232,7 +232,7 @@ def test_a_judge_that_does_not_help_is_warned_about(
         ("judge W --endpoint D --dev D -o O", 2, "not TOML: "),
     ],
 )
-def test_what_cannot_be_is_told(
+def test_bad_options_are_reported(
     folder: Path, tmp_path: Path, line: str, code: int, message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     config = _config(tmp_path, "http://127.0.0.1:9/v1", modle="sk-secret")
@@ -249,7 +249,7 @@ def test_what_cannot_be_is_told(
     assert "sk-secret" not in told
 
 
-def test_a_bundle_is_loaded_to_ask_only_with_a_users_word(
+def test_endpoint_use_needs_permission_on_load(
     folder: Path, tmp_path: Path, truth: dict[str, int], corpus: tuple[LabelledPost, ...]
 ) -> None:
     with chat_server(lambda post, _: Said(json.dumps({"ade": truth[post]}))) as server:

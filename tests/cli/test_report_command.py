@@ -33,7 +33,7 @@ def _texts(file: Path) -> list[str]:
     return [line.split(",")[1] for line in file.read_text(encoding="utf-8").splitlines()[1:] if '"' not in line]
 
 
-def test_of_a_bundle_alone_it_is_the_cross_fitted_dev_figures(ran: Ran, made: Path, tmp_path: Path) -> None:
+def test_without_a_file_the_report_shows_cross_fitted_dev_values(ran: Ran, made: Path, tmp_path: Path) -> None:
     code, out, err = ran("report", made / "bundle", "-o", tmp_path / "r", "--since", made / "bundle")
     assert code == 0
     assert out.startswith("verdict: warn\nwarn: The thresholds were tuned on these very posts: stand by the cross")
@@ -61,7 +61,7 @@ def test_the_command_in_the_report_makes_the_same_report(ran: Ran, made: Path, t
     assert all(one.text in (made / "test.csv").read_text(encoding="utf-8") for one in told.mistakes)
 
 
-def test_no_text_stands_in_a_report_that_was_not_asked_for_it(ran: Ran, made: Path, tmp_path: Path) -> None:
+def test_reports_hold_no_text_without_the_option(ran: Ran, made: Path, tmp_path: Path) -> None:
     assert ran("evaluate", made / "bundle", made / "test.csv", "-o", tmp_path, "-q")[0] == 0
     long_ones = [text for text in _texts(made / "test.csv") if len(text) > 30]
     assert len(long_ones) > 100

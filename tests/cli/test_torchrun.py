@@ -56,7 +56,7 @@ def kill(launcher: subprocess.Popen[bytes]) -> None:
     launcher.wait()
 
 
-def test_two_processes_killed_and_gone_on_with_give_the_bundle_of_one(arguments: list[str], tmp_path: Path) -> None:
+def test_two_resumed_processes_give_the_bundle_of_one(arguments: list[str], tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as many as torchrun gives each process
     assert program.run([*arguments, "-o", str(tmp_path / "one")]) == 0

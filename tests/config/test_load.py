@@ -26,7 +26,7 @@ FURTHER = (
 """Recipes of the further kinds."""
 
 
-def test_every_shipped_recipe_is_valid_and_says_how_it_is_run() -> None:
+def test_shipped_recipes_are_valid_and_show_their_command() -> None:
     assert set(shipped()) == {
         *("adapt", "gladiators", "gliner", "japanese-bert", "linear", "lora", "mdeberta"),
         *("nli", "quick", "stacked", "xlmr-base"),
@@ -75,14 +75,14 @@ def test_the_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
         assert key.rpartition(".")[2] in "".join(map(to_toml, (recipe, encoder, *further)))
 
 
-def test_every_setting_says_what_it_does() -> None:
+def test_every_setting_has_a_description() -> None:
     for text in map(to_toml, (Recipe(), load("gladiators"), load("nli"), load("gliner"), load("stacked"))):
         lines = text.splitlines()
         for before, line in pairwise(lines):
             assert before.startswith("#") or "=" not in line or line.startswith(("#", "kind"))
 
 
-def test_all_faults_are_told_at_once_with_their_paths(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once_with_their_paths(tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(
         'sed = 1\n[model]\nC = -1\nword_ngrams = [3, 1]\n[balance]\nweight = "group"\noversample = "3"\n'
@@ -187,7 +187,7 @@ def test_a_missing_recipe_suggests_its_neighbour(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"a = [", "not TOML"), (b"\xff\xfe", "cannot be read as UTF-8")])
-def test_what_is_no_toml_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_invalid_toml_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "r.toml").write_bytes(content)
     with pytest.raises(RecipeError, match=message):
         load(str(tmp_path / "r.toml"))

@@ -49,7 +49,7 @@ def test_keys_of_folders(tmp_path: Path) -> None:
     ]
 
 
-def test_outputs_and_empty_files_are_left_out_and_told(tmp_path: Path) -> None:
+def test_outputs_and_empty_files_are_skipped_with_a_note(tmp_path: Path) -> None:
     _touch(tmp_path, "a.csv", "new.csv", "old.csv", "old.csv.manifest.json", "old.rejects.jsonl")
     _touch(tmp_path, "older/part-0.csv", "older/_manifest.json")
     (tmp_path / "nothing.csv").touch()
@@ -68,7 +68,7 @@ def test_standard_input_stands_alone() -> None:
         find_inputs(["-", "a.csv"])
 
 
-def test_what_names_no_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_missing_sources_are_named(tmp_path: Path) -> None:
     _touch(tmp_path, "empty/x.txt", "hidden/_x.csv")
     for source, message in (
         ("nope-*.csv", "no such file"),

@@ -47,7 +47,7 @@ def _pieces(path: str, *, records: int) -> list[Row | RowError] | str:
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
-def test_random_files_are_the_sum_of_their_pieces(tmp_path: Path, kind: str) -> None:
+def test_files_read_in_pieces_equal_the_whole(tmp_path: Path, kind: str) -> None:
     """Line numbers and messages too; a byte-order mark, broken quotes, bytes that are no UTF-8, all ends of lines."""
     chance = random.Random(kind)
     path = tmp_path / f"i.{kind}"
@@ -67,7 +67,7 @@ def test_parquet_is_read_from_any_row(tmp_path: Path) -> None:
             assert _pieces(path, records=records) == _whole(path)
 
 
-def test_what_has_places(tmp_path: Path) -> None:
+def test_formats_that_can_be_split(tmp_path: Path) -> None:
     for name, head, expected in (
         ("a.csv", b"text\n", True),
         ("a.csv.gz", b"", False),

@@ -75,7 +75,7 @@ def test_every_format_gives_the_same_posts(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
-def test_standard_input_is_told_apart_by_its_first_line(tmp_path: Path, kind: str) -> None:
+def test_standard_input_format_is_detected(tmp_path: Path, kind: str) -> None:
     program = "from polyvigil.data.read import read_labelled; print([p.post.id for p in read_labelled('-').posts])"
     with _file(tmp_path, kind).open("rb") as stdin:
         done = subprocess.run([sys.executable, "-c", program], stdin=stdin, capture_output=True, text=True, check=True)
@@ -111,7 +111,7 @@ def test_bad_rows_are_set_aside_with_line_column_and_reason(
     assert any(f":{line}: " in note for note in reading.notes)
 
 
-def test_broken_encoding_is_set_aside_and_kept_byte_for_byte(tmp_path: Path) -> None:
+def test_rows_of_broken_encoding_keep_their_bytes(tmp_path: Path) -> None:
     path = tmp_path / "latin.csv"
     path.write_bytes(HEADER.encode() + b"ok,fine,0,a,tweet,en,\nx,caf\xe9,1,a,tweet,fr,\n")
     reading = read_labelled(path)
@@ -181,7 +181,7 @@ def test_a_parquet_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
         read_labelled(tmp_path / "p.parquet")
 
 
-def test_damaged_parquet_pages_are_told(tmp_path: Path) -> None:
+def test_damaged_parquet_pages_are_errors(tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
     pq.write_table(pa.table({"text": [f"post {n}" for n in range(5000)], "label": [0, 1] * 2500}), path)
     content = bytearray(path.read_bytes())
@@ -209,7 +209,7 @@ def test_missing_files_suggest_their_neighbours(tmp_path: Path) -> None:
         read_labelled(tmp_path / "folder.csv")
 
 
-def test_columns_are_guessed_aloud_mapped_and_refused(tmp_path: Path) -> None:
+def test_columns_are_guessed_mapped_and_refused(tmp_path: Path) -> None:
     path = _write(tmp_path / "p.csv", "Tweet,ADE\nhello my friend,1\n")
     reading = read_labelled(path)
     assert {"column 'Tweet' is read as text", "column 'ADE' is read as label"} <= {
@@ -245,7 +245,7 @@ def test_nul_bytes_and_a_megabyte_post_are_read(tmp_path: Path) -> None:
     assert [len(item.post.text) for item in reading.posts] == [8, 1_000_000]
 
 
-def test_a_cell_beyond_all_reason_is_an_error(tmp_path: Path) -> None:
+def test_a_huge_cell_is_an_error(tmp_path: Path) -> None:
     path = _write(tmp_path / "p.csv", f'{HEADER}a,"{"x" * (MAX_CELL + 10)}",0,o,tweet,en,\n')
     with pytest.raises(DataError, match=r"p\.csv:2: a quoted cell opens in this row and does not close"):
         read_labelled(path)
@@ -266,7 +266,7 @@ def test_a_cell_beyond_all_reason_is_an_error(tmp_path: Path) -> None:
         ("", ""),
     ],
 )
-def test_splits_that_end_in_a_role_play_it(written: str, role: str) -> None:
+def test_split_names_ending_in_a_role_have_that_role(written: str, role: str) -> None:
     assert split_name(written) == role
 
 
@@ -287,7 +287,7 @@ def test_cadec_rows_are_recognised_and_splits_picked(tmp_path: Path) -> None:
         read_labelled(tmp_path / "p.csv", split="test")
 
 
-def test_rows_stream_and_say_how_far_they_are(tmp_path: Path) -> None:
+def test_rows_stream_with_progress(tmp_path: Path) -> None:
     path = _write(tmp_path / "p.csv", HEADER + "a,hello there,0,o,tweet,en,\n" * 20_000)
     with open_table(path) as table:
         assert table.fraction is not None

@@ -92,7 +92,7 @@ def test_types_follow_the_language(corpus: tuple[LabelledPost, ...]) -> None:
 
 
 @pytest.mark.parametrize("field", ["origin", "type"])
-def test_nothing_beside_the_text_predicts_the_label(corpus: tuple[LabelledPost, ...], field: str) -> None:
+def test_only_the_text_predicts_the_label(corpus: tuple[LabelledPost, ...], field: str) -> None:
     posts = [row for row in corpus if not row.post.language.endswith("_cadec")]
     by_language: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row in posts:
@@ -104,7 +104,7 @@ def test_nothing_beside_the_text_predicts_the_label(corpus: tuple[LabelledPost, 
             assert abs(sum(part) / len(part) - share) <= 4 * (share * (1 - share) / len(part)) ** 0.5
 
 
-def test_ids_are_unique_and_their_order_says_nothing(corpus: tuple[LabelledPost, ...]) -> None:
+def test_ids_are_unique_and_in_random_order(corpus: tuple[LabelledPost, ...]) -> None:
     ids = [row.post.id for row in corpus]
     assert len(set(ids)) == len(ids)
     assert ids[0] == "en_00001"
@@ -160,7 +160,7 @@ def test_reviews_of_a_group_are_translations_in_one_split(corpus: tuple[Labelled
         assert german == french
 
 
-def test_the_german_and_french_phrases_of_the_reviews_are_parallel() -> None:
+def test_german_and_french_review_phrases_are_parallel() -> None:
     german, french = (_file(language) for language in ("de", "fr"))
     for name in ("slots", "review"):
         assert german[name].keys() == french[name].keys()
@@ -194,7 +194,7 @@ def test_symptoms_and_drugs_alone_do_not_decide(corpus: tuple[LabelledPost, ...]
             assert all(any(drug.lower() in text for text in texts) for drug in drugs)
 
 
-def test_the_note_says_what_the_figures_are_worth() -> None:
+def test_the_note_calls_the_data_synthetic() -> None:
     assert "synthetic" in SAMPLE_NOTE
     assert "real posts" in SAMPLE_NOTE
     assert SAMPLE_NOTE.count(".") == 1

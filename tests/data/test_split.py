@@ -50,7 +50,7 @@ def test_too_little_to_split_is_an_error(labels: list[int], message: str) -> Non
         split_off(items, dev_share=0.2, seed=1)
 
 
-def test_fingerprints_know_a_set_whatever_its_order() -> None:
+def test_fingerprints_ignore_order() -> None:
     posts = [Post("1", "a  b"), Post("2", "c")]
     assert fingerprint(posts) == fingerprint(posts[::-1])
     assert fingerprint(posts) == fingerprint([Post("1", "a b"), Post("2", "c")])  # equal once normalised

@@ -87,9 +87,7 @@ _ANY = st.one_of(_MADE, _fitted())
 @given(
     calibration=_ANY, seen=st.lists(_PROBABILITY, min_size=1, max_size=20), language=st.sampled_from([*LANGUAGES, "fa"])
 )
-def test_every_map_rises_within_0_and_1_and_leaves_0_alone(
-    calibration: Calibration, seen: list[float], language: str
-) -> None:
+def test_every_map_is_monotone_and_keeps_0(calibration: Calibration, seen: list[float], language: str) -> None:
     around = np.array(sorted({0.0, *seen, *np.nextafter(seen, 0).tolist(), *np.nextafter(seen, 1).tolist()}))
     result = calibration.calibrated(around, [language] * len(around))
     assert result.shape == around.shape
@@ -178,7 +176,7 @@ def test_platt_and_temperature_equal_scikit_learn(slope: float, offset: float) -
     assert temperature.slope == pytest.approx(oracle.coef_[0, 0], abs=1e-4)
 
 
-def test_beta_equals_scikit_learn_where_its_coefficients_are_not_negative() -> None:
+def test_beta_equals_scikit_learn_if_not_negative() -> None:
     p, labels, languages = _posts(20_000, slope=0.8, offset=0.5)
     oracle = LogisticRegression(C=1e9, tol=1e-10, max_iter=10_000)
     oracle.fit(np.column_stack([np.log(p), -np.log(1 - p)]), labels)
@@ -189,7 +187,7 @@ def test_beta_equals_scikit_learn_where_its_coefficients_are_not_negative() -> N
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_beta_has_the_least_loss_among_coefficients_of_0_and_above(seed: int) -> None:
+def test_beta_has_the_least_loss_of_nonnegative_coefficients(seed: int) -> None:
     p, labels, languages = _posts(40, slope=1.0 - 0.1 * seed, offset=0.0, seed=seed)
 
     def loss(w: np.ndarray) -> float:
@@ -203,7 +201,7 @@ def test_beta_has_the_least_loss_among_coefficients_of_0_and_above(seed: int) ->
     assert [beta.a, beta.b, beta.c] == pytest.approx(oracle.x, abs=2e-2)
 
 
-def test_some_of_those_sets_have_a_coefficient_of_beta_at_0() -> None:
+def test_some_sets_have_a_beta_coefficient_of_0() -> None:
     bounds = set()
     for seed in range(20):
         beta = fit("beta", *_posts(40, slope=1.0 - 0.1 * seed, offset=0.0, seed=seed)).root
@@ -252,7 +250,7 @@ def test_a_language_never_seen_has_the_pooled_line() -> None:
         assert np.array_equal(mixed[mine], found.calibrated(p[mine], [language] * int(mine.sum())))
 
 
-def test_isotonic_equals_scikit_learn_with_ties_and_one_class_on_100_sets() -> None:
+def test_isotonic_equals_scikit_learn_on_100_sets() -> None:
     random = np.random.default_rng(5)
     everywhere = np.linspace(1e-9, 1, 500)
     for _ in range(100):
@@ -309,7 +307,7 @@ def test_one_score_is_mapped_to_its_share() -> None:
         assert by_share == pytest.approx(np.full(400, 0.25), abs=1e-3)
 
 
-def test_posts_of_0_have_no_part_in_the_fit() -> None:
+def test_posts_of_0_are_left_out_of_the_fit() -> None:
     p, labels, languages = _posts(300, slope=0.8, offset=0.3)
     more = np.append(p, np.zeros(100)), np.append(labels, np.ones(100, dtype=np.int8)), [*languages, *["zh"] * 100]
     for kind in KINDS:
@@ -319,7 +317,7 @@ def test_posts_of_0_have_no_part_in_the_fit() -> None:
         assert fit(kind, np.zeros(3), np.ones(3, dtype=np.int8), ["en"] * 3).root == Identity()
 
 
-def test_the_order_of_the_posts_moves_nothing() -> None:
+def test_order_of_posts_does_not_matter() -> None:
     p, labels, languages = _posts(400, slope=0.8, offset=0.3)
     order = np.random.default_rng(0).permutation(400)
     for kind in KINDS:
@@ -328,7 +326,7 @@ def test_the_order_of_the_posts_moves_nothing() -> None:
         assert first.calibrated(p, languages) == pytest.approx(second.calibrated(p, languages), abs=1e-9)
 
 
-def test_what_cannot_be_fitted_is_refused() -> None:
+def test_bad_input_to_a_fit_is_refused() -> None:
     labels = np.array([0, 1], dtype=np.int8)
     with pytest.raises(ValueError, match="2 probabilities, 2 labels, 1 languages"):
         fit("platt", np.array([0.1, 0.2]), labels, ["en"])

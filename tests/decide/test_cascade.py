@@ -38,7 +38,7 @@ def _logit(p: float) -> float:
     return math.log(p / (1 - p))
 
 
-def test_the_band_is_the_smallest_of_all_that_keep_the_word() -> None:
+def test_the_band_is_the_smallest_that_keeps_the_limit() -> None:
     random = np.random.default_rng(1)
     for _ in range(300):
         size = int(random.integers(1, 40))
@@ -51,13 +51,13 @@ def test_the_band_is_the_smallest_of_all_that_keep_the_word() -> None:
         assert found == min(kept)
 
 
-def test_a_share_of_posts_is_counted_as_people_count() -> None:
+def test_a_share_of_posts_is_rounded_as_decimal() -> None:
     apart, other = np.arange(1000.0), np.arange(1000) >= 994
     for stated, band in ((0.005, 994.0), (0.006, 0.0), (0.0, 999.0), (0.003, 996.0)):
         assert smallest_band(apart, other, stated=stated) == band
 
 
-def test_calls_and_decisions_are_the_definition_post_by_post() -> None:
+def test_decisions_equal_the_definition_post_by_post() -> None:
     by_member, posts = _world(600, 2)
     policy = _policy(posts)
     languages = posts.languages.tolist()
@@ -74,7 +74,7 @@ def test_calls_and_decisions_are_the_definition_post_by_post() -> None:
     assert 0 < called.sum() < 600
 
 
-def test_nothing_to_read_calls_nobody() -> None:
+def test_empty_posts_need_no_second_stage() -> None:
     everywhere = Cascade(first=0, band=100, stated=0, learned=NOTHING, verified=NOTHING)
     assert everywhere.second_stage_mask(np.array([0.0, 0.5, 1e-9]), np.full(3, 0.5)).tolist() == [False, True, True]
 
@@ -101,7 +101,7 @@ def test_counts_and_costs_are_what_the_band_does_on_each_half(costs: tuple[float
     assert abs(found.learned.posts - 1500) <= 4
 
 
-def test_who_calls_least_is_asked_first_and_costs_change_that() -> None:
+def test_first_member_is_the_cheapest() -> None:
     by_member, posts = _world(3000, 4)
     by_member[2] = posts.probabilities  # says what all together say
     policy = _policy(posts)
@@ -112,7 +112,7 @@ def test_who_calls_least_is_asked_first_and_costs_change_that() -> None:
     assert fit_cascade(by_member, posts, policy, stated=0.005, costs=(1, 5, 50)).first == 0
 
 
-def test_a_stated_disagreement_holds_on_fresh_posts() -> None:
+def test_the_disagreement_limit_holds_on_new_posts() -> None:
     by_member, posts = _world(20_000, 5)
     policy = _policy(posts)
     found = fit_cascade(by_member, posts, policy, stated=0.005)
@@ -126,7 +126,7 @@ def test_a_stated_disagreement_holds_on_fresh_posts() -> None:
     assert called.mean() < 0.2
 
 
-def test_more_agreement_takes_a_wider_band_and_more_calls() -> None:
+def test_more_agreement_needs_a_wider_band() -> None:
     by_member, posts = _world(4000, 7)
     policy = _policy(posts)
     found = [fit_cascade(by_member, posts, policy, stated=stated, first=0) for stated in (0.02, 0.01, 0.002, 0.0)]
@@ -145,7 +145,7 @@ def test_groups_stay_on_one_side() -> None:
     assert found.learned.posts % 40 == found.verified.posts % 40 == 0
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_bad_input_is_refused() -> None:
     by_member, posts = _world(100, 9)
     policy = _policy(posts)
     for scores, costs in ((by_member[:1], ()), (by_member, (1.0,)), (by_member[:, 1:], ())):

@@ -52,7 +52,7 @@ def _sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
-def test_decisions_are_the_definition_post_by_post() -> None:
+def test_decisions_equal_the_definition_post_by_post() -> None:
     posts, second = _world(2000, 1)
     second[::7] = np.nan
     policy = _policy(posts)
@@ -105,7 +105,7 @@ def test_the_order_between_below_inside_and_above_stays() -> None:
         assert (np.diff(both[inside][order]) >= -1e-15).all()
 
 
-def test_nothing_to_read_is_not_asked_and_an_unknown_language_has_the_common_band() -> None:
+def test_empty_posts_and_unknown_languages() -> None:
     wide = Band(below=30, above=30, bar=0.5, posts=1, asked=1)
     judge = Judge(members=1, at_most=1.0, bands={"en": None}, other=wide)
     inside = judge.inside(np.array([0.0, 0.5, 0.5]), np.full(3, 0.5), ["fa", "fa", "en"])
@@ -113,7 +113,7 @@ def test_nothing_to_read_is_not_asked_and_an_unknown_language_has_the_common_ban
 
 
 @pytest.mark.parametrize("at_most", [0.02, 0.1, 0.5])
-def test_no_language_is_asked_more_than_its_budget_and_a_good_judge_helps(at_most: float) -> None:
+def test_the_budget_of_each_language_is_kept(at_most: float) -> None:
     posts, second = _world(4000, 3)
     policy = _policy(posts)
     languages = posts.languages.tolist()
@@ -130,7 +130,7 @@ def test_no_language_is_asked_more_than_its_budget_and_a_good_judge_helps(at_mos
     assert gain > count(posts.labels, policy.flags(posts.probabilities, languages)).f1 + 0.02
 
 
-def test_a_judge_that_knows_nothing_gains_nothing_on_posts_it_was_not_fitted_to() -> None:
+def test_a_random_judge_has_no_cross_fitted_gain() -> None:
     posts, _ = _world(4000, 4)
     policy = _policy(posts)
     languages = posts.languages.tolist()
@@ -140,7 +140,7 @@ def test_a_judge_that_knows_nothing_gains_nothing_on_posts_it_was_not_fitted_to(
     assert count(posts.labels, policy.flags(both, languages)).f1 <= alone + 0.005
 
 
-def test_candidates_are_all_that_the_fit_looks_at() -> None:
+def test_the_fit_depends_on_candidates_only() -> None:
     posts, second = _world(1500, 5)
     policy = _policy(posts)
     chosen = candidates(posts, policy, at_most=0.1)
@@ -165,7 +165,7 @@ def test_ties_on_the_first_stage_never_pass_the_budget() -> None:
             assert inside[coarse.languages == language].sum() <= at_most * (coarse.languages == language).sum()
 
 
-def test_a_language_with_few_positives_has_the_common_band_narrowed() -> None:
+def test_few_positives_narrow_the_common_band() -> None:
     posts, second = _world(3000, 7)
     rare = posts.languages.copy()
     rare[:60] = "fr"
@@ -181,7 +181,7 @@ def test_a_language_with_few_positives_has_the_common_band_narrowed() -> None:
     assert own.asked <= 6
 
 
-def test_cross_fitting_looks_at_other_folds_alone() -> None:
+def test_cross_fitting_uses_other_folds_only() -> None:
     """Other opinions and labels of one fold's groups move no band that this fold is judged by."""
     posts, second = _world(800, 8)
     policy = _policy(posts)
@@ -212,7 +212,7 @@ def test_two_stages_are_means_inside_each_stage() -> None:
     assert stage.decide(first, by_member, cuts, ["de", "de"]) == pytest.approx(first)
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_bad_input_is_refused() -> None:
     nothing = CascadeCounts(posts=0, called=0, disagreeing=0, cost=0)
     cascade = Cascade(first=0, band=1, stated=0, learned=nothing, verified=nothing)
     with pytest.raises(ValidationError, match="a cascade or a judge, not both"):

@@ -66,7 +66,7 @@ def _tune(posts: DevScores, spec: DecideSpec) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_rule_hangs_on_no_order_of_posts_and_stays_in_range(rule: ThresholdRule) -> None:
+def test_rules_ignore_order_and_stay_in_range(rule: ThresholdRule) -> None:
     posts = _world()
     found = _tune(posts, DecideSpec(rule=rule))
     assert sorted(found) == ["en", "ja", "ru"]
@@ -109,7 +109,7 @@ def _every_cut(scores: np.ndarray) -> list[float]:
     return sorted({float(score) for score in scores if score > 0})
 
 
-def test_recall_and_precision_objectives_against_every_cut() -> None:
+def test_recall_and_precision_objectives_equal_brute_force() -> None:
     random = np.random.default_rng(2)
     for _ in range(300):
         size = int(random.integers(2, 30))
@@ -133,7 +133,7 @@ def test_recall_and_precision_objectives_against_every_cut() -> None:
             assert ours.precision == max(table.precision for table in tables)
 
 
-def test_half_of_f_star_is_the_best_cut_of_expected_counts() -> None:
+def test_half_of_f_star_maximises_expected_f1() -> None:
     random = np.random.default_rng(3)
     for beta in (0.5, 1.0, 2.0):
         for _ in range(50):
@@ -160,7 +160,7 @@ def test_half_of_f_star_is_the_best_cut_of_expected_counts() -> None:
             assert expected_argmax(calibrated, value=value).value == pytest.approx(best, abs=1e-12)
 
 
-def test_platt_fstar_cuts_calibrated_p_at_half_of_f_star() -> None:
+def test_platt_fstar_threshold_is_half_of_f_star() -> None:
     posts = _world()
     found = find(posts, DecideSpec(rule="platt-fstar"))
     calibration = fit("hierarchical-platt", posts.probabilities, posts.labels, posts.languages.tolist())
@@ -171,7 +171,7 @@ def test_platt_fstar_cuts_calibrated_p_at_half_of_f_star() -> None:
         assert at_cut == pytest.approx(best_expected_f(calibrated) / 2, abs=1e-9)
 
 
-def test_bag_is_the_mean_of_resampled_searches() -> None:
+def test_bagged_threshold_is_the_mean_over_resamples() -> None:
     """The twin repeats posts instead of weighing them."""
     posts = _world().of("ja")
     order = np.lexsort((posts.labels, -posts.probabilities))
@@ -282,7 +282,7 @@ def test_rule_and_objective_that_do_not_go_together(settings: dict[str, object],
         BudgetObjective(reviews=3, posts=2)
 
 
-def test_the_edge_of_the_papers_grid_is_told() -> None:
+def test_the_edge_of_the_papers_grid_gives_a_warning() -> None:
     posts = _world(sizes={"en": (400, 60, 0.0), "ja": (400, 60, -4.0)})
     spec = DecideSpec(rule="paper-grid")
     policy = tune(posts.probabilities, posts.labels, posts.languages.tolist(), spec=spec, dev_fingerprint="")
@@ -294,7 +294,7 @@ def test_the_edge_of_the_papers_grid_is_told() -> None:
     assert "0.80 is the edge of the paper's grid" in policy.thresholds["en"].warnings[0]
 
 
-def test_folds_share_out_each_class_and_keep_groups_whole() -> None:
+def test_folds_are_stratified_and_keep_groups_whole() -> None:
     posts = _world()
     random = np.random.default_rng(0)
     fold_of = assign_folds(posts, folds=5, random=random)
@@ -320,7 +320,7 @@ def test_cross_fitted_flags_are_those_of_the_other_folds() -> None:
         assert flags[out].tolist() == expected.tolist()
 
 
-def test_cross_fitting_takes_the_optimism_away() -> None:
+def test_cross_fitting_removes_optimism() -> None:
     """Against the F1 on 20,000 other posts of the same simulated language."""
     same, crossed, truth = [], [], []
     spec = DecideSpec(rule="argmax")

@@ -79,7 +79,7 @@ def test_paper_grid_is_05_where_no_threshold_flags_a_positive() -> None:
     assert not any("edge" in warning for warning in policy.thresholds["en"].warnings)
 
 
-def test_neighbouring_floats_are_told_apart() -> None:
+def test_neighbouring_floats_are_distinguished() -> None:
     high = 0.3
     low = float(np.nextafter(high, 0))
     scores, labels = np.array([high, low, low]), np.array([1, 0, 0], dtype=np.int8)

@@ -50,7 +50,7 @@ def test_overlap_is_the_shared_area_of_the_histograms() -> None:
     assert overlap(np.array([0.001]), np.array([0.999])) == 0.0
 
 
-def test_the_language_with_like_scores_weighs_most() -> None:
+def test_the_language_with_similar_scores_weighs_most() -> None:
     dev = _dev({"en": 0.0, "ru": -3.0, "de_cadec": 3.0})
     policy = _policy(dev)
     known = references(dev, policy)
@@ -69,7 +69,7 @@ def test_the_language_with_like_scores_weighs_most() -> None:
     assert figures[0] > figures[1] + 0.1
 
 
-def test_the_share_of_flags_is_held_near_that_of_the_labelled_languages() -> None:
+def test_share_of_flags_stays_near_labelled_languages() -> None:
     dev = _dev({"en": 0.0, "ru": 0.0})
     known = references(dev, _policy(dev))
     reference = float(np.sqrt(known[0].share * known[1].share))
@@ -97,7 +97,7 @@ def test_a_known_prevalence_is_flagged() -> None:
     assert threshold.source == "prior"
 
 
-def test_nothing_to_go_by_is_an_error() -> None:
+def test_no_labelled_language_is_an_error() -> None:
     with pytest.raises(ValueError, match="0 scores, 0 labelled"):
         similar_threshold(np.empty(0), ())
     with pytest.raises(ValueError, match="3 scores, 0 labelled"):
@@ -112,7 +112,7 @@ def test_equal_weights_where_nothing_overlaps() -> None:
     assert "largest overlap 0.00" in " ".join(threshold.warnings)
 
 
-def test_transport_keeps_each_share_of_flags_and_shifts_show_the_move() -> None:
+def test_transport_keeps_each_share_of_flags() -> None:
     """The paper's ja .70 -> .27: the scores of a retrained model fall, the decisions stay."""
     dev = _dev({"en": 0.0, "ja": 1.0})
     policy = _policy(dev)

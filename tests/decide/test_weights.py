@@ -22,7 +22,7 @@ def _posts(size: int = 400, seed: int = 0, members: int = 3) -> tuple[np.ndarray
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_greedy_path_is_that_of_an_exhaustive_search(seed: int) -> None:
+def test_greedy_selection_equals_exhaustive_search(seed: int) -> None:
     """The twin builds every bag that one addition can make, with replacement, and scores it by scikit-learn."""
     by_member, posts = _posts(60, seed)
     bag: list[int] = []
@@ -39,7 +39,7 @@ def test_the_greedy_path_is_that_of_an_exhaustive_search(seed: int) -> None:
     assert greedy_path(by_member, posts.labels, rounds=7) == tuple(bag[:kept])
 
 
-def test_fitted_weights_are_how_often_each_is_in_and_never_rank_worse_than_the_best_member() -> None:
+def test_fitted_weights_are_at_least_as_good_as_the_best_member() -> None:
     by_member, posts = _posts()
     official = posts.languages != "de_cadec"
     weights = fitted_weights(by_member, posts)
@@ -59,7 +59,7 @@ def test_cadec_and_posts_of_one_class_move_no_weight() -> None:
     assert fitted_weights(by_member[:, negatives], posts.where(negatives)).tolist() == pytest.approx([1 / 3] * 3)
 
 
-def test_cross_fitted_weights_never_saw_their_fold() -> None:
+def test_cross_fitted_weights_use_other_folds_only() -> None:
     by_member, posts = _posts()
     seen = np.zeros(len(posts.labels), dtype=int)
     for held_out, weights in cross_fitted_weights(by_member, posts):
@@ -82,7 +82,7 @@ def test_regimes_are_the_weighted_mean_of_their_means() -> None:
         regime_weights((1.0,), ((1,), (1,)))
 
 
-def test_some_members_keep_the_ratios_of_their_weights() -> None:
+def test_a_subset_of_members_keeps_weight_ratios() -> None:
     by_member, _ = _posts(50)
     some = Combination(weights=(1.0, 2.0, 4.0)).of((0, 2))
     assert some.mean(by_member[[0, 2]]) == pytest.approx((by_member[0] + 4 * by_member[2]) / 5)

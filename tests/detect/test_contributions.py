@@ -51,7 +51,7 @@ def test_contributions_and_intercept_add_up_to_the_logit(corpus: tuple[LabelledP
         assert detector.config.intercept + evidence.characters.sum() == pytest.approx(evidence.logit, abs=1e-9)
 
 
-def test_it_equals_a_sum_over_the_n_grams_one_by_one(detector: LinearDetector) -> None:
+def test_contributions_equal_brute_force(detector: LinearDetector) -> None:
     """The brute-force twin: each occurrence of each n-gram, by its hash, in a text that is its own normalisation."""
     text = "the pills, the pills made me ill and the headache stays"
     laid = lay_out([text])
@@ -75,7 +75,7 @@ def test_it_equals_a_sum_over_the_n_grams_one_by_one(detector: LinearDetector) -
     assert not evidence.characters[[at for at, letter in enumerate(text) if letter == " "]].any()
 
 
-def test_places_hold_the_n_grams() -> None:
+def test_offsets_hold_the_n_grams() -> None:
     """An n-gram cut out at its place has the hash it has in the text."""
     texts = [model_text(text) for text in ODD]
     laid = lay_out(texts)
@@ -91,9 +91,7 @@ def test_places_hold_the_n_grams() -> None:
         assert value in word_ngrams(lay_out([joined[start:end]]), low=1, high=2).hashes
 
 
-def test_evidence_is_bit_equal_whatever_stands_beside_a_post(
-    detector: LinearDetector, corpus: tuple[LabelledPost, ...]
-) -> None:
+def test_evidence_does_not_depend_on_other_posts(detector: LinearDetector, corpus: tuple[LabelledPost, ...]) -> None:
     posts = [Post(str(n), text) for n, text in enumerate(ODD)] + [item.post for item in corpus[:200]]
     together = detector.evidence([Post("long", "headache after the pills " * 4000), *posts])[1:]
     for post, evidence in zip(posts, together, strict=True):

@@ -20,7 +20,7 @@ def named(entities: list[Entity], *, characters: int = 37) -> dict[str, float]:
     return dict(zip(FEATURES, features(entities, characters=characters).tolist(), strict=True))
 
 
-def test_there_are_nine() -> None:
+def test_there_are_nine_features() -> None:
     assert len(FEATURES) == len(set(FEATURES)) == 9
     assert features([], characters=10).shape == (9,)
     assert features([], characters=10).dtype == np.float64
@@ -42,7 +42,7 @@ def test_a_post_with_a_drug_and_reactions() -> None:
     )
 
 
-def test_without_a_drug_without_a_reaction_and_without_anything() -> None:
+def test_missing_drug_and_reaction_features() -> None:
     alone = named([NAUSEA])
     assert (alone["drugs"], alone["best_drug"], alone["mean_drug"], alone["together"], alone["nearness"]) == (0,) * 5
     assert (alone["best_reaction"], alone["covered"]) == (0.9, 6 / 37)
@@ -90,7 +90,7 @@ def test_p_is_the_best_reaction_and_what_a_drug_adds(entities: list[Entity], alo
     assert probability(entities, alone=alone) == pytest.approx(expected)
 
 
-def test_what_two_labels_find_is_one_entity_with_the_higher_score() -> None:
+def test_overlapping_labels_keep_the_higher_score() -> None:
     low, high = Entity(22, 26, "reaction", 0.3), Entity(22, 26, "reaction", 0.7)
     as_drug = Entity(22, 26, "drug", 0.1)
     assert merged([low, ASPIRIN, high, as_drug]) == (ASPIRIN, as_drug, high)

@@ -60,9 +60,7 @@ def test_probabilities_equal_scikit_learns(english: tuple[LabelledPost, ...], sp
     assert np.corrcoef(mine, theirs)[0, 1] > 0.99999
 
 
-def test_a_post_scores_bit_equal_whatever_stands_beside_it(
-    detector: LinearDetector, english: tuple[LabelledPost, ...]
-) -> None:
+def test_scores_do_not_depend_on_other_posts(detector: LinearDetector, english: tuple[LabelledPost, ...]) -> None:
     posts = [item.post for item in _split(english, "test")][:300]
     together = detector.probabilities(posts)
     assert np.array_equal(together, np.concatenate([detector.probabilities([post]) for post in posts]))

@@ -27,7 +27,7 @@ def test_as_weight_times_tfidf(sublinear: bool) -> None:
     assert sums[7] == 0.0
 
 
-def test_bit_equal_in_any_order_of_the_ngrams_and_beside_any_row() -> None:
+def test_sums_are_bit_equal_in_any_order() -> None:
     counts, idf, weights = _drawn(2)
     whole, _ = logit_terms(counts, idf, weights, sublinear=True, n_rows=40)
     draw = np.random.default_rng(3)
@@ -41,7 +41,7 @@ def test_bit_equal_in_any_order_of_the_ngrams_and_beside_any_row() -> None:
         assert logit_terms(alone, idf, weights, sublinear=True, n_rows=1)[0] == whole[row]
 
 
-def test_no_ngram_is_nothing() -> None:
+def test_a_text_without_ngrams_scores_0() -> None:
     none = Counts(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     sums, terms = logit_terms(none, np.ones(3, np.float32), np.ones(3, np.float32), sublinear=True, n_rows=2)
     assert sums.tolist() == [0.0, 0.0]

@@ -68,7 +68,7 @@ def detector(texts: list[str]) -> LinearDetector:
     return _detector(texts[:5_000])
 
 
-def test_twenty_thousand_texts_of_all_planes_have_the_twins_bits(detector: LinearDetector, texts: list[str]) -> None:
+def test_compiled_scores_equal_numpy_on_20000_texts(detector: LinearDetector, texts: list[str]) -> None:
     _same_bits(detector, texts)
 
 
@@ -112,7 +112,7 @@ def test_one_ngram_is_a_vocabulary() -> None:
 
 
 @pytest.mark.parametrize("crowd", [1, 2, 40, 3_000])
-def test_the_table_finds_what_is_crowded_together(crowd: int) -> None:
+def test_the_table_resolves_collisions(crowd: int) -> None:
     """Hashes beside one another, in the middle and at both ends of 2^64: each is found at its place, no other is."""
     from polyvigil.detect.ngram_kernel import _keys
 
@@ -128,7 +128,7 @@ def test_the_table_finds_what_is_crowded_together(crowd: int) -> None:
     assert np.array_equal(made.pairs[: len(hashes)], np.stack([number, -number], axis=1))
 
 
-def test_a_detector_changes_over_and_nobody_notices(
+def test_switching_to_compiled_scores_changes_no_bit(
     detector: LinearDetector, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector.save(tmp_path)
@@ -142,13 +142,13 @@ def test_a_detector_changes_over_and_nobody_notices(
     assert np.array_equal(before, after)
 
 
-def test_without_numba_numpy_goes_on(detector: LinearDetector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numpy_is_used_without_numba(detector: LinearDetector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "polyvigil.detect.ngram_kernel", None)
     warming = Warming(characters=ngram_scorer.WORTH_CHARACTERS)
     assert warming.after(1, detector.compiled) is None
 
 
-def test_where_no_folder_can_be_written_it_is_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiles_without_a_writable_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     from polyvigil.detect import ngram_kernel
 
     compiling = ngram_kernel.njit

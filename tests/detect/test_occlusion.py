@@ -49,7 +49,7 @@ class Counting:
         return np.array([1 / (1 + np.exp(1 - 0.1 * post.text.count("i") + 0.01 * len(post.text))) for post in posts])
 
 
-def test_it_is_what_leaving_parts_out_one_by_one_gives() -> None:
+def test_occlusion_equals_brute_force() -> None:
     for post, evidence in zip(POSTS, occlusion(Counting(), POSTS), strict=True):
         assert evidence.method == "occlusion"
         assert evidence.characters == pytest.approx(_brute_force(Counting(), post), abs=1e-9)
@@ -64,14 +64,14 @@ def test_the_cost_is_capped_and_batched() -> None:
     assert len(ask.calls) == 4
 
 
-def test_certain_answers_have_finite_evidence() -> None:
+def test_certain_scores_have_finite_evidence() -> None:
     (evidence,) = occlusion(lambda posts: np.array([1.0, *[0.0] * (len(posts) - 1)]), POSTS[:1])
     assert np.isfinite(evidence.logit)
     assert np.isfinite(evidence.characters).all()
 
 
 @pytest.mark.parametrize("kind", ["xlm-roberta", "distilbert"])
-def test_an_encoder_s_evidence_is_brute_force_s(kind: str, tmp_path: Path) -> None:
+def test_encoder_evidence_equals_brute_force(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
     sys.path.append(str(Path(__file__).parents[1] / "nn"))

@@ -101,9 +101,7 @@ def _flags(detector: EncoderDetector, posts: list[Post]) -> np.ndarray:
     return policy.flags(detector.probabilities(posts), ["en"] * len(posts))
 
 
-def test_evidence_at_any_of_50_places_in_a_5000_token_post_is_found(
-    windows: EncoderDetector, cut: EncoderDetector
-) -> None:
+def test_evidence_anywhere_in_a_5000_token_post_is_found(windows: EncoderDetector, cut: EncoderDetector) -> None:
     planted, without = _planted()
     lengths = windows.lengths(planted)
     assert (lengths.tokens == LONG).all()
@@ -114,9 +112,7 @@ def test_evidence_at_any_of_50_places_in_a_5000_token_post_is_found(
     assert _flags(cut, planted).mean() < 0.2  # the very first place alone is before the cut
 
 
-def test_the_window_told_holds_the_evidence_in_the_post_as_it_was_written(
-    windows: EncoderDetector, bundle: Bundle
-) -> None:
+def test_the_reported_window_holds_the_evidence(windows: EncoderDetector, bundle: Bundle) -> None:
     whole = replace(bundle, members=(windows,), combination=Combination())
     planted, _ = _planted()
     decorated = [
@@ -135,7 +131,7 @@ def test_the_window_told_holds_the_evidence_in_the_post_as_it_was_written(
         assert one.n_tokens > LONG - 2
 
 
-def test_the_largest_window_of_the_members_asked_is_told(windows: EncoderDetector, bundle: Bundle) -> None:
+def test_the_window_of_the_strongest_member_is_reported(windows: EncoderDetector, bundle: Bundle) -> None:
     posts = _planted()[0][::10]
     linear = bundle.members[0]
     alone = score_posts(replace(bundle, members=(windows,), combination=Combination()), posts)
@@ -161,7 +157,7 @@ class Nothing:
         return np.zeros((len(posts), 1))
 
 
-def test_a_stacked_detector_tells_its_base_s_windows(windows: EncoderDetector, bundle: Bundle) -> None:
+def test_a_stacked_detector_reports_windows_of_its_base(windows: EncoderDetector, bundle: Bundle) -> None:
     posts = [*_planted()[0][::10], Post("short", EVIDENCE, "en")]
     for base, others in ((windows, True), (bundle.members[0], False)):
         config = StackedConfig(
@@ -184,7 +180,7 @@ def test_a_stacked_detector_tells_its_base_s_windows(windows: EncoderDetector, b
                 stack.locate(posts, read.carried)
 
 
-def test_what_was_chosen_is_told_kept_and_used(windows: EncoderDetector, source: Path, tmp_path: Path) -> None:
+def test_the_chosen_pooling_is_reported_stored_and_used(windows: EncoderDetector, source: Path, tmp_path: Path) -> None:
     choice = windows.log.pooling
     assert choice.trained == "max"
     assert choice.long_posts > 40
@@ -206,7 +202,7 @@ def test_what_was_chosen_is_told_kept_and_used(windows: EncoderDetector, source:
     assert fixed.trained_pooling == "mean"
 
 
-def test_posts_of_one_window_score_as_if_they_were_cut(source: Path, tmp_path: Path) -> None:
+def test_posts_of_one_window_score_as_if_truncated(source: Path, tmp_path: Path) -> None:
     posts = [item.post for item in _posts(30, seed=6, longest=50)]
     record = FitRecord(seed=1, posts=1, positives=1, languages=(), train_fingerprint="")
     log = TrainingLog(epochs=(), steps_per_epoch=1, posts_per_epoch=1, parameters=1, micro_tokens=1, device="cpu")
@@ -220,7 +216,7 @@ def test_posts_of_one_window_score_as_if_they_were_cut(source: Path, tmp_path: P
     assert all(np.array_equal(one, scores[0]) for one in scores)
 
 
-def test_an_older_bundle_s_encoder_cuts(windows: EncoderDetector, cut: EncoderDetector) -> None:
+def test_encoders_of_older_bundles_truncate(windows: EncoderDetector, cut: EncoderDetector) -> None:
     assert (cut.config.long_posts, cut.log.pooling) == ("cut", None)
     posts = [item.post for item in _posts(20, seed=5)]
     beginnings = [
@@ -254,7 +250,7 @@ def test_evidence_beyond_the_first_window_is_explained(windows: EncoderDetector)
     assert MOST_PIECES == 32
 
 
-def test_windows_of_a_tokenizer_without_offsets_are_told_in_tokens(tmp_path: Path, bundle: Bundle) -> None:
+def test_windows_without_offsets_are_in_tokens(tmp_path: Path, bundle: Bundle) -> None:
     folder = japanese_folder(tmp_path / "ja", words="basic")
     encoder = load_encoder(str(folder), max_tokens=16, offline=True, long_posts=LongRule("windows", 0.25, 99))
     record = FitRecord(seed=1, posts=1, positives=1, languages=(), train_fingerprint="")

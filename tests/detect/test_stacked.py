@@ -98,7 +98,7 @@ def posts(corpus: tuple[LabelledPost, ...]) -> list[Post]:
 
 
 @pytest.mark.parametrize("base_as", ["logit", "p"])
-def test_coefficients_are_scikit_learn_s_on_out_of_fold_probabilities(
+def test_coefficients_equal_scikit_learn_out_of_fold(
     train: list[LabelledPost], posts: list[Post], base_as: str
 ) -> None:
     given: dict[str, list[LabelledPost]] = {}
@@ -125,7 +125,7 @@ def test_coefficients_are_scikit_learn_s_on_out_of_fold_probabilities(
     assert detector.fit_record.posts == len(train)
 
 
-def test_groups_stay_whole_and_the_seed_decides(train: list[LabelledPost]) -> None:
+def test_folds_keep_groups_whole_and_follow_the_seed(train: list[LabelledPost]) -> None:
     grouped = [
         LabelledPost(Post(item.post.id, item.post.text, "en", group=f"g{place // 4}"), item.label)
         for place, item in enumerate(train)
@@ -141,7 +141,7 @@ def test_groups_stay_whole_and_the_seed_decides(train: list[LabelledPost]) -> No
     assert first == again != other
 
 
-def test_a_base_that_knows_its_own_posts_by_heart_is_not_believed(train: list[LabelledPost]) -> None:
+def test_an_overfitted_base_gets_no_weight(train: list[LabelledPost]) -> None:
     """The coefficient of P fitted to the base's own training posts is several times as large."""
     detector = learner(spec()).fit(train, [], seed=5)
     own = [item.post for item in train]
@@ -150,7 +150,7 @@ def test_a_base_that_knows_its_own_posts_by_heart_is_not_believed(train: list[La
     assert flattered.coef_[0][0] > 1.2 * detector.config.coefficients[0] > 0
 
 
-def test_p_of_a_post_is_the_same_in_any_company(train: list[LabelledPost], posts: list[Post]) -> None:
+def test_p_does_not_depend_on_other_posts(train: list[LabelledPost], posts: list[Post]) -> None:
     detector = learner(spec()).fit(train, [], seed=5)
     together = detector.probabilities(posts)
     assert together.tolist() == [detector.probabilities([post])[0] for post in posts]
@@ -162,7 +162,7 @@ def test_p_of_a_post_is_the_same_in_any_company(train: list[LabelledPost], posts
     assert evidence.logit == pytest.approx(np.log(together[0] / (1 - together[0])))
 
 
-def test_p_at_the_ends_has_a_logit() -> None:
+def test_p_of_0_and_1_have_finite_logits() -> None:
     matrix = design(np.array([0.0, 0.5, 1.0]), np.zeros((3, 1)), base_as="logit")
     assert matrix[:, 0].tolist() == pytest.approx([np.log(1e-6 / (1 - 1e-6)), 0.0, -np.log(1e-6 / (1 - 1e-6))])
     assert design(np.array([0.0, 0.5, 1.0]), np.zeros((3, 1)), base_as="p")[:, 0].tolist() == [0.0, 0.5, 1.0]
@@ -218,7 +218,7 @@ def test_posts_that_cannot_be_learned_from_are_refused(train: list[LabelledPost]
         learner(spec()).fit(few, [], seed=1)
 
 
-def test_a_rehearsal_counts_every_training() -> None:
+def test_a_cost_estimate_counts_every_training() -> None:
     once = CostEstimate(
         parameters=10,
         trained=10,
@@ -247,7 +247,7 @@ def test_a_rehearsal_counts_every_training() -> None:
     assert learner(spec()).estimate_cost([], [], seed=1) is None
 
 
-def test_the_table_stands_beside_the_paper_s() -> None:
+def test_the_table_shows_the_paper_s_values() -> None:
     config = StackedConfig(
         base="encoder",
         further="ner",

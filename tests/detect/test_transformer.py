@@ -63,7 +63,7 @@ def detector(source: Path) -> EncoderDetector:
     return _learner(source).fit(TRAIN, DEV, seed=7)
 
 
-def test_a_planted_word_is_learnt_and_the_record_tells_how(detector: EncoderDetector) -> None:
+def test_a_planted_word_is_learnt_and_logged(detector: EncoderDetector) -> None:
     log = detector.log
     assert log.best.dev_f1 > 0.95
     assert len(log.epochs) == 8
@@ -79,9 +79,7 @@ def test_a_planted_word_is_learnt_and_the_record_tells_how(detector: EncoderDete
     assert found[gold].min() > found[~gold].max()
 
 
-def test_the_same_seed_gives_the_same_detector_and_another_seed_another(
-    source: Path, detector: EncoderDetector
-) -> None:
+def test_the_detector_follows_the_seed(source: Path, detector: EncoderDetector) -> None:
     scores = detector.probabilities(TEST)
     assert np.array_equal(_learner(source).fit(TRAIN, DEV, seed=7).probabilities(TEST), scores)
     assert not np.array_equal(_learner(source).fit(TRAIN, DEV, seed=8).probabilities(TEST), scores)
@@ -99,7 +97,7 @@ def test_a_run_stopped_and_started_again_gives_the_same_detector(
     assert any(line.startswith("resuming after") for line in lines)
 
 
-def test_a_post_scores_the_same_whatever_stands_beside_it(detector: EncoderDetector) -> None:
+def test_scores_do_not_depend_on_other_posts(detector: EncoderDetector) -> None:
     together = detector.probabilities(TEST)
     alone = np.concatenate([detector.probabilities([post]) for post in TEST])
     assert np.abs(together - alone).max() < 1e-5
@@ -117,7 +115,7 @@ def test_saved_and_loaded_it_scores_bit_equal(detector: EncoderDetector, tmp_pat
     assert not list(tmp_path.glob("*.bin"))
 
 
-def test_hugging_face_opens_the_folder_and_gives_the_same_numbers(detector: EncoderDetector, tmp_path: Path) -> None:
+def test_transformers_opens_the_folder_with_the_same_scores(detector: EncoderDetector, tmp_path: Path) -> None:
     detector.save(tmp_path)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
@@ -148,7 +146,7 @@ def test_another_normalisation_is_refused(detector: EncoderDetector, tmp_path: P
         load(tmp_path)
 
 
-def test_training_posts_of_one_class_and_dev_posts_that_cannot_tune_are_refused_before_the_model_is_loaded() -> None:
+def test_bad_posts_are_refused_before_the_model_is_loaded() -> None:
     learner = _learner(Path("/no/such/model"))
     one = [item for item in TRAIN if not item.label]
     unreadable = [LabelledPost(Post("a", "http://x.y", "en"), 1), *one[:5]]
@@ -164,7 +162,7 @@ def test_training_posts_of_one_class_and_dev_posts_that_cannot_tune_are_refused_
             learner.fit(train, dev, seed=1)
 
 
-def test_models_and_devices_that_cannot_be_are_refused(source: Path) -> None:
+def test_bad_models_and_devices_are_refused(source: Path) -> None:
     with pytest.raises(RecipeError, match="no such folder"):
         _learner(Path("/no/such/model")).fit(TRAIN, DEV, seed=1)
     with pytest.raises(RecipeError, match="nonsense: the device cannot be used"):

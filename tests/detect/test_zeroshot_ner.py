@@ -80,7 +80,7 @@ def test_the_entities_are_those_of_the_library(folder: Path) -> None:
         assert [e.score for e in found] == pytest.approx([e.score for e in expected], abs=1e-5)
 
 
-def test_words_without_spaces_are_taken_apart(folder: Path) -> None:
+def test_words_without_spaces_are_split(folder: Path) -> None:
     for post, found in zip(POSTS, made(folder).entities(POSTS), strict=True):
         text = model_text(post.text)
         assert all(0 <= e.start < e.end <= len(text) and 0.05 <= e.score <= 1 for e in found)
@@ -103,7 +103,7 @@ def test_p_and_features_follow_from_the_entities(folder: Path) -> None:
     assert detector.lengths(POSTS) is None
 
 
-def test_a_post_is_told_the_same_in_any_company(folder: Path) -> None:
+def test_entities_do_not_depend_on_other_posts(folder: Path) -> None:
     detector = made(folder)
     together = detector.features(POSTS * 3)
     alone = np.concatenate([detector.features([post]) for post in POSTS])
@@ -199,7 +199,7 @@ def test_without_the_library_the_error_says_what_to_install(
         load(tmp_path)
 
 
-def test_offline_a_model_that_was_not_fetched_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_offline_a_missing_model_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import huggingface_hub
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))

@@ -73,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_p_is_that_of_transformers_in_any_company(tmp_path: Path, kind: str) -> None:
+def test_p_equals_transformers_in_any_batch(tmp_path: Path, kind: str) -> None:
     folder = nli_folder(tmp_path, kind)
     detector = made(folder)
     logits = direct(folder, POSTS, [own(post) for post in POSTS])
@@ -117,7 +117,7 @@ def test_classes_are_known_by_their_names_in_any_order(tmp_path: Path, order: tu
     )
 
 
-def test_two_classes_do_and_classes_without_a_name_do_not(tmp_path: Path) -> None:
+def test_two_named_classes_are_needed(tmp_path: Path) -> None:
     assert class_order(("not_entailment", "entailment"), neutral="counted") == (1, 0)
     assert class_order(("Entailment", "not entailment"), neutral="left-out") == (0, 1)
     for labels in (("neutral", "contradiction"), ("yes", "no"), ("entailment", "entails", "contradiction")):
@@ -132,7 +132,7 @@ def test_two_classes_do_and_classes_without_a_name_do_not(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_long_post_is_cut_and_the_hypothesis_is_whole(tmp_path: Path, kind: str) -> None:
+def test_a_long_post_is_truncated_not_the_hypothesis(tmp_path: Path, kind: str) -> None:
     detector = made(nli_folder(tmp_path, kind), max_tokens=40)
     posts = [Post("1", "the new tablets " * 40, "en"), Post("2", "the new tablets", "en")]
     pairs = detector.classifier.tokenise([post.text for post in posts], [HYPOTHESES["en"]] * 2)
@@ -188,7 +188,7 @@ def test_a_damaged_nli_folder_is_a_bundle_error(folder: Path, tmp_path: Path, na
     assert caught.value.hint
 
 
-def test_a_member_of_another_make_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_member_of_another_format_is_refused(folder: Path, tmp_path: Path) -> None:
     made(folder).save(tmp_path)
     edit(tmp_path / "polyvigil.json", normalisation="other-9")
     with pytest.raises(BundleError, match="made with normalisation 'other-9'; this version of polyvigil has"):
@@ -227,7 +227,7 @@ def test_a_model_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert caught.value.where == name
 
 
-def test_a_rehearsal_finds_a_bad_folder_and_takes_no_steps(folder: Path, tmp_path: Path) -> None:
+def test_a_cost_estimate_finds_a_bad_folder(folder: Path, tmp_path: Path) -> None:
     learner = NliLearner(NliSpec(name=str(folder), max_tokens=90), offline=True)
     assert learner.estimate_cost([], [], seed=1) is None
     with pytest.raises(RecipeError, match="no such folder"):

@@ -35,7 +35,7 @@ def _by_posts(scores: np.ndarray, strata: list[str], rounds: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("strata", [["en"] * 12, STRATA], ids=["one stratum", "two strata"])
-def test_drawing_cells_is_drawing_posts(strata: list[str]) -> None:
+def test_resampling_cells_equals_resampling_posts(strata: list[str]) -> None:
     fast = resampled_average_precision(LABELS, entry_ranks(LABELS, SCORES)[None], strata, rounds=8000)[:, 0]
     slow = _by_posts(SCORES, strata, 4000)
     assert fast.mean() == pytest.approx(slow.mean(), abs=0.012)
@@ -53,7 +53,7 @@ def test_two_systems_are_measured_on_the_same_resample() -> None:
     assert np.std(drawn[:, 0] - drawn[:, 2]) > 0.05
 
 
-def test_a_resample_of_every_post_once_has_the_figure_itself() -> None:
+def test_the_identity_resample_gives_the_value() -> None:
     """One post in each cell of stratum and label: every resample is the sample."""
     labels, scores = np.array([1, 0, 1, 0], dtype=np.int8), np.array([0.6, 0.7, 0.9, 0.9])
     drawn = resampled_average_precision(labels, entry_ranks(labels, scores)[None], ["a", "a", "b", "b"], rounds=20)
@@ -64,7 +64,7 @@ def test_a_resample_of_every_post_once_has_the_figure_itself() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6), st.sampled_from("ab")), min_size=1, max_size=25),
 )
-def test_the_interval_holds_its_figure_and_is_never_a_point(posts: list[tuple[int, int, str]]) -> None:
+def test_the_interval_holds_its_value_and_has_width(posts: list[tuple[int, int, str]]) -> None:
     labels = np.array([label for label, _, _ in posts], dtype=np.int8)
     scores = np.array([score / 6 for _, score, _ in posts])
     interval = average_precision_interval(labels, scores, [name for _, _, name in posts], rounds=100)
@@ -84,7 +84,7 @@ def test_a_perfect_ranking_is_less_sure_with_fewer_positives() -> None:
     assert 0.90 < lows[2] < 0.95
 
 
-def test_without_positives_anything_is_possible_without_negatives_the_lower_end_stays_open() -> None:
+def test_intervals_with_one_class_are_wide() -> None:
     none = average_precision_interval(np.zeros(5, dtype=np.int8), np.linspace(0, 1, 5))
     assert (none.low, none.high) == (0.0, 1.0)
     only = average_precision_interval(np.ones(5, dtype=np.int8), np.linspace(0, 1, 5))
@@ -93,7 +93,7 @@ def test_without_positives_anything_is_possible_without_negatives_the_lower_end_
         resampled_average_precision(np.zeros(2, dtype=np.int8), np.zeros((1, 2), dtype=np.int64))
 
 
-def test_strata_narrow_the_interval_and_the_same_posts_give_the_same_one() -> None:
+def test_strata_narrow_the_interval_reproducibly() -> None:
     """Two languages on two scales: how many positives each has is known, so its chance is no part of the interval."""
     random = np.random.default_rng(1)
     labels = np.tile(np.repeat(np.array([1, 0], dtype=np.int8), [15, 60]), 2)
@@ -104,7 +104,7 @@ def test_strata_narrow_the_interval_and_the_same_posts_give_the_same_one() -> No
     assert average_precision_interval(labels, scores) == pooled
 
 
-def test_macro_f1_of_one_language_is_its_f1_and_more_languages_are_surer() -> None:
+def test_macro_f1_of_one_language_is_its_f1() -> None:
     table = Counts(20, 8, 10, 400)
     one, alone = macro_f1_interval([table]), f1_interval(table)
     assert (one.low, one.high) == (pytest.approx(alone.low, abs=0.01), pytest.approx(alone.high, abs=0.01))
@@ -113,7 +113,7 @@ def test_macro_f1_of_one_language_is_its_f1_and_more_languages_are_surer() -> No
     assert (four.high - four.low) == pytest.approx((one.high - one.low) / 2, rel=0.08)
 
 
-def test_macro_f1_admits_what_it_does_not_know() -> None:
+def test_macro_f1_is_wide_with_an_unknown_language() -> None:
     nothing = macro_f1_interval([])
     assert (nothing.low, nothing.high) == (0.0, 1.0)
     half_known = macro_f1_interval([Counts(500, 0, 0, 500), Counts(0, 1, 0, 50)])
@@ -121,7 +121,7 @@ def test_macro_f1_admits_what_it_does_not_know() -> None:
     assert half_known.high == pytest.approx(1.0, abs=0.03)
 
 
-def test_groups_leave_cadec_out_of_the_pool_unless_there_is_nothing_else() -> None:
+def test_groups_leave_cadec_out_of_the_pool() -> None:
     groups = groups_of(["ja", "de_cadec", "de"])
     assert groups.pooled.tolist() == [True, False, True]
     assert list(groups.languages) == ["de", "de_cadec", "ja"]

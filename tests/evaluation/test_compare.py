@@ -39,7 +39,7 @@ def test_posts(corpus: tuple[LabelledPost, ...], tmp_path_factory: pytest.TempPa
     return path
 
 
-def test_a_comparison_is_what_both_bundles_say(bundle: Bundle, poor: Path, test_posts: Path) -> None:
+def test_a_comparison_holds_both_evaluations(bundle: Bundle, poor: Path, test_posts: Path) -> None:
     from polyvigil.bundle.store import load
 
     reading = read_labelled(test_posts)
@@ -83,7 +83,7 @@ def test_a_comparison_is_what_both_bundles_say(bundle: Bundle, poor: Path, test_
         ),
     ],
 )
-def test_only_what_is_shown_is_said(low: float, difference: float, high: float, p: float, sentence: str) -> None:
+def test_verdict_sentences_of_differences(low: float, difference: float, high: float, p: float, sentence: str) -> None:
     told = Difference(
         first=0.72,
         second=0.7,

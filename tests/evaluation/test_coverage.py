@@ -29,7 +29,7 @@ def test_average_precision_is_covered(positives: int) -> None:
     assert 0.92 <= held / SIMULATIONS <= 0.985
 
 
-def test_macro_f1_and_differences_are_covered_and_false_alarms_are_rare() -> None:
+def test_macro_f1_and_differences_are_covered() -> None:
     random = np.random.default_rng(12)
     hits: Counter[str] = Counter()
     for _ in range(SIMULATIONS):

@@ -34,7 +34,7 @@ def posts(corpus: tuple[LabelledPost, ...]) -> list[Post]:
     return [item.post for item in corpus if item.post.split == "test" and item.post.language in chosen]
 
 
-def test_what_is_pointed_at_carries_the_score(bundle: Bundle, posts: list[Post]) -> None:
+def test_deleting_the_evidence_lowers_the_score(bundle: Bundle, posts: list[Post]) -> None:
     found = deletion_test(bundle, posts)
     flagged = bundle.policy.flags(bundle.probabilities(posts), [post.language for post in posts])
     assert (found.bundle, found.posts) == (bundle.id, len(posts))
@@ -52,14 +52,14 @@ def test_what_is_pointed_at_carries_the_score(bundle: Bundle, posts: list[Post])
     assert deletion_test(bundle, posts, seed=1) != found
 
 
-def test_evidence_that_points_elsewhere_is_found_out(bundle: Bundle, posts: list[Post]) -> None:
+def test_wrong_evidence_fails_the_deletion_test(bundle: Bundle, posts: list[Post]) -> None:
     (member,) = bundle.members
     found = deletion_test(replace(bundle, members=(Elsewhere(member),)), posts)
     assert found.pooled.interval.high < 0.5
     assert found.pooled.drop < found.pooled.other_drop
 
 
-def test_what_is_left_out_is_disjoint_and_as_long(bundle: Bundle) -> None:
+def test_control_deletions_are_disjoint_and_equally_long(bundle: Bundle) -> None:
     """Every text that is scored is the post without one stretch, and the two stretches of a post lie apart."""
     before, planted, after = (
         "It rained. ",
@@ -91,7 +91,7 @@ def test_what_is_left_out_is_disjoint_and_as_long(bundle: Bundle) -> None:
     assert (found.pooled.better, found.pooled.drop) == (30, pytest.approx(0.89))
 
 
-def test_posts_too_short_for_another_stretch_and_no_posts(bundle: Bundle) -> None:
+def test_short_posts_and_no_posts(bundle: Bundle) -> None:
     short = Post("1", "headache", "en")
     sure = replace(
         bundle,

@@ -73,7 +73,7 @@ def _resampled_f1(rates: Rates, random: np.random.Generator, rounds: int) -> lis
     return values
 
 
-def test_the_interval_is_that_of_a_bootstrap_over_the_posts_of_both_sides() -> None:
+def test_the_interval_equals_a_two_sample_bootstrap() -> None:
     new, dev = Rates(110, 40, 150, 1850), Rates(90, 55, 120, 1400)
     random = np.random.default_rng(8)
     twin = np.array(_resampled_f1(new, random, 3_000)) - np.array(_resampled_f1(dev, random, 3_000))
@@ -94,7 +94,7 @@ def test_the_interval_is_that_of_a_bootstrap_over_the_posts_of_both_sides() -> N
 @pytest.mark.parametrize(
     ("new", "dev"), [*product([Rates(0, 0, 5, 90), Rates(5, 0, 5, 90), Rates(0, 9, 3, 9)], repeat=2)]
 )
-def test_extreme_tables_have_an_interval_that_holds_the_difference(new: Rates, dev: Rates) -> None:
+def test_extreme_tables_have_valid_intervals(new: Rates, dev: Rates) -> None:
     difference = f1_difference(new, dev, np.random.default_rng(0))
     assert -1 <= difference.low <= difference.difference <= difference.high <= 1
     assert difference.high - difference.low > 0.1
@@ -113,7 +113,7 @@ def _slices(languages: dict[str, tuple[int, int]], *, crossed: bool, seed: int) 
     return slices
 
 
-def test_pooled_and_macro_are_over_the_languages_of_both_sides() -> None:
+def test_pooled_and_macro_use_common_languages() -> None:
     new = _slices({"de": (300, 30), "de_cadec": (40, 20), "en": (400, 30), "fa": (90, 9)}, crossed=False, seed=1)
     dev = _slices({"de": (200, 20), "de_cadec": (30, 15), "en": (300, 25), "ja": (90, 9)}, crossed=True, seed=2)
     result = compare_with_dev(new, dev)
@@ -138,14 +138,14 @@ def test_pooled_and_macro_are_over_the_languages_of_both_sides() -> None:
     assert compare_with_dev(new, dev) == result
 
 
-def test_only_cadec_posts_are_pooled_where_there_are_no_others() -> None:
+def test_cadec_posts_are_pooled_if_alone() -> None:
     sides = [_slices({"de_cadec": (40, 20)}, crossed=crossed, seed=3) for crossed in (False, True)]
     result = compare_with_dev(*sides)
     assert result is not None
     assert result.pooled_languages == ("de_cadec",)
 
 
-def test_nothing_is_compared_without_cross_fitted_metrics_or_without_positives() -> None:
+def test_comparison_needs_cross_fitting_and_positives() -> None:
     new = _slices({"en": (100, 10)}, crossed=False, seed=1)
     assert compare_with_dev(new, _slices({"en": (100, 10)}, crossed=False, seed=2)) is None
     assert compare_with_dev(new, []) is None
@@ -157,7 +157,7 @@ def test_nothing_is_compared_without_cross_fitted_metrics_or_without_positives()
         assert result.without_dev == ("en",)
 
 
-def test_counts_of_an_evaluation_without_the_number_flagged_are_the_same(dev_measured: Measured) -> None:
+def test_older_evaluations_give_the_same_counts(dev_measured: Measured) -> None:
     """An older evaluation.json gives it as hits / precision."""
     dev = dev_measured.evaluation.languages
     older = [

@@ -64,7 +64,7 @@ def test_pooled_leaves_cadec_out_and_macro_is_over_languages() -> None:
     assert Evaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
 
 
-def test_figures_on_the_tuning_posts_are_called_optimistic() -> None:
+def test_values_on_the_tuning_posts_are_called_optimistic() -> None:
     items = _items([("en", "tweet", 1), ("en", "tweet", 0)])
     policy = _policy(en=0.3).model_copy(update={"dev_fingerprint": fingerprint([item.post for item in items])})
     evaluation = _evaluate(items, [0.4, 0.2], policy)
@@ -72,7 +72,7 @@ def test_figures_on_the_tuning_posts_are_called_optimistic() -> None:
     assert any("tuned on these very posts" in caution for caution in evaluation.cautions)
 
 
-def test_posts_trained_on_are_noticed_and_refused_when_they_are_most() -> None:
+def test_training_posts_are_noticed_and_refused() -> None:
     items = _items([("en", "tweet", 1)] * 4)
     hashes = np.sort(post_hashes(item.post for item in items))
     none = np.empty(0, dtype=np.uint64)
@@ -94,7 +94,7 @@ def test_share_interval_is_jeffreys_and_closed_at_the_bounds() -> None:
 
 
 @pytest.mark.parametrize("counts", [Counts(0, 0, 5, 90), Counts(5, 0, 0, 90), Counts(3, 2, 2, 90), Counts(0, 9, 3, 0)])
-def test_f1_interval_holds_its_figure_and_is_never_a_point(counts: Counts) -> None:
+def test_f1_interval_holds_its_value_and_has_width(counts: Counts) -> None:
     interval = f1_interval(counts)
     assert 0 <= interval.low <= counts.f1 <= interval.high <= 1
     assert interval.high - interval.low > 0.01
@@ -153,7 +153,7 @@ def test_predictions_must_answer_each_gold_id(predictions: dict[str, int], messa
         official_scores(_items([("en", "t", 1), ("en", "t", 0)]), predictions)
 
 
-def test_files_of_other_posts_are_named_with_counts_and_the_command() -> None:
+def test_files_of_other_posts_are_an_error_with_counts() -> None:
     gold = _items([("en", "t", 1), ("en", "t", 0)])
     with pytest.raises(PredictionsError) as none:
         official_scores(gold, {"x": 1, "y": 0}, gold_file="gold.csv", predictions_file="p.csv")

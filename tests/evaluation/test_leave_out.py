@@ -23,7 +23,7 @@ def _posts(shifts: dict[str, float]) -> DevScores:
     return DevScores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def test_regrets_are_what_the_best_threshold_would_have_gained() -> None:
+def test_regret_is_the_loss_to_the_best_threshold() -> None:
     posts = _posts({"en": 0.0, "ru": 0.2, "ja": -2.5, "de_cadec": 3.0})
     told = leave_one_language_out(posts, spec=DecideSpec())
     assert [part.language for part in told] == ["en", "ja", "ru"]
@@ -41,7 +41,7 @@ def test_regrets_are_what_the_best_threshold_would_have_gained() -> None:
     assert told[0].like == "ru"
 
 
-def test_its_labels_are_not_used() -> None:
+def test_labels_of_the_left_out_language_are_not_used() -> None:
     posts = _posts({"en": 0.0, "ru": 0.2, "ja": -2.5})
     turned = DevScores(posts.probabilities, posts.labels.copy(), posts.languages)
     ja = posts.languages == "ja"

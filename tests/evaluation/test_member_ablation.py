@@ -30,7 +30,7 @@ def _dev(noise: float, size: int = 1500) -> tuple[np.ndarray, DevScores]:
     return by_member, DevScores(by_member.mean(axis=0), labels, languages)
 
 
-def test_figures_are_those_of_the_two_ensembles() -> None:
+def test_values_are_those_of_the_two_ensembles() -> None:
     by_member, posts = _dev(noise=0.2)
     pooled = posts.languages != "de_cadec"
     found = ablate_members(by_member, posts, WEIGHTS, names=NAMES, spec=SPEC, rounds=200, ranking_rounds=200)
@@ -55,7 +55,7 @@ def test_figures_are_those_of_the_two_ensembles() -> None:
         assert one.average_precision.low < one.average_precision.difference < one.average_precision.high
 
 
-def test_a_member_of_noise_dilutes_and_the_others_do_not() -> None:
+def test_a_random_member_lowers_the_metrics() -> None:
     found = ablate_members(*_dev(noise=1.0), Combination(), names=NAMES, spec=SPEC, rounds=500, ranking_rounds=500)
     assert [one.dilutes for one in found] == [(), (), ("AP", "F1")]
     assert found[2].average_precision.low > 0
@@ -64,7 +64,7 @@ def test_a_member_of_noise_dilutes_and_the_others_do_not() -> None:
     assert [one.dilutes for one in harmless] == [(), (), ()]
 
 
-def test_one_member_has_no_parity() -> None:
+def test_one_member_has_no_ablation() -> None:
     by_member, posts = _dev(noise=0.0)
     assert ablate_members(by_member[:1], posts, Combination(), names=("a",), spec=SPEC) == ()
 
@@ -87,7 +87,7 @@ def test_subsets_are_weighted_and_cross_fitted() -> None:
     assert np.mean([row.same_set_f1 - (row.cross_fitted_f1 or 0) for row in rows]) > 0
 
 
-def test_subsets_of_many_members_are_not_cross_fitted_and_of_more_are_left_out() -> None:
+def test_subsets_of_many_members_are_limited() -> None:
     by_member, posts = _dev(noise=0.2, size=300)
     languages = posts.languages.tolist()
     five = member_subsets(

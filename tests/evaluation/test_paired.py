@@ -37,7 +37,7 @@ def _f1_difference(labels: np.ndarray, first: np.ndarray, second: np.ndarray) ->
     return count(labels, first).f1 - count(labels, second).f1
 
 
-def test_cells_give_the_difference_and_the_posts_decided_differently() -> None:
+def test_cells_give_difference_and_discordant_posts() -> None:
     for seed in range(200):
         labels, first, second = _random(seed, 3 + seed % 20)
         cells = cells_of(labels, first, second, ["de" if n % 3 else "en" for n in range(len(labels))])
@@ -46,7 +46,7 @@ def test_cells_give_the_difference_and_the_posts_decided_differently() -> None:
         assert cells.difference == pytest.approx(_f1_difference(labels, first, second), abs=1e-15)
 
 
-def test_drawing_cells_is_weighting_posts() -> None:
+def test_resampling_cells_equals_weighting_posts() -> None:
     """The Bayesian bootstrap post by post: exponential weights, and half a post more of each decision (Jeffreys)."""
     labels, first, second = _random(3, 60)
     strata = np.array(["de", "en"])[np.arange(60) % 2]
@@ -115,7 +115,7 @@ def test_holm_rejects_what_stepping_down_rejects(parts: list[int]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(POSTS)
-def test_what_holds_of_any_two_systems(posts: list[tuple[int, int, int, str]]) -> None:
+def test_identities_of_any_two_systems(posts: list[tuple[int, int, int, str]]) -> None:
     labels, languages, first, second = _systems(posts)
     paired = compare_systems(labels, languages, first, second, rounds=200, ranking_rounds=50)
     assert [part.name for part in paired.languages] == sorted(set(languages))
@@ -168,7 +168,7 @@ def _simulated(seed: int, better: float) -> Paired:
     return compare_systems(labels, languages, System(first > 1.5, first), System(second > 1.5, second))
 
 
-def test_a_better_system_is_told_from_a_worse_one() -> None:
+def test_a_better_system_is_detected() -> None:
     paired = _simulated(1, better=1.0)
     for part in (paired.pooled, *paired.languages):
         assert part.average_precision is not None
@@ -188,7 +188,7 @@ def test_a_better_system_is_told_from_a_worse_one() -> None:
     assert Paired.model_validate_json(paired.model_dump_json()) == paired
 
 
-def test_a_language_without_positives_takes_no_part_in_holms_correction() -> None:
+def test_languages_without_positives_are_not_corrected() -> None:
     labels, first, second = _random(5, 80)
     without = labels.copy()
     without[60:] = 0
@@ -200,7 +200,7 @@ def test_a_language_without_positives_takes_no_part_in_holms_correction() -> Non
     assert chinese.average_precision is None
 
 
-def test_the_difference_in_average_precision_is_that_of_the_metric() -> None:
+def test_average_precision_difference_equals_the_metric() -> None:
     labels, languages, first, second = _systems([(n % 2, n % 6, (7 * n) % 5, "en") for n in range(30)])
     figure = compare_systems(labels, languages, first, second).pooled.average_precision
     assert figure is not None

@@ -36,7 +36,7 @@ def _by_hand(p: np.ndarray, labels: np.ndarray) -> tuple[float, list[tuple[int, 
 
 @pytest.mark.parametrize("size", [1, 2, 19, 40, 57, 205, 400])
 @pytest.mark.parametrize("digits", [1, 2, 16])
-def test_figures_equal_scikit_learn_and_counting_by_hand(size: int, digits: int) -> None:
+def test_values_equal_scikit_learn_and_brute_force(size: int, digits: int) -> None:
     p, labels = _world(size, seed=size)
     p = np.round(p, digits)
     result = reliability(p, labels, ["en"] * size)
@@ -61,7 +61,7 @@ def test_bins_hold_equal_numbers_and_ties_share_one() -> None:
     assert [b.posts for b in reliability(tied, labels, ["en"] * 200).pooled.bins] == [130, 10, 20, 20, 20]
 
 
-def test_languages_stand_alone_and_cadec_stays_out_of_the_pool() -> None:
+def test_cadec_stays_out_of_the_pool() -> None:
     p, labels = _world(300, seed=1)
     languages = (["en"] * 100) + (["de"] * 100) + (["de_cadec"] * 100)
     result = reliability(p, labels, languages)
@@ -83,7 +83,7 @@ def test_the_same_in_every_run_and_every_order() -> None:
     assert Reliability.model_validate_json(first.model_dump_json()) == first
 
 
-def test_right_p_have_no_more_error_than_chance_and_wrong_p_have() -> None:
+def test_only_wrong_p_exceed_chance() -> None:
     p, labels = _world(4000, seed=3)
     right = reliability(p, labels, ["en"] * 4000).pooled
     assert right.ece_interval.low == 0
@@ -114,7 +114,7 @@ def _known(size: int, *, slope: float, offset: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (0.5, 1.0)])
-def test_intervals_hold_the_truth_in_about_95_of_100_samples(slope: float, offset: float) -> None:
+def test_intervals_have_95_percent_coverage(slope: float, offset: float) -> None:
     brier, ece = _known(120, slope=slope, offset=offset)
     held_brier = held_ece = 0
     for seed in range(60):
@@ -133,14 +133,14 @@ def _holds(interval: Interval, value: float) -> bool:
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_one_class_says_nothing_of_how_far_off_the_figures_are(label: int) -> None:
+def test_one_class_has_the_widest_calibration_interval(label: int) -> None:
     labels = np.full(50, label, dtype=np.int8)
     part: ReliabilitySlice = reliability(np.full(50, 0.25), labels, ["fr"] * 50).languages[0]
     assert part.brier == pytest.approx((0.25 - label) ** 2)
     assert part.brier_interval == part.ece_interval == Interval(low=0.0, high=1.0)
 
 
-def test_pooled_resamples_keep_the_number_of_posts_of_each_language() -> None:
+def test_pooled_resamples_are_stratified_by_language() -> None:
     """Two languages whose losses are constant: a resample that mixed them would vary."""
     p = np.array([0.1] * 60 + [0.5] * 60)
     labels = np.array([0] * 60 + [0, 1] * 30, dtype=np.int8)
@@ -149,7 +149,7 @@ def test_pooled_resamples_keep_the_number_of_posts_of_each_language() -> None:
     assert pooled.brier_interval.high - pooled.brier_interval.low < 1e-12
 
 
-def test_nothing_and_unequal_lengths_are_refused() -> None:
+def test_empty_and_unequal_inputs_are_refused() -> None:
     with pytest.raises(ValueError, match="0 probabilities, 0 labels, 0 languages"):
         reliability(np.zeros(0), np.zeros(0, dtype=np.int8), [])
     with pytest.raises(ValueError, match="2 probabilities, 1 labels, 1 languages"):

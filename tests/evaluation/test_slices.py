@@ -70,7 +70,7 @@ def test_slices_equal_scikit_learn_on_500_random_sets(monkeypatch: pytest.Monkey
     assert compared > 1400
 
 
-def test_beyond_thirty_values_the_rest_is_one_row() -> None:
+def test_more_than_thirty_values_are_grouped() -> None:
     cells = np.array([f"v{number:02d}" for number in range(40) for _ in range(50 - number)], dtype=np.str_)
     outcomes = _outcomes(np.random.default_rng(2), len(cells), ["en"])
     result = column_slices(Column("origin", cells), outcomes)
@@ -92,7 +92,7 @@ def test_few_positives_are_marked() -> None:
     assert {part.metrics.name: part.few_positives for part in result.pooled} == {"few": True, "many": False}
 
 
-def test_long_values_are_shortened_and_stay_apart() -> None:
+def test_long_values_are_shortened_and_stay_distinct() -> None:
     assert short_name("a" * 40) == "a" * 40
     assert short_name("a" * 41) == "a" * 39 + "…"
     assert short_name("two\nlines") == "two lines"

@@ -66,7 +66,7 @@ def test_reading_down_the_ranking(posts: list[tuple[int, int]], budget: int, rec
 
 @settings(max_examples=80, deadline=None)
 @given(*[st.integers(0, 40)] * 4, st.floats(0.001, 0.999))
-def test_figures_of_a_table(tp: int, fp: int, fn: int, tn: int, prevalence: float) -> None:
+def test_values_of_a_table(tp: int, fp: int, fn: int, tn: int, prevalence: float) -> None:
     counts = Counts(tp, fp, fn, tn)
     reading = posts_per_ade(counts)
     assert reading.low >= 1
@@ -82,7 +82,7 @@ def test_figures_of_a_table(tp: int, fp: int, fn: int, tn: int, prevalence: floa
     assert at_prevalence.interval.low < at_prevalence.interval.high
 
 
-def test_bayes_gives_precision_back_at_the_posts_own_prevalence() -> None:
+def test_precision_is_unchanged_at_the_same_prevalence() -> None:
     counts = Counts(30, 10, 20, 940)
     same = predictive_value(counts, prevalence=0.05)
     assert same.value == pytest.approx(counts.precision)
@@ -92,13 +92,13 @@ def test_bayes_gives_precision_back_at_the_posts_own_prevalence() -> None:
     assert rarer.interval.low < by_hand < rarer.interval.high < same.interval.low
 
 
-def test_one_class_says_nothing_of_predictive_value() -> None:
+def test_one_class_has_no_predictive_value() -> None:
     for counts in (Counts(0, 3, 0, 7), Counts(5, 0, 2, 0)):
         interval = predictive_value(counts, prevalence=0.1).interval
         assert (interval.low, interval.high) == (0.0, 1.0)
 
 
-def test_curves_have_the_posteriors_that_order_statistics_give() -> None:
+def test_curves_match_order_statistics() -> None:
     """Of 9 positives the k-th from the top has Beta(k, 10 - k) of all above it; 3 of 20 negatives: Beta(3.5, 17.5)."""
     labels = np.repeat(np.array([1, 0], dtype=np.int8), [9, 20])
     scores = np.append(np.linspace(0.9, 0.5, 9), np.append([0.52] * 3, [0.1] * 17))
@@ -114,7 +114,7 @@ def test_curves_have_the_posteriors_that_order_statistics_give() -> None:
     assert curves.false_rate[:, 9].std() == pytest.approx(math.sqrt(3.5 * 17.5 / (21**2 * 22)), rel=0.04)
 
 
-def test_crossings_against_interpolating_each_draw() -> None:
+def test_crossings_equal_brute_force() -> None:
     random = np.random.default_rng(2)
     labels = (random.random(80) < 0.3).astype(np.int8)
     curves = sample_curves(labels, np.round(random.random(80), 1), rounds=50, random=random)
@@ -130,7 +130,7 @@ def test_crossings_against_interpolating_each_draw() -> None:
         sample_curves(np.zeros(3, dtype=np.int8), np.zeros(3), rounds=2, random=random)
 
 
-def test_few_positives_cannot_promise_a_recall_of_95_percent() -> None:
+def test_few_positives_cannot_reach_95_percent_recall() -> None:
     """All 12 positives on top: up to a quarter of all positives may lie below, so perhaps most posts must be read."""
     labels = np.repeat(np.array([1, 0], dtype=np.int8), [12, 400])
     part = workload(labels, np.linspace(1, 0, 412), labels == 1, ["en"] * 412).pooled
@@ -167,7 +167,7 @@ def test_rows_budgets_and_prevalence() -> None:
         ((5,), (0.8,), None, 3, "not equally many"),
     ],
 )
-def test_what_is_refused(
+def test_bad_input_is_refused(
     budgets: tuple[int, ...], recalls: tuple[float, ...], prevalence: float | None, languages: int, message: str
 ) -> None:
     labels, scores = np.array([1, 0], dtype=np.int8), np.array([0.9, 0.1])

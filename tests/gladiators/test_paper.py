@@ -19,7 +19,7 @@ def test_posts_add_up() -> None:
     assert sum(posts.dev_positives for posts in paper.POSTS) == paper.DEV_POSITIVES
 
 
-def test_tables_agree_where_they_tell_the_same() -> None:
+def test_tables_agree_where_they_overlap() -> None:
     f1 = {row.key: row.f1 for row in paper.TABLE2}
     subsets = {row.seeds: row.f1 for row in paper.TABLE5}
     assert subsets[plan.SEED_NUMBERS] == f1["ensemble"]
@@ -72,7 +72,7 @@ def test_the_plan_knows_every_row_and_every_recipe_in_it() -> None:
     assert japanese.name == "tohoku-nlp/bert-large-japanese-v2"  # the released one
 
 
-def test_shared_steps_stand_once_and_in_an_order_that_can_be_run() -> None:
+def test_shared_steps_are_listed_once_in_order() -> None:
     rows = rows_of("all")
     found = steps_of(rows)
     names = [step.name for step in found]

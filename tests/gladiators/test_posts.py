@@ -31,7 +31,7 @@ def test_a_folder_and_a_file_with_splits_are_the_same_posts(few: Path, tmp_path:
     assert of_language(folder, "") is folder
 
 
-def test_faults_are_told_with_what_to_do(few: Path, tmp_path: Path) -> None:
+def test_errors_have_a_hint(few: Path, tmp_path: Path) -> None:
     material = read(few)
     with pytest.raises(DataError, match=r"nothing: no such folder or file; give a folder with train\.csv and dev\.csv"):
         read(tmp_path / "nothing")
@@ -130,7 +130,7 @@ def _posts(language: str, number: int, positives: int, *, start: str) -> list[La
     return [LabelledPost(Post(f"{start}{place}", "x", language), int(place < positives)) for place in range(number)]
 
 
-def test_the_paper_s_sizes_differ_in_nothing_and_one_post_less_is_told() -> None:
+def test_the_paper_s_sizes_are_checked() -> None:
     train = [item for row in paper.POSTS for item in _posts(row.language, row.train, 0, start=row.language)]
     train += _posts("de_cadec", paper.CADEC_TRAIN - 5, 1, start="d") + _posts("fr_cadec", 5, 1, start="f")
     dev = [item for row in paper.POSTS for item in _posts(row.language, row.dev, row.dev_positives, start="dev")]

@@ -70,7 +70,7 @@ def bundle_id(output: Path) -> str:
     return told
 
 
-def test_killed_and_run_again_it_ends_as_if_it_had_not_been(
+def test_a_killed_run_resumes_to_the_same_result(
     few: Path, finished: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     models, clean = finished
@@ -103,7 +103,7 @@ def test_killed_and_run_again_it_ends_as_if_it_had_not_been(
     assert bundle_id(output) == bundle_id(clean)
 
 
-def test_with_some_of_the_models_their_rows_are_measured(finished: tuple[Path, Path]) -> None:
+def test_rows_with_available_models_are_measured(finished: tuple[Path, Path]) -> None:
     models, output = finished
     told = {figure["row"]: figure for figure in json.loads((output / "reproduction.json").read_text())["figures"]}
     assert len(told) == 11
@@ -149,7 +149,7 @@ def test_tables_of_finished_steps_are_printed_at_once(
     assert sum("the epoch that is kept" in figure["notes"] for figure in found) == 1
 
 
-def test_a_model_that_cannot_be_opened_is_reported_before_anything_is_begun(
+def test_an_unreadable_model_is_reported_first(
     few: Path, every_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("fugashi")
@@ -192,7 +192,7 @@ def test_a_model_that_cannot_be_opened_is_reported_before_anything_is_begun(
     assert "was changed or damaged after the bundle was saved" in japanese["reason"]
 
 
-def test_a_row_that_cannot_end_trains_nothing(
+def test_an_impossible_row_trains_nothing(
     few: Path, shelf: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The three seeds are there to be trained, but the row needs another model too."""
@@ -207,7 +207,7 @@ def test_a_row_that_cannot_end_trains_nothing(
     assert (figure["verdict"], figure["reason"]) == ("cannot run", f"needs mdeberta-v3-base in {models}")
 
 
-def test_too_little_disk_is_reported_before_anything_is_begun(
+def test_too_little_disk_is_reported_first(
     few: Path,
     shelf: Callable[..., Path],
     tmp_path: Path,
@@ -246,7 +246,7 @@ def test_without_test_labels_table_3_cannot_run(
     assert {figure["reason"] for figure in document["data"]["figures"]} == {"no test labels in test.csv"}
 
 
-def test_table_3_is_the_official_score_at_the_paper_s_thresholds(
+def test_table_3_uses_the_paper_s_thresholds(
     few: Path,
     finished: tuple[Path, Path],
     corpus: tuple[LabelledPost, ...],
@@ -288,7 +288,7 @@ def test_table_3_is_the_official_score_at_the_paper_s_thresholds(
     assert kept.stat().st_mtime_ns == before
 
 
-def test_every_figure_of_the_paper_stands_beside_ours_or_says_why_not(
+def test_every_paper_value_is_compared_or_explained(
     few: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """With no model at all, in a folder that is made: each figure is there, and says why it cannot be measured."""
@@ -311,7 +311,7 @@ def test_every_figure_of_the_paper_stands_beside_ours_or_says_why_not(
         assert figure["paper"] is not None or figure["row"].startswith("Farsi")
 
 
-def test_the_plan_trains_nothing_and_tells_what_it_would_take(
+def test_the_plan_estimates_and_trains_nothing(
     few: Path, shelf: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     models = shelf(LARGE, "nllb-200-distilled-600M")
@@ -341,7 +341,7 @@ def test_the_plan_trains_nothing_and_tells_what_it_would_take(
     assert "nothing was fetched or trained" in capfd.readouterr().out
 
 
-def test_on_other_posts_than_the_paper_s_nothing_is_compared(few: Path, finished: tuple[Path, Path]) -> None:
+def test_other_posts_are_not_compared(few: Path, finished: tuple[Path, Path]) -> None:
     models, output = finished
     full_size = dataclasses.replace(TINY, name="full")  # figures that mean something, of the same steps
     bench = Environment(output, TINY, ModelFolder(models, hub=False), read(Files((few,)).resolved))
@@ -402,7 +402,7 @@ def test_a_folder_for_models_is_made(few: Path, tmp_path: Path, capfd: pytest.Ca
     assert list((tmp_path / "new" / "models").iterdir()) == []
 
 
-def test_other_posts_than_the_paper_s_are_told_before_anything_is_done(
+def test_posts_other_than_the_paper_s_are_reported_first(
     few: Path, shelf: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     wish = ["reproduce", "table5", "--data", str(few), "--models", str(shelf(LARGE)), "-o", str(tmp_path / "out")]
@@ -429,7 +429,7 @@ def test_other_posts_than_the_paper_s_are_told_before_anything_is_done(
         (["--data", "{}", "-o", "{}"], "holds files of something else\n  next: choose a new folder: -o FOLDER"),
     ],
 )
-def test_wrong_options_are_told(
+def test_wrong_options_are_reported(
     few: Path, arguments: list[str], message: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     given = [part.replace("{}", str(few)) for part in arguments]

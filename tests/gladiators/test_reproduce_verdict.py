@@ -24,7 +24,9 @@ from polyvigil_gladiators.result import VERDICTS, Verdict, verdict
         (11_700, 11_751, 11_751, -2, "differs"),
     ],
 )
-def test_the_paper_s_figure_lies_in_ours(paper: float, low: float, high: float, decimals: int, expected: str) -> None:
+def test_the_paper_s_value_is_in_the_interval(
+    paper: float, low: float, high: float, decimals: int, expected: str
+) -> None:
     told = verdict(paper, Interval(low=low, high=high), decimals=decimals, meaningless=False, other_data=False)
     assert told == expected
 
@@ -33,17 +35,17 @@ def test_the_paper_s_figure_lies_in_ours(paper: float, low: float, high: float, 
     ("meaningless", "other_data", "expected"),
     [(True, True, "meaningless"), (True, False, "meaningless"), (False, True, "other data")],
 )
-def test_what_is_not_to_be_compared_is_not(meaningless: bool, other_data: bool, expected: Verdict) -> None:
+def test_incomparable_values_are_not_compared(meaningless: bool, other_data: bool, expected: Verdict) -> None:
     for interval in (Interval(low=0.0, high=1.0), None):
         assert verdict(0.5, interval, decimals=3, meaningless=meaningless, other_data=other_data) == expected
     assert expected in VERDICTS
 
 
-def test_a_figure_that_the_paper_does_not_have_is_ours_alone() -> None:
+def test_values_missing_in_the_paper_are_shown_alone() -> None:
     interval = Interval(low=0.0, high=1.0)
     assert verdict(None, interval, decimals=3, meaningless=False, other_data=False) == "ours alone"
     assert verdict(None, interval, decimals=3, meaningless=False, other_data=True) == "ours alone"
 
 
-def test_without_an_interval_nothing_is_judged() -> None:
+def test_without_an_interval_there_is_no_verdict() -> None:
     assert verdict(0.5, None, decimals=3, meaningless=False, other_data=False) == "not judged"

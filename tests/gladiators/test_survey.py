@@ -61,9 +61,7 @@ def test_any_subset_of_models(
         assert standing.reason == f"needs {missing} in {folder}"
 
 
-def test_a_model_with_pickles_alone_is_reported_with_the_command_that_mends_it(
-    bench: Environment, every_model: Path, tmp_path: Path
-) -> None:
+def test_pickled_models_are_reported_with_convert(bench: Environment, every_model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "models"
     (folder / "mdeberta-v3-base").mkdir(parents=True)
     for file in (every_model / "mdeberta-v3-base").iterdir():
@@ -90,7 +88,7 @@ def test_a_language_without_posts_cannot_run(bench: Environment) -> None:
     assert standings(english)[plan.JAPANESE].reason == "needs train posts of both labels in ja"
 
 
-def test_a_library_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "find_spec", lambda name: None if name == "fugashi" else object())
     assert lacking(("fugashi",)) == "needs fugashi, which is not installed: pip install 'polyvigil[ja]'"
     assert lacking(()) == ""
@@ -98,7 +96,7 @@ def test_a_library_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert lacking(("gliner2",)) == "needs torch, which is not installed: pip install 'polyvigil[encoders]'"
 
 
-def test_a_model_comes_from_the_shelf_or_else_from_the_hub(every_model: Path, tmp_path: Path) -> None:
+def test_models_come_from_the_folder_or_the_hub(every_model: Path, tmp_path: Path) -> None:
     found = find("FacebookAI/xlm-roberta-base", ModelFolder(every_model, hub=False), fetch=True)
     assert (found.source, found.missing, len(found.version)) == (str(every_model / BASE), "", 12)
     unfetched = find("someone/not-fetched", ModelFolder(tmp_path, hub=True), fetch=False)
@@ -111,7 +109,7 @@ def test_a_model_comes_from_the_shelf_or_else_from_the_hub(every_model: Path, tm
     assert "has no config.json" in find("a/empty", ModelFolder(tmp_path, hub=True), fetch=True).missing
 
 
-def test_what_a_step_is_made_from_is_in_its_name(bench: Environment, every_model: Path, tmp_path: Path) -> None:
+def test_step_names_hash_their_inputs(bench: Environment, every_model: Path, tmp_path: Path) -> None:
     def names(other: Environment) -> dict[str, str]:
         made = (plan.Translation, plan.Training)  # what is made of bundles is named by theirs
         return {step.name: s.output.name for step, s in standings(other).items() if isinstance(step, made)}

@@ -38,7 +38,7 @@ def bench(few: Path, every_model: Path, tmp_path: Path) -> Environment:
     return Environment(tmp_path / "out", SMALL, ModelFolder(every_model, hub=False), few_posts)
 
 
-def test_stopped_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(bench: Environment, tmp_path: Path) -> None:
+def test_interrupted_translation_resumes_to_the_same_bytes(bench: Environment, tmp_path: Path) -> None:
     asked = iter([False, True])  # before the step, after its first batch
     with pytest.raises(InterruptError, match="the reproduction was stopped; run the same command again"):
         run(bench, plan.FA_V2, stop=lambda: next(asked))
@@ -74,9 +74,7 @@ def test_positives_alone_go_to_german_and_french(bench: Environment) -> None:
     assert all(item.label for item in rows)
 
 
-def test_what_learns_from_a_translation_that_failed_fails_too(
-    bench: Environment, every_model: Path, tmp_path: Path
-) -> None:
+def test_steps_after_a_failed_translation_fail(bench: Environment, every_model: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     models.mkdir()
     for name in ("xlm-roberta-large", "nllb-200-distilled-600M"):  # the second is no translator

@@ -24,7 +24,7 @@ NEEDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stored_bundle_says_what_it_said(kind: str) -> None:
+def test_stored_bundles_score_as_before(kind: str) -> None:
     for name in NEEDS.get(kind, ()):
         pytest.importorskip(name)
     support.one_thread()
@@ -51,13 +51,13 @@ def _expected_decisions(golden: dict[str, Any], now: dict[str, Any], tolerance: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stored_bundle_holds_the_files_it_held(kind: str) -> None:
+def test_stored_bundles_have_the_same_files(kind: str) -> None:
     folder = BUNDLES / kind
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     assert files == GOLDEN["bundles"][kind]["files"]
 
 
-def test_a_stored_onnx_export_gives_what_it_gave() -> None:
+def test_stored_onnx_exports_score_as_before() -> None:
     pytest.importorskip("onnxruntime")
     golden, now = GOLDEN["onnx"], support.onnx_answers(BUNDLES / "onnx")
     assert (now["inputs"], now["outputs"]) == (golden["inputs"], golden["outputs"])

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_command_answers_as_it_did(case: Case, folder: Path) -> None:
+def test_commands_print_the_pinned_document(case: Case, folder: Path) -> None:
     for name in NEEDS.get(case.uses, ()):
         pytest.importorskip(name)
     golden = json.loads((DOCUMENTS / f"{case.name}.json").read_text(encoding="utf-8"))
@@ -56,7 +56,7 @@ NOT_PINNED = ("demo",)
 """It makes its own corpus of 10,000 posts and takes too long here; tests/cli/test_cli.py runs it."""
 
 
-def test_commands_and_their_options_are_as_they_were() -> None:
+def test_commands_and_options_are_pinned() -> None:
     golden = json.loads(OPTIONS.read_text(encoding="utf-8"))
     now = {name: support.option_names(name) for name in support.command_names()}
     assert now == golden

@@ -56,7 +56,7 @@ def _usage(endpoint: Endpoint) -> dict[str, object]:
     return endpoint.session.usage.model_dump()
 
 
-def test_posts_are_masked_asked_in_json_and_answered_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_posts_are_masked_and_answered_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, "secret-key-123")
     with chat_server(lambda post, _: Said(json.dumps({"ade": len(post) / 100}))) as server:
         endpoint = _open(server, key_variable=KEY, price_in=2.0, price_out=10.0)
@@ -82,7 +82,7 @@ def test_posts_are_masked_asked_in_json_and_answered_in_their_order(monkeypatch:
     }
 
 
-def test_what_was_answered_is_on_disk_without_text_and_not_asked_again() -> None:
+def test_answers_are_stored_without_text_and_reused() -> None:
     with chat_server(lambda *_: Said()) as server:
         _open(server).request(_posts("my rash", "my headache"))
         again = _open(server)
@@ -106,7 +106,7 @@ def test_what_was_answered_is_on_disk_without_text_and_not_asked_again() -> None
     assert _usage(offline)["reasons"] == ("offline, and not answered before",)
 
 
-def test_a_torn_or_foreign_line_of_the_answers_is_passed_over(tmp_path: Path) -> None:
+def test_damaged_and_foreign_stored_answers_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "answers.jsonl"
     answers = AnswerLog(path, model="m", prompt="p")
     answers.add("one", 0.25)
@@ -118,7 +118,7 @@ def test_a_torn_or_foreign_line_of_the_answers_is_passed_over(tmp_path: Path) ->
     assert AnswerLog(path, model="m", prompt="q").get("one") is None
 
 
-def test_a_closed_line_sends_nothing(tmp_path: Path) -> None:
+def test_without_permission_nothing_is_sent(tmp_path: Path) -> None:
     with chat_server(lambda *_: Said()) as server:
         endpoint = open_endpoint(_spec(server, key_variable="NOT_SET_ANYWHERE"), permission=None)
         assert np.isnan(endpoint.request(_posts("rash")).probabilities).all()
@@ -187,7 +187,7 @@ def test_hostile_posts_stay_data() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_endpoint_is_asked_again(status: int) -> None:
+def test_a_busy_endpoint_is_retried(status: int) -> None:
     with chat_server(lambda _, number: Said(status=status if number < 2 else 200)) as server:
         endpoint = _open(server, concurrency=1)
         assert endpoint.request(_posts("rash")).probabilities.tolist() == [0.9]
@@ -216,7 +216,7 @@ def test_a_post_that_fails_is_left_out_and_counted(said: Said, reason: str) -> N
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 302])
-def test_an_endpoint_that_refuses_is_not_asked_on(status: int) -> None:
+def test_a_refusing_endpoint_stops_the_requests(status: int) -> None:
     headers = {"Location": "http://127.0.0.1:9/elsewhere"}
     with chat_server(lambda *_: Said(status=status, headers=headers)) as server:
         endpoint = _open(server, concurrency=1)
@@ -227,14 +227,14 @@ def test_an_endpoint_that_refuses_is_not_asked_on(status: int) -> None:
     assert _usage(endpoint)["reasons"] == (f"HTTP {status}",)
 
 
-def test_an_endpoint_out_of_reach_is_given_up() -> None:
+def test_an_unreachable_endpoint_is_given_up() -> None:
     endpoint = _open(attempts=1, concurrency=1)
     found = endpoint.request(_posts(*(f"post {place}" for place in range(60)))).probabilities
     assert np.isnan(found).all()
     assert _usage(endpoint)["reasons"] == ("out of reach (ConnectionRefusedError)",)
 
 
-def test_a_server_without_response_format_is_asked_without() -> None:
+def test_response_format_is_dropped_if_unsupported() -> None:
     def answer(post: str, number: int) -> Said:
         return Said(status=400 if "response_format" in server.requests[number] else 200)
 
@@ -243,7 +243,7 @@ def test_a_server_without_response_format_is_asked_without() -> None:
     assert ["response_format" in body for body in server.requests] == [True, False, False]
 
 
-def test_a_long_post_is_cut_after_masking() -> None:
+def test_a_long_post_is_truncated_after_masking() -> None:
     text = "x " * 99 + "@anna_k " + "y" * 5000
     assert masked(text, most_characters=210) == "x " * 99 + "[USER] " + "y" * 5
     assert len(masked("z" * 10_000, most_characters=100)) == 100
@@ -266,7 +266,7 @@ def test_configurations_that_are_refused(more: dict[str, object], message: str) 
     assert _spec(None, base_url="http://example.org/v1", insecure_http=True).insecure_http
 
 
-def test_a_missing_key_is_told_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_an_error_before_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
     for value in ("", "with\nbreak", "ключ"):
         monkeypatch.setenv(KEY, value)
         with pytest.raises(RecipeError, match="holds no key for the endpoint") as told:
@@ -297,7 +297,7 @@ def test_another_wording_of_the_prompt_is_refused(tmp_path: Path) -> None:
         load_endpoint(tmp_path)
 
 
-def test_prompt_1_is_as_it_was() -> None:
+def test_prompt_1_is_pinned() -> None:
     """A prompt never changes: bundles name it. A new wording is a new file."""
     assert read_prompt("1").sha256 == "d4e2a814b5f395372ed917de803d8a6cbbad64335eb743af671d8b398bf2353a"
     assert estimated_tokens("abcdefgh") == 2

@@ -57,7 +57,7 @@ def unbroken() -> tuple[str, object]:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_interrupted_at_every_step_in_turn_the_result_is_bit_identical(tmp_path: Path, precision: str) -> None:
+def test_resuming_from_any_step_is_bit_identical(tmp_path: Path, precision: str) -> None:
     spec = EACH.model_copy(update={"precision": precision})
     whole = SmallEncoder()
     expected = facts(run(whole, spec=spec, work=tmp_path / "whole"))
@@ -76,9 +76,7 @@ def test_interrupted_at_every_step_in_turn_the_result_is_bit_identical(tmp_path:
             assert mine["progress"][name] == theirs["progress"][name]
 
 
-def test_a_run_interrupted_after_each_of_its_steps_ends_with_the_same_bits(
-    tmp_path: Path, unbroken: tuple[str, object]
-) -> None:
+def test_resuming_after_every_step_is_bit_identical(tmp_path: Path, unbroken: tuple[str, object]) -> None:
     sessions = 0
     while True:
         encoder = SmallEncoder()
@@ -92,15 +90,13 @@ def test_a_run_interrupted_after_each_of_its_steps_ends_with_the_same_bits(
     assert (digest(encoder), facts(log)) == unbroken
 
 
-def test_a_finished_run_gives_its_result_again_without_training(tmp_path: Path, unbroken: tuple[str, object]) -> None:
+def test_a_completed_run_returns_its_result_without_training(tmp_path: Path, unbroken: tuple[str, object]) -> None:
     run(SmallEncoder(), spec=EACH, work=tmp_path)
     encoder = SmallEncoder()
     assert (facts(run(encoder, spec=EACH, work=tmp_path, hooks=killed_after(1))), digest(encoder)) == unbroken[::-1]
 
 
-def test_a_finished_run_keeps_its_best_weights_alone_and_gives_its_result_again(
-    tmp_path: Path, unbroken: tuple[str, object]
-) -> None:
+def test_a_completed_run_keeps_only_its_best_weights(tmp_path: Path, unbroken: tuple[str, object]) -> None:
     run(SmallEncoder(), spec=EACH, work=tmp_path)
     last = _newest(tmp_path)
     keep_best_alone(tmp_path)
@@ -115,7 +111,7 @@ def test_a_finished_run_keeps_its_best_weights_alone_and_gives_its_result_again(
 
 
 @pytest.mark.parametrize("at", ["link", "exchange", "remove"])
-def test_killed_while_the_best_weights_are_set_apart_the_result_is_the_same(
+def test_killed_while_saving_best_weights_resumes(
     tmp_path: Path, unbroken: tuple[str, object], monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     run(SmallEncoder(), spec=EACH, work=tmp_path)
@@ -175,7 +171,7 @@ def test_two_generations_are_kept_and_nothing_is_pickled(tmp_path: Path) -> None
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == sorted(FILES)
 
 
-def test_without_time_passed_only_epochs_are_saved(tmp_path: Path) -> None:
+def test_without_elapsed_time_only_epochs_are_saved(tmp_path: Path) -> None:
     run(SmallEncoder(), spec=SPEC, work=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-0001-00000000", "checkpoint-0002-00000000"]
 
@@ -186,7 +182,7 @@ def _newest(work: Path) -> Path:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
-def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
+def test_a_damaged_checkpoint_falls_back_to_the_last(
     tmp_path: Path, unbroken: tuple[str, object], name: str, damage: str
 ) -> None:
     interrupted(tmp_path, steps=11)
@@ -207,7 +203,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     assert (digest(encoder), facts(log)) == unbroken
 
 
-def test_when_all_are_damaged_nothing_is_removed_and_the_error_says_so(tmp_path: Path) -> None:
+def test_all_checkpoints_damaged_is_an_error_and_removes_none(tmp_path: Path) -> None:
     interrupted(tmp_path, steps=11)
     for folder in tmp_path.glob("checkpoint-*"):
         (folder / "model.safetensors").write_bytes(b"no")
@@ -216,7 +212,7 @@ def test_when_all_are_damaged_nothing_is_removed_and_the_error_says_so(tmp_path:
     assert len(list(tmp_path.glob("checkpoint-*"))) == 2
 
 
-def test_what_a_killed_save_leaves_is_swept_away(tmp_path: Path, unbroken: tuple[str, object]) -> None:
+def test_leftovers_of_a_killed_save_are_removed(tmp_path: Path, unbroken: tuple[str, object]) -> None:
     interrupted(tmp_path, steps=5)
     shutil.copytree(_newest(tmp_path), tmp_path / ".checkpoint-0000-00000009.x1.partial")
     shutil.copytree(_newest(tmp_path), tmp_path / ".checkpoint-0000-00000001.old")
@@ -250,7 +246,7 @@ def test_checkpoints_of_other_posts_or_seeds_are_refused(tmp_path: Path) -> None
             run(SmallEncoder(), spec=EACH, work=tmp_path, **options)
 
 
-def test_what_changes_only_how_may_differ_on_resuming(tmp_path: Path) -> None:
+def test_execution_settings_may_differ_on_resuming(tmp_path: Path) -> None:
     interrupted(tmp_path, steps=5)
     lines: list[str] = []
     log = run(
@@ -263,7 +259,7 @@ def test_what_changes_only_how_may_differ_on_resuming(tmp_path: Path) -> None:
     assert log.micro_tokens == 20
 
 
-def test_another_torch_or_thread_count_is_said(tmp_path: Path) -> None:
+def test_another_torch_or_thread_count_gives_a_note(tmp_path: Path) -> None:
     interrupted(tmp_path, steps=5)
     lines: list[str] = []
     threads = torch.get_num_threads()
@@ -275,9 +271,7 @@ def test_another_torch_or_thread_count_is_said(tmp_path: Path) -> None:
     assert any(f"written with threads {threads}, now it is {threads + 1}" in line for line in lines)
 
 
-def test_too_little_disk_is_an_error_with_numbers_before_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_disk_is_an_error_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("Usage", (), {"free": 20_000_000_000})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     message = "checkpoints need 26.9 GB (560M parameters x 16 bytes x 3): 26.9 GB in all, the disk has 20.0 GB free"
@@ -310,7 +304,7 @@ def _ranks() -> object:
     return this_rank()
 
 
-def test_a_full_disk_in_the_middle_is_a_clear_error_and_the_last_checkpoint_stands(
+def test_a_full_disk_keeps_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbroken: tuple[str, object]
 ) -> None:
     whole, calls = checkpoint.save_file, []
@@ -339,6 +333,6 @@ def test_progress_survives_json_bit_by_bit() -> None:
         assert Progress.model_validate_json(progress.model_dump_json()).loss == value
 
 
-def test_fingerprints_tell_where_one_part_ends() -> None:
+def test_fingerprints_separate_their_parts() -> None:
     assert fingerprint(["ab", "c"]) != fingerprint(["a", "bc"])
     assert fingerprint([np.arange(3), "x"]) == fingerprint([np.arange(6)[:3], "x"])

@@ -49,7 +49,7 @@ def test_the_gradient_equals_finite_differences(temperature: float) -> None:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 7.5])
-def test_the_loss_is_the_cross_entropy_of_flattened_probabilities_post_by_post(temperature: float) -> None:
+def test_loss_is_cross_entropy_of_softened_probabilities(temperature: float) -> None:
     logits, p = case()
     targets = torch.from_numpy(softened(p.numpy(), temperature=temperature))
     found = soft_cross_entropy(logits, targets, temperature=temperature).tolist()
@@ -67,7 +67,7 @@ def test_targets_that_are_labels_give_the_cross_entropy() -> None:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_a_student_who_says_what_the_teacher_says_has_nothing_to_learn(temperature: float) -> None:
+def test_a_student_equal_to_the_teacher_has_no_gradient(temperature: float) -> None:
     logits, _ = case()
     p = torch.softmax(logits.detach(), dim=1)[:, 1].numpy()
     targets = torch.from_numpy(softened(p, temperature=temperature))
@@ -75,7 +75,7 @@ def test_a_student_who_says_what_the_teacher_says_has_nothing_to_learn(temperatu
     assert float(logits.grad.abs().max()) < 1e-12 * temperature**2
 
 
-def test_softening_keeps_the_ends_and_the_middle() -> None:
+def test_softening_keeps_0_half_and_1() -> None:
     p = np.array([0.0, 1e-9, 0.5, 0.9, 1.0])
     assert softened(p, temperature=1.0) is p
     flat = softened(p, temperature=2.0)
@@ -84,7 +84,7 @@ def test_softening_keeps_the_ends_and_the_middle() -> None:
     assert flat[3] == pytest.approx(3 / 4)  # odds of 9 become odds of 3
 
 
-def test_a_lesson_gives_the_targets_of_the_training_posts_and_then_of_the_others() -> None:
+def test_targets_cover_training_then_unlabelled_posts() -> None:
     spec = DistilSpec(teacher="b", weight=0.3, temperature=2.0)
     lesson = TeacherTargets(spec, "0", np.array([0.9, 0.5]), (Post("a", "b"),), np.array([0.1]))
     soft = soft_targets(lesson)
@@ -106,7 +106,7 @@ def test_a_teacher_of_weight_0_changes_no_bit() -> None:
     assert digest(with_teacher) == digest(plain)
 
 
-def test_a_teacher_of_weight_1_who_knows_the_labels_is_the_cross_entropy() -> None:
+def test_a_perfect_teacher_of_weight_1_is_cross_entropy() -> None:
     settings = SPEC.model_copy(update={"loss": "cross-entropy"})
     plain, with_teacher = SmallEncoder(), SmallEncoder()
     run(plain, spec=settings, train=replace(TRAIN, weights=np.ones(len(P))))
@@ -152,7 +152,7 @@ def test_a_run_equals_plain_torch(temperature: float) -> None:
     assert log.epochs[0].loss == pytest.approx(total / len(order), rel=1e-5)
 
 
-def test_the_label_of_a_post_without_one_is_not_looked_at_and_micro_batches_change_nothing() -> None:
+def test_missing_labels_are_not_used() -> None:
     posts = taught(weight=0.5)
     flipped = replace(posts, labels=np.where(posts.weights == 0, 1 - posts.labels, posts.labels).astype(np.int8))
     found = []
@@ -189,7 +189,7 @@ def test_stopped_and_resumed_it_ends_with_the_same_bits(tmp_path: Path, steps: i
     assert digest(resumed) == digest(whole)
 
 
-def test_another_word_of_the_teacher_is_another_run(tmp_path: Path) -> None:
+def test_other_teacher_targets_are_another_run(tmp_path: Path) -> None:
     stopped_after(tmp_path, 2)
     other = P.copy()
     other[3] = np.nextafter(other[3], 1)

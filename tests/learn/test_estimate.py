@@ -72,7 +72,7 @@ def test_disk_and_download_of_three_large_members() -> None:
     assert "estimated, not measured: 35%" in expected_cost.how
 
 
-def test_disk_use_counts_what_stands_at_the_same_time() -> None:
+def test_disk_use_is_the_maximum_at_one_time() -> None:
     assert DiskUse(100).most == 3 * 16 * 100
     assert DiskUse(100, member=400, members=3).most == 3 * 16 * 100 + 2 * 400
     assert DiskUse(1, member=400, members=3).most == 4 + 3 * 400  # adapters: the members are the most of it
@@ -86,7 +86,7 @@ def test_disk_use_counts_what_stands_at_the_same_time() -> None:
 @pytest.mark.parametrize(
     ("kind", "precision"), [("xlm-roberta", "fp32"), ("xlm-roberta", "bf16"), ("deberta-v2", "fp32")]
 )
-def test_memory_is_within_30_percent_of_a_real_step_s(
+def test_estimated_memory_is_within_30_percent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, precision: str
 ) -> None:
     """Weights, gradients, moments, and all that autograd holds for the backward pass, of the largest micro-batch."""
@@ -127,7 +127,7 @@ def test_memory_is_within_30_percent_of_a_real_step_s(
     assert expected_cost.peak_memory - CONTEXT_BYTES == pytest.approx(max(peaks), rel=0.3)
 
 
-def test_memory_says_whether_twelve_gigabytes_are_enough() -> None:
+def test_memory_estimate_for_twelve_gigabytes() -> None:
     train = posts(2000, 200, text="the pills gave me a rash and a headache after some days of taking it")
     plain = _estimated(train)
     assert plain.peak_memory < plain.device_memory
@@ -146,7 +146,7 @@ def test_memory_says_whether_twelve_gigabytes_are_enough() -> None:
 # -- time -------------------------------------------------------------------------------------------------------------
 
 
-def test_time_is_operations_over_the_rate_and_bytes_over_the_bandwidth() -> None:
+def test_time_follows_from_rate_and_bandwidth() -> None:
     train = posts(640, 64, text="pills " * 20)
     whole = _estimated(train).seconds
     half = _estimated(train, rate=DeviceRate("x", CARD.operations / 2, CARD.bytes / 2, 0, "")).seconds
@@ -164,7 +164,7 @@ def test_time_is_operations_over_the_rate_and_bytes_over_the_bandwidth() -> None
     assert both[0] == pytest.approx(6 * both[1])
 
 
-def test_the_paper_s_card_takes_about_as_long_as_the_paper_says() -> None:
+def test_estimated_time_is_near_the_paper_s() -> None:
     """35 to 105 minutes a seed, by the repository and the paper; about 40 tokens a post."""
     train = posts(47_547, 3_478, text="the pills gave me a rash and a headache after some days " * 2)
     expected_cost = _estimated(train, dev=posts(8_033, 508))
@@ -193,7 +193,7 @@ def test_a_zero_shot_model_takes_one_pass_over_the_dev_posts() -> None:
 # -- devices ----------------------------------------------------------------------------------------------------------
 
 
-def test_cards_are_known_by_name_and_say_what_is_assumed() -> None:
+def test_device_names_are_known_with_assumptions() -> None:
     for name in CARDS:
         half, single = (named_device(name, precision=precision) for precision in ("fp16", "fp32"))
         assert half.operations > single.operations > 1e12
@@ -204,7 +204,7 @@ def test_cards_are_known_by_name_and_say_what_is_assumed() -> None:
         named_device("tpu", precision="fp16")
 
 
-def test_this_machine_is_measured_in_seconds_and_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measuring_this_machine_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_ENOUGH_SECONDS", 0.2)
     small = ModelShape(architecture="bert", layers=2, hidden=64, heads=2, intermediate=256, vocabulary=99, positions=99,
                        types=2)  # fmt: skip

@@ -157,7 +157,7 @@ def test_the_global_generators_are_left_as_they_were() -> None:
 # -- what is learnt and recorded --------------------------------------------------------------------------------------
 
 
-def test_a_planted_word_is_learnt_and_the_table_is_kept() -> None:
+def test_a_planted_word_is_learnt() -> None:
     lines: list[str] = []
     ticks: list[tuple[int, int, float, float]] = []
     encoder = SmallEncoder()
@@ -199,7 +199,7 @@ def test_the_first_best_epoch_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert digest(encoder) == after[1] != after[2]
 
 
-def test_dev_f1_is_pooled_at_tuned_thresholds_without_the_cadec_groups() -> None:
+def test_dev_f1_is_pooled_without_cadec() -> None:
     languages = ["de"] * 4 + ["fr"] * 4 + ["de_cadec"] * 4
     labels = np.array([1, 1, 0, 0] * 3, dtype=np.int8)
     scores = np.array([0.9, 0.8, 0.7, 0.1, 0.3, 0.1, 0.2, 0.05, 0.1, 0.1, 0.9, 0.9])
@@ -231,7 +231,7 @@ def _constant() -> DevSet:
     return DevSet([np.array([9, 10], dtype=np.int32)] * 60, DEV.labels, DEV.languages, DEV.readable)
 
 
-def test_posts_with_nothing_to_read_score_0() -> None:
+def test_empty_posts_score_0() -> None:
     readable = np.ones(60, dtype=bool)
     readable[np.flatnonzero(DEV.labels)[:5]] = False
     tokens = [item if ok else item[:0] for item, ok in zip(DEV.tokens, readable, strict=True)]
@@ -254,7 +254,7 @@ class Broken(SmallEncoder):
         return logits * self.factor if self.model.training and next(self.calls) >= self.after else logits
 
 
-def test_a_loss_that_is_no_number_stops_with_advice() -> None:
+def test_nan_loss_stops_with_a_hint() -> None:
     with pytest.raises(TrainingError) as caught:
         run(Broken(float("nan"), after=9), spec=spec(micro_tokens=1000))
     assert str(caught.value).startswith(
@@ -264,21 +264,21 @@ def test_a_loss_that_is_no_number_stops_with_advice() -> None:
     assert (caught.value.code, caught.value.exit_code) == ("training", 1)
 
 
-def test_a_gradient_that_is_no_number_stops_with_advice() -> None:
+def test_nan_gradient_stops_with_a_hint() -> None:
     encoder = SmallEncoder()
     encoder.model["head"].weight.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(TrainingError, match=r"epoch 1, step 1: the gradient's norm is (nan|inf); the numbers overflow"):
         run(encoder)
 
 
-def test_fp16_gradients_that_overflow_at_any_scale_stop_with_advice() -> None:
+def test_fp16_overflow_stops_with_a_hint() -> None:
     encoder = SmallEncoder()
     encoder.model["head"].weight.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(TrainingError, match="step 31: the gradients overflow at any scale"):
         run(encoder, spec=spec(precision="fp16", posts_per_step=1))
 
 
-def test_an_epoch_of_losses_of_exactly_0_stops_with_advice() -> None:
+def test_zero_loss_stops_with_a_hint() -> None:
     labels = np.zeros_like(TRAIN.labels)
     encoder = SmallEncoder()
     with torch.no_grad():
@@ -295,7 +295,7 @@ def test_an_epoch_of_losses_of_exactly_0_stops_with_advice() -> None:
         (None, "after epoch 1: the encoder gives no number for some dev posts; the numbers overflow"),
     ],
 )
-def test_dev_posts_that_cannot_be_scored_stop_with_advice(error: Exception | None, message: str) -> None:
+def test_unscorable_dev_posts_stop_with_a_hint(error: Exception | None, message: str) -> None:
     class Failing(SmallEncoder):
         def logits(self, items: Sequence[np.ndarray]) -> torch.Tensor:
             if error is not None and not self.model.training:
@@ -352,7 +352,7 @@ class Crowded(SmallEncoder):
         return logits
 
 
-def test_a_step_repeated_for_want_of_memory_is_the_step_of_a_lower_budget_dropout_included() -> None:
+def test_a_retried_step_equals_one_of_a_lower_budget() -> None:
     batch = Batch(TRAIN.tokens[:16], TRAIN.labels[:16], TRAIN.weights[:16])
 
     def step(encoder: Crowded, micro_tokens: int) -> tuple[StepResult, str]:
@@ -368,7 +368,7 @@ def test_a_step_repeated_for_want_of_memory_is_the_step_of_a_lower_budget_dropou
     assert repeated == step(Crowded(room=10**9), repeated[0].micro_tokens)
 
 
-def test_no_memory_for_one_post_stops_with_advice() -> None:
+def test_out_of_memory_for_one_post_stops_with_a_hint() -> None:
     with pytest.raises(TrainingError) as caught:
         run(Cramped(5, torch.OutOfMemoryError("CUDA out of memory")))
     assert "epoch 1, step 1: no memory for one post of 12 tokens at a time; set training.gradient_check" in str(
@@ -376,12 +376,12 @@ def test_no_memory_for_one_post_stops_with_advice() -> None:
     )
 
 
-def test_other_errors_are_not_taken_for_want_of_memory() -> None:
+def test_other_errors_are_not_out_of_memory() -> None:
     with pytest.raises(RuntimeError, match="device-side assert"):
         run(Cramped(5, RuntimeError("CUDA error: device-side assert triggered")))
 
 
-def test_stop_ends_after_the_step_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_stop_ends_after_the_step_with_a_hint(tmp_path: Path) -> None:
     whole = SmallEncoder()
     expected = facts(run(whole))
     stops = iter([False, False, True])
@@ -393,7 +393,7 @@ def test_stop_ends_after_the_step_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert digest(resumed) == digest(whole)
 
 
-def test_every_weight_is_in_one_optimiser_group_and_the_optimiser_is_fused() -> None:
+def test_every_weight_is_in_one_optimiser_group() -> None:
     encoder = SmallEncoder()
     stepper = post_stepper(encoder, spec=SPEC, ranks=Ranks())
     inside = [id(p) for group in stepper.optimiser.param_groups for p in group["params"]]
@@ -402,5 +402,5 @@ def test_every_weight_is_in_one_optimiser_group_and_the_optimiser_is_fused() -> 
     assert per_post_loss(SPEC)(torch.zeros(1, 2), torch.ones(1, dtype=torch.int64)).shape == (1,)
 
 
-def test_the_interface_of_the_small_encoder_is_that_of_the_real_one() -> None:
+def test_the_small_encoder_has_the_real_interface() -> None:
     assert {"logits", "device", "packed"} <= set(dir(Encoder))

@@ -65,9 +65,7 @@ def numbers(encoder: Encoder) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_adapters_stand_beside_every_linear_layer_of_the_backbone_and_the_head_is_trained_whole(
-    tmp_path: Path, kind: str
-) -> None:
+def test_every_linear_layer_has_an_adapter(tmp_path: Path, kind: str) -> None:
     encoder = encoder_of(tmp_path, kind)
     before = numbers(encoder)
     linear = {name for name, part in encoder.model.named_modules() if type(part) is torch.nn.Linear}
@@ -81,7 +79,7 @@ def test_adapters_stand_beside_every_linear_layer_of_the_backbone_and_the_head_i
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_merged_the_logits_are_the_same_and_the_names_those_of_the_model_itself(tmp_path: Path, kind: str) -> None:
+def test_merged_logits_and_names_are_the_model_s(tmp_path: Path, kind: str) -> None:
     encoder = encoder_of(tmp_path, kind)
     names, plain = list(encoder.model.state_dict()), numbers(encoder)
     adapters = adapt(encoder, spec=LORA, seed=1)
@@ -96,9 +94,7 @@ def test_merged_the_logits_are_the_same_and_the_names_those_of_the_model_itself(
 
 @pytest.mark.parametrize("kind", ["xlm-roberta", "bert"])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_packed_and_stock_agree_with_adapters_and_gradients_reach_all_of_them(
-    tmp_path: Path, kind: str, checkpointing: bool
-) -> None:
+def test_packed_and_stock_agree_with_adapters(tmp_path: Path, kind: str, checkpointing: bool) -> None:
     found = []
     for packing in (True, False):
         encoder = encoder_of(tmp_path, kind, packing=packing, dropout=0.0)
@@ -119,7 +115,7 @@ def test_packed_and_stock_agree_with_adapters_and_gradients_reach_all_of_them(
         assert float(gradient.abs().max()) > 0 or ".key." in name, name  # a key's may vanish by symmetry
 
 
-def test_the_first_adapters_follow_the_seed_and_the_global_generator_is_left_as_it_was(tmp_path: Path) -> None:
+def test_initial_adapters_follow_the_seed(tmp_path: Path) -> None:
     torch.manual_seed(8)
     state = torch.get_rng_state()
     drawn = []
@@ -175,7 +171,7 @@ def state(detector: EncoderDetector) -> dict[str, torch.Tensor]:
     return dict(detector.encoder.model.state_dict())
 
 
-def test_only_what_an_adapter_stands_beside_and_the_head_have_changed(source: Path, unbroken: EncoderDetector) -> None:
+def test_only_adapted_layers_and_the_head_change(source: Path, unbroken: EncoderDetector) -> None:
     assert unbroken.log.best.dev_f1 > 0.9
     before = load_encoder(str(source), max_tokens=24, offline=True, seed=4).model
     linear = {f"{name}.weight" for name, part in before.named_modules() if isinstance(part, torch.nn.Linear)}
@@ -272,7 +268,7 @@ def test_without_peft_the_error_says_what_to_install(tmp_path: Path, monkeypatch
         adapt(encoder_of(tmp_path, "bert"), spec=LORA, seed=1)
 
 
-def test_rank_0_is_a_training_of_every_weight(source: Path) -> None:
+def test_rank_0_trains_every_weight(source: Path) -> None:
     detector = learner(source, lora=LoraSpec()).fit(TRAIN, DEV, seed=4)
     plain = learner(source, lora=LoraSpec(alpha=3, dropout=0.5)).fit(TRAIN, DEV, seed=4)
     assert all(torch.equal(value, state(plain)[name]) for name, value in state(detector).items())

@@ -22,7 +22,7 @@ def _within(count: int, of: int, share: float) -> bool:
     return abs(count - of * share) <= 5 * math.sqrt(of * share * (1 - share))
 
 
-def test_each_token_against_a_twin_that_looks_at_one_at_a_time() -> None:
+def test_masking_equals_brute_force() -> None:
     items = _items(7, 11)
     found = mask_tokens(items, WORDS, share=0.3, seed=9, step=5)
     random = np.random.default_rng(np.random.SeedSequence([9, 5, 2]))
@@ -58,7 +58,7 @@ def test_shares_lie_within_binomial_limits(share: float) -> None:
     assert _within(int(asked.sum()) - masked - kept, int(asked.sum()), 0.1)
 
 
-def test_special_tokens_are_never_masked_nor_put_in() -> None:
+def test_special_tokens_are_never_masked_or_inserted() -> None:
     items = _items(200, 50)
     found = mask_tokens(items, WORDS, share=0.9, seed=2, step=0)
     for item, seen, target in zip(items, found.tokens, found.targets, strict=True):

@@ -124,7 +124,7 @@ def dev_f1(scores: NDArray[np.float64]) -> float:
 
 # in fp16 a dev post whose score is nearly the threshold may fall on the other side: .01 of F1 allows for two of them
 @pytest.mark.parametrize(("precision", "tolerance", "of_f1"), [("fp32", 1e-6, 1e-12), ("fp16", 1e-3, 0.01)])
-def test_losses_dev_f1_and_scores_are_those_of_the_twin(
+def test_losses_dev_f1_and_scores_equal_the_reference(
     precision: str, tolerance: float, of_f1: float, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     texts = [item.post.text for item in CORPUS]

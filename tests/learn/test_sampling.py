@@ -36,14 +36,14 @@ def test_the_order_follows_from_seed_and_epoch_alone(sampling: str) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])
-def test_languages_come_with_the_frequencies_of_their_temperature(temperature: float) -> None:
+def test_language_frequencies_follow_the_temperature(temperature: float) -> None:
     drawn = np.concatenate([_order(e, sampling="language", temperature=temperature) for e in range(40)])
     shares = np.array([np.mean(np.asarray(LANGUAGES)[drawn] == name) for name in ("en", "de", "fr")])
     expected = np.array([0.7, 0.2, 0.1]) ** temperature
     assert shares == pytest.approx(expected / expected.sum(), abs=0.01)  # 48,000 draws: 4 standard deviations
 
 
-def test_language_sampling_uses_all_posts_of_a_language_before_one_comes_again() -> None:
+def test_language_sampling_is_without_replacement() -> None:
     counts = np.bincount(_order(sampling="language", temperature=0.0), minlength=1000) / np.where(LABELS == 1, 3, 1)
     for low, high in ((700, 900), (900, 1000)):
         whole = counts[low:high]
@@ -52,7 +52,7 @@ def test_language_sampling_uses_all_posts_of_a_language_before_one_comes_again()
     assert len(_order(sampling="language")) == len(POOL)
 
 
-def test_the_posts_of_each_step_do_not_hang_on_micro_batching() -> None:
+def test_posts_of_a_step_do_not_depend_on_micro_batches() -> None:
     assert np.array_equal(_order(micro_tokens=64), _order(micro_tokens=8192))
 
 

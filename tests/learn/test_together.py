@@ -43,7 +43,7 @@ def told(pair: list[dict[str, Any]]) -> list[Any]:
     return [process["told"] for process in pair]
 
 
-def test_memory_that_one_process_lacks_is_saved_in_all(crowd: dict[str, Any]) -> None:
+def test_out_of_memory_in_one_process_halves_all_micro_batches(crowd: dict[str, Any]) -> None:
     alone, (first, second) = crowd["alone"], told(crowd["memory"])
     assert first == second
     assert first["micro_tokens"] <= 12
@@ -52,13 +52,13 @@ def test_memory_that_one_process_lacks_is_saved_in_all(crowd: dict[str, Any]) ->
         assert np.abs(np.array(values) - np.array(first["weights"][name])).max() < 1e-6
 
 
-def test_a_post_that_does_not_fit_in_one_process_ends_all_with_one_message(crowd: dict[str, Any]) -> None:
+def test_one_process_out_of_memory_ends_all(crowd: dict[str, Any]) -> None:
     first, second = told(crowd["no memory"])
     assert first == second
     assert "TrainingError: epoch 1, step 1: no memory for one post of 11 tokens at a time" in first["error"]
 
 
-def test_a_stop_of_one_is_one_of_all_and_they_resume_from_the_disk_of_the_first(crowd: dict[str, Any]) -> None:
+def test_a_stop_of_one_process_stops_all(crowd: dict[str, Any]) -> None:
     assert all(
         process["error"].startswith("InterruptError: training was stopped") for process in told(crowd["stopped"])
     )
@@ -74,7 +74,7 @@ def one_message(pair: list[dict[str, Any]]) -> tuple[int, dict[str, str]]:
     return teller, json.loads(pair[teller]["out"])["error"]
 
 
-def test_an_error_of_all_is_told_by_the_first(crowd: dict[str, Any]) -> None:
+def test_an_error_of_all_is_reported_once(crowd: dict[str, Any]) -> None:
     assert told(crowd["linear"]) == [2, 2]
     assert one_message(crowd["linear"]) == (
         0,
@@ -87,7 +87,7 @@ def test_an_error_of_all_is_told_by_the_first(crowd: dict[str, Any]) -> None:
     )
 
 
-def test_an_error_of_one_is_told_by_it_and_ends_the_others_with_its_exit_code(crowd: dict[str, Any]) -> None:
+def test_an_error_of_one_process_ends_all(crowd: dict[str, Any]) -> None:
     teller, error = one_message([process | {"err": ""} for process in crowd["one"]])
     assert (teller, error["code"]) == (1, "data")
     assert told(crowd["one"]) == [2, 2]
@@ -104,7 +104,7 @@ def test_processes_that_read_different_posts_do_not_train(crowd: dict[str, Any])
 # -- what the launcher says -------------------------------------------------------------------------------------------
 
 
-def test_the_environment_says_who_this_is() -> None:
+def test_the_environment_gives_rank_and_size() -> None:
     assert launched({}) == Launch()
     assert launched({"WORLD_SIZE": "8"}) == Launch()
     assert launched({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}) == Launch()
@@ -117,7 +117,7 @@ def test_the_environment_says_who_this_is() -> None:
 @pytest.mark.parametrize(
     ("name", "sharding"), [("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")]
 )
-def test_a_model_in_pieces_is_refused(
+def test_a_sharded_model_is_refused(
     name: str, sharding: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv(name, "true")
@@ -127,7 +127,7 @@ def test_a_model_in_pieces_is_refused(
     assert f"next: launch without {sharding}; where memory is short, choose a LoRA recipe or set" in told
 
 
-def test_processes_that_do_not_find_one_another_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_processes_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     with (
         pytest.raises(

@@ -119,7 +119,7 @@ def test_the_weights_are_those_of_training_on_the_whole_table(tmp_path: Path, ki
     assert ratio.max() < 0.998  # the decay is there to be seen
 
 
-def test_where_no_gradient_is_clipped_every_trained_weight_has_the_same_bits(tmp_path: Path) -> None:
+def test_without_clipping_weights_are_bit_equal(tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path / "tiny", "xlm-roberta", head=True)
     whole, short, trimmed = both_ways(folder, clip=1e6)
     mine, theirs = (dict(encoder.model.named_parameters()) for encoder in (short, whole))
@@ -130,12 +130,12 @@ def test_where_no_gradient_is_clipped_every_trained_weight_has_the_same_bits(tmp
 
 
 @pytest.mark.parametrize("changes", [{"gradient_checkpointing": True}, {"precision": "bf16"}])
-def test_however_a_step_is_taken_the_weights_are_right(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_trimmed_weights_are_right_for_every_kind_of_step(tmp_path: Path, changes: dict[str, object]) -> None:
     whole, short, _ = both_ways(tiny_folder(tmp_path / "tiny", "xlm-roberta", head=True), **changes)
     assert apart(whole, short) < (1e-3 if "precision" in changes else 2e-6)
 
 
-def test_the_witness_does_not_decay_in_steps_that_fp16_leaves_out(tmp_path: Path) -> None:
+def test_skipped_fp16_steps_do_not_decay_unused_rows(tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path / "tiny", "xlm-roberta", head=True)
     short, spec = opened(folder), SPEC.model_copy(update={"precision": "fp16", "warmup": 0.0, "micro_tokens": 1000})
     trimmed = trim(short, TRAIN, DEV)
@@ -150,14 +150,14 @@ def test_the_witness_does_not_decay_in_steps_that_fp16_leaves_out(tmp_path: Path
     assert torch.allclose(table_of(short)[unseen], trimmed.whole[unseen] * float(np.prod(kept)), rtol=1e-6, atol=0)
 
 
-def test_the_witness_is_that_of_the_best_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unused_rows_are_those_of_the_best_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dev_f1s(monkeypatch, 0.2, 0.6, 0.1)
     whole, short, trimmed = both_ways(tiny_folder(tmp_path / "tiny", "xlm-roberta", head=True))
     unseen = np.setdiff1d(np.arange(len(trimmed.whole)), trimmed.rows)
     assert torch.allclose(table_of(short)[unseen], table_of(whole)[unseen], rtol=2e-6, atol=0)
 
 
-def test_rows_with_a_meaning_stay_in_place_and_the_order_stays(tmp_path: Path) -> None:
+def test_special_rows_and_order_are_kept(tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path / "tiny", "xlm-roberta", head=True)
     encoder = opened(folder)
     assert encoder.reserved_ids() >= 2  # padding is 1
@@ -173,7 +173,7 @@ def test_rows_with_a_meaning_stay_in_place_and_the_order_stays(tmp_path: Path) -
     assert torch.equal(table.weight[-1], torch.ones(32))
 
 
-def test_what_cannot_be_trimmed_exactly_is_left_alone(tmp_path: Path) -> None:
+def test_inexact_cases_are_not_trimmed(tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path / "tiny", "xlm-roberta", head=True)
 
     def untouched(encoder: Encoder, posts: TrainSet = TRAIN) -> bool:
@@ -274,7 +274,7 @@ def test_the_saved_folder_has_the_whole_table_and_opens(
     assert np.allclose(torch.softmax(logits.double(), dim=1)[:, 1].numpy(), mine, atol=1e-5)
 
 
-def test_interrupted_and_resumed_the_whole_table_has_the_same_bits(tmp_path: Path, source: Path) -> None:
+def test_resumed_whole_table_is_bit_equal(tmp_path: Path, source: Path) -> None:
     train, dev = _posts(48, seed=1), _posts(24, seed=2)
     expected = learner(source).fit(train, dev, seed=7)
     sessions, detector = 0, None
@@ -292,7 +292,7 @@ def test_interrupted_and_resumed_the_whole_table_has_the_same_bits(tmp_path: Pat
     assert facts(detector.log) == facts(expected.log)
 
 
-def test_posts_of_other_words_in_the_same_places_are_another_run(tmp_path: Path, source: Path) -> None:
+def test_other_words_are_another_run(tmp_path: Path, source: Path) -> None:
     """Their rows in the short table are the same; the words kept are part of what a checkpoint agrees with."""
     train, dev = _posts(48, seed=1), _posts(24, seed=2)
     learner(source, work=tmp_path).fit(train, dev, seed=7)

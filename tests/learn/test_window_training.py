@@ -70,7 +70,7 @@ def gradients(encoder: SmallEncoder, batch: Batch, pooling: Pooling, *, micro_to
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("taught", [False, True])
-def test_gradients_are_those_of_a_naive_loop_whatever_fits(pooling: Pooling, taught: bool) -> None:
+def test_gradients_equal_a_naive_loop(pooling: Pooling, taught: bool) -> None:
     batch = batch_of(taught=taught)
     expected = naive(SmallEncoder(dropout=0.0), batch, pooling)
     assert max(float(grad.abs().max()) for grad in expected.values()) > 1e-3
@@ -81,7 +81,7 @@ def test_gradients_are_those_of_a_naive_loop_whatever_fits(pooling: Pooling, tau
             assert torch.allclose(grad, expected[name], rtol=1e-4, atol=1e-7)
 
 
-def test_a_post_in_parts_has_the_same_dropout_when_it_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recomputed_parts_have_the_same_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
     def stepped() -> dict[str, torch.Tensor]:
         encoder = SmallEncoder(dropout=0.4)
         encoder.model.train()
@@ -111,7 +111,7 @@ class Cramped(SmallEncoder):
         return super().logits(items)
 
 
-def test_a_post_that_does_not_fit_is_read_in_parts_and_only_a_window_must() -> None:
+def test_large_posts_are_computed_in_parts() -> None:
     batch = batch_of(taught=False)
     expected = naive(SmallEncoder(dropout=0.0), batch, "max")
     cramped = Cramped(17)
@@ -123,7 +123,7 @@ def test_a_post_that_does_not_fit_is_read_in_parts_and_only_a_window_must() -> N
         gradients(Cramped(7), batch, "max", micro_tokens=1000)
 
 
-def test_a_run_on_windows_learns_and_the_pooling_moves_it() -> None:
+def test_training_on_windows_learns() -> None:
     train, dev = windowed(posts(300)), dev_of(windowed(posts(60, seed=1)))
     spec = SPEC.model_copy(update={"epochs": 4, "learning_rate": 0.02})
     ends = set()
@@ -135,7 +135,7 @@ def test_a_run_on_windows_learns_and_the_pooling_moves_it() -> None:
     assert len(ends) == 3
 
 
-def test_a_stopped_run_resumes_bit_by_bit_and_not_under_another_pooling(tmp_path: Path) -> None:
+def test_resuming_with_windows_is_bit_identical(tmp_path: Path) -> None:
     train, dev = windowed(TRAIN), dev_of(windowed(posts(60, seed=1)))
     whole = SmallEncoder()
     expected = facts(run(whole, train=train, dev=dev, pooling="noisy-or"))
@@ -152,7 +152,7 @@ def test_a_stopped_run_resumes_bit_by_bit_and_not_under_another_pooling(tmp_path
     assert digest(resumed) == digest(whole)
 
 
-def test_posts_of_one_window_train_as_ever() -> None:
+def test_posts_of_one_window_train_unchanged() -> None:
     plain, rows = SmallEncoder(), SmallEncoder()
     log = run(plain)
     one = replace(TRAIN, tokens=[item[None] for item in TRAIN.tokens])
@@ -190,7 +190,7 @@ def chosen(dev: DevSet, trained: Pooling = "max") -> tuple[Pooling, dict[Pooling
     return told.chosen, told.figures
 
 
-def test_the_pooling_that_tells_the_dev_posts_apart_is_chosen() -> None:
+def test_the_best_pooling_on_dev_is_chosen() -> None:
     one_high = dev_by(lambda draw: draw.permutation([20, -40, -40, -40]), lambda draw: draw.permutation([0] * 4))
     name, figures = chosen(one_high, "mean")
     assert name == "max"
@@ -200,7 +200,7 @@ def test_the_pooling_that_tells_the_dev_posts_apart_is_chosen() -> None:
     assert chosen(all_high)[1]["max"] < 0.7
 
 
-def test_one_post_is_no_reason_to_leave_what_was_trained() -> None:
+def test_one_post_does_not_change_the_pooling() -> None:
     dev = dev_by(lambda _: np.array([20, 20]), lambda _: np.array([-20, -20]))
     odd = replace(dev, tokens=[np.array([[25], [-90]], dtype=np.int32), *dev.tokens[1:]])
     name, figures = chosen(odd)
@@ -208,7 +208,7 @@ def test_one_post_is_no_reason_to_leave_what_was_trained() -> None:
     assert name == "max"
 
 
-def test_ties_and_few_posts_leave_what_was_trained() -> None:
+def test_ties_and_few_posts_keep_the_trained_pooling() -> None:
     same = dev_by(lambda _: np.array([20, 20]), lambda _: np.array([-20, -20]))
     for trained in POOLINGS:
         assert chosen(same, trained)[0] == trained

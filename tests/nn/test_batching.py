@@ -26,9 +26,7 @@ def test_every_item_once_and_the_budget_held(lengths: list[int], budget: int, pa
 
 
 @given(LENGTHS, st.integers(1, 500), st.booleans())
-def test_longest_first_and_no_batch_could_have_taken_the_next_item(
-    lengths: list[int], budget: int, padded: bool
-) -> None:
+def test_batches_are_longest_first_and_full(lengths: list[int], budget: int, padded: bool) -> None:
     batches = token_batches(lengths, budget=budget, padded=padded)
     order = [int(place) for batch in batches for place in batch]
     assert order == sorted(range(len(lengths)), key=lambda place: -lengths[place])

@@ -43,7 +43,7 @@ def test_a_layer_by_its_definition(bias: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", PACKED)
-def test_an_encoder_in_bf16_gives_nearly_its_scores_whatever_the_neighbours(tmp_path: Path, kind: str) -> None:
+def test_bf16_scores_are_close_in_any_batch(tmp_path: Path, kind: str) -> None:
     encoder = make(tmp_path, kind)
     items = ragged(np.random.default_rng(1).integers(1, 49, size=60).tolist(), vocabulary=40)
     before = probabilities(encoder, items, budget=2048)
@@ -56,9 +56,7 @@ def test_an_encoder_in_bf16_gives_nearly_its_scores_whatever_the_neighbours(tmp_
     assert np.array_equal(probabilities(encoder, items, budget=2048), after)
 
 
-def test_attention_is_asked_in_bf16_as_the_cuda_kernel_takes_it_and_the_head_in_float32(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_attention_is_bf16_and_head_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = make(tmp_path, "xlm-roberta")
     encoder.compute_in("bf16")
     asked: list[torch.dtype] = []
@@ -96,7 +94,7 @@ def test_the_cuda_kernel_takes_these_shapes_and_types(first_only: bool) -> None:
     assert found.dtype == torch.bfloat16
 
 
-def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
+def test_bad_input_is_refused(tmp_path: Path) -> None:
     stock = make(tmp_path, "deberta-v2")
     with pytest.raises(RecipeError, match="bf16 needs the forward pass without padding, which this encoder does not"):
         stock.compute_in("bf16")

@@ -97,7 +97,7 @@ def test_it_comes_in_fp32_in_eval_mode_on_the_cpu(tmp_path: Path, kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_texts_are_cut_and_their_whole_length_is_told(tmp_path: Path, kind: str) -> None:
+def test_texts_are_truncated_and_full_length_is_returned(tmp_path: Path, kind: str) -> None:
     encoder = load(tiny_folder(tmp_path, kind), max_tokens=10)
     texts = ["headache", "the new tablets " * 40, ""]
     items, counts = encoder.tokenise(texts), encoder.token_counts(texts)
@@ -108,7 +108,7 @@ def test_texts_are_cut_and_their_whole_length_is_told(tmp_path: Path, kind: str)
     assert (items[1][0], items[1][-1]) == (items[0][0], items[0][-1])  # the special tokens survive the cut
 
 
-def test_nothing_in_nothing_out(tmp_path: Path) -> None:
+def test_no_texts_give_no_tokens(tmp_path: Path) -> None:
     encoder = load(tiny_folder(tmp_path, "bert"))
     assert encoder.tokenise([]) == []
     assert encoder.token_counts([]).shape == (0,)
@@ -118,7 +118,7 @@ def test_nothing_in_nothing_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_missing_head_is_drawn_from_the_seed_alone(tmp_path: Path, kind: str) -> None:
+def test_a_missing_head_is_initialised_from_the_seed(tmp_path: Path, kind: str) -> None:
     folder = tiny_folder(tmp_path, kind)
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -153,7 +153,7 @@ def test_a_head_for_other_classes_is_replaced_or_refused(tmp_path: Path, kind: s
     assert "holds no trained head (classifier." in fault(folder, BundleError, fresh_head=False)
 
 
-def test_a_folder_without_head_is_refused_where_a_trained_one_is_asked_for(tmp_path: Path) -> None:
+def test_a_folder_without_trained_head_is_refused(tmp_path: Path) -> None:
     message = fault(tiny_folder(tmp_path, "xlm-roberta"), BundleError, fresh_head=False)
     assert message == "holds no trained head (classifier.dense.bias is missing); train it, or copy it again"
 
@@ -205,7 +205,7 @@ def test_damaged_weights(tmp_path: Path) -> None:
         assert "its weights cannot be read: " in fault(folder, BundleError)
 
 
-def test_an_architecture_nobody_knows(tmp_path: Path) -> None:
+def test_an_unknown_architecture(tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path, "bert")
     edit(folder / "config.json", model_type="berta")
     assert "its config.json is not one that transformers can use: " in fault(folder, RecipeError)
@@ -251,7 +251,7 @@ def test_japanese_tokenizers(tmp_path: Path, words: str) -> None:
         assert torch.equal(again.logits(again.tokenise(["薬"])), encoder.logits(items[1:]))
 
 
-def test_loading_and_saving_are_silent_and_leave_the_settings_alone(
+def test_loading_and_saving_have_no_side_effects(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tiny_folder(tmp_path / "source", "xlm-roberta")

@@ -76,7 +76,7 @@ def test_rows_of_one_value_and_weights_of_zero() -> None:
     assert torch.equal(Int8Linear(source)(rows), source.bias.detach().expand(3, 4))
 
 
-def test_a_row_hangs_on_no_other_row() -> None:
+def test_rows_are_independent() -> None:
     torch.manual_seed(1)
     layer = Int8Linear(torch.nn.Linear(48, 40))
     rows = torch.randn(600, 48)
@@ -93,7 +93,7 @@ def make(tmp_path: Path, kind: str, **options: object) -> Encoder:
 
 
 @pytest.mark.parametrize("kind", PACKED)
-def test_an_encoder_in_int8_gives_nearly_its_scores_whatever_the_neighbours(tmp_path: Path, kind: str) -> None:
+def test_int8_scores_are_close_in_any_batch(tmp_path: Path, kind: str) -> None:
     encoder = make(tmp_path, kind, spread=0.1)
     items = ragged(np.random.default_rng(1).integers(1, 49, size=60).tolist(), vocabulary=40)
     before = probabilities(encoder, items, budget=2048)
@@ -107,7 +107,7 @@ def test_an_encoder_in_int8_gives_nearly_its_scores_whatever_the_neighbours(tmp_
     np.testing.assert_allclose(mixed, after[shuffled], rtol=0, atol=1e-6)
 
 
-def test_what_cannot_be_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_input_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stock = make(tmp_path, "deberta-v2")
     with pytest.raises(RecipeError, match="int8 needs the forward pass without padding, which this encoder does not"):
         stock.compute_in("int8")
@@ -126,7 +126,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         encoder.save(tmp_path)
 
 
-def test_the_proof_sees_a_kernel_that_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_self_test_finds_a_wrong_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     assert int8._works()
     monkeypatch.setattr(Int8Linear, "forward", lambda self, rows: torch.zeros(len(rows), len(self.scales)))
     assert not int8._works()

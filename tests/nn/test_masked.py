@@ -17,7 +17,7 @@ from polyvigil.nn.masked import IGNORE_INDEX, load_masked_model
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_losses_are_those_of_transformers_and_each_post_is_its_own(tmp_path: Path, kind: str) -> None:
+def test_losses_equal_transformers(tmp_path: Path, kind: str) -> None:
     tiny_folder(tmp_path / "m", kind)
     model = load_masked_model(str(tmp_path / "m"), max_tokens=24, offline=True, seed=3)
     assert model.fresh_head
@@ -39,7 +39,7 @@ def test_losses_are_those_of_transformers_and_each_post_is_its_own(tmp_path: Pat
     assert together[2] == 0
 
 
-def test_nothing_asked_has_a_gradient_of_zero(tmp_path: Path) -> None:
+def test_no_masked_token_has_zero_gradient(tmp_path: Path) -> None:
     tiny_folder(tmp_path / "m", "bert")
     model = load_masked_model(str(tmp_path / "m"), max_tokens=24, offline=True)
     items = model.tokenise(["20 mg"])
@@ -49,7 +49,7 @@ def test_nothing_asked_has_a_gradient_of_zero(tmp_path: Path) -> None:
     assert all(p.grad is None or not p.grad.any() for p in model.model.parameters())
 
 
-def test_the_folder_is_an_encoder_with_the_backbone_and_the_pooler_of_the_source(tmp_path: Path) -> None:
+def test_the_folder_keeps_backbone_and_pooler(tmp_path: Path) -> None:
     tiny_folder(tmp_path / "m", "bert", head=True)
     model = load_masked_model(str(tmp_path / "m"), max_tokens=24, offline=True)
     model.save(tmp_path / "saved")
@@ -65,7 +65,7 @@ def test_the_folder_is_an_encoder_with_the_backbone_and_the_pooler_of_the_source
     assert not again.fresh_head
 
 
-def test_what_cannot_be_adapted_is_told(tmp_path: Path) -> None:
+def test_unsupported_models_are_refused(tmp_path: Path) -> None:
     tiny_folder(tmp_path / "m", "xlm-roberta")
     with pytest.raises(RecipeError, match="positions for 48 tokens"):
         load_masked_model(str(tmp_path / "m"), max_tokens=64, offline=True)

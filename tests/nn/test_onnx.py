@@ -68,7 +68,7 @@ def test_an_export_that_gives_other_numbers_is_refused(
         onnx._compare(encoder.model, exported, longest=48, where="x")
 
 
-def test_an_architecture_that_cannot_be_exported_is_told(tmp_path: Path) -> None:
+def test_an_unsupported_architecture_is_an_error(tmp_path: Path) -> None:
     encoder = make(tmp_path, "bert")
 
     class Stubborn(torch.nn.Module):
@@ -84,7 +84,7 @@ def test_an_architecture_that_cannot_be_exported_is_told(tmp_path: Path) -> None
         write_onnx(encoder, tmp_path / "model.onnx", where="y")
 
 
-def test_missing_libraries_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx, "find_spec", lambda name: None if name == "onnxscript" else object())
     with pytest.raises(RecipeError, match=r"needs onnxscript, which is not installed; pip install 'polyvigil\[onnx\]'"):
         onnx.check_installed()

@@ -64,7 +64,7 @@ def test_the_activation_is_the_models_own(tmp_path: Path, kind: str, activation:
 
 
 @pytest.mark.parametrize("kind", PACKED)
-def test_a_padding_token_inside_a_post_is_placed_as_the_model_places_it(tmp_path: Path, kind: str) -> None:
+def test_padding_tokens_inside_a_post_keep_their_position(tmp_path: Path, kind: str) -> None:
     encoder = make(tmp_path, kind)
     items = ragged([6, 9], vocabulary=words(encoder))
     items[0][2] = items[1][0] = items[1][4] = encoder.model.config.pad_token_id
@@ -144,7 +144,7 @@ def test_bfloat16_autocast_stays_close(tmp_path: Path, kind: str) -> None:
     torch.testing.assert_close(half, exact, rtol=0.05, atol=0.05)
 
 
-def test_no_padding_and_only_first_tokens_in_the_last_layer(tmp_path: Path) -> None:
+def test_last_layer_computes_first_tokens_only(tmp_path: Path) -> None:
     encoder = make(tmp_path, "xlm-roberta")
     rows: dict[str, int] = {}
     for name, module in encoder.model.named_modules():
@@ -158,7 +158,7 @@ def test_no_padding_and_only_first_tokens_in_the_last_layer(tmp_path: Path) -> N
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # asked for by peft
 @pytest.mark.parametrize("kind", PACKED)
-def test_adapters_put_into_the_model_are_used(tmp_path: Path, kind: str) -> None:
+def test_inserted_adapters_are_used(tmp_path: Path, kind: str) -> None:
     peft = pytest.importorskip("peft")
     encoder = make(tmp_path, kind)
     items = ragged([5, 9, 5], vocabulary=words(encoder))

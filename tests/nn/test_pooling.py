@@ -23,7 +23,7 @@ def plain(p: np.ndarray, how: Pooling) -> float:
 
 @pytest.mark.parametrize("how", POOLINGS)
 @pytest.mark.parametrize("spread", [0.5, 4.0])
-def test_logits_and_probabilities_pool_alike_and_as_plain_arithmetic(how: Pooling, spread: float) -> None:
+def test_pooling_equals_plain_arithmetic(how: Pooling, spread: float) -> None:
     starts = starts_of(COUNTS)
     logits = torch.randn(sum(COUNTS), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * spread
     p = torch.softmax(logits, dim=1)[:, 1].numpy()
@@ -76,7 +76,7 @@ def test_gradients_are_those_of_finite_differences(how: Pooling) -> None:
     assert torch.autograd.gradcheck(lambda z: pooled_logits(z, starts, how), (logits,))
 
 
-def test_the_strongest_window_is_the_first_of_equals_and_none_of_a_whole_post() -> None:
+def test_the_strongest_window_is_the_first_of_equals() -> None:
     scores = WindowScores(np.array([0.9, 0.1, 0.7, 0.7, 0.2, 0.3]), np.array([0, 1, 4, 6]))
     assert scores.strongest().tolist() == [-1, 1, 1]
 

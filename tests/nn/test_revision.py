@@ -70,7 +70,7 @@ def test_encoders(requests: Requests, tmp_path: Path) -> None:
     assert seen[:2] == [(NAME, PULL, True), (NAME, PULL, False)]
 
 
-def test_a_whole_training_asks_for_no_other_revision(requests: Requests, tmp_path: Path) -> None:
+def test_training_requests_only_the_given_revision(requests: Requests, tmp_path: Path) -> None:
     """Its finished members are known by the hash of the model's files, which are read once more."""
     seen = requests(tiny_folder(tmp_path / "model", "xlm-roberta"))
     spec = EncoderSpec(name=NAME, revision=PULL, max_tokens=32)

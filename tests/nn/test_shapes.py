@@ -79,7 +79,7 @@ def _built(shape: ModelShape) -> PreTrainedModel:
 
 
 @pytest.mark.parametrize("name", sorted(known_shapes()))
-def test_the_parameters_are_those_of_the_model_that_transformers_builds(name: str) -> None:
+def test_parameters_equal_transformers(name: str) -> None:
     shape = known_shapes()[name]
     assert round(shape.parameters / 1e6) == shape.stated == PUBLISHED.get(name, shape.stated)
     if shape.architecture != "gliner2":  # which no class of transformers is
@@ -143,7 +143,7 @@ def test_the_activations_are_within_15_percent_of_what_is_saved(
         assert formula == pytest.approx(measured, rel=0.15), (longest, formula / measured)
 
 
-def test_the_operations_of_a_post_are_six_for_each_weight_and_token_in_training() -> None:
+def test_training_takes_six_operations_per_weight_and_token() -> None:
     """The usual 6 N D of a training (3 x forward); less the last layer, of which a packed pass leaves most out."""
     shape = known_shapes()["xlm-roberta-large"]
     weights = shape.layers * (4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate)

@@ -61,7 +61,7 @@ def test_missing_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("weights", ["pytorch_model.bin", "pytorch_model.bin.index.json"])
-def test_pickled_weights_are_not_opened_but_both_ways_out_are_shown(tmp_path: Path, weights: str) -> None:
+def test_pickled_weights_are_refused_with_two_hints(tmp_path: Path, weights: str) -> None:
     folder = tmp_path / "a model"
     assert fault(filled(folder, "config.json", "tokenizer.json", weights)) == (
         f"{folder}: has its weights in {weights} only; only safetensors are read, for other formats can run code; take"
@@ -70,15 +70,13 @@ def test_pickled_weights_are_not_opened_but_both_ways_out_are_shown(tmp_path: Pa
     )
 
 
-def test_weights_that_are_not_converted_have_one_way_out(tmp_path: Path) -> None:
+def test_unconverted_weights_are_refused_with_one_hint(tmp_path: Path) -> None:
     message = fault(filled(tmp_path, "config.json", "tokenizer.json", "tf_model.h5"))
     assert "has its weights in tf_model.h5 only; only safetensors are read" in message
     assert message.endswith("take a revision of the hub that has safetensors (model.revision, such as refs/pr/5)")
 
 
-def test_a_model_of_the_hub_without_safetensors_has_both_ways_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_hub_models_without_safetensors_have_two_hints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = filled(tmp_path, "config.json", "tokenizer.json")
     monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: folder)
     message = fault("microsoft/mdeberta-v3-base", offline=False)
@@ -118,7 +116,7 @@ def test_missing_tokenizer(tmp_path: Path) -> None:
     assert "has no tokenizer files; copy tokenizer.json and tokenizer_config.json" in fault(name)
 
 
-def test_a_misspelt_name_is_answered_with_the_right_one() -> None:
+def test_a_misspelt_name_suggests_the_right_one() -> None:
     assert fault("xlm-robertta-base") == (
         "xlm-robertta-base: not fetched before, and fetching is off; give a local folder with the model, or check the"
         " spelling (did you mean xlm-roberta-base or xlm-roberta-large?)"
@@ -127,9 +125,7 @@ def test_a_misspelt_name_is_answered_with_the_right_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["someone/zzzz", "not a name!!", "xlm-roberta-base"])
-def test_a_name_like_no_other_one_that_cannot_be_and_one_that_is_right(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
-) -> None:
+def test_unknown_invalid_and_right_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
     monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
     assert fault(name).endswith("give a local folder with the model, or check the spelling")
 
@@ -178,6 +174,6 @@ def test_only_data_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert asked["local_files_only"] is True
 
 
-def test_a_folder_never_asks_the_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_needs_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(source, "_fetched", None)
     model_folder(filled(tmp_path, "config.json", "model.safetensors", "tokenizer.json"), offline=False)

@@ -116,9 +116,7 @@ def test_every_type_format_and_protocol_is_read_to_the_bit(tmp_path: Path, zip_f
 
 
 @pytest.mark.parametrize(("zip_format", "protocol"), FORMATS)
-def test_views_parameters_and_empty_tensors_are_what_they_are_in_torch(
-    tmp_path: Path, zip_format: bool, protocol: int
-) -> None:
+def test_views_parameters_and_empty_tensors_equal_torch(tmp_path: Path, zip_format: bool, protocol: int) -> None:
     tensors = shapes()
     path = saved(tmp_path / "model.bin", tensors, zip_format=zip_format, protocol=protocol)
     read = converted(path)
@@ -164,7 +162,7 @@ def test_a_whole_model_is_refused_by_the_name_of_its_class(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("form", ["global", "stack", "inst", "obj", "newobj", "newobj_ex"])
-def test_a_good_checkpoint_with_one_more_global_is_refused_by_its_name(tmp_path: Path, form: str) -> None:
+def test_an_extra_global_is_refused_by_name(tmp_path: Path, form: str) -> None:
     path = tmp_path / "model.bin"
     path.write_bytes(zipped(state_dict(call("os.system", "true", form), "value", legacy=False), protocol=4))
     assert fault(path) == "names os.system, which a state dict never needs"
@@ -177,7 +175,7 @@ def test_instructions_that_no_state_dict_needs_are_named(tmp_path: Path, form: s
     assert fault(path) == f"uses the pickle instruction {form.upper()}, which a state dict never needs"
 
 
-def test_what_the_hostile_files_are_made_of_is_good(tmp_path: Path) -> None:
+def test_hostile_files_are_built_from_valid_parts(tmp_path: Path) -> None:
     """So they are refused for what was put into them."""
     for name, data in (
         ("zip", zipped(state_dict(tensor(), "value", legacy=False))),
@@ -201,7 +199,7 @@ def test_the_payloads_are_live(tmp_path: Path) -> None:
         assert canary.exists()
 
 
-def test_a_thousand_hostile_files_run_nothing_and_end_in_an_error(tmp_path: Path) -> None:
+def test_a_thousand_hostile_files_are_refused(tmp_path: Path) -> None:
     canary, path = tmp_path / "canary", tmp_path / "model.bin"
     cases = [*running(canary), *lying(), *damaged(good_files(tmp_path), each=150)]
     assert len(cases) > 1000
@@ -245,7 +243,7 @@ def good_files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_dozens_of_them_in_the_process_of_their_own(tmp_path: Path) -> None:
+def test_hostile_files_are_refused_in_the_child_process(tmp_path: Path) -> None:
     canary, path = tmp_path / "canary", tmp_path / "model.bin"
     cases = [*[*running(canary)][::40], *[*lying()][::3]]
     assert len(cases) > 30
@@ -259,7 +257,7 @@ def test_dozens_of_them_in_the_process_of_their_own(tmp_path: Path) -> None:
     assert not canary.exists()
 
 
-def test_the_process_reports_what_it_wrote_and_the_file_is_checked(tmp_path: Path) -> None:
+def test_the_child_s_output_is_checked(tmp_path: Path) -> None:
     path = saved(tmp_path / "model.bin", {"big": torch.zeros(5_000_000), "small": torch.ones(2).bfloat16()})
     shares: list[float] = []
     contents = convert_file(path, tmp_path / "model.safetensors", shares.append)
@@ -271,7 +269,7 @@ def test_the_process_reports_what_it_wrote_and_the_file_is_checked(tmp_path: Pat
     assert shares[-1] == 1.0
 
 
-def test_the_fence_stops_what_is_not_reading(tmp_path: Path) -> None:
+def test_the_sandbox_stops_other_actions(tmp_path: Path) -> None:
     """Were the interpreter ever tricked, the process would not let it import, open or start anything."""
     code = (
         "import sys; from polyvigil.nn.pickled.child import FencedError, _fence; _fence({sys.argv[1]})\n"
@@ -297,7 +295,7 @@ def test_the_fence_stops_what_is_not_reading(tmp_path: Path) -> None:
     ]
 
 
-def test_wrong_weights_are_seen_by_the_archive_s_checksum(tmp_path: Path) -> None:
+def test_wrong_weights_fail_the_checksum(tmp_path: Path) -> None:
     path = saved(tmp_path / "model.bin", {"weight": torch.full((1000,), 1.5)})
     data = bytearray(path.read_bytes())
     data[data.index(np.float32(1.5).tobytes() * 4) + 1] ^= 1

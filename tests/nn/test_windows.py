@@ -54,7 +54,7 @@ def test_windows_cover_a_post_evenly_up_to_the_capacity(max_tokens: int, overlap
 
 
 @pytest.mark.parametrize("max_tokens", [4, 7, 12])
-def test_the_cut_and_the_two_ends_are_slices(max_tokens: int) -> None:
+def test_truncation_and_head_tail_are_slices(max_tokens: int) -> None:
     for size in range(40):
         cut, ends = (Reader(max_tokens, 2, 1, LongRule(how)).read(framed(size)) for how in ("cut", "head-tail"))
         if size + 3 <= max_tokens:
@@ -86,7 +86,7 @@ MIXED = [TEXTS[0], LONG, "", TEXTS[4], LONG[:300]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_short_posts_stay_and_long_ones_are_framed_runs_of_their_tokens(tmp_path: Path, kind: str) -> None:
+def test_windows_are_framed_slices_of_the_tokens(tmp_path: Path, kind: str) -> None:
     folder = str(tiny_folder(tmp_path / "tiny", kind))
     readers = {
         how: load_encoder(folder, max_tokens=16, offline=True, long_posts=LongRule(how, 0.25, 99))
@@ -111,7 +111,7 @@ def test_short_posts_stay_and_long_ones_are_framed_runs_of_their_tokens(tmp_path
 
 
 @pytest.mark.parametrize("kind", ["xlm-roberta", "bert", "deberta-v2"])
-def test_stretches_are_the_characters_of_the_windows(tmp_path: Path, kind: str) -> None:
+def test_spans_are_the_characters_of_the_windows(tmp_path: Path, kind: str) -> None:
     folder = str(tiny_folder(tmp_path / "tiny", kind))
     encoder = load_encoder(folder, max_tokens=16, offline=True, long_posts=LongRule("windows", 0.25, 99))
     (tokens,), (stretches,) = encoder.window_tokens([LONG]), encoder.window_spans([LONG])
@@ -125,7 +125,7 @@ def test_stretches_are_the_characters_of_the_windows(tmp_path: Path, kind: str) 
     assert stretches[-1, 1] == len(LONG)
 
 
-def test_a_tokenizer_without_offsets_tells_tokens(tmp_path: Path) -> None:
+def test_a_tokenizer_without_offsets_gives_token_spans(tmp_path: Path) -> None:
     folder = japanese_folder(tmp_path / "ja", words="basic")
     encoder = load_encoder(str(folder), max_tokens=16, offline=True, long_posts=LongRule("windows", 0.25, 99))
     text = TEXTS[4] * 9
@@ -137,7 +137,7 @@ def test_a_tokenizer_without_offsets_tells_tokens(tmp_path: Path) -> None:
     assert [row[1:-1].tolist() for row in item] == [own[start:end] for start, end in tokens]
 
 
-def test_a_tokenizer_that_frames_nothing_it_says_is_refused(tmp_path: Path) -> None:
+def test_an_unexpected_framing_is_refused(tmp_path: Path) -> None:
     class Odd:
         def __call__(self, _: str, *, add_special_tokens: bool) -> dict[str, list[int]]:
             return {"input_ids": [1, 9, 2] if add_special_tokens else [5]}

@@ -67,7 +67,7 @@ def test_the_hub_reads_the_metadata(card: str, report_bundle: Bundle, facts: Car
     assert again.to_dict()["model-index"] == data.to_dict()["model-index"]
 
 
-def test_figures_thresholds_and_data_are_told(card: str, report_bundle: Bundle, facts: CardFacts) -> None:
+def test_the_card_shows_metrics_thresholds_and_data(card: str, report_bundle: Bundle, facts: CardFacts) -> None:
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in card.splitlines() if line.startswith("|")]
     for part in facts.evaluation.languages:
         crossed, name = part.cross_fitted, markdown_text(part.name)

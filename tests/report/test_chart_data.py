@@ -39,7 +39,7 @@ def test_f1_at_every_threshold_is_that_of_counting(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_the_steps_are_scikit_learns_curve_and_their_area_is_the_average_precision(seed: int) -> None:
+def test_steps_equal_scikit_learns_curve(seed: int) -> None:
     random = np.random.default_rng(seed)
     labels, scores = _posts(random, int(random.integers(1, 300)), digits=int(random.integers(1, 6)))
     recall, precision = recall_precision(labels, scores)
@@ -59,7 +59,7 @@ def test_long_curves_are_thinned_and_keep_both_ends() -> None:
     assert {tuple(point) for point in thin.T} <= {tuple(point) for point in whole.T}
 
 
-def test_pictures_of_two_languages_with_the_grid_chosen_on_dev() -> None:
+def test_chart_data_of_two_languages() -> None:
     random = np.random.default_rng(2)
     labels, scores = _posts(random, 300, digits=3)
     names = ["en"] * 200 + ["fr"] * 100
@@ -79,7 +79,7 @@ def test_pictures_of_two_languages_with_the_grid_chosen_on_dev() -> None:
     assert (french.recall, french.precision, french.f1, french.grid_threshold) == ((), (), (), None)
 
 
-def test_languages_with_the_fewest_positives_are_left_to_the_tables() -> None:
+def test_languages_with_few_positives_have_no_chart() -> None:
     names = [f"x{number:02d}" for number in range(30)] * 4
     labels = np.array([int(place % 30 >= 6) for place in range(120)], dtype=np.int8)
     dev = DevScores(np.empty(0), np.empty(0, dtype=np.int8), np.empty(0, dtype=np.str_))
@@ -89,7 +89,7 @@ def test_languages_with_the_fewest_positives_are_left_to_the_tables() -> None:
     assert told.left_out == ("x00", "x01", "x02", "x03", "x04", "x05")
 
 
-def test_drawings_are_where_the_numbers_say() -> None:
+def test_chart_coordinates_match_the_values() -> None:
     assert (charts.across(0), charts.across(1), charts.down(0), charts.down(1)) == ("30", "232", "146", "10")
     assert charts.polyline((0.0, 0.5), (1.0, 0.25)) == "M30 10L131 112"
     assert charts.steps((0.5, 1.0), (1.0, 0.5)) == "M30 10H131V78H232"

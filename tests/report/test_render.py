@@ -133,7 +133,7 @@ def test_nothing_is_fetched(html: str) -> None:
     assert len(html.encode()) < 150_000
 
 
-def test_table_rows_show_the_figures_of_the_evaluation(html: str, report_evaluation: Evaluation) -> None:
+def test_table_rows_show_the_evaluation(html: str, report_evaluation: Evaluation) -> None:
     cells = Page(html).cells
     for part in (*report_evaluation.languages, *report_evaluation.types):
         starts = [place for place, cell in enumerate(cells) if cell.startswith(part.name) and cell != "Language"]
@@ -157,7 +157,7 @@ def _range(interval: Interval) -> str:
     return f"{interval.low:.3f}–{interval.high:.3f}"
 
 
-def test_headline_figures(html: str, report_evaluation: Evaluation) -> None:
+def test_headline_values(html: str, report_evaluation: Evaluation) -> None:
     pooled = report_evaluation.pooled
     shown = [text.strip() for text in Page(html).text]
     for value in (pooled.f1, pooled.precision, pooled.recall, pooled.average_precision, report_evaluation.macro_f1):
@@ -170,13 +170,13 @@ def test_headline_figures(html: str, report_evaluation: Evaluation) -> None:
     assert any("one without positives counts 0" in text for text in shown)
 
 
-def test_languages_that_nobody_trained_on_wear_a_badge(html: str) -> None:
+def test_untrained_languages_have_a_badge(html: str) -> None:
     cells = Page(html).cells
     assert [cell for cell in cells if "not validated" in cell] == ["faPersiannot validated"] * 2
     assert "de_cadecGerman, CADEC" in cells
 
 
-def test_chart_has_a_mark_for_each_language_and_says_it_in_words(html: str, report_evaluation: Evaluation) -> None:
+def test_chart_has_a_mark_and_text_for_each_language(html: str, report_evaluation: Evaluation) -> None:
     marks = re.findall(r'<circle class="mark (dot|ring)" cx="([\d.]+)%"', html)
     drawn = [part for part in report_evaluation.languages if part.positives]
     assert marks == [("dot" if part.validated else "ring", f"{100 * part.f1:.2f}") for part in drawn]
@@ -233,7 +233,7 @@ def test_verdict_stands_first(
     assert ("<h3>Cautions</h3>" in html) == bool(cautions)
 
 
-def test_empty_options_leave_nothing_behind(clean_measured: Measured, report_bundle: Bundle) -> None:
+def test_empty_sections_are_left_out(clean_measured: Measured, report_bundle: Bundle) -> None:
     html = _page(clean_measured, report_bundle)
     assert "<title>Finding adverse drug events in new.csv</title>" in html
     assert 'role="note"' not in html
@@ -243,7 +243,7 @@ def test_empty_options_leave_nothing_behind(clean_measured: Measured, report_bun
     assert "en post 1" not in html
 
 
-def test_nothing_positive_and_nothing_flagged(clean_measured: Measured, report_bundle: Bundle) -> None:
+def test_no_positives_and_no_flags(clean_measured: Measured, report_bundle: Bundle) -> None:
     clean_evaluation = clean_measured.evaluation
     whole = Interval(low=0.0, high=1.0)
     nothing = {"positives": 0, "flagged": 0, "tp": 0, "fp": 0, "fn": 0, "f1": 0.0, "f1_interval": whole}
@@ -257,7 +257,7 @@ def test_nothing_positive_and_nothing_flagged(clean_measured: Measured, report_b
     assert "No positives among these posts: no precision, no recall, no F1." in page.text
 
 
-def test_the_page_shows_what_the_json_twin_holds_and_nothing_else(report: Report, html: str, tmp_path: Path) -> None:
+def test_the_page_shows_what_the_json_holds(report: Report, html: str, tmp_path: Path) -> None:
     page = write_report(report, tmp_path)
     twin = Report.model_validate_json((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert page.read_text(encoding="utf-8") == html
@@ -272,9 +272,7 @@ def test_a_report_is_the_same_each_time(report: Report, report_measured: Measure
     assert again.model_dump_json() == report.model_dump_json()
 
 
-def test_dev_posts_show_cross_fitted_figures_beside_same_set_ones(
-    dev_measured: Measured, report_bundle: Bundle
-) -> None:
+def test_dev_posts_show_cross_fitted_values(dev_measured: Measured, report_bundle: Bundle) -> None:
     html = report_html(report_of(dev_measured, report_bundle))
     cells = Page(html).cells
     evaluation = dev_measured.evaluation
@@ -288,7 +286,7 @@ def test_dev_posts_show_cross_fitted_figures_beside_same_set_ones(
     assert html.count('<line class="same-set"') == sum(bool(part.positives) for part in evaluation.languages) + 1
 
 
-def test_epochs_sets_of_seeds_and_lengths_are_told(report_measured: Measured, trained_bundle: Bundle) -> None:
+def test_epochs_seeds_and_lengths_are_shown(report_measured: Measured, trained_bundle: Bundle) -> None:
     report = report_of(report_measured, trained_bundle, older=trained_bundle)
     html = report_html(report)
     cells = Page(html).cells
@@ -352,7 +350,7 @@ def test_headings_step_down_one_at_a_time(html: str) -> None:
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
-def test_print_rules_keep_rows_and_pictures_whole(html: str) -> None:
+def test_print_rules_keep_rows_and_charts_whole(html: str) -> None:
     printed = html[html.index("@media print") : html.index("</style>")]
     assert "break-inside: avoid" in printed
     assert ".panels" in printed

@@ -92,7 +92,7 @@ def test_a_browser_shows_every_row_without_complaint(
     assert dom.count('<figure class="panel">') == html.count('<figure class="panel">') == 4 * languages - 2 + 2
 
 
-def test_light_and_dark_wide_and_narrow_are_drawn(
+def test_page_renders_light_dark_wide_and_narrow(
     report_measured: Measured, trained_bundle: Bundle, tmp_path: Path
 ) -> None:
     page = tmp_path / "report.html"

@@ -34,7 +34,7 @@ def sliced(report_bundle: Bundle, dev_measured: Measured) -> Report:
     return _report(report_bundle, dev_measured, "kind", ["tweet", "review", ""])
 
 
-def test_the_rows_are_those_of_the_json_twin(sliced: Report, tmp_path: Path) -> None:
+def test_the_rows_are_those_of_the_json(sliced: Report, tmp_path: Path) -> None:
     html = write_report(sliced, tmp_path).read_text(encoding="utf-8")
     assert report_html(Report.model_validate_json((tmp_path / "report.json").read_text(encoding="utf-8"))) == html
     cells = Page(html).cells
@@ -63,7 +63,7 @@ def test_the_rows_are_those_of_the_json_twin(sliced: Report, tmp_path: Path) -> 
     assert cells[place + 1 : place + 7] == ["–", here, "–", "–", "–", "–"]
 
 
-def test_nothing_new_is_shown_without_them_and_on_dev_posts(
+def test_no_slices_are_shown_without_columns(
     report_measured: Measured, dev_measured: Measured, report_bundle: Bundle
 ) -> None:
     for measured in (report_measured, dev_measured):
@@ -89,7 +89,7 @@ def test_hostile_columns_values_and_languages_stay_text(
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on this machine")
-def test_a_browser_runs_nothing_of_a_value_and_scrolls_nothing_sideways(
+def test_hostile_values_are_harmless_in_a_browser(
     report_bundle: Bundle, dev_measured: Measured, tmp_path: Path
 ) -> None:
     payloads = _payloads("http://127.0.0.1:9")
@@ -116,7 +116,7 @@ def test_a_browser_runs_nothing_of_a_value_and_scrolls_nothing_sideways(
     assert int(widths[1]) <= int(widths[2])
 
 
-def test_a_post_of_one_language_alone_is_compared_with_nothing(report_bundle: Bundle, dev_measured: Measured) -> None:
+def test_one_language_has_no_comparison(report_bundle: Bundle, dev_measured: Measured) -> None:
     items = [LabelledPost(Post(f"p{number}", "text", "und"), number % 2) for number in range(9)]
     measured = measure_fixed(items, report_bundle.policy, dev=dev_measured.evaluation.languages)
     html = report_html(report_of(measured, report_bundle))

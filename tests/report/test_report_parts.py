@@ -47,12 +47,12 @@ def test_long_posts_are_shortened_and_say_so(report_policy: DecisionPolicy) -> N
 
 
 @pytest.mark.parametrize("most", [0, 21])
-def test_so_many_mistakes_cannot_be_listed(most: int, report_policy: DecisionPolicy) -> None:
+def test_too_many_mistakes_are_refused(most: int, report_policy: DecisionPolicy) -> None:
     with pytest.raises(ValueError, match="1 to 20 can be shown"):
         mistakes([], np.empty(0, dtype=np.int8), np.empty(0), report_policy, most=most)
 
 
-def test_lengths_are_told_by_language() -> None:
+def test_lengths_are_shown_by_language() -> None:
     tokens = np.array([10, 20, 30, 300, 7], dtype=np.int32)
     first, second = length_slices(Lengths(tokens, tokens > 256), ["ja", "ja", "ja", "ja", "en"])
     assert (first.name, first.posts, first.median, first.longest, first.truncated, first.share) == ("en", 1, 7, 7, 0, 0)
@@ -67,9 +67,7 @@ def test_a_bundle_has_no_text_to_show(dev_measured: Measured, report_bundle: Bun
     assert caught.value.hint == "give the file of labelled posts"
 
 
-def test_stored_scores_are_compared_with_those_of_the_same_posts_alone(
-    dev_measured: Measured, report_bundle: Bundle
-) -> None:
+def test_stored_scores_are_compared_on_the_same_posts(dev_measured: Measured, report_bundle: Bundle) -> None:
     turned = np.arange(len(report_bundle.dev.labels))[::-1]
     dev = report_bundle.dev
     other_order = replace(

@@ -14,7 +14,7 @@ def _with_pooled(evaluation: Evaluation, **changes: object) -> Evaluation:
     return evaluation.model_copy(update={"pooled": evaluation.pooled.model_copy(update=changes)})
 
 
-def test_pass_needs_other_posts_a_proven_f1_and_no_caution(clean_evaluation: Evaluation) -> None:
+def test_verdict_pass_conditions(clean_evaluation: Evaluation) -> None:
     told = verdict(clean_evaluation)
     assert told.level == "pass"
     assert [finding.level for finding in told.findings] == ["pass", "pass", "pass"]
@@ -31,14 +31,14 @@ def test_a_caution_warns(clean_evaluation: Evaluation, cautions: tuple[str, ...]
     assert told.sentences[2] == sentence
 
 
-def test_posts_the_thresholds_were_tuned_on_fail_without_cross_fitted_figures(clean_evaluation: Evaluation) -> None:
+def test_tuning_posts_fail_without_cross_fitting(clean_evaluation: Evaluation) -> None:
     told = verdict(clean_evaluation.model_copy(update={"same_set": True, "cautions": ("same posts",)}))
     assert told.level == "fail"
     assert [finding.level for finding in told.findings] == ["fail", "pass", "warn"]
     assert "tuned on these very posts" in told.sentences[0]
 
 
-def test_posts_the_thresholds_were_tuned_on_warn_and_are_judged_cross_fitted(dev_measured: Measured) -> None:
+def test_tuning_posts_warn_with_cross_fitting(dev_measured: Measured) -> None:
     evaluation = dev_measured.evaluation
     told = verdict(evaluation)
     assert told.level == "warn"
@@ -51,7 +51,7 @@ def test_posts_the_thresholds_were_tuned_on_warn_and_are_judged_cross_fitted(dev
     assert verdict(_with_pooled(evaluation, cross_fitted=poor)).findings[1].level == "fail"
 
 
-def test_flagging_everything_is_what_must_be_beaten(clean_evaluation: Evaluation) -> None:
+def test_f1_must_beat_flagging_everything(clean_evaluation: Evaluation) -> None:
     pooled = clean_evaluation.pooled
     share = pooled.positives / pooled.posts
     flag_all = verdict(clean_evaluation).flag_all_f1

@@ -50,7 +50,7 @@ def source(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", ["o.csv", "o.tsv", "o.jsonl", "o.parquet", "o.csv.gz", "o.jsonl.zst"])
-def test_every_format_says_the_same(bundle: Bundle, source: str, tmp_path: Path, name: str) -> None:
+def test_every_format_holds_the_same_values(bundle: Bundle, source: str, tmp_path: Path, name: str) -> None:
     summary = score_file(bundle, source, str(tmp_path / name))
     rows = _read(tmp_path / name)
     assert [row["id"] for row in rows] == ["a", "b", "c", "d", "e"]
@@ -69,7 +69,7 @@ def test_every_format_says_the_same(bundle: Bundle, source: str, tmp_path: Path,
     assert manifest["outputs"][0]["sha256"] == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
 
 
-def test_flags_and_sources_tell_what_to_know(bundle: Bundle) -> None:
+def test_flags_and_threshold_sources(bundle: Bundle) -> None:
     found = score_posts(bundle, [Post(r["id"], r["text"], r["language"]) for r in POSTS])
     assert [decision.flags for decision in found] == [
         (),
@@ -85,7 +85,7 @@ def test_flags_and_sources_tell_what_to_know(bundle: Bundle) -> None:
     assert score_posts(bundle, []) == []
 
 
-def test_a_missing_language_is_detected_and_a_strange_one_falls_back(bundle: Bundle, tmp_path: Path) -> None:
+def test_missing_and_untrained_languages(bundle: Bundle, tmp_path: Path) -> None:
     rows = [{"text": "the doctor gave me these pills and I got a bad headache"}, {"text": "ok", "language": "tlh"}]
     rows[0]["language"] = ""
     score_file(bundle, _jsonl(tmp_path / "i.jsonl", rows), str(tmp_path / "o.jsonl"))  # type: ignore[arg-type]
@@ -95,7 +95,7 @@ def test_a_missing_language_is_detected_and_a_strange_one_falls_back(bundle: Bun
     assert second["flags"] == "language_not_trained"
 
 
-def test_columns_of_ours_are_kept_under_another_name(bundle: Bundle, source: str, tmp_path: Path) -> None:
+def test_input_columns_of_our_names_are_renamed(bundle: Bundle, source: str, tmp_path: Path) -> None:
     score_file(bundle, source, str(tmp_path / "once.csv"))
     score_file(bundle, str(tmp_path / "once.csv"), str(tmp_path / "twice.csv"))
     once, twice = _read(tmp_path / "once.csv"), _read(tmp_path / "twice.csv")
@@ -104,7 +104,7 @@ def test_columns_of_ours_are_kept_under_another_name(bundle: Bundle, source: str
     assert "input_language" not in twice[0]
 
 
-def test_formulas_are_disarmed_unless_asked_not_to(bundle: Bundle, source: str, tmp_path: Path) -> None:
+def test_formulas_are_escaped_by_default(bundle: Bundle, source: str, tmp_path: Path) -> None:
     score_file(bundle, source, str(tmp_path / "o.csv"))
     assert [row["note"] for row in _read(tmp_path / "o.csv")] == ["'=cmd()", "-5", "'+49 170", "'@x", "fine"]
     score_file(bundle, source, str(tmp_path / "raw.csv"), spec=ScoreSpec(raw_csv=True))
@@ -115,7 +115,7 @@ def test_formulas_are_disarmed_unless_asked_not_to(bundle: Bundle, source: str, 
     assert neutralised("plain = text") == "plain = text"
 
 
-def test_bad_rows_are_set_aside_whole_and_their_lines_named(bundle: Bundle, tmp_path: Path) -> None:
+def test_bad_rows_are_kept_with_their_line_numbers(bundle: Bundle, tmp_path: Path) -> None:
     source = tmp_path / "i.csv"
     source.write_bytes(b"id,text,language\na,fine,en\nb,caf\xe9,fr\nc,too,many,cells\nd,fine too,en\n")
     summary = score_file(bundle, str(source), str(tmp_path / "o.csv"))
@@ -154,7 +154,7 @@ def test_parquet_keeps_the_types_of_its_columns(bundle: Bundle, tmp_path: Path) 
         ("nope.csv", "o.csv", "no such file"),
     ],
 )
-def test_bad_paths_are_told_before_anything_is_written(
+def test_bad_paths_are_errors_before_anything_is_written(
     bundle: Bundle, source: str, tmp_path: Path, output: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _jsonl(tmp_path / "posts.jsonl", POSTS)  # type: ignore[arg-type]
@@ -176,7 +176,7 @@ def test_memory_does_not_grow_with_the_file(bundle: Bundle, tmp_path: Path) -> N
     assert peaks[1] < 1.3 * peaks[0]
 
 
-def test_order_and_neighbours_change_nothing(bundle: Bundle, corpus: tuple[LabelledPost, ...], tmp_path: Path) -> None:
+def test_order_and_neighbours_do_not_matter(bundle: Bundle, corpus: tuple[LabelledPost, ...], tmp_path: Path) -> None:
     posts = [item.post for item in corpus if item.post.split == "test"][:600]
     rows = [{"id": post.id, "text": post.text, "language": post.language} for post in posts]
     scores = []
@@ -187,7 +187,7 @@ def test_order_and_neighbours_change_nothing(bundle: Bundle, corpus: tuple[Label
     assert scores[0] == scores[1]
 
 
-def test_text_of_all_planes_goes_through(bundle: Bundle, tmp_path: Path) -> None:
+def test_text_of_all_planes_is_scored(bundle: Bundle, tmp_path: Path) -> None:
     """20,000 random strings, half-pairs and controls included: read, scored, written, read again."""
     chance = random.Random(7)
     planes = [(0, 0x80), (0x80, 0x3000), (0x3000, 0xD800), (0xD800, 0xE000), (0xE000, 0x10000), (0x10000, 0x110000)]

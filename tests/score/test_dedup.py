@@ -100,7 +100,7 @@ def test_what_is_left_out_of_a_canonical_text() -> None:
     assert canonical("12:30 :-)") == ""
 
 
-def test_the_scope_is_a_part_and_the_saving_is_told(
+def test_deduplication_is_per_part_and_counted(
     bundle_folder: Path,
     bundle: Bundle,
     tmp_path: Path,

@@ -59,7 +59,7 @@ def _read(path: Path) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("name", ["o.jsonl", "o.jsonl.gz", "o.ndjson.zst"])
-def test_rows_say_where_and_hold_no_text(bundle: Bundle, source: str, tmp_path: Path, name: str) -> None:
+def test_rows_hold_offsets_and_no_text(bundle: Bundle, source: str, tmp_path: Path, name: str) -> None:
     summary = explain_file(bundle, source, str(tmp_path / name), terms=TERMS)
     with open_table(tmp_path / name) as table:
         rows = [dict(row.cells) for row in table.rows]
@@ -184,14 +184,14 @@ def test_bad_rows_are_set_aside_and_nothing_is_left_behind(bundle: Bundle, tmp_p
     ("output", "message"),
     [("o.csv", "explanations are .jsonl or .html"), ("folder.html", "is a folder"), ("posts.jsonl", "are one file")],
 )
-def test_outputs_that_cannot_be(bundle: Bundle, source: str, tmp_path: Path, output: str, message: str) -> None:
+def test_bad_outputs_are_refused(bundle: Bundle, source: str, tmp_path: Path, output: str, message: str) -> None:
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(DataError, match=message):
         explain_file(bundle, source, str(tmp_path / output))
 
 
 @pytest.mark.parametrize("name", ["o.csv", "o.jsonl", "o.parquet"])
-def test_scoring_adds_the_columns_when_asked(bundle: Bundle, source: str, tmp_path: Path, name: str) -> None:
+def test_scoring_adds_evidence_columns_with_the_option(bundle: Bundle, source: str, tmp_path: Path, name: str) -> None:
     score_file(bundle, source, str(tmp_path / "plain.csv"))
     with open_table(tmp_path / "plain.csv") as table:
         assert table.columns == ("id", "text", *COLUMNS)

@@ -78,7 +78,7 @@ def test_the_size_of_a_part_changes_no_row(bundle: Bundle, posts: Path, tmp_path
     assert not list(tmp_path.glob("*.work"))
 
 
-def test_a_folder_is_read_by_pyarrow_and_by_us(bundle: Bundle, posts: Path, tmp_path: Path) -> None:
+def test_a_folder_is_read_by_pyarrow_and_back(bundle: Bundle, posts: Path, tmp_path: Path) -> None:
     _score(bundle, posts, tmp_path / "one.parquet")
     summary = _score(bundle, posts, f"{tmp_path / 'many'}/")
     names = sorted(path.name for path in (tmp_path / "many").iterdir())
@@ -94,14 +94,14 @@ def test_a_folder_is_read_by_pyarrow_and_by_us(bundle: Bundle, posts: Path, tmp_
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl.zst", "tsv"])
-def test_each_file_of_a_folder_stands_alone(bundle: Bundle, posts: Path, tmp_path: Path, ending: str) -> None:
+def test_each_file_of_a_folder_is_complete(bundle: Bundle, posts: Path, tmp_path: Path, ending: str) -> None:
     _score(bundle, posts, tmp_path / f"one.{ending}")
     _score(bundle, posts, tmp_path / "many", output_format=ending)
     files = sorted((tmp_path / "many").glob("part-*"))
     assert [row for file in files for row in _read(file)] == _read(tmp_path / f"one.{ending}")
 
 
-def test_a_folder_takes_the_place_of_an_earlier_output_alone(bundle: Bundle, posts: Path, tmp_path: Path) -> None:
+def test_a_folder_replaces_only_an_earlier_output(bundle: Bundle, posts: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     _score(bundle, posts, out)  # an empty folder is as good as none
@@ -199,7 +199,7 @@ def scored_again(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("name", ["o.csv", "o.jsonl.gz", "o.parquet", "folder/"])
 @pytest.mark.parametrize("packed", [False, True])
-def test_resumed_at_every_part_the_output_is_the_same(
+def test_resuming_at_every_part_gives_the_same_output(
     bundle: Bundle, posts: Path, tmp_path: Path, name: str, packed: bool, scored_again: list[int]
 ) -> None:
     source = tmp_path / "posts.csv"
@@ -229,7 +229,7 @@ def test_resumed_at_every_part_the_output_is_the_same(
     assert not scored_again
 
 
-def test_many_real_kills_at_random_instants_change_no_byte(bundle_folder: Path, posts: Path, tmp_path: Path) -> None:
+def test_random_kills_change_no_byte(bundle_folder: Path, posts: Path, tmp_path: Path) -> None:
     """None lost, none twice; POLYVIGIL_KILLS=100 asks for more of them."""
     kills = os.environ.get("POLYVIGIL_KILLS", "6")
     rows = posts.read_text(encoding="utf-8").partition("\n")
@@ -264,7 +264,7 @@ def test_many_real_kills_at_random_instants_change_no_byte(bundle_folder: Path, 
         ("library", r"it was begun with numpy [\d.]+, this is 0\.1"),
     ],
 )
-def test_what_was_changed_is_not_resumed(
+def test_changed_inputs_are_not_resumed(
     bundle: Bundle, posts: Path, tmp_path: Path, change: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import dataclasses
@@ -297,7 +297,7 @@ def test_what_was_changed_is_not_resumed(
     assert _found(tmp_path) == before
 
 
-def test_an_input_that_nothing_is_done_of_may_be_mended(bundle: Bundle, posts: Path, tmp_path: Path) -> None:
+def test_an_unstarted_input_may_change(bundle: Bundle, posts: Path, tmp_path: Path) -> None:
     good, bad = tmp_path / "a.csv", tmp_path / "b.csv"
     shutil.copy(posts, good)
     bad.write_text('text,language\n"never closed,en\n')
@@ -309,7 +309,7 @@ def test_an_input_that_nothing_is_done_of_may_be_mended(bundle: Bundle, posts: P
     assert (tmp_path / "o.csv").read_bytes() == (tmp_path / "p.csv").read_bytes()
 
 
-def test_without_resume_finished_parts_are_not_thrown_away(bundle: Bundle, posts: Path, tmp_path: Path) -> None:
+def test_without_resume_completed_parts_are_an_error(bundle: Bundle, posts: Path, tmp_path: Path) -> None:
     with _ended_after(2):
         _score(bundle, posts, tmp_path / "o.csv")
     before = _found(tmp_path)
@@ -440,7 +440,7 @@ class _Stream:
 
 @pytest.mark.parametrize("name", ["o.csv", "o.parquet", "folder/"])
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])
-def test_the_nth_write_sync_or_rename_fails_for_every_n(
+def test_any_failing_write_sync_or_rename_is_safe(
     bundle: Bundle, posts: Path, tmp_path: Path, name: str, call: str
 ) -> None:
     """The output is not there, or whole; what is left resumes to the same bytes."""
@@ -480,7 +480,7 @@ def test_the_nth_write_sync_or_rename_fails_for_every_n(
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_says_how_to_go_on(
+def test_the_command_prints_the_resume_hint(
     bundle_folder: Path,
     posts: Path,
     tmp_path: Path,
@@ -529,6 +529,8 @@ def test_standard_input_and_output(bundle_folder: Path, posts: Path, tmp_path: P
     assert not list(tmp_path.glob("*.work"))
 
 
-def test_part_posts_out_of_range_is_told(bundle_folder: Path, posts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_part_posts_out_of_range_is_refused(
+    bundle_folder: Path, posts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert command(["score", str(bundle_folder), str(posts), "-o", "o.csv", "--part-posts", "0"]) == 2
     assert "error: --part-posts: 0: input should be greater than or equal to 1" in capsys.readouterr().err

@@ -37,7 +37,7 @@ def test_two_processes_write_the_bytes_of_one(bundle_folder: Path, many: Path, a
     assert told[-1] == 1.0
 
 
-def test_large_inputs_are_shared_out_and_small_ones_are_not(bundle: Bundle, many: Path) -> None:
+def test_only_large_inputs_are_split(bundle: Bundle, many: Path) -> None:
     job = plan(bundle.id, find_inputs([str(many)]).files, Target.of("o.csv"), data=DataSpec(), spec=HOW).job
     found = [(stretch.input, stretch.whole, stretch.part, stretch.last) for stretch in work_items(job, workers=2)]
     assert found == [(0, False, part, part == 7) for part in range(8)] + [(1, True, 0, False), (2, True, 0, False)]
@@ -59,9 +59,7 @@ def test_a_killed_process_loses_and_doubles_nothing(
     assert (tmp_path / "o.jsonl").read_bytes() == (alone / "o.jsonl").read_bytes()
 
 
-def test_the_first_process_killed_the_others_end_and_the_job_is_resumed(
-    bundle_folder: Path, many: Path, alone: Path, tmp_path: Path
-) -> None:
+def test_killing_the_first_process_ends_all(bundle_folder: Path, many: Path, alone: Path, tmp_path: Path) -> None:
     line = [sys.executable, "-m", "polyvigil", "score", str(bundle_folder), str(many), "-o", str(tmp_path / "o.jsonl")]
     line += ["--part-posts", "2000", "--processes", "2"]
     process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
@@ -87,7 +85,7 @@ def test_the_first_process_killed_the_others_end_and_the_job_is_resumed(
     assert not list(tmp_path.glob("*.work"))
 
 
-def test_errors_come_through(bundle_folder: Path, many: Path, tmp_path: Path) -> None:
+def test_errors_of_workers_are_raised(bundle_folder: Path, many: Path, tmp_path: Path) -> None:
     shutil.copytree(many, tmp_path / "many")
     engine = Processes.of(str(bundle_folder), count=2, device="cpu")
     strict = ScoreSpec(part_posts=2000, on_error="fail")

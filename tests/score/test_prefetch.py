@@ -22,7 +22,7 @@ from polyvigil.score.batch import score_file
 from polyvigil.score.stream import prefetch
 
 
-def test_one_is_ahead_in_order_and_no_more() -> None:
+def test_one_item_is_prefetched_in_order() -> None:
     drawn: list[int] = []
     second = threading.Event()
 
@@ -42,7 +42,7 @@ def test_one_is_ahead_in_order_and_no_more() -> None:
     assert list(prefetch(iter([]), str)) == []
 
 
-def test_what_is_raised_is_raised_in_its_turn() -> None:
+def test_errors_are_raised_in_order() -> None:
     def items() -> Iterator[int]:
         yield from range(2)
         raise DataError("damaged")
@@ -55,7 +55,7 @@ def test_what_is_raised_is_raised_in_its_turn() -> None:
         list(prefetch(iter([1, 0]), lambda number: 1 // number))
 
 
-def test_closed_it_draws_no_further() -> None:
+def test_closing_stops_reading() -> None:
     drawn: list[int] = []
 
     def items() -> Iterator[int]:
@@ -80,7 +80,7 @@ def reader(bundle: Bundle, tmp_path: Path) -> Bundle:
     return replace(bundle, members=(member,))
 
 
-def test_an_encoder_has_its_posts_tokenised_ahead(
+def test_posts_are_tokenised_in_advance(
     reader: Bundle, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Byte for byte what comes without it; all posts are tokenised in the thread, and cut ones once more outside."""
@@ -106,7 +106,9 @@ def test_an_encoder_has_its_posts_tokenised_ahead(
     assert not bundle.pretokenise([])
 
 
-def test_a_bad_row_ahead_is_told_in_its_turn(reader: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prefetched_bad_row_is_reported_in_order(
+    reader: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("polyvigil.score.stream._CHUNK_POSTS", 2)
     source = tmp_path / "posts.csv"
     source.write_text('text,language\na,en\nb,en\nc,en\n"open,en\n')

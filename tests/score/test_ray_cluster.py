@@ -18,7 +18,7 @@ pytest.importorskip("ray", reason="needs the extra ray")
 STORE = 80 * 1024 * 1024
 
 
-def test_a_machine_that_goes_loses_and_doubles_nothing(
+def test_a_lost_node_loses_and_doubles_nothing(
     bundle_folder: Path, many: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")

@@ -61,13 +61,13 @@ def test_random_strings_of_all_planes_and_the_sample_corpus(corpus: tuple[Labell
         ("👩\u200d👧 می\u200cشود", "👩\u200d👧 می\u200cشود", "👩\u200d👧 می\u200cشود"),
     ],
 )
-def test_what_stands_behind_a_replacement(text: str, made: str, source: str) -> None:
+def test_alignment_of_replacements(text: str, made: str, source: str) -> None:
     found = align(text)
     at = found.text.index(made)
     assert text[found.starts[at] : found.ends[at + len(made) - 1]] == source
 
 
-def test_values_are_spread_over_their_source_and_none_is_lost() -> None:
+def test_values_are_distributed_over_their_source() -> None:
     text = " hi @bob_1 e\u0301!!!!!\r\n"
     found = align(text)
     values = np.random.default_rng(0).normal(size=len(found.text))

@@ -30,7 +30,7 @@ def test_groups(language: str, kind: str, identity: str, group: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["German", "1", "d", "de fr", "日本語"])
-def test_what_is_no_code_is_refused(language: str) -> None:
+def test_invalid_codes_are_refused(language: str) -> None:
     with pytest.raises(ValueError):
         language_group(language, type="", id="1")
 

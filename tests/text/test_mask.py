@@ -33,7 +33,7 @@ from polyvigil.text.mask import mask
         ("１２３４５６", "[NUMBER]"),
     ],
 )
-def test_what_points_at_a_person_goes(text: str, masked: str) -> None:
+def test_personal_data_is_masked(text: str, masked: str) -> None:
     assert mask(text) == masked
 
 
@@ -49,7 +49,7 @@ def test_what_points_at_a_person_goes(text: str, masked: str) -> None:
         "Anna told me so",  # what masking cannot do: a name in running text
     ],
 )
-def test_what_the_judge_needs_stays(text: str) -> None:
+def test_medical_content_is_not_masked(text: str) -> None:
     assert mask(text) == text
 
 

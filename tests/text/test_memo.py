@@ -19,14 +19,14 @@ class Counting:
         return [text.upper() for text in texts]
 
 
-def test_outside_nothing_is_remembered() -> None:
+def test_nothing_is_cached_outside_the_context() -> None:
     make = Counting()
     for _ in range(2):
         assert memoised_map(["a", "b", "a"], make, work="upper") == ["A", "B", "A"]
     assert make.seen == ["a", "b", "a"] * 2
 
 
-def test_inside_each_text_is_done_once_for_each_work() -> None:
+def test_each_text_is_computed_once_inside() -> None:
     make = Counting()
     with memoised():
         assert memoised_map(["a", "b", "a"], make, work="upper") == ["A", "B", "A"]
@@ -41,7 +41,7 @@ def test_inside_each_text_is_done_once_for_each_work() -> None:
     assert len(make.seen) == 5
 
 
-def test_an_error_forgets_and_remembers_nothing_half_done() -> None:
+def test_an_error_clears_the_cache() -> None:
     def fail(texts: list[str]) -> list[str]:
         raise ValueError(texts)
 

@@ -39,7 +39,7 @@ NASTY = st.text(st.sampled_from("aи頭か。.!…؟?,、\n\r \u0301\u3099\u200c
         (),
     ],
 )
-def test_sentences_end_where_they_do(parts: tuple[str, ...]) -> None:
+def test_sentence_boundaries(parts: tuple[str, ...]) -> None:
     text = "".join(parts)
     assert tuple(text[part.start : part.end] for part in sentences(text)) == parts
 
@@ -79,7 +79,7 @@ def test_units(text: str, expected: list[str]) -> None:
     assert [text[unit.start : unit.end] for unit in units(text)] == expected
 
 
-def test_a_single_sentence_is_cut_into_clauses_and_long_clauses_into_runs_of_words() -> None:
+def test_long_sentences_are_split_into_clauses_and_words() -> None:
     text = "when I woke up, my head hurt; " + " ".join(f"w{n}" for n in range(13))
     found = [text[part.start : part.end] for part in pieces(text, most=32)]
     assert found[:2] == ["when I woke up, ", "my head hurt; "]
@@ -94,7 +94,7 @@ def test_a_single_sentence_is_cut_into_clauses_and_long_clauses_into_runs_of_wor
     ]
 
 
-def test_more_sentences_than_pieces_are_joined_evenly() -> None:
+def test_surplus_sentences_are_merged_evenly() -> None:
     text = "".join(f"Sentence {place} is here. " for place in range(70))
     found = pieces(text, most=32)
     assert [len(sentences(text[part.start : part.end])) for part in found].count(2) == 26
@@ -105,7 +105,7 @@ def test_more_sentences_than_pieces_are_joined_evenly() -> None:
     "unit",
     [" \n", ". ", "...a", "a.", "!\u0301", '."', "https://", "https://a. ", "。」", ", ", ",,,,a", "dr. ", "か\u3099"],
 )
-def test_hostile_text_goes_through(unit: str) -> None:
+def test_hostile_text_is_accepted(unit: str) -> None:
     """A quadratic step would take minutes on this."""
     text = unit * (100_000 // len(unit)) + "a"
     assert "".join(text[part.start : part.end] for part in sentences(text)) == text

@@ -105,7 +105,7 @@ def test_the_loss_of_held_out_posts_falls_and_the_folder_trains(
     assert second["loss_before"] < 0.8 * data["loss_before"]
 
 
-def test_stopped_anywhere_and_resumed_the_weights_are_the_same(folder: Path, tmp_path: Path) -> None:
+def test_resuming_adaptation_gives_the_same_weights(folder: Path, tmp_path: Path) -> None:
     recipe = recipe_for(f"{folder}/model", settings=[*SMALL, "adapt.epochs=2"])
     posts = gather(recipe, posts=[f"{folder}/posts.csv"])
     whole = adapt(recipe, posts, output=tmp_path / "whole", options=CPU)
@@ -126,7 +126,7 @@ def test_stopped_anywhere_and_resumed_the_weights_are_the_same(folder: Path, tmp
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_killed_at_any_instant_and_run_again_the_weights_are_the_same(folder: Path, tmp_path: Path) -> None:
+def test_killed_adaptation_resumes_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
     more = ("adapt.epochs=4", "adapt.checkpoint_minutes=0")
     assert program.run([*_line(folder, tmp_path / "whole", "adapt.epochs=4"), "-q"]) == 0
     line = _line(folder, tmp_path / "killed", *more)
@@ -174,7 +174,7 @@ def test_posts_are_read_once_and_kept_out(folder: Path, tmp_path: Path) -> None:
         gather(recipe, posts=[f"{tmp_path}/few.csv"])
 
 
-def test_what_cannot_be_adapted_is_told(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_models_are_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RecipeError, match="a linear recipe has no encoder to adapt"):
         recipe_for("linear", settings=[])
     with pytest.raises(RecipeError, match="adapt would change nothing for this model"):

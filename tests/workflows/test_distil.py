@@ -84,7 +84,7 @@ def student(files: Path, teacher: Bundle) -> Bundle:
     return load(files / "student")
 
 
-def test_one_student_of_an_ensemble_says_nearly_what_it_says(teacher: Bundle, student: Bundle) -> None:
+def test_a_student_scores_close_to_its_ensemble(teacher: Bundle, student: Bundle) -> None:
     assert (len(teacher.members), len(student.members)) == (2, 1)
     said, repeated = teacher.probabilities(TEST), student.probabilities(TEST)
     assert np.corrcoef(said, repeated)[0, 1] > 0.95
@@ -104,7 +104,7 @@ def test_the_posts_behind_a_student_count_as_seen(student: Bundle) -> None:
     assert np.array_equal(np.unique(student.seen.train), student.seen.train)
 
 
-def test_what_the_teacher_has_learned_from_counts_as_seen_by_the_student(files: Path, tmp_path: Path) -> None:
+def test_teacher_training_posts_count_as_seen(files: Path, tmp_path: Path) -> None:
     other = posts_of(90, "elsewhere")
     write_posts(tmp_path / "train.csv", other)
     write_posts(tmp_path / "dev.csv", DEV)
@@ -115,7 +115,7 @@ def test_what_the_teacher_has_learned_from_counts_as_seen_by_the_student(files: 
     assert bundle.members[0].log.teacher == load(tmp_path / "linear").id  # a linear teacher serves too
 
 
-def test_the_user_is_told_what_is_left_out(files: Path, teacher: Bundle, capfd: pytest.CaptureFixture[str]) -> None:
+def test_left_out_posts_are_reported(files: Path, teacher: Bundle, capfd: pytest.CaptureFixture[str]) -> None:
     more = ("--teacher", f"{files}/teacher", "--unlabelled", f"{files}/more.jsonl", "--dry-run")
     assert program.run(line(files, "quick", files / "none", *more)) == 0
     told = capfd.readouterr().err
@@ -139,7 +139,7 @@ def test_a_file_of_several_splits_gives_its_training_rows(files: Path, tmp_path:
     assert told in material.notes
 
 
-def test_stopped_and_resumed_the_student_is_the_same_and_the_teacher_was_asked_once(
+def test_resumed_distillation_scores_the_teacher_once(
     files: Path, teacher: Bundle, student: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = [f"model.name={files}/model", *SETTINGS, f"distil.teacher={files}/teacher", "distil.weight=0.8"]
@@ -161,7 +161,7 @@ def test_stopped_and_resumed_the_student_is_the_same_and_the_teacher_was_asked_o
     assert trained.bundle.id == student.id
 
 
-def test_a_damaged_answer_is_asked_for_again(teacher: Bundle, tmp_path: Path) -> None:
+def test_damaged_teacher_scores_are_computed_again(teacher: Bundle, tmp_path: Path) -> None:
     first = distil._cached_scores(teacher, TEST, work=tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:40])
@@ -171,7 +171,7 @@ def test_a_damaged_answer_is_asked_for_again(teacher: Bundle, tmp_path: Path) ->
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_of_several_processes_the_first_alone_keeps_the_answer(
+def test_only_the_first_process_stores_teacher_scores(
     teacher: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -191,7 +191,7 @@ def test_a_linear_student_is_refused(files: Path, capfd: pytest.CaptureFixture[s
     )
 
 
-def test_posts_without_labels_need_a_teacher_whose_word_counts(files: Path) -> None:
+def test_unlabelled_posts_need_a_teacher_weight(files: Path) -> None:
     for settings, message in (
         ({}, "--unlabelled: posts without labels are for a teacher to judge, and there is none; name a bundle with"),
         ({"teacher": "t", "weight": 0.0}, "to judge, and its weight is 0; set distil.weight above 0"),
@@ -220,7 +220,7 @@ def test_a_teacher_trained_on_the_dev_posts_is_refused(files: Path, teacher: Bun
     assert "3 of 51 dev posts are training posts of the teacher: figures on them are flattered" in lines
 
 
-def test_a_file_that_is_no_file_of_posts_is_refused(files: Path, tmp_path: Path) -> None:
+def test_a_file_without_posts_is_refused(files: Path, tmp_path: Path) -> None:
     recipe = Recipe.model_validate({"model": {"kind": "encoder"}, "distil": {"teacher": "t"}})
     (tmp_path / "odd.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="text"):

@@ -88,7 +88,7 @@ def test_members_open_with_transformers(bundle_folder: Path) -> None:
         assert len(AutoTokenizer.from_pretrained(folder)("a rash")["input_ids"]) > 2
 
 
-def test_it_evaluates_scores_and_says_which_window_carried_a_long_post(
+def test_an_encoder_bundle_evaluates_and_scores(
     files: Path, bundle_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert program.run(["evaluate", str(bundle_folder), f"{files}/test.csv", "--json", "--device", "cpu"]) == 0
@@ -107,7 +107,7 @@ def test_it_evaluates_scores_and_says_which_window_carried_a_long_post(
     assert short["spread"] > 0
 
 
-def test_the_same_line_makes_the_same_bundle(files: Path, bundle_folder: Path, tmp_path: Path) -> None:
+def test_the_same_command_makes_the_same_bundle(files: Path, bundle_folder: Path, tmp_path: Path) -> None:
     assert program.run([*_arguments(files, tmp_path / "again"), "-q"]) == 0
     assert load(tmp_path / "again").id == load(bundle_folder).id
 
@@ -128,7 +128,7 @@ def test_the_tables_of_the_papers_appendices_are_printed(
     assert both.endswith(f" {duration(sum(log.seconds for log in logs if log))}")
 
 
-def test_interrupted_after_the_first_member_it_goes_on(files: Path, bundle_folder: Path, tmp_path: Path) -> None:
+def test_interrupted_after_the_first_member_resumes(files: Path, bundle_folder: Path, tmp_path: Path) -> None:
     chosen = [f"model.name={files}/model", "model.max_tokens=32", "seeds=[1, 2]", *SETTINGS]
     recipe = load_recipe("quick", settings=chosen)
     material = training.gather(recipe, train=[f"{files}/train.csv"], dev=[f"{files}/dev.csv"])
@@ -158,7 +158,7 @@ def test_without_torch_the_error_says_what_to_install(files: Path, tmp_path: Pat
     assert "pip install 'polyvigil[encoders]'" in done.stderr
 
 
-def test_without_torch_a_known_model_is_estimated_for_a_named_device(files: Path, tmp_path: Path) -> None:
+def test_without_torch_known_models_are_estimated(files: Path, tmp_path: Path) -> None:
     line = ["train", "gladiators", "--train", f"{files}/train.csv", "--dev", f"{files}/dev.csv", "-o", f"{tmp_path}/b"]
     done = _without_torch([*line, "--dry-run", "--for-device", "a100-40gb"])
     assert done.returncode == 0, done.stderr
@@ -195,7 +195,7 @@ def test_shipped_recipes_dry_run(files: Path, name: str, capfd: pytest.CaptureFi
     assert " fits the 12.6 GB of rtx-3060-12gb" in out
 
 
-def test_a_dry_run_without_the_model_times_this_machine(
+def test_a_dry_run_without_model_measures_this_machine(
     files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "_ENOUGH_SECONDS", 0.2)
@@ -229,9 +229,7 @@ def test_a_local_model_is_estimated_for_another_device(
     assert (told["download"], told["device"]) == (0, "h100")
 
 
-def test_a_dry_run_says_what_training_would_take(
-    files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_reports_the_cost(files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert program.run([*_arguments(files, tmp_path / "b"), "--dry-run", "--json"]) == 0
     told = json.loads(capfd.readouterr().out)["data"]["rehearsal"]
     assert program.run([*_arguments(files, tmp_path / "b"), "-q", "--json"]) == 0
@@ -255,7 +253,7 @@ def test_a_dry_run_sees_a_bad_folder(files: Path, tmp_path: Path, capfd: pytest.
     assert "no such folder" in capfd.readouterr().err
 
 
-def test_a_missing_model_is_told_before_anything_is_learned(files: Path, tmp_path: Path) -> None:
+def test_a_missing_model_is_an_error_before_training(files: Path, tmp_path: Path) -> None:
     recipe = load_recipe("quick", settings=["model.name=xlm-robreta-base"])
     material = training.gather(recipe, train=[f"{files}/train.csv"], dev=[f"{files}/dev.csv"])
     with pytest.raises(RecipeError, match="xlm-roberta-base"):

@@ -58,7 +58,7 @@ def _hashes(folder: Path) -> list[str]:
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())]
 
 
-def test_members_are_copied_and_the_mean_is_that_of_the_regimes(
+def test_members_are_copied_and_averaged(
     joined: EnsembleResult, sources: tuple[Source, Source], material: training.TrainingData
 ) -> None:
     folder = Path(joined.evaluation.bundle)
@@ -74,7 +74,7 @@ def test_members_are_copied_and_the_mean_is_that_of_the_regimes(
     assert [row.member for row in joined.ablations] == [member.name for member in joined.members]
 
 
-def test_stored_scores_are_joined_post_by_post_whatever_their_order(
+def test_stored_scores_are_merged_post_by_post(
     joined: EnsembleResult, sources: tuple[Source, Source], material: training.TrainingData
 ) -> None:
     posts = [item.post for item in material.dev]
@@ -86,7 +86,7 @@ def test_stored_scores_are_joined_post_by_post_whatever_their_order(
     assert joined.evaluation.pooled.cross_fitted is not None
 
 
-def test_no_model_is_run_for_posts_whose_scores_are_stored(
+def test_stored_scores_need_no_model(
     sources: tuple[Source, Source], material: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run_it(*_: object) -> None:
@@ -104,7 +104,7 @@ def test_no_model_is_run_for_posts_whose_scores_are_stored(
     assert with_others.evaluation.data == "half.csv"
 
 
-def test_it_says_where_its_members_come_from_also_when_joined_again(
+def test_sources_of_members_are_kept_when_merged_again(
     joined: EnsembleResult, sources: tuple[Source, Source], material: training.TrainingData, tmp_path: Path
 ) -> None:
     folder = Path(joined.evaluation.bundle)
@@ -126,7 +126,7 @@ def test_it_says_where_its_members_come_from_also_when_joined_again(
     assert bundle_sources(tmp_path / "tuned", tuned).members == (third.id, *ids)
 
 
-def test_fitted_weights_leave_out_who_gets_none(sources: tuple[Source, Source], tmp_path: Path) -> None:
+def test_members_of_weight_0_are_left_out(sources: tuple[Source, Source], tmp_path: Path) -> None:
     made = build_ensemble(sources, EnsemblePlan(SPEC, fit=True), output=tmp_path / "b")
     kept = [member for member in made.members if member.weight]
     assert sum(member.weight for member in made.members) == pytest.approx(1)
@@ -145,7 +145,7 @@ def _other_normalisation(source: Source, folder: Path) -> Source:
     return Source(folder, load(folder))
 
 
-def test_what_does_not_go_together_is_refused(
+def test_incompatible_bundles_are_refused(
     sources: tuple[Source, Source], material: training.TrainingData, tmp_path: Path
 ) -> None:
     first, second = sources
@@ -178,7 +178,7 @@ def test_what_does_not_go_together_is_refused(
     ).bundle
 
 
-def test_scoring_asks_the_others_only_near_a_threshold(cascaded: Bundle, material: training.TrainingData) -> None:
+def test_scoring_uses_further_members_only_near_a_threshold(cascaded: Bundle, material: training.TrainingData) -> None:
     posts = [item.post for item in material.dev]
     cascade = cascaded.combination.cascade
     assert cascade is not None
@@ -224,7 +224,7 @@ def test_the_thresholds_are_those_of_all_members(joined: EnsembleResult, cascade
     assert np.array_equal(cascaded.dev.by_member, joined.bundle.dev.by_member)
 
 
-def test_tuning_again_leaves_the_cascade_out(
+def test_tuning_again_removes_the_cascade(
     cascaded: Bundle, joined: EnsembleResult, material: training.TrainingData, tmp_path: Path
 ) -> None:
     folder = Path(joined.evaluation.bundle)
@@ -236,7 +236,7 @@ def test_tuning_again_leaves_the_cascade_out(
     assert kept.combination == joined.bundle.combination
 
 
-def test_a_cascade_that_cannot_be_is_refused(
+def test_an_impossible_cascade_is_refused(
     joined: EnsembleResult, bundle: Bundle, bundle_folder: Path, tmp_path: Path
 ) -> None:
     folder = Path(joined.evaluation.bundle)
@@ -258,9 +258,7 @@ def test_a_cascade_that_cannot_be_is_refused(
     assert not (tmp_path / "b").exists()
 
 
-def test_a_cascade_of_a_member_that_is_not_there_is_refused(
-    cascaded: Bundle, joined: EnsembleResult, tmp_path: Path
-) -> None:
+def test_a_cascade_of_a_missing_member_is_refused(cascaded: Bundle, joined: EnsembleResult, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     source = Path(joined.evaluation.bundle)
     cascade = cascaded.combination.cascade

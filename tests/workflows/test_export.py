@@ -91,14 +91,14 @@ def test_an_int8_member_opens_with_transformers(small: Path, bundle: Bundle) -> 
         torch.testing.assert_close(value.to(theirs[name].dtype), theirs[name], rtol=1e-3, atol=1e-6)
 
 
-def test_int8_scores_hang_on_no_neighbour(small: Path) -> None:
+def test_int8_scores_do_not_depend_on_other_posts(small: Path) -> None:
     exported = load(small)
     together = exported.probabilities(POSTS)
     alone = np.concatenate([exported.probabilities([post]) for post in POSTS])
     assert np.abs(together - alone).max() < 1e-6
 
 
-def test_bf16_is_a_bundle_too_nearer_to_the_old_one(
+def test_bf16_is_closer_to_the_source_than_int8(
     files: Path, bundle: Bundle, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     line = [
@@ -139,14 +139,14 @@ def test_on_other_posts_thresholds_stay(files: Path, bundle: Bundle, tmp_path: P
     assert json.loads((tmp_path / "small" / layout.PARITY).read_text())["retuned"] is False
 
 
-def test_what_was_measured_stays_with_the_members_when_thresholds_are_tuned_again(small: Path, tmp_path: Path) -> None:
+def test_export_comparison_is_kept_after_tuning(small: Path, tmp_path: Path) -> None:
     assert program.run(["tune", str(small), "-o", f"{tmp_path}/tuned", "--set", "decide.rule=argmax", "-q"]) == 0
     assert (tmp_path / "tuned" / layout.PARITY).read_text() == (small / layout.PARITY).read_text()
     assert np.array_equal(load(tmp_path / "tuned").probabilities(POSTS), load(small).probabilities(POSTS))
 
 
 @needs_int8
-def test_a_model_that_int8_spoils_is_refused_and_nothing_is_written(
+def test_a_model_damaged_by_int8_is_refused(
     files: Path, bundle: Bundle, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """One channel of the values is 10,000 times as large, and weighs as much less: the same in floating point."""
@@ -177,9 +177,7 @@ def test_a_model_that_int8_spoils_is_refused_and_nothing_is_written(
     assert "score with the bundle as it is" in shown
 
 
-def test_onnx_gives_the_bundles_own_probabilities_by_the_program_in_its_readme(
-    files: Path, bundle: Bundle, tmp_path: Path
-) -> None:
+def test_onnx_readme_program_gives_the_bundle_s_probabilities(files: Path, bundle: Bundle, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     line = ["export", f"{files}/bundle", f"{files}/dev.csv", "-o", f"{tmp_path}/onnx", "--to", "onnx", "-q"]
@@ -201,7 +199,7 @@ def test_onnx_gives_the_bundles_own_probabilities_by_the_program_in_its_readme(
     assert [answer[1] for answer in answers] == bundle.policy.flags(p, [post.language for post in posts]).tolist()
 
 
-def test_what_cannot_be_exported_is_told(
+def test_unsupported_exports_are_refused(
     files: Path, bundle_folder: Path, small: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     one_class = [item for item in _posts(80, "dev") if not item.label]
@@ -224,7 +222,7 @@ def test_what_cannot_be_exported_is_told(
     assert "only a bundle is replaced" in capfd.readouterr().err
 
 
-def test_a_scoring_call_tokenises_each_post_once_for_all_members(
+def test_each_post_is_tokenised_once_for_all_members(
     files: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = score_posts(bundle, POSTS)

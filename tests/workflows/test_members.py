@@ -121,7 +121,7 @@ def _occupied(folder: Path) -> int:
 # -- killed, and run again --------------------------------------------------------------------------------------------
 
 
-def test_killed_between_seeds_a_finished_seed_is_not_trained_again(
+def test_a_completed_seed_is_not_trained_again(
     recipe: Recipe, material: training.TrainingData, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[int] = []
@@ -199,7 +199,7 @@ def test_a_real_kill_in_the_second_seed_changes_no_bit(
     _same(tmp_path / "b", unbroken)
 
 
-def test_a_damaged_finished_member_is_made_again(
+def test_a_damaged_completed_member_is_trained_again(
     recipe: Recipe, material: training.TrainingData, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = _killed_before_the_bundle(recipe, material, tmp_path / "b", monkeypatch)
@@ -213,7 +213,7 @@ def test_a_damaged_finished_member_is_made_again(
     _same(tmp_path / "b", unbroken)
 
 
-def test_finished_members_of_other_settings_posts_or_models_are_refused(
+def test_completed_members_of_another_run_are_refused(
     recipe: Recipe, material: training.TrainingData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = _killed_before_the_bundle(recipe, material, tmp_path / "b", monkeypatch)
@@ -255,7 +255,7 @@ def _killed_before_the_bundle(
 # -- how much of memory and disk --------------------------------------------------------------------------------------
 
 
-def test_the_third_seed_begins_with_as_many_live_parameters_as_the_first(
+def test_seeds_leave_no_parameters_in_memory(
     recipe: Recipe, material: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = _live_bytes()
@@ -285,7 +285,7 @@ def _size(tensor: torch.Tensor) -> int:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_on_a_gpu_each_seed_begins_with_what_the_first_began_with(
+def test_seeds_leave_no_memory_on_a_gpu(
     recipe: Recipe, material: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_start, fit = [], EncoderLearner.fit
@@ -303,7 +303,7 @@ def test_on_a_gpu_each_seed_begins_with_what_the_first_began_with(
 
 
 @pytest.mark.parametrize("rank", [0, 2])
-def test_the_disk_that_a_dry_run_names_is_what_the_run_takes_at_most(
+def test_estimated_disk_is_the_maximum_used(
     recipe: Recipe, material: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
 ) -> None:
     if rank:

@@ -52,7 +52,7 @@ def test_a_mixed_file_without_training_rows_is_refused(corpus: tuple[LabelledPos
         training.gather(Recipe(), train=[str(path)], dev=[])
 
 
-def test_a_file_whose_splits_name_no_use_is_used_whole(
+def test_a_file_of_unknown_splits_is_used_whole(
     corpus: tuple[LabelledPost, ...], files: dict[str, str], tmp_path: Path
 ) -> None:
     train = [item for item in corpus if (item.post.language, item.post.split) == ("en", "train")]
@@ -79,15 +79,13 @@ def test_the_task_s_joined_train_files_are_read(files: dict[str, str], tmp_path:
     assert joined.train == training.gather(Recipe(), train=[files["train"]], dev=[files["dev"]]).train
 
 
-def test_a_file_of_one_other_split_is_taken_at_its_word(files: dict[str, str]) -> None:
+def test_a_file_of_one_split_is_accepted(files: dict[str, str]) -> None:
     assert len(training.gather(Recipe(), train=[files["test"]], dev=[files["dev"]]).train) == 600
     held_out = training.gather(Recipe(), train=[files["dev"]], dev=[])
     assert len(held_out.train) + len(held_out.dev) == 500
 
 
-def test_an_occupied_output_is_refused_before_anything_is_learned(
-    material: training.TrainingData, tmp_path: Path
-) -> None:
+def test_an_existing_output_is_refused_before_training(material: training.TrainingData, tmp_path: Path) -> None:
     said: list[str] = []
     with pytest.raises(BundleError, match="exists and is no bundle"):
         training.train(Recipe(), material, output=tmp_path, log=said.append)

@@ -38,7 +38,7 @@ def test_stored_dev_scores_are_those_of_the_members(bundle: Bundle, material: tr
     assert len(same) == len({post.group for post in posts} - {""})
 
 
-def test_stored_scores_and_the_same_posts_give_the_same_thresholds(
+def test_stored_scores_give_the_same_thresholds(
     bundle: Bundle, bundle_folder: Path, material: training.TrainingData, tmp_path: Path
 ) -> None:
     spec = DecideSpec(rule="paper-grid")
@@ -55,7 +55,7 @@ def test_stored_scores_and_the_same_posts_give_the_same_thresholds(
     assert again.bundle.id == bundle.id  # back where it came from
 
 
-def test_an_objective_is_met_and_shifts_are_told(bundle: Bundle, bundle_folder: Path, tmp_path: Path) -> None:
+def test_an_objective_is_met_and_shifts_are_reported(bundle: Bundle, bundle_folder: Path, tmp_path: Path) -> None:
     spec = DecideSpec(rule="argmax", objective=RecallObjective(at_least=0.95))
     made = tune_bundle(bundle_folder, bundle, Plan(spec), output=tmp_path / "b")
     for part in made.evaluation.languages:
@@ -67,7 +67,7 @@ def test_an_objective_is_met_and_shifts_are_told(bundle: Bundle, bundle_folder: 
         assert shift.new_share == np.mean(flagged(bundle.dev.by_member[0][mine], shift.new))
 
 
-def test_every_dev_figure_comes_twice(trained: training.Trained, bundle: Bundle) -> None:
+def test_dev_values_are_same_set_and_cross_fitted(trained: training.Trained, bundle: Bundle) -> None:
     for part in (trained.evaluation.pooled, *trained.evaluation.languages):
         assert part.cross_fitted is not None
         assert part.cross_fitted.f1_interval.low <= part.cross_fitted.f1 <= part.cross_fitted.f1_interval.high
@@ -116,7 +116,7 @@ def test_rates_are_kept(bundle: Bundle, bundle_folder: Path, corpus: tuple[Label
     assert made.bundle.policy.thresholds["ja"] == other.bundle.policy.thresholds["ja"]  # none of its posts was there
 
 
-def test_thresholds_of_other_members_are_refused(bundle: Bundle, bundle_folder: Path, tmp_path: Path) -> None:
+def test_stale_thresholds_are_refused(bundle: Bundle, bundle_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(bundle_folder, tmp_path / "b")
     policy = json.loads((tmp_path / "b" / layout.POLICY).read_text())
     policy["tuned_for"] = "0" * 16
@@ -155,7 +155,7 @@ def test_weights_or_dev_scores_of_other_members_are_refused(bundle: Bundle, tmp_
         (["--like", "{bundle}"], 2, "with --like give one file of posts"),
     ],
 )
-def test_what_cannot_be_tuned_is_told(
+def test_bad_input_to_tune_is_refused(
     line: list[str], code: int, message: str, bundle_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [argument.format(bundle=bundle_folder) for argument in line]
@@ -164,7 +164,7 @@ def test_what_cannot_be_tuned_is_told(
     assert not (tmp_path / "b").exists()
 
 
-def test_the_command_tells_old_and_new(
+def test_the_command_shows_old_and_new_thresholds(
     bundle_folder: Path, corpus: tuple[LabelledPost, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_posts(tmp_path / "fr.csv", [item for item in corpus if item.post.language == "fr"])

@@ -228,15 +228,13 @@ def test_a_dry_run_of_a_stack_counts_its_trainings(
     assert "time and checkpoints are of 3 trainings" in capfd.readouterr().out
 
 
-def test_a_model_that_learns_needs_posts(files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_trained_model_needs_posts(files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     line = [part for part in _train(files, "linear", tmp_path / "b", train=False) if part != "--json"]
     assert program.run(line) == 2
     assert "--train: there are no posts to learn from\n  next: give a file of labelled posts" in capfd.readouterr().err
 
 
-def test_offline_a_model_that_is_not_there_is_told(
-    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_a_missing_model_is_an_error(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
