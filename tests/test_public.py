@@ -6,6 +6,8 @@ import importlib
 import pkgutil
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 import polyvigil
 
 README = Path(__file__).parents[1] / "README.md"
+DOCUMENTED = Path(__file__).parents[1] / "docs" / "python.md"
 
 
 def test_public_names_are_not_modules() -> None:
@@ -26,6 +29,37 @@ def test_public_names_are_not_modules() -> None:
     assert dir(polyvigil) == sorted(polyvigil.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = polyvigil.nothing
+
+
+@pytest.mark.parametrize("name", polyvigil.__all__)
+def test_a_public_name_is_documented(name: str) -> None:
+    assert re.search(rf"`{name}[`(]", DOCUMENTED.read_text(encoding="utf-8"))
+    documentation = "" if name == "__version__" else getattr(polyvigil, name).__doc__
+    assert documentation is not None
+    assert not documentation.startswith(f"{name}(")  # what a dataclass without one has
+
+
+def test_importing_the_package_is_light() -> None:
+    """Less than 0.1 s of CPU time, and no library that a caller may not need."""
+    program = (
+        "import sys, time; before = time.process_time(); import polyvigil; "
+        "heavy = ('torch', 'numpy', 'sklearn', 'narwhals'); "
+        "print(time.process_time() - before, *(name in sys.modules for name in heavy))"
+    )
+    seconds, *imported = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert float(seconds) < 0.1
+    assert imported == ["False"] * 4
+
+
+def test_the_api_on_lists_imports_no_torch(bundle_folder: Path) -> None:
+    program = (
+        f"import sys, polyvigil; bundle = polyvigil.load({str(bundle_folder)!r}); bundle.decide(['these pills']); "
+        "print(*(name in sys.modules for name in ('torch', 'narwhals')))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False"] * 2
 
 
 def test_the_readme_s_python_runs_as_written(

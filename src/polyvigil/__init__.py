@@ -1,11 +1,11 @@
 """polyvigil finds adverse drug events (ADEs) in posts of many languages: a triage aid, never a medical decision.
 
     >>> import polyvigil
-    >>> bundle = polyvigil.load_bundle("demo/bundle")
-    >>> post = polyvigil.Post("1", "these pills gave me such a headache", language="en")
-    >>> polyvigil.score_posts(bundle, [post])[0].decision
+    >>> bundle = polyvigil.load("demo/bundle")
+    >>> polyvigil.score_table(bundle, ["these pills gave me such a headache"]).column("decision")
 
-The names below are the public ones; they are imported when first used, so that ``import polyvigil`` stays light.
+The names below are the public ones, described in docs/python.md; they are imported when first used, so that
+``import polyvigil`` stays light.
 """
 
 from __future__ import annotations
@@ -14,42 +14,73 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polyvigil.bundle.store import Bundle
-    from polyvigil.bundle.store import load as load_bundle
+    from polyvigil.api import Bundle, compare, evaluate, explain, load, score_table, train, tune
+    from polyvigil.api import load as load_bundle
+    from polyvigil.config.specs import Recipe
     from polyvigil.data.read import read_labelled
-    from polyvigil.errors import PolyvigilError
+    from polyvigil.data.sample import sample_corpus
+    from polyvigil.errors import DataWarning, PolyvigilError
+    from polyvigil.evaluation.compare import Comparison
+    from polyvigil.evaluation.evaluate import Evaluation
     from polyvigil.evaluation.measure import measure
     from polyvigil.score.batch import score_file
     from polyvigil.score.wire import Decision, score_posts
+    from polyvigil.sklearn import ADEClassifier
     from polyvigil.types import LabelledPost, Post
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Bundle": ("polyvigil.bundle.store", "Bundle"),
+    "ADEClassifier": ("polyvigil.sklearn", "ADEClassifier"),
+    "Bundle": ("polyvigil.api", "Bundle"),
+    "Comparison": ("polyvigil.evaluation.compare", "Comparison"),
+    "DataWarning": ("polyvigil.errors", "DataWarning"),
     "Decision": ("polyvigil.score.wire", "Decision"),
+    "Evaluation": ("polyvigil.evaluation.evaluate", "Evaluation"),
     "LabelledPost": ("polyvigil.types", "LabelledPost"),
     "PolyvigilError": ("polyvigil.errors", "PolyvigilError"),
     "Post": ("polyvigil.types", "Post"),
-    "load_bundle": ("polyvigil.bundle.store", "load"),
+    "Recipe": ("polyvigil.config.specs", "Recipe"),
+    "compare": ("polyvigil.api", "compare"),
+    "evaluate": ("polyvigil.api", "evaluate"),
+    "explain": ("polyvigil.api", "explain"),
+    "load": ("polyvigil.api", "load"),
+    "load_bundle": ("polyvigil.api", "load"),
     "measure": ("polyvigil.evaluation.measure", "measure"),
     "read_labelled": ("polyvigil.data.read", "read_labelled"),
+    "sample_corpus": ("polyvigil.data.sample", "sample_corpus"),
     "score_file": ("polyvigil.score.batch", "score_file"),
     "score_posts": ("polyvigil.score.wire", "score_posts"),
+    "score_table": ("polyvigil.api", "score_table"),
+    "train": ("polyvigil.api", "train"),
+    "tune": ("polyvigil.api", "tune"),
 }
 
 __all__ = [
+    "ADEClassifier",
     "Bundle",
+    "Comparison",
+    "DataWarning",
     "Decision",
+    "Evaluation",
     "LabelledPost",
     "PolyvigilError",
     "Post",
+    "Recipe",
     "__version__",
+    "compare",
+    "evaluate",
+    "explain",
+    "load",
     "load_bundle",
     "measure",
     "read_labelled",
+    "sample_corpus",
     "score_file",
     "score_posts",
+    "score_table",
+    "train",
+    "tune",
 ]
 
 

@@ -53,6 +53,10 @@ class DataError(PolyvigilError):
     exit_code = 2
 
 
+class DataWarning(UserWarning):
+    """Rows of the data were set aside, since ``on_error="quarantine"`` was chosen."""
+
+
 class SplitError(DataError):
     """One set of posts is used for two purposes (fitting and reporting, say)."""
 

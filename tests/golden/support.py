@@ -118,7 +118,7 @@ def bundle_answers(folder: Path) -> dict[str, Any]:
         "p_calibrated": [decision.p_calibrated for decision in decisions],
         "threshold": [decision.threshold for decision in decisions],
         "decision": [decision.decision for decision in decisions],
-        "flags": [decision.flags for decision in decisions],
+        "flags": [";".join(decision.flags) for decision in decisions],
     }
 
 

@@ -68,7 +68,7 @@ def test_a_copy_has_the_decision_of_the_first_and_its_own_flags(
     assert alike.copied == len(copies)
     for place, decision in enumerate(found):
         near = place in {2, 9} and kind == "near"
-        flags = plain[place].flags + (";" if plain[place].flags and near else "") + ("near_duplicate" if near else "")
+        flags = (*plain[place].flags, *(("near_duplicate",) if near else ()))
         assert decision == replace(plain[copies.get(place, place)], flags=flags)
 
 

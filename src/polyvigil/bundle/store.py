@@ -247,7 +247,7 @@ def copied(folder: Path | str, bundle: Bundle) -> tuple[Copied, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class SecondStageDraft:
+class UnsavedSecondStage:
     """A second stage before it is saved."""
 
     judge: Judge
@@ -258,7 +258,7 @@ class SecondStageDraft:
 
 
 def combination_record(
-    combination: Combination, members: int, second_stage: SecondStageDraft | None
+    combination: Combination, members: int, second_stage: UnsavedSecondStage | None
 ) -> CombinationRecord:
     """How ``members`` and a second stage become one; where one stage has weights the members of the other have 1."""
     if second_stage is None:
@@ -280,7 +280,7 @@ def save(
     dev: StoredDev,
     seen: Seen,
     documents: Mapping[str, str],
-    second_stage: SecondStageDraft | None = None,
+    second_stage: UnsavedSecondStage | None = None,
     card: Callable[[Manifest], str] | None = None,
     replace: bool = False,
     device: str = "auto",

@@ -43,8 +43,10 @@ def find(name_or_path: str) -> Path:
     )
 
 
-def load(name_or_path: str, *, settings: Sequence[str] = ()) -> Recipe:
+def load(name_or_path: str, *, settings: Sequence[str] = (), values: Mapping[str, object] | None = None) -> Recipe:
     """Read and check a recipe. ``settings`` are ``section.key=value``, the value in TOML (a bare word is a string).
+
+    ``values``: the same as Python values by ``section.key``; they are applied after ``settings``.
 
     Raises RecipeError naming every unknown key, wrong type and value out of range at once.
     """
@@ -53,17 +55,29 @@ def load(name_or_path: str, *, settings: Sequence[str] = ()) -> Recipe:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot be read as UTF-8 text ({type(error).__name__})", where=str(path)) from error
-    return load_text(text, settings=settings, where=str(path))
+    return load_text(text, settings=settings, values=values, where=str(path))
 
 
-def load_text(text: str, *, settings: Sequence[str] = (), where: str) -> Recipe:
-    """A recipe from its TOML, such as the one a bundle holds; ``settings`` as in ``load``. Raises RecipeError."""
+def load_text(
+    text: str, *, settings: Sequence[str] = (), values: Mapping[str, object] | None = None, where: str
+) -> Recipe:
+    """A recipe from its TOML, such as the one a bundle holds; the rest as in ``load``. Raises RecipeError."""
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"not TOML: {error}", where=where) from error
     for setting in settings:
         apply_setting(tree, setting)
+    for path, value in (values or {}).items():
+        apply_value(tree, path, value)
+    return parse(tree, where=where)
+
+
+def parse_values(values: Mapping[str, object], *, where: str) -> Recipe:
+    """A recipe of defaults but for ``values``, by their ``section.key``. Raises RecipeError with all faults."""
+    tree: _Tree = {}
+    for path, value in values.items():
+        apply_value(tree, path, value)
     return parse(tree, where=where)
 
 
@@ -129,12 +143,18 @@ def apply_setting(tree: _Tree, setting: str) -> None:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         value = raw
+    apply_value(tree, path, value, setting=setting)
+
+
+def apply_value(tree: _Tree, path: str, value: object, *, setting: str = "") -> None:
+    """Put a value at ``section.key`` of a tree of tables. ``setting``: what a message calls it, if not ``path``."""
+    *sections, name = path.strip().split(".")
     table = tree
-    for key in keys[:-1]:
+    for key in sections:
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
-            raise RecipeError(f"--set {setting!r}: {key!r} is a value, not a section")
-    table[keys[-1]] = value
+            raise RecipeError(f"--set {setting or path!r}: {key!r} is a value, not a section")
+    table[name] = value
 
 
 def _message(problem: Any) -> str:

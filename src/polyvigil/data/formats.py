@@ -15,7 +15,7 @@ import json
 import lzma
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -125,6 +125,11 @@ def open_table(path: str | Path, *, at: FilePosition | None = None, columns: Seq
         raise DataError("is a folder, not a file", where=name, hint="name the files in it") from error
 
 
+def open_source(source: str | Path | Table) -> AbstractContextManager[Table]:
+    """Open a file by its path; a table that is open already, such as one in memory, is given as it is."""
+    return nullcontext(source) if isinstance(source, Table) else open_table(source)
+
+
 def text_of(plain: io.BufferedReader[Any], *, start: bool = True) -> tuple[io.TextIOWrapper, bytes]:
     """The text of a stream, ends of lines untouched, and its first bytes. ``start``: a mark of byte order may stand."""
     head = plain.peek(4096)[:4096] if start else b""
@@ -218,15 +223,20 @@ def _delimited_rows(
 
 
 def _undecoded(line: int, column: str, row: Mapping[str, str]) -> RowError | None:
-    """A row error when the cell holds a byte that was not UTF-8, kept by PEP 383 as U+DC80 ... U+DCFF."""
-    cell = row[column]
+    """A row error when the cell holds a byte that was not UTF-8."""
+    reason = undecoded_reason(row[column])
+    return RowError(line, column, reason, row) if reason else None
+
+
+def undecoded_reason(cell: str) -> str:
+    """Which byte of a cell was not UTF-8, kept by PEP 383 as U+DC80 ... U+DCFF; empty where all were."""
     if cell.isascii():
-        return None
+        return ""
     try:
         cell.encode()
     except UnicodeEncodeError as error:
-        return RowError(line, column, f"not UTF-8 (byte 0x{ord(cell[error.start]) - 0xDC00:02X})", row)
-    return None
+        return f"not UTF-8 (byte 0x{ord(cell[error.start]) - 0xDC00:02X})"
+    return ""
 
 
 def _json_lines(name: str, stream: io.TextIOWrapper) -> Table:

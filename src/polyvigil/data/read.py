@@ -14,7 +14,7 @@ import regex
 
 from polyvigil.config.specs import DataSpec
 from polyvigil.data.columns import ROLES, ColumnMap, column_list, map_columns
-from polyvigil.data.formats import Row, RowError, Table, open_table
+from polyvigil.data.formats import Row, RowError, Table, open_source, undecoded_reason
 from polyvigil.errors import DataError
 from polyvigil.text.language import detect_languages, language_group
 from polyvigil.text.normalise import model_text
@@ -60,14 +60,14 @@ class Reading:
 
 
 def read_labelled(
-    path: str | Path,
+    source: str | Path | Table,
     spec: DataSpec | None = None,
     *,
     split: str = "",
     on_error: OnError = "quarantine",
     unlabelled_hint: str = "",
 ) -> Reading:
-    """Read a file of labelled posts. ``split`` keeps the rows of that split only.
+    """Read a file, or an open table, of labelled posts. ``split`` keeps the rows of that split only.
 
     ``unlabelled_hint``: of a command that measures, what to do with a file without labels; such a file's error then
     says that nothing can be measured. Raises DataError when nothing usable remains, or at the first bad row with
@@ -77,7 +77,7 @@ def read_labelled(
     split = split_name(split)
     good: list[ReadPost] = []
     row_errors: list[RowError] = []
-    with open_table(path) as table:
+    with open_source(source) as table:
         required = ("text",) if unlabelled_hint else ("text", "label")
         columns = map_columns(table.columns, spec.columns, required=required, where=table.name)
         if columns.get("label") is None:
@@ -131,13 +131,18 @@ class Unlabelled:
     notes: tuple[str, ...]
 
 
-def read_unlabelled(path: str | Path, spec: DataSpec | None = None, *, on_error: OnError = "quarantine") -> Unlabelled:
-    """Read a file of posts for their texts and languages. Raises DataError at the first bad row with ``fail``."""
+def read_unlabelled(
+    source: str | Path | Table, spec: DataSpec | None = None, *, on_error: OnError = "quarantine"
+) -> Unlabelled:
+    """Read a file, or an open table, of posts for their texts and languages.
+
+    Raises DataError at the first bad row with ``fail``.
+    """
     spec = spec or DataSpec()
     posts: list[Post] = []
     row_errors: list[RowError] = []
     error_counts = RowErrorCounts()
-    with open_table(path) as table:
+    with open_source(source) as table:
         columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name)
         for item in read_rows(table, columns, spec, labelled=False):
             if isinstance(item, ReadPost):
@@ -241,6 +246,9 @@ def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -
     def invalid(role: str, reason: str) -> RowError:
         return RowError(row.line, columns.get(role) or role, reason, row.cells)
 
+    for role, name in columns.columns.items():
+        if isinstance(row.cells.get(name), bytes) and (reason := undecoded_reason(cells[role])):
+            return invalid(role, reason)
     text = cells["text"]
     if labelled and not text.strip("\0 \t\r\n"):
         return invalid("text", "empty")
@@ -264,13 +272,15 @@ def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -
 
 
 def cell_text(value: Any) -> str:
-    """A cell as text: empty for None and NaN, 1 and 0 for booleans."""
+    """A cell as text: empty for None and NaN, 1 and 0 for booleans; bytes as UTF-8, others kept by PEP 383."""
     if isinstance(value, str):
         return value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bool):
         return str(int(value))
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")
     return str(value)
 
 

@@ -65,7 +65,7 @@ class Deduplicated:
             group = flags_of_group(self.bundle, posts[index].language)
             flags = flags_of(posts[index], texts[index], group, detected=detected[index], judging=judging)
             if first.text != _hash(texts[index]):
-                flags = ";".join(filter(None, (flags, NEAR)))
+                flags = (*flags, NEAR)
             same = first.raw == _hash(posts[index].text)
             decided[index] = replace(first.decision, flags=flags, window=first.decision.window if same else "")
             if lengths is not None:

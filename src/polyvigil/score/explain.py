@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -24,13 +24,13 @@ from polyvigil.bundle.explain import Explanation, explain
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.specs import DataSpec
 from polyvigil.data.atomic import whole_file
-from polyvigil.data.columns import map_columns
-from polyvigil.data.formats import RowError, open_table
+from polyvigil.data.columns import ColumnMap, map_columns
+from polyvigil.data.formats import RowError, Table, open_table
 from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, reject_line, row_error
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
 from polyvigil.score.stream import Hashed, chunked, compressed, stem
-from polyvigil.score.wire import Decision, score_posts
+from polyvigil.score.wire import Decision, flags_text, score_posts
 from polyvigil.score.write import json_writer
 from polyvigil.text.mentions import Lexicon, Mention, Term, lexicon, mentions
 from polyvigil.types import Frozen, Post
@@ -78,7 +78,7 @@ def as_record(row: ExplainedPost) -> dict[str, object]:
         "decision": row.decision.decision,
         "language": row.decision.language,
         "threshold": row.decision.threshold,
-        "flags": row.decision.flags,
+        "flags": flags_text(row.decision.flags),
         "sentence_start": sentence.start if sentence else None,
         "sentence_end": sentence.end if sentence else None,
         "sentence_score": sentence.score if sentence else None,
@@ -196,38 +196,21 @@ def explain_file(
     """
     _check(source, output)
     rejects_path = Path(f"{'explained' if output == STDIN else stem(output)}.rejects.jsonl")
-    row_errors, counts, term_lexicon = RowErrorCounts(), Counter[str](), lexicon(terms)
+    row_errors, counts = RowErrorCounts(), Counter[str]()
     with ExitStack() as stack:
         table = stack.enter_context(open_table(source))
         columns = map_columns(table.columns, (spec or DataSpec()).columns, required=("text",), where=table.name)
         hashed = Hashed(sys.stdout.buffer if output == STDIN else stack.enter_context(whole_file(Path(output))))
         stream: IO[bytes] = stack.enter_context(compressed(hashed, output))
 
-        def read() -> Iterator[list[ReadPost]]:
-            rejects: IO[bytes] | None = None
-            for chunk in chunked(read_rows(table, columns, spec or DataSpec(), labelled=False)):
-                for error in (item for item in chunk if isinstance(item, RowError)):
-                    if on_error == "fail":
-                        raise row_error(error, table.name)
-                    rejects = rejects or stack.enter_context(whole_file(rejects_path))
-                    rejects.write(reject_line(table.name, error).encode())
-                    row_errors.add(error)
-                yield [item for item in chunk if isinstance(item, ReadPost)]
-
-        def rows() -> Iterator[ExplainedPost]:
-            for good in read():
-                posts, detected = [item.post for item in good], [item.language_detected for item in good]
-                explained = explain_posts(bundle, posts, term_lexicon, detected=detected, flagged_only=flagged_only)
-                counts.update(
-                    posts=len(posts), explained=len(explained), flagged=sum(row.decision.decision for row in explained)
-                )
-                yield from explained
-
+        rejects = _Rejects(rejects_path, table.name, stack, fail=on_error == "fail")
+        chunks = _good_rows(table, columns, spec or DataSpec(), row_errors, rejects)
+        rows = _explained_rows(bundle, chunks, lexicon(terms), counts, flagged_only=flagged_only)
         if output.lower().endswith(HTML_SUFFIX):
-            stream.writelines(render_html(rows(), bundle=bundle.id))
+            stream.writelines(render_html(rows, bundle=bundle.id))
         else:
             write = json_writer(stream)
-            for row in rows():
+            for row in rows:
                 write([as_record(row)])
     if output == STDIN:
         sys.stdout.buffer.flush()
@@ -245,6 +228,44 @@ def explain_file(
         rejects=str(rejects_path) if row_errors.total else None,
         notes=(*columns.guesses, *row_errors.messages(table.name)),
     )
+
+
+class _Rejects:
+    """The file of rejected rows, made with the first of them; with ``fail`` the first one is raised instead."""
+
+    def __init__(self, path: Path, input_name: str, stack: ExitStack, *, fail: bool) -> None:
+        self._path, self._input_name, self._stack, self._fail = path, input_name, stack, fail
+        self._stream: IO[bytes] | None = None
+
+    def add(self, error: RowError) -> None:
+        """Write a row that cannot be used. Raises DataError with ``fail``."""
+        if self._fail:
+            raise row_error(error, self._input_name)
+        self._stream = self._stream or self._stack.enter_context(whole_file(self._path))
+        self._stream.write(reject_line(self._input_name, error).encode())
+
+
+def _good_rows(
+    table: Table, columns: ColumnMap, spec: DataSpec, row_errors: RowErrorCounts, rejects: _Rejects
+) -> Iterator[list[ReadPost]]:
+    """The posts of a table in chunks; rows that are none are counted and go to ``rejects``."""
+    for chunk in chunked(read_rows(table, columns, spec, labelled=False)):
+        for error in (item for item in chunk if isinstance(item, RowError)):
+            rejects.add(error)
+            row_errors.add(error)
+        yield [item for item in chunk if isinstance(item, ReadPost)]
+
+
+def _explained_rows(
+    bundle: Bundle, chunks: Iterable[list[ReadPost]], terms: Lexicon, counts: Counter[str], *, flagged_only: bool
+) -> Iterator[ExplainedPost]:
+    """Explain posts chunk by chunk; ``counts`` gets how many were read, explained and flagged."""
+    for good in chunks:
+        posts, detected = [item.post for item in good], [item.language_detected for item in good]
+        explained = explain_posts(bundle, posts, terms, detected=detected, flagged_only=flagged_only)
+        flagged = sum(row.decision.decision for row in explained)
+        counts.update(posts=len(posts), explained=len(explained), flagged=flagged)
+        yield from explained
 
 
 def _check(source: str, output: str) -> None:

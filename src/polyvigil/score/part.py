@@ -314,7 +314,7 @@ class _RunningCounts:
         self._judging += judging_of(decisions)
         self._posts.update(decision.language for decision in decisions)
         self._flagged.update(decision.language for decision in decisions if decision.decision)
-        self._no_text += sum(decision.flags.startswith("no_text") for decision in decisions)
+        self._no_text += sum(any(flag.startswith("no_text") for flag in decision.flags) for decision in decisions)
 
     def counts(self, row_errors: RowErrorCounts, *, copied: int) -> Counts:
         """All of it, with the row errors beside."""

@@ -39,10 +39,10 @@ class Decision:
     window: str
     """The window of a long post that carried the score, ``start-end`` in characters of the post as it was written (or
     ``tokens start-end``, where a tokenizer does not tell characters); empty where the post was read whole."""
-    flags: str
-    """What to know about this row, joined by ``;``: no_text:REASON, language_not_trained, threshold_doubtful (it
-    carries a warning), language_detected, lone_surrogate, near_duplicate (score.dedup), and one of JUDGING where a
-    judge was to be asked."""
+    flags: tuple[str, ...]
+    """What to know about this row; files join them by ``;``: no_text:REASON, language_not_trained, threshold_doubtful
+    (it carries a warning), language_detected, lone_surrogate, near_duplicate (score.dedup), and one of JUDGING where a
+    second stage was to decide."""
     bundle: str
     """Id of the bundle that decided."""
 
@@ -55,8 +55,13 @@ COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Decision))
 _values = attrgetter(*COLUMNS)
 
 
+def flags_text(flags: Sequence[str]) -> str:
+    """The flags of a decision as one cell of a file."""
+    return ";".join(flags)
+
+
 def as_cells(decision: Decision) -> dict[str, object]:
-    """The record by column name, in the order of COLUMNS."""
+    """The record by column name, in the order of COLUMNS; ``flags`` as a tuple, which a writer joins."""
     return dict(zip(COLUMNS, _values(decision), strict=True))
 
 
@@ -125,9 +130,9 @@ def _judging(bundle: Bundle, scores: BundleScores) -> list[str]:
     return [str(flag) for flag in flags]
 
 
-def judging_in(flags: str) -> str:
+def judging_in(flags: Sequence[str]) -> str:
     """The one of JUDGING among the flags of a decision, or nothing."""
-    return next((flag for flag in flags.split(";") if flag in JUDGING), "")
+    return next((flag for flag in flags if flag in JUDGING), "")
 
 
 def flags_of_group(bundle: Bundle, language: str) -> list[str]:
@@ -139,7 +144,7 @@ def flags_of_group(bundle: Bundle, language: str) -> list[str]:
     return [flag for flag, holds in conditions.items() if holds]
 
 
-def flags_of(post: Post, text: str, of_group: Sequence[str], *, detected: bool, judging: str = "") -> str:
+def flags_of(post: Post, text: str, of_group: Sequence[str], *, detected: bool, judging: str = "") -> tuple[str, ...]:
     """``Decision.flags`` of a post and its model ``text``; ``of_group``: those of its language group."""
     reason = no_text_reason(text)
     flags = [f"no_text:{reason}", *of_group] if reason else [*of_group]
@@ -149,4 +154,4 @@ def flags_of(post: Post, text: str, of_group: Sequence[str], *, detected: bool, 
         flags.append("lone_surrogate")
     if judging:
         flags.append(judging)
-    return ";".join(flags)
+    return tuple(flags)

@@ -16,6 +16,7 @@ import regex
 from polyvigil.data.formats import format_of
 from polyvigil.data.write import csv_text
 from polyvigil.score.stream import compressed
+from polyvigil.score.wire import flags_text
 from polyvigil.text.normalise import replace_lone_surrogates
 
 Cells = Mapping[str, Any]
@@ -89,7 +90,7 @@ def _delimited(rows: Iterable[Sequence[Any]], *, kind: str, raw: bool) -> bytes:
 
 
 def json_writer(stream: IO[bytes]) -> RowWriter:
-    """One JSON object a line; lone surrogates stay as escapes, numbers that JSON lacks become null."""
+    """One JSON object a line; lone surrogates stay escapes, numbers that JSON lacks become null, tuples one string."""
 
     def send(rows: Sequence[Cells]) -> None:
         stream.write("".join(_json_line(row) for row in rows).encode())
@@ -141,15 +142,21 @@ def _plain(value: Any) -> str:
         return str(value)
     if isinstance(value, bool):
         return str(int(value))
+    if isinstance(value, tuple):
+        return flags_text(value)
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
 
 
+def _json_value(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return _plain(value) if isinstance(value, tuple) else value
+
+
 def _json_line(row: Cells) -> str:
-    cells = {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()
-    }
+    cells = {key: _json_value(value) for key, value in row.items()}
     line = json.dumps(cells, ensure_ascii=False, default=str)
     try:
         line.encode()

@@ -60,7 +60,7 @@ class BundleDraft:
     recipe: Recipe
     documents: Mapping[str, str] = field(default_factory=dict)
     """Further text files by name."""
-    second_stage: store.SecondStageDraft | None = None
+    second_stage: store.UnsavedSecondStage | None = None
     scores: Probabilities | None = None
     """What is evaluated of the dev posts, where it is not the combination of all members."""
 

@@ -139,7 +139,7 @@ def export_onnx(source: Path, bundle: Bundle, reading: Reading, *, output: Path,
         comparison = judged("onnx", bundle, decided(bundle, reading), after, reading)
         for name, document in (
             (layout.POLICY, bundle.policy),
-            (layout.COMBINATION, bundle.combination),
+            (layout.COMBINATION, bundle.combination_record),
             (layout.PARITY, comparison),
         ):
             (made / name).write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")

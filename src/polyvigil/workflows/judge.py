@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.layout import Sources
-from polyvigil.bundle.store import Bundle, SecondStageDraft, Seen
+from polyvigil.bundle.store import Bundle, Seen, UnsavedSecondStage
 from polyvigil.config.specs import ChatSpec
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.combine import Combination
@@ -136,7 +136,7 @@ def judge(
         seen=Seen(train, np.union1d(first.bundle.seen.dev, fresh)),
         recipe=recipe_of(first.folder),
         documents={layout.SOURCES: _stage_sources(sources, second).model_dump_json(indent=2) + "\n"},
-        second_stage=SecondStageDraft(fitted, stage, weights),
+        second_stage=UnsavedSecondStage(fitted, stage, weights),
         scores=both,
     )
     assembled = assemble_bundle(bundle_draft, output=output, replace=overwrite)

@@ -14,7 +14,7 @@ from polyvigil.bundle import store
 from polyvigil.bundle.dev import stored
 from polyvigil.config.specs import Recipe
 from polyvigil.data.fingerprint import post_hashes
-from polyvigil.data.formats import RowError
+from polyvigil.data.formats import RowError, Table
 from polyvigil.data.read import SPLIT_ROLES, OnError, Reading, read_labelled
 from polyvigil.data.split import split_off
 from polyvigil.data.translated import is_translated, refuse_translated, without_translations_of
@@ -58,12 +58,14 @@ class Trained:
 def gather(
     recipe: Recipe,
     *,
-    train: Sequence[str],
-    dev: Sequence[str],
+    train: Sequence[str | Path | Table],
+    dev: Sequence[str | Path | Table],
     unlabelled: Sequence[str] = (),
     on_error: OnError = "quarantine",
 ) -> TrainingData:
-    """Read the posts. A file with a split column gives its train rows to ``train`` and its dev rows to ``dev``.
+    """Read the posts of files, or of tables in memory.
+
+    A file with a split column gives its train rows to ``train`` and its dev rows to ``dev``.
 
     Without dev files the dev rows of the train files are used; without any, ``data.dev_share`` of the posts are held
     out, groups whole. Translated posts (data.translated) only train, and not where their source is a dev post.
@@ -103,7 +105,7 @@ def gather(
     return TrainingData(
         tuple(train_posts),
         tuple(dev_posts),
-        ", ".join(Path(path).name for path in (dev or train)),
+        ", ".join(Path(reading.name).name for reading in (dev_readings or train_readings)),
         (*row_errors, *further.row_errors),
         (*notes, *further.notes),
         further.posts,

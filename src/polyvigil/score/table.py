@@ -1,0 +1,139 @@
+"""Score posts in memory: an open table -> a table of decisions, with the columns that scoring a file gives."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from polyvigil.bundle.store import Bundle
+from polyvigil.config.specs import DataSpec
+from polyvigil.data.columns import ColumnMap, map_columns
+from polyvigil.data.formats import RowError, Table, open_source
+from polyvigil.data.frames import Posts, source_of, with_cells
+from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, row_error
+from polyvigil.errors import DataWarning
+from polyvigil.score.evidence import evidence_cells
+from polyvigil.score.part import our_columns, output_columns
+from polyvigil.score.stream import chunked
+from polyvigil.score.wire import as_cells, score_posts
+
+_TYPES = {
+    "p": pa.float64(),
+    "p_calibrated": pa.float64(),
+    "decision": pa.int64(),
+    "threshold": pa.float64(),
+    "spread": pa.float64(),
+    "n_tokens": pa.int64(),
+    "truncated": pa.bool_(),
+    "evidence_start": pa.int64(),
+    "evidence_end": pa.int64(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredTable:
+    """Decisions on the rows of a table that could be read, in their order."""
+
+    decisions: pa.Table
+    """A row for each post; the columns that ``polyvigil score`` adds (score.wire.Decision), typed."""
+    posts: tuple[ReadPost, ...]
+    """The posts with the rows they came from."""
+    kept: tuple[int, ...]
+    """Which rows of the table these are, from 0."""
+    names: dict[str, str]
+    """Which columns of the table stand in the output of ``polyvigil score``, and what they are called there."""
+    row_errors: tuple[RowError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPosts:
+    """Posts that are about to be scored."""
+
+    table: Table
+    columns: ColumnMap
+    spec: DataSpec
+    on_error: OnError
+
+    def read(self) -> Iterator[list[ReadPost | RowError]]:
+        """The rows in the chunks that a file is scored in. Raises DataError at a bad row with ``on_error="fail"``."""
+        for chunk in chunked(read_rows(self.table, self.columns, self.spec, labelled=False)):
+            bad = next((item for item in chunk if isinstance(item, RowError)), None)
+            if bad and self.on_error == "fail":
+                raise row_error(bad, self.table.name)
+            yield chunk
+
+    def chunks(self) -> Iterator[list[ReadPost]]:
+        """The posts alone, in the same chunks; a DataWarning tells of rows that were set aside."""
+        row_errors: list[RowError] = []
+        for chunk in self.read():
+            row_errors += [item for item in chunk if isinstance(item, RowError)]
+            yield [item for item in chunk if isinstance(item, ReadPost)]
+        warn_of(self.table.name, row_errors)
+
+
+@contextmanager
+def open_posts(
+    posts: Posts,
+    *,
+    languages: Iterable[object] | None,
+    spec: DataSpec | None = None,
+    on_error: OnError = "fail",
+) -> Iterator[OpenPosts]:
+    """Open posts in memory or in a file. ``languages``: one a post, in place of the column that holds them."""
+    spec = spec or DataSpec()
+    with open_source(source_of(posts, name="posts")) as opened:
+        known = map_columns(opened.columns, spec.columns, required=("text",), where=opened.name).get("language")
+        table = with_cells(opened, {known or "language": languages})
+        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name)
+        yield OpenPosts(table, columns, spec, on_error)
+
+
+def warn_of(name: str, row_errors: Sequence[RowError]) -> None:
+    """A DataWarning of the rows that were set aside, if any: how many, where the first are, what to do."""
+    if not row_errors:
+        return
+    counts = RowErrorCounts()
+    for error in row_errors:
+        counts.add(error)
+    message = f"{counts.total:,} rows set aside: {'; '.join(counts.messages(name))}"
+    warnings.warn(message, DataWarning, stacklevel=3)
+
+
+def score_rows(bundle: Bundle, opened: OpenPosts, *, evidence: bool) -> ScoredTable:
+    """Score every row of an open table, as ``score_file`` scores a file: same chunks, same decisions."""
+    added = our_columns(evidence=evidence)
+    cells: list[dict[str, object]] = []
+    posts: list[ReadPost] = []
+    kept: list[int] = []
+    row_errors: list[RowError] = []
+    index = 0
+    for chunk in opened.read():
+        good = [item for item in chunk if isinstance(item, ReadPost)]
+        decisions = score_posts(
+            bundle, [item.post for item in good], detected=[item.language_detected for item in good]
+        )
+        rows = [as_cells(decision) for decision in decisions]
+        if evidence:
+            more = evidence_cells(bundle, [item.post for item in good], decisions)
+            rows = [row | further for row, further in zip(rows, more, strict=True)]
+        cells += rows
+        posts += good
+        kept += [index + number for number, item in enumerate(chunk) if isinstance(item, ReadPost)]
+        row_errors += [item for item in chunk if isinstance(item, RowError)]
+        index += len(chunk)
+    return ScoredTable(
+        pa.table({name: _column(cells, name) for name in added}),
+        tuple(posts),
+        tuple(kept),
+        dict(output_columns(opened.table.columns, opened.columns.get("language"), added)),
+        tuple(row_errors),
+    )
+
+
+def _column(cells: Sequence[dict[str, Any]], name: str) -> pa.Array:
+    return pa.array([row[name] for row in cells], type=_TYPES.get(name, pa.string()))
