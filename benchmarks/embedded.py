@@ -24,7 +24,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
-from polyvigil.config.specs import BalanceSpec, LinearSpec, Recipe
+from polyvigil.config.model import LinearSpec
+from polyvigil.config.recipe import Recipe
+from polyvigil.config.training import BalanceSpec
 from polyvigil.data.read import read_labelled
 from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import csv_text

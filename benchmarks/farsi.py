@@ -30,7 +30,10 @@ from polyvigil.augment.mapping import Mapping
 from polyvigil.augment.translate import translate
 from polyvigil.bundle.store import Bundle
 from polyvigil.checks.audit.shortcuts import audit_shortcuts
-from polyvigil.config.specs import BalanceSpec, EncoderSpec, Recipe, TrainingSpec, TranslationSpec
+from polyvigil.config.augment import TranslationSpec
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.recipe import Recipe
+from polyvigil.config.training import BalanceSpec, TrainingSpec
 from polyvigil.data.formats import Row
 from polyvigil.data.read import Reading
 from polyvigil.data.sample import sample_corpus

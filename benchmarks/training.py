@@ -22,7 +22,7 @@ import torch
 from transformers import AutoTokenizer
 
 import training_arms
-from polyvigil.config.specs import TrainingSpec
+from polyvigil.config.training import TrainingSpec
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.loop import TrainSet
 from polyvigil.learn.post_loss import Batch, post_stepper

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from polyvigil.bundle.store import Bundle, load
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.data.sample import sample_corpus
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.types import LabelledPost

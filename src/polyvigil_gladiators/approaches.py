@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from polyvigil.bundle.record import Record
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.data.read import read_labelled
 from polyvigil_gladiators import paper, plan
 from polyvigil_gladiators.context import Context, Result, judged

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.detect.base import CostEstimate
 from polyvigil.errors import PolyvigilError
 from polyvigil.nn.shapes import shape_of

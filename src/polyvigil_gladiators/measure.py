@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.record import Record
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit
 from polyvigil.decide.tune import tune

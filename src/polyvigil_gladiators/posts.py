@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.data.fingerprint import post_keys
 from polyvigil.data.formats import FORMATS
 from polyvigil.data.read import read_labelled

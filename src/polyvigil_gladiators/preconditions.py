@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from polyvigil.bundle.verify import bundle_around
-from polyvigil.config.specs import EncoderSpec, Recipe, StackedSpec
+from polyvigil.config.model import EncoderSpec, StackedSpec
+from polyvigil.config.recipe import Recipe
 from polyvigil.errors import DataError, PolyvigilError, TrainingError
 from polyvigil.learn.disk import DiskUse
 from polyvigil.nn.source import weight_numbers

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForSequenceClassification, M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
 
-from polyvigil.config.specs import HYPOTHESES
+from polyvigil.config.model import HYPOTHESES
 from polyvigil.nn.pretrained import quiet
 from polyvigil.nn.translator import CODES
 from polyvigil_gladiators.tiny import Kind, config_of, tokenizer_of

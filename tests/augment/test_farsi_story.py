@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 from benchmarks.farsi import Told, arm
 
-from polyvigil.config.specs import LinearSpec, Recipe
+from polyvigil.config.model import LinearSpec
+from polyvigil.config.recipe import Recipe
 from polyvigil.types import LabelledPost
 
 GATES = {"positives-only", "trained-on-positives", "mapped-lift", "flag-rate", "negatives"}

@@ -14,7 +14,7 @@ import pytest
 
 from polyvigil.bundle import layout
 from polyvigil.bundle.store import Bundle, load, save
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.errors import BundleError, PolyvigilError
 from polyvigil.types import Post
 from polyvigil.workflows import train as training

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from polyvigil.cli import main as program
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.data.read import read_labelled
 from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import write_posts

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from polyvigil.config.load import find, known_keys, load, shipped, to_toml
-from polyvigil.config.specs import EncoderSpec, Recipe
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.recipe import Recipe
 from polyvigil.errors import RecipeError
 
 FURTHER = (

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 from tests.detect.chat_server import Said, Server, chat_server
 
-from polyvigil.config.specs import ChatSpec
+from polyvigil.config.judge import ChatSpec
 from polyvigil.detect.chat import ChatDetector, EndpointPermission, chat_detector, load
 from polyvigil.detect.chat_answers import Answers, answers_path
 from polyvigil.detect.chat_prompt import estimated_tokens, masked, post_message, read_answer, read_prompt

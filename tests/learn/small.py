@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import DecideSpec, Pooling, TrainingSpec
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import Pooling
+from polyvigil.config.training import TrainingSpec
 from polyvigil.detect.base import TrainingLog
 from polyvigil.learn import loop
 from polyvigil.learn.balance import training_indices

@@ -18,7 +18,8 @@ sys.path.append(str(Path(__file__).parents[1] / "nn"))
 from small import DEV, SPEC, TRAIN, SmallEncoder, digest, facts, posts, run, weights
 from tiny import ragged, tiny_folder
 
-from polyvigil.config.specs import DecideSpec, TrainingSpec
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.training import TrainingSpec
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import loop
 from polyvigil.learn.dev import DevSet, verdict

@@ -17,7 +17,9 @@ sys.path.append(str(Path(__file__).parents[1] / "nn"))
 from small import facts
 from tiny import ragged, tiny_folder
 
-from polyvigil.config.specs import BalanceSpec, DecideSpec, EncoderSpec, TrainingSpec
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.training import BalanceSpec, TrainingSpec
 from polyvigil.detect.transformer import TrainingLog
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import loop

@@ -17,7 +17,8 @@ sys.path.append(str(Path(__file__).parents[1] / "nn"))
 from small import DEV, SPEC, TRAIN, SmallEncoder, dev_of, digest, facts, posts, run, weights, windowed
 from tiny import ragged, tiny_folder
 
-from polyvigil.config.specs import DecideSpec, Pooling
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import Pooling
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import post_loss
 from polyvigil.learn.dev import DevSet

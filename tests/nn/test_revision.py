@@ -16,7 +16,10 @@ from tests.nn.nli import nli_folder
 from tests.nn.tiny import TEXTS, tiny_folder
 
 from polyvigil.cli import main as program
-from polyvigil.config.specs import BalanceSpec, EncoderSpec, NerSpec, NliSpec, Recipe, TrainingSpec, TranslationSpec
+from polyvigil.config.augment import TranslationSpec
+from polyvigil.config.model import EncoderSpec, NerSpec, NliSpec
+from polyvigil.config.recipe import Recipe
+from polyvigil.config.training import BalanceSpec, TrainingSpec
 from polyvigil.data.write import write_posts
 from polyvigil.errors import RecipeError
 from polyvigil.learn.transformer import EncoderLearner

@@ -16,7 +16,7 @@ from tests.nn.tiny import tiny_folder
 from polyvigil.bundle.store import Bundle, load
 from polyvigil.cli import main as program
 from polyvigil.config.load import load as load_recipe
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.write import write_posts
 from polyvigil.errors import BundleError, DataError, InterruptError, RecipeError, SplitError

@@ -15,7 +15,8 @@ from polyvigil.bundle import layout
 from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle, Seen, load
 from polyvigil.bundle.verify import bundle_id
-from polyvigil.config.specs import DecideSpec, Recipe
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.recipe import Recipe
 from polyvigil.decide.combine import Combination
 from polyvigil.errors import BundleError, RecipeError, SplitError
 from polyvigil.score.wire import score_posts

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.data.write import write_posts
 from polyvigil.errors import BundleError, DataError, SplitError
 from polyvigil.types import LabelledPost

@@ -73,7 +73,7 @@ def _main_job() -> Check:
     import tempfile
     import time
 
-    from polyvigil.config.specs import Recipe
+    from polyvigil.config.recipe import Recipe
     from polyvigil.data.sample import sample_corpus
     from polyvigil.workflows import train as training
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from polyvigil.cli.tables import duration, size
-from polyvigil.config.specs import Recipe, StackedSpec
+from polyvigil.config.model import StackedSpec
+from polyvigil.config.recipe import Recipe
 from polyvigil.detect.base import CostEstimate
 from polyvigil.workflows.models import models_of
 

@@ -8,7 +8,7 @@ from polyvigil.cli.tables import table
 from polyvigil.decide.judge import Band, Judge
 
 if TYPE_CHECKING:
-    from polyvigil.config.specs import ChatSpec
+    from polyvigil.config.judge import ChatSpec
     from polyvigil.detect.chat import Usage
     from polyvigil.evaluation.paired_result import Paired, PairedSlice
     from polyvigil.workflows.judge_plan import EndpointEstimate

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import StringIO
 
-from polyvigil.config.specs import Recipe, StackedSpec
+from polyvigil.config.model import StackedSpec
+from polyvigil.config.recipe import Recipe
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.shift import Shift
 from polyvigil.detect.base import CostEstimate, PoolingChoice, TrainingLog

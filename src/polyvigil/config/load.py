@@ -13,7 +13,7 @@ from typing import Any, get_args
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.errors import RecipeError
 
 _Tree = dict[str, Any]

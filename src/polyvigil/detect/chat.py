@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import ConfigDict
 
-from polyvigil.config.specs import ChatSpec
+from polyvigil.config.judge import ChatSpec
 from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import Evidence, FitRecord
 from polyvigil.detect.chat_answers import Answers, answers_path

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from polyvigil.config.specs import ChatSpec
+from polyvigil.config.judge import ChatSpec
 
 _LONGEST_ANSWER = 4_000_000  # bytes
 _LONGEST_WAIT = 60.0  # seconds, whatever Retry-After says

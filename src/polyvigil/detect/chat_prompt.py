@@ -32,7 +32,7 @@ class Prompt:
 
 
 def read_prompt(version: str) -> Prompt:
-    """The prompt of a version (specs.ChatSpec.prompt)."""
+    """The prompt of a version (config.judge.ChatSpec.prompt)."""
     path = files("polyvigil.detect") / "chat_prompts" / f"{version}.txt"
     return Prompt(version, path.read_text(encoding="utf-8").strip())
 

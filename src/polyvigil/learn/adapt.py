@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import AdaptSpec
+from polyvigil.config.training import AdaptSpec
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import checkpoint
 from polyvigil.learn.checkpoint import Progress

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import EncoderSpec, Recipe
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.recipe import Recipe
 from polyvigil.detect.base import CostEstimate
 from polyvigil.learn.balance import training_indices
 from polyvigil.learn.devices import CONTEXT_BYTES, DeviceRate

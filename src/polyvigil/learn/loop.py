@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import TRAINED_POOLING, DecideSpec, Pooling, TrainingSpec
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import TRAINED_POOLING, Pooling
+from polyvigil.config.training import TrainingSpec
 from polyvigil.detect.base import EpochRecord, TrainingLog
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import checkpoint

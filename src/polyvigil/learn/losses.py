@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy as _cross_entropy
 from torch.nn.functional import log_softmax
 
-from polyvigil.config.specs import TrainingSpec
+from polyvigil.config.training import TrainingSpec
 
 PostLoss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(n, 2) logits and (n,) int64 labels in {0, 1} -> (n,) losses >= 0, in nats, differentiable in the logits."""

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.checkpoint import checkpoint
 
-from polyvigil.config.specs import TRAINED_POOLING, Pooling, TrainingSpec
+from polyvigil.config.model import TRAINED_POOLING, Pooling
+from polyvigil.config.training import TrainingSpec
 from polyvigil.learn.distil import SoftTargets
 from polyvigil.learn.losses import per_post_loss, soft_cross_entropy
 from polyvigil.learn.ranks import Ranks

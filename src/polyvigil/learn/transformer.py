@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import BalanceSpec, DecideSpec, EncoderSpec, LoraSpec, TrainingSpec
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.training import BalanceSpec, LoraSpec, TrainingSpec
 from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import CostEstimate, FitRecord, PoolingChoice
 from polyvigil.detect.transformer import EncoderConfig, EncoderDetector

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from polyvigil.config.specs import Pooling, TrainingSpec
+from polyvigil.config.model import Pooling
+from polyvigil.config.training import TrainingSpec
 from polyvigil.detect.base import CostEstimate
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.disk import DiskUse

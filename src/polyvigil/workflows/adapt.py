@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from polyvigil.config.load import find, load, shipped
-from polyvigil.config.specs import EncoderSpec, Recipe
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.recipe import Recipe
 from polyvigil.data.atomic import whole_folder
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.read import OnError, read_unlabelled

@@ -13,7 +13,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from polyvigil.bundle import store
-from polyvigil.config.specs import DataSpec, DistilSpec, Recipe
+from polyvigil.config.data import DataSpec
+from polyvigil.config.recipe import Recipe
+from polyvigil.config.training import DistilSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import RowError

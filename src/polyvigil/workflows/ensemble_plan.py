@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.errors import RecipeError, SplitError
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import LabelledPost

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from polyvigil.config.specs import Recipe, StackedSpec
+from polyvigil.config.model import StackedSpec
+from polyvigil.config.recipe import Recipe
 from polyvigil.detect.base import CostEstimate
 from polyvigil.errors import RecipeError
 from polyvigil.learn.devices import DeviceRate, measured_device, named_device

@@ -14,7 +14,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.config.specs import ChatSpec
+from polyvigil.config.judge import ChatSpec
 from polyvigil.decide.fit_judge import candidates
 from polyvigil.decide.rules import DevScores
 from polyvigil.detect.chat import price

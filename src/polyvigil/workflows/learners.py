@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyvigil.config.specs import EncoderSpec, LinearSpec, NerSpec, NliSpec, Recipe, StackedSpec
+from polyvigil.config.model import EncoderSpec, LinearSpec, NerSpec, NliSpec, StackedSpec
+from polyvigil.config.recipe import Recipe
 from polyvigil.detect.base import Detector, Learner
 from polyvigil.detect.stacked import Featured
 from polyvigil.errors import RecipeError

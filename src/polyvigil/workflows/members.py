@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from polyvigil.bundle import store
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.data.atomic import whole_folder
 from polyvigil.detect.base import Detector, FitRecord, TrainingLog
 from polyvigil.errors import TrainingError

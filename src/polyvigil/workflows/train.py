@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from polyvigil.bundle import store
 from polyvigil.bundle.dev import stored
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import RowError
 from polyvigil.data.read import SPLIT_ROLES, OnError, Reading, read_labelled
