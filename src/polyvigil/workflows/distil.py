@@ -54,12 +54,12 @@ def read_further(recipe: Recipe, paths: Sequence[str], *, dev: Sequence[Labelled
     """
     if not paths:
         return Further()
-    if not recipe.distil.teacher or not recipe.distil.weight:
+    if recipe.teacher is None or not recipe.teacher.weight:
         raise RecipeError(
             "posts without labels are for a teacher to judge, and "
-            + ("its weight is 0" if recipe.distil.teacher else "there is none"),
+            + ("its weight is 0" if recipe.teacher else "there is none"),
             where="--unlabelled",
-            hint="set distil.weight above 0" if recipe.distil.teacher else "name a bundle with --teacher",
+            hint="set distil.weight above 0" if recipe.teacher else "name a bundle with --teacher",
         )
     read = [_read(path, recipe.data, on_error=on_error) for path in paths]
     posts = [post for further in read for post in further.posts]
@@ -72,7 +72,7 @@ def read_further(recipe: Recipe, paths: Sequence[str], *, dev: Sequence[Labelled
 
 
 def score_with_teacher(
-    spec: DistilSpec,
+    spec: DistilSpec | None,
     train: Sequence[LabelledPost],
     unlabelled: Sequence[Post],
     *,
@@ -86,7 +86,7 @@ def score_with_teacher(
     The answer is kept in ``work``, so that a resumed run has it to the last bit. Raises BundleError when the teacher is
     no bundle, and SplitError when it has learned from half of the dev posts or more.
     """
-    if not spec.teacher:
+    if spec is None:
         return None
     teacher = store.load(spec.teacher, device=device)
     known = int(np.isin(post_hashes(item.post for item in dev), teacher.seen.train).sum())

@@ -173,7 +173,7 @@ def learn(
     and get no members."""
     work, train, dev = _work(output), data.train, data.dev
     teacher_result = distil.score_with_teacher(
-        recipe.distil, train, data.unlabelled, dev=dev, work=work, device=options.device, log=log
+        recipe.teacher, train, data.unlabelled, dev=dev, work=work, device=options.device, log=log
     )
     teacher_targets = teacher_result.targets if teacher_result else None
     made = make_members(Run(recipe, train, dev, work, options, log, teacher_targets))
