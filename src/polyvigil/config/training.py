@@ -8,7 +8,7 @@ from pydantic import Field
 
 from polyvigil.config.base import Spec
 
-# Settings of every loop that AdamW runs (learn.fit): their ranges and meaning, once. What differs is the default.
+# Settings of every loop that AdamW runs (learn.loop): their ranges and meaning, once. What differs is the default.
 Epochs = Annotated[int, Field(ge=1, le=1000)]
 PostsPerStep = Annotated[int, Field(ge=1)]
 MicroTokens = Annotated[int, Field(ge=8, description="tokens held on the device at once; halved when memory runs out")]
@@ -20,6 +20,10 @@ GradientNorm = Annotated[float, Field(gt=0, description="largest norm of a step'
 Precision = Annotated[Literal["fp32", "bf16", "fp16"], Field(description="fp16 uses a gradient scaler")]
 CheckpointMinutes = Annotated[float, Field(ge=0)]
 GradientCheckpointing = Annotated[bool, Field(description="less memory for about a third more time")]
+
+
+RESUMABLE_SETTINGS = {"micro_tokens", "checkpoint_minutes", "gradient_checkpointing"}
+"""Settings that move no weight: a resumed run may change them."""
 
 
 class TrainingSpec(Spec):

@@ -28,7 +28,7 @@ Log = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """On which device encoders are trained, whether models may be fetched, and what is called at each step
-    (learn.loop.Hooks).
+    (learn.loop.TrainingCallbacks).
 
     ``for_device``: a card (learn.devices) that a dry run estimates for, in place of this machine.
     """
