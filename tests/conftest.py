@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from polyvigil.bundle.store import Bundle, load
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import LinearRecipe
 from polyvigil.data.sample import sample_corpus
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.types import LabelledPost
@@ -55,7 +55,7 @@ def material(corpus: tuple[LabelledPost, ...]) -> training.TrainingData:
 @pytest.fixture(scope="session")
 def trained(material: training.TrainingData, tmp_path_factory: pytest.TempPathFactory) -> training.Trained:
     """A bundle trained on ``material``; its folder is ``bundle_folder``."""
-    return training.train(Recipe(), material, output=tmp_path_factory.mktemp("trained") / "bundle")
+    return training.train(LinearRecipe(), material, output=tmp_path_factory.mktemp("trained") / "bundle")
 
 
 @pytest.fixture(scope="session")

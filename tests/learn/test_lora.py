@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from small import SmallEncoder
 from tiny import ragged, tiny_folder
 
-from polyvigil.config.specs import BalanceSpec, EncoderSpec, LoraSpec, TrainingSpec
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.training import BalanceSpec, LoraSpec, TrainingSpec
 from polyvigil.detect.transformer import EncoderDetector, load
 from polyvigil.errors import InterruptError, RecipeError, TrainingError
 from polyvigil.learn import checkpoint

@@ -11,7 +11,7 @@ import typer
 
 from polyvigil.cli.options import Columns, Device, Offline, OnErrorChoice, OnErrorOption, Settings, data_spec
 from polyvigil.cli.output import Answer, Output, command
-from polyvigil.config.specs import TranslationSpec
+from polyvigil.config.augment import TranslationSpec
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:

@@ -73,7 +73,7 @@ def _main_job() -> Check:
     import tempfile
     import time
 
-    from polyvigil.config.specs import Recipe
+    from polyvigil.config.recipe import LinearRecipe
     from polyvigil.data.sample import sample_corpus
     from polyvigil.workflows import train as training
 
@@ -88,7 +88,7 @@ def _main_job() -> Check:
     )
     try:
         with tempfile.TemporaryDirectory() as folder:
-            bundle = training.train(Recipe(), data, output=Path(folder) / "bundle").bundle
+            bundle = training.train(LinearRecipe(), data, output=Path(folder) / "bundle").bundle
             bundle.probabilities([item.post for item in english if item.post.split == "test"])
     except Exception as error:
         return Check(name="main job", state="fail", found=f"{type(error).__name__}: {error}")

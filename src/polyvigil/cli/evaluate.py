@@ -22,7 +22,7 @@ from polyvigil.cli.reporting import (
     make,
     unlabelled_hint,
 )
-from polyvigil.config.specs import DataSpec
+from polyvigil.config.data import DataSpec
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle

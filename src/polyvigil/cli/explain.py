@@ -21,7 +21,7 @@ from polyvigil.cli.output import Answer, Output, command
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
-    from polyvigil.config.specs import DataSpec
+    from polyvigil.config.data import DataSpec
 
 
 def add_to(app: typer.Typer) -> None:

@@ -22,7 +22,7 @@ from polyvigil.cli.output import Answer, Output, command
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
-    from polyvigil.config.specs import ChatSpec
+    from polyvigil.config.judge import ChatSpec
     from polyvigil.types import LabelledPost
     from polyvigil.workflows.judge import Judged
 

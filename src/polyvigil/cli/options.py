@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from polyvigil.config.data import DataSpec
 from polyvigil.config.load import apply_setting, parse
-from polyvigil.config.specs import DataSpec
 from polyvigil.errors import RecipeError
 
 

@@ -26,7 +26,7 @@ from polyvigil.cli.options import (
     data_spec,
 )
 from polyvigil.cli.output import Answer, Output, command, graceful_stop
-from polyvigil.config.specs import ScoreSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.errors import InterruptError, RecipeError
 
 if TYPE_CHECKING:

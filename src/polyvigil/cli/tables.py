@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import StringIO
 
-from polyvigil.config.specs import Recipe, StackedSpec
+from polyvigil.config.model import StackedSpec
+from polyvigil.config.recipe import FineTunedRecipe, Recipe
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.shift import Shift
 from polyvigil.detect.base import CostEstimate, PoolingChoice, TrainingLog
@@ -169,10 +170,10 @@ def dry_run_lines(recipe: Recipe, estimate: CostEstimate | None) -> list[str]:
             "one zero-shot model, taken as it is (fetched if need be): as long as it takes to score the dev posts",
             "",
         ]
-    encoder = recipe.encoder
-    if encoder is None:
+    if not isinstance(recipe, FineTunedRecipe):
         stack = f", learned {recipe.model.folds + 1} times" if isinstance(recipe.model, StackedSpec) else ""
         return [f"one linear model{stack}: no steps, no checkpoints, seconds to a minute", ""]
+    encoder = recipe.encoder
     members, epochs = len(recipe.member_seeds), recipe.training.epochs
     if estimate is None:
         return [

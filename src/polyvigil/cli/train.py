@@ -104,11 +104,11 @@ def train(
             write_whole(rejects, "".join(reject_line(name, row_error) for name, row_error in data.row_errors))
         out.warn(f"{len(data.row_errors):,} rows set aside -> {rejects}; use --on-error fail to stop at the first")
     counts = {"train": len(data.train), "dev": len(data.dev), "set_aside": len(data.row_errors)}
-    if resolved.distil.teacher:
+    if resolved.teacher:
         counts["unlabelled"] = len(data.unlabelled)
     if dry_run:
-        if resolved.distil.teacher:
-            load_bundle(resolved.distil.teacher, device="cpu")
+        if resolved.teacher:
+            load_bundle(resolved.teacher.teacher, device="cpu")
         run_options = RunOptions(device=local_device(launch, device), for_device=for_device, offline=offline)
         estimate = estimate_cost(resolved, data, options=run_options, log=out.log)
         if offline and estimate and estimate.download:

@@ -27,7 +27,7 @@ CONFIG_FILE = "polyvigil.json"
 
 
 class NerConfig(Frozen):
-    """All of an NER member that the model's files do not say; the names mean what they do in specs.NerSpec."""
+    """All of an NER member that the model's files do not say; the names mean what they do in config.model.NerSpec."""
 
     kind: Literal["ner"] = "ner"
     normalisation: str = NORMALISATION

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from polyvigil.config.specs import LoraSpec
+from polyvigil.config.training import LoraSpec
 from polyvigil.errors import RecipeError
 from polyvigil.nn.encoder import Encoder
 
