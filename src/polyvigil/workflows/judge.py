@@ -114,8 +114,7 @@ def judge(
     if isinstance(second, Endpoint):
         chosen = candidates(posts, policy, at_most=plan.at_most)
         log(f"asking about {chosen.sum():,} of {len(chosen):,} dev posts")
-        sent = [plan.dev[index].post for index in np.flatnonzero(chosen)]
-        result = _endpoint_scores(second, sent, progress)
+        result = _endpoint_scores(second, [plan.dev[index].post for index in np.flatnonzero(chosen)], progress)
         dev, usage = _with_second_stage(dev, chosen, result.probabilities), result.usage
     weights = other.bundle.combination.weights if other else ()
     assert dev.second_stage is not None
@@ -123,7 +122,7 @@ def judge(
     log(f"finding the bands on {len(languages):,} dev posts ({dev.labels.sum():,} positive)")
     fitted = fit_judge(posts, opinion, policy, at_most=plan.at_most, members=len(dev.second_stage))
     both = cross_fitted(posts, opinion, policy, at_most=plan.at_most, groups=gold.groups)
-    stage = store.copied(other.folder, other.bundle) if other else (second,) if isinstance(second, Endpoint) else ()
+    stage = (second,) if isinstance(second, Endpoint) else store.copied(second.folder, second.bundle)
     calibration = fit(policy.spec.calibration, both, dev.labels, languages)
     log(f"writing {output}")
     bundle_draft = BundleDraft(
