@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import (
     Columns,
     Device,
@@ -18,21 +19,16 @@ from polyvigil.cli.options import (
     Settings,
     settings_of,
 )
-from polyvigil.cli.output import Answer, Output, command, graceful_stop
+from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.errors import RecipeError
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil adapt xlm-roberta-base --posts unlabelled.csv --except dev.csv -o adapted",
-            "polyvigil adapt my.toml --posts posts.csv -o adapted --set adapt.epochs=5",
-        ),
-    )(adapt)
-
-
+@command(
+    examples=(
+        "polyvigil adapt xlm-roberta-base --posts unlabelled.csv --except dev.csv -o adapted",
+        "polyvigil adapt my.toml --posts posts.csv -o adapted --set adapt.epochs=5",
+    ),
+)
 def adapt(
     out: Output,
     model: Annotated[
@@ -52,7 +48,7 @@ def adapt(
     device: Device = "auto",
     offline: Offline = False,
 ) -> Answer:
-    """Go on pre-training an encoder on posts without labels (masked language), for a recipe to fine-tune afterwards.
+    """Go on pre-training an encoder on posts without labels (masked language), for a recipe to fine-tune later.
 
     Ended at any moment, the same command goes on from its last checkpoint.
     """

@@ -6,25 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import GATE, Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.checks.audit.augmentation import AugmentationAudit
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        group="audit",
-        examples=(
-            "polyvigil audit augmentation PLAIN AUGMENTED test.csv",
-            "polyvigil audit augmentation PLAIN AUGMENTED posts.csv --split test --json",
-        ),
-    )(augmentation)
-
-
+@command(
+    group="audit",
+    examples=(
+        "polyvigil audit augmentation PLAIN AUGMENTED test.csv",
+        "polyvigil audit augmentation PLAIN AUGMENTED posts.csv --split test --json",
+    ),
+)
 def augmentation(
     out: Output,
     before: Annotated[str, typer.Argument(help="The bundle trained without the added posts.")],

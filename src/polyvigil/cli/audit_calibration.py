@@ -6,22 +6,18 @@ from typing import Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import GATE, Columns, Device, OnErrorChoice, OnErrorOption, Settings, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        group="audit",
-        examples=(
-            "polyvigil audit calibration OLD NEW posts.csv",
-            "polyvigil audit calibration OLD NEW posts.jsonl --column text=body --json",
-        ),
-    )(calibration)
-
-
+@command(
+    group="audit",
+    examples=(
+        "polyvigil audit calibration OLD NEW posts.csv",
+        "polyvigil audit calibration OLD NEW posts.jsonl --column text=body --json",
+    ),
+)
 def calibration(
     out: Output,
     old: Annotated[str, typer.Argument(help="The bundle in use.")],

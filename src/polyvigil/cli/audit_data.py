@@ -7,22 +7,18 @@ from typing import Annotated
 import typer
 
 from polyvigil.cli.check import check
+from polyvigil.cli.command import command
 from polyvigil.cli.options import Columns, Settings, Split
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        group="audit",
-        examples=(
-            "polyvigil audit data train.csv dev.csv test.csv",
-            "polyvigil audit data posts.jsonl --column text=body --json",
-        ),
-    )(data)
-
-
+@command(
+    group="audit",
+    examples=(
+        "polyvigil audit data train.csv dev.csv test.csv",
+        "polyvigil audit data posts.jsonl --column text=body --json",
+    ),
+)
 def data(
     out: Output,
     files: Annotated[

@@ -6,25 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import GATE, Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.checks.audit.shortcuts import ShortcutAudit
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        group="audit",
-        examples=(
-            "polyvigil audit shortcuts BUNDLE posts.csv",
-            "polyvigil audit shortcuts BUNDLE test.csv --train train.csv --json",
-        ),
-    )(shortcuts)
-
-
+@command(
+    group="audit",
+    examples=(
+        "polyvigil audit shortcuts BUNDLE posts.csv",
+        "polyvigil audit shortcuts BUNDLE test.csv --train train.csv --json",
+    ),
+)
 def shortcuts(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],

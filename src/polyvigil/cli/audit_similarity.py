@@ -6,25 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.checks.audit.similarity import SimilarityAudit
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        group="audit",
-        examples=(
-            "polyvigil audit similarity BUNDLE posts.csv",
-            "polyvigil audit similarity BUNDLE posts.csv --json",
-        ),
-    )(similarity)
-
-
+@command(
+    group="audit",
+    examples=(
+        "polyvigil audit similarity BUNDLE posts.csv",
+        "polyvigil audit similarity BUNDLE posts.csv --json",
+    ),
+)
 def similarity(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],

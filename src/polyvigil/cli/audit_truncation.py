@@ -6,25 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import GATE, Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.checks.audit.truncation import TruncationAudit
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        group="audit",
-        examples=(
-            "polyvigil audit truncation BUNDLE dev.csv",
-            "polyvigil audit truncation BUNDLE posts.csv --split test --json",
-        ),
-    )(truncation)
-
-
+@command(
+    group="audit",
+    examples=(
+        "polyvigil audit truncation BUNDLE dev.csv",
+        "polyvigil audit truncation BUNDLE posts.csv --split test --json",
+    ),
+)
 def truncation(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import Columns, Device, Offline, OnErrorChoice, OnErrorOption, Settings, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 from polyvigil.config.specs import TranslationSpec
 from polyvigil.errors import RecipeError
 
@@ -34,18 +35,13 @@ class MappingOption(StrEnum):
     arabic = "arabic"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        group="augment",
-        examples=(
-            "polyvigil augment translate train.csv -o fa.csv --to fa --max 8000",
-            "polyvigil augment translate train.csv -o defr.csv --to de --to fr --from en --from ru --only positives",
-        ),
-    )(translate)
-
-
+@command(
+    group="augment",
+    examples=(
+        "polyvigil augment translate train.csv -o fa.csv --to fa --max 8000",
+        "polyvigil augment translate train.csv -o defr.csv --to de --to fr --from en --from ru --only positives",
+    ),
+)
 def translate(
     out: Output,
     files: Annotated[list[str], typer.Argument(metavar="IN...", help="Labelled training posts.")],

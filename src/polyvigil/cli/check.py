@@ -6,24 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import Columns, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.checks.check_result import CheckResult
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil check train.csv dev.csv test.csv",
-            "polyvigil check posts.jsonl --column text=body --set data.labels.yes=1 --strict",
-        ),
-    )(check)
-
-
+@command(
+    examples=(
+        "polyvigil check train.csv dev.csv test.csv",
+        "polyvigil check posts.jsonl --column text=body --set data.labels.yes=1 --strict",
+    ),
+)
 def check(
     out: Output,
     files: Annotated[

@@ -7,18 +7,14 @@ from typing import Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=("polyvigil compare OLD NEW test.csv", "polyvigil compare OLD NEW test.csv -o compare.json --json"),
-    )(compare)
-
-
+@command(
+    examples=("polyvigil compare OLD NEW test.csv", "polyvigil compare OLD NEW test.csv -o compare.json --json"),
+)
 def compare(
     out: Output,
     first: Annotated[str, typer.Argument(help="A bundle.")],
@@ -33,7 +29,7 @@ def compare(
     on_error: OnErrorChoice = OnErrorOption.quarantine,
     device: Device = "auto",
 ) -> Answer:
-    """Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, turned decisions."""
+    """Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, flips."""
     from polyvigil.bundle.store import load
     from polyvigil.cli.compare_tables import comparison_lines
     from polyvigil.data.atomic import write_whole

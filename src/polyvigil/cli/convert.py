@@ -9,22 +9,18 @@ from typing import Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import Offline
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import RecipeError
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil convert microsoft/mdeberta-v3-base -o models/mdeberta-v3-base",
-            "polyvigil convert ./checkpoint -o ./checkpoint-safetensors",
-        ),
-    )(convert)
-
-
+@command(
+    examples=(
+        "polyvigil convert microsoft/mdeberta-v3-base -o models/mdeberta-v3-base",
+        "polyvigil convert ./checkpoint -o ./checkpoint-safetensors",
+    ),
+)
 def convert(
     out: Output,
     model: Annotated[str, typer.Argument(help="A model with PyTorch weights: a folder, or a name of the hub.")],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import (
     Columns,
     Device,
@@ -19,24 +20,19 @@ from polyvigil.cli.options import (
     numbers,
     settings_of,
 )
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
     from polyvigil.workflows.ensemble import EnsembleResult
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil ensemble BUNDLE OTHER -o JOINED --weights 1.0,0.7",
-            "polyvigil ensemble BUNDLE OTHER THIRD -o JOINED --dev dev.csv --fit-weights",
-        ),
-    )(ensemble)
-
-
+@command(
+    examples=(
+        "polyvigil ensemble BUNDLE OTHER -o JOINED --weights 1.0,0.7",
+        "polyvigil ensemble BUNDLE OTHER THIRD -o JOINED --dev dev.csv --fit-weights",
+    ),
+)
 def ensemble(
     out: Output,
     bundles: Annotated[list[Path], typer.Argument(help="The bundles whose members are put into one. Two or more.")],

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, endpoint_permission, report_judge_usage
 from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 from polyvigil.cli.reporting import (
     Budget,
     OlderBundle,
@@ -29,17 +30,12 @@ if TYPE_CHECKING:
     from polyvigil.data.read import Reading
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil evaluate BUNDLE test.csv --by type -o report",
-            "polyvigil evaluate --predictions predictions.csv gold.csv -o scores.json",
-        ),
-    )(evaluate)
-
-
+@command(
+    examples=(
+        "polyvigil evaluate BUNDLE test.csv --by type -o report",
+        "polyvigil evaluate --predictions predictions.csv gold.csv -o scores.json",
+    ),
+)
 def evaluate(
     out: Output,
     paths: Annotated[

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import (
     QUARANTINED,
     Columns,
@@ -17,24 +18,19 @@ from polyvigil.cli.options import (
     Settings,
     data_spec,
 )
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
     from polyvigil.config.specs import DataSpec
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil explain BUNDLE posts.csv -o explained.html --flagged-only --drugs drugs.csv",
-            "polyvigil explain BUNDLE test.csv --faithfulness",
-        ),
-    )(explain)
-
-
+@command(
+    examples=(
+        "polyvigil explain BUNDLE posts.csv -o explained.html --flagged-only --drugs drugs.csv",
+        "polyvigil explain BUNDLE test.csv --faithfulness",
+    ),
+)
 def explain(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import (
     GATE,
     Columns,
@@ -19,7 +20,7 @@ from polyvigil.cli.options import (
     Split,
     data_spec,
 )
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -34,17 +35,12 @@ class FormOption(StrEnum):
     onnx = "onnx"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil export BUNDLE dev.csv -o SMALL --to int8",
-            "polyvigil export BUNDLE dev.csv -o FAST --to bf16 --device cuda",
-        ),
-    )(export)
-
-
+@command(
+    examples=(
+        "polyvigil export BUNDLE dev.csv -o SMALL --to int8",
+        "polyvigil export BUNDLE dev.csv -o FAST --to bf16 --device cuda",
+    ),
+)
 def export(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle; it is not changed.")],
@@ -67,7 +63,7 @@ def export(
     device: Device = "auto",
     on_error: OnErrorChoice = OnErrorOption.quarantine,
 ) -> Answer:
-    """Write a bundle's encoders in int8, bf16 or as ONNX, if they decide as before on labelled posts. Exit 3 if not."""
+    """Write a bundle's encoders as int8, bf16 or ONNX, if they decide as before on labelled posts. Exit 3 if not."""
     from polyvigil.bundle.store import check_free, load
     from polyvigil.data.read import read_labelled
     from polyvigil.workflows.export_lean import export_lean

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import (
     Columns,
     Device,
@@ -18,7 +19,7 @@ from polyvigil.cli.options import (
     Split,
     data_spec,
 )
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
@@ -29,17 +30,12 @@ if TYPE_CHECKING:
 _MOST_SHOWN = 20
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil judge BUNDLE --with OTHER --dev dev.csv -o JUDGED --ask-at-most 0.1",
-            "polyvigil judge BUNDLE --endpoint judge.toml --dev dev.csv --dry-run",
-        ),
-    )(judge)
-
-
+@command(
+    examples=(
+        "polyvigil judge BUNDLE --with OTHER --dev dev.csv -o JUDGED --ask-at-most 0.1",
+        "polyvigil judge BUNDLE --endpoint judge.toml --dev dev.csv --dry-run",
+    ),
+)
 def judge(
     out: Output,
     bundle: Annotated[Path, typer.Argument(help="The first stage: it decides all posts but those near a threshold.")],

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 from polyvigil.cli.reporting import (
     Budget,
     OlderBundle,
@@ -21,11 +22,7 @@ from polyvigil.cli.reporting import (
 )
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(app, examples=("polyvigil report BUNDLE", "polyvigil report BUNDLE test.csv -o report --since OLD"))(report)
-
-
+@command(examples=("polyvigil report BUNDLE", "polyvigil report BUNDLE test.csv -o report --since OLD"))
 def report(
     out: Output,
     folder: Annotated[str, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
+from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, FromDisk, endpoint_permission, report_judge_usage
 from polyvigil.cli.options import (
     QUARANTINED,
@@ -25,7 +26,7 @@ from polyvigil.cli.options import (
     Settings,
     data_spec,
 )
-from polyvigil.cli.output import Answer, Output, command, graceful_stop
+from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.config.specs import ScoreSpec
 from polyvigil.errors import InterruptError, RecipeError
 
@@ -49,17 +50,12 @@ class Dedup(StrEnum):
     near = "near"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil score BUNDLE posts.csv -o scored.csv",
-            "polyvigil score BUNDLE data/ 'more/*.jsonl.gz' -o scored/ --column text=body",
-        ),
-    )(score)
-
-
+@command(
+    examples=(
+        "polyvigil score BUNDLE posts.csv -o scored.csv",
+        "polyvigil score BUNDLE data/ 'more/*.jsonl.gz' -o scored/ --column text=body",
+    ),
+)
 def score(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],

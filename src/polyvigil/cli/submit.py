@@ -7,22 +7,18 @@ from typing import Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, endpoint_permission, report_judge_usage
 from polyvigil.cli.options import Columns, Device, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil submit BUNDLE test.csv -o submission.zip",
-            "polyvigil submit BUNDLE all.csv --split test -o submission.zip --json",
-        ),
-    )(submit)
-
-
+@command(
+    examples=(
+        "polyvigil submit BUNDLE test.csv -o submission.zip",
+        "polyvigil submit BUNDLE all.csv --split test -o submission.zip --json",
+    ),
+)
 def submit(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import (
     QUARANTINED,
     Columns,
@@ -24,22 +25,17 @@ from polyvigil.cli.options import (
     needs_dry_run,
     settings_of,
 )
-from polyvigil.cli.output import Answer, Output, command, graceful_stop
+from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.cli.together import local_device, together
 from polyvigil.learn.launch import launched
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil train linear --train train.csv --dev dev.csv -o bundle",
-            "polyvigil train my.toml --train posts.csv -o bundle --set model.C=2 --column text=tweet",
-        ),
-    )(train)
-
-
+@command(
+    examples=(
+        "polyvigil train linear --train train.csv --dev dev.csv -o bundle",
+        "polyvigil train my.toml --train posts.csv -o bundle --set model.C=2 --column text=tweet",
+    ),
+)
 @together
 def train(
     out: Output,

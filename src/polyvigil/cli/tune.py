@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import (
     Columns,
     Device,
@@ -19,24 +20,19 @@ from polyvigil.cli.options import (
     numbers,
     settings_of,
 )
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
     from polyvigil.workflows.tune import TuneResult
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil tune BUNDLE dev.csv -o TUNED --set decide.rule=argmax",
-            "polyvigil tune BUNDLE -o TUNED --unlabelled farsi.csv",
-        ),
-    )(tune)
-
-
+@command(
+    examples=(
+        "polyvigil tune BUNDLE dev.csv -o TUNED --set decide.rule=argmax",
+        "polyvigil tune BUNDLE -o TUNED --unlabelled farsi.csv",
+    ),
+)
 def tune(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle whose members stay as they are.")],
