@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import Columns, Device, Offline, OnErrorChoice, OnErrorOption, Settings, data_spec
+from polyvigil.cli.options import DEFAULT_POSTS, Device, Offline, Posts
 from polyvigil.cli.output import Answer, Output
 from polyvigil.config.specs import TranslationSpec
 from polyvigil.errors import RecipeError
@@ -68,9 +68,7 @@ def translate(
         int, typer.Option(min=8, help="Tokens translated at once; less where memory is short.")
     ] = _DEFAULTS.batch_tokens,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the draws.")] = _DEFAULTS.seed,
-    columns: Columns = None,
-    settings: Settings = None,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    posts: Posts = DEFAULT_POSTS,
     device: Device = "auto",
     offline: Offline = False,
 ) -> Answer:
@@ -85,7 +83,6 @@ def translate(
     from polyvigil.augment.translate import translate as run
     from polyvigil.cli.augment_tables import answer_of, prevalence_warnings
     from polyvigil.data.atomic import write_whole
-    from polyvigil.data.read import read_labelled
     from polyvigil.data.read import reject_line as row_error_record
     from polyvigil.errors import DataError
 
@@ -101,12 +98,12 @@ def translate(
         most=most,
         seed=seed,
     )
-    readings = [read_labelled(file, data_spec(columns, settings), on_error=on_error.value) for file in files]
-    posts, notes = training_posts(readings)
+    readings = [posts.read_labelled(file) for file in files]
+    originals, notes = training_posts(readings)
     out.notes((*(note for reading in readings for note in reading.notes), *notes))
     translator = _translator(spec, mapping, device=device, offline=offline)
     targets = list(dict.fromkeys(to))
-    chosen = [choose(posts, translator, spec, target=target, sources=from_ or ()) for target in targets]
+    chosen = [choose(originals, translator, spec, target=target, sources=from_ or ()) for target in targets]
     out.notes(note for one in chosen for note in one.notes)
     number = sum(len(one.posts) for one in chosen)
     out.log(f"translating {number:,} posts to {', '.join(targets)} by {translator.identity}")
@@ -136,7 +133,7 @@ def translate(
             f"none of {len(rows):,} translations can be used", where=str(rejects), hint="its reasons say what is wrong"
         )
     write_translated(output, used)
-    measured = prevalences(used, posts)
+    measured = prevalences(used, originals)
     for severe, warning in prevalence_warnings(measured):
         (out.warn if severe else out.note)(warning)
     return answer_of(rows, measured, output=output)

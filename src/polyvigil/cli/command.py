@@ -13,11 +13,12 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 
-from polyvigil.cli.output import Answer, Output
+from polyvigil.cli.options import POSTS_OPTIONS, PostsInput, PostsOptions
+from polyvigil.cli.output import Answer, Output, command_line
 from polyvigil.errors import InterruptError
 
 Function = TypeVar("Function", bound=Callable[..., Answer])
@@ -78,11 +79,12 @@ def build_command(registered: RegisteredCommand) -> Any:
 
 def _runner(function: Callable[..., Answer], name: str) -> Callable[..., None]:
     """``function`` as typer calls it: with the shared options, its answer written, its exit code raised."""
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
-    def run(*, json_: bool, quiet: bool, debug: bool, **options: Any) -> None:  # noqa: ARG001 - main reads --debug
-        out = Output(json=json_, quiet=quiet)
+    def run(*, context: typer.Context, json_: bool, quiet: bool, debug: bool, **options: Any) -> None:  # noqa: ARG001 - main reads --debug
+        out = Output(json=json_, quiet=quiet, command_line=command_line(context))
         try:  # here, since typer has its own mind about these two
-            answer = function(out, **options)
+            answer = function(out, **_arguments(parameters, options))
             out.give(name, answer)
         except KeyboardInterrupt as error:
             message = "interrupted; nothing half-written is left behind"
@@ -93,17 +95,41 @@ def _runner(function: Callable[..., Answer], name: str) -> Callable[..., None]:
         if answer.exit_code:
             raise typer.Exit(answer.exit_code)
 
-    parameters = _parameters(function)
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    expanded = [
+        _keyword("context", typer.Context),
+        *(one for parameter in parameters for one in _expanded(parameter)),
+        *(_keyword(key, annotation, default) for key, (annotation, default) in _SHARED.items()),
+    ]
+    run.__signature__ = inspect.Signature(expanded)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in expanded}
     return run
 
 
-def _parameters(function: Callable[..., Answer]) -> list[inspect.Parameter]:
-    """The function's parameters but the first, ``out``, all keyword-only, and the shared options."""
-    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-    shared = [
-        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-        for key, (annotation, default) in _SHARED.items()
-    ]
-    return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + shared
+def _expanded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    """A parameter as typer's: one of type PostsInput becomes its options, another is taken as it is."""
+    fields = _posts_fields(parameter)
+    if fields is None:
+        return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+    return [_keyword(field, *POSTS_OPTIONS[field]) for field in fields]
+
+
+def _arguments(parameters: list[inspect.Parameter], options: dict[str, Any]) -> dict[str, Any]:
+    """What typer parsed as the arguments of the function: the options of posts as one PostsInput."""
+    arguments = dict(options)
+    for parameter in parameters:
+        fields = _posts_fields(parameter)
+        if fields is not None:
+            given = {field: arguments.pop(field) for field in fields}
+            for field in ("columns", "settings"):
+                given[field] = tuple(given[field] or ())
+            arguments[parameter.name] = PostsInput(**given)
+    return arguments
+
+
+def _posts_fields(parameter: inspect.Parameter) -> tuple[str, ...] | None:
+    """The fields of PostsInput that a parameter stands for; None for a parameter of another type."""
+    return next((part.fields for part in get_args(parameter.annotation) if isinstance(part, PostsOptions)), None)
+
+
+def _keyword(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)

@@ -29,8 +29,8 @@ class Group:
 
 AUDITS = {
     "data": Entry(
-        "audit_data",
-        "Look for what would spoil a training or its figures, as check does. Exit 3 when a finding is an error.",
+        "check",
+        "The same as check --strict: look for what would spoil a training or its figures; exit 3 on an error.",
     ),
     "shortcuts": Entry(
         "audit_shortcuts",
@@ -44,10 +44,11 @@ AUDITS = {
         "audit_augmentation",
         "What added training posts do to every language. Exit 3 when one loses F1 or its flag rate moves.",
     ),
-    "calibration": Entry(
-        "audit_calibration",
+    "drift": Entry(
+        "audit_drift",
         "Would a new bundle flag as many posts of each language as the old one? Exit 3 if far more or fewer.",
     ),
+    "calibration": Entry("audit_drift", "The older name of audit drift."),
     "truncation": Entry(
         "audit_truncation", "How many posts are cut, and which ADEs are missed by it? Exit 3 when too many are."
     ),
@@ -108,8 +109,8 @@ COMMANDS: Mapping[str, Entry | Group] = {
         "evaluate", "Measure a bundle on labelled posts it has not seen; or a predictions file by the official score."
     ),
     "report": Entry(
-        "report",
-        "Write the report of a bundle: on a file of labelled posts, or on the dev posts by the scores it holds.",
+        "evaluate",
+        "Write the report of a bundle; without a file the same as evaluate BUNDLE -o report.",
     ),
     "card": Entry(
         "card", "Print the model card of a bundle: what it is for, its figures, its data, its limits, as Markdown."

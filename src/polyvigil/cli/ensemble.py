@@ -9,19 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import (
-    Columns,
-    Device,
-    OnErrorChoice,
-    OnErrorOption,
-    Replace,
-    Settings,
-    Split,
-    numbers,
-    settings_of,
-)
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, Replace, numbers
 from polyvigil.cli.output import Answer, Output
-from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
     from polyvigil.workflows.ensemble import EnsembleResult
@@ -46,17 +35,13 @@ def ensemble(
     dev: Annotated[
         str, typer.Option("--dev", help="Posts to tune on, where the bundles do not hold scores of the same ones.")
     ] = "",
-    split: Split = "",
-    columns: Columns = None,
-    settings: Settings = None,
+    posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
     device: Device = "auto",
 ) -> Answer:
     """Join bundles into one: members copied, weighed, compared with and without each; thresholds tuned again."""
     from polyvigil.bundle.store import check_free, load
     from polyvigil.config.load import load_text, to_toml
-    from polyvigil.data.read import read_labelled
     from polyvigil.data.translated import refuse_translated
     from polyvigil.workflows.ensemble import build_ensemble
     from polyvigil.workflows.ensemble_plan import EnsemblePlan, Source
@@ -64,12 +49,10 @@ def ensemble(
 
     check_free(output, replace=replace)
     given = numbers(weights, option="--weights")
-    chosen = settings_of(columns, settings)
-    if wrong := [setting for setting in chosen if not setting.startswith(("data.", "decide."))]:
-        raise RecipeError(f"--set {wrong[0]!r}: only data.* and decide.* can be set here; members stay as they are")
+    chosen = posts.tuning_settings()
     sources = [Source(folder, load(folder, device=device)) for folder in bundles]
     recipe = load_text(to_toml(recipe_of(bundles[0])), settings=chosen, where="options")
-    reading = read_labelled(dev, recipe.data, split=split, on_error=on_error.value) if dev else None
+    reading = posts.read_labelled(dev, recipe.data) if dev else None
     out.notes(reading.notes if reading else ())
     if reading:
         refuse_translated(reading.posts, part="dev", where=reading.name)

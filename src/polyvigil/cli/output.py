@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -35,6 +37,8 @@ class Output:
 
     json: bool = False
     quiet: bool = False
+    command_line: str = ""
+    """The command line that does the same again; empty where a command was called from Python."""
     mute: bool = False
     warnings: list[str] = field(default_factory=list)
     _last: float = 0.0
@@ -126,3 +130,39 @@ def graceful_stop(out: Output) -> Iterator[Callable[[], bool]]:
         yield lambda: stop_requested
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+_TERMINAL_OPTIONS = frozenset({"context", "json_", "quiet", "debug"})
+
+
+def command_line(context: typer.Context) -> str:
+    """The command line that does the same again, quoted for a shell: arguments, and options unlike their default.
+
+    Left out is what changes the terminal alone: ``--json``, ``--quiet``, ``--debug``. ``--output`` comes last.
+    """
+    arguments: list[str] = []
+    options: list[str] = []
+    output: list[str] = []
+    for parameter in context.command.params:
+        values = _texts(context.params.get(parameter.name or ""))
+        if parameter.name in _TERMINAL_OPTIONS or values == _texts(parameter.default):
+            continue
+        if parameter.param_type_name == "argument":
+            arguments += values
+            continue
+        name = min(parameter.opts, key=len)
+        is_flag = getattr(parameter, "is_flag", False)
+        words = [name] if is_flag else [word for value in values for word in (name, value)]
+        (output if parameter.name == "output" else options).extend(words)
+    program = context.command_path.split()
+    if any(argument.startswith("-") and argument != "-" for argument in arguments):
+        return shlex.join([*program, *options, *output, "--", *arguments])
+    return shlex.join([*program, *arguments, *options, *output])
+
+
+def _texts(value: Any) -> list[str]:
+    """The value of a parameter as words of a command line: none for nothing, several for a list."""
+    if value is None or value is False or value == "":
+        return []
+    values = value if isinstance(value, list | tuple) else [value]
+    return [str(each.value if isinstance(each, Enum) else each) for each in values]
