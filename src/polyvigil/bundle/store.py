@@ -33,7 +33,7 @@ from polyvigil.detect import chat, stacked
 from polyvigil.detect.base import Detector, FitRecord, Lengths, Scores, Tokenises, Window
 from polyvigil.detect.chat import ChatDetector, EndpointPermission, Usage
 from polyvigil.detect.stacked import Featured
-from polyvigil.errors import BundleError
+from polyvigil.errors import BundleError, not_installed
 from polyvigil.text.memo import MemoCache, memoised
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Post, Probabilities
@@ -309,10 +309,8 @@ def _loader(kind: str) -> Callable[..., Any]:
     try:
         loader: Callable[..., Any] = importlib.import_module(_LOADERS[kind]).load
     except ModuleNotFoundError as error:
-        raise BundleError(
-            f"a member of kind {kind!r} needs {error.name}, which is not installed",
-            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
-        ) from error
+        needed_by = f"a member of kind {kind!r}"
+        raise not_installed(error.name, extra="encoders", needed_by=needed_by, error=BundleError) from error
     return loader
 
 

@@ -13,7 +13,7 @@ from polyvigil.cli.command import command
 from polyvigil.cli.options import DEFAULT_POSTS, Device, Offline, Posts
 from polyvigil.cli.output import Answer, Output
 from polyvigil.config.specs import TranslationSpec
-from polyvigil.errors import RecipeError
+from polyvigil.errors import RecipeError, require
 
 if TYPE_CHECKING:
     from polyvigil.augment.translator import Translator
@@ -144,12 +144,7 @@ def _translator(spec: TranslationSpec, mapping: MappingOption | None, *, device:
         from polyvigil.augment.mapping import Mapping
 
         return Mapping()
-    try:
-        from polyvigil.nn.translator import load_translator
-    except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"translating needs {error.name}, which is not installed",
-            where="--model",
-            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
-        ) from error
+    require("torch", "transformers", extra="encoders", needed_by="translating", where="--model")
+    from polyvigil.nn.translator import load_translator
+
     return load_translator(spec.model, beams=spec.beams, device=device, offline=offline, revision=spec.revision)

@@ -12,7 +12,7 @@ import typer
 from polyvigil.cli.command import command
 from polyvigil.cli.options import Offline
 from polyvigil.cli.output import Answer, Output
-from polyvigil.errors import RecipeError
+from polyvigil.errors import not_installed
 
 
 @command(
@@ -38,9 +38,7 @@ def convert(
     try:
         from polyvigil.workflows.convert import convert as run
     except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"converting needs {error.name}, which is not installed", hint="pip install 'polyvigil[encoders]'"
-        ) from error
+        raise not_installed(error.name, extra="encoders", needed_by="converting") from error
 
     started = time.monotonic()
     result = run(

@@ -23,7 +23,7 @@ def demo(
     from polyvigil.cli.tables import evaluation_lines
     from polyvigil.demo import run_demo
 
-    result = run_demo(output, seed=seed, program=_program(), log=out.log)
+    result = run_demo(output, seed=seed, program=_program(), command=out.command_line, log=out.log)
     lines = [
         "",
         result.note,

@@ -9,7 +9,7 @@ from pathlib import Path
 from polyvigil.config.specs import EncoderSpec, LinearSpec, NerSpec, NliSpec, Recipe, StackedSpec
 from polyvigil.detect.base import Detector, Learner
 from polyvigil.detect.stacked import Featured
-from polyvigil.errors import RecipeError
+from polyvigil.errors import not_installed
 from polyvigil.learn.distil import TeacherTargets
 from polyvigil.learn.linear import LinearLearner
 
@@ -52,11 +52,8 @@ def learner_of(
             return _zero_shot(spec, options)
         return _learned(recipe, spec, work, options, log, teacher_targets, members=members)
     except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"{_DISPLAY_NAMES[spec.kind]} needs {error.name}, which is not installed",
-            where="model.kind",
-            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
-        ) from error
+        needed_by = _DISPLAY_NAMES[spec.kind]
+        raise not_installed(error.name, extra="encoders", needed_by=needed_by, where="model.kind") from error
 
 
 _DISPLAY_NAMES = {
