@@ -92,7 +92,7 @@ def _answer(out: Output, made: EnsembleResult, output: Path) -> Answer:
         *weight_gain_lines(made.weight_gain),
         *ablation_lines(made.ablations),
         *subset_lines(made.subsets, what="members"),
-        *evaluation_lines(made.evaluation),
+        *evaluation_lines(made.evaluation, warned=out.warnings),
         "",
         f"next: polyvigil tune {output} -o CHEAPER --cascade 0.005",
     ]

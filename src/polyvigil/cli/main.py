@@ -48,7 +48,7 @@ class LazyGroup(typer.core.TyperGroup):
 app = typer.Typer(
     name="polyvigil",
     cls=LazyGroup,
-    add_completion=False,
+    add_completion=True,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

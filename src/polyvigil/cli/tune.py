@@ -145,6 +145,6 @@ def _answer(out: Output, made: TuneResult, output: Path) -> Answer:
         *shift_lines(made.shifts),
         "",
         *(cascade_lines(cascade) if cascade else ()),
-        *evaluation_lines(made.evaluation),
+        *evaluation_lines(made.evaluation, warned=out.warnings),
     ]
     return Answer(data, lines)
