@@ -15,7 +15,7 @@ from polyvigil.config.recipe import FineTunedRecipe
 from polyvigil.data.atomic import whole_folder
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.read import OnError, read_unlabelled
-from polyvigil.errors import DataError, RecipeError
+from polyvigil.errors import DataError, RecipeError, require
 from polyvigil.text.normalise import model_text, no_text_reason
 from polyvigil.types import Frozen
 from polyvigil.workflows.learners import RunOptions
@@ -117,16 +117,11 @@ def adapt(
     """
     check_free(output, replace=replace)
     spec = recipe.encoder
-    try:
-        from polyvigil.learn.adapt import adapt as train
-        from polyvigil.learn.loop import TrainingCallbacks
-        from polyvigil.nn.masked import load_masked_model
-    except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"adapting an encoder needs {error.name}, which is not installed",
-            where="model.kind",
-            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
-        ) from error
+    require("torch", "transformers", extra="encoders", needed_by="adapting an encoder", where="model.kind")
+    from polyvigil.learn.adapt import adapt as train
+    from polyvigil.learn.loop import TrainingCallbacks
+    from polyvigil.nn.masked import load_masked_model
+
     model = load_masked_model(
         spec.name, max_tokens=spec.max_tokens, offline=options.offline, revision=spec.revision, seed=recipe.seed
     )

@@ -18,7 +18,7 @@ from polyvigil.config.recipe import (
 )
 from polyvigil.detect.base import Detector, Learner
 from polyvigil.detect.stacked import Featured
-from polyvigil.errors import RecipeError
+from polyvigil.errors import not_installed
 from polyvigil.learn.distil import TeacherTargets
 from polyvigil.learn.linear import LinearLearner
 
@@ -62,11 +62,8 @@ def learner_of(
             return _fine_tuned(recipe, work, options, log, teacher_targets, members=members)
         return _stacked(recipe, work, options, log, members=members)
     except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"{_DISPLAY_NAMES[recipe.model.kind]} needs {error.name}, which is not installed",
-            where="model.kind",
-            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
-        ) from error
+        needed_by = _DISPLAY_NAMES[recipe.model.kind]
+        raise not_installed(error.name, extra="encoders", needed_by=needed_by, where="model.kind") from error
 
 
 _DISPLAY_NAMES = {
