@@ -272,7 +272,7 @@ def tune(
         priors=priors or {},
     )
     with output_folder(output) as (folder, temporary):
-        result = tune_bundle(loaded.files, loaded, plan, output=folder, overwrite=replace, log=log)
+        result = tune_bundle(loaded.files, loaded, plan, output=folder, replace=replace, log=log)
     return _in_folder(result.bundle, folder, device=device, temporary=temporary)
 
 

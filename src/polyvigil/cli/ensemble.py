@@ -58,7 +58,7 @@ def ensemble(
     plan = EnsemblePlan(recipe.decide, weights=given, fit=fit_weights)
     if reading:
         plan = dataclasses.replace(plan, dev=reading.posts, data=Path(reading.name).name)
-    return _answer(out, build_ensemble(sources, plan, output=output, overwrite=replace, log=out.log), output)
+    return _answer(out, build_ensemble(sources, plan, output=output, replace=replace, log=out.log), output)
 
 
 def _answer(out: Output, made: EnsembleResult, output: Path) -> Answer:

@@ -73,7 +73,7 @@ def export(
             form="bf16" if to is FormOption.bf16 else "int8",
             output=output,
             device=where,
-            overwrite=replace,
+            replace=replace,
             log=out.log,
         )
     else:

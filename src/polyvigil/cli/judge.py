@@ -94,7 +94,7 @@ def judge(
         second or Source(with_ or bundle, load(with_ or bundle, device=device)),
         plan,
         output=output or bundle,
-        overwrite=replace,
+        replace=replace,
         log=out.log,
         progress=lambda done, all_: out.progress("asking", started, done, 0, done / all_),
     )

@@ -78,7 +78,7 @@ def tune(
         unlabelled_dev = posts.read_unlabelled(dev, recipe.data)
         older = load(like, device=device)
         made = keep_rates(
-            Path(bundle), loaded, older, unlabelled_dev.posts, output=output, overwrite=replace, log=out.log
+            Path(bundle), loaded, older, unlabelled_dev.posts, output=output, replace=replace, log=out.log
         )
         notes: tuple[str, ...] = unlabelled_dev.notes
     else:
@@ -96,7 +96,7 @@ def tune(
             if cascade is None
             else CascadeOptions(cascade, first=cascade_first, costs=numbers(cascade_costs, option="--cascade-costs")),
         )
-        made = tune_bundle(Path(bundle), loaded, plan, output=output, overwrite=replace, log=out.log)
+        made = tune_bundle(Path(bundle), loaded, plan, output=output, replace=replace, log=out.log)
         notes = (*(labelled.notes if labelled else ()), *(note for file in further for note in file.notes))
     out.notes(notes)
     return _answer(out, made, output)

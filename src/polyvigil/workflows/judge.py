@@ -88,7 +88,7 @@ def judge(
     plan: JudgePlan,
     *,
     output: Path,
-    overwrite: bool = False,
+    replace: bool = False,
     log: Log = lambda _: None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Judged:
@@ -97,7 +97,7 @@ def judge(
     An endpoint is sent those dev posts alone that a band may hold. Raises RecipeError for stages that do not go
     together, SplitError when half of the dev posts were trained on, EndpointError when no answer can be used.
     """
-    store.check_free(output, replace=overwrite)
+    store.check_free(output, replace=replace)
     other = second if isinstance(second, Source) else None
     check(first, other, plan)
     sources = [first, *([other] if other else [])]
@@ -138,7 +138,7 @@ def judge(
         second_stage=UnsavedSecondStage(fitted, stage, weights),
         scores=both,
     )
-    assembled = assemble_bundle(bundle_draft, output=output, replace=overwrite)
+    assembled = assemble_bundle(bundle_draft, output=output, replace=replace)
     return Judged(
         assembled.bundle,
         assembled.evaluation,
