@@ -1,8 +1,8 @@
 """What a training would take, from the model's shape and the posts' lengths alone: nothing is fetched, loaded or run.
 
-In: a shape (nn.shapes), texts, settings, a device's rate (learn.devices). Out: a Rehearsal whose figures are estimates,
-with the assumptions behind them. Time: operations of all passes over the rate, and the bytes that AdamW moves. Memory:
-16 bytes for each trained number (weight, gradient, two moments, fp32), 4 for each other one, and activations.
+In: a shape (nn.shapes), texts, settings, a device's rate (learn.devices). Out: a CostEstimate, with the assumptions
+behind it. Time: operations of all passes over the rate, and the bytes that AdamW moves. Memory: 16 bytes for each
+trained number (weight, gradient, two moments, fp32), 4 for each other one, and activations.
 """
 
 from __future__ import annotations

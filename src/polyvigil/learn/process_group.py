@@ -96,7 +96,7 @@ def process_group(launch: Launch) -> Iterator[ErrorElection]:
 
 
 def local_device(launch: Launch, requested: str) -> str:
-    """The device of this process where ``asked`` is the user's choice: of GPUs, each takes that of its number.
+    """The device of this process where ``requested`` is the user's choice: of GPUs, each takes that of its number.
 
     Raises RecipeError when one GPU is named for all, or when a machine has fewer GPUs than processes.
     """

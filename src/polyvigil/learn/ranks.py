@@ -1,7 +1,8 @@
 """Several processes as one: each takes its share of a step's posts, and the gradients are summed (DDP's mathematics).
 
-``learn.join`` brings them together; without it there is one process and nothing here does anything. Every process holds
-the whole model. Small things (flags, texts) travel between CPUs, where a process that has ended is noticed at once.
+``learn.process_group`` brings them together; without it there is one process and nothing here does anything. Every
+process holds the whole model. Small things (flags, texts) travel between CPUs, where a process that has ended is
+noticed at once.
 Every method of Ranks must be called by all processes, in the same order: none may be left out after an error.
 """
 
@@ -105,7 +106,7 @@ class Ranks:
 
 
 def this_rank() -> Ranks:
-    """This process among those that ``learn.join`` brought together."""
+    """This process among those that ``learn.process_group`` brought together."""
     if distributed.is_available() and distributed.is_initialized():
         return Ranks(distributed.get_rank(), distributed.get_world_size())
     return Ranks()
