@@ -11,7 +11,7 @@ from polyvigil.bundle.layout import MemberEntry
 from polyvigil.detect import stacked
 from polyvigil.detect.base import Detector
 from polyvigil.detect.stacked import Featured
-from polyvigil.errors import BundleError
+from polyvigil.errors import BundleError, not_installed
 from polyvigil.judge import endpoint
 from polyvigil.judge.endpoint import Endpoint, EndpointPermission
 
@@ -59,8 +59,6 @@ def _loader(kind: str) -> Callable[..., Any]:
     try:
         loader: Callable[..., Any] = importlib.import_module(_LOADERS[kind]).load
     except ModuleNotFoundError as error:
-        raise BundleError(
-            f"a member of kind {kind!r} needs {error.name}, which is not installed",
-            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
-        ) from error
+        needed_by = f"a member of kind {kind!r}"
+        raise not_installed(error.name, extra="encoders", needed_by=needed_by, error=BundleError) from error
     return loader

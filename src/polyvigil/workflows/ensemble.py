@@ -18,7 +18,7 @@ from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import StoredDev, stored
 from polyvigil.bundle.layout import Sources
 from polyvigil.bundle.store import Bundle, Seen
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.rules import DevScores

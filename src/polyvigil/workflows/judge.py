@@ -19,7 +19,7 @@ from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.layout import Sources
 from polyvigil.bundle.store import Bundle, Seen, UnsavedSecondStage
-from polyvigil.config.specs import ChatSpec
+from polyvigil.config.judge import ChatSpec
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit

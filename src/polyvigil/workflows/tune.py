@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import stored
 from polyvigil.bundle.store import Bundle, Seen
+from polyvigil.config.decide import DecideSpec
 from polyvigil.config.load import load_text
-from polyvigil.config.specs import DecideSpec, Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.cascade import Cascade, fit_cascade
 from polyvigil.decide.policy import DecisionPolicy, Threshold
