@@ -8,9 +8,8 @@ from types import MappingProxyType
 
 import pytest
 
-from polyvigil.bundle.layout import CARD, FileEntry, decides, is_bundle_file
+from polyvigil.bundle.layout import CARD, CombinationRecord, FileEntry, decides, is_bundle_file
 from polyvigil.bundle.store import Bundle
-from polyvigil.decide.combine import Combination
 from polyvigil.detect.base import LanguageCount
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.measure import Measured
@@ -33,7 +32,7 @@ def _facts(bundle: Bundle, evaluation: Evaluation) -> CardFacts:
         LanguageCount(language="en", posts=17128, positives=1200),
     )
     records[0] = records[0].model_copy(update={"counts": counts})
-    return CardFacts(evaluation, bundle.policy, bundle.combination, bundle.calibration, records)
+    return CardFacts(evaluation, bundle.policy, bundle.combination_record, bundle.calibration, records)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +91,7 @@ def test_the_card_shows_metrics_thresholds_and_data(card: str, report_bundle: Bu
 def test_another_evaluation_another_card(
     report_bundle: Bundle, report_evaluation: Evaluation, facts: CardFacts, card: str
 ) -> None:
-    weighted = replace(facts, combination=Combination(weights=(2.0,)))
+    weighted = replace(facts, combination=CombinationRecord(weights=(2.0,)))
     assert "combined by a weighted mean (2)." in model_card(report_bundle.manifest, weighted)
     other = model_card(report_bundle.manifest, _facts(report_bundle, report_evaluation))
     assert "The thresholds were tuned on other posts." in other
