@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from polyvigil.config.specs import DecideSpec, ThresholdRule
+from polyvigil.config.decide import DecideSpec, ThresholdRule
 from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores

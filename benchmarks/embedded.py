@@ -24,7 +24,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
-from polyvigil.config.specs import BalanceSpec, LinearSpec, Recipe
+from polyvigil.config.model import LinearSpec
+from polyvigil.config.recipe import LinearRecipe
+from polyvigil.config.training import BalanceSpec
 from polyvigil.data.read import read_labelled
 from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import csv_text
@@ -108,7 +110,7 @@ def compare_files(folder: Path, items: Sequence[LabelledPost], posts: Sequence[P
     """A file of posts to a file of decisions, by a bundle trained on the same posts and by the pipeline."""
     train, dev = ([item for item in items if item.post.split == split] for split in ("train", "dev"))
     material = TrainingData(tuple(train), tuple(dev or train), data="", row_errors=(), notes=())
-    bundle = training.train(Recipe(), material, output=folder / "bundle").bundle
+    bundle = training.train(LinearRecipe(), material, output=folder / "bundle").bundle
     rows = ((f"{n}", f"{(post := posts[n % len(posts)]).text} {n}", post.language) for n in range(FILE_POSTS))
     source = folder / "posts.csv"
     source.write_text(csv_text([("id", "text", "language"), *rows]), encoding="utf-8")

@@ -29,7 +29,10 @@ from polyvigil.augment.mapping import Mapping
 from polyvigil.augment.translate import Cache, translate
 from polyvigil.bundle.store import Bundle
 from polyvigil.checks.audit.shortcuts import audit_shortcuts
-from polyvigil.config.specs import BalanceSpec, EncoderSpec, Recipe, TrainingSpec, TranslationSpec
+from polyvigil.config.augment import TranslationSpec
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.recipe import EncoderRecipe, LinearRecipe, Recipe
+from polyvigil.config.training import BalanceSpec, TrainingSpec
 from polyvigil.data.formats import Row
 from polyvigil.data.read import Reading
 from polyvigil.data.sample import sample_corpus
@@ -153,9 +156,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=42, help="of the corpus")
     parser.add_argument("--json", help="write the figures here too")
     arguments = parser.parse_args()
-    recipe = Recipe()
+    recipe: Recipe = LinearRecipe()
     if arguments.encoder:
-        recipe = Recipe(
+        recipe = EncoderRecipe(
             model=EncoderSpec(name=arguments.encoder, max_tokens=128),
             training=TrainingSpec(epochs=2, learning_rate=5e-5, loss="cross-entropy"),
         )

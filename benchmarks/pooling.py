@@ -19,7 +19,9 @@ import numpy as np
 import torch
 from transformers import AutoModel, XLMRobertaConfig, XLMRobertaTokenizer
 
-from polyvigil.config.specs import BalanceSpec, DecideSpec, EncoderSpec, TrainingSpec
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.training import BalanceSpec, TrainingSpec
 from polyvigil.decide.tune import tune
 from polyvigil.detect.transformer import EncoderDetector
 from polyvigil.learn.transformer import EncoderLearner

@@ -31,7 +31,9 @@ from polyvigil.bundle.layout import Manifest, MemberEntry
 from polyvigil.bundle.store import Bundle, Seen, member_probabilities
 from polyvigil.checks.audit.shortcuts import ShortcutAudit, audit_shortcuts
 from polyvigil.checks.audit.training import audit_training
-from polyvigil.config.specs import BalanceSpec, DecideSpec, LinearSpec
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import LinearSpec
+from polyvigil.config.training import BalanceSpec
 from polyvigil.data.formats import Row
 from polyvigil.data.read import Reading
 from polyvigil.data.sample import sample_corpus

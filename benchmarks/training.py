@@ -22,10 +22,10 @@ import torch
 from transformers import AutoTokenizer
 
 import training_arms
-from polyvigil.config.specs import TrainingSpec
+from polyvigil.config.training import TrainingSpec
 from polyvigil.learn.dev import DevSet
-from polyvigil.learn.loop import TrainSet
-from polyvigil.learn.post_loss import Batch, post_stepper
+from polyvigil.learn.fine_tune import TrainSet
+from polyvigil.learn.losses import Batch, post_stepper
 from polyvigil.learn.ranks import this_rank
 from polyvigil.learn.trim import trim
 from polyvigil.nn.encoder import load_encoder

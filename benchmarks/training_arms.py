@@ -15,9 +15,8 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from polyvigil.config.specs import TrainingSpec
-from polyvigil.learn.losses import focal
-from polyvigil.learn.post_loss import Batch
+from polyvigil.config.training import TrainingSpec
+from polyvigil.learn.losses import Batch, focal
 from polyvigil.learn.schedule import parameter_groups
 from synthetic import padded
 

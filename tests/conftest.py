@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from polyvigil.bundle.store import Bundle, load
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import LinearRecipe
 from polyvigil.data.sample import sample_corpus
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.types import LabelledPost
@@ -17,7 +17,20 @@ from polyvigil.workflows import train as training
 for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # test processes share the cores: more threads only wait
     os.environ.setdefault(_threads, "1")
 
+SLOW = tuple(
+    line for line in Path(__file__).with_name("slow.txt").read_text(encoding="utf-8").splitlines() if line[0] != "#"
+)
+"""Files and tests that ``make test-fast`` leaves out."""
+
 OPEN_ADE = Path(__file__).parents[2] / "shared" / "data" / "open_ade" / "sentences.csv"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what tests/slow.txt names: whole files, and single tests with all their parameters."""
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parents[1]).as_posix()
+        if {path, f"{path}::{item.name.partition('[')[0]}"} & set(SLOW):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +55,7 @@ def material(corpus: tuple[LabelledPost, ...]) -> training.TrainingData:
 @pytest.fixture(scope="session")
 def trained(material: training.TrainingData, tmp_path_factory: pytest.TempPathFactory) -> training.Trained:
     """A bundle trained on ``material``; its folder is ``bundle_folder``."""
-    return training.train(Recipe(), material, output=tmp_path_factory.mktemp("trained") / "bundle")
+    return training.train(LinearRecipe(), material, output=tmp_path_factory.mktemp("trained") / "bundle")
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,8 @@ import pytest
 import polyvigil
 from polyvigil.api import Bundle
 from polyvigil.bundle import store
-from polyvigil.config.specs import ScoreSpec
+from polyvigil.config.recipe import LinearRecipe
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.write import write_posts
 from polyvigil.errors import BundleError, DataError, RecipeError
 from polyvigil.score.batch import score_file
@@ -244,7 +245,7 @@ def test_train_and_tune_give_the_bundles_of_files(
     frames = {split: pd.read_csv(tmp_path / f"{split}.csv", keep_default_na=False) for split in small}
     messages: list[str] = []
     of_frames = polyvigil.train(
-        polyvigil.Recipe(), frames["train"], frames["dev"], tmp_path / "bundle", log=messages.append
+        LinearRecipe(), frames["train"], frames["dev"], tmp_path / "bundle", log=messages.append
     )
     of_files = polyvigil.train("linear", tmp_path / "train.csv", str(tmp_path / "dev.csv"))
     assert {of_files.id, of_frames.id, unsaved.id} == {of_files.id}

@@ -34,7 +34,7 @@ ONE_MEANING = (
     r"OutOfMemoryError",
     r"[a-z_]*weight_gain[a-z_]*|WeightGain",  # what fitted weights gain over equal ones
     r"[a-z_]*own_threshold[a-z0-9_]*",  # a language's, beside the pooled one
-    r"[a-z_]*bundle_draft|BundleDraft|SecondStageDraft",  # a bundle or a part of one that is not on the disk yet
+    r"[a-z_]*bundle_draft|BundleDraft",  # a bundle or a part of one that is not on the disk yet
     r"backward_hooks",  # the argument of that name in a pickled tensor
     r"(_?[A-Za-z]+Page|[a-z_]*pages?(_[a-z_]+)?)",  # of a web site or of a list, never an HTML string
 )

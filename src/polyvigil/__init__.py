@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from polyvigil.api import Bundle, compare, evaluate, explain, load, score_table, train, tune
     from polyvigil.api import load as load_bundle
-    from polyvigil.config.specs import Recipe
+    from polyvigil.config.recipe import Recipe
     from polyvigil.data.read import read_labelled
     from polyvigil.data.sample import sample_corpus
     from polyvigil.errors import DataWarning, PolyvigilError
@@ -40,7 +40,7 @@ _PUBLIC = {
     "LabelledPost": ("polyvigil.types", "LabelledPost"),
     "PolyvigilError": ("polyvigil.errors", "PolyvigilError"),
     "Post": ("polyvigil.types", "Post"),
-    "Recipe": ("polyvigil.config.specs", "Recipe"),
+    "Recipe": ("polyvigil.config.recipe", "Recipe"),
     "compare": ("polyvigil.api", "compare"),
     "evaluate": ("polyvigil.api", "evaluate"),
     "explain": ("polyvigil.api", "explain"),

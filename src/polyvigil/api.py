@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from polyvigil.bundle import store
 from polyvigil.bundle.temporary import output_folder
 from polyvigil.bundle.verify import verify
+from polyvigil.config.data import DataSpec
 from polyvigil.config.load import load as load_recipe
 from polyvigil.config.load import load_text, parse_values, to_toml
-from polyvigil.config.specs import DataSpec, Recipe
+from polyvigil.config.recipe import BaseRecipe, Recipe
 from polyvigil.data.atomic import whole_folder
 from polyvigil.data.frames import Posts, column_array, extended, frame_of, source_of
 from polyvigil.data.read import OnError, Reading, Unlabelled, read_labelled, read_unlabelled
@@ -195,7 +196,7 @@ def train(
     from polyvigil.workflows.learners import RunOptions
 
     values = _values(text, label, language, settings)
-    if isinstance(recipe, Recipe):
+    if isinstance(recipe, BaseRecipe):
         resolved = load_text(to_toml(recipe), values=values, where="recipe")
     else:
         resolved = load_recipe(str(recipe), values=values)
@@ -271,7 +272,7 @@ def tune(
         priors=priors or {},
     )
     with output_folder(output) as (folder, temporary):
-        result = tune_bundle(loaded.files, loaded, plan, output=folder, overwrite=replace, log=log)
+        result = tune_bundle(loaded.files, loaded, plan, output=folder, replace=replace, log=log)
     return _in_folder(result.bundle, folder, device=device, temporary=temporary)
 
 

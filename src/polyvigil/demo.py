@@ -35,10 +35,15 @@ class Demo(Frozen):
 
 
 def run_demo(
-    folder: Path, *, seed: int = 42, program: str = "polyvigil", log: Callable[[str], None] = lambda _: None
+    folder: Path,
+    *,
+    seed: int = 42,
+    program: str = "polyvigil",
+    command: str = "",
+    log: Callable[[str], None] = lambda _: None,
 ) -> Demo:
     """Write data/, bundle/, report.html, its JSON twins and scored.csv into ``folder``. ``program`` is how the
-    next steps call the program.
+    next steps call the program, ``command`` the command line that makes the same again, which the report names.
 
     Raises DataError when ``folder`` holds anything that is not an earlier demo's.
     """
@@ -59,7 +64,6 @@ def run_demo(
     log("evaluating on the test posts")
     dev = cross_fitted_dev(trained.bundle, folder / "bundle")
     result = measured(trained.bundle, read_labelled(files["test"]), dev=dev)
-    command = f"polyvigil evaluate {folder / 'bundle'} {files['test']} -o {folder}"
     made = report_of(result, trained.bundle, title="polyvigil demo", note=SAMPLE_NOTE, command=command)
     report = write_report(made, folder)
     log("scoring the test posts")

@@ -15,10 +15,13 @@
 
 A message says what is wrong, where, and what to do. The exit codes are used by the command line alone, which has 3 for
 a gate that says no and 5 for rows set aside besides.
+
+What to do about a library that is not installed is said here alone: ``require`` and ``not_installed``.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import ClassVar
 
 
@@ -103,3 +106,31 @@ class InterruptError(PolyvigilError):
 
     code = "interrupted"
     exit_code = 130
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra of this library (pyproject.toml), as ``encoders``."""
+    return f"pip install 'polyvigil[{extra}]'"
+
+
+def not_installed(
+    library: str | None, *, extra: str, needed_by: str, where: str = "", error: type[PolyvigilError] = RecipeError
+) -> PolyvigilError:
+    """The error for a library that is missing: "``needed_by`` needs ``library``", and how to install its ``extra``.
+
+    ``library`` may be the ``name`` of a ModuleNotFoundError. Torch comes first, in the build that fits the machine.
+    """
+    torch_first = "install torch for this machine, then: " if library == "torch" else ""
+    hint = torch_first + install_command(extra)
+    return error(f"{needed_by} needs {library}, which is not installed", where=where, hint=hint)
+
+
+def require(
+    *libraries: str, extra: str, needed_by: str, where: str = "", error: type[PolyvigilError] = RecipeError
+) -> None:
+    """Import the libraries of an extra; raises ``error``, as ``not_installed`` words it, for one that is missing."""
+    try:
+        for library in libraries:
+            import_module(library)
+    except ModuleNotFoundError as missing:
+        raise not_installed(missing.name, extra=extra, needed_by=needed_by, where=where, error=error) from missing

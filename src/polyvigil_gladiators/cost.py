@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import FineTunedRecipe, Recipe, ZeroShotRecipe
 from polyvigil.detect.base import CostEstimate
 from polyvigil.errors import PolyvigilError
 from polyvigil.nn.shapes import shape_of
@@ -68,11 +68,8 @@ def costs(
             if not unfetched and not options.for_device:
                 log(f"taking a few steps of {step.recipe}, to measure them")
             estimates[step.recipe] = _estimate(step, status.recipe, environment, options)
-        further = (
-            _to_translate(step.translation, environment, positives=status.recipe.balance.oversample)
-            if step.translation
-            else 0
-        )
+        positives = 1 if isinstance(status.recipe, ZeroShotRecipe) else status.recipe.balance.oversample
+        further = _to_translate(step.translation, environment, positives=positives) if step.translation else 0
         cost = _cost(status.recipe, estimates[step.recipe], further=further)
         result[step] = cost.model_copy(update={"downloads": unfetched})
     return result
@@ -91,6 +88,7 @@ def _cost(recipe: Recipe, outcome: _Estimate, *, further: int) -> Cost:
     if estimate is None:
         return Cost(note=outcome.note)
     members = len(recipe.member_seeds)
+    epochs = recipe.training.epochs if isinstance(recipe, FineTunedRecipe) else 0
     folds = getattr(recipe.model, "folds", 0) + 1
     more = (estimate.posts_per_epoch + further) / max(1, estimate.posts_per_epoch)  # a zero-shot model learns from none
     if not estimate.posts_per_epoch:
@@ -98,7 +96,7 @@ def _cost(recipe: Recipe, outcome: _Estimate, *, further: int) -> Cost:
     measured = f"measured on {estimate.measured_steps} steps on {estimate.device}"
     return Cost(
         posts=estimate.posts_per_epoch + further,
-        steps=round(members * folds * recipe.training.epochs * estimate.steps_per_epoch * more),
+        steps=round(members * folds * epochs * estimate.steps_per_epoch * more),
         parameters=estimate.parameters,
         seconds=members * estimate.seconds * more,
         memory=estimate.peak_memory,

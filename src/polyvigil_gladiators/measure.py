@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.bundle.dev import Record, StoredDev
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit
 from polyvigil.decide.tune import tune

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from polyvigil.errors import RecipeError
+from polyvigil.errors import RecipeError, install_command
 from polyvigil.nn.source import folder_version, model_folder, needs_fetching
 
 _EXTRAS = {"gliner2": "zero-shot", "fugashi": "ja", "unidic_lite": "ja"}
@@ -59,7 +59,7 @@ def lacking(libraries: Sequence[str]) -> str:
     for library in ("torch", "transformers", *libraries):
         if find_spec(library) is None:
             extra = _EXTRAS.get(library, "encoders")
-            return f"needs {library}, which is not installed: pip install 'polyvigil[{extra}]'"
+            return f"needs {library}, which is not installed: {install_command(extra)}"
     return ""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from polyvigil.config.specs import TranslationSpec
+from polyvigil.config.augment import TranslationSpec
 from polyvigil.errors import RecipeError
 from polyvigil_gladiators.tiny import Scale
 

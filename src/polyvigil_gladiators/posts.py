@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import LinearRecipe
 from polyvigil.data.fingerprint import post_keys
 from polyvigil.data.formats import FORMATS
 from polyvigil.data.read import read_labelled
@@ -60,7 +60,7 @@ def read(files: Files) -> TrainingData:
                 where="--data",
                 hint=f"give a folder with {part}.csv, a file with rows of split {part!r}, or --{part} FILE",
             )
-    return gather(Recipe(), train=[str(path) for path in files.train], dev=[str(path) for path in files.dev])
+    return gather(LinearRecipe(), train=[str(path) for path in files.train], dev=[str(path) for path in files.dev])
 
 
 def of_language(data: TrainingData, language: str) -> TrainingData:

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from polyvigil.bundle.verify import bundle_around
-from polyvigil.config.specs import EncoderSpec, Recipe, StackedSpec
+from polyvigil.config.model import EncoderSpec, StackedSpec
+from polyvigil.config.recipe import Recipe, ZeroShotRecipe
 from polyvigil.errors import DataError, PolyvigilError, TrainingError
 from polyvigil.learn.disk import DiskUse
 from polyvigil.nn.source import weight_numbers
@@ -132,7 +133,7 @@ def _open_recipe(recipe: Recipe) -> None:
     if encoder := recipe.encoder:
         _open_encoder(encoder)
     if isinstance(spec, StackedSpec):
-        recipe = Recipe(model=spec.further)
+        recipe = ZeroShotRecipe(model=spec.further)
     if not recipe.learns:  # taken as it is: to open it is all that its learner does
         learner_of(recipe, Path(), RunOptions("cpu", offline=True), lambda _: None, None).fit((), (), seed=recipe.seed)
 

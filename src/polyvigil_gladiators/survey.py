@@ -16,7 +16,7 @@ from typing import Literal
 
 from polyvigil.bundle import layout
 from polyvigil.config.load import load, shipped
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.workflows.models import models_of
 from polyvigil.workflows.train import TrainingData

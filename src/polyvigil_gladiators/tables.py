@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from polyvigil.bundle.dev import Record
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.data.read import read_labelled
 from polyvigil.evaluation.intervals import Interval
 from polyvigil.text.language import is_cadec

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from polyvigil.config.specs import DataSpec
+from polyvigil.config.data import DataSpec
 from polyvigil.data.columns import map_columns
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import RowError, open_table

@@ -34,7 +34,7 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from polyvigil.config.specs import HYPOTHESES
+from polyvigil.config.model import HYPOTHESES
 from polyvigil.data.atomic import whole_folder
 from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import write_posts

@@ -21,7 +21,7 @@ from polyvigil.augment.choose import choose
 from polyvigil.augment.filters import SCRIPTS
 from polyvigil.augment.translate import Cache, translate
 from polyvigil.cli import main
-from polyvigil.config.specs import TranslationSpec
+from polyvigil.config.augment import TranslationSpec
 from polyvigil.errors import BundleError, RecipeError, TrainingError
 from polyvigil.nn.translator import CODES, Nllb, load_translator
 from polyvigil.types import LabelledPost, Post

@@ -12,7 +12,7 @@ from polyvigil.augment.choose import choose, training_posts
 from polyvigil.augment.mapping import Mapping
 from polyvigil.augment.prevalence import prevalences
 from polyvigil.augment.translate import Cache, Translated, translate, write_translated
-from polyvigil.config.specs import TranslationSpec
+from polyvigil.config.augment import TranslationSpec
 from polyvigil.data.formats import Row
 from polyvigil.data.read import Reading, read_labelled
 from polyvigil.data.split import group_key

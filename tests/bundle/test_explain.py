@@ -12,7 +12,8 @@ import pytest
 
 from polyvigil.bundle.explain import MOST_SPANS, explain
 from polyvigil.bundle.store import Bundle
-from polyvigil.config.specs import BalanceSpec, LinearSpec
+from polyvigil.config.model import LinearSpec
+from polyvigil.config.training import BalanceSpec
 from polyvigil.decide.combine import Combination
 from polyvigil.detect.base import Evidence
 from polyvigil.learn.linear import LinearLearner

@@ -12,7 +12,7 @@ from tests.golden.support import BUNDLES, POSTS, table
 
 from polyvigil.bundle import store
 from polyvigil.bundle.dev import read as read_dev
-from polyvigil.bundle.store import Bundle, SecondStageDraft
+from polyvigil.bundle.store import Bundle, UnsavedSecondStage
 from polyvigil.bundle.verify import verify
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.errors import BundleError
@@ -40,7 +40,7 @@ def _saved_again(name: str, output: Path, *, policy: DecisionPolicy | None = Non
         dev=old.dev,
         seen=old.seen,
         documents={},
-        second_stage=SecondStageDraft(stage.judge, stage.members, stage.combination.weights),
+        second_stage=UnsavedSecondStage(stage.judge, stage.members, stage.combination.weights),
     )
 
 

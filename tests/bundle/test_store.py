@@ -14,7 +14,8 @@ import pytest
 
 from polyvigil.bundle import layout
 from polyvigil.bundle.store import Bundle, load, save
-from polyvigil.config.specs import Recipe
+from polyvigil.config.load import parse
+from polyvigil.config.recipe import LinearRecipe
 from polyvigil.errors import BundleError, PolyvigilError
 from polyvigil.types import Post
 from polyvigil.workflows import train as training
@@ -49,9 +50,9 @@ def test_empty_posts_score_exactly_zero(bundle: Bundle) -> None:
 def test_the_same_run_makes_the_same_bundle(
     material: training.TrainingData, trained: training.Trained, tmp_path: Path
 ) -> None:
-    again = training.train(Recipe(), material, output=tmp_path / "again").bundle
+    again = training.train(LinearRecipe(), material, output=tmp_path / "again").bundle
     assert again.id == trained.bundle.id
-    other = training.train(Recipe.model_validate({"model": {"C": 1.0}}), material, output=tmp_path / "other").bundle
+    other = training.train(parse({"model": {"C": 1.0}}), material, output=tmp_path / "other").bundle
     assert other.id != trained.bundle.id
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from polyvigil.checks.check import check
 from polyvigil.checks.check_result import CheckResult, Finding
-from polyvigil.config.specs import DataSpec
+from polyvigil.config.data import DataSpec
 from polyvigil.data.read import read_labelled
 from polyvigil.errors import DataError
 

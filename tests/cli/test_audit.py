@@ -13,7 +13,7 @@ from benchmarks.shortcuts import planted, trained
 
 from polyvigil.bundle import store
 from polyvigil.cli import main as program
-from polyvigil.cli.audit import KINDS
+from polyvigil.cli.commands import AUDITS
 from polyvigil.data.write import write_posts
 from polyvigil.types import LabelledPost
 
@@ -90,7 +90,7 @@ def with_japanese_threshold(folder: Path, output: Path, value: float) -> Path:
     return save(output, bundle, members=store.copied(folder, bundle), policy=policy)
 
 
-@pytest.mark.parametrize("kind", [kind.__name__.rpartition("_")[2] for kind in KINDS])
+@pytest.mark.parametrize("kind", AUDITS)
 def test_help_opens_with_two_examples(audit, kind: str) -> None:  # type: ignore[no-untyped-def]
     ran = audit(kind, "--help")
     assert ran.code == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from polyvigil.cli import main as program
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import LinearRecipe
 from polyvigil.data.read import read_labelled
 from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import write_posts
@@ -114,14 +114,14 @@ def test_translations_train_and_never_tune(posts: Path, tmp_path: Path, capfd: p
     write_posts(train, [item for item in read_labelled(posts).posts if item.post.split == "train"])
     _run(capfd, train, "-o", output, "--to", "fa", "--mapping", "arabic")
     with pytest.raises(SplitError, match=r"2,600 of its dev posts are translations, which are for training alone"):
-        training.gather(Recipe(), train=[str(train)], dev=[str(output)])
-    held_out = training.gather(Recipe(), train=[str(train), str(output)], dev=[])
+        training.gather(LinearRecipe(), train=[str(train)], dev=[str(output)])
+    held_out = training.gather(LinearRecipe(), train=[str(train), str(output)], dev=[])
     assert {item.post.language for item in held_out.dev} == {"en", "ru"}
     dev = {item.post.id for item in held_out.dev}
     kept = [item.post for item in held_out.train if item.post.language == "fa"]
     assert len(kept) == 2600 - len(dev)
     assert not dev & {post.group for post in kept}
     assert f"{len(dev):,} training posts are left out: translations of dev posts" in held_out.notes
-    both = training.gather(Recipe(), train=[str(posts), str(output)], dev=[])
+    both = training.gather(LinearRecipe(), train=[str(posts), str(output)], dev=[])
     assert sum(item.post.language == "fa" for item in both.train) == 2600
     assert len(both.dev) == 900

@@ -61,7 +61,58 @@ def test_the_command_in_the_report_makes_the_same_report(ran: Ran, made: Path, t
     assert all(one.text in (made / "test.csv").read_text(encoding="utf-8") for one in told.mistakes)
 
 
-def test_reports_hold_no_text_without_the_option(ran: Ran, made: Path, tmp_path: Path) -> None:
+def test_the_command_in_the_report_keeps_what_decides_its_figures(ran: Ran, made: Path, tmp_path: Path) -> None:
+    """--on-error, --device, --ask-endpoint and a value with a space; what only the terminal shows is left out."""
+    options = ("--on-error", "fail", "--device", "cpu", "--ask-endpoint", "--set", "data.labels.an ADE=1")
+    folder = tmp_path / "a report"
+    code, out, _ = ran("evaluate", made / "bundle", made / "test.csv", *options, "-o", folder, "--json", "-q")
+    assert code == 0
+    page = (folder / "report.html").read_bytes()
+    command = Report.model_validate_json((folder / "report.json").read_bytes()).command
+    given = ["--set", "data.labels.an ADE=1", "--on-error", "fail", "--device", "cpu", "--ask-endpoint"]
+    paths = [str(made / "bundle"), str(made / "test.csv")]
+    assert command == shlex.join(["polyvigil", "evaluate", *paths, *given, "-o", str(folder)])
+    (folder / "report.html").unlink()
+    again = ran(*shlex.split(command)[1:], "--json")
+    assert (folder / "report.html").read_bytes() == page
+    assert json.loads(again[1])["data"] == json.loads(out)["data"]
+
+
+def test_an_argument_that_looks_like_an_option_is_kept_apart(ran: Ran, made: Path, tmp_path: Path) -> None:
+    from os import chdir
+
+    here = Path.cwd()
+    (tmp_path / "-posts.csv").write_bytes((made / "test.csv").read_bytes())
+    chdir(tmp_path)
+    try:
+        code, _, _ = ran("evaluate", "-o", "r", "--", made / "bundle", "-posts.csv")
+    finally:
+        chdir(here)
+    assert code == 0
+    command = Report.model_validate_json((tmp_path / "r" / "report.json").read_bytes()).command
+    assert command == f"polyvigil evaluate -o r -- {made / 'bundle'} -posts.csv"
+
+
+def test_evaluate_of_a_bundle_alone_is_its_report(ran: Ran, made: Path, tmp_path: Path) -> None:
+    code, out, err = ran("evaluate", made / "bundle", "-o", tmp_path / "r", "--json")
+    evaluated = json.loads(out)["data"]
+    page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    assert code == 0
+    reported = json.loads(ran("report", made / "bundle", "-o", tmp_path / "r", "--json")[1])["data"]
+    assert reported.pop("command").replace("report", "evaluate", 1) == evaluated.pop("command")
+    assert reported == evaluated
+    assert (tmp_path / "r" / "report.html").read_text(encoding="utf-8") == page.replace("l evaluate ", "l report ")
+    code, out, err = ran("evaluate", made / "bundle")
+    assert code == 0
+    assert "the dev posts, by stored scores: " in out
+    assert "report:" not in out
+    for option in (("--by", "type"), ("--leave-one-language-out",)):
+        code, _, err = ran("evaluate", made / "bundle", *option)
+        assert code == 2
+        assert f"{option[0]}: needs a file of labelled posts" in err
+
+
+def test_no_text_stands_in_a_report_that_was_not_asked_for_it(ran: Ran, made: Path, tmp_path: Path) -> None:
     assert ran("evaluate", made / "bundle", made / "test.csv", "-o", tmp_path, "-q")[0] == 0
     long_ones = [text for text in _texts(made / "test.csv") if len(text) > 30]
     assert len(long_ones) > 100

@@ -6,9 +6,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
-from polyvigil.config.load import find, known_keys, load, shipped, to_toml
-from polyvigil.config.specs import EncoderSpec, Recipe
+from polyvigil.config.load import find, known_keys, load, parse, shipped, to_toml
+from polyvigil.config.model import EncoderSpec, LinearSpec, StackedSpec
+from polyvigil.config.recipe import RECIPE_ADAPTER, LinearRecipe, StackedLinearRecipe, StackedRecipe
 from polyvigil.errors import RecipeError
 
 FURTHER = (
@@ -53,7 +55,7 @@ def test_the_paper_s_recipe_is_the_paper_s() -> None:
 
 
 def test_the_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
-    recipe = Recipe.model_validate(
+    recipe = parse(
         {
             "seed": 7,
             "data": {"columns": {"text": 'the "tweet"'}, "labels": {"yes": 1, "no, never": 0}},
@@ -63,10 +65,10 @@ def test_the_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
     )
     (tmp_path / "r.toml").write_text(to_toml(recipe), encoding="utf-8")
     assert load(str(tmp_path / "r.toml")) == recipe
-    encoder = Recipe.model_validate({"seeds": [1, 2], "model": {"kind": "encoder"}, "training": {"epochs": 3}})
+    encoder = parse({"seeds": [1, 2], "model": {"kind": "encoder"}, "training": {"epochs": 3}})
     (tmp_path / "e.toml").write_text(to_toml(encoder), encoding="utf-8")
     assert load(str(tmp_path / "e.toml")) == encoder
-    further = [Recipe.model_validate(tree) for tree in FURTHER]
+    further = [parse(tree) for tree in FURTHER]
     for place, other in enumerate(further):
         (tmp_path / f"{place}.toml").write_text(to_toml(other), encoding="utf-8")
         assert load(str(tmp_path / f"{place}.toml")) == other
@@ -76,7 +78,7 @@ def test_the_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
 
 
 def test_every_setting_has_a_description() -> None:
-    for text in map(to_toml, (Recipe(), load("gladiators"), load("nli"), load("gliner"), load("stacked"))):
+    for text in map(to_toml, (LinearRecipe(), load("gladiators"), load("nli"), load("gliner"), load("stacked"))):
         lines = text.splitlines()
         for before, line in pairwise(lines):
             assert before.startswith("#") or "=" not in line or line.startswith(("#", "kind"))
@@ -128,11 +130,12 @@ def test_settings_change_a_recipe(setting: str, check: object) -> None:
         ("decide.rule=none", "Input should be 'fixed', 'paper-grid', 'argmax'"),
         ("seed.x=1", "there is no such setting|Input should be"),
         ("model.C.x=1", "Input should be a valid number"),
-        ("model.kind=2", "does not match any of the expected tags"),
-        ("seeds=[1, 2]", r"recipe: seeds and \[training\] are for encoders"),
-        ("training.epochs=2", r"recipe: seeds and \[training\] are for encoders"),
-        ("lora.rank=8", r"recipe: \[lora\] and \[distil\], a teacher, are for encoders; a linear model learns"),
-        ("distil.teacher=bundle", r"recipe: \[lora\] and \[distil\], a teacher, are for encoders"),
+        ("model.kind=2", r"model.kind: must be one of linear, encoder, nli, ner, stacked \(it is 2\)"),
+        ("seeds=[1, 2]", "seeds changes nothing for model.kind = linear; remove it"),
+        ("training.epochs=2", r"\[training\] changes nothing for model.kind = linear; remove it"),
+        ("training={}", r"\[training\] changes nothing for model.kind = linear; remove it"),
+        ("lora.rank=8", r"\[lora\] changes nothing for model.kind = linear; remove it"),
+        ("distil.teacher=bundle", r"\[distil\] changes nothing for model.kind = linear; remove it"),
     ],
 )
 def test_bad_settings_are_refused(setting: str, message: str) -> None:
@@ -143,11 +146,16 @@ def test_bad_settings_are_refused(setting: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("recipe", "setting", "message"),
     [
-        ("nli", "balance.oversample=3", "recipe: balance would change nothing for this model; leave it out"),
-        ("gliner", "seeds=[1, 2]", "recipe: seeds would change nothing for this model"),
-        ("nli", "training.epochs=2", "recipe: training would change nothing"),
-        ("stacked", "distil.teacher=b", "recipe: distil would change nothing"),
-        ("stacked", "model.base={kind = 'linear'}", "recipe: training would change nothing"),
+        ("nli", "balance.oversample=3", r"\[balance\] changes nothing for model.kind = nli; remove it"),
+        ("gliner", "seeds=[1, 2]", "seeds changes nothing for model.kind = ner; remove it"),
+        ("nli", "training.epochs=2", r"\[training\] changes nothing for model.kind = nli; remove it"),
+        ("stacked", "distil.teacher=b", r"\[distil\] changes nothing for model.kind = stacked; remove it"),
+        (
+            "stacked",
+            "model.base={kind = 'linear'}",
+            r"\[training\] changes nothing for model.kind = stacked over a linear",
+        ),
+        ("gladiators", "seeds=[1, 1]", "seeds: a seed stands twice; its members would be the same"),
         ("stacked", "model.folds=1", "model.folds: Input should be greater than or equal to 2"),
         ("stacked", "model.base.max_tokens=1", "model.base.max_tokens: Input should be greater than or equal to 8"),
         (
@@ -174,9 +182,48 @@ def test_a_stack_may_have_a_linear_base(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text('[model]\nkind = "stacked"\nbase = {kind = "linear"}\n')
     recipe = load(str(tmp_path / "r.toml"), settings=["model.base.C=2", "balance.oversample=3"])
     assert recipe.encoder is None
-    assert recipe.idle == ("seeds", "adapt", "training", "lora", "distil")
+    assert isinstance(recipe, StackedLinearRecipe)
+    assert recipe.base.C == 2
     assert "[training]" not in to_toml(recipe)
-    assert (load("stacked").idle, load("nli").learns, load("stacked").learns) == (("distil",), False, True)
+
+
+def test_a_recipe_has_the_sections_of_its_kind_alone() -> None:
+    sections = {name: type(load(name)).model_fields.keys() - {"seed", "model", "data", "decide"} for name in shipped()}
+    steps = {"seeds", "adapt", "training", "lora", "balance"}
+    assert sections["gladiators"] == steps | {"distil"}
+    assert sections["stacked"] == steps
+    assert sections["linear"] == {"balance"}
+    assert sections["nli"] == sections["gliner"] == set()
+    assert (load("nli").learns, load("stacked").learns, load("gladiators").teacher) == (False, True, None)
+    assert all(RECIPE_ADAPTER.validate_python(load(name)) == load(name) for name in shipped())
+
+
+def test_a_section_without_effect_is_named_beside_every_other_fault() -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse({"model": {"C": -1}, "training": {}, "lora": {"rank": 2}, "sed": 1, "seeds": []}, where="r.toml")
+    assert str(caught.value).splitlines() == [
+        "r.toml: 4 faults",
+        "  model.C: Input should be greater than 0 (it is -1)",
+        "  [training] changes nothing for model.kind = linear; remove it",
+        "  [lora] changes nothing for model.kind = linear; remove it",
+        "  sed: there is no such setting; did you mean seed?",
+    ]
+    with pytest.raises(RecipeError) as caught:
+        parse({"model": {"kind": "linaer", "C": 2}, "seed": -1, "training": {"epochs": 0}}, where="r.toml")
+    assert [line.partition(":")[0].strip() for line in str(caught.value).splitlines()[1:]] == [
+        "seed",
+        "model.kind",
+        "training.epochs",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "message"),
+    [(StackedRecipe, LinearSpec(), "the base is linear"), (StackedLinearRecipe, EncoderSpec(), "the base is an enc")],
+)
+def test_a_stack_s_recipe_is_of_its_base(kind: type[BaseModel], base: LinearSpec | EncoderSpec, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        kind(model=StackedSpec(base=base))
 
 
 def test_a_missing_recipe_suggests_its_neighbour(tmp_path: Path) -> None:

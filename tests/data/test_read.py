@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from polyvigil.config.specs import DataSpec
+from polyvigil.config.data import DataSpec
 from polyvigil.data.formats import MAX_CELL, RowError, open_table
 from polyvigil.data.read import Reading, read_labelled, reject_line, split_name
 from polyvigil.errors import DataError

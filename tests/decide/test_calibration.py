@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from polyvigil.config.specs import CalibrationKind
+from polyvigil.config.decide import CalibrationKind
 from polyvigil.decide.calibration import (
     Beta,
     Calibration,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.cascade import Cascade, CascadeCounts, distance, fit_cascade, smallest_band
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.crossfit import assign_folds

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from polyvigil.bundle.layout import CombinationRecord
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.cascade import Cascade, CascadeCounts
 from polyvigil.decide.crossfit import assign_folds
 from polyvigil.decide.fit_judge import candidates, cross_fitted, fit_judge

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import fbeta_score
 
-from polyvigil.config.specs import (
+from polyvigil.config.decide import (
     BudgetObjective,
     DecideSpec,
     FBetaObjective,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.thresholds import PAPER_GRID, Optimum, argmax, paper_grid
 from polyvigil.decide.tune import tune

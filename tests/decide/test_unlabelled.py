@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.policy import DecisionPolicy, flagged
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.shift import Side, shifts, transport

@@ -7,7 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from polyvigil.config.specs import BalanceSpec, LinearSpec
+from polyvigil.config.model import LinearSpec
+from polyvigil.config.training import BalanceSpec
 from polyvigil.detect.linear import LinearDetector
 from polyvigil.learn.linear import LinearLearner
 from polyvigil.text.hashing import character_ngrams, character_spans, lay_out, word_ngrams, word_spans

@@ -10,7 +10,8 @@ from scipy.sparse import hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from polyvigil.config.specs import BalanceSpec, LinearSpec
+from polyvigil.config.model import LinearSpec
+from polyvigil.config.training import BalanceSpec
 from polyvigil.detect.linear import LinearDetector, load
 from polyvigil.errors import BundleError, DataError
 from polyvigil.learn.balance import training_indices, training_weights

@@ -10,6 +10,7 @@ import pytest
 from tests.golden.support import BUNDLES, KINDS
 
 from polyvigil.bundle import store
+from polyvigil.bundle.members import KINDS as KINDS_OF_MEMBERS
 from polyvigil.detect.base import Detector, Evidence, FitRecord, Lengths, TrainingLog
 from polyvigil.types import Post
 
@@ -65,7 +66,7 @@ def test_a_detector_keeps_the_protocol(detectors: dict[str, Detector], kind: str
 
 
 def test_the_kinds_tested_are_all_that_a_bundle_can_hold() -> None:
-    assert {*store._LOADERS, store._STACKED} == {"linear", "encoder", "nli", "ner", "stacked"}
+    assert {*KINDS_OF_MEMBERS} == {"linear", "encoder", "nli", "ner", "stacked"}
 
 
 def test_no_detector_counts_or_refuses(detectors: dict[str, Detector]) -> None:

@@ -16,7 +16,9 @@ from tests.nn.tiny import japanese_folder, tiny_folder
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.cli.tables import epoch_lines
-from polyvigil.config.specs import BalanceSpec, DecideSpec, EncoderSpec, TrainingSpec
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.training import BalanceSpec, TrainingSpec
 from polyvigil.decide.cascade import Cascade, CascadeCounts
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.thresholds import mean_logit

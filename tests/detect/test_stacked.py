@@ -16,7 +16,8 @@ from sklearn.linear_model import LogisticRegression
 
 from polyvigil.bundle import layout
 from polyvigil.cli.stacked_tables import stack_lines, stacks
-from polyvigil.config.specs import BalanceSpec, LinearSpec, StackedSpec
+from polyvigil.config.model import LinearSpec, StackedSpec
+from polyvigil.config.training import BalanceSpec
 from polyvigil.detect import linear, stacked
 from polyvigil.detect.base import CostEstimate, FitRecord
 from polyvigil.detect.stacked import StackedConfig, StackedDetector, assemble, design, read

@@ -16,7 +16,8 @@ sys.path.append(str(Path(__file__).parents[1] / "nn"))
 from tiny import tiny_folder
 
 from polyvigil.bundle import layout
-from polyvigil.config.specs import BalanceSpec, EncoderSpec, TrainingSpec
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.training import BalanceSpec, TrainingSpec
 from polyvigil.detect.transformer import EncoderDetector, load
 from polyvigil.errors import BundleError, DataError, RecipeError
 from polyvigil.learn.transformer import EncoderLearner

@@ -17,7 +17,7 @@ from tests.nn.gliner import gliner_folder
 from tests.nn.tiny import TEXTS, tiny_folder
 
 from polyvigil.bundle import layout
-from polyvigil.config.specs import NerSpec
+from polyvigil.config.model import NerSpec
 from polyvigil.detect.entity_features import FEATURES, Entity, features, merged, probability
 from polyvigil.detect.zeroshot_ner import NerDetector, load
 from polyvigil.errors import BundleError, RecipeError

@@ -17,7 +17,7 @@ from tests.nn.nli import XNLI, edit, nli_folder
 from tests.nn.tiny import TEXTS, tiny_folder
 
 from polyvigil.bundle import layout
-from polyvigil.config.specs import HYPOTHESES, NliSpec
+from polyvigil.config.model import HYPOTHESES, NliSpec
 from polyvigil.detect.zeroshot_nli import NliDetector, class_order, load
 from polyvigil.errors import BundleError, PolyvigilError, RecipeError
 from polyvigil.learn.zeroshot import NliLearner

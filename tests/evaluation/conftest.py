@@ -11,7 +11,7 @@ from tests.evaluation.fixed import TRAINED, Fixed, drawn, labels_of, measure_fix
 from polyvigil.bundle.dev import stored
 from polyvigil.bundle.layout import Manifest, MemberEntry
 from polyvigil.bundle.store import Bundle, Seen
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.calibration import Calibration, Identity
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.policy import DecisionPolicy

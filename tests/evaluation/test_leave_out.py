@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.policy import flagged
 from polyvigil.decide.rules import DevScores
 from polyvigil.errors import DataError

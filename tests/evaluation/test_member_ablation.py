@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.rules import DevScores

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
-from polyvigil.config.specs import DataSpec
+from polyvigil.config.data import DataSpec
 from polyvigil.data.read import Reading, read_labelled
 from polyvigil.errors import DataError
 from polyvigil.evaluation import intervals

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 from tests.judge.chat_server import Said, Server, chat_server
 
-from polyvigil.config.specs import ChatSpec
+from polyvigil.config.judge import ChatSpec
 from polyvigil.errors import BundleError, RecipeError
 from polyvigil.judge.client import estimated_tokens, masked, post_message, read_answer, read_prompt
 from polyvigil.judge.endpoint import (

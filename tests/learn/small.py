@@ -11,12 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import DecideSpec, Pooling, TrainingSpec
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import Pooling
+from polyvigil.config.training import TrainingSpec
 from polyvigil.detect.base import TrainingLog
-from polyvigil.learn import loop
+from polyvigil.learn import fine_tune
 from polyvigil.learn.balance import training_indices
 from polyvigil.learn.dev import DevSet
-from polyvigil.learn.loop import TrainingCallbacks, TrainSet
+from polyvigil.learn.fine_tune import TrainSet
+from polyvigil.learn.loop import TrainingCallbacks
 
 PLANTED = 7
 SPEC = TrainingSpec(
@@ -89,7 +92,7 @@ def run(
     hooks: TrainingCallbacks | None = None,
     pooling: Pooling = "max",
 ) -> TrainingLog:
-    return loop.train(
+    return fine_tune.train(
         encoder, train, dev, spec=spec, decide=DecideSpec(), seed=seed, source="small", work=work,
         callbacks=hooks or TrainingCallbacks(), pooling=pooling,
     )  # fmt: skip

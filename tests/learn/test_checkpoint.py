@@ -24,7 +24,7 @@ from polyvigil.learn import checkpoint
 from polyvigil.learn.checkpoint import Progress, check_disk, fingerprint, keep_best_alone
 from polyvigil.learn.disk import DiskUse
 from polyvigil.learn.loop import TrainingCallbacks
-from polyvigil.learn.post_loss import post_stepper
+from polyvigil.learn.losses import post_stepper
 
 EACH = SPEC.model_copy(update={"checkpoint_minutes": 0.0})
 FILES = ("model.safetensors", "moments.safetensors", "best.safetensors", "checkpoint.json")

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from small import SPEC, TRAIN, SmallEncoder, digest, facts, run, weights
 
-from polyvigil.config.specs import DistilSpec
+from polyvigil.config.training import DistilSpec
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn.distil import SoftTargets, TeacherTargets, soft_targets, softened
 from polyvigil.learn.loop import TrainingCallbacks

@@ -15,7 +15,7 @@ pytest.importorskip("transformers")
 from tests.nn.tiny import tiny_config, tiny_tokenizer
 
 from polyvigil.config.load import load
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.detect.base import CostEstimate
 from polyvigil.errors import RecipeError
 from polyvigil.learn import devices, estimate

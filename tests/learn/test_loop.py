@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -18,16 +19,19 @@ sys.path.append(str(Path(__file__).parents[1] / "nn"))
 from small import DEV, SPEC, TRAIN, SmallEncoder, digest, facts, posts, run, weights
 from tiny import ragged, tiny_folder
 
-from polyvigil.config.specs import DecideSpec, TrainingSpec
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.training import TrainingSpec
 from polyvigil.errors import InterruptError, TrainingError
-from polyvigil.learn import loop
+from polyvigil.learn import fine_tune
+from polyvigil.learn.checkpoint import Progress
+from polyvigil.learn.checkpoint_manager import CheckpointManager, ResumeState
 from polyvigil.learn.dev import DevSet, verdict
-from polyvigil.learn.loop import TrainingCallbacks, TrainSet
-from polyvigil.learn.losses import per_post_loss
-from polyvigil.learn.post_loss import Batch, post_stepper
+from polyvigil.learn.fine_tune import TrainSet
+from polyvigil.learn.loop import TrainingCallbacks, fit_epochs
+from polyvigil.learn.losses import Batch, per_post_loss, post_stepper
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.sampling import epoch_order
-from polyvigil.learn.schedule import warmup_cosine
+from polyvigil.learn.schedule import step_schedule, warmup_cosine
 from polyvigil.learn.step import StepResult
 from polyvigil.nn.encoder import Encoder, load_encoder
 
@@ -118,7 +122,7 @@ def test_packed_and_stock_training_are_equal(tmp_path: Path) -> None:
     for packing in (True, False):
         encoder = load_encoder(str(folder), max_tokens=24, packing=packing, offline=True)
         assert encoder.packed == packing
-        loop.train(
+        fine_tune.train(
             encoder, train, dev, spec=spec(epochs=2, learning_rate=1e-3), decide=DecideSpec(), seed=1, source="tiny",
             work=None, callbacks=TrainingCallbacks(),
         )  # fmt: skip
@@ -139,7 +143,7 @@ def test_gradient_checkpointing_gives_the_same_weights(tmp_path: Path, kind: str
     results = []
     for on in (True, False):
         encoder = load_encoder(str(folder), max_tokens=24, offline=True)
-        loop.train(
+        fine_tune.train(
             encoder, train, dev, spec=spec(epochs=1, learning_rate=1e-3, gradient_checkpointing=on),
             decide=DecideSpec(), seed=1, source="tiny", work=None, callbacks=TrainingCallbacks(),
         )  # fmt: skip
@@ -191,7 +195,7 @@ def test_the_first_best_epoch_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         after.append(digest(encoder))
         return replace(verdict(np.linspace(0, 1, 60), DEV, decide=DecideSpec()), f1=next(figures))
 
-    monkeypatch.setattr(loop, "judge", judge)
+    monkeypatch.setattr(fine_tune, "judge", judge)
     encoder = SmallEncoder()
     log = run(encoder, spec=spec(epochs=4))
     assert [record.best for record in log.epochs] == [True, True, False, False]
@@ -404,3 +408,66 @@ def test_every_weight_is_in_one_optimiser_group() -> None:
 
 def test_the_small_encoder_has_the_real_interface() -> None:
     assert {"logits", "device", "packed"} <= set(dir(Encoder))
+
+
+def test_a_trial_ends_where_it_is_enough(tmp_path: Path) -> None:
+    encoder = SmallEncoder()
+    before = digest(encoder)
+    stepper = post_stepper(encoder, spec=SPEC, ranks=Ranks())
+    schedule = step_schedule(len(TRAIN.pool), epochs=2, posts_per_step=8, peak_rate=0.0, warmup=0.0)
+    seen: list[int] = []
+    state = fit_epochs(
+        stepper,
+        schedule=schedule,
+        order_of=lambda _: TRAIN.pool,
+        batch_of=lambda chosen, _: TRAIN.batch(chosen),
+        end_epoch=lambda *_: pytest.fail("no epoch was finished"),
+        checkpoints=CheckpointManager(tmp_path, stepper, fingerprint="", minutes=0.0, log=lambda _: None),
+        seed=1,
+        micro_tokens=SPEC.micro_tokens,
+        callbacks=TrainingCallbacks(),
+        is_enough=lambda progress: seen.append(progress.posts) or progress.step == 3,
+    )
+    assert (state.progress.epoch, state.progress.step, seen) == (0, 3, [8, 16, 24])
+    assert digest(encoder) == before  # at a rate of 0 no weight moves
+
+
+def test_an_order_is_asked_for_each_epoch_and_a_batch_for_each_step() -> None:
+    encoder = SmallEncoder()
+    stepper = post_stepper(encoder, spec=SPEC, ranks=Ranks())
+    schedule = step_schedule(20, epochs=3, posts_per_step=8, peak_rate=0.01, warmup=0.0)
+    epochs: list[int] = []
+    batches: list[tuple[int, list[int]]] = []
+    ends: list[tuple[int, int, bool]] = []
+
+    def order_of(epoch: int) -> NDArray[np.int64]:
+        epochs.append(epoch)
+        return np.roll(np.arange(20), epoch)
+
+    def batch_of(chosen: NDArray[np.int64], step: int) -> Batch:
+        batches.append((step, chosen.tolist()))
+        assert encoder.model.training
+        return TRAIN.batch(chosen)
+
+    def end_epoch(state: ResumeState, seconds: Callable[[], float]) -> ResumeState:
+        progress = state.progress
+        ends.append((progress.epoch, progress.posts, seconds() >= progress.seconds))
+        encoder.model.eval()
+        return ResumeState(Progress(epoch=progress.epoch + 1, micro_tokens=progress.micro_tokens), {})
+
+    fit_epochs(
+        stepper,
+        schedule=schedule,
+        order_of=order_of,
+        batch_of=batch_of,
+        end_epoch=end_epoch,
+        checkpoints=CheckpointManager(None, stepper, fingerprint="", minutes=0.0, log=lambda _: None),
+        seed=1,
+        micro_tokens=SPEC.micro_tokens,
+        callbacks=TrainingCallbacks(),
+    )
+    assert epochs == [0, 1, 2]
+    orders = [np.roll(np.arange(20), epoch) for epoch in range(3)]
+    parts = [order[first : first + 8].tolist() for order in orders for first in (0, 8, 16)]
+    assert batches == list(enumerate(parts))
+    assert ends == [(0, 20, True), (1, 20, True), (2, 20, True)]

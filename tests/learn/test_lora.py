@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from small import SmallEncoder
 from tiny import ragged, tiny_folder
 
-from polyvigil.config.specs import BalanceSpec, EncoderSpec, LoraSpec, TrainingSpec
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.training import BalanceSpec, LoraSpec, TrainingSpec
 from polyvigil.detect.transformer import EncoderDetector, load
 from polyvigil.errors import InterruptError, RecipeError, TrainingError
 from polyvigil.learn import checkpoint
@@ -264,7 +265,7 @@ def test_a_model_without_linear_layers_is_refused() -> None:
 
 def test_without_peft_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(RecipeError, match=r"adapters need peft, which is not installed; pip install 'polyvigil\["):
+    with pytest.raises(RecipeError, match=r"an adapter needs peft, which is not installed; pip install 'polyvigil\["):
         adapt(encoder_of(tmp_path, "bert"), spec=LORA, seed=1)
 
 

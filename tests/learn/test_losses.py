@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from polyvigil.config.specs import TrainingSpec
+from polyvigil.config.training import TrainingSpec
 from polyvigil.learn.losses import cross_entropy, focal, per_post_loss
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from polyvigil.config.specs import TrainingSpec
+from polyvigil.config.training import TrainingSpec
 from polyvigil.learn.balance import training_indices
 from polyvigil.learn.sampling import epoch_order, step_seed
 

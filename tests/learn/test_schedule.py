@@ -13,7 +13,7 @@ transformers = pytest.importorskip("transformers")
 sys.path.append(str(Path(__file__).parents[1] / "nn"))
 from tiny import KINDS, tiny_folder
 
-from polyvigil.learn.schedule import parameter_groups, steps_per_epoch, warmup_cosine, warmup_steps
+from polyvigil.learn.schedule import parameter_groups, step_schedule, steps_per_epoch, warmup_cosine, warmup_steps
 from polyvigil.nn.encoder import load_encoder
 
 
@@ -71,3 +71,28 @@ def test_the_groups_are_the_trainers(tmp_path: Path, kind: str) -> None:
     assert [id(p) for p in no_decay["params"]] == [id(p) for name, p in expected if name not in decaying]
     assert decay["params"]
     assert no_decay["params"]
+
+
+@pytest.mark.parametrize("last_batch", ["kept", "dropped"])
+@pytest.mark.parametrize("rounding", ["up", "down"])
+def test_a_schedule_counts_its_steps_and_posts(last_batch: str, rounding: str) -> None:
+    for posts in (1, 7, 8, 53):
+        schedule = step_schedule(
+            posts,
+            epochs=3,
+            posts_per_step=8,
+            peak_rate=0.1,
+            warmup=0.3,
+            warmup_rounding=rounding,
+            last_batch=last_batch,
+        )
+        sizes = [min(8, posts - first) for first in range(0, posts, 8)]
+        sizes = [size for size in sizes if size == 8] or sizes if last_batch == "dropped" else sizes
+        assert schedule.steps_per_epoch == len(sizes)
+        assert schedule.posts_per_epoch == sum(sizes)
+        assert schedule.steps == 3 * len(sizes)
+        assert schedule.posts_left(epoch=1, posts=sizes[0]) == 2 * sum(sizes) - sizes[0]
+        rates = [schedule.rate(step) for step in range(schedule.steps)]
+        assert max(rates) == pytest.approx(0.1)
+        assert rates.index(max(rates)) == schedule.warmup == warmup_steps(0.3, steps=schedule.steps, rounding=rounding)
+        assert schedule.rate(schedule.steps) == pytest.approx(0.0)

@@ -17,13 +17,16 @@ sys.path.append(str(Path(__file__).parents[1] / "nn"))
 from small import facts
 from tiny import ragged, tiny_folder
 
-from polyvigil.config.specs import BalanceSpec, DecideSpec, EncoderSpec, TrainingSpec
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.training import BalanceSpec, TrainingSpec
 from polyvigil.detect.transformer import TrainingLog
 from polyvigil.errors import InterruptError, TrainingError
-from polyvigil.learn import loop
+from polyvigil.learn import fine_tune
 from polyvigil.learn import transformer as learner_file
 from polyvigil.learn.dev import DevSet
-from polyvigil.learn.loop import TrainingCallbacks, TrainSet
+from polyvigil.learn.fine_tune import TrainSet
+from polyvigil.learn.loop import TrainingCallbacks
 from polyvigil.learn.schedule import warmup_cosine
 from polyvigil.learn.transformer import EncoderLearner
 from polyvigil.learn.trim import Trimmed, trim
@@ -43,7 +46,7 @@ DEV = DevSet(ragged([5] * 40, vocabulary=USED, seed=1), LABELS, ["en"] * 40, np.
 KINDS = ("xlm-roberta", "bert", "deberta-v2")
 
 
-JUDGE = loop.judge
+JUDGE = fine_tune.judge
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +60,7 @@ def dev_f1s(monkeypatch: pytest.MonkeyPatch, *figures: float) -> None:
     def judge(*arguments: object, where: str, **options: object) -> object:
         return replace(JUDGE(*arguments, where=where, **options), f1=figures[int(where.rsplit(maxsplit=1)[-1]) - 1])
 
-    monkeypatch.setattr(loop, "judge", judge)
+    monkeypatch.setattr(fine_tune, "judge", judge)
 
 
 def opened(folder: Path, *, packing: bool = True) -> Encoder:
@@ -69,7 +72,7 @@ def table_of(encoder: Encoder) -> torch.Tensor:
 
 
 def fit(encoder: Encoder, posts: TrainSet, dev: DevSet, *, spec: TrainingSpec = SPEC) -> TrainingLog:
-    return loop.train(
+    return fine_tune.train(
         encoder,
         posts,
         dev,
@@ -252,13 +255,13 @@ def test_the_saved_folder_has_the_whole_table_and_opens(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    train = loop.train
+    train = fine_tune.train
 
     def watched(encoder: Encoder, *arguments: object, **options: object) -> TrainingLog:
         seen.append(len(table_of(encoder)))
         return train(encoder, *arguments, **options)
 
-    monkeypatch.setattr(learner_file.loop, "train", watched)
+    monkeypatch.setattr(learner_file.fine_tune, "train", watched)
     detector = learner(source).fit(_posts(48, seed=1), _posts(24, seed=2), seed=7)
     detector.save(tmp_path)
     before = table_of(opened(source))

@@ -17,15 +17,16 @@ sys.path.append(str(Path(__file__).parents[1] / "nn"))
 from small import DEV, SPEC, TRAIN, SmallEncoder, dev_of, digest, facts, posts, run, weights, windowed
 from tiny import ragged, tiny_folder
 
-from polyvigil.config.specs import DecideSpec, Pooling
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import Pooling
 from polyvigil.errors import InterruptError, TrainingError
-from polyvigil.learn import post_loss
+from polyvigil.learn import losses
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.distil import SoftTargets
-from polyvigil.learn.loop import TrainingCallbacks, TrainSet
-from polyvigil.learn.losses import per_post_loss, soft_cross_entropy
+from polyvigil.learn.fine_tune import TrainSet
+from polyvigil.learn.loop import TrainingCallbacks
+from polyvigil.learn.losses import Batch, per_post_loss, post_stepper, soft_cross_entropy
 from polyvigil.learn.pooling import LEAST, choose
-from polyvigil.learn.post_loss import Batch, post_stepper
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.trim import trim
 from polyvigil.nn.encoder import load_encoder
@@ -92,7 +93,7 @@ def test_recomputed_parts_have_the_same_dropout(monkeypatch: pytest.MonkeyPatch)
         return ask(*told)
 
     in_parts = stepped()
-    monkeypatch.setattr(post_loss, "checkpoint", kept)
+    monkeypatch.setattr(losses, "checkpoint", kept)
     for name, grad in stepped().items():
         assert torch.equal(grad, in_parts[name])
 

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from polyvigil.config.specs import Pooling
+from polyvigil.config.model import Pooling
 from polyvigil.nn.pooling import POOLINGS, pooled_log_odds, pooled_logits
 from polyvigil.nn.windows import WindowScores, starts_of
 

@@ -16,7 +16,10 @@ from tests.nn.nli import nli_folder
 from tests.nn.tiny import TEXTS, tiny_folder
 
 from polyvigil.cli import main as program
-from polyvigil.config.specs import BalanceSpec, EncoderSpec, NerSpec, NliSpec, Recipe, TrainingSpec, TranslationSpec
+from polyvigil.config.augment import TranslationSpec
+from polyvigil.config.model import EncoderSpec, NerSpec, NliSpec
+from polyvigil.config.recipe import EncoderRecipe
+from polyvigil.config.training import BalanceSpec, TrainingSpec
 from polyvigil.data.write import write_posts
 from polyvigil.errors import RecipeError
 from polyvigil.learn.transformer import EncoderLearner
@@ -74,7 +77,7 @@ def test_training_requests_only_the_given_revision(requests: Requests, tmp_path:
     """Its finished members are known by the hash of the model's files, which are read once more."""
     seen = requests(tiny_folder(tmp_path / "model", "xlm-roberta"))
     spec = EncoderSpec(name=NAME, revision=PULL, max_tokens=32)
-    recipe = Recipe(model=spec, training=TrainingSpec(epochs=1), seeds=(1, 2))
+    recipe = EncoderRecipe(model=spec, training=TrainingSpec(epochs=1), seeds=(1, 2))
     material = training.TrainingData(tuple(POSTS), tuple(POSTS), "posts", (), ())
     training.train(recipe, material, output=tmp_path / "bundle", options=RunOptions("cpu", offline=True))
     assert {call[:2] for call in seen} == {(NAME, PULL)}

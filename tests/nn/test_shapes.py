@@ -23,8 +23,8 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
+from polyvigil.config.augment import TranslationSpec
 from polyvigil.config.load import load, shipped
-from polyvigil.config.specs import TranslationSpec
 from polyvigil.nn.encoder import load_encoder
 from polyvigil.nn.shapes import ModelShape, Precision, known_shapes, shape_of
 from polyvigil.nn.source import KNOWN_NAMES

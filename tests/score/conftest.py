@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.config.specs import ScoreSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import csv_text
 from polyvigil.score.batch import score_files

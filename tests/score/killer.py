@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from polyvigil.bundle.store import Bundle, load
-from polyvigil.config.specs import ScoreSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.score.batch import score_files
 from polyvigil.score.engine import ThisProcess
 

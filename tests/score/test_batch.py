@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.config.specs import DataSpec, ScoreSpec
+from polyvigil.config.data import DataSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.errors import DataError
 from polyvigil.score.batch import score_file

@@ -10,7 +10,7 @@ import pytest
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.cli.main import run as command
-from polyvigil.config.specs import ScoreSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.detect.base import Lengths
 from polyvigil.score import dedup
 from polyvigil.score.batch import score_file

@@ -13,7 +13,7 @@ import pytest
 
 from polyvigil.bundle.explain import Explanation, ScoredSpan, explain
 from polyvigil.bundle.store import Bundle
-from polyvigil.config.specs import ScoreSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.errors import DataError
 from polyvigil.score.batch import score_file

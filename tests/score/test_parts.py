@@ -19,7 +19,7 @@ import pytest
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.cli.main import run as command
-from polyvigil.config.specs import ScoreSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data import atomic
 from polyvigil.data.formats import open_table
 from polyvigil.errors import DataError, InterruptError, RecipeError

@@ -14,7 +14,8 @@ import pytest
 from tests.score.conftest import HOW, children, wait_for
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.config.specs import DataSpec, ScoreSpec
+from polyvigil.config.data import DataSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.inputs import find_inputs
 from polyvigil.errors import BundleError, DataError, ScoringError
 from polyvigil.score.batch import score_files

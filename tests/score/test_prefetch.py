@@ -12,7 +12,7 @@ import pytest
 from tests.nn.tiny import tiny_folder
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.config.specs import ScoreSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.write import csv_text
 from polyvigil.detect.base import FitRecord, TrainingLog
 from polyvigil.detect.transformer import EncoderConfig, EncoderDetector

@@ -82,7 +82,7 @@ def test_without_ray_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "ray", None)
     arguments = ["score", str(bundle_folder), str(many), "-o", "o.csv"]
     assert command([*arguments, "--engine", "ray"]) == 2
-    assert "the engine ray needs Ray, which is not installed\n  next: pip install 'polyvigil[ray]'" in (
+    assert "--engine ray needs ray, which is not installed\n  next: pip install 'polyvigil[ray]'" in (
         capsys.readouterr().err
     )
     assert command([*arguments, "--address", "auto"]) == 2

@@ -16,7 +16,7 @@ from tests.nn.tiny import tiny_folder
 from polyvigil.bundle.store import Bundle, load
 from polyvigil.cli import main as program
 from polyvigil.config.load import load as load_recipe
-from polyvigil.config.specs import Recipe
+from polyvigil.config.load import parse
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.write import write_posts
 from polyvigil.errors import BundleError, DataError, InterruptError, RecipeError, SplitError
@@ -129,7 +129,7 @@ def test_left_out_posts_are_reported(files: Path, teacher: Bundle, capfd: pytest
 
 
 def test_a_file_of_several_splits_gives_its_training_rows(files: Path, tmp_path: Path) -> None:
-    recipe = Recipe.model_validate({"model": {"kind": "encoder"}, "distil": {"teacher": "t"}})
+    recipe = parse({"model": {"kind": "encoder"}, "distil": {"teacher": "t"}})
     write_posts(tmp_path / "mixed.csv", [*TRAIN, *DEV, *posts_of(60, "test")])
     material = training.gather(
         recipe, train=[f"{files}/train.csv"], dev=[f"{files}/dev.csv"], unlabelled=[str(tmp_path / "mixed.csv")]
@@ -186,9 +186,7 @@ def test_only_the_first_process_stores_teacher_scores(
 
 def test_a_linear_student_is_refused(files: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert program.run(line(files, "linear", files / "none", "--teacher", f"{files}/teacher")) == 2
-    assert "[lora] and [distil], a teacher, are for encoders; a linear model learns from labels alone" in (
-        capfd.readouterr().err.replace("\n", " ")
-    )
+    assert "[distil] changes nothing for model.kind = linear; remove it" in (capfd.readouterr().err.replace("\n", " "))
 
 
 def test_unlabelled_posts_need_a_teacher_weight(files: Path) -> None:
@@ -196,7 +194,7 @@ def test_unlabelled_posts_need_a_teacher_weight(files: Path) -> None:
         ({}, "--unlabelled: posts without labels are for a teacher to judge, and there is none; name a bundle with"),
         ({"teacher": "t", "weight": 0.0}, "to judge, and its weight is 0; set distil.weight above 0"),
     ):
-        recipe = Recipe.model_validate({"model": {"kind": "encoder"}, "distil": settings})
+        recipe = parse({"model": {"kind": "encoder"}, "distil": settings})
         with pytest.raises(RecipeError, match=message):
             training.gather(recipe, train=[f"{files}/train.csv"], dev=[], unlabelled=[f"{files}/more.jsonl"])
 
@@ -221,7 +219,7 @@ def test_a_teacher_trained_on_the_dev_posts_is_refused(files: Path, teacher: Bun
 
 
 def test_a_file_without_posts_is_refused(files: Path, tmp_path: Path) -> None:
-    recipe = Recipe.model_validate({"model": {"kind": "encoder"}, "distil": {"teacher": "t"}})
+    recipe = parse({"model": {"kind": "encoder"}, "distil": {"teacher": "t"}})
     (tmp_path / "odd.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="text"):
         training.gather(recipe, train=[f"{files}/train.csv"], dev=[], unlabelled=[str(tmp_path / "odd.csv")])

@@ -15,7 +15,8 @@ from polyvigil.bundle import layout
 from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle, Seen, load
 from polyvigil.bundle.verify import bundle_id
-from polyvigil.config.specs import DecideSpec, Recipe
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.load import parse
 from polyvigil.decide.combine import Combination
 from polyvigil.errors import BundleError, RecipeError, SplitError
 from polyvigil.score.wire import score_posts
@@ -31,7 +32,7 @@ SPEC = DecideSpec(rule="argmax")
 def other(material: training.TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Source:
     """A weaker member, tuned on the same dev posts in another order."""
     folder = tmp_path_factory.mktemp("other") / "other"
-    recipe = Recipe.model_validate({"seed": 7, "model": {"C": 0.05}, "decide": {"rule": "argmax"}})
+    recipe = parse({"seed": 7, "model": {"C": 0.05}, "decide": {"rule": "argmax"}})
     return Source(folder, training.train(recipe, replace(material, dev=material.dev[::-1]), output=folder).bundle)
 
 
@@ -114,7 +115,7 @@ def test_sources_of_members_are_kept_when_merged_again(
     assert told.recipes[ids[1]] == (sources[1].folder / layout.RECIPE).read_text()
     assert recipe_of(folder).decide == SPEC
     assert np.array_equal(joined.bundle.seen.train, np.union1d(*(source.bundle.seen.train for source in sources)))
-    third = training.train(Recipe.model_validate({"model": {"C": 1.0}}), material, output=tmp_path / "third").bundle
+    third = training.train(parse({"model": {"C": 1.0}}), material, output=tmp_path / "third").bundle
     again = build_ensemble(
         (Source(tmp_path / "third", third), Source(folder, joined.bundle)),
         EnsemblePlan(SPEC, weights=(2.0, 1.7)),
@@ -150,7 +151,7 @@ def test_incompatible_bundles_are_refused(
 ) -> None:
     first, second = sources
     fewer = replace(material, dev=material.dev[::2])
-    halved = training.train(Recipe.model_validate({"decide": {"rule": "argmax"}}), fewer, output=tmp_path / "h").bundle
+    halved = training.train(parse({"decide": {"rule": "argmax"}}), fewer, output=tmp_path / "h").bundle
     old = _other_normalisation(second, tmp_path / "old")
     learned = replace(second, bundle=replace(second.bundle, seen=Seen(first.bundle.seen.dev, first.bundle.seen.dev)))
     for given, plan, error, message in (

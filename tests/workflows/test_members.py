@@ -23,7 +23,7 @@ from tests.nn.tiny import tiny_folder
 
 from polyvigil.bundle import store
 from polyvigil.config.load import load
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.data.write import write_posts
 from polyvigil.errors import TrainingError
 from polyvigil.learn import checkpoint

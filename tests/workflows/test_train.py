@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from polyvigil.config.specs import Recipe
+from polyvigil.config.load import parse
+from polyvigil.config.recipe import LinearRecipe
 from polyvigil.data.write import write_posts
 from polyvigil.errors import BundleError, DataError, SplitError
 from polyvigil.types import LabelledPost
@@ -24,9 +25,9 @@ def files(corpus: tuple[LabelledPost, ...], tmp_path: Path) -> dict[str, str]:
 
 
 def test_separate_files_and_one_mixed_file_give_the_same_posts(files: dict[str, str]) -> None:
-    separate = training.gather(Recipe(), train=[files["train"]], dev=[files["dev"]])
-    mixed = training.gather(Recipe(), train=[files["all"]], dev=[])
-    twice = training.gather(Recipe(), train=[files["all"]], dev=[files["all"]])
+    separate = training.gather(LinearRecipe(), train=[files["train"]], dev=[files["dev"]])
+    mixed = training.gather(LinearRecipe(), train=[files["all"]], dev=[])
+    twice = training.gather(LinearRecipe(), train=[files["all"]], dev=[files["all"]])
     assert separate.train == mixed.train == twice.train
     assert separate.dev == mixed.dev == twice.dev
     assert any("rows have split train" in note for note in mixed.notes)
@@ -34,7 +35,7 @@ def test_separate_files_and_one_mixed_file_give_the_same_posts(files: dict[str, 
 
 
 def test_without_dev_posts_some_are_held_out(files: dict[str, str]) -> None:
-    material = training.gather(Recipe(), train=[files["train"]], dev=[])
+    material = training.gather(LinearRecipe(), train=[files["train"]], dev=[])
     assert len(material.train) + len(material.dev) == 1600
     assert 250 < len(material.dev) < 400
     assert not set(material.train) & set(material.dev)
@@ -42,14 +43,14 @@ def test_without_dev_posts_some_are_held_out(files: dict[str, str]) -> None:
 
 def test_training_posts_cannot_tune(files: dict[str, str]) -> None:
     with pytest.raises(SplitError, match="1,600 of 1,600 dev posts are training posts"):
-        training.gather(Recipe(), train=[files["train"]], dev=[files["train"]])
+        training.gather(LinearRecipe(), train=[files["train"]], dev=[files["train"]])
 
 
 def test_a_mixed_file_without_training_rows_is_refused(corpus: tuple[LabelledPost, ...], tmp_path: Path) -> None:
     path = tmp_path / "odd.csv"
     write_posts(path, [item for item in corpus if item.post.split in {"dev", "test"}])
     with pytest.raises(DataError, match=r"its split column has .*none of them 'train'"):
-        training.gather(Recipe(), train=[str(path)], dev=[])
+        training.gather(LinearRecipe(), train=[str(path)], dev=[])
 
 
 def test_a_file_of_unknown_splits_is_used_whole(
@@ -61,7 +62,7 @@ def test_a_file_of_unknown_splits_is_used_whole(
         for place, item in enumerate(train)
     ]
     write_posts(tmp_path / "parts.csv", renamed)
-    material = training.gather(Recipe(), train=[str(tmp_path / "parts.csv")], dev=[files["dev"]])
+    material = training.gather(LinearRecipe(), train=[str(tmp_path / "parts.csv")], dev=[files["dev"]])
     assert len(material.train) == len(train)
     assert any("its splits ('part_0', 'part_1') name no use, so all of its rows are read as train" in note
                for note in material.notes)  # fmt: skip
@@ -75,25 +76,25 @@ def test_the_task_s_joined_train_files_are_read(files: dict[str, str], tmp_path:
     ]
     (tmp_path / "joined.csv").write_text("\n".join(named) + "\n", encoding="utf-8")
     assert "SMM4H_26_train" in named[1]
-    joined = training.gather(Recipe(), train=[str(tmp_path / "joined.csv")], dev=[files["dev"]])
-    assert joined.train == training.gather(Recipe(), train=[files["train"]], dev=[files["dev"]]).train
+    joined = training.gather(LinearRecipe(), train=[str(tmp_path / "joined.csv")], dev=[files["dev"]])
+    assert joined.train == training.gather(LinearRecipe(), train=[files["train"]], dev=[files["dev"]]).train
 
 
 def test_a_file_of_one_split_is_accepted(files: dict[str, str]) -> None:
-    assert len(training.gather(Recipe(), train=[files["test"]], dev=[files["dev"]]).train) == 600
-    held_out = training.gather(Recipe(), train=[files["dev"]], dev=[])
+    assert len(training.gather(LinearRecipe(), train=[files["test"]], dev=[files["dev"]]).train) == 600
+    held_out = training.gather(LinearRecipe(), train=[files["dev"]], dev=[])
     assert len(held_out.train) + len(held_out.dev) == 500
 
 
 def test_an_existing_output_is_refused_before_training(material: training.TrainingData, tmp_path: Path) -> None:
     said: list[str] = []
     with pytest.raises(BundleError, match="exists and is no bundle"):
-        training.train(Recipe(), material, output=tmp_path, log=said.append)
+        training.train(LinearRecipe(), material, output=tmp_path, log=said.append)
     assert not said
 
 
 def test_the_paper_grid_is_a_rule_by_name(material: training.TrainingData, tmp_path: Path) -> None:
-    recipe = Recipe.model_validate({"decide": {"rule": "paper-grid"}})
+    recipe = parse({"decide": {"rule": "paper-grid"}})
     policy = training.train(recipe, material, output=tmp_path / "b").bundle.policy
     for threshold in policy.thresholds.values():
         assert threshold.rule == "paper-grid"

@@ -13,7 +13,7 @@ import pytest
 from polyvigil.bundle import layout
 from polyvigil.bundle.store import Bundle, load, save
 from polyvigil.cli import main as program
-from polyvigil.config.specs import DecideSpec, FBetaObjective, RecallObjective
+from polyvigil.config.decide import DecideSpec, FBetaObjective, RecallObjective
 from polyvigil.data.write import write_posts
 from polyvigil.decide.policy import flagged
 from polyvigil.errors import BundleError

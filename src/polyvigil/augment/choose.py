@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polyvigil.augment.translator import Translator
-from polyvigil.config.specs import TranslationSpec
+from polyvigil.config.augment import TranslationSpec
 from polyvigil.data.read import Reading
 from polyvigil.data.translated import is_translated
 from polyvigil.errors import DataError, RecipeError, SplitError

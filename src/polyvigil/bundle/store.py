@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.dev import read as read_dev
 from polyvigil.bundle.dev import write as write_dev
 from polyvigil.bundle.layout import CombinationRecord, Manifest, MemberEntry
+from polyvigil.bundle.members import load_member, load_second_stage
 from polyvigil.bundle.verify import AGAIN, bundle_id, entries, scores_id, verify
 from polyvigil.data.atomic import whole_folder
 from polyvigil.decide.calibration import Calibration
@@ -29,25 +29,14 @@ from polyvigil.decide.combine import Combination
 from polyvigil.decide.judge import Judge
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
-from polyvigil.detect import stacked
 from polyvigil.detect.base import Detector, FitRecord, Lengths, Scores, Tokenises, Window
 from polyvigil.detect.member_scores import MemberScores, carrying_windows, score_members
-from polyvigil.detect.stacked import Featured
 from polyvigil.errors import BundleError
-from polyvigil.judge import endpoint
 from polyvigil.judge.endpoint import Endpoint, EndpointPermission, Usage
 from polyvigil.judge.stage import SecondStage, SecondStageResult
 from polyvigil.text.memo import MemoCache, memoised
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Post, Probabilities
-
-_LOADERS = {  # kind of a member -> the module whose load(folder, device=...) reads it
-    "linear": "polyvigil.detect.linear",
-    "encoder": "polyvigil.detect.transformer",
-    "nli": "polyvigil.detect.zeroshot_nli",
-    "ner": "polyvigil.detect.zeroshot_ner",
-}
-_STACKED = "stacked"  # a member of two others, each read by its own loader
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,10 +357,10 @@ def load(
         or not {*combination.first_members(first)} <= {*range(first)}
     ):
         raise BundleError("its weights or dev scores are of other members", where=str(folder), hint=AGAIN)
-    members = [_member(folder, entry, device=device) for entry in listed[:first]]
+    members = [load_member(folder, entry, device=device) for entry in listed[:first]]
     second_stage = None
     if record.judge:
-        source = _second_stage_source(folder, listed[first:], device=device, permission=permission)
+        source = load_second_stage(folder, listed[first:], device=device, permission=permission)
         second_stage = SecondStage(record.judge, source, second_combination)
     if not stale and policy.tuned_for != scores_id(listed, manifest.files):
         raise BundleError(
@@ -382,40 +371,6 @@ def load(
     return Bundle(
         manifest, tuple(members), combination, policy, calibration, dev.split_stages(second), seen, second_stage
     )
-
-
-def _second_stage_source(
-    folder: Path, listed: Sequence[MemberEntry], *, device: str, permission: EndpointPermission | None
-) -> tuple[Detector, ...] | Endpoint:
-    if [entry.kind for entry in listed] == [endpoint.KIND]:
-        return endpoint.load_endpoint(folder / listed[0].folder, permission=permission)
-    return tuple(_member(folder, entry, device=device) for entry in listed)
-
-
-def _member(bundle: Path, entry: MemberEntry, *, device: str) -> Detector:
-    if entry.kind not in {*_LOADERS, _STACKED}:
-        raise BundleError(
-            f"member of unknown kind {entry.kind!r}", where=str(bundle), hint="update polyvigil to read it"
-        )
-    folder = bundle / entry.folder
-    if entry.kind != _STACKED:
-        detector: Detector = _loader(entry.kind)(folder, device=device)
-        return detector
-    config = stacked.read(folder)
-    base: Detector = _loader(config.base)(folder / stacked.BASE, device=device)
-    further: Featured = _loader(config.further)(folder / stacked.FURTHER, device=device)
-    return stacked.assemble(folder, config, base=base, further=further)
-
-
-def _loader(kind: str) -> Callable[..., Any]:
-    try:
-        loader: Callable[..., Any] = importlib.import_module(_LOADERS[kind]).load
-    except ModuleNotFoundError as error:
-        raise BundleError(
-            f"a member of kind {kind!r} needs {error.name}, which is not installed",
-            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
-        ) from error
-    return loader
 
 
 def read_document(folder: Path | str, name: str) -> str:

@@ -32,7 +32,7 @@ from polyvigil.checks.check_result import (
 from polyvigil.checks.findings import findings_of
 from polyvigil.checks.label_leak import LabelLeak, measure_columns
 from polyvigil.checks.leaks import Repeats
-from polyvigil.config.specs import DataSpec
+from polyvigil.config.data import DataSpec
 from polyvigil.data.columns import map_columns
 from polyvigil.data.formats import RowError
 from polyvigil.data.read import Reading

@@ -8,31 +8,18 @@ from typing import Annotated
 
 import typer
 
-from polyvigil.cli.options import (
-    Columns,
-    Device,
-    Offline,
-    OnErrorChoice,
-    OnErrorOption,
-    Replace,
-    Settings,
-    settings_of,
-)
-from polyvigil.cli.output import Answer, Output, command, graceful_stop
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, Device, Offline, Posts, Replace
+from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.errors import RecipeError
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil adapt xlm-roberta-base --posts unlabelled.csv --except dev.csv -o adapted",
-            "polyvigil adapt my.toml --posts posts.csv -o adapted --set adapt.epochs=5",
-        ),
-    )(adapt)
-
-
+@command(
+    examples=(
+        "polyvigil adapt xlm-roberta-base --posts unlabelled.csv --except dev.csv -o adapted",
+        "polyvigil adapt my.toml --posts posts.csv -o adapted --set adapt.epochs=5",
+    ),
+)
 def adapt(
     out: Output,
     model: Annotated[
@@ -44,15 +31,13 @@ def adapt(
         list[str] | None,
         typer.Option("--except", help="Posts whose texts are left out: give your dev and test files. Repeatable."),
     ] = None,
-    columns: Columns = None,
-    settings: Settings = None,
+    posts_input: Posts = DEFAULT_POSTS,
     seed: Annotated[int | None, typer.Option(help="The recipe's seed, as --set seed=N.")] = None,
     replace: Replace = False,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
     device: Device = "auto",
     offline: Offline = False,
 ) -> Answer:
-    """Go on pre-training an encoder on posts without labels (masked language), for a recipe to fine-tune afterwards.
+    """Go on pre-training an encoder on posts without labels (masked language), for a recipe to fine-tune later.
 
     Ended at any moment, the same command goes on from its last checkpoint.
     """
@@ -63,10 +48,10 @@ def adapt(
 
     if launched().size > 1:
         raise RecipeError("adapting runs in one process", where="torchrun", hint="run polyvigil adapt without it")
-    chosen = settings_of(columns, settings) + ([f"seed={seed}"] if seed is not None else [])
+    chosen = posts_input.all_settings() + ([f"seed={seed}"] if seed is not None else [])
     recipe = recipe_for(model, settings=chosen)
     check_free(output, replace=replace)
-    corpus = gather(recipe, posts=posts, kept_out=kept_out or (), on_error=on_error.value)
+    corpus = gather(recipe, posts=posts, kept_out=kept_out or (), on_error=posts_input.on_row_error)
     for note in corpus.notes:
         out.note(note)
     if kept_out:

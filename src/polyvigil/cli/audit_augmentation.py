@@ -6,42 +6,34 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.options import GATE, Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.checks.audit.augmentation import AugmentationAudit
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        group="audit",
-        examples=(
-            "polyvigil audit augmentation PLAIN AUGMENTED test.csv",
-            "polyvigil audit augmentation PLAIN AUGMENTED posts.csv --split test --json",
-        ),
-    )(augmentation)
-
-
+@command(
+    group="audit",
+    examples=(
+        "polyvigil audit augmentation PLAIN AUGMENTED test.csv",
+        "polyvigil audit augmentation PLAIN AUGMENTED posts.csv --split test --json",
+    ),
+)
 def augmentation(
     out: Output,
     before: Annotated[str, typer.Argument(help="The bundle trained without the added posts.")],
     after: Annotated[str, typer.Argument(help="The bundle trained with them.")],
     file: Annotated[str, typer.Argument(help="Labelled posts that neither has seen.")],
-    split: Split = "",
-    columns: Columns = None,
-    settings: Settings = None,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    posts: LabelledPosts = DEFAULT_POSTS,
     device: Device = "auto",
 ) -> Answer:
     """What added training posts do to every language. Exit 3 when one loses F1 or its flag rate moves."""
     from polyvigil.bundle.store import load
     from polyvigil.checks.audit.augmentation import audit_augmentation
-    from polyvigil.data.read import read_labelled
 
-    reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)
+    reading = posts.read_labelled(file)
     bundles = [load(folder, device=device) for folder in (before, after)]
     out.notes(reading.notes)
     out.log(f"scoring {len(reading.posts):,} posts with both bundles")

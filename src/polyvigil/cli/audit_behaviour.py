@@ -8,25 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.checks.behaviour_suite import LANGUAGES, MAX_FAILURE
+from polyvigil.cli.command import command
 from polyvigil.cli.options import Device
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.checks.behaviour import BehaviourResult, Cell
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        group="audit",
-        examples=(
-            "polyvigil audit behaviour BUNDLE --language en --language de",
-            "polyvigil audit behaviour BUNDLE --capability negation --max-failure 0.2 -o behaviour.json",
-        ),
-    )(behaviour)
-
-
+@command(
+    group="audit",
+    examples=(
+        "polyvigil audit behaviour BUNDLE --language en --language de",
+        "polyvigil audit behaviour BUNDLE --capability negation --max-failure 0.2 -o behaviour.json",
+    ),
+)
 def behaviour(
     out: Output,
     bundle: Annotated[Path, typer.Argument(help="The bundle to test.")],

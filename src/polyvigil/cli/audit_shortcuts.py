@@ -2,49 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.options import GATE, Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.checks.audit.shortcuts import ShortcutAudit
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        group="audit",
-        examples=(
-            "polyvigil audit shortcuts BUNDLE posts.csv",
-            "polyvigil audit shortcuts BUNDLE test.csv --train train.csv --json",
-        ),
-    )(shortcuts)
-
-
+@command(
+    group="audit",
+    examples=(
+        "polyvigil audit shortcuts BUNDLE posts.csv",
+        "polyvigil audit shortcuts BUNDLE test.csv --train train.csv --json",
+    ),
+)
 def shortcuts(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
     file: Annotated[str, typer.Argument(help="Labelled posts that it has not seen.")],
     train: Annotated[str, typer.Option("--train", help="The posts it was trained on, to be looked at too.")] = "",
-    split: Split = "",
-    columns: Columns = None,
-    settings: Settings = None,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    posts: LabelledPosts = DEFAULT_POSTS,
     device: Device = "auto",
 ) -> Answer:
     """Does a bundle flag a language, a script, a length, a source in place of an ADE? Exit 3 if so."""
     from polyvigil.bundle.store import load
     from polyvigil.checks.audit.shortcuts import audit_shortcuts
-    from polyvigil.data.read import read_labelled
 
-    spec = data_spec(columns, settings)
     loaded = load(bundle, device=device)
-    reading = read_labelled(file, spec, split=split, on_error=on_error.value)
-    trained_on = read_labelled(train, spec, on_error=on_error.value) if train else None
+    reading = posts.read_labelled(file)
+    trained_on = replace(posts, split="").read_labelled(train) if train else None
     out.notes((*reading.notes, *(trained_on.notes if trained_on else ())))
     out.log(f"probing every script, and scoring {len(reading.posts):,} posts")
     audit = audit_shortcuts(loaded, reading, train=trained_on)

@@ -6,43 +6,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, Device, Posts
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.checks.audit.similarity import SimilarityAudit
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        group="audit",
-        examples=(
-            "polyvigil audit similarity BUNDLE posts.csv",
-            "polyvigil audit similarity BUNDLE posts.csv --json",
-        ),
-    )(similarity)
-
-
+@command(
+    group="audit",
+    examples=(
+        "polyvigil audit similarity BUNDLE posts.csv",
+        "polyvigil audit similarity BUNDLE posts.csv --json",
+    ),
+)
 def similarity(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
     file: Annotated[str, typer.Argument(help="Posts; labels are not looked at.")],
-    columns: Columns = None,
-    settings: Settings = None,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    posts: Posts = DEFAULT_POSTS,
     device: Device = "auto",
 ) -> Answer:
     """How alike are the scores of the languages? A matrix of overlaps, and no gate."""
     from polyvigil.bundle.store import load
     from polyvigil.checks.audit.similarity import audit_similarity
-    from polyvigil.data.read import read_unlabelled
 
-    posts = read_unlabelled(file, data_spec(columns, settings), on_error=on_error.value)
+    reading = posts.read_unlabelled(file)
     loaded = load(bundle, device=device)
-    out.notes(posts.notes)
-    audit = audit_similarity(loaded, posts.posts)
+    out.notes(reading.notes)
+    audit = audit_similarity(loaded, reading.posts)
     return Answer(audit, similarity_lines(audit))
 
 

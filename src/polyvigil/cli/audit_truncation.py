@@ -6,41 +6,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.options import GATE, Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.checks.audit.truncation import TruncationAudit
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        group="audit",
-        examples=(
-            "polyvigil audit truncation BUNDLE dev.csv",
-            "polyvigil audit truncation BUNDLE posts.csv --split test --json",
-        ),
-    )(truncation)
-
-
+@command(
+    group="audit",
+    examples=(
+        "polyvigil audit truncation BUNDLE dev.csv",
+        "polyvigil audit truncation BUNDLE posts.csv --split test --json",
+    ),
+)
 def truncation(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
     file: Annotated[str, typer.Argument(help="Labelled posts that it was not trained on.")],
-    split: Split = "",
-    columns: Columns = None,
-    settings: Settings = None,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    posts: LabelledPosts = DEFAULT_POSTS,
     device: Device = "auto",
 ) -> Answer:
     """How many posts are cut, and which ADEs are missed by it? Exit 3 when too many are."""
     from polyvigil.bundle.store import load
     from polyvigil.checks.audit.truncation import audit_truncation
-    from polyvigil.data.read import read_labelled
 
-    reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)
+    reading = posts.read_labelled(file)
     loaded = load(bundle, device=device)
     out.notes(reading.notes)
     out.log(f"scoring {len(reading.posts):,} posts")

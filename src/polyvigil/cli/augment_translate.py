@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.options import Columns, Device, Offline, OnErrorChoice, OnErrorOption, Settings, data_spec
-from polyvigil.cli.output import Answer, Output, command
-from polyvigil.config.specs import TranslationSpec
-from polyvigil.errors import RecipeError
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, Device, Offline, Posts
+from polyvigil.cli.output import Answer, Output
+from polyvigil.config.augment import TranslationSpec
+from polyvigil.errors import RecipeError, require
 
 if TYPE_CHECKING:
     from polyvigil.augment.translator import Translator
@@ -34,18 +35,13 @@ class MappingOption(StrEnum):
     arabic = "arabic"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        group="augment",
-        examples=(
-            "polyvigil augment translate train.csv -o fa.csv --to fa --max 8000",
-            "polyvigil augment translate train.csv -o defr.csv --to de --to fr --from en --from ru --only positives",
-        ),
-    )(translate)
-
-
+@command(
+    group="augment",
+    examples=(
+        "polyvigil augment translate train.csv -o fa.csv --to fa --max 8000",
+        "polyvigil augment translate train.csv -o defr.csv --to de --to fr --from en --from ru --only positives",
+    ),
+)
 def translate(
     out: Output,
     files: Annotated[list[str], typer.Argument(metavar="IN...", help="Labelled training posts.")],
@@ -72,9 +68,7 @@ def translate(
         int, typer.Option(min=8, help="Tokens translated at once; less where memory is short.")
     ] = _DEFAULTS.batch_tokens,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the draws.")] = _DEFAULTS.seed,
-    columns: Columns = None,
-    settings: Settings = None,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    posts: Posts = DEFAULT_POSTS,
     device: Device = "auto",
     offline: Offline = False,
 ) -> Answer:
@@ -88,7 +82,6 @@ def translate(
     from polyvigil.augment.translate import translate as run
     from polyvigil.cli.augment_tables import answer_of, prevalence_warnings
     from polyvigil.data.atomic import write_whole
-    from polyvigil.data.read import read_labelled
     from polyvigil.data.read import reject_line as row_error_record
     from polyvigil.errors import DataError
 
@@ -104,12 +97,12 @@ def translate(
         most=most,
         seed=seed,
     )
-    readings = [read_labelled(file, data_spec(columns, settings), on_error=on_error.value) for file in files]
-    posts, notes = training_posts(readings)
+    readings = [posts.read_labelled(file) for file in files]
+    originals, notes = training_posts(readings)
     out.notes((*(note for reading in readings for note in reading.notes), *notes))
     translator = _translator(spec, mapping, device=device, offline=offline)
     targets = list(dict.fromkeys(to))
-    chosen = [choose(posts, translator, spec, target=target, sources=from_ or ()) for target in targets]
+    chosen = [choose(originals, translator, spec, target=target, sources=from_ or ()) for target in targets]
     out.notes(note for one in chosen for note in one.notes)
     number = sum(len(one.posts) for one in chosen)
     out.log(f"translating {number:,} posts to {', '.join(targets)} by {translator.identity}")
@@ -139,7 +132,7 @@ def translate(
             f"none of {len(rows):,} translations can be used", where=str(rejects), hint="its reasons say what is wrong"
         )
     write_translated(output, used)
-    measured = prevalences(used, posts)
+    measured = prevalences(used, originals)
     for severe, warning in prevalence_warnings(measured):
         (out.warn if severe else out.note)(warning)
     return answer_of(rows, measured, output=output)
@@ -150,12 +143,7 @@ def _translator(spec: TranslationSpec, mapping: MappingOption | None, *, device:
         from polyvigil.augment.mapping import Mapping
 
         return Mapping()
-    try:
-        from polyvigil.nn.translator import load_translator
-    except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"translating needs {error.name}, which is not installed",
-            where="--model",
-            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
-        ) from error
+    require("torch", "transformers", extra="encoders", needed_by="translating", where="--model")
+    from polyvigil.nn.translator import load_translator
+
     return load_translator(spec.model, beams=spec.beams, device=device, offline=offline, revision=spec.revision)

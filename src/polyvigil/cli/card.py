@@ -7,14 +7,11 @@ from typing import Annotated
 
 import typer
 
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.output import Answer, Output
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(app, examples=("polyvigil card BUNDLE", "polyvigil card BUNDLE -o MODEL_CARD.md"))(card)
-
-
+@command(examples=("polyvigil card BUNDLE", "polyvigil card BUNDLE -o MODEL_CARD.md"))
 def card(
     out: Output,
     folder: Annotated[str, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")],

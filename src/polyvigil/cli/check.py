@@ -6,41 +6,35 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.options import Columns, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, AllPosts
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.checks.check_result import CheckResult
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil check train.csv dev.csv test.csv",
-            "polyvigil check posts.jsonl --column text=body --set data.labels.yes=1 --strict",
-        ),
-    )(check)
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Labelled files, checked one by one and together.")]
 
 
+@command(
+    examples=(
+        "polyvigil check train.csv dev.csv test.csv",
+        "polyvigil check posts.jsonl --column text=body --set data.labels.yes=1 --strict",
+    ),
+)
 def check(
     out: Output,
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Labelled files, checked one by one and together.")
-    ],
-    split: Split = "",
-    columns: Columns = None,
-    settings: Settings = None,
+    files: Files,
+    posts: AllPosts = DEFAULT_POSTS,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when a finding is an error.")] = False,
 ) -> Answer:
     """Look for what would spoil a training or its figures: leaks, duplicates, contradictions, give-away columns."""
     from polyvigil.checks.check import check as run_check
     from polyvigil.cli.tables import table
-    from polyvigil.data.read import read_labelled
 
-    spec = data_spec(columns, settings)
-    readings = [read_labelled(file, spec, split=split) for file in files]
+    spec = posts.spec()
+    readings = [posts.read_labelled(file, spec) for file in files]
     out.notes(note for reading in readings for note in reading.notes)
     result = run_check(readings, spec=spec, progress=lambda stage: out.log(f"looking at {stage}"))
     counts = [
@@ -56,6 +50,18 @@ def check(
     summary = ", ".join(f"{severities.count(name)} {name}" for name in ("error", "warning", "info"))
     lines += ["", f"findings: {summary}" if severities else "nothing found"]
     return Answer(result, lines, 3 if strict and "error" in severities else 0)
+
+
+@command(
+    group="audit",
+    examples=(
+        "polyvigil audit data train.csv dev.csv test.csv",
+        "polyvigil audit data posts.jsonl --column text=body --json",
+    ),
+)
+def data(out: Output, files: Files, posts: AllPosts = DEFAULT_POSTS) -> Answer:
+    """The same as check --strict: look for what would spoil a training or its figures; exit 3 on an error."""
+    return check(out, files, posts, strict=True)
 
 
 def _length_table(result: CheckResult) -> str:

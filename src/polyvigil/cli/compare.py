@@ -7,18 +7,14 @@ from typing import Annotated
 
 import typer
 
-from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts
+from polyvigil.cli.output import Answer, Output
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=("polyvigil compare OLD NEW test.csv", "polyvigil compare OLD NEW test.csv -o compare.json --json"),
-    )(compare)
-
-
+@command(
+    examples=("polyvigil compare OLD NEW test.csv", "polyvigil compare OLD NEW test.csv -o compare.json --json"),
+)
 def compare(
     out: Output,
     first: Annotated[str, typer.Argument(help="A bundle.")],
@@ -27,21 +23,17 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write everything as JSON, every flip included.")
     ] = None,
-    split: Split = "",
-    columns: Columns = None,
-    settings: Settings = None,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    posts: LabelledPosts = DEFAULT_POSTS,
     device: Device = "auto",
 ) -> Answer:
-    """Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, turned decisions."""
+    """Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, flips."""
     from polyvigil.bundle.store import load
     from polyvigil.cli.compare_tables import comparison_lines
     from polyvigil.data.atomic import write_whole
-    from polyvigil.data.read import read_labelled
     from polyvigil.evaluation.compare import compare as compared
 
     bundles = load(first, device=device), load(second, device=device)
-    reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)
+    reading = posts.read_labelled(file)
     out.notes(reading.notes)
     out.log(f"scoring {len(reading.posts):,} posts with both bundles")
     comparison = compared(*bundles, reading)

@@ -9,22 +9,18 @@ from typing import Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import Offline
-from polyvigil.cli.output import Answer, Output, command
-from polyvigil.errors import RecipeError
+from polyvigil.cli.output import Answer, Output
+from polyvigil.errors import not_installed
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil convert microsoft/mdeberta-v3-base -o models/mdeberta-v3-base",
-            "polyvigil convert ./checkpoint -o ./checkpoint-safetensors",
-        ),
-    )(convert)
-
-
+@command(
+    examples=(
+        "polyvigil convert microsoft/mdeberta-v3-base -o models/mdeberta-v3-base",
+        "polyvigil convert ./checkpoint -o ./checkpoint-safetensors",
+    ),
+)
 def convert(
     out: Output,
     model: Annotated[str, typer.Argument(help="A model with PyTorch weights: a folder, or a name of the hub.")],
@@ -42,9 +38,7 @@ def convert(
     try:
         from polyvigil.workflows.convert import convert as run
     except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"converting needs {error.name}, which is not installed", hint="pip install 'polyvigil[encoders]'"
-        ) from error
+        raise not_installed(error.name, extra="encoders", needed_by="converting") from error
 
     started = time.monotonic()
     result = run(

@@ -9,14 +9,11 @@ from typing import Annotated
 
 import typer
 
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.output import Answer, Output
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(app, examples=("polyvigil demo", "polyvigil demo -o /tmp/tour --json"))(demo)
-
-
+@command(examples=("polyvigil demo", "polyvigil demo -o /tmp/tour --json"))
 def demo(
     out: Output,
     output: Annotated[Path, typer.Option("--output", "-o", help="A new folder, or an earlier demo's.")] = Path("demo"),
@@ -26,7 +23,7 @@ def demo(
     from polyvigil.cli.tables import evaluation_lines
     from polyvigil.demo import run_demo
 
-    result = run_demo(output, seed=seed, program=_program(), log=out.log)
+    result = run_demo(output, seed=seed, program=_program(), command=out.command_line, log=out.log)
     lines = [
         "",
         result.note,

@@ -9,9 +9,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import typer
-
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.output import Answer, Output
 from polyvigil.types import Frozen
 
 _NEEDED = (
@@ -29,11 +28,7 @@ class Check(Frozen):
     found: str
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(app, examples=("polyvigil doctor", "polyvigil doctor --json"))(doctor)
-
-
+@command(examples=("polyvigil doctor", "polyvigil doctor --json"))
 def doctor(out: Output) -> Answer:  # noqa: ARG001
     """Look at this machine and installation: versions, cores, disk, and a small bundle trained, saved and loaded."""
     checks = [_python(), *map(_library, _NEEDED), _cores(), _disk(), _encoding(), _main_job()]
@@ -73,7 +68,7 @@ def _main_job() -> Check:
     import tempfile
     import time
 
-    from polyvigil.config.specs import Recipe
+    from polyvigil.config.recipe import LinearRecipe
     from polyvigil.data.sample import sample_corpus
     from polyvigil.workflows import train as training
 
@@ -88,7 +83,7 @@ def _main_job() -> Check:
     )
     try:
         with tempfile.TemporaryDirectory() as folder:
-            bundle = training.train(Recipe(), data, output=Path(folder) / "bundle").bundle
+            bundle = training.train(LinearRecipe(), data, output=Path(folder) / "bundle").bundle
             bundle.probabilities([item.post for item in english if item.post.split == "test"])
     except Exception as error:
         return Check(name="main job", state="fail", found=f"{type(error).__name__}: {error}")

@@ -8,35 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.options import (
-    Columns,
-    Device,
-    OnErrorChoice,
-    OnErrorOption,
-    Replace,
-    Settings,
-    Split,
-    numbers,
-    settings_of,
-)
-from polyvigil.cli.output import Answer, Output, command
-from polyvigil.errors import RecipeError
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, Replace, numbers
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.workflows.ensemble import EnsembleResult
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil ensemble BUNDLE OTHER -o JOINED --weights 1.0,0.7",
-            "polyvigil ensemble BUNDLE OTHER THIRD -o JOINED --dev dev.csv --fit-weights",
-        ),
-    )(ensemble)
-
-
+@command(
+    examples=(
+        "polyvigil ensemble BUNDLE OTHER -o JOINED --weights 1.0,0.7",
+        "polyvigil ensemble BUNDLE OTHER THIRD -o JOINED --dev dev.csv --fit-weights",
+    ),
+)
 def ensemble(
     out: Output,
     bundles: Annotated[list[Path], typer.Argument(help="The bundles whose members are put into one. Two or more.")],
@@ -50,36 +35,30 @@ def ensemble(
     dev: Annotated[
         str, typer.Option("--dev", help="Posts to tune on, where the bundles do not hold scores of the same ones.")
     ] = "",
-    split: Split = "",
-    columns: Columns = None,
-    settings: Settings = None,
+    posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
     device: Device = "auto",
 ) -> Answer:
     """Join bundles into one: members copied, weighed, compared with and without each; thresholds tuned again."""
     from polyvigil.bundle.store import check_free, load
     from polyvigil.config.load import load_text, to_toml
-    from polyvigil.data.read import read_labelled
     from polyvigil.data.translated import refuse_translated
     from polyvigil.workflows.ensemble import EnsemblePlan, Source, build_ensemble
     from polyvigil.workflows.tune import recipe_of
 
     check_free(output, replace=replace)
     given = numbers(weights, option="--weights")
-    chosen = settings_of(columns, settings)
-    if wrong := [setting for setting in chosen if not setting.startswith(("data.", "decide."))]:
-        raise RecipeError(f"--set {wrong[0]!r}: only data.* and decide.* can be set here; members stay as they are")
+    chosen = posts.tuning_settings()
     sources = [Source(folder, load(folder, device=device)) for folder in bundles]
     recipe = load_text(to_toml(recipe_of(bundles[0])), settings=chosen, where="options")
-    reading = read_labelled(dev, recipe.data, split=split, on_error=on_error.value) if dev else None
+    reading = posts.read_labelled(dev, recipe.data) if dev else None
     out.notes(reading.notes if reading else ())
     if reading:
         refuse_translated(reading.posts, part="dev", where=reading.name)
     plan = EnsemblePlan(recipe.decide, weights=given, fit=fit_weights)
     if reading:
         plan = dataclasses.replace(plan, dev=reading.posts, data=Path(reading.name).name)
-    return _answer(out, build_ensemble(sources, plan, output=output, overwrite=replace, log=out.log), output)
+    return _answer(out, build_ensemble(sources, plan, output=output, replace=replace, log=out.log), output)
 
 
 def _answer(out: Output, made: EnsembleResult, output: Path) -> Answer:
@@ -112,7 +91,7 @@ def _answer(out: Output, made: EnsembleResult, output: Path) -> Answer:
         *weight_gain_lines(made.weight_gain),
         *ablation_lines(made.ablations),
         *subset_lines(made.subsets, what="members"),
-        *evaluation_lines(made.evaluation),
+        *evaluation_lines(made.evaluation, warned=out.warnings),
         "",
         f"next: polyvigil tune {output} -o CHEAPER --cascade 0.005",
     ]

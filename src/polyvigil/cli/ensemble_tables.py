@@ -41,6 +41,7 @@ def ablation_lines(ablations: Sequence[MemberAblation]) -> list[str]:
     """The ensemble with and without each member; nothing for one member."""
     if not ablations:
         return []
+    dilutes = any(member.dilutes for member in ablations)
     rows = [
         (
             member.member,
@@ -50,7 +51,7 @@ def ablation_lines(ablations: Sequence[MemberAblation]) -> list[str]:
             f"{member.f1.second:.4f}",
             f"{member.f1.first:.4f}",
             _with_interval(member.f1),
-            " and ".join(member.dilutes),
+            *((" and ".join(member.dilutes),) if dilutes else ()),
         )
         for member in ablations
     ]
@@ -62,7 +63,7 @@ def ablation_lines(ablations: Sequence[MemberAblation]) -> list[str]:
         "F1 with",
         "without",
         "gain without (95%)",
-        "dilutes",
+        *(("dilutes",) if dilutes else ()),
     )
     return [
         "pooled, F1 cross-fitted; a member dilutes where the gain without it is above 0",
@@ -75,10 +76,10 @@ def ablation_lines(ablations: Sequence[MemberAblation]) -> list[str]:
 def cascade_lines(cascade: Cascade) -> list[str]:
     """Whom a cascade asks, and what that costs and changes."""
     rows = [_half("learned on", cascade.learned), _half("verified on", cascade.verified)]
-    header = ("half of the dev posts", "posts", "others called", "decided otherwise", "95%", "cost of all members")
+    header = ("half of dev", "posts", "others called", "decided otherwise", "95%", "cost")
     return [
         f"cascade: member {cascade.first} decides alone unless its logit is within {cascade.band:.3f} of the"
-        f" threshold's; stated disagreement {cascade.stated:.2%}",
+        f" threshold's; stated disagreement {cascade.stated:.2%}; cost: as a share of asking all members",
         "",
         table(header, rows),
         "",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from polyvigil.cli.tables import duration, size
-from polyvigil.config.specs import Recipe, StackedSpec
+from polyvigil.config.model import StackedSpec
+from polyvigil.config.recipe import FineTunedRecipe, Recipe
 from polyvigil.detect.base import CostEstimate
 from polyvigil.workflows.models import models_of
 
@@ -15,7 +16,7 @@ def estimate_lines(recipe: Recipe, estimate: CostEstimate) -> list[str]:
     """What was estimated from a model's shape, with nothing fetched or run."""
     members, encoder = len(recipe.member_seeds), recipe.encoder
     rows = [("models", ", ".join(model.name for model in models_of(recipe)))]
-    if encoder:
+    if encoder and isinstance(recipe, FineTunedRecipe):
         steps = f"{estimate.steps_per_epoch:,} steps"
         of = f"{estimate.posts_per_epoch:,} posts, about {estimate.tokens_per_epoch:,} tokens, {steps}"
         rows += [

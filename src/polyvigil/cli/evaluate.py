@@ -1,51 +1,77 @@
-"""``polyvigil evaluate``."""
+"""``polyvigil evaluate``, and ``polyvigil report``, its older name where a report is written.
+
+In come a bundle and a file of labelled posts, or the bundle alone, whose stored dev scores are measured then; out go
+tables and, with ``-o``, a report that names the command line it was made by. Or a file of predictions and a gold file:
+out goes the official score.
+"""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import Columns, Device, OnErrorChoice, OnErrorOption, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
-from polyvigil.cli.reporting import (
-    Budget,
-    OlderBundle,
-    Prevalence,
-    ReportOptions,
-    ShowErrors,
-    SliceColumns,
-    check_prevalence,
-    make,
-    unlabelled_hint,
-)
-from polyvigil.config.specs import DataSpec
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, PostsInput
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
     from polyvigil.data.read import Reading
+    from polyvigil.evaluation.measure import Measured
+    from polyvigil.report.report import Report
+
+_MOST_ERRORS = 20  # report.mistakes.MOST, which help must not import
+
+Budget = Annotated[
+    list[int] | None, typer.Option(min=1, help="Posts that can be read: the recall they reach. Repeatable.")
+]
+Prevalence = Annotated[
+    float | None, typer.Option(help="Share of ADEs where it will be used: the precision to expect there.")
+]
+ShowErrors = Annotated[
+    int,
+    typer.Option(
+        "--show-errors", min=0, max=_MOST_ERRORS, help="List so many false positives and negatives of each language."
+    ),
+]
+OlderBundle = Annotated[
+    str, typer.Option("--since", metavar="OLD", help="An older bundle: what its thresholds were, and are now.")
+]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil evaluate BUNDLE test.csv --by type -o report",
-            "polyvigil evaluate --predictions predictions.csv gold.csv -o scores.json",
-        ),
-    )(evaluate)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ReportOptions:
+    """What is asked of an evaluation beside its posts; ``output`` is None where no report is written."""
+
+    output: Path | None
+    budgets: Sequence[int]
+    prevalence: float | None
+    older: str
+    show_errors: int
+    slice_columns: Sequence[str] = ()
+    device: str = "auto"
 
 
+@command(
+    examples=(
+        "polyvigil evaluate BUNDLE test.csv --by type -o report",
+        "polyvigil evaluate --predictions predictions.csv gold.csv -o scores.json",
+    )
+)
 def evaluate(
     out: Output,
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="[BUNDLE] FILE", help="A bundle and a labelled file; a gold file alone with --predictions."
+            metavar="[BUNDLE] [FILE]",
+            help="A bundle and a labelled file; the bundle alone: its stored dev scores; a gold file alone with "
+            "--predictions.",
         ),
     ],
     predictions: Annotated[
@@ -67,17 +93,19 @@ def evaluate(
     show_errors: ShowErrors = 0,
     budget: Budget = None,
     prevalence: Prevalence = None,
-    slice_columns: SliceColumns = None,
-    split: Split = "",
-    columns: Columns = None,
-    settings: Settings = None,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
+    slice_columns: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="COLUMN", help="Slice the posts by type, origin or any other column. Repeatable."),
+    ] = None,
+    posts: LabelledPosts = DEFAULT_POSTS,
     device: Device = "auto",
     ask_endpoint: AskEndpoint = False,
 ) -> Answer:
-    """Measure a bundle on labelled posts it has not seen; or a predictions file by the official score."""
-    spec = data_spec(columns, settings)
-    check_prevalence(prevalence)
+    """Measure a bundle on labelled posts it has not seen; or a predictions file by the official score.
+
+    Of a bundle alone, the scores of its dev posts that it holds are measured; -o writes a report in each case.
+    """
+    _check_prevalence(prevalence)
     if (older or show_errors) and not output:
         raise typer.BadParameter("these are parts of the report: give its folder", param_hint="-o FOLDER")
     if slice_columns and (predictions or leave_one_out):
@@ -85,21 +113,11 @@ def evaluate(
     if predictions:
         if len(paths) != 1:
             raise typer.BadParameter("with --predictions give one gold file and no bundle", param_hint="FILE")
-        return _official(predictions, paths[0], output, split, spec)
-    if len(paths) != 2:
-        raise typer.BadParameter("give a bundle and a file of labelled posts", param_hint="BUNDLE FILE")
-    from polyvigil.bundle.store import load
-    from polyvigil.data.read import read_labelled
-
-    folder, file = paths
-    options = ReportOptions(
-        command="evaluate",
-        bundle=folder,
-        file=file,
-        output=output or Path("report"),
-        split=split,
-        columns=columns or (),
-        settings=settings or (),
+        return _official(predictions, paths[0], output, posts)
+    if len(paths) > 2:
+        raise typer.BadParameter("give a bundle and one file of labelled posts", param_hint="BUNDLE FILE")
+    options = _ReportOptions(
+        output=output,
         budgets=budget or (),
         prevalence=prevalence,
         older=older,
@@ -107,13 +125,132 @@ def evaluate(
         slice_columns=slice_columns or (),
         device=device,
     )
+    if len(paths) == 1:
+        if slice_columns or leave_one_out:
+            raise typer.BadParameter(
+                "needs a file of labelled posts", param_hint="--by" if slice_columns else "--leave-one-language-out"
+            )
+        return _evaluate_dev(out, paths[0], options)
+    from polyvigil.bundle.store import load
+
+    folder, file = paths
     bundle = load(folder, device=device, permission=endpoint_permission(ask_endpoint))
-    unlabelled = unlabelled_hint(folder, file)
-    reading = read_labelled(file, spec, split=split, on_error=on_error.value, unlabelled_hint=unlabelled)
-    out.notes(reading.notes)
+    reading = _read(out, folder, file, posts)
     if leave_one_out:
         return _leave_one_out(out, bundle, reading)
-    return _measure(out, bundle, reading, options, spec=spec, write=output is not None)
+    return _evaluation_answer(out, _measure(out, bundle, folder, reading, options, posts), bundle, options)
+
+
+@command(examples=("polyvigil report BUNDLE", "polyvigil report BUNDLE test.csv -o report --since OLD"))
+def report(
+    out: Output,
+    folder: Annotated[str, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")],
+    file: Annotated[
+        str, typer.Argument(help="Labelled posts that it was not trained on; without, its stored dev scores.")
+    ] = "",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for report.html, report.json and evaluation.json.")
+    ] = Path("report"),
+    older: OlderBundle = "",
+    show_errors: ShowErrors = 0,
+    budget: Budget = None,
+    prevalence: Prevalence = None,
+    posts: LabelledPosts = DEFAULT_POSTS,
+    device: Device = "auto",
+) -> Answer:
+    """Write the report of a bundle; without a file the same as evaluate BUNDLE -o report."""
+    from polyvigil.bundle.store import load
+
+    _check_prevalence(prevalence)
+    options = _ReportOptions(
+        output=output,
+        budgets=budget or (),
+        prevalence=prevalence,
+        older=older,
+        show_errors=show_errors,
+        device=device,
+    )
+    if not file:
+        return _evaluate_dev(out, folder, options)
+    bundle = load(folder, device=device)
+    reading = _read(out, folder, file, posts)
+    return _report_answer(out, _measure(out, bundle, folder, reading, options, posts), bundle, options)
+
+
+def _read(out: Output, folder: str, file: str, posts: PostsInput) -> Reading:
+    """The labelled posts to measure on. Raises DataError, which says what to do with posts without labels."""
+    reading = posts.read_labelled(file, unlabelled_hint=_unlabelled_hint(folder, file))
+    out.notes(reading.notes)
+    return reading
+
+
+def _measure(
+    out: Output, bundle: Bundle, folder: str, reading: Reading, options: _ReportOptions, posts: PostsInput
+) -> Measured:
+    """Score and measure the posts that were read."""
+    from polyvigil.evaluation.columns import columns_to_slice
+    from polyvigil.evaluation.measure import cross_fitted_dev, measured
+
+    columns = columns_to_slice(reading, options.slice_columns, posts.spec())  # first: a wrong name costs no time
+    out.log(f"scoring {len(reading.posts):,} posts")
+    result = measured(
+        bundle,
+        reading,
+        budgets=options.budgets,
+        prevalence=options.prevalence,
+        columns=columns,
+        dev=cross_fitted_dev(bundle, folder),
+    )
+    report_judge_usage(out, bundle.usage, endpoint_skipped=bundle.has_endpoint)
+    return result
+
+
+def _evaluate_dev(out: Output, folder: str, options: _ReportOptions) -> Answer:
+    """Measure the dev scores that the bundle holds; the answer is the report where one is written."""
+    from polyvigil.bundle.store import load
+    from polyvigil.evaluation.measure import measured_on_dev
+
+    bundle = load(folder, device=options.device)
+    out.log(f"reading the stored scores of {len(bundle.dev.labels):,} dev posts")
+    result = measured_on_dev(bundle, budgets=options.budgets, prevalence=options.prevalence)
+    answer = _report_answer if options.output else _evaluation_answer
+    return answer(out, result, bundle, options)
+
+
+def _evaluation_answer(out: Output, result: Measured, bundle: Bundle, options: _ReportOptions) -> Answer:
+    """The evaluation as tables; a report beside it where one was asked for."""
+    from polyvigil.cli.evaluation_tables import dev_lines, slice_lines
+    from polyvigil.cli.tables import evaluation_lines, workload_lines
+
+    evaluation = result.evaluation
+    lines = [*evaluation_lines(evaluation), *dev_lines(evaluation), *slice_lines(evaluation)]
+    lines += workload_lines(evaluation.workload)
+    if options.output:
+        lines += _write_report(out, result, bundle, options)[1]
+    return Answer(evaluation, lines)
+
+
+def _report_answer(out: Output, result: Measured, bundle: Bundle, options: _ReportOptions) -> Answer:
+    """The report itself, for people its verdict and why."""
+    made, lines = _write_report(out, result, bundle, options)
+    findings = [f"{finding.level}: {finding.sentence}" for finding in made.verdict.findings]
+    return Answer(made, [f"verdict: {made.verdict.level}", *findings, *lines])
+
+
+def _write_report(out: Output, result: Measured, bundle: Bundle, options: _ReportOptions) -> tuple[Report, list[str]]:
+    """Write the report to ``options.output``; return it, and lines that say where it is."""
+    from polyvigil.bundle.store import load
+    from polyvigil.report.chart_data import PII_WARNING
+    from polyvigil.report.render import write_report
+    from polyvigil.report.report import report_of
+
+    assert options.output is not None
+    older = load(options.older, device=options.device) if options.older else None
+    made = report_of(result, bundle, command=out.command_line, older=older, show_errors=options.show_errors)
+    path = write_report(made, options.output)
+    if made.mistakes:
+        out.warn(f"{path}: {PII_WARNING}")
+    return made, ["", f"report: {path} ({path.stat().st_size / 1000:,.0f} kB)"]
 
 
 def _leave_one_out(out: Output, bundle: Bundle, reading: Reading) -> Answer:
@@ -126,42 +263,16 @@ def _leave_one_out(out: Output, bundle: Bundle, reading: Reading) -> Answer:
     return Answer({"left_out": [part.model_dump(mode="json") for part in parts]}, left_out_lines(parts))
 
 
-def _measure(
-    out: Output, bundle: Bundle, reading: Reading, options: ReportOptions, *, spec: DataSpec, write: bool
-) -> Answer:
-    """Evaluate ``bundle`` on the posts that were read; ``write`` the report too."""
-    from polyvigil.cli.evaluation_tables import dev_lines, slice_lines
-    from polyvigil.cli.tables import evaluation_lines, workload_lines
-    from polyvigil.evaluation.columns import columns_to_slice
-    from polyvigil.evaluation.measure import cross_fitted_dev, measured
-
-    columns = columns_to_slice(reading, options.slice_columns, spec)  # before scoring: a wrong name costs no time
-    out.log(f"scoring {len(reading.posts):,} posts")
-    result = measured(
-        bundle,
-        reading,
-        budgets=options.budgets,
-        prevalence=options.prevalence,
-        columns=columns,
-        dev=cross_fitted_dev(bundle, options.bundle),
-    )
-    report_judge_usage(out, bundle.usage, endpoint_skipped=bundle.has_endpoint)
-    evaluation = result.evaluation
-    lines = [*evaluation_lines(evaluation), *dev_lines(evaluation), *slice_lines(evaluation)]
-    lines += workload_lines(evaluation.workload)
-    if write:
-        lines += make(out, result, bundle, options)[1]
-    return Answer(evaluation, lines)
-
-
-def _official(predictions: str, gold: str, output: Path | None, split: str, spec: DataSpec) -> Answer:
+def _official(predictions: str, gold: str, output: Path | None, posts: PostsInput) -> Answer:
+    """The official score of a file of predictions."""
     import json
 
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import read_labelled
     from polyvigil.evaluation.official import official_scores, read_predictions
 
-    reading = read_labelled(gold, spec, split=split, unlabelled_hint=unlabelled_hint("BUNDLE", gold))
+    hint = _unlabelled_hint("BUNDLE", gold)
+    reading = read_labelled(gold, posts.spec(), split=posts.split, unlabelled_hint=hint)  # _check_gold takes every row
     _check_gold(reading)
     scores = official_scores(
         reading.posts, read_predictions(predictions), gold_file=reading.name, predictions_file=predictions
@@ -192,4 +303,19 @@ def _check_gold(reading: Reading) -> None:
         where=f"{reading.name}:{first.line}",
         hint="mend these rows, or leave them out of both files; "
         f"polyvigil check {shlex.quote(reading.name)} counts what is wrong with which column",
+    )
+
+
+def _check_prevalence(prevalence: float | None) -> None:
+    """Raises a usage error for a share outside (0, 1)."""
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise typer.BadParameter("a prevalence lies between 0 and 1", param_hint="--prevalence")
+
+
+def _unlabelled_hint(bundle: str, file: str) -> str:
+    """The commands for a file of posts without labels."""
+    folder, source = shlex.quote(bundle), shlex.quote(file)
+    return (
+        f"decide the posts with: polyvigil score {folder} {source} -o scored.csv "
+        f"(for the shared task: polyvigil submit {folder} {source} -o submission.zip)"
     )

@@ -7,34 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.options import (
-    QUARANTINED,
-    Columns,
-    Device,
-    FailOnQuarantine,
-    OnErrorChoice,
-    OnErrorOption,
-    Settings,
-    data_spec,
-)
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, Device, PostsInput, QuarantinedPosts
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
-    from polyvigil.config.specs import DataSpec
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil explain BUNDLE posts.csv -o explained.html --flagged-only --drugs drugs.csv",
-            "polyvigil explain BUNDLE test.csv --faithfulness",
-        ),
-    )(explain)
-
-
+@command(
+    examples=(
+        "polyvigil explain BUNDLE posts.csv -o explained.html --flagged-only --drugs drugs.csv",
+        "polyvigil explain BUNDLE test.csv --faithfulness",
+    ),
+)
 def explain(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
@@ -50,10 +36,7 @@ def explain(
     test_deletion: Annotated[
         bool, typer.Option("--faithfulness", help="Test the explanations by deletion, and write none.")
     ] = False,
-    columns: Columns = None,
-    settings: Settings = None,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
-    fail_on_quarantine: FailOnQuarantine = False,
+    posts: QuarantinedPosts = DEFAULT_POSTS,
     device: Device = "auto",
 ) -> Answer:
     """Say which sentence and words of each post carry its score, and where your drugs and reactions stand in it."""
@@ -61,13 +44,13 @@ def explain(
     from polyvigil.data.terms import read_terms
     from polyvigil.score.explain import HTML_SUFFIX, explain_file
 
-    spec = data_spec(columns, settings)
+    spec = posts.spec()
     if test_deletion:
         if output != "-" or flagged_only or drugs or reactions:
             raise typer.BadParameter(
                 "goes with none of -o, --flagged-only, --drugs, --reactions", param_hint="--faithfulness"
             )
-        return _deletion_test(out, load(bundle, device=device), source, spec, on_error)
+        return _deletion_test(out, load(bundle, device=device), source, posts)
     if output == "-" and out.json:
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
     terms = [
@@ -84,7 +67,7 @@ def explain(
         spec=spec,
         terms=terms,
         flagged_only=flagged_only,
-        on_error=on_error.value,
+        on_error=posts.on_row_error,
     )
     out.notes(summary.notes)
     if output.lower().endswith(HTML_SUFFIX):
@@ -97,15 +80,14 @@ def explain(
         for line in lines:
             out.log(line)
         lines = []
-    return Answer(summary, lines, QUARANTINED if fail_on_quarantine and summary.set_aside else 0)
+    return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside))
 
 
-def _deletion_test(out: Output, bundle: Bundle, source: str, spec: DataSpec, on_error: OnErrorOption) -> Answer:
+def _deletion_test(out: Output, bundle: Bundle, source: str, posts: PostsInput) -> Answer:
     from polyvigil.cli.tables import table
-    from polyvigil.data.read import read_unlabelled
     from polyvigil.evaluation.deletion_test import deletion_test
 
-    reading = read_unlabelled(source, spec, on_error=on_error.value)
+    reading = posts.read_unlabelled(source)
     out.notes(reading.notes)
     result = deletion_test(bundle, reading.posts)
     header = ("language", "flagged", "compared", "better than another stretch", "95%", "P falls by", "by the other")

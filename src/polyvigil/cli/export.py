@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.options import (
-    GATE,
-    Columns,
-    Device,
-    OnErrorChoice,
-    OnErrorOption,
-    Replace,
-    Settings,
-    Split,
-    data_spec,
-)
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, Replace
+from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -34,17 +25,12 @@ class FormOption(StrEnum):
     onnx = "onnx"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil export BUNDLE dev.csv -o SMALL --to int8",
-            "polyvigil export BUNDLE dev.csv -o FAST --to bf16 --device cuda",
-        ),
-    )(export)
-
-
+@command(
+    examples=(
+        "polyvigil export BUNDLE dev.csv -o SMALL --to int8",
+        "polyvigil export BUNDLE dev.csv -o FAST --to bf16 --device cuda",
+    ),
+)
 def export(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle; it is not changed.")],
@@ -60,16 +46,12 @@ def export(
             "onnx: files for ONNX Runtime.",
         ),
     ],
-    split: Split = "",
-    columns: Columns = None,
-    settings: Settings = None,
+    posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
     device: Device = "auto",
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
 ) -> Answer:
-    """Write a bundle's encoders in int8, bf16 or as ONNX, if they decide as before on labelled posts. Exit 3 if not."""
+    """Write a bundle's encoders as int8, bf16 or ONNX, if they decide as before on labelled posts. Exit 3 if not."""
     from polyvigil.bundle.store import check_free, load
-    from polyvigil.data.read import read_labelled
     from polyvigil.workflows.export_lean import export_lean
     from polyvigil.workflows.export_onnx import export_onnx
 
@@ -78,7 +60,7 @@ def export(
     if to is not FormOption.bf16 and device not in {"auto", "cpu"}:
         raise RecipeError(f"{to.value} is made and judged on the CPU", where="--device", hint="leave it out")
     check_free(output, replace=replace)
-    reading = read_labelled(file, data_spec(columns, settings), split=split, on_error=on_error.value)
+    reading = posts.read_labelled(file)
     for note in reading.notes:
         out.note(note)
     where = device if to is FormOption.bf16 else "cpu"
@@ -91,7 +73,7 @@ def export(
             form="bf16" if to is FormOption.bf16 else "int8",
             output=output,
             device=where,
-            overwrite=replace,
+            replace=replace,
             log=out.log,
         )
     else:

@@ -6,14 +6,11 @@ from typing import Annotated
 
 import typer
 
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.output import Answer, Output
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(app, examples=("polyvigil inspect BUNDLE", "polyvigil inspect BUNDLE --json"))(inspect)
-
-
+@command(examples=("polyvigil inspect BUNDLE", "polyvigil inspect BUNDLE --json"))
 def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle's folder.")]) -> Answer:  # noqa: ARG001
     """Check every hash of a bundle, then show what is in it: members, languages, thresholds, settings, versions."""
     from polyvigil.bundle import layout, store

@@ -8,38 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.options import (
-    Columns,
-    Device,
-    OnErrorChoice,
-    OnErrorOption,
-    Replace,
-    Settings,
-    Split,
-    data_spec,
-)
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, Replace
+from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
-    from polyvigil.config.specs import ChatSpec
+    from polyvigil.config.judge import ChatSpec
     from polyvigil.types import LabelledPost
     from polyvigil.workflows.judge import Judged
 
 _MOST_SHOWN = 20
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil judge BUNDLE --with OTHER --dev dev.csv -o JUDGED --ask-at-most 0.1",
-            "polyvigil judge BUNDLE --endpoint judge.toml --dev dev.csv --dry-run",
-        ),
-    )(judge)
-
-
+@command(
+    examples=(
+        "polyvigil judge BUNDLE --with OTHER --dev dev.csv -o JUDGED --ask-at-most 0.1",
+        "polyvigil judge BUNDLE --endpoint judge.toml --dev dev.csv --dry-run",
+    ),
+)
 def judge(
     out: Output,
     bundle: Annotated[Path, typer.Argument(help="The first stage: it decides all posts but those near a threshold.")],
@@ -63,11 +50,8 @@ def judge(
     show_masked: Annotated[
         int, typer.Option("--show-masked", min=0, max=_MOST_SHOWN, help="With --dry-run: so many posts as masked.")
     ] = 0,
-    split: Split = "",
-    columns: Columns = None,
-    settings: Settings = None,
+    posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
     device: Device = "auto",
 ) -> Answer:
     """Give a bundle a second stage, which decides the posts near the threshold: another bundle or a chat endpoint.
@@ -75,7 +59,6 @@ def judge(
     Scoring with an endpoint sends nothing unless that very command says --ask-endpoint.
     """
     from polyvigil.bundle.store import check_free, load
-    from polyvigil.data.read import read_labelled
     from polyvigil.data.translated import refuse_translated
     from polyvigil.judge.endpoint import EndpointPermission, open_endpoint
     from polyvigil.workflows.ensemble import Source
@@ -94,7 +77,7 @@ def judge(
     if output and not dry_run:
         check_free(output, replace=replace)
     loaded = load(bundle, device=device)
-    reading = read_labelled(dev, data_spec(columns, settings), split=split, on_error=on_error.value) if dev else None
+    reading = posts.read_labelled(dev) if dev else None
     for note in reading.notes if reading else ():
         out.note(note)
     if reading:
@@ -111,7 +94,7 @@ def judge(
         second or Source(with_ or bundle, load(with_ or bundle, device=device)),
         plan,
         output=output or bundle,
-        overwrite=replace,
+        replace=replace,
         log=out.log,
         progress=lambda done, all_: out.progress("asking", started, done, 0, done / all_),
     )

@@ -8,7 +8,7 @@ from polyvigil.cli.tables import table
 from polyvigil.decide.judge import Band, Judge
 
 if TYPE_CHECKING:
-    from polyvigil.config.specs import ChatSpec
+    from polyvigil.config.judge import ChatSpec
     from polyvigil.evaluation.paired import Paired, PairedSlice
     from polyvigil.judge.endpoint import Usage
     from polyvigil.workflows.judge import EndpointEstimate

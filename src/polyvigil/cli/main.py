@@ -7,42 +7,48 @@ import importlib
 import json
 import sys
 import traceback
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from polyvigil import __version__
+from polyvigil.cli.commands import COMMANDS, Entry, Group
 from polyvigil.errors import PolyvigilError
 
 _UsageError: Any = typer.BadParameter.__bases__[0]  # click's, wherever this version of typer keeps it
-COMMANDS = (
-    "demo",
-    "check",
-    "audit",
-    "augment",
-    "adapt",
-    "convert",
-    "train",
-    "tune",
-    "ensemble",
-    "judge",
-    "evaluate",
-    "report",
-    "card",
-    "compare",
-    "score",
-    "explain",
-    "submit",
-    "export",
-    "inspect",
-    "reproduce",
-    "recipes",
-    "doctor",
-)
+
+
+class LazyGroup(typer.core.TyperGroup):
+    """A group whose help and completion come from a table: only the module of the chosen command is imported."""
+
+    def __init__(self, *, table: Mapping[str, Entry | Group] = COMMANDS, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self._table = table
+        for name, entry in table.items():
+            self.add_command(typer.core.TyperCommand(name, short_help=entry.summary), name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The chosen command itself, where the others are known by their line in help alone."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed and self._load(ctx, listed.name or ""), rest
+
+    def _load(self, ctx: Any, name: str) -> Any:
+        entry = self._table[name]
+        if isinstance(entry, Group):
+            texts = {"help": entry.help, "short_help": entry.summary}
+            return LazyGroup(name=name, table=entry.entries, no_args_is_help=True, rich_markup_mode=None, **texts)
+        importlib.import_module(f"polyvigil.cli.{entry.module}")
+        from polyvigil.cli.command import build_command, registered_command
+
+        return build_command(registered_command(name if ctx.parent is None else f"{self.name} {name}"))
+
 
 app = typer.Typer(
     name="polyvigil",
-    add_completion=False,
+    cls=LazyGroup,
+    add_completion=True,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -67,10 +73,6 @@ def _program(
         bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None: ...
-
-
-for _name in COMMANDS:
-    importlib.import_module(f"polyvigil.cli.{_name}").add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from polyvigil.config.load import apply_setting, parse
-from polyvigil.config.specs import DataSpec
 from polyvigil.errors import RecipeError
+
+if TYPE_CHECKING:
+    from polyvigil.config.data import DataSpec
+    from polyvigil.data.read import Reading, Unlabelled
 
 
 class OnErrorOption(StrEnum):
@@ -20,16 +24,6 @@ class OnErrorOption(StrEnum):
     fail = "fail"
 
 
-Columns = Annotated[
-    list[str] | None, typer.Option("--column", help="Which column plays which part: text=tweet. Repeatable.")
-]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a setting: model.C=2, data.labels.yes=1. Repeatable.")
-]
-OnErrorChoice = Annotated[
-    OnErrorOption, typer.Option("--on-error", help="A row that cannot be used: set it aside, or stop there.")
-]
-FailOnQuarantine = Annotated[bool, typer.Option("--fail-on-quarantine", help="Exit with 5 when rows were set aside.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace a bundle that stands there already.")]
 Device = Annotated[str, typer.Option("--device", help="Where encoders run: auto, cpu, cuda, cuda:1.")]
 ForDevice = Annotated[
@@ -43,7 +37,6 @@ ForDevice = Annotated[
 Offline = Annotated[
     bool, typer.Option("--offline", help="Fetch no model: use local folders and what was fetched before.")
 ]
-Split = Annotated[str, typer.Option("--split", help="Read only the rows whose split column says this.")]
 
 QUARANTINED = 5
 GATE = 3
@@ -62,17 +55,6 @@ def needs_dry_run(for_device: str, *, dry_run: bool) -> None:
         named_device(for_device, precision="fp32")
 
 
-def settings_of(columns: Sequence[str] | None, settings: Sequence[str] | None) -> list[str]:
-    """``--column`` and ``--set`` as one list of settings. Raises RecipeError for a --column without ``=``."""
-    all_settings = list(settings or ())
-    for column in columns or ():
-        role, equals, name = column.partition("=")
-        if not equals or not role or not name:
-            raise RecipeError(f"--column {column!r} is not part=NAME", hint="for example --column text=tweet")
-        all_settings.append(f"data.columns.{role}={_quoted(name)}")
-    return all_settings
-
-
 def numbers(given: str, *, option: str) -> tuple[float, ...]:
     """``1.0,0.7`` as numbers, none of an empty text. Raises RecipeError for anything else."""
     try:
@@ -81,17 +63,121 @@ def numbers(given: str, *, option: str) -> tuple[float, ...]:
         raise RecipeError(f"{given!r} is no list of numbers", where=option, hint="as 1.0,0.7") from error
 
 
-def data_spec(columns: Sequence[str] | None, settings: Sequence[str] | None) -> DataSpec:
-    """The data settings of a command that takes no recipe. Raises RecipeError for a setting of another section."""
-    tree: dict[str, Any] = {}
-    for setting in settings_of(columns, settings):
-        if not setting.startswith("data."):
-            raise RecipeError(f"--set {setting!r}: only data.* can be set here", hint="for example data.labels.yes=1")
-        apply_setting(tree, setting)
-    return parse(tree, where="options").data
+@dataclass(frozen=True, slots=True)
+class PostsInput:
+    """How a command reads posts: what the options ``--split --column --set --on-error --fail-on-quarantine`` say.
+
+    A parameter annotated ``LabelledPosts``, ``Posts``, ... below becomes these options (cli.command), each of which is
+    declared here alone; an option that a command does not have keeps its default.
+    """
+
+    split: str = ""
+    columns: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    on_error: OnErrorOption = OnErrorOption.quarantine
+    fail_on_quarantine: bool = False
+
+    @property
+    def on_row_error(self) -> Literal["quarantine", "fail"]:
+        """What to do with a row that cannot be used, as the functions that read take it."""
+        return self.on_error.value
+
+    def all_settings(self) -> list[str]:
+        """``--column`` and ``--set`` as one list of settings. Raises RecipeError for a --column without ``=``."""
+        return [*(_column_setting(column) for column in self.columns), *self.settings]
+
+    def spec(self) -> DataSpec:
+        """The data settings of a command that takes no recipe. Raises RecipeError for a setting of another section."""
+        from polyvigil.config.load import apply_setting, parse
+
+        tree: dict[str, Any] = {}
+        for setting in self.all_settings():
+            if not setting.startswith("data."):
+                raise RecipeError(
+                    f"--set {setting!r}: only data.* can be set here", hint="for example data.labels.yes=1"
+                )
+            apply_setting(tree, setting)
+        return parse(tree, where="options").data
+
+    def tuning_settings(self) -> list[str]:
+        """The settings of a command that tunes. Raises RecipeError for one that would change the members."""
+        settings = self.all_settings()
+        if wrong := [setting for setting in settings if not setting.startswith(("data.", "decide."))]:
+            message = f"--set {wrong[0]!r}: only data.* and decide.* can be set here; members stay as they are"
+            raise RecipeError(message)
+        return settings
+
+    def read_labelled(self, path: str | Path, spec: DataSpec | None = None, *, unlabelled_hint: str = "") -> Reading:
+        """Read a file of labelled posts by these options, or by the data settings ``spec`` of a recipe.
+
+        ``unlabelled_hint``: what to do with a file without labels. Raises DataError, RecipeError.
+        """
+        from polyvigil.data.read import read_labelled
+
+        spec = spec or self.spec()
+        on_error = self.on_row_error
+        return read_labelled(path, spec, split=self.split, on_error=on_error, unlabelled_hint=unlabelled_hint)
+
+    def read_unlabelled(self, path: str | Path, spec: DataSpec | None = None) -> Unlabelled:
+        """Read a file of posts for their texts, as ``read_labelled``; the split is not looked at."""
+        from polyvigil.data.read import read_unlabelled
+
+        return read_unlabelled(path, spec or self.spec(), on_error=self.on_row_error)
+
+    def exit_code(self, *, set_aside: int) -> int:
+        """5 where rows were set aside and ``--fail-on-quarantine`` was given, else 0."""
+        return QUARANTINED if self.fail_on_quarantine and set_aside else 0
 
 
-def _quoted(name: str) -> str:
-    import json
+def _column_setting(column: str) -> str:
+    role, equals, name = column.partition("=")
+    if not equals or not role or not name:
+        raise RecipeError(f"--column {column!r} is not part=NAME", hint="for example --column text=tweet")
+    return f"data.columns.{role}={json.dumps(name, ensure_ascii=False)}"
 
-    return json.dumps(name, ensure_ascii=False)
+
+@dataclass(frozen=True, slots=True)
+class PostsOptions:
+    """Which options a parameter of type PostsInput becomes: names of its fields, in the order of help."""
+
+    fields: tuple[str, ...]
+
+
+POSTS_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "split": (
+        Annotated[str, typer.Option("--split", help="Read only the rows whose split column says this.")],
+        "",
+    ),
+    "columns": (
+        Annotated[
+            list[str] | None, typer.Option("--column", help="Which column plays which part: text=tweet. Repeatable.")
+        ],
+        None,
+    ),
+    "settings": (
+        Annotated[
+            list[str] | None, typer.Option("--set", help="Change a setting: model.C=2, data.labels.yes=1. Repeatable.")
+        ],
+        None,
+    ),
+    "on_error": (
+        Annotated[
+            OnErrorOption, typer.Option("--on-error", help="A row that cannot be used: set it aside, or stop there.")
+        ],
+        OnErrorOption.quarantine,
+    ),
+    "fail_on_quarantine": (
+        Annotated[bool, typer.Option("--fail-on-quarantine", help="Exit with 5 when rows were set aside.")],
+        False,
+    ),
+}
+"""Of each field of PostsInput its option: annotation and default."""
+
+_COLUMNS = ("columns", "settings")
+Posts = Annotated[PostsInput, PostsOptions((*_COLUMNS, "on_error"))]
+LabelledPosts = Annotated[PostsInput, PostsOptions(("split", *_COLUMNS, "on_error"))]
+AllPosts = Annotated[PostsInput, PostsOptions(("split", *_COLUMNS))]
+"""Of a command in which every row counts: none is set aside."""
+QuarantinedPosts = Annotated[PostsInput, PostsOptions((*_COLUMNS, "on_error", "fail_on_quarantine"))]
+"""Of a command that says by its exit code that rows were set aside."""
+DEFAULT_POSTS = PostsInput()

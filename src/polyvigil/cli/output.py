@@ -1,25 +1,22 @@
-"""What commands share: ``--json -q --debug``, answers on stdout, messages on stderr, examples in ``--help``."""
+"""What commands share: the answer on stdout, for people or as JSON, and messages and progress on stderr."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
-import os
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 import typer
-from pydantic import BaseModel
 
-from polyvigil.errors import InterruptError
-
-Show = Callable[[], None]
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +37,8 @@ class Output:
 
     json: bool = False
     quiet: bool = False
+    command_line: str = ""
+    """The command line that does the same again; empty where a command was called from Python."""
     mute: bool = False
     warnings: list[str] = field(default_factory=list)
     _last: float = 0.0
@@ -102,7 +101,7 @@ class Output:
         if self.mute:
             return
         if self.json:
-            data = answer.data.model_dump(mode="json") if isinstance(answer.data, BaseModel) else answer.data
+            data = answer.data if isinstance(answer.data, dict) else answer.data.model_dump(mode="json")
             document = {"ok": answer.exit_code == 0, "command": command, "data": data, "warnings": self.warnings}
             typer.echo(json.dumps(document, ensure_ascii=False))
         else:
@@ -133,51 +132,37 @@ def graceful_stop(out: Output) -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-_SHARED = {
-    "json_": (Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")], False),
-    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="No messages, only warnings and the answer.")], False),
-    "debug": (Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")], False),
-}
+_TERMINAL_OPTIONS = frozenset({"context", "json_", "quiet", "debug"})
 
 
-def command(
-    app: typer.Typer, *, examples: tuple[str, str], group: str = ""
-) -> Callable[[Callable[..., Answer]], Callable[..., None]]:
-    """Register ``function(out, ...) -> Answer`` as a command of its name, with the shared options and two examples.
+def command_line(context: typer.Context) -> str:
+    """The command line that does the same again, quoted for a shell: arguments, and options unlike their default.
 
-    ``group``: the name of ``app`` where it is a group of commands, as ``audit``.
+    Left out is what changes the terminal alone: ``--json``, ``--quiet``, ``--debug``. ``--output`` comes last.
     """
+    arguments: list[str] = []
+    options: list[str] = []
+    output: list[str] = []
+    for parameter in context.command.params:
+        values = _texts(context.params.get(parameter.name or ""))
+        if parameter.name in _TERMINAL_OPTIONS or values == _texts(parameter.default):
+            continue
+        if parameter.param_type_name == "argument":
+            arguments += values
+            continue
+        name = min(parameter.opts, key=len)
+        is_flag = getattr(parameter, "is_flag", False)
+        words = [name] if is_flag else [word for value in values for word in (name, value)]
+        (output if parameter.name == "output" else options).extend(words)
+    program = context.command_path.split()
+    if any(argument.startswith("-") and argument != "-" for argument in arguments):
+        return shlex.join([*program, *options, *output, "--", *arguments])
+    return shlex.join([*program, *arguments, *options, *output])
 
-    def register(function: Callable[..., Answer]) -> Callable[..., None]:
-        name = function.__name__
 
-        @functools.wraps(function)
-        def run(*, json_: bool, quiet: bool, debug: bool, **options: Any) -> None:  # noqa: ARG001 - main reads --debug
-            out = Output(json=json_, quiet=quiet)
-            try:  # here, since typer has its own mind about these two
-                answer = function(out, **options)
-                out.give(f"{group} {name}".strip(), answer)
-            except KeyboardInterrupt as error:
-                message = "interrupted; nothing half-written is left behind"
-                raise InterruptError(message, hint="run the same command again") from error
-            except BrokenPipeError as error:  # whoever read stdout has gone, as `head` does
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise typer.Exit(0) from error
-            if answer.exit_code:
-                raise typer.Exit(answer.exit_code)
-
-        signature = inspect.signature(function, eval_str=True)
-        parameters = [p for p in signature.parameters.values() if p.name != "out"]
-        shared = [
-            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-            for key, (annotation, default) in _SHARED.items()
-        ]
-        keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
-        run.__signature__ = inspect.Signature(keyword + shared)  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in keyword + shared}
-        shown = "\n".join(f"  {example}" for example in examples)
-        summary = inspect.cleandoc(function.__doc__ or "")
-        app.command(name=name, help=f"\b\nExamples:\n{shown}\n\n{summary}", short_help=summary.split("\n")[0])(run)
-        return run
-
-    return register
+def _texts(value: Any) -> list[str]:
+    """The value of a parameter as words of a command line: none for nothing, several for a list."""
+    if value is None or value is False or value == "":
+        return []
+    values = value if isinstance(value, list | tuple) else [value]
+    return [str(each.value if isinstance(each, Enum) else each) for each in values]

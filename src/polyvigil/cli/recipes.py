@@ -6,14 +6,11 @@ from typing import Annotated
 
 import typer
 
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.output import Answer, Output
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(app, examples=("polyvigil recipes", "polyvigil recipes linear > my.toml"))(recipes)
-
-
+@command(examples=("polyvigil recipes", "polyvigil recipes linear > my.toml"))
 def recipes(
     out: Output,  # noqa: ARG001
     name: Annotated[str, typer.Argument(help="Show this one whole, every setting with its meaning.")] = "",

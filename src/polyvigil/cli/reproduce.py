@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.options import Device, ForDevice, Offline, needs_dry_run
-from polyvigil.cli.output import Answer, Output, command, graceful_stop
+from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.cli.together import local_device, together
 from polyvigil.errors import RecipeError
 
@@ -30,17 +31,12 @@ class ScaleOption(StrEnum):
     tiny = "tiny"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil reproduce all --data smm4h --models models -o reproduction",
-            "polyvigil reproduce table3 --data smm4h --test test.csv --models models -o reproduction",
-        ),
-    )(reproduce)
-
-
+@command(
+    examples=(
+        "polyvigil reproduce all --data smm4h --models models -o reproduction",
+        "polyvigil reproduce table3 --data smm4h --test test.csv --models models -o reproduction",
+    ),
+)
 @together
 def reproduce(
     out: Output,

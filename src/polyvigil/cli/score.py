@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,19 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
+from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, FromDisk, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import (
-    QUARANTINED,
-    Columns,
-    Device,
-    FailOnQuarantine,
-    OnErrorChoice,
-    OnErrorOption,
-    Settings,
-    data_spec,
-)
-from polyvigil.cli.output import Answer, Output, command, graceful_stop
-from polyvigil.config.specs import ScoreSpec
+from polyvigil.cli.options import DEFAULT_POSTS, Device, PostsInput, QuarantinedPosts
+from polyvigil.cli.output import Answer, Output, graceful_stop
+from polyvigil.config.score import ScoreSpec
 from polyvigil.errors import InterruptError, RecipeError
 
 if TYPE_CHECKING:
@@ -49,17 +39,12 @@ class Dedup(StrEnum):
     near = "near"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil score BUNDLE posts.csv -o scored.csv",
-            "polyvigil score BUNDLE data/ 'more/*.jsonl.gz' -o scored/ --column text=body",
-        ),
-    )(score)
-
-
+@command(
+    examples=(
+        "polyvigil score BUNDLE posts.csv -o scored.csv",
+        "polyvigil score BUNDLE data/ 'more/*.jsonl.gz' -o scored/ --column text=body",
+    ),
+)
 def score(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
@@ -76,10 +61,7 @@ def score(
         str, typer.Option("--output-format", help="Of the files in a folder: parquet, csv, jsonl.gz, ...")
     ] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was ended.")] = False,
-    columns: Columns = None,
-    settings: Settings = None,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
-    fail_on_quarantine: FailOnQuarantine = False,
+    posts: QuarantinedPosts = DEFAULT_POSTS,
     device: Device = "auto",
     raw_csv: Annotated[
         bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")
@@ -111,9 +93,7 @@ def score(
 
     if output == "-" and out.json:
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
-    spec = _score_spec(
-        part_posts, dedup, evidence=evidence, raw_csv=raw_csv, ask_endpoint=ask_endpoint, on_error=on_error
-    )
+    spec = _score_spec(part_posts, dedup, evidence=evidence, raw_csv=raw_csv, ask_endpoint=ask_endpoint, posts=posts)
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
     started = time.monotonic()
@@ -122,7 +102,7 @@ def score(
             by,
             sources,
             output,
-            data=data_spec(columns, settings),
+            data=posts.spec(),
             spec=spec,
             output_format=output_format,
             resume=resume,
@@ -155,7 +135,7 @@ def score(
         for line in lines:
             out.log(line)
         lines = []
-    return Answer(summary, lines, QUARANTINED if fail_on_quarantine and summary.set_aside else 0)
+    return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside))
 
 
 def _engine(
@@ -189,7 +169,7 @@ def _engine(
 
 
 def _score_spec(
-    part_posts: int | None, dedup: Dedup, *, evidence: bool, raw_csv: bool, ask_endpoint: bool, on_error: OnErrorOption
+    part_posts: int | None, dedup: Dedup, *, evidence: bool, raw_csv: bool, ask_endpoint: bool, posts: PostsInput
 ) -> ScoreSpec:
     rows = ScoreSpec().part_posts if part_posts is None else part_posts
     try:
@@ -199,7 +179,7 @@ def _score_spec(
             evidence=evidence,
             raw_csv=raw_csv,
             ask_endpoint=ask_endpoint,
-            on_error=on_error.value,
+            on_error=posts.on_row_error,
         )
     except ValidationError as error:
         raise RecipeError(f"{part_posts}: {error.errors()[0]['msg'].lower()}", where="--part-posts") from error
@@ -212,7 +192,7 @@ def _hint_to_resume(out: Output, output: str) -> Iterator[None]:
         yield
     except BaseException as error:
         out.end_progress()
-        again = shlex.join(["polyvigil", *(part for part in sys.argv[1:] if part != "--resume"), "--resume"])
+        again = out.command_line if "--resume" in out.command_line.split() else f"{out.command_line} --resume"
         kept = output != "-" and Path(f"{output.rstrip('/')}.work").is_dir()
         if isinstance(error, KeyboardInterrupt | InterruptError):
             message = (

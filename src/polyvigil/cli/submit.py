@@ -7,30 +7,24 @@ from typing import Annotated
 
 import typer
 
+from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import Columns, Device, Settings, Split, data_spec
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.options import DEFAULT_POSTS, AllPosts, Device
+from polyvigil.cli.output import Answer, Output
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil submit BUNDLE test.csv -o submission.zip",
-            "polyvigil submit BUNDLE all.csv --split test -o submission.zip --json",
-        ),
-    )(submit)
-
-
+@command(
+    examples=(
+        "polyvigil submit BUNDLE test.csv -o submission.zip",
+        "polyvigil submit BUNDLE all.csv --split test -o submission.zip --json",
+    ),
+)
 def submit(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
     source: Annotated[str, typer.Argument(metavar="TEST", help="The test file: every id in it gets an answer.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The zip to write.")] = Path("submission.zip"),
-    split: Split = "",
-    columns: Columns = None,
-    settings: Settings = None,
+    posts: AllPosts = DEFAULT_POSTS,
     device: Device = "auto",
     ask_endpoint: AskEndpoint = False,
 ) -> Answer:
@@ -39,7 +33,7 @@ def submit(
     from polyvigil.score.submission import write_submission
 
     loaded = load(bundle, device=device, permission=endpoint_permission(ask_endpoint))
-    result = write_submission(loaded, source, output, spec=data_spec(columns, settings), split=split)
+    result = write_submission(loaded, source, output, spec=posts.spec(), split=posts.split)
     report_judge_usage(out, loaded.usage, endpoint_skipped=loaded.has_endpoint)
     out.notes(result.notes)
     return Answer(result, [f"{result.posts:,} answers, {result.flagged:,} positive -> {output} ({result.member})"])

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import StringIO
 
-from polyvigil.config.specs import Recipe, StackedSpec
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from polyvigil.config.model import StackedSpec
+from polyvigil.config.recipe import FineTunedRecipe, Recipe
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.shift import Shift
 from polyvigil.detect.base import CostEstimate, PoolingChoice, TrainingLog
@@ -14,29 +21,70 @@ from polyvigil.evaluation.leave_out import LeftOut
 from polyvigil.evaluation.subsets import MemberSubset
 from polyvigil.evaluation.workload import Workload
 
+WIDTH = 80
+"""Columns of a terminal that every table fits, unless a single name is longer."""
+_PAIRED = frozenset({"95%", "now", "second", "without", "first alone"})
+_PAIRED_STARTS = ("after", "gain", "lost")
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, dense: bool = False) -> str:
-    """An aligned table; the first ``left`` columns are flush left, the others flush right.
+    """An aligned table of at most 80 columns; the first ``left`` columns are flush left, the others flush right.
 
-    Columns are three spaces apart, two with ``dense``.
+    Columns are three spaces apart, two with ``dense`` or where three do not fit. A table that is wider than that goes
+    on below itself: each part repeats the first ``left`` columns, and a value is not parted from its interval.
     """
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    widths = [max(map(cell_len, column)) for column in zip(header, *rows, strict=True)]
+    if not dense and _total(widths, gap=3) <= WIDTH:
+        return _grid(header, rows, range(len(header)), left=left, dense=False)
+    parts = _parts(header, widths, left=left)
+    return "\n\n".join(_grid(header, rows, part, left=left, dense=True) for part in parts)
 
+
+def _parts(header: Sequence[str], widths: Sequence[int], *, left: int) -> list[list[int]]:
+    """The indices of the columns of each part of a table, two spaces apart."""
+    names = list(range(left))
+    parts, current = [], names
+    for group in _groups(header, left):
+        wider = [*current, *group]
+        if current != names and _total([widths[index] for index in wider], gap=2) > WIDTH:
+            parts.append(current)
+            wider = [*names, *group]
+        current = wider
+    return [*parts, current]
+
+
+def _groups(header: Sequence[str], left: int) -> list[list[int]]:
+    """The indices of columns that stay together: a value, its interval, and what it is compared with."""
+    groups: list[list[int]] = []
+    for index in range(left, len(header)):
+        belongs = header[index] in _PAIRED or header[index].startswith(_PAIRED_STARTS)
+        if belongs and groups:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def _total(widths: Sequence[int], *, gap: int) -> int:
+    return sum(widths) + gap * (len(widths) - 1)
+
+
+def _grid(
+    header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[int], *, left: int, dense: bool
+) -> str:
+    """These columns of a table as text."""
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=dense)
-    for index, name in enumerate(header):
-        grid.add_column(Text(name), justify="left" if index < left else "right", no_wrap=True)
+    for index in columns:
+        grid.add_column(Text(header[index]), justify="left" if index < left else "right", no_wrap=True)
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(row[index]) for index in columns))
     text = StringIO()
     Console(file=text, width=400, color_system=None).print(grid)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
-def evaluation_lines(evaluation: Evaluation) -> list[str]:
-    """An evaluation as a table with language as row, and its cautions."""
+def evaluation_lines(evaluation: Evaluation, *, warned: Sequence[str] = ()) -> list[str]:
+    """An evaluation as a table with language as row, and its cautions but those that the command has ``warned`` of."""
     header = ["language", "posts", "positives", "flagged", "precision", "recall", "F1", "95%", "AP", "95%", "threshold"]
     if evaluation.same_set:
         header[6:7] = ["F1 same set", "cross-fitted"]
@@ -48,8 +96,15 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
         table(header, rows),
         "",
         f"macro F1 {_macro(evaluation)} over the languages; pooled leaves the CADEC groups out, as the task does",
-        *(f"caution: {caution}" for caution in evaluation.cautions),
+        *(f"caution: {caution}" for caution in evaluation.cautions if not _is_said(caution, warned)),
     ]
+
+
+def _is_said(caution: str, warned: Sequence[str]) -> bool:
+    """Whether a warning says the same: word for word, or of a threshold that the language has few positives."""
+    language, few_positives, _ = caution.partition(": only ")
+    few = tuple(f"{language}: found on {number}" for number in range(10)) if few_positives else ()
+    return caution in warned or any(warning.startswith(few) for warning in warned if few)
 
 
 def left_out_lines(results: Sequence[LeftOut]) -> list[str]:
@@ -155,7 +210,7 @@ def subset_lines(subsets: Sequence[MemberSubset], *, what: str) -> list[str]:
         )
         for subset in subsets
     ]
-    return [table((what, "dev F1 (same set)", "cross-fitted", "training"), rows), ""]
+    return [table((what, "same-set F1", "cross-fitted", "training"), rows), ""]
 
 
 def dry_run_lines(recipe: Recipe, estimate: CostEstimate | None) -> list[str]:
@@ -169,10 +224,10 @@ def dry_run_lines(recipe: Recipe, estimate: CostEstimate | None) -> list[str]:
             "one zero-shot model, taken as it is (fetched if need be): as long as it takes to score the dev posts",
             "",
         ]
-    encoder = recipe.encoder
-    if encoder is None:
+    if not isinstance(recipe, FineTunedRecipe):
         stack = f", learned {recipe.model.folds + 1} times" if isinstance(recipe.model, StackedSpec) else ""
         return [f"one linear model{stack}: no steps, no checkpoints, seconds to a minute", ""]
+    encoder = recipe.encoder
     members, epochs = len(recipe.member_seeds), recipe.training.epochs
     if estimate is None:
         return [

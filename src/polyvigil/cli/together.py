@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from polyvigil.cli.output import Answer, Output
-from polyvigil.errors import PolyvigilError, RecipeError
+from polyvigil.errors import PolyvigilError, require
 from polyvigil.learn.launch import Launch, launched
 
 _INTERRUPTED = 130
@@ -41,15 +41,10 @@ def together(function: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 def _as_one(function: Callable[..., Answer], out: Output, launch: Launch, options: dict[str, Any]) -> Answer:
-    try:
-        from polyvigil.learn.process_group import process_group, shutdown_last
-        from polyvigil.learn.ranks import this_rank
-    except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"several processes need {error.name}, which is not installed",
-            where="RANK and WORLD_SIZE",
-            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
-        ) from error
+    require("torch", extra="encoders", needed_by="a training in several processes", where="RANK and WORLD_SIZE")
+    from polyvigil.learn.process_group import process_group, shutdown_last
+    from polyvigil.learn.ranks import this_rank
+
     out.mute = launch.rank > 0
     with process_group(launch) as election:
         try:

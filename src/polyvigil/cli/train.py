@@ -10,36 +10,19 @@ from typing import Annotated
 
 import typer
 
-from polyvigil.cli.options import (
-    QUARANTINED,
-    Columns,
-    Device,
-    FailOnQuarantine,
-    ForDevice,
-    Offline,
-    OnErrorChoice,
-    OnErrorOption,
-    Replace,
-    Settings,
-    needs_dry_run,
-    settings_of,
-)
-from polyvigil.cli.output import Answer, Output, command, graceful_stop
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, Device, ForDevice, Offline, QuarantinedPosts, Replace, needs_dry_run
+from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.cli.together import local_device, together
 from polyvigil.learn.launch import launched
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil train linear --train train.csv --dev dev.csv -o bundle",
-            "polyvigil train my.toml --train posts.csv -o bundle --set model.C=2 --column text=tweet",
-        ),
-    )(train)
-
-
+@command(
+    examples=(
+        "polyvigil train linear --train train.csv --dev dev.csv -o bundle",
+        "polyvigil train my.toml --train posts.csv -o bundle --set model.C=2 --column text=tweet",
+    ),
+)
 @together
 def train(
     out: Output,
@@ -58,12 +41,9 @@ def train(
     unlabelled: Annotated[
         list[str] | None, typer.Option(help="Posts of which the teacher alone says what they are. Repeatable.")
     ] = None,
-    columns: Columns = None,
-    settings: Settings = None,
+    posts: QuarantinedPosts = DEFAULT_POSTS,
     seed: Annotated[int | None, typer.Option(help="The recipe's seed, as --set seed=N.")] = None,
     replace: Replace = False,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
-    fail_on_quarantine: FailOnQuarantine = False,
     device: Device = "auto",
     offline: Offline = False,
     dry_run: Annotated[
@@ -88,14 +68,14 @@ def train(
     from polyvigil.workflows.learners import RunOptions
 
     needs_dry_run(for_device, dry_run=dry_run)
-    chosen = settings_of(columns, settings) + ([f"seed={seed}"] if seed is not None else [])
+    chosen = posts.all_settings() + ([f"seed={seed}"] if seed is not None else [])
     chosen += [f"distil.teacher={json.dumps(str(teacher), ensure_ascii=False)}"] if teacher else []
     resolved = load(recipe, settings=chosen)
     launch = launched()
     launch.check(resolved)
     check_free(output, replace=replace)
     data = training.gather(
-        resolved, train=train_files or [], dev=dev_files or [], unlabelled=unlabelled or [], on_error=on_error.value
+        resolved, train=train_files or [], dev=dev_files or [], unlabelled=unlabelled or [], on_error=posts.on_row_error
     )
     out.notes(data.notes)
     if data.row_errors and not dry_run:
@@ -104,11 +84,11 @@ def train(
             write_whole(rejects, "".join(reject_line(name, row_error) for name, row_error in data.row_errors))
         out.warn(f"{len(data.row_errors):,} rows set aside -> {rejects}; use --on-error fail to stop at the first")
     counts = {"train": len(data.train), "dev": len(data.dev), "set_aside": len(data.row_errors)}
-    if resolved.distil.teacher:
+    if resolved.teacher:
         counts["unlabelled"] = len(data.unlabelled)
     if dry_run:
-        if resolved.distil.teacher:
-            load_bundle(resolved.distil.teacher, device="cpu")
+        if resolved.teacher:
+            load_bundle(resolved.teacher.teacher, device="cpu")
         run_options = RunOptions(device=local_device(launch, device), for_device=for_device, offline=offline)
         estimate = estimate_cost(resolved, data, options=run_options, log=out.log)
         if offline and estimate and estimate.download:
@@ -123,7 +103,7 @@ def train(
         ]
         cost = estimate.model_dump(mode="json") if estimate else None
         return Answer(counts | {"rehearsal": cost, "recipe": resolved.model_dump(mode="json")}, plan)
-    exit_code = QUARANTINED if fail_on_quarantine and data.row_errors else 0
+    exit_code = posts.exit_code(set_aside=len(data.row_errors))
     started = time.monotonic()
     with graceful_stop(out) as stop:
         run_options = RunOptions(

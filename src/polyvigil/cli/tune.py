@@ -8,35 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyvigil.cli.options import (
-    Columns,
-    Device,
-    OnErrorChoice,
-    OnErrorOption,
-    Replace,
-    Settings,
-    Split,
-    numbers,
-    settings_of,
-)
-from polyvigil.cli.output import Answer, Output, command
+from polyvigil.cli.command import command
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, Replace, numbers
+from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
     from polyvigil.workflows.tune import TuneResult
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    command(
-        app,
-        examples=(
-            "polyvigil tune BUNDLE dev.csv -o TUNED --set decide.rule=argmax",
-            "polyvigil tune BUNDLE -o TUNED --unlabelled farsi.csv",
-        ),
-    )(tune)
-
-
+@command(
+    examples=(
+        "polyvigil tune BUNDLE dev.csv -o TUNED --set decide.rule=argmax",
+        "polyvigil tune BUNDLE -o TUNED --unlabelled farsi.csv",
+    ),
+)
 def tune(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle whose members stay as they are.")],
@@ -66,25 +52,19 @@ def tune(
     cascade_costs: Annotated[
         str, typer.Option("--cascade-costs", help="What asking each member costs: 1,4,4. Else all the same.")
     ] = "",
-    split: Split = "",
-    columns: Columns = None,
-    settings: Settings = None,
+    posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
-    on_error: OnErrorChoice = OnErrorOption.quarantine,
     device: Device = "auto",
 ) -> Answer:
     """Find new thresholds for a bundle, its members untouched: other rule or objective, other posts, new languages."""
     from polyvigil.bundle.store import check_free, load
     from polyvigil.config.load import load_text, to_toml
-    from polyvigil.data.read import read_labelled, read_unlabelled
     from polyvigil.data.translated import refuse_translated
     from polyvigil.workflows.tune import CascadeOptions, Plan, keep_rates, recipe_of, tune_bundle
 
     check_free(output, replace=replace)
     loaded = load(bundle, device=device, stale=True)
-    chosen = settings_of(columns, settings)
-    if wrong := [setting for setting in chosen if not setting.startswith(("data.", "decide."))]:
-        raise RecipeError(f"--set {wrong[0]!r}: only data.* and decide.* can be set here; members stay as they are")
+    chosen = posts.tuning_settings()
     if cascade is None and (cascade_first is not None or cascade_costs):
         raise RecipeError(
             "there is no cascade to ask for", where="--cascade-first, --cascade-costs", hint="--cascade 0.005"
@@ -95,15 +75,17 @@ def tune(
     if like:
         if not dev or unlabelled or prior or cascade is not None:
             raise typer.BadParameter("with --like give one file of posts and nothing else", param_hint="DEV")
-        posts = read_unlabelled(dev, recipe.data, on_error=on_error.value)
+        unlabelled_dev = posts.read_unlabelled(dev, recipe.data)
         older = load(like, device=device)
-        made = keep_rates(Path(bundle), loaded, older, posts.posts, output=output, overwrite=replace, log=out.log)
-        notes: tuple[str, ...] = posts.notes
+        made = keep_rates(
+            Path(bundle), loaded, older, unlabelled_dev.posts, output=output, replace=replace, log=out.log
+        )
+        notes: tuple[str, ...] = unlabelled_dev.notes
     else:
-        labelled = read_labelled(dev, recipe.data, split=split, on_error=on_error.value) if dev else None
+        labelled = posts.read_labelled(dev, recipe.data) if dev else None
         if labelled:
             refuse_translated(labelled.posts, part="dev", where=labelled.name)
-        further = [read_unlabelled(path, recipe.data, on_error=on_error.value) for path in unlabelled or ()]
+        further = [posts.read_unlabelled(path, recipe.data) for path in unlabelled or ()]
         plan = Plan(
             recipe.decide,
             dev=labelled.posts if labelled else (),
@@ -114,7 +96,7 @@ def tune(
             if cascade is None
             else CascadeOptions(cascade, first=cascade_first, costs=numbers(cascade_costs, option="--cascade-costs")),
         )
-        made = tune_bundle(Path(bundle), loaded, plan, output=output, overwrite=replace, log=out.log)
+        made = tune_bundle(Path(bundle), loaded, plan, output=output, replace=replace, log=out.log)
         notes = (*(labelled.notes if labelled else ()), *(note for file in further for note in file.notes))
     out.notes(notes)
     return _answer(out, made, output)
@@ -162,6 +144,6 @@ def _answer(out: Output, made: TuneResult, output: Path) -> Answer:
         *shift_lines(made.shifts),
         "",
         *(cascade_lines(cascade) if cascade else ()),
-        *evaluation_lines(made.evaluation),
+        *evaluation_lines(made.evaluation, warned=out.warnings),
     ]
     return Answer(data, lines)

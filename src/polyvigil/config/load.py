@@ -1,4 +1,4 @@
-"""TOML and ``--set`` to a Recipe. All faults are told at once, each with its key path."""
+"""TOML and ``--set`` to a Recipe, and back. A RecipeError names all faults at once, each with its key path."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from typing import Any, get_args
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import MODEL_KINDS, RECIPE_ADAPTER, RECIPE_KINDS, Recipe
 from polyvigil.errors import RecipeError
 
 _Tree = dict[str, Any]
-_KINDS = ("linear", "encoder", "nli", "ner", "stacked")
 
 
 def shipped() -> Mapping[str, Path]:
@@ -81,12 +80,16 @@ def parse_values(values: Mapping[str, object], *, where: str) -> Recipe:
     return parse(tree, where=where)
 
 
-def parse(tree: Mapping[str, Any], *, where: str) -> Recipe:
-    """A recipe from a tree of tables. Raises RecipeError with all faults."""
+def parse(tree: Mapping[str, Any], *, where: str = "") -> Recipe:
+    """A recipe from a tree of tables, of the class that ``model.kind`` says. Raises RecipeError with all faults.
+
+    A section that changes nothing for that kind is a fault: who writes one believes that it does something.
+    """
+    kind = _kind_of(tree)
     try:
-        return Recipe.model_validate(tree)
+        return RECIPE_ADAPTER.validate_python(_without_empty_seeds(tree, kind))
     except ValidationError as error:
-        problems = [_message(problem) for problem in error.errors()]
+        problems = [_message(problem, kind) for problem in _of_known_kind(error.errors(), kind)]
         noun = "fault" if len(problems) == 1 else "faults"
         raise RecipeError(
             f"{len(problems)} {noun}\n" + "\n".join(f"  {problem}" for problem in problems), where=where
@@ -96,9 +99,9 @@ def parse(tree: Mapping[str, Any], *, where: str) -> Recipe:
 def to_toml(recipe: Recipe) -> str:
     """The resolved recipe as TOML, each setting under a comment that says what it does; ``load`` reads it back."""
     top, sections = [], []
-    for name, field in Recipe.model_fields.items():
+    for name, field in type(recipe).model_fields.items():
         value = getattr(recipe, name)
-        if name in recipe.idle or (name == "adapt" and name not in recipe.model_fields_set):
+        if name == "adapt" and name not in recipe.model_fields_set:
             continue  # [adapt] is for polyvigil adapt alone
         if isinstance(value, BaseModel):
             sections += _sections(name, None, value)
@@ -157,34 +160,64 @@ def apply_value(tree: _Tree, path: str, value: object, *, setting: str = "") -> 
     table[name] = value
 
 
-def _message(problem: Any) -> str:
-    keys = [str(part) for part in problem["loc"]]
-    if keys[:1] == ["model"] and len(keys) > 1 and keys[1] in _KINDS:
+def _kind_of(tree: Mapping[str, Any]) -> Any:
+    model = tree.get("model")
+    return model.get("kind", "linear") if isinstance(model, Mapping) else "linear"
+
+
+def _without_empty_seeds(tree: Mapping[str, Any], kind: Any) -> Mapping[str, Any]:
+    """``seeds = []`` says what is so anyway; bundles and recipes of kinds that have no seeds may hold it."""
+    return {key: value for key, value in tree.items() if key != "seeds" or value or kind in {"encoder", "stacked"}}
+
+
+def _of_known_kind(problems: Sequence[Any], kind: Any) -> list[Any]:
+    """All problems; of [model] only that its kind is not known, where that is so: the others follow from it."""
+    if kind in MODEL_KINDS:
+        return list(problems)
+    return [problem for problem in problems if problem["loc"][1:2] != ("model",) or problem["loc"][-1] == "kind"]
+
+
+def _message(problem: Any, kind: Any) -> str:
+    keys = [str(part) for part in problem["loc"][1:]]  # the first is the class of the recipe
+    if keys[:1] == ["model"] and len(keys) > 1 and keys[1] in MODEL_KINDS:
         del keys[1]  # the kind, which is a value of the file and no key
     if keys[:2] in (["model", "base"], ["model", "further"], ["decide", "objective"]) and len(keys) > 3:
         del keys[2]
     path = ".".join(keys) or "recipe"
     message = str(problem["msg"]).removeprefix("Value error, ")
+    shown = repr(problem["input"])
+    shown = shown if len(shown) <= 60 else shown[:60] + "..."
+    if path == "model.kind":
+        return f"{path}: must be one of {', '.join(MODEL_KINDS)} (it is {shown})"
     if problem["type"] == "extra_forbidden":
+        if path in RECIPE_KINDS[0].model_fields:
+            section = path if path == "seeds" else f"[{path}]"
+            return f"{section} changes nothing for model.kind = {kind}{_base_of(problem)}; remove it"
         close = difflib.get_close_matches(path, known_keys(), n=1, cutoff=0.5)
         return f"{path}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
-    shown = repr(problem["input"])
-    return f"{path}: {message} (it is {shown if len(shown) <= 60 else shown[:60] + '...'})"
+    return f"{path}: {message} (it is {shown})"
+
+
+def _base_of(problem: Any) -> str:
+    return " over a linear base" if problem["loc"][0] == "stacked-linear" else ""
 
 
 @cache
 def known_keys() -> tuple[str, ...]:
-    """The path of every setting, in the order of the specs."""
+    """The path of every setting of every kind of recipe, in the order of the specs."""
 
-    def walk(spec: type[BaseModel], prefix: str) -> list[str]:
+    def walk(specs: Sequence[type[BaseModel]], prefix: str) -> list[str]:
+        """The keys of tables that any of ``specs`` may describe."""
         keys: list[str] = []
-        for name, field in spec.model_fields.items():
-            kinds = get_args(field.annotation) or (field.annotation,)
+        for name in dict.fromkeys(name for spec in specs for name in spec.model_fields):
+            kinds = [kind for spec in specs if name in spec.model_fields for kind in _types(spec, name)]
             sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-            for section in sections:
-                keys += walk(section, f"{prefix}{name}.")
-            if not sections:
-                keys.append(prefix + name)
+            keys += walk(list(dict.fromkeys(sections)), f"{prefix}{name}.") if sections else [prefix + name]
         return keys
 
-    return tuple(dict.fromkeys(walk(Recipe, "")))
+    return tuple(walk(RECIPE_KINDS, ""))
+
+
+def _types(spec: type[BaseModel], name: str) -> Sequence[Any]:
+    annotation = spec.model_fields[name].annotation
+    return get_args(annotation) or (annotation,)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from polyvigil.config.specs import Role
+from polyvigil.config.data import Role
 from polyvigil.errors import DataError
 
 ROLES: tuple[str, ...] = get_args(Role)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import regex
 
-from polyvigil.config.specs import DataSpec
+from polyvigil.config.data import DataSpec
 from polyvigil.data.columns import ROLES, ColumnMap, column_list, map_columns
 from polyvigil.data.formats import Row, RowError, Table, open_source, undecoded_reason
 from polyvigil.errors import DataError

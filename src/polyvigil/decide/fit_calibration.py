@@ -11,7 +11,7 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import CalibrationKind
+from polyvigil.config.decide import CalibrationKind
 from polyvigil.decide.calibration import (
     Beta,
     Calibration,

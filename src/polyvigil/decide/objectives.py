@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import FBetaObjective, Objective, PrecisionObjective, RecallObjective
+from polyvigil.config.decide import FBetaObjective, Objective, PrecisionObjective, RecallObjective
 from polyvigil.metrics import f1, f_beta
 
 Array: TypeAlias = NDArray[np.float64]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_serializer, field_validator
 
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.types import Frozen, Probabilities
 
 ThresholdSource = Literal["own", "pooled", "similar", "prior", "transported", "fallback"]

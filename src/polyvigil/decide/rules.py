@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import BudgetObjective, DecideSpec, Objective, PooledF1Objective, ThresholdRule
+from polyvigil.config.decide import BudgetObjective, DecideSpec, Objective, PooledF1Objective, ThresholdRule
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.fit_calibration import fit
 from polyvigil.decide.objectives import beta_of, value_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.policy import DecisionPolicy, Threshold
 from polyvigil.decide.rules import DevScores, edge, find, resampled
 from polyvigil.errors import DataError

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import UnlabelledRule
+from polyvigil.config.decide import UnlabelledRule
 from polyvigil.decide.policy import DecisionPolicy, Threshold, flagged
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.thresholds import at_share, logit

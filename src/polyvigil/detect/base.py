@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from polyvigil.config.specs import Pooling
+from polyvigil.config.model import Pooling
 from polyvigil.types import Frozen, LabelledPost, Post, Probabilities
 
 

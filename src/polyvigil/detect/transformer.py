@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from polyvigil.config.specs import LongPosts, Pooling
+from polyvigil.config.model import LongPosts, Pooling
 from polyvigil.detect.base import Evidence, FitRecord, Lengths, Read, TrainingLog, Window
 from polyvigil.detect.occlusion import occlusion
 from polyvigil.errors import BundleError, PolyvigilError

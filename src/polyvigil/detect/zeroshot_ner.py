@@ -18,8 +18,8 @@ from polyvigil.detect.base import Evidence, FitRecord
 from polyvigil.detect.entity_features import FEATURES, Entity, features, merged, probability
 from polyvigil.detect.occlusion import occlusion
 from polyvigil.detect.reading import read_config, unreadable
-from polyvigil.errors import BundleError, PolyvigilError
-from polyvigil.nn.entities import INSTALL, EntityFinder, installed, load_entity_finder
+from polyvigil.errors import BundleError, PolyvigilError, not_installed
+from polyvigil.nn.entities import EntityFinder, installed, load_entity_finder
 from polyvigil.text.normalise import NORMALISATION, model_text
 from polyvigil.types import Frozen, Post, Probabilities
 
@@ -27,7 +27,7 @@ CONFIG_FILE = "polyvigil.json"
 
 
 class NerConfig(Frozen):
-    """All of an NER member that the model's files do not say; the names mean what they do in specs.NerSpec."""
+    """All of an NER member that the model's files do not say; the names mean what they do in config.model.NerSpec."""
 
     kind: Literal["ner"] = "ner"
     normalisation: str = NORMALISATION
@@ -108,9 +108,8 @@ def load(folder: Path, *, device: str = "auto") -> NerDetector:
     """Read what ``save`` wrote; never uses the network. Raises BundleError when it is damaged or of another make."""
     config = read_config(folder / CONFIG_FILE, NerConfig, what="NER detector")
     if not installed():
-        raise BundleError(
-            "a member of kind 'ner' needs gliner2, which is not installed", where=str(folder), hint=INSTALL
-        )
+        needed_by = "a member of kind 'ner'"
+        raise not_installed("gliner2", extra="zero-shot", needed_by=needed_by, where=str(folder), error=BundleError)
     try:
         finder = load_entity_finder(str(folder), offline=True)
     except BundleError:

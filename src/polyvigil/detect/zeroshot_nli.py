@@ -31,7 +31,7 @@ LEAST_ROOM = 8
 
 
 class NliConfig(Frozen):
-    """All of an NLI member that Hugging Face's files do not say; the names mean what they do in specs.NliSpec."""
+    """All of an NLI member that Hugging Face's files do not say; the names mean the same in config.model.NliSpec."""
 
     kind: Literal["nli"] = "nli"
     normalisation: str = NORMALISATION

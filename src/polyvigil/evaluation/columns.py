@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from polyvigil.config.specs import DataSpec
+from polyvigil.config.data import DataSpec
 from polyvigil.data.columns import ColumnMap, column_list, map_columns
 from polyvigil.data.read import Reading, cell_text
 from polyvigil.errors import DataError

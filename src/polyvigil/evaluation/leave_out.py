@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.policy import flagged
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.thresholds import argmax

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.rules import DevScores

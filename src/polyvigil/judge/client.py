@@ -20,7 +20,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
-from polyvigil.config.specs import ChatSpec
+from polyvigil.config.judge import ChatSpec
 from polyvigil.text.mask import mask
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from polyvigil.config.specs import ChatSpec
+from polyvigil.config.judge import ChatSpec
 from polyvigil.data.append_log import append_entries, read_entries
 from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import FitRecord

@@ -7,7 +7,6 @@ Source: Gururangan et al. 2020, "Don't stop pretraining", sections 3 and 4.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -17,22 +16,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import AdaptSpec
-from polyvigil.errors import InterruptError, TrainingError
+from polyvigil.config.training import RESUMABLE_SETTINGS, AdaptSpec
+from polyvigil.errors import TrainingError
 from polyvigil.learn import checkpoint
 from polyvigil.learn.checkpoint import Progress
-from polyvigil.learn.checkpoint_manager import CheckpointManager
-from polyvigil.learn.loop import TrainingCallbacks
+from polyvigil.learn.checkpoint_manager import CheckpointManager, ResumeState
+from polyvigil.learn.loop import TrainingCallbacks, fit_epochs
 from polyvigil.learn.masking import MaskedBatch, Vocabulary, mask_tokens
 from polyvigil.learn.ranks import Ranks
-from polyvigil.learn.sampling import step_seed
-from polyvigil.learn.schedule import steps_per_epoch, warmup_cosine, warmup_steps
-from polyvigil.learn.step import Stepper, StepResult, autocast
+from polyvigil.learn.schedule import step_schedule
+from polyvigil.learn.step import Stepper, autocast
 from polyvigil.nn.batching import token_batches
 from polyvigil.nn.masked import MaskedModel
 from polyvigil.nn.windows import TokenIds
 
-_FREE = {"micro_tokens", "checkpoint_minutes", "gradient_checkpointing"}  # settings a resumed run may change
 _HELD_OUT = 2**32 - 1  # in place of a step: the masks of the held-out posts
 _ORDER = 3  # what a seed is derived for, beside those of learn.sampling and learn.masking
 
@@ -45,7 +42,7 @@ class Adapted:
     after: float
     steps: int
     seconds: float
-    """Of the training alone, over interrupted runs together."""
+    """Of the steps and the checkpoints between them, over interrupted runs together."""
     micro_tokens: int
 
 
@@ -65,7 +62,7 @@ def adapt(
     ``work``: folder of checkpoints; run again with the same arguments, the training goes on from the last one and ends
     with the weights it would have had (on a CPU with the same number of threads, bit by bit). ``source`` names the
     model. Raises TrainingError (no memory, no disk, numbers that overflow, checkpoints of another run) and
-    InterruptError when ``hooks.stop`` says so.
+    InterruptError when ``callbacks.stop`` says so.
     """
     if spec.gradient_checkpointing:
         model.checkpoint_layers()
@@ -74,63 +71,57 @@ def adapt(
     before = held_out_loss(model, unseen, spec=spec)
     callbacks.log(f"held-out masked loss before: {before:.4f}")
     stepper = Stepper(model, spec=spec, ranks=Ranks(), losses=_losses(model, spec))
-    checkpoints = CheckpointManager(
-        work,
-        stepper,
-        fingerprint=_fingerprint(model, posts, held_out, spec, seed, source),
-        minutes=spec.checkpoint_minutes,
-        log=callbacks.log,
+    schedule = step_schedule(
+        len(posts),
+        epochs=spec.epochs,
+        posts_per_step=spec.posts_per_step,
+        peak_rate=spec.learning_rate,
+        warmup=spec.warmup,
     )
-    progress = checkpoints.resume(micro_tokens=spec.micro_tokens).progress
-    steps = steps_per_epoch(len(posts), posts_per_step=spec.posts_per_step)
-    warmup = warmup_steps(spec.warmup, steps=spec.epochs * steps)
-    begun, here = time.monotonic(), 0
-    while progress.epoch < spec.epochs:
-        model.model.train()
-        order = np.random.default_rng(np.random.SeedSequence([seed, progress.epoch, _ORDER])).permutation(len(posts))
-        while progress.step < steps:
-            marked = time.monotonic()
-            done = progress.epoch * steps + progress.step
-            chosen = order[progress.step * spec.posts_per_step :][: spec.posts_per_step]
-            batch = mask_tokens(
-                [posts[index] for index in chosen], vocabulary, share=spec.mask_share, seed=seed, step=done
-            )
-            result = _step(
-                stepper,
-                batch,
-                rate=spec.learning_rate * warmup_cosine(done, steps=spec.epochs * steps, warmup=warmup),
-                seed=step_seed(seed, done),
-                micro_tokens=progress.micro_tokens,
-                where=f"epoch {progress.epoch + 1}, step {progress.step + 1}",
-            )
-            here += len(chosen)
-            progress = progress.model_copy(
-                update={
-                    "step": progress.step + 1,
-                    "posts": progress.posts + len(chosen),
-                    "loss": progress.loss + result.loss,
-                    "seconds": progress.seconds + time.monotonic() - marked,
-                    "micro_tokens": result.micro_tokens,
-                }
-            )
-            rate = here / max(time.monotonic() - begun, 1e-9)
-            left = ((spec.epochs - progress.epoch) * len(posts) - progress.posts) / max(rate, 1e-9)
-            callbacks.progress(done + 1, spec.epochs * steps, rate, left)
-            stopped = callbacks.stop()
-            if stopped or checkpoints.due():
-                checkpoints.keep(progress, {})
-            if stopped:
-                raise InterruptError("adapting was stopped", hint="run the same command again: it goes on from here")
+
+    def order_of(epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng(np.random.SeedSequence([seed, epoch, _ORDER])).permutation(len(posts))
+
+    def batch_of(chosen: NDArray[np.int64], step: int) -> MaskedBatch:
+        """Masked anew at every step, so that an epoch asks for other tokens than the one before."""
+        return mask_tokens([posts[index] for index in chosen], vocabulary, share=spec.mask_share, seed=seed, step=step)
+
+    def log_epoch(state: ResumeState, _: Callable[[], float]) -> ResumeState:
+        """There is no dev score: the last weights are the ones to keep."""
+        progress = state.progress
         callbacks.log(
             f"epoch {progress.epoch + 1}/{spec.epochs}: masked loss {progress.loss / progress.posts:.4f}, "
             f"{progress.seconds:.0f} s so far"
         )
-        progress = Progress(epoch=progress.epoch + 1, micro_tokens=progress.micro_tokens, seconds=progress.seconds)
-        checkpoints.keep(progress, {})
+        following = Progress(epoch=progress.epoch + 1, micro_tokens=progress.micro_tokens, seconds=progress.seconds)
+        return ResumeState(following, {})
+
+    try:
+        progress = fit_epochs(
+            stepper,
+            schedule=schedule,
+            order_of=order_of,
+            batch_of=batch_of,
+            end_epoch=log_epoch,
+            checkpoints=CheckpointManager(
+                work,
+                stepper,
+                fingerprint=_fingerprint(model, posts, held_out, spec, seed, source),
+                minutes=spec.checkpoint_minutes,
+                log=callbacks.log,
+            ),
+            seed=seed,
+            micro_tokens=spec.micro_tokens,
+            callbacks=callbacks,
+            activity="adapting",
+        ).progress
+    except TrainingError as error:  # its advice names settings of [training]; here they stand in [adapt]
+        hint = error.hint.replace("training.", "adapt.")
+        raise TrainingError(error.message, where=error.where, hint=hint) from error
     model.model.eval()
     after = held_out_loss(model, unseen, spec=spec)
     callbacks.log(f"held-out masked loss after: {after:.4f}")
-    return Adapted(before, after, spec.epochs * steps, progress.seconds, progress.micro_tokens)
+    return Adapted(before, after, schedule.steps, progress.seconds, progress.micro_tokens)
 
 
 def held_out_loss(model: MaskedModel, batch: MaskedBatch, *, spec: AdaptSpec) -> float:
@@ -161,17 +152,6 @@ def _losses(model: MaskedModel, spec: AdaptSpec) -> Callable[[MaskedBatch, NDArr
     return losses
 
 
-def _step(
-    stepper: Stepper[MaskedBatch], batch: MaskedBatch, *, rate: float, seed: int, micro_tokens: int, where: str
-) -> StepResult:
-    """One step; an error's advice names the settings of [adapt]."""
-    try:
-        return stepper.step(batch, rate=rate, seed=seed, micro_tokens=micro_tokens, where=where)
-    except TrainingError as error:
-        hint = error.hint.replace("training.", "adapt.")
-        raise TrainingError(error.message, where=error.where, hint=hint) from error
-
-
 def _fingerprint(
     model: MaskedModel,
     posts: Sequence[TokenIds],
@@ -182,5 +162,5 @@ def _fingerprint(
 ) -> str:
     """Of all that moves the final weights, the order of the posts included."""
     shapes = [f"{name} {tuple(p.shape)}" for name, p in model.model.named_parameters()]
-    settings = ["adapt", source, spec.model_dump_json(exclude=_FREE), str(seed), str(model.fresh_head)]
+    settings = ["adapt", source, spec.model_dump_json(exclude=RESUMABLE_SETTINGS), str(seed), str(model.fresh_head)]
     return checkpoint.fingerprint(chain([*settings, *shapes], posts, [""], held_out))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import BalanceSpec
+from polyvigil.config.training import BalanceSpec
 from polyvigil.detect.base import LanguageCount
 from polyvigil.types import LabelledPost, Labels
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import DecideSpec, Pooling
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import Pooling
 from polyvigil.decide.tune import tune
 from polyvigil.errors import BundleError, TrainingError
 from polyvigil.learn.memory import is_out_of_memory

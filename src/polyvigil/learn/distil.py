@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import DistilSpec
+from polyvigil.config.training import DistilSpec
 from polyvigil.types import Post, Probabilities
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import EncoderSpec, Recipe
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.recipe import FineTunedRecipe, Recipe
 from polyvigil.detect.base import CostEstimate
 from polyvigil.learn.balance import training_indices
 from polyvigil.learn.devices import CONTEXT_BYTES, DeviceRate
@@ -47,7 +48,7 @@ class _Windows:
 
 
 def estimate_training(
-    recipe: Recipe,
+    recipe: FineTunedRecipe,
     shape: ModelShape,
     rate: DeviceRate,
     train: Sequence[LabelledPost],
@@ -57,7 +58,6 @@ def estimate_training(
 ) -> CostEstimate:
     """Of one member of a recipe with an encoder of this ``shape``; ``seconds`` of a stack: of all its trainings."""
     spec, training = recipe.encoder, recipe.training
-    assert spec is not None
     labels = np.array([item.label for item in train], dtype=np.int8)
     posts = [*(item.post for item in train), *unlabelled]
     windows = _windows(posts, spec, shape)
@@ -103,11 +103,11 @@ def estimate_training(
 
 
 def training_memory(
-    recipe: Recipe, shape: ModelShape, rate: DeviceRate, *, fitted: int, windows: _Windows | None = None
+    recipe: FineTunedRecipe, shape: ModelShape, rate: DeviceRate, *, fitted: int, windows: _Windows | None = None
 ) -> int:
     """Bytes at the peak of a step; ``fitted`` numbers are trained. Without ``windows`` a micro-batch is full."""
     training = recipe.training
-    tokens, longest = training.micro_tokens, recipe.encoder.max_tokens if recipe.encoder else 0
+    tokens, longest = training.micro_tokens, recipe.encoder.max_tokens
     if windows is not None and len(windows.length):
         longest = int(windows.length.max())
         largest = np.sort(windows.tokens)[-training.posts_per_step :].sum()

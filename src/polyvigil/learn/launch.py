@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from polyvigil.config.specs import EncoderSpec, Recipe
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.recipe import Recipe
 from polyvigil.errors import RecipeError
 
 _SHARDED = {

@@ -11,7 +11,8 @@ from scipy.sparse import csr_matrix, hstack
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from polyvigil.config.specs import BalanceSpec, LinearSpec
+from polyvigil.config.model import LinearSpec
+from polyvigil.config.training import BalanceSpec
 from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import FitRecord
 from polyvigil.detect.linear import Block, LinearConfig, LinearDetector

@@ -1,56 +1,34 @@
-"""The one training loop: epochs of steps, dev scored after each, the best epoch's weights kept, exactly resumable."""
+"""The one training loop: epochs of optimiser steps with checkpoints between them, exactly resumable.
+
+In: a stepper (learn.step: a model, its loss, AdamW), a schedule of rates, and functions that say which posts a step
+sees and what follows an epoch. Out: the model with other weights, and where the run ended. Fine-tuning
+(learn.fine_tune), masked adaptation (learn.adapt) and cost estimates (learn.trial_steps) are this loop with other
+functions. What always holds: a run that was stopped and goes on ends with the weights of one that was not, since
+everything a step depends on follows from the seed and the number of the step, or is in the checkpoint.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
+from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import TRAINED_POOLING, DecideSpec, Pooling, TrainingSpec
-from polyvigil.detect.base import EpochRecord, TrainingLog
-from polyvigil.errors import InterruptError, TrainingError
-from polyvigil.learn import checkpoint
+from polyvigil.errors import InterruptError
 from polyvigil.learn.checkpoint import Progress
-from polyvigil.learn.checkpoint_manager import CheckpointManager, load_weights, trained
-from polyvigil.learn.dev import DevSet, judge
-from polyvigil.learn.distil import SoftTargets
-from polyvigil.learn.memory import forget_peak, peak_memory
-from polyvigil.learn.post_loss import Batch, post_stepper
-from polyvigil.learn.ranks import Ranks, this_rank
-from polyvigil.learn.sampling import epoch_order, step_seed
-from polyvigil.learn.schedule import steps_per_epoch, warmup_cosine, warmup_steps
-from polyvigil.learn.step import OVERFLOW
-from polyvigil.nn.encoder import Encoder
-from polyvigil.nn.windows import TokenIds
-from polyvigil.types import Labels
-
-_FREE = {"micro_tokens", "checkpoint_minutes", "gradient_checkpointing"}  # settings a resumed run may change
-
-
-@dataclass(frozen=True, slots=True)
-class TrainSet:
-    """Training posts, each field (n_posts,); ``pool``: the indices an epoch goes through, copies included.
-
-    Where there are ``soft`` targets, a post without a label has weight 0, and its label is not looked at.
-    """
-
-    tokens: Sequence[TokenIds]
-    labels: Labels
-    languages: Sequence[str]
-    weights: NDArray[np.float64]
-    pool: NDArray[np.int64]
-    soft: SoftTargets | None = None
+from polyvigil.learn.checkpoint_manager import CheckpointManager, ResumeState
+from polyvigil.learn.memory import forget_peak
+from polyvigil.learn.sampling import step_seed
+from polyvigil.learn.schedule import StepSchedule
+from polyvigil.learn.step import B, Stepper
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingCallbacks:
-    """Whom the loop tells. ``progress`` gets steps done, steps in all, posts per second, seconds left."""
+    """Functions that the loop calls. ``progress`` gets steps done, steps in all, posts per second, seconds left."""
 
     log: Callable[[str], None] = lambda _: None
     progress: Callable[[int, int, float, float], None] = lambda *_: None
@@ -59,65 +37,51 @@ class TrainingCallbacks:
     The other functions are called in the first process alone."""
 
 
-def train(
-    encoder: Encoder,
-    posts: TrainSet,
-    dev: DevSet,
+def _never(_: Progress) -> bool:
+    return False
+
+
+def fit_epochs(
+    stepper: Stepper[B],
     *,
-    spec: TrainingSpec,
-    decide: DecideSpec,
+    schedule: StepSchedule,
+    order_of: Callable[[int], NDArray[np.int64]],
+    batch_of: Callable[[NDArray[np.int64], int], B],
+    end_epoch: Callable[[ResumeState, Callable[[], float]], ResumeState],
+    checkpoints: CheckpointManager,
     seed: int,
-    source: str,
-    work: Path | None,
+    micro_tokens: int,
     callbacks: TrainingCallbacks,
-    pooling: Pooling = TRAINED_POOLING,
-) -> TrainingLog:
-    """Train ``encoder`` in place; it ends with the weights of the epoch of the best dev F1 (the first on ties).
+    activity: str = "training",
+    is_enough: Callable[[Progress], bool] = _never,
+) -> ResumeState:
+    """Take the steps of ``schedule`` that the checkpoints say are still to be taken; where the run stands afterwards.
 
-    ``work``: folder of checkpoints; run again with the same arguments, the training goes on from the last one and ends
-    with the weights it would have had (on a CPU with the same number of threads, bit by bit). ``source`` names the
-    pretrained model; ``pooling`` makes a post of its windows. Raises TrainingError (no memory, no disk, numbers that
-    overflow, checkpoints of another run).
+    ``order_of`` gives the indices of the posts in the order of an epoch (from 0), ``batch_of`` the batch of some
+    indices at a step (from 0, over all epochs): both the same whenever they are called. ``end_epoch`` is given where
+    the run stands after the last step of an epoch and a function that says how many seconds the epoch has taken so
+    far; it evaluates, logs, and returns where the next epoch begins. ``micro_tokens``: tokens on the device at once, to
+    begin with. ``is_enough`` is asked after each step, and True ends the run there: a trial.
+
+    Raises InterruptError where ``callbacks.stop`` says so in any process, and TrainingError as the stepper and the
+    checkpoints do.
     """
-    ranks = this_rank()
-    callbacks = callbacks if ranks.rank == 0 else TrainingCallbacks(stop=callbacks.stop)
-    if spec.gradient_checkpointing:
-        encoder.checkpoint_layers()
-    parameters = sum(p.numel() for p in encoder.model.parameters())
-    stepper = post_stepper(encoder, spec=spec, ranks=ranks, pooling=pooling)
-    if posts.soft is not None:
-        ranks.first_values([torch.from_numpy(posts.soft.targets)])  # each asked the teacher: last digits may differ
-    identity = _fingerprint(encoder, posts, dev, spec, decide, seed, source + pooling)
-    _same_everywhere(encoder, identity, ranks)
-    checkpoints = CheckpointManager(
-        work, stepper, fingerprint=identity, minutes=spec.checkpoint_minutes, log=callbacks.log
-    )
-    resumed = checkpoints.resume(micro_tokens=spec.micro_tokens)
-    progress, best = resumed.progress, resumed.best
+    ranks, model, device = stepper.ranks, stepper.encoder.model, stepper.device
+    state = checkpoints.resume(micro_tokens=micro_tokens)
+    clock = _Clock(left=schedule.posts_left(epoch=state.progress.epoch, posts=state.progress.posts))
 
-    steps = steps_per_epoch(len(posts.pool), posts_per_step=spec.posts_per_step, last_batch=spec.last_batch)
-    warmup = warmup_steps(spec.warmup, steps=spec.epochs * steps, rounding=spec.warmup_rounding)
-    per_epoch = min(len(posts.pool), steps * spec.posts_per_step)
+    while (progress := state.progress).epoch < schedule.epochs:
+        forget_peak(device)
+        model.train()  # evaluation at the end of an epoch leaves it in eval mode
+        order = order_of(progress.epoch)
 
-    def rate(done: int) -> float:
-        return spec.learning_rate * warmup_cosine(done, steps=spec.epochs * steps, warmup=warmup)
-
-    clock = _Clock(left=(spec.epochs - progress.epoch) * per_epoch - progress.posts)
-    while progress.epoch < spec.epochs:
-        forget_peak(encoder.device)
-        encoder.model.train()
-        order = epoch_order(posts.pool, posts.languages, spec=spec, seed=seed, epoch=progress.epoch)
-        while progress.step < steps:
-            done = progress.epoch * steps + progress.step
-            chosen = order[progress.step * spec.posts_per_step :][: spec.posts_per_step]
+        while progress.step < schedule.steps_per_epoch:
+            done = progress.epoch * schedule.steps_per_epoch + progress.step
+            chosen = order[progress.step * schedule.posts_per_step :][: schedule.posts_per_step]
             result = stepper.step(
-                Batch(
-                    [posts.tokens[i] for i in chosen],
-                    posts.labels[chosen],
-                    posts.weights[chosen],
-                    None if posts.soft is None else posts.soft.of(chosen),
-                ),
-                rate=rate(done),
+                batch_of(chosen, done),
+                rate=schedule.rate(done),
+                # dropout differs between processes, whose posts differ; no state of a generator has to be stored
                 seed=step_seed(seed, done, rank=ranks.rank),
                 micro_tokens=progress.micro_tokens,
                 where=f"epoch {progress.epoch + 1}, step {progress.step + 1}",
@@ -132,55 +96,22 @@ def train(
                     "posts": progress.posts + len(chosen),
                     "loss": progress.loss + result.loss,
                     "seconds": progress.seconds + clock.lap(len(chosen)),
-                    "micro_tokens": result.micro_tokens,
+                    "micro_tokens": result.micro_tokens,  # what fitted once is tried first from here on
                 }
             )
-            callbacks.progress(done + 1, spec.epochs * steps, clock.rate, clock.seconds_left)
-            stopped = ranks.any(callbacks.stop())
+            state = ResumeState(progress, state.best)
+            if is_enough(progress):
+                return state
+            callbacks.progress(done + 1, schedule.steps, clock.rate, clock.seconds_left)
+            stopped = ranks.any(callbacks.stop())  # a signal may have reached one process alone: all end together
             if stopped or checkpoints.due():
-                checkpoints.keep(progress, best)
+                checkpoints.keep(progress, state.best)
             if stopped:
-                raise InterruptError("training was stopped", hint="run the same command again: it goes on from here")
-        if progress.loss == 0.0:
-            raise TrainingError("every loss was exactly 0", where=f"epoch {progress.epoch + 1}", hint=OVERFLOW)
+                raise InterruptError(f"{activity} was stopped", hint="run the same command again: it goes on from here")
 
-        verdict = judge(
-            encoder,
-            dev,
-            ranks,
-            decide=decide,
-            pooling=pooling,
-            budget=progress.micro_tokens,
-            where=f"after epoch {progress.epoch + 1}",
-        )
-        seconds = progress.seconds + clock.lap(0)
-        record = EpochRecord(
-            epoch=progress.epoch + 1,
-            loss=progress.loss / progress.posts,
-            learning_rate=rate((progress.epoch + 1) * steps),
-            dev_f1=verdict.f1,
-            best=all(verdict.f1 > earlier.dev_f1 for earlier in progress.records),
-            seconds=seconds,
-            posts_per_second=progress.posts / seconds,
-            peak_memory=peak_memory(encoder.device),
-            warnings=verdict.warnings,
-        )
-        callbacks.log(_epoch_message(record, spec.epochs))
-        if record.best:
-            best = {name: p.detach().to("cpu", copy=True) for name, p in trained(encoder.model).items()}
-        progress = Progress(epoch=record.epoch, micro_tokens=progress.micro_tokens, records=(*progress.records, record))
-        checkpoints.keep(progress, best)
-
-    load_weights(encoder.model, best)
-    encoder.model.eval()
-    return TrainingLog(
-        epochs=progress.records,
-        steps_per_epoch=steps,
-        posts_per_epoch=len(posts.pool),
-        parameters=parameters,
-        micro_tokens=progress.micro_tokens,
-        device=str(encoder.device),
-    )
+        state = end_epoch(state, partial(clock.seconds_after, progress.seconds))
+        checkpoints.keep(state.progress, state.best)  # after the evaluation, which is never done twice
+    return state
 
 
 class _Clock:
@@ -198,6 +129,10 @@ class _Clock:
         self.left -= posts
         return self.marked - before
 
+    def seconds_after(self, before: float) -> float:
+        """``before``, and the seconds since the last lap."""
+        return before + self.lap(0)
+
     @property
     def rate(self) -> float:
         return self.done / max(self.marked - self.begun, 1e-9)
@@ -205,45 +140,3 @@ class _Clock:
     @property
     def seconds_left(self) -> float:
         return self.left / max(self.rate, 1e-9)
-
-
-def _epoch_message(record: EpochRecord, epochs: int) -> str:
-    text = (
-        f"epoch {record.epoch}/{epochs}: loss {record.loss:.4f}, lr {record.learning_rate:.1e}, "
-        f"dev F1 {record.dev_f1:.3f}{' (best)' if record.best else ''}, {record.seconds:.0f} s, "
-        f"{record.posts_per_second:.1f} posts/s, {record.peak_memory / 1e9:.1f} GB"
-    )
-    return "; ".join((text, *record.warnings))
-
-
-def _same_everywhere(encoder: Encoder, identity: str, ranks: Ranks) -> None:
-    """Begin with the first process's weights; raise TrainingError where another has other posts or settings."""
-    if ranks.any(ranks.first_text(identity) != identity):
-        raise TrainingError(
-            "the processes of this training have read different posts, settings or models",
-            hint="give each machine the same files and the same command line",
-        )
-    ranks.first_values(encoder.model.parameters())
-
-
-def _fingerprint(
-    encoder: Encoder, posts: TrainSet, dev: DevSet, spec: TrainingSpec, decide: DecideSpec, seed: int, source: str
-) -> str:
-    """Of all that moves the final weights, the order of the posts included; and weights no checkpoint holds."""
-    shapes = [f"{name} {tuple(p.shape)}" for name, p in encoder.model.named_parameters()]
-    frozen = (p.detach().cpu().numpy() for p in encoder.model.parameters() if not p.requires_grad)
-    settings = [source, spec.model_dump_json(exclude=_FREE), decide.model_dump_json(), str(seed), str(encoder.packed)]
-    arrays: list[NDArray[np.generic]] = [
-        posts.labels,
-        posts.weights,
-        posts.pool,
-        dev.labels,
-        dev.readable,
-        *posts.tokens,
-        *dev.tokens,
-    ]
-    if posts.soft is not None:
-        settings.append(f"{posts.soft.weight} {posts.soft.temperature}")
-        arrays.append(posts.soft.targets)
-    texts = [*settings, *shapes, *posts.languages, "", *dev.languages, ""]
-    return checkpoint.fingerprint(chain(texts, arrays, frozen))

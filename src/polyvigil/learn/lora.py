@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from polyvigil.config.specs import LoraSpec
-from polyvigil.errors import RecipeError
+from polyvigil.config.training import LoraSpec
+from polyvigil.errors import RecipeError, require
 from polyvigil.nn.encoder import Encoder
 
 if TYPE_CHECKING:
@@ -39,12 +39,9 @@ def adapt(encoder: Encoder, *, spec: LoraSpec, seed: int) -> Adapters:
     (Dettmers et al. 2023 find that attention alone is not enough). From then on adapters and head alone are trained.
     Raises RecipeError where there is no such layer, or no peft.
     """
-    try:
-        from peft import LoraConfig, LoraModel
-    except ModuleNotFoundError as error:
-        raise RecipeError(
-            "adapters need peft, which is not installed", where="lora.rank", hint="pip install 'polyvigil[encoders]'"
-        ) from error
+    require("peft", extra="encoders", needed_by="an adapter", where="lora.rank")
+    from peft import LoraConfig, LoraModel
+
     model = encoder.model
     layers = [
         name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear) and not _of_head(model, name)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import DecideSpec, Pooling
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import Pooling
 from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.objectives import value_of
 from polyvigil.decide.rules import DevScores

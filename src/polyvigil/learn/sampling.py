@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import TrainingSpec
+from polyvigil.config.training import TrainingSpec
 
 _ORDER, _STEP = 0, 1  # what a seed is derived for
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -35,6 +36,54 @@ def warmup_cosine(step: int, *, steps: int, warmup: int) -> float:
         return step / warmup
     progress = (step - warmup) / max(1, steps - warmup)
     return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True, slots=True)
+class StepSchedule:
+    """Which steps a training takes, and at which rate each."""
+
+    epochs: int
+    posts_per_step: int
+    steps_per_epoch: int
+    posts_per_epoch: int
+    """Posts that the steps of an epoch see, copies included."""
+    warmup: int
+    peak_rate: float
+
+    @property
+    def steps(self) -> int:
+        """Of all epochs."""
+        return self.epochs * self.steps_per_epoch
+
+    def rate(self, step: int) -> float:
+        """Learning rate of the step with ``step`` steps before it; 0 at ``steps``."""
+        return self.peak_rate * warmup_cosine(step, steps=self.steps, warmup=self.warmup)
+
+    def posts_left(self, *, epoch: int, posts: int) -> int:
+        """Posts still to be trained on after ``epoch`` epochs and ``posts`` posts of the next one."""
+        return (self.epochs - epoch) * self.posts_per_epoch - posts
+
+
+def step_schedule(
+    posts: int,
+    *,
+    epochs: int,
+    posts_per_step: int,
+    peak_rate: float,
+    warmup: float,
+    warmup_rounding: Literal["up", "down"] = "up",
+    last_batch: Literal["kept", "dropped"] = "kept",
+) -> StepSchedule:
+    """The steps of ``epochs`` passes over ``posts`` posts, copies included; ``warmup``: share of all steps, [0, 1]."""
+    steps = steps_per_epoch(posts, posts_per_step=posts_per_step, last_batch=last_batch)
+    return StepSchedule(
+        epochs=epochs,
+        posts_per_step=posts_per_step,
+        steps_per_epoch=steps,
+        posts_per_epoch=min(posts, steps * posts_per_step),
+        warmup=warmup_steps(warmup, steps=epochs * steps, rounding=warmup_rounding),
+        peak_rate=peak_rate,
+    )
 
 
 def parameter_groups(

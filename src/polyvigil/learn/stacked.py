@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from polyvigil.config.specs import StackedSpec
+from polyvigil.config.model import StackedSpec
 from polyvigil.data.split import assign_folds
 from polyvigil.detect.base import CostEstimate, Detector, Learner
 from polyvigil.detect.stacked import Featured, StackedConfig, StackedDetector, design

@@ -9,18 +9,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.config.specs import BalanceSpec, DecideSpec, EncoderSpec, LoraSpec, TrainingSpec
+from polyvigil.config.decide import DecideSpec
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.training import BalanceSpec, LoraSpec, TrainingSpec
 from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import CostEstimate, FitRecord, PoolingChoice
 from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
 from polyvigil.errors import DataError
-from polyvigil.learn import checkpoint, loop
+from polyvigil.learn import checkpoint, fine_tune
 from polyvigil.learn.balance import language_counts, trained_languages, training_indices, training_weights
 from polyvigil.learn.checkpoint_manager import trained
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.disk import DiskUse
 from polyvigil.learn.distil import TeacherTargets, soft_targets
-from polyvigil.learn.loop import TrainingCallbacks, TrainSet
+from polyvigil.learn.fine_tune import TrainSet
+from polyvigil.learn.loop import TrainingCallbacks
 from polyvigil.learn.lora import Adapters, adapt
 from polyvigil.learn.pooling import choose
 from polyvigil.learn.ranks import this_rank
@@ -55,8 +58,9 @@ class EncoderLearner:
     """Learner of ``EncoderDetector``. ``work``: folder of checkpoints, resumed from where it holds some of this run.
 
     ``members`` and ``trainings``: how many members are still to be made, and in how many trainings each (learn.disk).
-    ``lora``: adapters, none by default; ``lesson``: what a teacher says of the very posts that ``fit`` is given.
-    ``decide`` is the rule by which the dev F1 of an epoch is found; ``say``, ``progress``, ``stop``: see loop.Hooks.
+    ``lora``: adapters, none by default; ``teacher_targets``: what a teacher says of the very posts that ``fit`` is
+    given. ``decide`` is the rule by which the dev F1 of an epoch is found; ``log``, ``progress`` and ``stop`` are those
+    of loop.TrainingCallbacks.
     """
 
     spec: EncoderSpec
@@ -79,14 +83,14 @@ class EncoderLearner:
         """Fit on ``train``; ``dev`` chooses the epoch. The same posts in the same order, settings and seed: the same.
 
         Raises DataError (posts of one class), RecipeError (no such model or device), BundleError (a damaged model),
-        TrainingError (see loop.train) and InterruptError (``stop``).
+        TrainingError (see fine_tune.train) and InterruptError (``stop``).
         """
         ready = self._training_inputs(train, dev, seed=seed)
         encoder, trimmed = ready.encoder, ready.trimmed
         first = this_rank().rank == 0
         if self.work is not None and first:
             checkpoint.check_disk(self.work, use=self._disk(ready))
-        log = loop.train(
+        log = fine_tune.train(
             encoder,
             trimmed.posts,
             trimmed.dev,

@@ -7,16 +7,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from polyvigil.config.specs import Pooling, TrainingSpec
+from polyvigil.config.model import Pooling
+from polyvigil.config.training import TrainingSpec
 from polyvigil.detect.base import CostEstimate
+from polyvigil.learn.checkpoint import Progress
+from polyvigil.learn.checkpoint_manager import CheckpointManager
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.disk import DiskUse
-from polyvigil.learn.loop import TrainSet
-from polyvigil.learn.memory import forget_peak, peak_memory
-from polyvigil.learn.post_loss import Batch, post_stepper
+from polyvigil.learn.fine_tune import TrainSet
+from polyvigil.learn.loop import TrainingCallbacks, fit_epochs
+from polyvigil.learn.losses import post_stepper
+from polyvigil.learn.memory import peak_memory
 from polyvigil.learn.ranks import Ranks
-from polyvigil.learn.sampling import epoch_order, step_seed
-from polyvigil.learn.schedule import steps_per_epoch
+from polyvigil.learn.sampling import epoch_order
+from polyvigil.learn.schedule import step_schedule
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.predict import window_scores
 from polyvigil.nn.windows import TokenIds
@@ -47,30 +51,37 @@ def estimate_cost(
     if spec.gradient_checkpointing:
         encoder.checkpoint_layers()
     stepper = post_stepper(encoder, spec=spec, ranks=Ranks(), pooling=pooling)
+    schedule = step_schedule(
+        len(posts.pool),
+        epochs=1,
+        posts_per_step=spec.posts_per_step,
+        peak_rate=0.0,  # the weights stay as they are, so that no step is unlike the others
+        warmup=0.0,
+        last_batch=spec.last_batch,
+    )
     order = epoch_order(posts.pool, posts.languages, spec=spec, seed=seed, epoch=0)
-    steps = steps_per_epoch(len(order), posts_per_step=spec.posts_per_step, last_batch=spec.last_batch)
+    ends: list[float] = []  # seconds after which each step was done
+
+    def is_enough(progress: Progress) -> bool:
+        ends.append(progress.seconds)
+        return len(ends) == min(_STEPS, schedule.steps_per_epoch) or progress.seconds >= _ENOUGH_SECONDS
+
+    fit_epochs(
+        stepper,
+        schedule=schedule,
+        order_of=lambda _: order,
+        batch_of=lambda chosen, _: posts.batch(chosen),
+        end_epoch=lambda state, _: state,  # never reached: the last step is enough
+        checkpoints=CheckpointManager(None, stepper, fingerprint="", minutes=0.0, log=lambda _: None),
+        seed=seed,
+        micro_tokens=spec.micro_tokens,
+        callbacks=TrainingCallbacks(),
+        is_enough=is_enough,
+    )
     lengths = np.array([item.size for item in posts.tokens])
-    forget_peak(encoder.device)
-    encoder.model.train()
-    taken: list[tuple[float, int]] = []
-    while len(taken) < min(_STEPS, steps) and sum(seconds for seconds, _ in taken) < _ENOUGH_SECONDS:
-        chosen = order[len(taken) * spec.posts_per_step :][: spec.posts_per_step]
-        begun = time.monotonic()
-        stepper.step(
-            Batch(
-                [posts.tokens[index] for index in chosen],
-                posts.labels[chosen],
-                posts.weights[chosen],
-                None if posts.soft is None else posts.soft.of(chosen),
-            ),
-            rate=0.0,
-            seed=step_seed(seed, len(taken), rank=0),
-            micro_tokens=spec.micro_tokens,
-            where=f"rehearsal, step {len(taken) + 1}",
-        )
-        taken.append((time.monotonic() - begun, int(lengths[chosen].sum())))
-    counted = taken[1:] or taken
-    per_token = sum(seconds for seconds, _ in counted) / sum(tokens for _, tokens in counted)
+    skipped = 1 if len(ends) > 1 else 0  # the first step is slow: kernels are chosen, memory is taken
+    counted = order[: len(ends) * spec.posts_per_step][skipped * spec.posts_per_step :]
+    per_token = (ends[-1] - (ends[0] if skipped else 0.0)) / int(lengths[counted].sum())
     tokens = int(lengths[order].sum())
     parameters = sum(p.numel() for p in encoder.model.parameters())
     epoch = per_token * tokens + _dev_seconds(encoder, dev, budget=spec.micro_tokens)
@@ -78,14 +89,14 @@ def estimate_cost(
         parameters=parameters + left_out,
         trained=disk.trained + (left_out if disk.trained == parameters else 0),
         posts_per_epoch=len(order),
-        steps_per_epoch=steps,
+        steps_per_epoch=schedule.steps_per_epoch,
         tokens_per_epoch=tokens,
         full=full,
         checkpoint_bytes=disk.checkpoints,
         member_bytes=disk.member,
         most_disk=disk.most,
         seconds=spec.epochs * epoch,
-        measured_steps=len(counted),
+        measured_steps=len(ends) - skipped,
         peak_memory=peak_memory(encoder.device),
         device=str(encoder.device),
     )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from polyvigil.learn.checkpoint import fingerprint
 from polyvigil.learn.dev import DevSet
-from polyvigil.learn.loop import TrainSet
+from polyvigil.learn.fine_tune import TrainSet
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.windows import TokenIds, pieces
 

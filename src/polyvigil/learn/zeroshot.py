@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
-from polyvigil.config.specs import NerSpec, NliSpec
+from polyvigil.config.model import NerSpec, NliSpec
 from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import FitRecord
 from polyvigil.detect.zeroshot_ner import NerConfig, NerDetector

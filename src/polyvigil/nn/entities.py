@@ -19,11 +19,10 @@ import regex
 import torch
 from safetensors import SafetensorError
 
-from polyvigil.errors import BundleError, RecipeError
+from polyvigil.errors import BundleError, RecipeError, not_installed
 from polyvigil.nn.pretrained import move, quiet
 from polyvigil.nn.source import model_folder
 
-INSTALL = "install torch for this machine, then: pip install 'polyvigil[zero-shot]'"
 FILES = (
     *("config.json", "encoder_config/config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
     *("special_tokens_map.json", "added_tokens.json", "spm.model", "sentencepiece.bpe.model", "vocab.txt"),
@@ -115,7 +114,7 @@ def load_entity_finder(source: str, *, offline: bool = False, revision: str = ""
     or the source cannot be used, BundleError when its files are damaged.
     """
     if not installed():
-        raise RecipeError("this model needs gliner2, which is not installed", where=source, hint=INSTALL)
+        raise not_installed("gliner2", extra="zero-shot", needed_by="this model", where=source)
     folder = model_folder(source, offline=offline, revision=revision, fetched=FILES)
     _check(folder, source)
     extractor = import_module("gliner2").AutoExtractor

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from polyvigil.errors import RecipeError
+from polyvigil.errors import RecipeError, not_installed
 from polyvigil.nn.batching import token_batches
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.windows import TokenIds
@@ -35,10 +35,7 @@ _ONE_FILE = 1_900_000_000  # bytes of weights; protobuf holds no file of 2 GB
 def check_installed() -> None:
     """Raise RecipeError where a library is missing."""
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        raise RecipeError(
-            f"an export to ONNX needs {', '.join(missing)}, which is not installed",
-            hint="pip install 'polyvigil[onnx]'",
-        )
+        raise not_installed(", ".join(missing), extra="onnx", needed_by="an export to ONNX")
 
 
 def write_onnx(encoder: Encoder, path: Path, *, where: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from polyvigil.config.specs import Pooling
+from polyvigil.config.model import Pooling
 
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 _SMALL = -15.0  # below it softplus(z) is exp(z), and expm1(t) is t, to the last bit of float32

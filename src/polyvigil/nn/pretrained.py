@@ -28,7 +28,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from polyvigil.errors import BundleError, RecipeError
+from polyvigil.errors import BundleError, RecipeError, install_command
 
 Config: TypeAlias = PreTrainedConfig
 Classifier: TypeAlias = PreTrainedModel
@@ -63,7 +63,7 @@ def read_tokenizer(folder: Path, source: str) -> TextTokenizer:
         raise RecipeError(
             f"its tokenizer needs a library that is not installed: {_first_line(error)}",
             where=source,
-            hint="pip install 'polyvigil[ja]'" if japanese else "pip install 'polyvigil[encoders]'",
+            hint=install_command("ja" if japanese else "encoders"),
         ) from error
     except Exception as error:  # the Rust library raises bare Exception
         raise RecipeError(

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from polyvigil.config.specs import Spec
+from polyvigil.config.base import Spec
 
 Architecture = Literal["bert", "xlm-roberta", "deberta-v2", "m2m_100", "gliner2"]
 Precision = Literal["fp32", "bf16", "fp16"]

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from polyvigil.config.specs import LongPosts, Pooling
+from polyvigil.config.model import LongPosts, Pooling
 from polyvigil.types import Probabilities
 
 TokenIds: TypeAlias = NDArray[np.int32]
@@ -22,7 +22,7 @@ TokenIds: TypeAlias = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class LongRule:
-    """What becomes of a post that is too long (specs.EncoderSpec).
+    """What becomes of a post that is too long (config.model.EncoderSpec).
 
     ``overlap``: share of a window's own tokens that the next one holds too, at least; ``most``: windows of one post.
     """

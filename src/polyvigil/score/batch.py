@@ -12,7 +12,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.config.specs import DataSpec, ScoreSpec
+from polyvigil.config.data import DataSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.data.inputs import find_inputs
 from polyvigil.data.read import RowErrorCounts

@@ -22,7 +22,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from polyvigil.bundle.explain import Explanation, explain
 from polyvigil.bundle.store import Bundle
-from polyvigil.config.specs import DataSpec
+from polyvigil.config.data import DataSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import ColumnMap, map_columns
 from polyvigil.data.formats import RowError, Table, open_table

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 
-from polyvigil.config.specs import DataSpec, ScoreSpec
+from polyvigil.config.data import DataSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.read import RowErrorKind
 from polyvigil.types import Frozen
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from polyvigil.config.specs import DataSpec, ScoreSpec
+from polyvigil.config.data import DataSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import FORMATS, Table, format_of, open_table
 from polyvigil.data.inputs import FOLDER_MANIFEST, MANIFEST, REJECTS, Input
 from polyvigil.data.offsets import is_splittable, split_positions

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle
 from polyvigil.bundle.verify import verify
-from polyvigil.errors import BundleError, DataError, PolyvigilError, RecipeError, ScoringError
+from polyvigil.errors import BundleError, DataError, PolyvigilError, ScoringError, require
 from polyvigil.score.job import Job, PartRecord, ProgressEvent, WorkItem
 from polyvigil.score.part import ProgressCallback, score_work_item
 from polyvigil.score.pool import load_as
@@ -199,10 +199,7 @@ def _raise(failure: _Failure) -> None:
 def _ray() -> Any:
     """The library, without its telemetry. Raises RecipeError where it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise RecipeError(
-            "the engine ray needs Ray, which is not installed", where="--engine", hint="pip install 'polyvigil[ray]'"
-        ) from error
+    require("ray", extra="ray", needed_by="--engine ray")
+    import ray
+
     return ray

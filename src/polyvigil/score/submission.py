@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.config.specs import DataSpec
+from polyvigil.config.data import DataSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import map_columns
 from polyvigil.data.formats import RowError, open_table

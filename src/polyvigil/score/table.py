@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.config.specs import DataSpec
+from polyvigil.config.data import DataSpec
 from polyvigil.data.columns import ColumnMap, map_columns
 from polyvigil.data.formats import RowError, Table, open_source
 from polyvigil.data.frames import Posts, source_of, with_cells

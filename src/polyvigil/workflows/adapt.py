@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from polyvigil.config.load import find, load, shipped
-from polyvigil.config.specs import EncoderSpec, Recipe
+from polyvigil.config.model import EncoderSpec
+from polyvigil.config.recipe import FineTunedRecipe
 from polyvigil.data.atomic import whole_folder
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.read import OnError, read_unlabelled
-from polyvigil.errors import DataError, RecipeError
+from polyvigil.errors import DataError, RecipeError, require
 from polyvigil.text.normalise import model_text, no_text_reason
 from polyvigil.types import Frozen
 from polyvigil.workflows.learners import RunOptions
@@ -55,7 +56,7 @@ class AdaptPosts:
     notes: tuple[str, ...]
 
 
-def recipe_for(model_or_recipe: str, *, settings: Sequence[str]) -> Recipe:
+def recipe_for(model_or_recipe: str, *, settings: Sequence[str]) -> FineTunedRecipe:
     """A recipe by its file or name, or one for a model given by its folder or name. Raises RecipeError for a recipe
     without an encoder."""
     if model_or_recipe in shipped() or Path(model_or_recipe).suffix == ".toml":
@@ -65,7 +66,7 @@ def recipe_for(model_or_recipe: str, *, settings: Sequence[str]) -> Recipe:
         spec = recipe.model
         assert isinstance(spec, EncoderSpec)
         recipe = recipe.model_copy(update={"model": spec.model_copy(update={"name": model_or_recipe})})
-    if recipe.encoder is None:
+    if not isinstance(recipe, FineTunedRecipe):
         raise RecipeError(
             f"a {recipe.model.kind} recipe has no encoder to adapt",
             where=model_or_recipe,
@@ -75,7 +76,7 @@ def recipe_for(model_or_recipe: str, *, settings: Sequence[str]) -> Recipe:
 
 
 def gather(
-    recipe: Recipe, *, posts: Sequence[str], kept_out: Sequence[str] = (), on_error: OnError = "quarantine"
+    recipe: FineTunedRecipe, *, posts: Sequence[str], kept_out: Sequence[str] = (), on_error: OnError = "quarantine"
 ) -> AdaptPosts:
     """Read the posts, without those whose text is in a file of ``kept_out``. Raises DataError for under 20 texts."""
     files = [read_unlabelled(path, recipe.data, on_error=on_error) for path in posts]
@@ -101,7 +102,7 @@ def gather(
 
 
 def adapt(
-    recipe: Recipe,
+    recipe: FineTunedRecipe,
     posts: AdaptPosts,
     *,
     output: Path,
@@ -116,17 +117,11 @@ def adapt(
     """
     check_free(output, replace=replace)
     spec = recipe.encoder
-    assert spec is not None
-    try:
-        from polyvigil.learn.adapt import adapt as train
-        from polyvigil.learn.loop import TrainingCallbacks
-        from polyvigil.nn.masked import load_masked_model
-    except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"adapting an encoder needs {error.name}, which is not installed",
-            where="model.kind",
-            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
-        ) from error
+    require("torch", "transformers", extra="encoders", needed_by="adapting an encoder", where="model.kind")
+    from polyvigil.learn.adapt import adapt as train
+    from polyvigil.learn.loop import TrainingCallbacks
+    from polyvigil.nn.masked import load_masked_model
+
     model = load_masked_model(
         spec.name, max_tokens=spec.max_tokens, offline=options.offline, revision=spec.revision, seed=recipe.seed
     )

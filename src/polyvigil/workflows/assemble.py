@@ -8,8 +8,9 @@ from pathlib import Path
 
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import StoredDev
+from polyvigil.config.decide import DecideSpec
 from polyvigil.config.load import to_toml
-from polyvigil.config.specs import DecideSpec, Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit

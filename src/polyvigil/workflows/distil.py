@@ -13,7 +13,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from polyvigil.bundle import store
-from polyvigil.config.specs import DataSpec, DistilSpec, Recipe
+from polyvigil.config.data import DataSpec
+from polyvigil.config.recipe import Recipe
+from polyvigil.config.training import DistilSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import RowError
@@ -52,12 +54,12 @@ def read_further(recipe: Recipe, paths: Sequence[str], *, dev: Sequence[Labelled
     """
     if not paths:
         return Further()
-    if not recipe.distil.teacher or not recipe.distil.weight:
+    if recipe.teacher is None or not recipe.teacher.weight:
         raise RecipeError(
             "posts without labels are for a teacher to judge, and "
-            + ("its weight is 0" if recipe.distil.teacher else "there is none"),
+            + ("its weight is 0" if recipe.teacher else "there is none"),
             where="--unlabelled",
-            hint="set distil.weight above 0" if recipe.distil.teacher else "name a bundle with --teacher",
+            hint="set distil.weight above 0" if recipe.teacher else "name a bundle with --teacher",
         )
     read = [_read(path, recipe.data, on_error=on_error) for path in paths]
     posts = [post for further in read for post in further.posts]
@@ -70,7 +72,7 @@ def read_further(recipe: Recipe, paths: Sequence[str], *, dev: Sequence[Labelled
 
 
 def score_with_teacher(
-    spec: DistilSpec,
+    spec: DistilSpec | None,
     train: Sequence[LabelledPost],
     unlabelled: Sequence[Post],
     *,
@@ -84,7 +86,7 @@ def score_with_teacher(
     The answer is kept in ``work``, so that a resumed run has it to the last bit. Raises BundleError when the teacher is
     no bundle, and SplitError when it has learned from half of the dev posts or more.
     """
-    if not spec.teacher:
+    if spec is None:
         return None
     teacher = store.load(spec.teacher, device=device)
     known = int(np.isin(post_hashes(item.post for item in dev), teacher.seen.train).sum())
@@ -112,7 +114,7 @@ def _cached_scores(teacher: store.Bundle, posts: Sequence[Post], *, work: Path) 
         return load_file(path)["p"]
     except (OSError, SafetensorError, KeyError):  # not asked yet, or damaged
         p = teacher.probabilities(posts)
-    if not launched().rank:  # of several processes the first alone writes, and its answer counts (learn.loop)
+    if not launched().rank:  # of several processes the first alone writes, and its answer counts (learn.fine_tune)
         with whole_file(path) as stream:
             stream.write(save({"p": p}))
     return p

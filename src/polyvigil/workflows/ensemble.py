@@ -7,8 +7,9 @@ are refused before anything is scored.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import StoredDev, stored
 from polyvigil.bundle.layout import Sources
 from polyvigil.bundle.store import Bundle, Seen
-from polyvigil.config.specs import DecideSpec
+from polyvigil.config.decide import DecideSpec
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.rules import DevScores
@@ -177,7 +178,7 @@ def build_ensemble(
     plan: EnsemblePlan,
     *,
     output: Path,
-    overwrite: bool = False,
+    replace: bool = False,
     log: Log = lambda _: None,
 ) -> EnsembleResult:
     """Save the members of all ``sources`` as one bundle at ``output``, in their order.
@@ -185,7 +186,7 @@ def build_ensemble(
     Raises RecipeError for bundles or weights that do not go together or hold different dev posts, SplitError when half
     of the dev posts or more were trained on.
     """
-    store.check_free(output, replace=overwrite)
+    store.check_free(output, replace=replace)
     check(sources, plan)
     seen = np.unique(post_hashes(item.post for item in plan.dev)) if plan.dev else sources[0].bundle.seen.dev
     train = np.unique(np.concatenate([source.bundle.seen.train for source in sources]))
@@ -194,7 +195,7 @@ def build_ensemble(
     weights, improvement = _weights(sources, plan, dev)
     members = _members(sources, weights)
     kept = [index for index, member in enumerate(members) if member.weight]
-    dev = replace(dev, by_member=dev.by_member[kept])
+    dev = dataclasses.replace(dev, by_member=dev.by_member[kept])
     combination = Combination(weights=tuple(weights[index] for index in kept) if weights else ())
     scores = dev.scores(combination)
     languages = scores.languages.tolist()
@@ -213,7 +214,7 @@ def build_ensemble(
         recipe=recipe_of(sources[0].folder).model_copy(update={"decide": plan.decide}),
         documents={layout.SOURCES: ensemble_sources(sources, kept).model_dump_json(indent=2) + "\n"},
     )
-    assembled = assemble_bundle(bundle_draft, output=output, replace=overwrite)
+    assembled = assemble_bundle(bundle_draft, output=output, replace=replace)
     log("comparing with and without each member")
     names = [members[index].name for index in kept]
     ablations = ablate_members(dev.by_member, scores, combination, names=names, spec=plan.decide, groups=gold.groups)
@@ -248,7 +249,7 @@ def dev_of(sources: Sequence[Source], plan: EnsemblePlan, log: Log) -> tuple[Sto
             parts.append(source.bundle.member_probabilities([item.post for item in plan.dev]))
         else:
             parts.append(source.bundle.dev.by_member[:, indices])
-    dev = replace(blank, by_member=np.concatenate(parts))
+    dev = dataclasses.replace(blank, by_member=np.concatenate(parts))
     if plan.dev:
         return dev, gold_of(plan.dev)
     return dev, stored_gold(dev, fingerprint=first.policy.dev_fingerprint)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from polyvigil.config.specs import Recipe, StackedSpec
+from polyvigil.config.model import StackedSpec
+from polyvigil.config.recipe import FineTunedRecipe, Recipe
+from polyvigil.config.training import DistilSpec
 from polyvigil.detect.base import CostEstimate
 from polyvigil.errors import RecipeError
 from polyvigil.learn.devices import DeviceRate, measured_device, named_device
@@ -32,7 +34,7 @@ def estimate_cost(
     models = () if _is_stack_over_linear(recipe) else models_of(recipe)
     if models and (options.for_device or any(map(_has_to_be_fetched, models))):
         return _estimated(recipe, data, options=options, log=log)
-    teacher_targets = _placeholder_targets(recipe, data) if recipe.distil.teacher else None
+    teacher_targets = _placeholder_targets(recipe.teacher, data) if recipe.teacher else None
     learner = learner_of(recipe, Path(), options, lambda _: None, teacher_targets, members=len(recipe.member_seeds))
     measured = learner.estimate_cost(data.train, data.dev, seed=recipe.member_seeds[0])
     if measured is None or not isinstance(recipe.model, StackedSpec):
@@ -56,9 +58,9 @@ def _estimated(recipe: Recipe, data: TrainingData, *, options: RunOptions, log: 
             where=name,
             hint="give the folder of a BERT, RoBERTa, XLM-R or DeBERTa, or leave --for-device out to measure here",
         )
-    precision: Precision = recipe.training.precision if recipe.encoder else "fp32"
+    precision: Precision = recipe.training.precision if isinstance(recipe, FineTunedRecipe) else "fp32"
     rate = _rate(known[0], precision, options, log)
-    if recipe.encoder is None:
+    if not isinstance(recipe, FineTunedRecipe):
         estimate = estimate_scoring(recipe, known[0], rate, data.dev)
         return estimate if _has_to_be_fetched(models[0]) else estimate.model_copy(update={"download": 0})
     estimate = estimate_training(recipe, known[0], rate, data.train, data.dev, unlabelled=data.unlabelled)
@@ -103,7 +105,7 @@ def _has_to_be_fetched(model: NamedModel) -> bool:
         return True
 
 
-def _placeholder_targets(recipe: Recipe, data: TrainingData) -> TeacherTargets:
+def _placeholder_targets(spec: DistilSpec, data: TrainingData) -> TeacherTargets:
     """A teacher that says .5 of every post: to learn from it takes as long as from any."""
     of_train, of_unlabelled = np.full(len(data.train), 0.5), np.full(len(data.unlabelled), 0.5)
-    return TeacherTargets(recipe.distil, "", of_train, data.unlabelled, of_unlabelled)
+    return TeacherTargets(spec, "", of_train, data.unlabelled, of_unlabelled)

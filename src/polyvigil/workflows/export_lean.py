@@ -6,10 +6,10 @@ only then saved. Where the gate says no, nothing is.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -40,7 +40,7 @@ def export_lean(
     form: Literal["int8", "bf16"],
     output: Path,
     device: str = "cpu",
-    overwrite: bool = False,
+    replace: bool = False,
     log: Log = lambda _: None,
 ) -> Exported:
     """Write the ``bundle`` loaded from ``source`` onto ``device`` with its encoders in the arithmetic of ``form``.
@@ -51,7 +51,7 @@ def export_lean(
     Raises RecipeError for a bundle without an encoder that can do it, DataError for posts of one class, SplitError for
     posts it was trained on.
     """
-    store.check_free(output, replace=overwrite)
+    store.check_free(output, replace=replace)
     encoders = encoder_folders(source, bundle, every=False)
     check_posts(bundle, reading)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def export_lean(
             for entry, member in zip(bundle.manifest.members, bundle.members, strict=True)
         )
         log(f"scoring {len(reading.posts):,} posts as they are and in {form}")
-        exported, gold = _tuned(replace(bundle, members=fresh), reading)
+        exported, gold = _tuned(dataclasses.replace(bundle, members=fresh), reading)
         after = decided(exported, reading)
         tuned = exported.policy is not bundle.policy
         comparison = judged(form, bundle, decided(bundle, reading), after, reading, tuned=tuned)
@@ -82,7 +82,7 @@ def export_lean(
             recipe=recipe_of(source),
             documents={**kept_documents(source, bundle), layout.PARITY: comparison.model_dump_json(indent=2) + "\n"},
         )
-        saved = assemble_bundle(bundle_draft, output=output, replace=overwrite).bundle
+        saved = assemble_bundle(bundle_draft, output=output, replace=replace).bundle
     return Exported(comparison, saved.id, size_of(source), size_of(output))
 
 
@@ -124,4 +124,4 @@ def _tuned(bundle: Bundle, reading: Reading) -> tuple[Bundle, Gold]:
     dev = stored(bundle.member_probabilities([item.post for item in reading.posts]), reading.posts)
     fresh = decisions(dev.scores(bundle.combination.of_all), gold, bundle.policy.spec)
     policy = fresh.policy.with_thresholds({**bundle.policy.thresholds, **fresh.policy.thresholds})
-    return replace(bundle, policy=policy, calibration=fresh.calibration, dev=dev), gold
+    return dataclasses.replace(bundle, policy=policy, calibration=fresh.calibration, dev=dev), gold

@@ -19,7 +19,7 @@ from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.layout import Sources
 from polyvigil.bundle.store import Bundle, Seen, UnsavedSecondStage
-from polyvigil.config.specs import ChatSpec
+from polyvigil.config.judge import ChatSpec
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit
@@ -88,7 +88,7 @@ def judge(
     plan: JudgePlan,
     *,
     output: Path,
-    overwrite: bool = False,
+    replace: bool = False,
     log: Log = lambda _: None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Judged:
@@ -97,7 +97,7 @@ def judge(
     An endpoint is sent those dev posts alone that a band may hold. Raises RecipeError for stages that do not go
     together, SplitError when half of the dev posts were trained on, EndpointError when no answer can be used.
     """
-    store.check_free(output, replace=overwrite)
+    store.check_free(output, replace=replace)
     other = second if isinstance(second, Source) else None
     check(first, other, plan)
     sources = [first, *([other] if other else [])]
@@ -114,8 +114,7 @@ def judge(
     if isinstance(second, Endpoint):
         chosen = candidates(posts, policy, at_most=plan.at_most)
         log(f"asking about {chosen.sum():,} of {len(chosen):,} dev posts")
-        sent = [plan.dev[index].post for index in np.flatnonzero(chosen)]
-        result = _endpoint_scores(second, sent, progress)
+        result = _endpoint_scores(second, [plan.dev[index].post for index in np.flatnonzero(chosen)], progress)
         dev, usage = _with_second_stage(dev, chosen, result.probabilities), result.usage
     weights = other.bundle.combination.weights if other else ()
     assert dev.second_stage is not None
@@ -123,7 +122,7 @@ def judge(
     log(f"finding the bands on {len(languages):,} dev posts ({dev.labels.sum():,} positive)")
     fitted = fit_judge(posts, opinion, policy, at_most=plan.at_most, members=len(dev.second_stage))
     both = cross_fitted(posts, opinion, policy, at_most=plan.at_most, groups=gold.groups)
-    stage = store.copied(other.folder, other.bundle) if other else (second,) if isinstance(second, Endpoint) else ()
+    stage = (second,) if isinstance(second, Endpoint) else store.copied(second.folder, second.bundle)
     calibration = fit(policy.spec.calibration, both, dev.labels, languages)
     log(f"writing {output}")
     bundle_draft = BundleDraft(
@@ -139,7 +138,7 @@ def judge(
         second_stage=UnsavedSecondStage(fitted, stage, weights),
         scores=both,
     )
-    assembled = assemble_bundle(bundle_draft, output=output, replace=overwrite)
+    assembled = assemble_bundle(bundle_draft, output=output, replace=replace)
     return Judged(
         assembled.bundle,
         assembled.evaluation,

@@ -6,10 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyvigil.config.specs import EncoderSpec, LinearSpec, NerSpec, NliSpec, Recipe, StackedSpec
+from polyvigil.config.model import NerSpec, NliSpec
+from polyvigil.config.recipe import (
+    EncoderRecipe,
+    FineTunedRecipe,
+    LinearRecipe,
+    Recipe,
+    StackedLinearRecipe,
+    StackedRecipe,
+    ZeroShotRecipe,
+)
 from polyvigil.detect.base import Detector, Learner
 from polyvigil.detect.stacked import Featured
-from polyvigil.errors import RecipeError
+from polyvigil.errors import not_installed
 from polyvigil.learn.distil import TeacherTargets
 from polyvigil.learn.linear import LinearLearner
 
@@ -19,7 +28,7 @@ Log = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """On which device encoders are trained, whether models may be fetched, and what is called at each step
-    (learn.loop.Hooks).
+    (learn.loop.TrainingCallbacks).
 
     ``for_device``: a card (learn.devices) that a dry run estimates for, in place of this machine.
     """
@@ -44,19 +53,17 @@ def learner_of(
 
     Raises RecipeError for a kind whose library is not installed.
     """
-    spec = recipe.model
     try:
-        if isinstance(spec, StackedSpec):
-            return _stacked(recipe, spec, work, options, log, members=members)
-        if isinstance(spec, NliSpec | NerSpec):
-            return _zero_shot(spec, options)
-        return _learned(recipe, spec, work, options, log, teacher_targets, members=members)
+        if isinstance(recipe, ZeroShotRecipe):
+            return _zero_shot(recipe.model, options)
+        if isinstance(recipe, LinearRecipe):
+            return LinearLearner(recipe.model, recipe.balance)
+        if isinstance(recipe, EncoderRecipe):
+            return _fine_tuned(recipe, work, options, log, teacher_targets, members=members)
+        return _stacked(recipe, work, options, log, members=members)
     except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"{_DISPLAY_NAMES[spec.kind]} needs {error.name}, which is not installed",
-            where="model.kind",
-            hint="install torch for this machine, then: pip install 'polyvigil[encoders]'",
-        ) from error
+        needed_by = _DISPLAY_NAMES[recipe.model.kind]
+        raise not_installed(error.name, extra="encoders", needed_by=needed_by, where="model.kind") from error
 
 
 _DISPLAY_NAMES = {
@@ -68,9 +75,8 @@ _DISPLAY_NAMES = {
 }
 
 
-def _learned(
-    recipe: Recipe,
-    spec: LinearSpec | EncoderSpec,
+def _fine_tuned(
+    recipe: FineTunedRecipe,
     work: Path,
     options: RunOptions,
     log: Log,
@@ -78,17 +84,16 @@ def _learned(
     *,
     members: int,
 ) -> Learner[Detector]:
-    if isinstance(spec, LinearSpec):
-        return LinearLearner(spec, recipe.balance)
+    """An encoder with a head: the whole of a member, or the base of a stack."""
     from polyvigil.learn.transformer import EncoderLearner
 
     return EncoderLearner(
-        spec,
+        recipe.encoder,
         recipe.training,
         recipe.balance,
         work=work,
         members=members,
-        trainings=recipe.model.folds + 1 if isinstance(recipe.model, StackedSpec) else 1,
+        trainings=recipe.model.folds + 1 if isinstance(recipe, StackedRecipe) else 1,
         offline=options.offline,
         device=options.device,
         lora=recipe.lora,
@@ -109,12 +114,14 @@ def _zero_shot(spec: NliSpec | NerSpec, options: RunOptions) -> Learner[Featured
 
 
 def _stacked(
-    recipe: Recipe, spec: StackedSpec, work: Path, options: RunOptions, log: Log, *, members: int
+    recipe: StackedRecipe | StackedLinearRecipe, work: Path, options: RunOptions, log: Log, *, members: int
 ) -> Learner[Detector]:
     from polyvigil.learn.stacked import StackedLearner
 
     def base(part: str) -> Learner[Detector]:
-        return _learned(recipe, spec.base, work / part, options, log, None, members=members)
+        if isinstance(recipe, StackedRecipe):
+            return _fine_tuned(recipe, work / part, options, log, None, members=members)
+        return LinearLearner(recipe.base, recipe.balance)
 
     base("all")  # a library that is missing is an error now
-    return StackedLearner(spec, base, _zero_shot(spec.further, options), log=log)
+    return StackedLearner(recipe.model, base, _zero_shot(recipe.model.further, options), log=log)

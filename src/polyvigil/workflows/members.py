@@ -24,7 +24,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from polyvigil.bundle import store
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import FineTunedRecipe, Recipe
+from polyvigil.config.training import RESUMABLE_SETTINGS, TrainingSpec
 from polyvigil.data.atomic import whole_folder
 from polyvigil.detect.base import Detector, FitRecord, TrainingLog
 from polyvigil.errors import TrainingError
@@ -37,7 +38,6 @@ from polyvigil.workflows.models import models_of
 
 COMPLETED = "finished"
 _MEMBER, _DEV, _RECORD = "member", "dev.safetensors", "finished.json"
-_FREE = {"micro_tokens", "checkpoint_minutes", "gradient_checkpointing"}  # settings a resumed run may change
 
 
 class Made(store.Member, Protocol):
@@ -195,8 +195,10 @@ def _remove_checkpoints(folder: Path) -> None:
 
 def _parts_of_key(run: Run) -> Iterator[bytes]:
     recipe = run.recipe
-    settings = recipe.model_copy(update={"training": recipe.training.model_copy(update=_defaults_of_free(recipe))})
-    yield settings.model_dump_json(exclude={"seed", "seeds", "data", "adapt"}).encode()
+    if isinstance(recipe, FineTunedRecipe):
+        same = recipe.training.model_copy(update=_defaults_of_resumable(recipe.training))
+        recipe = recipe.model_copy(update={"training": same})
+    yield recipe.model_dump_json(exclude={"seed", "seeds", "data", "adapt"}).encode()
     yield NORMALISATION.encode()
     for part in (run.train, run.dev):
         yield b"posts"
@@ -210,8 +212,8 @@ def _parts_of_key(run: Run) -> Iterator[bytes]:
         yield from (_text_of(post) for post in run.teacher_targets.unlabelled)
 
 
-def _defaults_of_free(recipe: Recipe) -> dict[str, object]:
-    return {name: type(recipe.training).model_fields[name].default for name in _FREE}
+def _defaults_of_resumable(spec: TrainingSpec) -> dict[str, object]:
+    return {name: type(spec).model_fields[name].default for name in RESUMABLE_SETTINGS}
 
 
 def _text_of(post: Post) -> bytes:

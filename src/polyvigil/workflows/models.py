@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polyvigil.config.specs import NerSpec, NliSpec, Recipe, StackedSpec
+from polyvigil.config.model import NerSpec, NliSpec, StackedSpec
+from polyvigil.config.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from polyvigil.bundle import store
 from polyvigil.bundle.dev import stored
-from polyvigil.config.specs import Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import RowError, Table
 from polyvigil.data.read import SPLIT_ROLES, OnError, Reading, read_labelled
@@ -175,7 +175,7 @@ def learn(
     and get no members."""
     work, train, dev = _work(output), data.train, data.dev
     teacher_result = distil.score_with_teacher(
-        recipe.distil, train, data.unlabelled, dev=dev, work=work, device=options.device, log=log
+        recipe.teacher, train, data.unlabelled, dev=dev, work=work, device=options.device, log=log
     )
     teacher_targets = teacher_result.targets if teacher_result else None
     made = make_members(Run(recipe, train, dev, work, options, log, teacher_targets))

@@ -8,8 +8,9 @@ never computed twice; where flag rates are to be kept, thresholds are transporte
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import stored
 from polyvigil.bundle.store import Bundle, Seen
+from polyvigil.config.decide import DecideSpec
 from polyvigil.config.load import load_text
-from polyvigil.config.specs import DecideSpec, Recipe
+from polyvigil.config.recipe import Recipe
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.cascade import Cascade, fit_cascade
 from polyvigil.decide.policy import DecisionPolicy, Threshold
@@ -117,14 +119,14 @@ def recipe_of(folder: Path) -> Recipe:
 
 
 def tune_bundle(
-    source: Path, bundle: Bundle, plan: Plan, *, output: Path, overwrite: bool = False, log: Log = lambda _: None
+    source: Path, bundle: Bundle, plan: Plan, *, output: Path, replace: bool = False, log: Log = lambda _: None
 ) -> TuneResult:
     """Tune the thresholds of the ``bundle`` loaded from ``source`` again and save the result at ``output``.
 
     Raises DataError for dev posts of one class, RecipeError for a prior of a language that has labels or no posts, or
     for a cascade that cannot be.
     """
-    store.check_free(output, replace=overwrite)
+    store.check_free(output, replace=replace)
     bundle = _without_judge(source, bundle)
     if plan.cascade:
         check(plan.cascade, members=len(bundle.members))
@@ -165,7 +167,7 @@ def tune_bundle(
         recipe=recipe_of(source).model_copy(update={"decide": plan.decide}),
         documents=kept_documents(source, bundle),
     )
-    assembled = assemble_bundle(bundle_draft, output=output, replace=overwrite)
+    assembled = assemble_bundle(bundle_draft, output=output, replace=replace)
     return TuneResult(assembled.bundle, assembled.evaluation, changes)
 
 
@@ -176,14 +178,14 @@ def keep_rates(
     posts: Sequence[Post],
     *,
     output: Path,
-    overwrite: bool = False,
+    replace: bool = False,
     log: Log = lambda _: None,
 ) -> TuneResult:
     """Thresholds for ``bundle`` that flag, of the same posts without labels, as many in each language as ``like`` does.
 
     Languages that the posts do not hold keep the thresholds they have; a cascade is left out, as in ``retune``.
     """
-    store.check_free(output, replace=overwrite)
+    store.check_free(output, replace=replace)
     bundle = _without_judge(source, bundle)
     languages = [post.language for post in posts]
     log(f"scoring {len(posts):,} posts with both bundles")
@@ -201,7 +203,7 @@ def keep_rates(
         recipe=recipe_of(source),
         documents=kept_documents(source, bundle),
     )
-    assembled = assemble_bundle(bundle_draft, output=output, replace=overwrite)
+    assembled = assemble_bundle(bundle_draft, output=output, replace=replace)
     return TuneResult(assembled.bundle, assembled.evaluation, changes)
 
 
@@ -213,7 +215,7 @@ def _without_judge(source: Path, bundle: Bundle) -> Bundle:
             where=str(source),
             hint="tune the bundle of its first stage, then run polyvigil judge again",
         )
-    return replace(bundle, combination=bundle.combination.of_all)
+    return dataclasses.replace(bundle, combination=bundle.combination.of_all)
 
 
 def _for_the_unlabelled(

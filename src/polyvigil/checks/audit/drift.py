@@ -1,4 +1,4 @@
-"""The analysis behind ``polyvigil audit calibration``: two bundles on the same posts, no labels needed.
+"""The analysis behind ``polyvigil audit drift``: two bundles on the same posts, no labels needed.
 
 The flag rate at each bundle's own threshold comes first, since it is what readers of flagged posts notice.
 """

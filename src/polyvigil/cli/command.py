@@ -1,0 +1,135 @@
+"""Registration of commands: ``@command`` puts a function into the table that the program's command line is built from.
+
+In comes a function ``(out, ...) -> Answer`` whose parameters are typer's. Out goes a command of the function's name,
+with the options that every command has (``--json -q --debug``) and two examples in its help; its answer goes to stdout.
+The function is returned as it is, so that other commands may call it. A command is registered when its module is
+imported, which the program does for the chosen command alone (cli.main).
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, get_args
+
+import typer
+
+from polyvigil.cli.options import POSTS_OPTIONS, PostsInput, PostsOptions
+from polyvigil.cli.output import Answer, Output, command_line
+from polyvigil.errors import InterruptError
+
+Function = TypeVar("Function", bound=Callable[..., Answer])
+
+_SHARED = {
+    "json_": (Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")], False),
+    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="No messages, only warnings and the answer.")], False),
+    "debug": (Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")], False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredCommand:
+    """A command as typer takes it; ``summary`` is the first line of the function's docstring."""
+
+    name: str
+    run: Callable[..., None]
+    summary: str
+    help: str
+
+
+_registered: dict[str, RegisteredCommand] = {}
+"""Of each command whose module is imported, by its full name, as ``audit drift``."""
+
+
+def command(*, examples: tuple[str, str], group: str = "") -> Callable[[Function], Function]:
+    """Register ``function(out, ...) -> Answer`` as a command of its name, with the shared options and two examples.
+
+    ``group``: the group of commands it belongs to, as ``audit``; empty for none.
+    """
+
+    def register(function: Function) -> Function:
+        name = f"{group} {function.__name__}".strip()
+        description = inspect.cleandoc(function.__doc__ or "")
+        shown = "\n".join(f"  {example}" for example in examples)
+        _registered[name] = RegisteredCommand(
+            name=function.__name__,
+            run=_runner(function, name),
+            summary=description.split("\n", maxsplit=1)[0],
+            help=f"\b\nExamples:\n{shown}\n\n{description}",
+        )
+        return function
+
+    return register
+
+
+def registered_command(name: str) -> RegisteredCommand:
+    """The command of this full name, whose module has been imported."""
+    return _registered[name]
+
+
+def build_command(registered: RegisteredCommand) -> Any:
+    """The command as a click command."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(name=registered.name, help=registered.help, short_help=registered.summary)(registered.run)
+    return typer.main.get_command(app)
+
+
+def _runner(function: Callable[..., Answer], name: str) -> Callable[..., None]:
+    """``function`` as typer calls it: with the shared options, its answer written, its exit code raised."""
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+
+    def run(*, context: typer.Context, json_: bool, quiet: bool, debug: bool, **options: Any) -> None:  # noqa: ARG001 - main reads --debug
+        out = Output(json=json_, quiet=quiet, command_line=command_line(context))
+        try:  # here, since typer has its own mind about these two
+            answer = function(out, **_arguments(parameters, options))
+            out.give(name, answer)
+        except KeyboardInterrupt as error:
+            message = "interrupted; nothing half-written is left behind"
+            raise InterruptError(message, hint="run the same command again") from error
+        except BrokenPipeError as error:  # whoever read stdout has gone, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from error
+        if answer.exit_code:
+            raise typer.Exit(answer.exit_code)
+
+    expanded = [
+        _keyword("context", typer.Context),
+        *(one for parameter in parameters for one in _expanded(parameter)),
+        *(_keyword(key, annotation, default) for key, (annotation, default) in _SHARED.items()),
+    ]
+    run.__signature__ = inspect.Signature(expanded)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in expanded}
+    return run
+
+
+def _expanded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    """A parameter as typer's: one of type PostsInput becomes its options, another is taken as it is."""
+    fields = _posts_fields(parameter)
+    if fields is None:
+        return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+    return [_keyword(field, *POSTS_OPTIONS[field]) for field in fields]
+
+
+def _arguments(parameters: list[inspect.Parameter], options: dict[str, Any]) -> dict[str, Any]:
+    """What typer parsed as the arguments of the function: the options of posts as one PostsInput."""
+    arguments = dict(options)
+    for parameter in parameters:
+        fields = _posts_fields(parameter)
+        if fields is not None:
+            given = {field: arguments.pop(field) for field in fields}
+            for field in ("columns", "settings"):
+                given[field] = tuple(given[field] or ())
+            arguments[parameter.name] = PostsInput(**given)
+    return arguments
+
+
+def _posts_fields(parameter: inspect.Parameter) -> tuple[str, ...] | None:
+    """The fields of PostsInput that a parameter stands for; None for a parameter of another type."""
+    return next((part.fields for part in get_args(parameter.annotation) if isinstance(part, PostsOptions)), None)
+
+
+def _keyword(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)

@@ -1,0 +1,151 @@
+"""The table of commands: where each stands, and the line that help says of it, so that help imports none of them.
+
+``Group`` names a group of commands with a table of its own. tests/cli/test_lazy.py holds every line to the docstring of
+its command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command: its module in ``polyvigil.cli``, and its one line in help."""
+
+    module: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group of commands: its one line in help, its own help, and what is in it."""
+
+    summary: str
+    help: str
+    entries: Mapping[str, Entry]
+
+
+AUDITS = {
+    "data": Entry(
+        "check",
+        "The same as check --strict: look for what would spoil a training or its figures; exit 3 on an error.",
+    ),
+    "shortcuts": Entry(
+        "audit_shortcuts",
+        "Does a bundle flag a language, a script, a length, a source in place of an ADE? Exit 3 if so.",
+    ),
+    "behaviour": Entry(
+        "audit_behaviour",
+        "Try a bundle on authored sentences: negation, questions, relatives' ADEs, brand names, typing slips, ...",
+    ),
+    "augmentation": Entry(
+        "audit_augmentation",
+        "What added training posts do to every language. Exit 3 when one loses F1 or its flag rate moves.",
+    ),
+    "drift": Entry(
+        "audit_drift",
+        "Would a new bundle flag as many posts of each language as the old one? Exit 3 if far more or fewer.",
+    ),
+    "calibration": Entry("audit_drift", "The older name of audit drift."),
+    "truncation": Entry(
+        "audit_truncation", "How many posts are cut, and which ADEs are missed by it? Exit 3 when too many are."
+    ),
+    "similarity": Entry(
+        "audit_similarity", "How alike are the scores of the languages? A matrix of overlaps, and no gate."
+    ),
+}
+
+COMMANDS: Mapping[str, Entry | Group] = {
+    "demo": Entry(
+        "demo", "Do the main job once on synthetic posts in seven languages: check, train, evaluate, score, report."
+    ),
+    "check": Entry(
+        "check",
+        "Look for what would spoil a training or its figures: leaks, duplicates, contradictions, give-away columns.",
+    ),
+    "audit": Group(
+        "Look for faults in data and bundles: shortcuts, drift, cut posts. Exits with 3 on a fault.",
+        "\b\nExamples:\n  polyvigil audit data train.csv dev.csv\n  polyvigil audit shortcuts BUNDLE posts.csv\n\n"
+        "Look for faults in data and bundles. Each kind has limits of its own; beyond one it exits with 3.",
+        AUDITS,
+    ),
+    "augment": Group(
+        "Make further training posts, by translation.",
+        "\b\nExamples:\n  polyvigil augment translate train.csv -o fa.csv --to fa --max 8000\n"
+        "  polyvigil augment translate train.csv -o defr.csv --to de --to fr --from en --from ru --only positives\n\n"
+        "Make further training posts. They train and never tune or measure; read docs/augmentation.md first.",
+        {
+            "translate": Entry(
+                "augment_translate", "Translate training posts, with their labels; every row says where it is from."
+            )
+        },
+    ),
+    "adapt": Entry(
+        "adapt",
+        "Go on pre-training an encoder on posts without labels (masked language), for a recipe to fine-tune later.",
+    ),
+    "convert": Entry(
+        "convert",
+        "Write a model's PyTorch weights (pytorch_model.bin) as safetensors, running nothing that the file says.",
+    ),
+    "train": Entry(
+        "train", "Train a bundle: learn from the train posts, tune one threshold per language on the dev posts."
+    ),
+    "tune": Entry(
+        "tune",
+        "Find new thresholds for a bundle, its members untouched: other rule or objective, other posts, new languages.",
+    ),
+    "ensemble": Entry(
+        "ensemble",
+        "Join bundles into one: members copied, weighed, compared with and without each; thresholds tuned again.",
+    ),
+    "judge": Entry(
+        "judge",
+        "Give a bundle a second stage, which decides the posts near the threshold: another bundle or a chat endpoint.",
+    ),
+    "evaluate": Entry(
+        "evaluate", "Measure a bundle on labelled posts it has not seen; or a predictions file by the official score."
+    ),
+    "report": Entry(
+        "evaluate",
+        "Write the report of a bundle; without a file the same as evaluate BUNDLE -o report.",
+    ),
+    "card": Entry(
+        "card", "Print the model card of a bundle: what it is for, its figures, its data, its limits, as Markdown."
+    ),
+    "compare": Entry(
+        "compare",
+        "Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, flips.",
+    ),
+    "score": Entry(
+        "score", "Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."
+    ),
+    "explain": Entry(
+        "explain",
+        "Say which sentence and words of each post carry its score, and where your drugs and reactions stand in it.",
+    ),
+    "submit": Entry(
+        "submit",
+        "Write a submission to the shared task: a flat zip with one CSV, id,predicted_label, one row per test id.",
+    ),
+    "export": Entry(
+        "export",
+        "Write a bundle's encoders as int8, bf16 or ONNX, if they decide as before on labelled posts. Exit 3 if not.",
+    ),
+    "inspect": Entry(
+        "inspect",
+        "Check every hash of a bundle, then show what is in it: members, languages, thresholds, settings, versions.",
+    ),
+    "reproduce": Entry(
+        "reproduce",
+        "Run the paper's approaches again: train what is missing, and print its figures beside the measured ones.",
+    ),
+    "recipes": Entry("recipes", "List the shipped recipes, or show one with every setting resolved and explained."),
+    "doctor": Entry(
+        "doctor",
+        "Look at this machine and installation: versions, cores, disk, and a small bundle trained, saved and loaded.",
+    ),
+}
+"""In the order of help."""

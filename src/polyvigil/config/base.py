@@ -1,0 +1,16 @@
+"""What all settings classes share: they are frozen, know their keys and convert no types."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict
+
+from polyvigil.types import Frozen
+
+
+class Spec(Frozen):
+    """Base of all specs: frozen, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(strict=True)
+
+
+REVISION = "a branch, tag, commit or pull request of the hub, such as refs/pr/5; empty: the main branch"
