@@ -20,7 +20,7 @@ from polyvigil.errors import DataWarning
 from polyvigil.score.evidence import evidence_cells
 from polyvigil.score.part import our_columns, output_columns
 from polyvigil.score.stream import chunked
-from polyvigil.score.wire import as_cells, score_posts
+from polyvigil.score.wire import as_cells, flags_text, score_posts
 
 _TYPES = {
     "p": pa.float64(),
@@ -136,4 +136,5 @@ def score_rows(bundle: Bundle, opened: OpenPosts, *, evidence: bool) -> ScoredTa
 
 
 def _column(cells: Sequence[dict[str, Any]], name: str) -> pa.Array:
-    return pa.array([row[name] for row in cells], type=_TYPES.get(name, pa.string()))
+    values = (flags_text(row[name]) if name == "flags" else row[name] for row in cells)
+    return pa.array(list(values), type=_TYPES.get(name, pa.string()))
