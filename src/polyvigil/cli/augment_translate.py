@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,10 @@ from polyvigil.config.specs import TranslationSpec
 from polyvigil.errors import RecipeError, require
 
 if TYPE_CHECKING:
+    from polyvigil.augment.choose import Chosen
+    from polyvigil.augment.rows import Translated
     from polyvigil.augment.translator import Translator
+    from polyvigil.data.read import Reading
 
 _DEFAULTS = TranslationSpec()
 
@@ -76,15 +80,10 @@ def translate(
 
     OUT.csv.translations.jsonl keeps what is translated: ended at any moment, the same command goes on from there.
     """
-    from polyvigil.augment.cache import Cache
     from polyvigil.augment.choose import choose, training_posts
     from polyvigil.augment.prevalence import prevalences
-    from polyvigil.augment.rows import reject_line, write_translated
-    from polyvigil.augment.translate import translate as run
+    from polyvigil.augment.rows import write_translated
     from polyvigil.cli.augment_tables import answer_of, prevalence_warnings
-    from polyvigil.data.atomic import write_whole
-    from polyvigil.data.read import reject_line as row_error_record
-    from polyvigil.errors import DataError
 
     if output.suffix.lower() != ".csv":
         raise RecipeError("translations are written as CSV", where=str(output), hint="give a name that ends in .csv")
@@ -102,22 +101,49 @@ def translate(
     originals, notes = training_posts(readings)
     out.notes((*(note for reading in readings for note in reading.notes), *notes))
     translator = _translator(spec, mapping, device=device, offline=offline)
-    targets = list(dict.fromkeys(to))
-    chosen = [choose(originals, translator, spec, target=target, sources=from_ or ()) for target in targets]
+    chosen = [choose(originals, translator, spec, target=name, sources=from_ or ()) for name in dict.fromkeys(to)]
     out.notes(note for one in chosen for note in one.notes)
+    rows = _translate(out, chosen, translator, spec, output)
+    used = _write_rejects(out, readings, rows, output)
+    write_translated(output, used)
+    measured = prevalences(used, originals)
+    for severe, warning in prevalence_warnings(measured):
+        (out.warn if severe else out.note)(warning)
+    return answer_of(rows, measured, output=output)
+
+
+def _translate(
+    out: Output, chosen: Sequence[Chosen], translator: Translator, spec: TranslationSpec, output: Path
+) -> tuple[Translated, ...]:
+    """Translate the chosen posts; what is done is kept beside ``output``, so that the next run goes on from there."""
+    from polyvigil.augment.cache import Cache
+    from polyvigil.augment.translate import translate as run
+
     number = sum(len(one.posts) for one in chosen)
-    out.log(f"translating {number:,} posts to {', '.join(targets)} by {translator.identity}")
+    targets = ", ".join(dict.fromkeys(one.target for one in chosen))
+    out.log(f"translating {number:,} posts to {targets} by {translator.identity}")
     output.parent.mkdir(parents=True, exist_ok=True)
-    cache = Cache(output.with_name(output.name + ".translations.jsonl"))
     started = time.monotonic()
     rows = run(
         chosen,
         translator,
-        cache,
+        Cache(output.with_name(output.name + ".translations.jsonl")),
         batch_tokens=max(1, spec.batch_tokens // spec.beams),
         progress=lambda share: out.progress("translating", started, round(share * number), 0, share),
     )
     out.end_progress()
+    return rows
+
+
+def _write_rejects(
+    out: Output, readings: Sequence[Reading], rows: Sequence[Translated], output: Path
+) -> list[Translated]:
+    """Keep what was set aside beside ``output``; return the rows that can be used. Raises DataError for none."""
+    from polyvigil.augment.rows import reject_line
+    from polyvigil.data.atomic import write_whole
+    from polyvigil.data.read import reject_line as row_error_record
+    from polyvigil.errors import DataError
+
     used, rejected = [row for row in rows if not row.reason], [row for row in rows if row.reason]
     row_errors = [row_error_record(reading.name, row_error) for reading in readings for row_error in reading.row_errors]
     rejects = output.with_name(output.name + ".rejects.jsonl")
@@ -132,11 +158,7 @@ def translate(
         raise DataError(
             f"none of {len(rows):,} translations can be used", where=str(rejects), hint="its reasons say what is wrong"
         )
-    write_translated(output, used)
-    measured = prevalences(used, originals)
-    for severe, warning in prevalence_warnings(measured):
-        (out.warn if severe else out.note)(warning)
-    return answer_of(rows, measured, output=output)
+    return used
 
 
 def _translator(spec: TranslationSpec, mapping: MappingOption | None, *, device: str, offline: bool) -> Translator:
