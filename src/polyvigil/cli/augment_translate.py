@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,7 @@ from polyvigil.errors import RecipeError, require
 
 if TYPE_CHECKING:
     from polyvigil.augment.choose import Chosen
+    from polyvigil.augment.prevalence import Prevalence
     from polyvigil.augment.rows import Translated
     from polyvigil.augment.translator import Translator
     from polyvigil.data.read import Reading
@@ -37,6 +39,12 @@ class MappingOption(StrEnum):
     """Ways to map letters in place of translating."""
 
     arabic = "arabic"
+
+
+Mapped = Annotated[
+    MappingOption | None,
+    typer.Option(help="Translate nothing: map letters one to one into Arabic script, to look at shortcuts."),
+]
 
 
 @command(
@@ -63,10 +71,7 @@ def translate(
     revision: Annotated[
         str, typer.Option(help="Of the model on the hub: a branch, tag, commit, or as refs/pr/5. Default: main.")
     ] = _DEFAULTS.revision,
-    mapping: Annotated[
-        MappingOption | None,
-        typer.Option(help="Translate nothing: map letters one to one into Arabic script, to look at shortcuts."),
-    ] = None,
+    mapping: Mapped = None,
     beams: Annotated[int, typer.Option(min=1, max=16, help="1: the likeliest token each time.")] = _DEFAULTS.beams,
     batch_tokens: Annotated[
         int, typer.Option(min=8, help="Tokens translated at once; less where memory is short.")
@@ -83,7 +88,6 @@ def translate(
     from polyvigil.augment.choose import choose, training_posts
     from polyvigil.augment.prevalence import prevalences
     from polyvigil.augment.rows import write_translated
-    from polyvigil.cli.augment_tables import answer_of, prevalence_warnings
 
     if output.suffix.lower() != ".csv":
         raise RecipeError("translations are written as CSV", where=str(output), hint="give a name that ends in .csv")
@@ -107,9 +111,8 @@ def translate(
     used = _write_rejects(out, readings, rows, output)
     write_translated(output, used)
     measured = prevalences(used, originals)
-    for severe, warning in prevalence_warnings(measured):
-        (out.warn if severe else out.note)(warning)
-    return answer_of(rows, measured, output=output)
+    _warn_of_prevalence(out, measured)
+    return _answer(rows, measured, output=output)
 
 
 def _translate(
@@ -170,3 +173,61 @@ def _translator(spec: TranslationSpec, mapping: MappingOption | None, *, device:
     from polyvigil.nn.translator import load_translator
 
     return load_translator(spec.model, beams=spec.beams, device=device, offline=offline, revision=spec.revision)
+
+
+def _warn_of_prevalence(out: Output, prevalences: Sequence[Prevalence]) -> None:
+    """Say of which target languages the share of positives is far from the sources'."""
+    for one in prevalences:
+        if one.positives_alone:
+            out.warn(
+                f"{one.language}: all {one.posts:,} posts to train on are positive, so a model learns the language"
+                " itself as the sign of an ADE (the paper's Farsi v1: 99.9% flagged, and dev F1 did not show it);"
+                " leave --only out, or train on negatives of the same source too, and run polyvigil audit shortcuts",
+            )
+        elif one.raised:
+            out.note(
+                f"{one.language}: {one.share:.1%} of {one.posts:,} posts to train on are positive, {one.usual:.1%} in"
+                " other languages; keep balance.weights = group, and run polyvigil audit shortcuts on the bundle",
+            )
+
+
+def _answer(rows: Sequence[Translated], prevalences: Sequence[Prevalence], *, output: Path) -> Answer:
+    """The table by source and target language, and the reasons of what was set aside."""
+    from polyvigil.augment.filters import REASONS
+    from polyvigil.cli.tables import table
+    from polyvigil.text.language import base_language
+
+    pairs: dict[tuple[str, str], list[Translated]] = {}
+    for row in rows:
+        names = base_language(row.source.post.language), base_language(row.item.post.language)
+        pairs.setdefault(names, []).append(row)
+    counts = [
+        {
+            "source": source,
+            "target": target,
+            "posts": len(group),
+            "used": sum(not row.reason for row in group),
+            "positives": sum(row.item.label for row in group if not row.reason),
+        }
+        for (source, target), group in sorted(pairs.items())
+    ]
+    reasons = Counter(row.reason for row in rows if row.reason)
+    prevalence = [
+        {"language": one.language, "posts": one.posts, "positives": one.positives, "elsewhere": one.usual}
+        for one in prevalences
+    ]
+    data = {"output": str(output), "pairs": counts, "set_aside": dict(reasons), "prevalence": prevalence}
+    cells = [
+        (str(one["source"]), str(one["target"]), *(f"{one[name]:,}" for name in ("posts", "used", "positives")))
+        for one in counts
+    ]
+    used = sum(not row.reason for row in rows)
+    lines = [
+        table(("from", "to", "posts", "used", "positives"), cells, left=2),
+        "",
+        *(f"{number:,} set aside as {reason}: {REASONS[reason]}" for reason, number in reasons.most_common()),
+        f"{used:,} translated posts -> {output}",
+        f"next: polyvigil train RECIPE --train TRAIN.csv --train {output} --dev DEV.csv -o BUNDLE",
+        "      polyvigil audit shortcuts BUNDLE UNSEEN.csv --train TRAIN.csv",
+    ]
+    return Answer(data, lines)

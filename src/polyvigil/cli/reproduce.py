@@ -34,6 +34,14 @@ class ScaleOption(StrEnum):
     tiny = "tiny"
 
 
+RowNames = Annotated[
+    str,
+    typer.Argument(
+        metavar="TABLE", help="table1 to table5, thresholds, text, all; or one row, as ensemble, mixed or farsi-v1."
+    ),
+]
+
+
 @command(
     examples=(
         "polyvigil reproduce all --data smm4h --models models -o reproduction",
@@ -43,13 +51,7 @@ class ScaleOption(StrEnum):
 @together
 def reproduce(
     out: Output,
-    table: Annotated[
-        str,
-        typer.Argument(
-            metavar="TABLE",
-            help="table1 to table5, thresholds, text, all; or one row, as ensemble, mixed or farsi-v1.",
-        ),
-    ],
+    table: RowNames,
     data: Annotated[
         list[Path] | None,
         typer.Option(help="A folder with train*.csv and dev*.csv, or a file with a split column. Repeatable."),
