@@ -15,7 +15,7 @@ from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from polyvigil.config.specs import CalibrationKind
+from polyvigil.config.decide import CalibrationKind
 from scipy.stats import norm
 
 from polyvigil.decide.fit_calibration import fit

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import polyvigil.cli
 from polyvigil.cli.command import registered_command
 from polyvigil.cli.commands import COMMANDS, Entry, Group
 
@@ -56,3 +59,13 @@ def test_help_takes_little_time() -> None:
         done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
         times.append(float(done.stdout.splitlines()[-1]))
     assert statistics.median(times) < 0.5  # with room for a machine that is slow and busy
+
+
+def test_no_function_of_a_command_is_long() -> None:
+    long = [
+        f"{path.name}: {node.name}"
+        for path in Path(polyvigil.cli.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
+    ]
+    assert not long

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,9 @@ from polyvigil.cli.command import command
 from polyvigil.cli.options import DEFAULT_POSTS, Device, Offline, Posts, Replace
 from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.errors import RecipeError
+
+if TYPE_CHECKING:
+    from polyvigil.workflows.adapt import Adaptation, AdaptPosts
 
 
 @command(
@@ -52,14 +56,7 @@ def adapt(
     recipe = recipe_for(model, settings=chosen)
     check_free(output, replace=replace)
     corpus = gather(recipe, posts=posts, kept_out=kept_out or (), on_error=posts_input.on_row_error)
-    for note in corpus.notes:
-        out.note(note)
-    if kept_out:
-        out.note(f"{corpus.left_out:,} posts left out: their texts are in {', '.join(Path(f).name for f in kept_out)}")
-    else:
-        out.note("no file was given with --except: see that no dev or test post is among these")
-    if corpus.repeated:
-        out.note(f"{corpus.repeated:,} posts left out: their texts came before")
+    _note_left_out(out, corpus, kept_out or ())
     started = time.monotonic()
     with graceful_stop(out) as stop:
         run_options = RunOptions(
@@ -70,6 +67,21 @@ def adapt(
         )
         result = run(recipe, corpus, output=output, replace=replace, options=run_options, log=out.log)
     out.end_progress()
+    return _answer(out, result, output)
+
+
+def _note_left_out(out: Output, corpus: AdaptPosts, kept_out: Sequence[str]) -> None:
+    """Which posts are not learned from."""
+    out.notes(corpus.notes)
+    if kept_out:
+        out.note(f"{corpus.left_out:,} posts left out: their texts are in {', '.join(Path(f).name for f in kept_out)}")
+    else:
+        out.note("no file was given with --except: see that no dev or test post is among these")
+    if corpus.repeated:
+        out.note(f"{corpus.repeated:,} posts left out: their texts came before")
+
+
+def _answer(out: Output, result: Adaptation, output: Path) -> Answer:
     if result.fresh_head:
         out.warn(
             f"{result.source} has no masked-language head, so a fresh one was trained with it: the fall of the loss is "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +18,11 @@ from polyvigil.config.augment import TranslationSpec
 from polyvigil.errors import RecipeError, require
 
 if TYPE_CHECKING:
+    from polyvigil.augment.choose import Chosen
+    from polyvigil.augment.prevalence import Prevalence
+    from polyvigil.augment.translate import Translated
     from polyvigil.augment.translator import Translator
+    from polyvigil.data.read import Reading
 
 _DEFAULTS = TranslationSpec()
 
@@ -33,6 +39,12 @@ class MappingOption(StrEnum):
     """Ways to map letters in place of translating."""
 
     arabic = "arabic"
+
+
+Mapped = Annotated[
+    MappingOption | None,
+    typer.Option(help="Translate nothing: map letters one to one into Arabic script, to look at shortcuts."),
+]
 
 
 @command(
@@ -59,10 +71,7 @@ def translate(
     revision: Annotated[
         str, typer.Option(help="Of the model on the hub: a branch, tag, commit, or as refs/pr/5. Default: main.")
     ] = _DEFAULTS.revision,
-    mapping: Annotated[
-        MappingOption | None,
-        typer.Option(help="Translate nothing: map letters one to one into Arabic script, to look at shortcuts."),
-    ] = None,
+    mapping: Mapped = None,
     beams: Annotated[int, typer.Option(min=1, max=16, help="1: the likeliest token each time.")] = _DEFAULTS.beams,
     batch_tokens: Annotated[
         int, typer.Option(min=8, help="Tokens translated at once; less where memory is short.")
@@ -78,12 +87,7 @@ def translate(
     """
     from polyvigil.augment.choose import choose, training_posts
     from polyvigil.augment.prevalence import prevalences
-    from polyvigil.augment.translate import Cache, reject_line, write_translated
-    from polyvigil.augment.translate import translate as run
-    from polyvigil.cli.augment_tables import answer_of, prevalence_warnings
-    from polyvigil.data.atomic import write_whole
-    from polyvigil.data.read import reject_line as row_error_record
-    from polyvigil.errors import DataError
+    from polyvigil.augment.translate import write_translated
 
     if output.suffix.lower() != ".csv":
         raise RecipeError("translations are written as CSV", where=str(output), hint="give a name that ends in .csv")
@@ -101,22 +105,48 @@ def translate(
     originals, notes = training_posts(readings)
     out.notes((*(note for reading in readings for note in reading.notes), *notes))
     translator = _translator(spec, mapping, device=device, offline=offline)
-    targets = list(dict.fromkeys(to))
-    chosen = [choose(originals, translator, spec, target=target, sources=from_ or ()) for target in targets]
+    chosen = [choose(originals, translator, spec, target=name, sources=from_ or ()) for name in dict.fromkeys(to)]
     out.notes(note for one in chosen for note in one.notes)
+    rows = _translate(out, chosen, translator, spec, output)
+    used = _write_rejects(out, readings, rows, output)
+    write_translated(output, used)
+    measured = prevalences(used, originals)
+    _warn_of_prevalence(out, measured)
+    return _answer(rows, measured, output=output)
+
+
+def _translate(
+    out: Output, chosen: Sequence[Chosen], translator: Translator, spec: TranslationSpec, output: Path
+) -> tuple[Translated, ...]:
+    """Translate the chosen posts; what is done is kept beside ``output``, so that the next run goes on from there."""
+    from polyvigil.augment.translate import Cache
+    from polyvigil.augment.translate import translate as run
+
     number = sum(len(one.posts) for one in chosen)
-    out.log(f"translating {number:,} posts to {', '.join(targets)} by {translator.identity}")
+    targets = ", ".join(dict.fromkeys(one.target for one in chosen))
+    out.log(f"translating {number:,} posts to {targets} by {translator.identity}")
     output.parent.mkdir(parents=True, exist_ok=True)
-    cache = Cache(output.with_name(output.name + ".translations.jsonl"))
     started = time.monotonic()
     rows = run(
         chosen,
         translator,
-        cache,
+        Cache(output.with_name(output.name + ".translations.jsonl")),
         batch_tokens=max(1, spec.batch_tokens // spec.beams),
         progress=lambda share: out.progress("translating", started, round(share * number), 0, share),
     )
     out.end_progress()
+    return rows
+
+
+def _write_rejects(
+    out: Output, readings: Sequence[Reading], rows: Sequence[Translated], output: Path
+) -> list[Translated]:
+    """Keep what was set aside beside ``output``; return the rows that can be used. Raises DataError for none."""
+    from polyvigil.augment.translate import reject_line
+    from polyvigil.data.atomic import write_whole
+    from polyvigil.data.read import reject_line as row_error_record
+    from polyvigil.errors import DataError
+
     used, rejected = [row for row in rows if not row.reason], [row for row in rows if row.reason]
     row_errors = [row_error_record(reading.name, row_error) for reading in readings for row_error in reading.row_errors]
     rejects = output.with_name(output.name + ".rejects.jsonl")
@@ -131,11 +161,7 @@ def translate(
         raise DataError(
             f"none of {len(rows):,} translations can be used", where=str(rejects), hint="its reasons say what is wrong"
         )
-    write_translated(output, used)
-    measured = prevalences(used, originals)
-    for severe, warning in prevalence_warnings(measured):
-        (out.warn if severe else out.note)(warning)
-    return answer_of(rows, measured, output=output)
+    return used
 
 
 def _translator(spec: TranslationSpec, mapping: MappingOption | None, *, device: str, offline: bool) -> Translator:
@@ -147,3 +173,61 @@ def _translator(spec: TranslationSpec, mapping: MappingOption | None, *, device:
     from polyvigil.nn.translator import load_translator
 
     return load_translator(spec.model, beams=spec.beams, device=device, offline=offline, revision=spec.revision)
+
+
+def _warn_of_prevalence(out: Output, prevalences: Sequence[Prevalence]) -> None:
+    """Say of which target languages the share of positives is far from the sources'."""
+    for one in prevalences:
+        if one.positives_alone:
+            out.warn(
+                f"{one.language}: all {one.posts:,} posts to train on are positive, so a model learns the language"
+                " itself as the sign of an ADE (the paper's Farsi v1: 99.9% flagged, and dev F1 did not show it);"
+                " leave --only out, or train on negatives of the same source too, and run polyvigil audit shortcuts",
+            )
+        elif one.raised:
+            out.note(
+                f"{one.language}: {one.share:.1%} of {one.posts:,} posts to train on are positive, {one.usual:.1%} in"
+                " other languages; keep balance.weights = group, and run polyvigil audit shortcuts on the bundle",
+            )
+
+
+def _answer(rows: Sequence[Translated], prevalences: Sequence[Prevalence], *, output: Path) -> Answer:
+    """The table by source and target language, and the reasons of what was set aside."""
+    from polyvigil.augment.filters import REASONS
+    from polyvigil.cli.tables import table
+    from polyvigil.text.language import base_language
+
+    pairs: dict[tuple[str, str], list[Translated]] = {}
+    for row in rows:
+        names = base_language(row.source.post.language), base_language(row.item.post.language)
+        pairs.setdefault(names, []).append(row)
+    counts = [
+        {
+            "source": source,
+            "target": target,
+            "posts": len(group),
+            "used": sum(not row.reason for row in group),
+            "positives": sum(row.item.label for row in group if not row.reason),
+        }
+        for (source, target), group in sorted(pairs.items())
+    ]
+    reasons = Counter(row.reason for row in rows if row.reason)
+    prevalence = [
+        {"language": one.language, "posts": one.posts, "positives": one.positives, "elsewhere": one.usual}
+        for one in prevalences
+    ]
+    data = {"output": str(output), "pairs": counts, "set_aside": dict(reasons), "prevalence": prevalence}
+    cells = [
+        (str(one["source"]), str(one["target"]), *(f"{one[name]:,}" for name in ("posts", "used", "positives")))
+        for one in counts
+    ]
+    used = sum(not row.reason for row in rows)
+    lines = [
+        table(("from", "to", "posts", "used", "positives"), cells, left=2),
+        "",
+        *(f"{number:,} set aside as {reason}: {REASONS[reason]}" for reason, number in reasons.most_common()),
+        f"{used:,} translated posts -> {output}",
+        f"next: polyvigil train RECIPE --train TRAIN.csv --train {output} --dev DEV.csv -o BUNDLE",
+        "      polyvigil audit shortcuts BUNDLE UNSEEN.csv --train TRAIN.csv",
+    ]
+    return Answer(data, lines)

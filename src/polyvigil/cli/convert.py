@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from polyvigil.cli.command import command
 from polyvigil.cli.options import Offline
 from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import not_installed
+
+if TYPE_CHECKING:
+    from polyvigil.workflows.convert import ConvertedModel
 
 
 @command(
@@ -53,17 +56,22 @@ def convert(
     out.end_progress()
     if not any(name.startswith(("tokenizer", "vocab", "spm", "sentencepiece")) for name in result.files):
         out.note("the model has no tokenizer files: copy those that it was trained with into the folder")
+    lines = _lines(result, model, output)
+    return Answer(asdict(result) | {"folder": str(output), "revision": revision}, lines)
+
+
+def _lines(result: ConvertedModel, model: str, output: Path) -> list[str]:
+    """What was written, and what to do with it."""
     dtypes = ", ".join(f"{count:,} {name}" for name, count in sorted(result.dtypes.items()))
     shared = f"; {len(result.shared):,} more names share one of them" if result.shared else ""
     name = model.rstrip("/").rpartition("/")[2] if not Path(model).expanduser().is_dir() else output.name
-    lines = [
+    return [
         f"{model} -> {output}: {result.tensors:,} tensors ({dtypes}), {result.bytes / 1e6:,.1f} MB, checked{shared}",
         f"`polyvigil reproduce --models {output.parent}` takes it for the model whose name on the hub ends in "
         f"{output.name}" + ("" if name == output.name else f"; for {model} call the folder {name}"),
         "",
         f"next: polyvigil {_next(output)}",
     ]
-    return Answer(asdict(result) | {"folder": str(output), "revision": revision}, lines)
 
 
 def _next(output: Path) -> str:

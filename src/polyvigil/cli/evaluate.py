@@ -43,6 +43,16 @@ ShowErrors = Annotated[
 OlderBundle = Annotated[
     str, typer.Option("--since", metavar="OLD", help="An older bundle: what its thresholds were, and are now.")
 ]
+SliceColumns = Annotated[
+    list[str] | None,
+    typer.Option("--by", metavar="COLUMN", help="Slice the posts by type, origin or any other column. Repeatable."),
+]
+LeaveOneOut = Annotated[
+    bool,
+    typer.Option(
+        "--leave-one-language-out", help="Play each language as one without labels: what its threshold would cost."
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,20 +93,12 @@ def evaluate(
             "--output", "-o", help="Folder for report.html, report.json, evaluation.json; or the file of scores.json."
         ),
     ] = None,
-    leave_one_out: Annotated[
-        bool,
-        typer.Option(
-            "--leave-one-language-out", help="Play each language as one without labels: what its threshold would cost."
-        ),
-    ] = False,
+    leave_one_out: LeaveOneOut = False,
     older: OlderBundle = "",
     show_errors: ShowErrors = 0,
     budget: Budget = None,
     prevalence: Prevalence = None,
-    slice_columns: Annotated[
-        list[str] | None,
-        typer.Option("--by", metavar="COLUMN", help="Slice the posts by type, origin or any other column. Repeatable."),
-    ] = None,
+    slice_columns: SliceColumns = None,
     posts: LabelledPosts = DEFAULT_POSTS,
     device: Device = "auto",
     ask_endpoint: AskEndpoint = False,
@@ -105,17 +107,6 @@ def evaluate(
 
     Of a bundle alone, the scores of its dev posts that it holds are measured; -o writes a report in each case.
     """
-    _check_prevalence(prevalence)
-    if (older or show_errors) and not output:
-        raise typer.BadParameter("these are parts of the report: give its folder", param_hint="-o FOLDER")
-    if slice_columns and (predictions or leave_one_out):
-        raise typer.BadParameter("slices are of a bundle's own figures on a file", param_hint="--by")
-    if predictions:
-        if len(paths) != 1:
-            raise typer.BadParameter("with --predictions give one gold file and no bundle", param_hint="FILE")
-        return _official(predictions, paths[0], output, posts)
-    if len(paths) > 2:
-        raise typer.BadParameter("give a bundle and one file of labelled posts", param_hint="BUNDLE FILE")
     options = _ReportOptions(
         output=output,
         budgets=budget or (),
@@ -125,11 +116,10 @@ def evaluate(
         slice_columns=slice_columns or (),
         device=device,
     )
+    _check_options(options, paths, predictions=bool(predictions), leave_one_out=leave_one_out)
+    if predictions:
+        return _official(predictions, paths[0], output, posts)
     if len(paths) == 1:
-        if slice_columns or leave_one_out:
-            raise typer.BadParameter(
-                "needs a file of labelled posts", param_hint="--by" if slice_columns else "--leave-one-language-out"
-            )
         return _evaluate_dev(out, paths[0], options)
     from polyvigil.bundle.store import load
 
@@ -304,6 +294,22 @@ def _check_gold(reading: Reading) -> None:
         hint="mend these rows, or leave them out of both files; "
         f"polyvigil check {shlex.quote(reading.name)} counts what is wrong with which column",
     )
+
+
+def _check_options(options: _ReportOptions, paths: Sequence[str], *, predictions: bool, leave_one_out: bool) -> None:
+    """Raises a usage error for options of evaluate that do not go together."""
+    _check_prevalence(options.prevalence)
+    if (options.older or options.show_errors) and not options.output:
+        raise typer.BadParameter("these are parts of the report: give its folder", param_hint="-o FOLDER")
+    if options.slice_columns and (predictions or leave_one_out):
+        raise typer.BadParameter("slices are of a bundle's own figures on a file", param_hint="--by")
+    if predictions and len(paths) != 1:
+        raise typer.BadParameter("with --predictions give one gold file and no bundle", param_hint="FILE")
+    if len(paths) > 2:
+        raise typer.BadParameter("give a bundle and one file of labelled posts", param_hint="BUNDLE FILE")
+    needs_file = "--by" if options.slice_columns else "--leave-one-language-out" if leave_one_out else ""
+    if len(paths) == 1 and needs_file:
+        raise typer.BadParameter("needs a file of labelled posts", param_hint=needs_file)
 
 
 def _check_prevalence(prevalence: float | None) -> None:

@@ -13,6 +13,7 @@ from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
+    from polyvigil.score.explain import ExplainSummary
 
 
 @command(
@@ -72,15 +73,19 @@ def explain(
     out.notes(summary.notes)
     if output.lower().endswith(HTML_SUFFIX):
         out.warn("the page holds the text of posts, which may identify people; keep it as you keep the posts")
-    seconds = time.monotonic() - started
-    lines = [f"{summary.explained:,} of {summary.posts:,} posts explained in {seconds:,.1f} s -> {output}"]
-    if summary.set_aside:
-        lines.append(f"{summary.set_aside:,} rows set aside -> {summary.rejects}")
+    lines = _lines(summary, output, seconds=time.monotonic() - started)
     if output == "-":  # stdout is the data
         for line in lines:
             out.log(line)
         lines = []
     return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside))
+
+
+def _lines(summary: ExplainSummary, output: str, *, seconds: float) -> list[str]:
+    lines = [f"{summary.explained:,} of {summary.posts:,} posts explained in {seconds:,.1f} s -> {output}"]
+    if summary.set_aside:
+        lines.append(f"{summary.set_aside:,} rows set aside -> {summary.rejects}")
+    return lines
 
 
 def _deletion_test(out: Output, bundle: Bundle, source: str, posts: PostsInput) -> Answer:

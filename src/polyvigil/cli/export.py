@@ -15,6 +15,7 @@ from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
     from polyvigil.checks.export_gate import ExportComparison
+    from polyvigil.workflows.export_common import Exported
 
 
 class FormOption(StrEnum):
@@ -61,27 +62,29 @@ def export(
         raise RecipeError(f"{to.value} is made and judged on the CPU", where="--device", hint="leave it out")
     check_free(output, replace=replace)
     reading = posts.read_labelled(file)
-    for note in reading.notes:
-        out.note(note)
-    where = device if to is FormOption.bf16 else "cpu"
-    loaded = load(bundle, device=where)
-    if to is not FormOption.onnx:
+    out.notes(reading.notes)
+    loaded = load(bundle, device=device if to is FormOption.bf16 else "cpu")
+    if to is FormOption.onnx:
+        if loaded.combination.cascade:
+            out.note("the cascade is left out: all members are asked")
+        made: Exported = export_onnx(Path(bundle), loaded, reading, output=output, log=out.log)
+    else:
         made = export_lean(
             Path(bundle),
             loaded,
             reading,
             form="bf16" if to is FormOption.bf16 else "int8",
             output=output,
-            device=where,
+            device=device if to is FormOption.bf16 else "cpu",
             replace=replace,
             log=out.log,
         )
-    else:
-        if loaded.combination.cascade:
-            out.note("the cascade is left out: all members are asked")
-        made = export_onnx(Path(bundle), loaded, reading, output=output, log=out.log)
-    for caution in made.comparison.cautions:
-        out.note(caution)
+    return _answer(out, made, to, output)
+
+
+def _answer(out: Output, made: Exported, to: FormOption, output: Path) -> Answer:
+    """What was written, or that the gate said no and nothing was."""
+    out.notes(made.comparison.cautions)
     passed = made.comparison.passed
     data = {
         "folder": str(output) if passed else None,

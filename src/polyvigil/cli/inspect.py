@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from polyvigil.cli.command import command
 from polyvigil.cli.output import Answer, Output
 
+if TYPE_CHECKING:
+    from polyvigil.bundle.store import Bundle
+
 
 @command(examples=("polyvigil inspect BUNDLE", "polyvigil inspect BUNDLE --json"))
 def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle's folder.")]) -> Answer:  # noqa: ARG001
     """Check every hash of a bundle, then show what is in it: members, languages, thresholds, settings, versions."""
     from polyvigil.bundle import layout, store
+    from polyvigil.cli.stacked_tables import stacks
+
+    loaded = store.load(bundle)
+    manifest = loaded.manifest
+    recipe = store.read_document(bundle, layout.RECIPE) if layout.RECIPE in manifest.files else ""
+    data = {
+        "manifest": manifest.model_dump(mode="json"),
+        "combination": loaded.combination_record.model_dump(mode="json"),
+        "policy": loaded.policy.model_dump(mode="json"),
+        "members": [member.fit_record.model_dump(mode="json") for member in loaded.all_members],
+        "stacked": [stack.model_dump(mode="json") for stack in stacks(loaded.all_members)],
+        "recipe": recipe,
+    }
+    return Answer(data, _lines(loaded, recipe))
+
+
+def _lines(loaded: Bundle, recipe: str) -> list[str]:
     from polyvigil.cli.ensemble_tables import cascade_lines
     from polyvigil.cli.judge_tables import judge_lines
     from polyvigil.cli.stacked_tables import stack_lines, stacks
     from polyvigil.cli.tables import threshold_lines
 
-    loaded = store.load(bundle)
-    manifest, policy = loaded.manifest, loaded.policy
-    recipe = store.read_document(bundle, layout.RECIPE) if layout.RECIPE in manifest.files else ""
-    combination = loaded.combination_record
+    manifest, combination = loaded.manifest, loaded.combination_record
     weights = [f", weight {weight:.4g}" for weight in combination.weights] or [""] * len(loaded.all_members)
     cascade = ["", *cascade_lines(combination.cascade)] if combination.cascade else []
     judge = ["", *judge_lines(combination.judge)] if combination.judge else []
     size = sum(entry.bytes for entry in manifest.files.values())
-    lines = [
+    return [
         f"bundle {manifest.id}, {size / 1e6:,.1f} MB, {len(manifest.files)} files, all hashes match",
         f"created {manifest.created} with " + ", ".join(f"{name} {v}" for name, v in manifest.libraries.items()),
         f"normalisation {manifest.normalisation}",
@@ -42,16 +59,7 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
         *stack_lines(stacks(loaded.all_members)),
         f"trained languages: {', '.join(manifest.trained_languages) or 'none'}",
         "",
-        *threshold_lines(policy),
+        *threshold_lines(loaded.policy),
         "",
         recipe.rstrip(),
     ]
-    data = {
-        "manifest": manifest.model_dump(mode="json"),
-        "combination": combination.model_dump(mode="json"),
-        "policy": policy.model_dump(mode="json"),
-        "members": [member.fit_record.model_dump(mode="json") for member in loaded.all_members],
-        "stacked": [stack.model_dump(mode="json") for stack in stacks(loaded.all_members)],
-        "recipe": recipe,
-    }
-    return Answer(data, lines)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, PostsInput, Replace
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
     from polyvigil.config.judge import ChatSpec
+    from polyvigil.judge.endpoint import Endpoint
     from polyvigil.types import LabelledPost
-    from polyvigil.workflows.judge import Judged
+    from polyvigil.workflows.ensemble import Source
+    from polyvigil.workflows.judge import Judged, JudgePlan
 
 _MOST_SHOWN = 20
 
@@ -59,13 +61,24 @@ def judge(
     Scoring with an endpoint sends nothing unless that very command says --ask-endpoint.
     """
     from polyvigil.bundle.store import check_free, load
-    from polyvigil.data.translated import refuse_translated
-    from polyvigil.judge.endpoint import EndpointPermission, open_endpoint
     from polyvigil.workflows.ensemble import Source
-    from polyvigil.workflows.judge import JudgePlan, read_chat_spec
-    from polyvigil.workflows.judge import judge as run
+    from polyvigil.workflows.judge import read_chat_spec
 
-    if (with_ is None) == (endpoint is None):
+    _check_options(with_, endpoint, dev, output, dry_run=dry_run)
+    spec = read_chat_spec(endpoint) if endpoint else None
+    if output and not dry_run:
+        check_free(output, replace=replace)
+    loaded = load(bundle, device=device)
+    plan = _plan(out, dev, posts, at_most)
+    if spec and dry_run:
+        return _dry_run(loaded, spec, plan.dev, at_most, show_masked)
+    second = _second_stage(spec, with_ or bundle, offline=offline, device=device)
+    return _judge(out, Source(bundle, loaded), second, plan, output=output or bundle, replace=replace)
+
+
+def _check_options(other: Path | None, endpoint: Path | None, dev: str, output: Path | None, *, dry_run: bool) -> None:
+    """Raises a usage error for options that do not go together."""
+    if (other is None) == (endpoint is None):
         raise typer.BadParameter("name the second stage by one of the two", param_hint="--with, --endpoint")
     if endpoint and not dev:
         raise typer.BadParameter("an endpoint is asked about posts; name them", param_hint="--dev")
@@ -73,33 +86,49 @@ def judge(
         raise typer.BadParameter("it says what an endpoint would be sent", param_hint="--dry-run")
     if output is None and not dry_run:
         raise typer.BadParameter("say where the judged bundle goes", param_hint="-o")
-    spec = read_chat_spec(endpoint) if endpoint else None
-    if output and not dry_run:
-        check_free(output, replace=replace)
-    loaded = load(bundle, device=device)
-    reading = posts.read_labelled(dev) if dev else None
-    for note in reading.notes if reading else ():
-        out.note(note)
-    if reading:
-        refuse_translated(reading.posts, part="dev", where=reading.name)
-    plan = JudgePlan(at_most)
-    if reading:
-        plan = JudgePlan(at_most, dev=reading.posts, data=Path(reading.name).name)
-    if spec and dry_run:
-        return _dry_run(loaded, spec, plan.dev, at_most, show_masked)
-    second = open_endpoint(spec, permission=EndpointPermission(offline=offline)) if spec else None
+
+
+def _plan(out: Output, dev: str, posts: PostsInput, at_most: float) -> JudgePlan:
+    """On which posts the bands are found: those of a file, else those whose scores the bundle holds."""
+    from polyvigil.data.translated import refuse_translated
+    from polyvigil.workflows.judge import JudgePlan
+
+    if not dev:
+        return JudgePlan(at_most)
+    reading = posts.read_labelled(dev)
+    out.notes(reading.notes)
+    refuse_translated(reading.posts, part="dev", where=reading.name)
+    return JudgePlan(at_most, dev=reading.posts, data=Path(reading.name).name)
+
+
+def _second_stage(spec: ChatSpec | None, folder: Path, *, offline: bool, device: str) -> Source | Endpoint:
+    """The endpoint of ``spec``; without one the bundle in ``folder``."""
+    from polyvigil.bundle.store import load
+    from polyvigil.judge.endpoint import EndpointPermission, open_endpoint
+    from polyvigil.workflows.ensemble import Source
+
+    if spec:
+        return open_endpoint(spec, permission=EndpointPermission(offline=offline))
+    return Source(folder, load(folder, device=device))
+
+
+def _judge(
+    out: Output, first: Source, second: Source | Endpoint, plan: JudgePlan, *, output: Path, replace: bool
+) -> Answer:
+    from polyvigil.workflows.judge import judge as run
+
     started = time.monotonic()
     made = run(
-        Source(bundle, loaded),
-        second or Source(with_ or bundle, load(with_ or bundle, device=device)),
+        first,
+        second,
         plan,
-        output=output or bundle,
+        output=output,
         replace=replace,
         log=out.log,
         progress=lambda done, all_: out.progress("asking", started, done, 0, done / all_),
     )
     out.end_progress()
-    return _answer(out, made, output or bundle)
+    return _answer(out, made, output)
 
 
 def _dry_run(bundle: Bundle, spec: ChatSpec, dev: tuple[LabelledPost, ...], at_most: float, show: int) -> Answer:

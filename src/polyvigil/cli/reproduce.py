@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,8 +21,10 @@ REJECTS = "reproduction.rejects.jsonl"
 if TYPE_CHECKING:
     from polyvigil.learn.launch import Launch
     from polyvigil.workflows.train import TrainingData
+    from polyvigil_gladiators.plan import Row, Step
     from polyvigil_gladiators.posts import Files
-    from polyvigil_gladiators.survey import Environment
+    from polyvigil_gladiators.run import Done
+    from polyvigil_gladiators.survey import Environment, StepStatus
 
 
 class ScaleOption(StrEnum):
@@ -29,6 +32,14 @@ class ScaleOption(StrEnum):
 
     full = "full"
     tiny = "tiny"
+
+
+RowNames = Annotated[
+    str,
+    typer.Argument(
+        metavar="TABLE", help="table1 to table5, thresholds, text, all; or one row, as ensemble, mixed or farsi-v1."
+    ),
+]
 
 
 @command(
@@ -40,13 +51,7 @@ class ScaleOption(StrEnum):
 @together
 def reproduce(
     out: Output,
-    table: Annotated[
-        str,
-        typer.Argument(
-            metavar="TABLE",
-            help="table1 to table5, thresholds, text, all; or one row, as ensemble, mixed or farsi-v1.",
-        ),
-    ],
+    table: RowNames,
     data: Annotated[
         list[Path] | None,
         typer.Option(help="A folder with train*.csv and dev*.csv, or a file with a split column. Repeatable."),
@@ -78,54 +83,120 @@ def reproduce(
     1), unless --partial. Finished steps are kept in OUT and not done again; ended at any moment, the same command goes
     on from there. A model that is not in --models is fetched from the hub, unless --offline or the scale is tiny.
     """
-    from polyvigil.cli.reproduce_tables import obstacle_lines, plan_answer, reproduction_lines
     from polyvigil.learn.launch import launched
-    from polyvigil.workflows.learners import RunOptions
-    from polyvigil_gladiators.cost import costs
     from polyvigil_gladiators.plan import rows_of, steps_of
-    from polyvigil_gladiators.posts import Files, differences
-    from polyvigil_gladiators.preconditions import check_output, check_room, has_unfetched, open_models
-    from polyvigil_gladiators.report import reproduction, write
-    from polyvigil_gladiators.run import Done, StepOptions, run_steps
-    from polyvigil_gladiators.survey import leftovers, row_obstacles, survey, without_idle
+    from polyvigil_gladiators.posts import Files
+    from polyvigil_gladiators.preconditions import check_output
+    from polyvigil_gladiators.survey import survey
 
     rows = rows_of(table)
     needs_dry_run(for_device, dry_run=dry_run)
     check_output(output)
     files = Files(tuple(data or ()), tuple(train or ()), tuple(dev or ()), tuple(test or ()))
-    launch = launched()
     environment = _environment(out, files, models, output, scale, offline=offline)
     if models and not models.is_dir() and not dry_run:
         models.mkdir(parents=True, exist_ok=True)
         out.note(f"{models} is made, and is empty: put folders of models there, or let them be fetched")
-    if scale is ScaleOption.full and (unlike := differences(environment.data)):
-        out.warn(f"these are other posts than the paper's, and no figure will be compared: {'; '.join(unlike)}")
-    statuses = survey(steps_of(rows), environment, processes=launch.size)
-    for path in leftovers(statuses, output):
-        out.note(f"{path}: from other posts, models or settings; remove it if it is of no more use")
+    statuses = survey(steps_of(rows), environment, processes=launched().size)
+    _warn(out, environment, statuses)
+    device = local_device(launched(), device)
     if dry_run:
-        run_options = RunOptions(
-            device=local_device(launch, device), for_device=for_device, offline=not environment.models.hub
-        )
-        expected = costs(statuses, environment, options=run_options, log=out.log)
-        return plan_answer(statuses, expected, rows, row_obstacles(rows, statuses, environment))
-    statuses = open_models(statuses, log=out.log)
-    obstacles = row_obstacles(rows, statuses, environment)
-    if has_unfetched(statuses) and (partial or not obstacles):  # nothing is fetched for rows that are refused
-        statuses = open_models(survey(steps_of(rows), environment, fetch=True, processes=launch.size), log=out.log)
-        obstacles = row_obstacles(rows, statuses, environment)
-    _wait_for_all_processes(launch)  # before anything is written: all processes see the same steps as missing
+        return _plan(out, rows, statuses, environment, device=device, for_device=for_device)
+    statuses, obstacles = _open_models(out, rows, statuses, environment, partial=partial)
+    _wait_for_all_processes(launched())  # before anything is written: all processes see the same steps as missing
     if obstacles and not partial:
-        done = {step: Done(status) for step, status in statuses.items()}
-        result = reproduction(rows, environment, done, obstacles=obstacles)
-        return Answer(result, obstacle_lines(obstacles), 1)
+        return _refusal(rows, statuses, environment, obstacles)
+    results = _run(out, rows, statuses, environment, obstacles, device=device)
+    return Answer({}, ()) if launched().rank else _answer(out, rows, environment, results, obstacles)
+
+
+def _warn(out: Output, environment: Environment, statuses: Mapping[Step, StepStatus]) -> None:
+    """What to know of the posts and of what earlier runs left behind."""
+    from polyvigil_gladiators.posts import differences
+    from polyvigil_gladiators.survey import leftovers
+    from polyvigil_gladiators.tiny import FULL
+
+    if environment.scale is FULL and (unlike := differences(environment.data)):
+        out.warn(f"these are other posts than the paper's, and no figure will be compared: {'; '.join(unlike)}")
+    for path in leftovers(statuses, environment.output):
+        out.note(f"{path}: from other posts, models or settings; remove it if it is of no more use")
+
+
+def _plan(
+    out: Output,
+    rows: Sequence[Row],
+    statuses: Mapping[Step, StepStatus],
+    environment: Environment,
+    *,
+    device: str,
+    for_device: str,
+) -> Answer:
+    """Every step and what it would take."""
+    from polyvigil.cli.reproduce_tables import plan_answer
+    from polyvigil.workflows.learners import RunOptions
+    from polyvigil_gladiators.cost import costs
+    from polyvigil_gladiators.survey import row_obstacles
+
+    run_options = RunOptions(device=device, for_device=for_device, offline=not environment.models.hub)
+    expected = costs(statuses, environment, options=run_options, log=out.log)
+    return plan_answer(statuses, expected, rows, row_obstacles(rows, statuses, environment))
+
+
+def _open_models(
+    out: Output, rows: Sequence[Row], statuses: Mapping[Step, StepStatus], environment: Environment, *, partial: bool
+) -> tuple[dict[Step, StepStatus], dict[str, str]]:
+    """The steps with their models opened, fetched where need be, and why rows cannot run."""
+    from polyvigil.learn.launch import launched
+    from polyvigil_gladiators.plan import steps_of
+    from polyvigil_gladiators.preconditions import has_unfetched, open_models
+    from polyvigil_gladiators.survey import row_obstacles, survey
+
+    opened = open_models(statuses, log=out.log)
+    obstacles = row_obstacles(rows, opened, environment)
+    if has_unfetched(opened) and (partial or not obstacles):  # nothing is fetched for rows that are refused
+        fetched = survey(steps_of(rows), environment, fetch=True, processes=launched().size)
+        opened = open_models(fetched, log=out.log)
+        obstacles = row_obstacles(rows, opened, environment)
+    return opened, obstacles
+
+
+def _refusal(
+    rows: Sequence[Row],
+    statuses: Mapping[Step, StepStatus],
+    environment: Environment,
+    obstacles: Mapping[str, str],
+) -> Answer:
+    """Nothing was begun, and why."""
+    from polyvigil.cli.reproduce_tables import obstacle_lines
+    from polyvigil_gladiators.report import reproduction
+    from polyvigil_gladiators.run import Done
+
+    done = {step: Done(status) for step, status in statuses.items()}
+    return Answer(reproduction(rows, environment, done, obstacles=obstacles), obstacle_lines(obstacles), 1)
+
+
+def _run(
+    out: Output,
+    rows: Sequence[Row],
+    statuses: Mapping[Step, StepStatus],
+    environment: Environment,
+    obstacles: Mapping[str, str],
+    *,
+    device: str,
+) -> Mapping[Step, Done]:
+    """Run the steps that are missing."""
+    from polyvigil.workflows.learners import RunOptions
+    from polyvigil_gladiators.preconditions import check_room
+    from polyvigil_gladiators.run import StepOptions, run_steps
+    from polyvigil_gladiators.survey import without_idle
+
     statuses = without_idle(statuses, rows, obstacles)
-    check_room(statuses, output)
-    _write_rejects(out, environment.data, output)
+    check_room(statuses, environment.output)
+    _write_rejects(out, environment.data, environment.output)
     started = time.monotonic()
     with graceful_stop(out) as stop:
         run_options = RunOptions(
-            device=local_device(launch, device),
+            device=device,
             offline=not environment.models.hub,
             progress=lambda done, of, rate, left: out.steps("training", started, done, of, rate, left),
             stop=stop,
@@ -137,11 +208,22 @@ def reproduce(
         )
         results = run_steps(statuses, environment, options=options)
     out.end_progress()
-    if launch.rank:
-        return Answer({}, ())
+    return results
+
+
+def _answer(
+    out: Output,
+    rows: Sequence[Row],
+    environment: Environment,
+    results: Mapping[Step, Done],
+    obstacles: Mapping[str, str],
+) -> Answer:
+    """The paper's figures beside the measured ones, written to the output folder too."""
+    from polyvigil.cli.reproduce_tables import reproduction_lines
+    from polyvigil_gladiators.report import reproduction, write
+
     result = reproduction(rows, environment, results, obstacles=obstacles, log=out.log)
-    paths = write(result, output)
-    lines = [*reproduction_lines(result), *(f"-> {path}" for path in paths)]
+    lines = [*reproduction_lines(result), *(f"-> {path}" for path in write(result, environment.output))]
     return Answer(result, lines, 1 if result.failed else 0)
 
 

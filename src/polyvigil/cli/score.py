@@ -21,6 +21,7 @@ from polyvigil.errors import InterruptError, RecipeError
 
 if TYPE_CHECKING:
     from polyvigil.judge.endpoint import EndpointPermission
+    from polyvigil.score.batch import ScoreSummary
     from polyvigil.score.engine import Engine
 
 
@@ -89,17 +90,41 @@ def score(
     ] = None,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
-    from polyvigil.score.batch import score_files
-
     if output == "-" and out.json:
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
     spec = _score_spec(part_posts, dedup, evidence=evidence, raw_csv=raw_csv, ask_endpoint=ask_endpoint, posts=posts)
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
     started = time.monotonic()
-    with graceful_stop(out) as stop, _hint_to_resume(out, output):
+    with _hint_to_resume(out, output):
+        summary = _score(out, by, sources, output, posts, spec, output_format=output_format, resume=resume)
+    _warn(out, summary)
+    lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
+    if output == "-":  # stdout is the data
+        for line in lines:
+            out.log(line)
+        lines = []
+    return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside))
+
+
+def _score(
+    out: Output,
+    engine: Engine,
+    sources: list[str],
+    output: str,
+    posts: PostsInput,
+    spec: ScoreSpec,
+    *,
+    output_format: str,
+    resume: bool,
+) -> ScoreSummary:
+    """Score the files; Ctrl-C ends it after what is being done, and keeps that."""
+    from polyvigil.score.batch import score_files
+
+    started = time.monotonic()
+    with graceful_stop(out) as stop:
         summary = score_files(
-            by,
+            engine,
             sources,
             output,
             data=posts.spec(),
@@ -110,12 +135,19 @@ def score(
             stop=stop,
         )
     out.end_progress()
+    return summary
+
+
+def _warn(out: Output, summary: ScoreSummary) -> None:
+    """What to know before these scores are used."""
     if summary.judge:
         report_judge_usage(out, summary.judge.usage, endpoint_skipped=summary.judge.not_asked > 0)
     out.notes(summary.notes)
     if foreign := [counts.language for counts in summary.languages if not counts.trained]:
         out.warn(f"not validated for {', '.join(foreign)}: the bundle was not trained on it; do not rely on its scores")
-    seconds = max(time.monotonic() - started, 1e-9)
+
+
+def _lines(summary: ScoreSummary, output: str, *, seconds: float, dedup: Dedup) -> list[str]:
     lines = [
         f"{summary.posts:,} posts scored in {seconds:,.1f} s, {summary.flagged:,} flagged -> {output}",
         *(
@@ -131,11 +163,7 @@ def score(
         lines.append(f"{summary.copied:,} posts ({share:.1%}) read like one before them and were not scored again")
     if summary.set_aside:
         lines.append(f"{summary.set_aside:,} rows set aside -> {summary.rejects}")
-    if output == "-":  # stdout is the data
-        for line in lines:
-            out.log(line)
-        lines = []
-    return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside))
+    return lines
 
 
 def _engine(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,10 @@ from polyvigil.cli.options import DEFAULT_POSTS, Device, ForDevice, Offline, Qua
 from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.cli.together import local_device, together
 from polyvigil.learn.launch import launched
+
+if TYPE_CHECKING:
+    from polyvigil.config.recipe import Recipe
+    from polyvigil.workflows.train import Trained, TrainingData
 
 
 @command(
@@ -57,20 +61,11 @@ def train(
 ) -> Answer:
     """Train a bundle: learn from the train posts, tune one threshold per language on the dev posts."""
     from polyvigil.bundle.store import check_free
-    from polyvigil.bundle.store import load as load_bundle
-    from polyvigil.cli.stacked_tables import stack_lines, stacks
-    from polyvigil.cli.tables import dry_run_lines, epoch_lines, evaluation_lines, subset_lines
-    from polyvigil.config.load import load, to_toml
-    from polyvigil.data.atomic import write_whole
-    from polyvigil.data.read import reject_line
+    from polyvigil.config.load import load
     from polyvigil.workflows import train as training
-    from polyvigil.workflows.estimate import estimate_cost
-    from polyvigil.workflows.learners import RunOptions
 
     needs_dry_run(for_device, dry_run=dry_run)
-    chosen = posts.all_settings() + ([f"seed={seed}"] if seed is not None else [])
-    chosen += [f"distil.teacher={json.dumps(str(teacher), ensure_ascii=False)}"] if teacher else []
-    resolved = load(recipe, settings=chosen)
+    resolved = load(recipe, settings=[*posts.all_settings(), *_settings(seed, teacher)])
     launch = launched()
     launch.check(resolved)
     check_free(output, replace=replace)
@@ -78,46 +73,104 @@ def train(
         resolved, train=train_files or [], dev=dev_files or [], unlabelled=unlabelled or [], on_error=posts.on_row_error
     )
     out.notes(data.notes)
-    if data.row_errors and not dry_run:
-        rejects = output.parent / f"{output.name}.rejects.jsonl"
-        if not launch.rank:
-            write_whole(rejects, "".join(reject_line(name, row_error) for name, row_error in data.row_errors))
-        out.warn(f"{len(data.row_errors):,} rows set aside -> {rejects}; use --on-error fail to stop at the first")
-    counts = {"train": len(data.train), "dev": len(data.dev), "set_aside": len(data.row_errors)}
-    if resolved.teacher:
-        counts["unlabelled"] = len(data.unlabelled)
+    device = local_device(launch, device)
     if dry_run:
-        if resolved.teacher:
-            load_bundle(resolved.teacher.teacher, device="cpu")
-        run_options = RunOptions(device=local_device(launch, device), for_device=for_device, offline=offline)
-        estimate = estimate_cost(resolved, data, options=run_options, log=out.log)
-        if offline and estimate and estimate.download:
-            out.warn(
-                "the model is not on this machine, and --offline fetches none: leave it out once, or copy a folder"
-            )
-        plan = [
-            f"would learn from {counts['train'] if resolved.learns else 0:,} posts and tune on {counts['dev']:,}",
-            "",
-            *dry_run_lines(resolved, estimate),
-            to_toml(resolved),
-        ]
-        cost = estimate.model_dump(mode="json") if estimate else None
-        return Answer(counts | {"rehearsal": cost, "recipe": resolved.model_dump(mode="json")}, plan)
-    exit_code = posts.exit_code(set_aside=len(data.row_errors))
+        return _dry_run(out, resolved, data, device=device, for_device=for_device, offline=offline)
+    if data.row_errors:
+        _write_rejects(out, data, output, write=not launch.rank)
+    job = _Job(resolved, data, output, replace, device=device, offline=offline, rank=launch.rank)
+    return _train(out, job, exit_code=posts.exit_code(set_aside=len(data.row_errors)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A training that may begin: everything was checked. ``rank`` is this process's among those that train together."""
+
+    recipe: Recipe
+    data: TrainingData
+    output: Path
+    replace: bool
+    device: str
+    offline: bool
+    rank: int
+
+
+def _settings(seed: int | None, teacher: Path | None) -> list[str]:
+    """The options that stand for a setting of the recipe."""
+    settings = [f"seed={seed}"] if seed is not None else []
+    return settings + ([f"distil.teacher={json.dumps(str(teacher), ensure_ascii=False)}"] if teacher else [])
+
+
+def _counts(recipe: Recipe, data: TrainingData) -> dict[str, int]:
+    counts = {"train": len(data.train), "dev": len(data.dev), "set_aside": len(data.row_errors)}
+    return counts | ({"unlabelled": len(data.unlabelled)} if recipe.teacher else {})
+
+
+def _write_rejects(out: Output, data: TrainingData, output: Path, *, write: bool) -> None:
+    """Keep the rows that cannot be used beside the bundle, and say so; ``write``: one process of several does it."""
+    from polyvigil.data.atomic import write_whole
+    from polyvigil.data.read import reject_line
+
+    rejects = output.parent / f"{output.name}.rejects.jsonl"
+    if write:
+        write_whole(rejects, "".join(reject_line(name, row_error) for name, row_error in data.row_errors))
+    out.warn(f"{len(data.row_errors):,} rows set aside -> {rejects}; use --on-error fail to stop at the first")
+
+
+def _dry_run(out: Output, recipe: Recipe, data: TrainingData, *, device: str, for_device: str, offline: bool) -> Answer:
+    """What the training would take; nothing is fetched or written."""
+    from polyvigil.bundle.store import load as load_bundle
+    from polyvigil.cli.tables import dry_run_lines
+    from polyvigil.config.load import to_toml
+    from polyvigil.workflows.estimate import estimate_cost
+    from polyvigil.workflows.learners import RunOptions
+
+    if recipe.teacher:
+        load_bundle(recipe.teacher.teacher, device="cpu")
+    run_options = RunOptions(device=device, for_device=for_device, offline=offline)
+    estimate = estimate_cost(recipe, data, options=run_options, log=out.log)
+    if offline and estimate and estimate.download:
+        out.warn("the model is not on this machine, and --offline fetches none: leave it out once, or copy a folder")
+    counts = _counts(recipe, data)
+    plan = [
+        f"would learn from {counts['train'] if recipe.learns else 0:,} posts and tune on {counts['dev']:,}",
+        "",
+        *dry_run_lines(recipe, estimate),
+        to_toml(recipe),
+    ]
+    cost = estimate.model_dump(mode="json") if estimate else None
+    return Answer(counts | {"rehearsal": cost, "recipe": recipe.model_dump(mode="json")}, plan)
+
+
+def _train(out: Output, job: _Job, *, exit_code: int) -> Answer:
+    """Train; the first process alone writes the bundle and has something to say."""
+    from polyvigil.workflows import train as training
+    from polyvigil.workflows.learners import RunOptions
+
     started = time.monotonic()
+    counts = _counts(job.recipe, job.data)
     with graceful_stop(out) as stop:
-        run_options = RunOptions(
-            device=local_device(launch, device),
-            offline=offline,
+        options = RunOptions(
+            device=job.device,
+            offline=job.offline,
             progress=lambda done, steps, rate, left: out.steps("training", started, done, steps, rate, left),
             stop=stop,
         )
-        if launch.rank:  # the first process alone writes the bundle
-            training.learn(resolved, data, output=output, options=run_options)
+        if job.rank:
+            training.learn(job.recipe, job.data, output=job.output, options=options)
             return Answer(counts, (), exit_code)
-        trained = training.train(resolved, data, output=output, replace=replace, options=run_options, log=out.log)
+        trained = training.train(
+            job.recipe, job.data, output=job.output, replace=job.replace, options=options, log=out.log
+        )
+    document = counts | _document(trained, job.output)
+    return Answer(document, _lines(trained, job.output), exit_code)
+
+
+def _document(trained: Trained, output: Path) -> dict[str, object]:
+    from polyvigil.cli.stacked_tables import stacks
+
     bundle = trained.bundle
-    document = counts | {
+    return {
         "bundle": bundle.id,
         "folder": str(output),
         "dev": trained.evaluation.model_dump(mode="json"),
@@ -125,7 +178,14 @@ def train(
         "seeds": [subset.model_dump(mode="json") for subset in trained.subsets],
         "stacked": [stack.model_dump(mode="json") for stack in stacks(bundle.members)],
     }
-    lines = [
+
+
+def _lines(trained: Trained, output: Path) -> list[str]:
+    from polyvigil.cli.stacked_tables import stack_lines, stacks
+    from polyvigil.cli.tables import epoch_lines, evaluation_lines, subset_lines
+
+    bundle = trained.bundle
+    return [
         f"bundle {bundle.id} -> {output}",
         "",
         *evaluation_lines(trained.evaluation),
@@ -133,10 +193,6 @@ def train(
         *(line for member in bundle.members if member.log for line in epoch_lines(member.fit_record.seed, member.log)),
         *subset_lines(trained.subsets, what="seeds"),
         *stack_lines(stacks(bundle.members)),
-        *_next_steps(output),
+        f"next: polyvigil evaluate {output} TEST.csv",
+        f"      polyvigil score {output} POSTS.csv -o scored.csv",
     ]
-    return Answer(document, lines, exit_code)
-
-
-def _next_steps(output: Path) -> Sequence[str]:
-    return (f"next: polyvigil evaluate {output} TEST.csv", f"      polyvigil score {output} POSTS.csv -o scored.csv")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, Replace, numbers
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, PostsInput, Replace, numbers
 from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
-    from polyvigil.workflows.tune import TuneResult
+    from polyvigil.bundle.store import Bundle
+    from polyvigil.config.recipe import Recipe
+    from polyvigil.workflows.tune import CascadeOptions, TuneResult
 
 
 @command(
@@ -59,47 +62,87 @@ def tune(
     """Find new thresholds for a bundle, its members untouched: other rule or objective, other posts, new languages."""
     from polyvigil.bundle.store import check_free, load
     from polyvigil.config.load import load_text, to_toml
-    from polyvigil.data.translated import refuse_translated
-    from polyvigil.workflows.tune import CascadeOptions, Plan, keep_rates, recipe_of, tune_bundle
+    from polyvigil.workflows.tune import CascadeOptions, recipe_of
 
     check_free(output, replace=replace)
     loaded = load(bundle, device=device, stale=True)
-    chosen = posts.tuning_settings()
+    settings = posts.tuning_settings()
     if cascade is None and (cascade_first is not None or cascade_costs):
         raise RecipeError(
             "there is no cascade to ask for", where="--cascade-first, --cascade-costs", hint="--cascade 0.005"
         )
     if cascade is None and loaded.combination.cascade:
         out.note("the cascade is left out, since it was learned for the old thresholds; --cascade learns one anew")
-    recipe = load_text(to_toml(recipe_of(Path(bundle))), settings=chosen, where="options")
+    recipe = load_text(to_toml(recipe_of(Path(bundle))), settings=settings, where="options")
+    target = _Target(Path(bundle), loaded, recipe, output, replace)
     if like:
         if not dev or unlabelled or prior or cascade is not None:
             raise typer.BadParameter("with --like give one file of posts and nothing else", param_hint="DEV")
-        unlabelled_dev = posts.read_unlabelled(dev, recipe.data)
-        older = load(like, device=device)
-        made = keep_rates(
-            Path(bundle), loaded, older, unlabelled_dev.posts, output=output, replace=replace, log=out.log
-        )
-        notes: tuple[str, ...] = unlabelled_dev.notes
-    else:
-        labelled = posts.read_labelled(dev, recipe.data) if dev else None
-        if labelled:
-            refuse_translated(labelled.posts, part="dev", where=labelled.name)
-        further = [posts.read_unlabelled(path, recipe.data) for path in unlabelled or ()]
-        plan = Plan(
-            recipe.decide,
-            dev=labelled.posts if labelled else (),
-            data=Path(labelled.name).name if labelled else "stored dev scores",
-            unlabelled=tuple(post for file in further for post in file.posts),
-            priors=_priors(prior or ()),
-            cascade=None
-            if cascade is None
-            else CascadeOptions(cascade, first=cascade_first, costs=numbers(cascade_costs, option="--cascade-costs")),
-        )
-        made = tune_bundle(Path(bundle), loaded, plan, output=output, replace=replace, log=out.log)
-        notes = (*(labelled.notes if labelled else ()), *(note for file in further for note in file.notes))
-    out.notes(notes)
-    return _answer(out, made, output)
+        return _answer(out, _tune_like(out, target, load(like, device=device), dev, posts), output)
+    costs = numbers(cascade_costs, option="--cascade-costs")
+    options = CascadeOptions(cascade, first=cascade_first, costs=costs) if cascade is not None else None
+    tuned = _tune(out, target, posts, dev=dev, unlabelled=unlabelled or (), prior=prior or (), cascade=options)
+    return _answer(out, tuned, output)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The bundle to tune, the recipe it is tuned by, and where the new one goes."""
+
+    folder: Path
+    bundle: Bundle
+    recipe: Recipe
+    output: Path
+    replace: bool
+
+
+def _tune_like(out: Output, target: _Target, older: Bundle, file: str, posts: PostsInput) -> TuneResult:
+    """Thresholds by which the bundle flags as many posts of each language as an older one."""
+    from polyvigil.workflows.tune import keep_rates
+
+    reading = posts.read_unlabelled(file, target.recipe.data)
+    tuned = keep_rates(
+        target.folder,
+        target.bundle,
+        older,
+        reading.posts,
+        output=target.output,
+        replace=target.replace,
+        log=out.log,
+    )
+    out.notes(reading.notes)
+    return tuned
+
+
+def _tune(
+    out: Output,
+    target: _Target,
+    posts: PostsInput,
+    *,
+    dev: str | None,
+    unlabelled: Sequence[str],
+    prior: Sequence[str],
+    cascade: CascadeOptions | None,
+) -> TuneResult:
+    """Thresholds from labelled posts, or the dev scores in the bundle, and from posts of languages without labels."""
+    from polyvigil.data.translated import refuse_translated
+    from polyvigil.workflows.tune import Plan, tune_bundle
+
+    labelled = posts.read_labelled(dev, target.recipe.data) if dev else None
+    if labelled:
+        refuse_translated(labelled.posts, part="dev", where=labelled.name)
+    further = [posts.read_unlabelled(path, target.recipe.data) for path in unlabelled]
+    plan = Plan(
+        target.recipe.decide,
+        dev=labelled.posts if labelled else (),
+        data=Path(labelled.name).name if labelled else "stored dev scores",
+        unlabelled=tuple(post for file in further for post in file.posts),
+        priors=_priors(prior),
+        cascade=cascade,
+    )
+    tuned = tune_bundle(target.folder, target.bundle, plan, output=target.output, replace=target.replace, log=out.log)
+    out.notes((*(labelled.notes if labelled else ()), *(note for file in further for note in file.notes)))
+    return tuned
 
 
 def _priors(given: Sequence[str]) -> dict[str, float]:
