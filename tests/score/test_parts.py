@@ -487,8 +487,7 @@ def test_the_command_prints_the_resume_hint(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    arguments = ["score", str(bundle_folder), str(posts), "-o", str(tmp_path / "o.csv"), "--part-posts", "40"]
-    monkeypatch.setattr(sys, "argv", ["polyvigil", *arguments])
+    arguments = ["score", str(bundle_folder), str(posts), "--part-posts", "40", "-o", str(tmp_path / "o.csv")]
     again = f"go on with: polyvigil {' '.join(arguments)} --resume"
     for error, code in ((KeyboardInterrupt(), 130), (OSError(28, "No space left on device"), 1)):
         whole, calls = scoring.Work.keep, []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -220,7 +221,8 @@ def _hint_to_resume(out: Output, output: str) -> Iterator[None]:
         yield
     except BaseException as error:
         out.end_progress()
-        again = out.command_line if "--resume" in out.command_line.split() else f"{out.command_line} --resume"
+        words = [word for word in shlex.split(out.command_line) if word != "--resume"]
+        again = shlex.join([*words, "--resume"])
         kept = output != "-" and Path(f"{output.rstrip('/')}.work").is_dir()
         if isinstance(error, KeyboardInterrupt | InterruptError):
             message = (

@@ -96,11 +96,11 @@ def evaluation_lines(evaluation: Evaluation, *, warned: Sequence[str] = ()) -> l
         table(header, rows),
         "",
         f"macro F1 {_macro(evaluation)} over the languages; pooled leaves the CADEC groups out, as the task does",
-        *(f"caution: {caution}" for caution in evaluation.cautions if not _is_said(caution, warned)),
+        *(f"caution: {caution}" for caution in evaluation.cautions if not _is_repeated(caution, warned)),
     ]
 
 
-def _is_said(caution: str, warned: Sequence[str]) -> bool:
+def _is_repeated(caution: str, warned: Sequence[str]) -> bool:
     """Whether a warning says the same: word for word, or of a threshold that the language has few positives."""
     language, few_positives, _ = caution.partition(": only ")
     few = tuple(f"{language}: found on {number}" for number in range(10)) if few_positives else ()
