@@ -15,9 +15,9 @@ from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from polyvigil.config.decide import CalibrationKind
 from scipy.stats import norm
 
+from polyvigil.config.decide import CalibrationKind
 from polyvigil.decide.fit_calibration import fit
 from thresholds import DEV
 
