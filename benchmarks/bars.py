@@ -37,7 +37,7 @@ class Run:
 
     command: str
     date: str
-    options: str
+    machine: str
     versions: dict[str, str]
     ratios: list[Ratio]
     notes: dict[str, object]
@@ -68,7 +68,7 @@ def run(name: str, extra: list[str]) -> Run:
     return Run(
         command=" ".join([script.name, *("POSTS.csv" for _ in extra)]),
         date=time.strftime("%Y-%m-%d"),
-        options=machine(),
+        machine=machine(),
         versions={"python": platform.python_version(), **{library: version(library) for library in LIBRARIES}},
         ratios=[Ratio(**ratio) for ratio in document["ratios"]],
         notes=document["notes"],
