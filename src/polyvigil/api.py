@@ -49,7 +49,7 @@ Settings = Mapping[str, object]
 
 
 def _quiet(_: str) -> None:
-    """The log that nobody reads."""
+    """A log that keeps nothing."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

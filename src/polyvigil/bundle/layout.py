@@ -15,7 +15,7 @@
     dev.safetensors         probabilities of the members on the dev posts, labels, languages; no text; with a second
                             stage its members' below those of the first
     seen.safetensors        64-bit hashes of the posts used for training and for tuning; no text
-    evaluation.json         figures on the dev posts, same-set and cross-fitted
+    evaluation.json         metrics on the dev posts, same-set and cross-fitted
     recipe.toml             the resolved recipe: every setting of the run
     README.md               the model card: Markdown with the front matter of the Hugging Face hub
     sources.json            of an ensemble: the bundles its members come from, each with its recipe

@@ -148,7 +148,7 @@ class Bundle:
         return self.second_stage.decide(first, scores.second.scores.probabilities, thresholds, languages)
 
     def dev_scores(self) -> DevScores:
-        """The dev posts by their stored scores, all members asked: what the thresholds are looked at on."""
+        """The dev posts by their stored scores, all members scored: what thresholds are tuned on."""
         dev, languages = self.dev, self.dev.languages.tolist()
         if self.second_stage is None or dev.second_stage is None:
             scores = self.combination.of_all.mean(dev.by_member)

@@ -75,7 +75,7 @@ class TrainingSpec(Spec):
 class AdaptSpec(Spec):
     """Further masked-language training of a backbone on posts without labels, before it is fine-tuned.
 
-    Gururangan et al. 2020; the masks are those of Devlin et al. 2019, drawn anew at every step.
+    Gururangan et al. 2020; the masks are those of Devlin et al. 2019, sampled again at every step.
     """
 
     epochs: Epochs = Field(default=3, description="passes over the posts")
@@ -104,7 +104,7 @@ class AdaptSpec(Spec):
 
 
 class LoraSpec(Spec):
-    """Small adapters trained in place of the backbone's weights, and the head in full. Hu et al. 2021, section 4.1."""
+    """Small adapters trained instead of the backbone's weights, and the head in full. Hu et al. 2021, section 4.1."""
 
     rank: int = Field(default=0, ge=0, le=1024, description="of each adapter; 0: no adapters, every weight is trained")
     alpha: int = Field(

@@ -103,7 +103,7 @@ def _band(
     *,
     at_most: float,
 ) -> Band | None:
-    """The best of 9 ways to share the budget between the two sides; None where none is better than asking nobody."""
+    """The best of 9 ways to share the budget between the two sides; None where none is better than no second stage."""
     budget = _budget(len(labels), at_most)
     alone = flagged(offsets, 0.0) & (first > 0)
     best, best_value = None, _worth(alone, labels, value)

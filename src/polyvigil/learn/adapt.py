@@ -30,7 +30,7 @@ from polyvigil.nn.batching import token_batches
 from polyvigil.nn.masked import MaskedModel
 from polyvigil.nn.windows import TokenIds
 
-_HELD_OUT = 2**32 - 1  # in place of a step: the masks of the held-out posts
+_HELD_OUT = 2**32 - 1  # instead of a step: the masks of the held-out posts
 _ORDER = 3  # what a seed is derived for, beside those of learn.sampling and learn.masking
 
 
@@ -83,7 +83,7 @@ def adapt(
         return np.random.default_rng(np.random.SeedSequence([seed, epoch, _ORDER])).permutation(len(posts))
 
     def batch_of(chosen: NDArray[np.int64], step: int) -> MaskedBatch:
-        """Masked anew at every step, so that an epoch asks for other tokens than the one before."""
+        """Masked again at every step, so that an epoch asks for other tokens than the one before."""
         return mask_tokens([posts[index] for index in chosen], vocabulary, share=spec.mask_share, seed=seed, step=step)
 
     def log_epoch(state: ResumeState, _: Callable[[], float]) -> ResumeState:

@@ -36,7 +36,7 @@ class DevSet:
     languages: Sequence[str]
     readable: NDArray[np.bool_]
     groups: Sequence[str] = ()
-    """Posts of one group are never told apart by cross-fitting; none: every post is a group."""
+    """Posts of one group are never distinguished by cross-fitting; none: every post is a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def verdict(scores: Probabilities, dev: DevSet, *, decide: DecideSpec) -> Verdic
 
 
 def counted(dev: DevSet) -> NDArray[np.bool_]:
-    """Which posts figures are of, (n_posts,): all but the CADEC groups, unless they alone hold positives."""
+    """Which posts metrics are of, (n_posts,): all but the CADEC groups, unless they alone hold positives."""
     chosen = np.array([not is_cadec(language) for language in dev.languages])
     return chosen if dev.labels[chosen].any() else np.ones_like(chosen)
 

@@ -1,6 +1,6 @@
 """How fast a device trains: a table of known cards, which needs no torch; or a layer of the model's shape, timed here.
 
-The table's figures are peaks from the makers' data sheets: without sparsity, in fp16 with sums in fp32, as torch does.
+The table's values are peaks from the makers' data sheets: without sparsity, in fp16 with sums in fp32, as torch does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ENOUGH_SECONDS = 2.0
 class DeviceRate:
     """``operations`` and ``bytes``: of a second, as a training reaches them. ``memory``: bytes; 0 where not known.
 
-    ``basis``: where the figures come from, for the user; ``is_cpu``: whether attention keeps its maps there.
+    ``basis``: where the values come from, for the user; ``is_cpu``: whether attention keeps its maps there.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What torchrun or ``accelerate launch`` told this process, from the environment; knows no torch."""
+"""What torchrun or ``accelerate launch`` set in this process's environment; imports no torch."""
 
 from __future__ import annotations
 

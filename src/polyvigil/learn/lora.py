@@ -35,7 +35,7 @@ class Adapters:
 def adapt(encoder: Encoder, *, spec: LoraSpec, seed: int) -> Adapters:
     """Put adapters into ``encoder``, in place, as peft does: W x becomes W x + alpha / rank * B A x (Hu et al. 2021).
 
-    A is drawn from ``seed``, B is zero, so the logits are what they were. Every linear layer of the backbone gets one
+    A is random, from ``seed``, B is zero, so the logits are what they were. Every linear layer of the backbone gets one
     (Dettmers et al. 2023 find that attention alone is not enough). From then on adapters and head alone are trained.
     Raises RecipeError where there is no such layer, or no peft.
     """

@@ -50,7 +50,7 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, *, label_smoothing
 
 
 def soft_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, *, temperature: float) -> torch.Tensor:
-    """Cross-entropy of each post against a probability of class 1 in place of a label; shape (n,), >= 0.
+    """Cross-entropy of each post against a probability of class 1 instead of a label; shape (n,), >= 0.
 
     ``targets`` (n,) are at ``temperature`` already (learn.distil.softened). The logits are divided by it, and the loss
     is multiplied by its square, so that gradients keep their size: Hinton et al. 2015, section 2.

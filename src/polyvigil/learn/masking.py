@@ -1,6 +1,6 @@
 """Which tokens of a step are masked, and with what: a function of the seed and the step alone.
 
-Devlin et al. 2019, section 3.1: of the tokens drawn, 80% become the mask, 10% a random token, 10% stay. Drawn anew at
+Devlin et al. 2019, section 3.1: of sampled tokens 80% become the mask, 10% a random token, 10% stay. Sampled again at
 every step, as in Liu et al. 2019 (RoBERTa), section 4.1, each token by itself.
 """
 
@@ -36,14 +36,14 @@ class Vocabulary:
 @dataclass(frozen=True, slots=True)
 class MaskedBatch:
     """The posts of a step: ``tokens`` as the model sees them, ``targets`` of the same shapes: what stood there where a
-    token was drawn, else NOT_ASKED."""
+    token was sampled, else NOT_ASKED."""
 
     tokens: Sequence[TokenIds]
     targets: Sequence[TokenIds]
 
     @property
     def n_targets(self) -> int:
-        """Tokens that were drawn."""
+        """Tokens that were sampled."""
         return sum(int((item != IGNORE_INDEX).sum()) for item in self.targets)
 
 

@@ -16,7 +16,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def forget_peak(device: torch.device) -> None:
-    """Begin to measure the peak anew; a CPU's cannot be."""
+    """Begin to measure the peak again; a CPU's cannot be."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 

@@ -30,7 +30,7 @@ class StackedLearner:
     """Learner of ``StackedDetector``.
 
     ``base`` makes the base's learner for a fold (``fold-0``, ``fold-1`` ...) or for all posts (``all``): each keeps its
-    checkpoints apart. ``further`` learns from no posts. ``say`` is told each fold as it begins.
+    checkpoints apart. ``further`` learns from no posts. ``log`` receives a line for each fold as it begins.
     """
 
     spec: StackedSpec

@@ -81,7 +81,7 @@ class StepResult:
 class Stepper(Generic[B]):
     """An encoder under AdamW: the only thing that changes its weights.
 
-    ``losses`` gives the loss of each post at some places of a batch, (n,), differentiable, with no more tokens at once
+    ``losses`` gives the loss of each post at some indices of a batch, (n,), differentiable, with no more tokens at once
     than its last argument; a step's loss is their mean over the posts of the whole batch.
     """
 
@@ -215,7 +215,7 @@ def autocast(spec: StepSettings, device: torch.device) -> torch.autocast:
 
 
 def windows_of(batch: Tokens, indices: NDArray[np.int64]) -> Pieces:
-    """What is read of the posts at these places."""
+    """What is read of the posts at these indices."""
     return pieces([batch.tokens[index] for index in indices])
 
 

@@ -118,7 +118,7 @@ class PartRecord(Frozen):
 
 
 class ProgressEvent(Frozen):
-    """How far a worker got since it last told."""
+    """How far a worker got since its last event."""
 
     posts: int = 0
     set_aside: int = 0

@@ -42,7 +42,7 @@ class Adaptation(Frozen):
     loss_before: float
     loss_after: float
     fresh_head: bool
-    """Whether the source had no masked-language head, so that one was drawn."""
+    """Whether the source had no masked-language head, so that a random one was made."""
 
 
 @dataclass(frozen=True, slots=True)

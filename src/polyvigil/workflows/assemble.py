@@ -68,7 +68,7 @@ class BundleDraft:
 
 @dataclass(frozen=True, slots=True)
 class AssembledBundle:
-    """A bundle that stands on disk, and its figures on the dev posts."""
+    """A bundle that stands on disk, and its metrics on the dev posts."""
 
     bundle: store.Bundle
     evaluation: Evaluation

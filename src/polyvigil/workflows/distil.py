@@ -31,7 +31,7 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Further:
-    """Posts without labels, from all files; rows set aside, each with its file's name; what a user should be told."""
+    """Posts without labels, from all files; rows set aside, each with its file's name; what a user should know."""
 
     posts: tuple[Post, ...] = ()
     row_errors: tuple[tuple[str, RowError], ...] = ()

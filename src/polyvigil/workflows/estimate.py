@@ -74,7 +74,7 @@ def _estimated(recipe: Recipe, data: TrainingData, *, options: RunOptions, log: 
 
 
 def _is_stack_over_linear(recipe: Recipe) -> bool:
-    """Which takes no steps; the model beside it is asked, and nobody estimates that."""
+    """Whether a stack's base takes no steps: then the cost is that of the zero-shot model, which is not estimated."""
     return isinstance(recipe.model, StackedSpec) and recipe.encoder is None
 
 

@@ -47,7 +47,7 @@ def export_lean(
 
     Their weights are kept in half precision.
 
-    On the dev posts thresholds, calibration and stored scores are made anew; on other posts they stay as they are.
+    On the dev posts thresholds, calibration and stored scores are made again; on other posts they stay as they are.
     Raises RecipeError for a bundle without an encoder that can do it, DataError for posts of one class, SplitError for
     posts it was trained on.
     """
@@ -93,7 +93,7 @@ def _load_encoder(folder: Path, *, device: str) -> EncoderDetector:
 
 
 def _set_arithmetic(folder: Path, form: Literal["int8", "bf16"], *, where: str) -> None:
-    """Turn an encoder's folder into that of one in this arithmetic: which is told, and weights in float16."""
+    """Turn an encoder's folder into one of this arithmetic: named in its configuration, weights in float16."""
     from polyvigil.detect.transformer import CONFIG_FILE, EncoderConfig
 
     for file in sorted(folder.glob("*.safetensors")):

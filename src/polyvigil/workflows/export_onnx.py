@@ -110,7 +110,7 @@ ONNX_FILE, READING_FILE = "model.onnx", "reading.json"
 def export_onnx(source: Path, bundle: Bundle, reading: Reading, *, output: Path, log: Log = lambda _: None) -> Exported:
     """Write every encoder of ``bundle`` as ``model.onnx`` with its tokenizer, thresholds and how to use them.
 
-    A cascade is left out: all members are asked. Raises as ``export_lean``, and RecipeError for a member that is no
+    A cascade is left out: all members are scored. Raises as ``export_lean``, and RecipeError for a member that is no
     encoder, an architecture that cannot be exported, or without the extra ``onnx``.
     """
     from polyvigil.nn.onnx import OnnxEncoder, check_installed, write_onnx

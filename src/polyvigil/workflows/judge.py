@@ -38,7 +38,7 @@ from polyvigil.workflows.tune import recipe_of
 
 Log = Callable[[str], None]
 _BATCH_POSTS = 64
-_ENDPOINT = "endpoint"  # in sources.json, in place of a bundle's id
+_ENDPOINT = "endpoint"  # in sources.json, instead of a bundle's id
 SYNTHETIC = Post(
     "synthetic", "@Anna Muster three days on the new pills and I cannot sleep, mail me: anna@example.org", "en"
 )

@@ -30,7 +30,7 @@ class RunOptions:
     """On which device encoders are trained, whether models may be fetched, and what is called at each step
     (learn.loop.TrainingCallbacks).
 
-    ``for_device``: a card (learn.devices) that a dry run estimates for, in place of this machine.
+    ``for_device``: a card (learn.devices) that a dry run estimates for, instead of this machine.
     """
 
     device: str = "auto"

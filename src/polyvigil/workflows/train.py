@@ -44,7 +44,7 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A finished run. ``evaluation`` is on the dev posts, so its figures are optimistic.
+    """A finished run. ``evaluation`` is on the dev posts, so its metrics are optimistic.
 
     ``bundle`` is on the CPU, whatever it was trained on.
     """
@@ -124,7 +124,7 @@ def train(
     options: RunOptions = _HERE,
     log: Log = lambda _: None,
 ) -> Trained:
-    """Learn, tune and save a bundle at ``output``. ``say`` is told each stage as it begins.
+    """Learn, tune and save a bundle at ``output``. ``log`` receives each stage as it begins.
 
     Encoders keep checkpoints and finished members in ``OUTPUT.work``; the same call after an interruption goes on from
     there. One model at most is on the device at any time.

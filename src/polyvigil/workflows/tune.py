@@ -40,7 +40,7 @@ class CascadeOptions:
 
     stated: float
     first: int | None = None
-    """The place of the member to ask first; None: the one that makes the cascade cheapest."""
+    """The index of the member to ask first; None: the one that makes the cascade cheapest."""
     costs: tuple[float, ...] = ()
     """Of asking each member; empty: all the same."""
 
