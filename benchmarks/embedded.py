@@ -34,7 +34,7 @@ from polyvigil.detect.ngram_scorer import WORTH_CHARACTERS
 from polyvigil.learn.balance import training_weights
 from polyvigil.learn.linear import LinearLearner
 from polyvigil.metrics import average_precision
-from polyvigil.score.batch import score_file
+from polyvigil.scoring.batch import score_file
 from polyvigil.text.normalise import model_text
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import train as training

@@ -33,7 +33,7 @@ from polyvigil.data.sample import sample_corpus
 from polyvigil.evaluation.measure import Measured, measured
 from polyvigil.evaluation.paired import System, compare_systems
 from polyvigil.metrics import average_precision
-from polyvigil.score.wire import score_posts
+from polyvigil.scoring.wire import score_posts
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import train as training
 

@@ -27,9 +27,9 @@ from polyvigil.config.recipe import LinearRecipe
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.write import write_posts
 from polyvigil.errors import BundleError, DataError, RecipeError
-from polyvigil.score.batch import score_file
-from polyvigil.score.explain import explain_file
-from polyvigil.score.wire import COLUMNS
+from polyvigil.scoring.batch import score_file
+from polyvigil.scoring.explain import explain_file
+from polyvigil.scoring.wire import COLUMNS
 from polyvigil.types import LabelledPost
 
 KINDS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
@@ -98,11 +98,11 @@ def test_a_table_of_decisions_is_of_the_kind_of_the_posts(
     kind: str, bundle: Bundle, rows: list[dict[str, Any]]
 ) -> None:
     posts = KINDS[kind](rows)
-    table = polyvigil.score_table(bundle, posts, evidence=True)
+    table = polyvigil.score(bundle, posts, evidence=True)
     assert type(table) is {"dicts": pa.Table, "polars lazy": pl.DataFrame}.get(kind, type(posts))
     columns = _columns(table)
     assert list(columns) == ["id", "text", "type", "label", *COLUMNS, "evidence_start", "evidence_end"]
-    assert columns == _columns(polyvigil.score_table(bundle, rows, evidence=True))
+    assert columns == _columns(polyvigil.score(bundle, rows, evidence=True))
     for flagged, start in zip(columns["decision"], columns["evidence_start"], strict=True):
         assert (start is not None) == bool(flagged)
 
@@ -176,16 +176,16 @@ def test_labels_are_taken_or_refused_as_on_the_command_line(value: Any, tmp_path
 
 def test_columns_are_named_and_missing_ones_refused(bundle: Bundle, rows: list[dict[str, Any]], tmp_path: Path) -> None:
     renamed = [{"a": row["text"], "b": row["language"], "c": row["label"]} for row in rows]
-    table = polyvigil.score_table(bundle, pd.DataFrame(renamed), text="a", language="b")
+    table = polyvigil.score(bundle, pd.DataFrame(renamed), text="a", language="b")
     assert table["p"].tolist() == bundle.predict_proba(pd.DataFrame(rows)[["text", "language"]])[:, 1].tolist()
     evaluation = polyvigil.evaluate(bundle, pl.DataFrame(renamed), text="a", language="b", label="c")
     assert evaluation.pooled == polyvigil.evaluate(bundle, rows).pooled
     _write(tmp_path / "posts.csv", renamed)
     for given in ({}, {"text": "d"}):
         with pytest.raises(DataError) as on_file:
-            polyvigil.score_table(bundle, tmp_path / "posts.csv", **given)
+            polyvigil.score(bundle, tmp_path / "posts.csv", **given)
         with pytest.raises(DataError) as in_memory:
-            polyvigil.score_table(bundle, renamed, **given)
+            polyvigil.score(bundle, renamed, **given)
         assert str(in_memory.value) == str(on_file.value).replace(str(tmp_path / "posts.csv"), "posts")
     with pytest.raises(RecipeError, match=r"only data\.\* can be set here"):
         polyvigil.evaluate(bundle, rows, settings={"model.C": 2})
@@ -195,7 +195,7 @@ def test_columns_are_named_and_missing_ones_refused(bundle: Bundle, rows: list[d
 
 def test_languages_stand_beside_texts(bundle: Bundle, rows: list[dict[str, Any]]) -> None:
     texts, languages = [row["text"] for row in rows], [row["language"] for row in rows]
-    expected = polyvigil.score_table(bundle, rows).select(COLUMNS)
+    expected = polyvigil.score(bundle, rows).select(COLUMNS)
     assert bundle.decide(texts, languages).select(COLUMNS) == expected
     lang = pd.DataFrame({"text": texts, "lang": "fa"})
     assert bundle.decide(lang, np.array(languages))["language"].tolist() == languages

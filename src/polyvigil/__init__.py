@@ -2,7 +2,7 @@
 
     >>> import polyvigil
     >>> bundle = polyvigil.load("demo/bundle")
-    >>> polyvigil.score_table(bundle, ["these pills gave me such a headache"]).column("decision")
+    >>> polyvigil.score(bundle, ["these pills gave me such a headache"]).column("decision")
 
 The names below are the public ones, described in docs/python.md; they are imported when first used, so that
 ``import polyvigil`` stays light.
@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polyvigil.api import Bundle, compare, evaluate, explain, load, score_table, train, tune
+    from polyvigil.api import Bundle, compare, evaluate, explain, load, score, train, tune
     from polyvigil.api import load as load_bundle
     from polyvigil.config.recipe import Recipe
     from polyvigil.data.read import read_labelled
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from polyvigil.evaluation.compare import Comparison
     from polyvigil.evaluation.evaluate import Evaluation
     from polyvigil.evaluation.measure import measure
-    from polyvigil.score.batch import score_file
-    from polyvigil.score.wire import Decision, score_posts
+    from polyvigil.scoring.batch import score_file
+    from polyvigil.scoring.wire import Decision, score_posts
     from polyvigil.sklearn import ADEClassifier
     from polyvigil.types import LabelledPost, Post
 
@@ -35,7 +35,7 @@ _PUBLIC = {
     "Bundle": ("polyvigil.api", "Bundle"),
     "Comparison": ("polyvigil.evaluation.compare", "Comparison"),
     "DataWarning": ("polyvigil.errors", "DataWarning"),
-    "Decision": ("polyvigil.score.wire", "Decision"),
+    "Decision": ("polyvigil.scoring.wire", "Decision"),
     "Evaluation": ("polyvigil.evaluation.evaluate", "Evaluation"),
     "LabelledPost": ("polyvigil.types", "LabelledPost"),
     "PolyvigilError": ("polyvigil.errors", "PolyvigilError"),
@@ -49,9 +49,9 @@ _PUBLIC = {
     "measure": ("polyvigil.evaluation.measure", "measure"),
     "read_labelled": ("polyvigil.data.read", "read_labelled"),
     "sample_corpus": ("polyvigil.data.sample", "sample_corpus"),
-    "score_file": ("polyvigil.score.batch", "score_file"),
-    "score_posts": ("polyvigil.score.wire", "score_posts"),
-    "score_table": ("polyvigil.api", "score_table"),
+    "score_file": ("polyvigil.scoring.batch", "score_file"),
+    "score_posts": ("polyvigil.scoring.wire", "score_posts"),
+    "score": ("polyvigil.api", "score"),
     "train": ("polyvigil.api", "train"),
     "tune": ("polyvigil.api", "tune"),
 }
@@ -76,9 +76,9 @@ __all__ = [
     "measure",
     "read_labelled",
     "sample_corpus",
+    "score",
     "score_file",
     "score_posts",
-    "score_table",
     "train",
     "tune",
 ]

@@ -3,7 +3,7 @@
 In: posts as a DataFrame (pandas, polars, pyarrow), a list of texts, of dicts or of Post, or the path of a file. Out: a
 Bundle, an Evaluation, a Comparison, arrays, or a table of the same library. What always holds: posts are read by the
 functions that the command line uses, so values are taken or refused with the same messages and a missing language is
-detected alike; every step is a call of ``workflows``, ``evaluation`` or ``score``. Described in docs/python.md.
+detected alike; every step is a call of ``workflows``, ``evaluation`` or ``scoring``. Described in docs/python.md.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from polyvigil.evaluation.compare import compare as compare_bundles
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.measure import cross_fitted_dev, measured, measured_on_dev
 from polyvigil.judge.endpoint import EndpointPermission
-from polyvigil.score.explain import as_record, explain_posts
-from polyvigil.score.table import open_posts, score_rows, warn_of
+from polyvigil.scoring.explain import as_record, explain_posts
+from polyvigil.scoring.table import open_posts, score_rows, warn_of
 from polyvigil.text.mentions import lexicon
 
 Log = Callable[[str], None]
@@ -76,7 +76,7 @@ class Bundle(store.Bundle):
         """P(no ADE) and P(ADE) of each post: shape (n_posts, 2), each row sums to 1, in the order of the posts.
 
         ``languages``: a code for each text, such as ``de``; a missing one is detected. The second column is ``p`` of
-        ``score_table``, which thresholds are on. Raises DataError for a row that cannot be read.
+        ``score``, which thresholds are on. Raises DataError for a row that cannot be read.
         """
         with open_posts(texts, languages=languages) as posts:
             p = [self.probabilities([item.post for item in chunk]) for chunk in posts.chunks()]
@@ -93,8 +93,8 @@ class Bundle(store.Bundle):
         return np.concatenate(flags).astype(np.int64) if flags else np.zeros(0, dtype=np.int64)
 
     def decide(self, posts: Posts, languages: Iterable[object] | None = None, **options: Any) -> Any:
-        """A table of decisions; see ``score_table``, whose options it takes."""
-        return score_table(self, posts, languages, **options)
+        """A table of decisions; see ``score``, whose options it takes."""
+        return score(self, posts, languages, **options)
 
     def explain(self, posts: Posts, languages: Iterable[object] | None = None, **options: Any) -> list[dict[str, Any]]:
         """Which sentence and words of each post carry its score; see ``polyvigil.explain``, whose options it takes."""
@@ -307,7 +307,7 @@ def evaluate(
         spec,
         split=split,
         on_error=on_error,
-        unlabelled_hint="decide the posts with: polyvigil.score_table(bundle, posts)",
+        unlabelled_hint="decide the posts with: polyvigil.score(bundle, posts)",
     )
     _report_reading(reading, log)
     columns = columns_to_slice(reading, by, spec)  # before scoring: a wrong name costs no time
@@ -381,7 +381,7 @@ def explain(
     return records
 
 
-def score_table(
+def score(
     bundle: store.Bundle | str | Path,
     posts: Posts,
     languages: Iterable[object] | None = None,

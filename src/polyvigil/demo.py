@@ -15,7 +15,7 @@ from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.measure import cross_fitted_dev, measured
 from polyvigil.report.render import write_report
 from polyvigil.report.report import report_of
-from polyvigil.score.batch import score_file
+from polyvigil.scoring.batch import score_file
 from polyvigil.types import Frozen
 from polyvigil.workflows import train as training
 

@@ -66,7 +66,7 @@ class ADEClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         return self._bundle().predict_proba(X, languages)
 
     def decide(self, X: Posts, languages: Iterable[object] | None = None, **options: Any) -> Any:
-        """A table of decisions, with thresholds, calibrated probabilities and flags; see ``polyvigil.score_table``."""
+        """A table of decisions, with thresholds, calibrated probabilities and flags; see ``polyvigil.score``."""
         return self._bundle().decide(X, languages, **options)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - scikit-learn's signature

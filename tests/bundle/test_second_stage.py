@@ -16,7 +16,7 @@ from polyvigil.bundle.store import Bundle, UnsavedSecondStage
 from polyvigil.bundle.verify import verify
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.errors import BundleError
-from polyvigil.score.wire import score_posts
+from polyvigil.scoring.wire import score_posts
 from polyvigil.types import Post
 
 JUDGED = ("judged", "judged-chat")

@@ -30,7 +30,7 @@ from polyvigil.detect.transformer import EncoderConfig, EncoderDetector, load
 from polyvigil.learn.transformer import EncoderLearner
 from polyvigil.nn.encoder import load_encoder
 from polyvigil.nn.windows import LongRule
-from polyvigil.score.wire import score_posts
+from polyvigil.scoring.wire import score_posts
 from polyvigil.text.align import align
 from polyvigil.types import LabelledPost, Post
 

@@ -19,7 +19,7 @@ from polyvigil.config.decide import DecideSpec
 from polyvigil.config.load import parse
 from polyvigil.decide.combine import Combination
 from polyvigil.errors import BundleError, RecipeError, SplitError
-from polyvigil.score.wire import score_posts
+from polyvigil.scoring.wire import score_posts
 from polyvigil.types import Post
 from polyvigil.workflows import train as training
 from polyvigil.workflows.ensemble import EnsemblePlan, EnsembleResult, Source, build_ensemble, bundle_sources

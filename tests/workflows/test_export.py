@@ -25,7 +25,7 @@ from polyvigil.bundle.store import Bundle, load
 from polyvigil.cli import main as program
 from polyvigil.data.write import write_posts
 from polyvigil.nn import int8
-from polyvigil.score.wire import score_posts
+from polyvigil.scoring.wire import score_posts
 from polyvigil.workflows.export_common import encoder_of
 
 needs_int8 = pytest.mark.skipif(not int8._works(), reason="torch has no int8 arithmetic for this processor")

@@ -18,7 +18,7 @@ from polyvigil.data.write import write_posts
 from polyvigil.decide.policy import flagged
 from polyvigil.errors import BundleError
 from polyvigil.metrics import count
-from polyvigil.score.wire import score_posts
+from polyvigil.scoring.wire import score_posts
 from polyvigil.types import LabelledPost
 from polyvigil.workflows import train as training
 from polyvigil.workflows.tune import Plan, keep_rates, recipe_of, tune_bundle

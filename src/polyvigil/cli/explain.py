@@ -13,7 +13,7 @@ from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
-    from polyvigil.score.explain import ExplainSummary
+    from polyvigil.scoring.explain import ExplainSummary
 
 
 @command(
@@ -43,7 +43,7 @@ def explain(
     """Say which sentence and words of each post carry its score, and where your drugs and reactions stand in it."""
     from polyvigil.bundle.store import load
     from polyvigil.data.terms import read_terms
-    from polyvigil.score.explain import HTML_SUFFIX, explain_file
+    from polyvigil.scoring.explain import HTML_SUFFIX, explain_file
 
     spec = posts.spec()
     if test_deletion:

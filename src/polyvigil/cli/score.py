@@ -22,8 +22,8 @@ from polyvigil.errors import InterruptError, RecipeError
 
 if TYPE_CHECKING:
     from polyvigil.judge.endpoint import EndpointPermission
-    from polyvigil.score.batch import ScoreSummary
-    from polyvigil.score.engine import Engine
+    from polyvigil.scoring.batch import ScoreSummary
+    from polyvigil.scoring.engine import Engine
 
 
 class EngineOption(StrEnum):
@@ -120,7 +120,7 @@ def _score(
     resume: bool,
 ) -> ScoreSummary:
     """Score the files; Ctrl-C ends it after what is being done, and keeps that."""
-    from polyvigil.score.batch import score_files
+    from polyvigil.scoring.batch import score_files
 
     started = time.monotonic()
     with graceful_stop(out) as stop:
@@ -177,8 +177,8 @@ def _engine(
     allowed: EndpointPermission | None,
 ) -> Engine:
     from polyvigil.bundle.store import load
-    from polyvigil.score.engine import ThisProcess
-    from polyvigil.score.pool import Processes
+    from polyvigil.scoring.engine import ThisProcess
+    from polyvigil.scoring.pool import Processes
 
     if allowed and (kind is EngineOption.ray or (processes or 1) > 1):
         raise RecipeError(
@@ -187,7 +187,7 @@ def _engine(
             hint="leave --processes out",
         )
     if kind is EngineOption.ray:
-        from polyvigil.score.ray_job import OnRay
+        from polyvigil.scoring.ray_job import OnRay
 
         return OnRay.of(bundle, address=address, count=processes or 0, device=device)
     if address:

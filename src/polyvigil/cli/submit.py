@@ -30,7 +30,7 @@ def submit(
 ) -> Answer:
     """Write a submission to the shared task: a flat zip with one CSV, id,predicted_label, one row per test id."""
     from polyvigil.bundle.store import load
-    from polyvigil.score.submission import write_submission
+    from polyvigil.scoring.submission import write_submission
 
     loaded = load(bundle, device=device, permission=endpoint_permission(ask_endpoint))
     result = write_submission(loaded, source, output, spec=posts.spec(), split=posts.split)

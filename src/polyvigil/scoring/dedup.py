@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.score.wire import Decision, flags_of, flags_of_group, judging_in, score_posts
+from polyvigil.scoring.wire import Decision, flags_of, flags_of_group, judging_in, score_posts
 from polyvigil.text.normalise import model_texts, no_text_reason
 from polyvigil.text.shingles import canonical
 from polyvigil.types import Post
@@ -37,7 +37,7 @@ class Deduplicated:
     _known: dict[bytes, _First] = field(default_factory=dict)
 
     def decide(self, posts: Sequence[Post], *, detected: Sequence[bool]) -> list[Decision]:
-        """A decision for each post, in order; see score.wire.score_posts.
+        """A decision for each post, in order; see scoring.wire.score_posts.
 
         ``exact``: posts of one language with the same model text have one decision. ``near``: of those that differ in
         what text.canonical leaves out, the first is scored; the others take its P and have ``near_duplicate`` among

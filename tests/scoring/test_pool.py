@@ -12,16 +12,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.score.conftest import HOW, children, wait_for
+from tests.scoring.conftest import HOW, children, wait_for
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.inputs import find_inputs
 from polyvigil.errors import BundleError, DataError, ScoringError
-from polyvigil.score.batch import score_files
-from polyvigil.score.plan import Target, plan, work_items
-from polyvigil.score.pool import Processes, load_as
+from polyvigil.scoring.batch import score_files
+from polyvigil.scoring.plan import Target, plan, work_items
+from polyvigil.scoring.pool import Processes, load_as
 
 
 def test_two_processes_write_the_bytes_of_one(bundle_folder: Path, many: Path, alone: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_errors_of_workers_are_raised(bundle_folder: Path, many: Path, tmp_path:
 def test_a_part_that_ends_every_process_ends_the_run(
     bundle_folder: Path, many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("polyvigil.score.pool._serve", _die)
+    monkeypatch.setattr("polyvigil.scoring.pool._serve", _die)
     with pytest.raises(ScoringError, match=r"3 processes ended while they scored this, the last with exit code 9"):
         score_files(Processes.of(str(bundle_folder), count=2), [str(many / "b.csv")], str(tmp_path / "o.csv"))
     assert list(tmp_path.iterdir()) == []

@@ -16,9 +16,9 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.errors import DataError
-from polyvigil.score.batch import score_file
-from polyvigil.score.explain import explain_file, marked
-from polyvigil.score.wire import COLUMNS, score_posts
+from polyvigil.scoring.batch import score_file
+from polyvigil.scoring.explain import explain_file, marked
+from polyvigil.scoring.wire import COLUMNS, score_posts
 from polyvigil.text.mentions import Mention, Term, lexicon, mentions
 from polyvigil.types import Post
 

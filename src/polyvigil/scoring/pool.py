@@ -21,9 +21,9 @@ from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle, load
 from polyvigil.bundle.verify import verify
 from polyvigil.errors import BundleError, ScoringError
-from polyvigil.score.job import Job, PartRecord, ProgressEvent, WorkItem
-from polyvigil.score.part import ProgressCallback, score_work_item
-from polyvigil.score.work import Work
+from polyvigil.scoring.job import Job, PartRecord, ProgressEvent, WorkItem
+from polyvigil.scoring.part import ProgressCallback, score_work_item
+from polyvigil.scoring.work import Work
 
 _TRIES = 3
 _DONE = "done"
@@ -59,7 +59,7 @@ class Processes:
     def run(
         self, job: Job, work: Work, todo: Iterator[WorkItem], *, report: ProgressCallback, stop: Callable[[], bool]
     ) -> Iterator[PartRecord]:
-        """See score.engine.Engine. Raises ScoringError when a part ends three processes."""
+        """See scoring.engine.Engine. Raises ScoringError when a part ends three processes."""
         crew = _Crew(self, job, work)
         given: set[tuple[int, int]] = set()
         try:

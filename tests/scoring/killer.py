@@ -19,8 +19,8 @@ from pathlib import Path
 
 from polyvigil.bundle.store import Bundle, load
 from polyvigil.config.score import ScoreSpec
-from polyvigil.score.batch import score_files
-from polyvigil.score.engine import ThisProcess
+from polyvigil.scoring.batch import score_files
+from polyvigil.scoring.engine import ThisProcess
 
 HOW = ScoreSpec(part_posts=100)
 OUTPUTS = ("o.csv", "o.parquet", "o.jsonl.gz", "folder/")

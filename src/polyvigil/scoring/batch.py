@@ -19,15 +19,15 @@ from polyvigil.data.inputs import find_inputs
 from polyvigil.data.read import RowErrorCounts
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError, InterruptError
-from polyvigil.score.engine import Engine, ThisProcess
-from polyvigil.score.job import Job, LanguageCounts, PartRecord, ProgressEvent, total
-from polyvigil.score.judge_counts import JudgeCounts, judge_counts
-from polyvigil.score.output import OutputFile, check_complete, write_output
-from polyvigil.score.part import LateFile, PartScorer, shown
-from polyvigil.score.plan import Target, plan, work_items
-from polyvigil.score.stream import Hashed
-from polyvigil.score.work import Work, locked
-from polyvigil.score.write import header
+from polyvigil.scoring.engine import Engine, ThisProcess
+from polyvigil.scoring.job import Job, LanguageCounts, PartRecord, ProgressEvent, total
+from polyvigil.scoring.judge_counts import JudgeCounts, judge_counts
+from polyvigil.scoring.output import OutputFile, check_complete, write_output
+from polyvigil.scoring.part import LateFile, PartScorer, shown
+from polyvigil.scoring.plan import Target, plan, work_items
+from polyvigil.scoring.stream import Hashed
+from polyvigil.scoring.work import Work, locked
+from polyvigil.scoring.write import header
 from polyvigil.types import Frozen
 
 _NOTES = 20
@@ -98,9 +98,9 @@ def score_files(
     progress: Progress = lambda *_: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> ScoreSummary:
-    """Score files, folders and globs (data.inputs) into a file or a folder (score.plan.Target), rows in their order.
+    """Score files, folders and globs (data.inputs) into a file or a folder (scoring.plan.Target), rows in their order.
 
-    Finished parts wait in ``OUT.work`` (score.work) until the output is there whole. Whatever ends the run before
+    Finished parts wait in ``OUT.work`` (scoring.work) until the output is there whole. Whatever ends the run before
     leaves them, where there are any, for ``resume``. Bad rows go to ``OUT.rejects.jsonl``, in a folder to
     ``_rejects.jsonl``, with their reason. Standard input and output are for ThisProcess alone, and not resumed.
 

@@ -17,10 +17,10 @@ from polyvigil.data.formats import RowError, Table, open_source
 from polyvigil.data.frames import Posts, source_of, with_cells
 from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, row_error
 from polyvigil.errors import DataWarning
-from polyvigil.score.evidence import evidence_cells
-from polyvigil.score.part import our_columns, output_columns
-from polyvigil.score.stream import chunked
-from polyvigil.score.wire import as_cells, flags_text, score_posts
+from polyvigil.scoring.evidence import evidence_cells
+from polyvigil.scoring.part import our_columns, output_columns
+from polyvigil.scoring.stream import chunked
+from polyvigil.scoring.wire import as_cells, flags_text, score_posts
 
 _TYPES = {
     "p": pa.float64(),
@@ -40,7 +40,7 @@ class ScoredTable:
     """Decisions on the rows of a table that could be read, in their order."""
 
     decisions: pa.Table
-    """A row for each post; the columns that ``polyvigil score`` adds (score.wire.Decision), typed."""
+    """A row for each post; the columns that ``polyvigil score`` adds (scoring.wire.Decision), typed."""
     posts: tuple[ReadPost, ...]
     """The posts with the rows they came from."""
     kept: tuple[int, ...]

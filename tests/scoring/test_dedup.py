@@ -12,10 +12,10 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.cli.main import run as command
 from polyvigil.config.score import ScoreSpec
 from polyvigil.detect.base import Lengths
-from polyvigil.score import dedup
-from polyvigil.score.batch import score_file
-from polyvigil.score.dedup import Deduplicated
-from polyvigil.score.wire import score_posts
+from polyvigil.scoring import dedup
+from polyvigil.scoring.batch import score_file
+from polyvigil.scoring.dedup import Deduplicated
+from polyvigil.scoring.wire import score_posts
 from polyvigil.text.normalise import model_text
 from polyvigil.text.shingles import canonical
 from polyvigil.types import Post

@@ -20,10 +20,10 @@ from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.errors import DataError
-from polyvigil.score.batch import score_file
-from polyvigil.score.submission import write_submission
-from polyvigil.score.wire import COLUMNS, score_posts
-from polyvigil.score.write import neutralised
+from polyvigil.scoring.batch import score_file
+from polyvigil.scoring.submission import write_submission
+from polyvigil.scoring.wire import COLUMNS, score_posts
+from polyvigil.scoring.write import neutralised
 from polyvigil.types import LabelledPost, Post
 
 POSTS = [

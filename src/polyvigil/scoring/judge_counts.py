@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from polyvigil.judge.endpoint import Usage
-from polyvigil.score.job import Counts
-from polyvigil.score.wire import FAILED, JUDGED, SKIPPED, Decision, judging_in
+from polyvigil.scoring.job import Counts
+from polyvigil.scoring.wire import FAILED, JUDGED, SKIPPED, Decision, judging_in
 from polyvigil.types import Frozen
 
 

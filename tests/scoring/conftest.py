@@ -13,8 +13,8 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import csv_text
-from polyvigil.score.batch import score_files
-from polyvigil.score.engine import ThisProcess
+from polyvigil.scoring.batch import score_files
+from polyvigil.scoring.engine import ThisProcess
 
 HOW = ScoreSpec(part_posts=2000)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from polyvigil.bundle.explain import explain
 from polyvigil.bundle.store import Bundle
-from polyvigil.score.wire import Decision
+from polyvigil.scoring.wire import Decision
 from polyvigil.types import Post
 
 EVIDENCE_COLUMNS = ("evidence_start", "evidence_end")

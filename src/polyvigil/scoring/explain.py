@@ -29,9 +29,9 @@ from polyvigil.data.formats import RowError, Table, open_table
 from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, reject_line, row_error
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
-from polyvigil.score.stream import Hashed, chunked, compressed, stem
-from polyvigil.score.wire import Decision, flags_text, score_posts
-from polyvigil.score.write import json_writer
+from polyvigil.scoring.stream import Hashed, chunked, compressed, stem
+from polyvigil.scoring.wire import Decision, flags_text, score_posts
+from polyvigil.scoring.write import json_writer
 from polyvigil.text.mentions import Lexicon, Mention, Term, lexicon, mentions
 from polyvigil.types import Frozen, Post
 
@@ -55,7 +55,7 @@ def explain_posts(
     flagged_only: bool = False,
 ) -> list[ExplainedPost]:
     """Score posts and explain them, in their order; with ``flagged_only`` the others are left out. ``detected`` as in
-    score.wire."""
+    scoring.wire."""
     decisions = score_posts(bundle, posts, detected=detected)
     selected = [
         (post, decision)
@@ -144,7 +144,7 @@ def render_html(rows: Iterator[ExplainedPost], *, bundle: str) -> Iterator[bytes
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("polyvigil.score"),
+        loader=PackageLoader("polyvigil.scoring"),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_visible,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.score.conftest import children, wait_for
+from tests.scoring.conftest import children, wait_for
 
 if os.environ.get("POLYVIGIL_NO_RAY"):
     pytest.skip("POLYVIGIL_NO_RAY is set", allow_module_level=True)

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from polyvigil.data.atomic import write_whole
 from polyvigil.errors import DataError
-from polyvigil.score.job import Job, PartRecord, part_name
+from polyvigil.scoring.job import Job, PartRecord, part_name
 
 _BLOCK = 1 << 20
 

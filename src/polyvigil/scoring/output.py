@@ -14,12 +14,12 @@ from pydantic import BaseModel
 from polyvigil.data.atomic import install_folder, sweep, whole_file, write_whole
 from polyvigil.data.formats import format_of
 from polyvigil.errors import DataError
-from polyvigil.score.job import Job, PartRecord
-from polyvigil.score.part import schema_of
-from polyvigil.score.plan import Target
-from polyvigil.score.stream import Hashed
-from polyvigil.score.work import Work
-from polyvigil.score.write import header, write_row_group
+from polyvigil.scoring.job import Job, PartRecord
+from polyvigil.scoring.part import schema_of
+from polyvigil.scoring.plan import Target
+from polyvigil.scoring.stream import Hashed
+from polyvigil.scoring.work import Work
+from polyvigil.scoring.write import header, write_row_group
 from polyvigil.types import Frozen
 
 _BLOCK = 1 << 20

@@ -13,7 +13,7 @@ from polyvigil.data.formats import RowError, open_table
 from polyvigil.data.read import read_rows, row_error
 from polyvigil.errors import DataError
 from polyvigil.evaluation.official import predictions_csv
-from polyvigil.score.wire import score_posts
+from polyvigil.scoring.wire import score_posts
 from polyvigil.types import Frozen, Post
 
 MEMBER = "predictions.csv"

@@ -15,8 +15,8 @@ import regex
 
 from polyvigil.data.formats import format_of
 from polyvigil.data.write import csv_text
-from polyvigil.score.stream import compressed
-from polyvigil.score.wire import flags_text
+from polyvigil.scoring.stream import compressed
+from polyvigil.scoring.wire import flags_text
 from polyvigil.text.normalise import replace_lone_surrogates
 
 Cells = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Who scores the spans of a job: this process, several processes (score.pool), a cluster (score.ray_job)."""
+"""Who scores the spans of a job: this process, several processes (scoring.pool), a cluster (scoring.ray_job)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Protocol
 from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.formats import Table
-from polyvigil.score.job import Job, PartRecord, WorkItem
-from polyvigil.score.part import ProgressCallback, score_work_item
-from polyvigil.score.work import Work
+from polyvigil.scoring.job import Job, PartRecord, WorkItem
+from polyvigil.scoring.part import ProgressCallback, score_work_item
+from polyvigil.scoring.work import Work
 
 
 class Engine(Protocol):

@@ -23,10 +23,10 @@ from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle
 from polyvigil.bundle.verify import verify
 from polyvigil.errors import BundleError, DataError, PolyvigilError, ScoringError, require
-from polyvigil.score.job import Job, PartRecord, ProgressEvent, WorkItem
-from polyvigil.score.part import ProgressCallback, score_work_item
-from polyvigil.score.pool import load_as
-from polyvigil.score.work import Work
+from polyvigil.scoring.job import Job, PartRecord, ProgressEvent, WorkItem
+from polyvigil.scoring.part import ProgressCallback, score_work_item
+from polyvigil.scoring.pool import load_as
+from polyvigil.scoring.work import Work
 from polyvigil.types import Frozen
 
 _RECORDS = TypeAdapter(tuple[PartRecord, ...])
@@ -62,7 +62,7 @@ class OnRay:
     def run(
         self, job: Job, work: Work, todo: Iterator[WorkItem], *, report: ProgressCallback, stop: Callable[[], bool]
     ) -> Iterator[PartRecord]:
-        """See score.engine.Engine. Raises ScoringError when the cluster cannot be reached or cannot go on."""
+        """See scoring.engine.Engine. Raises ScoringError when the cluster cannot be reached or cannot go on."""
         ray = _ray()
         with ExitStack() as stack:
             stack.enter_context(redirect_stdout(sys.stderr))  # stdout is for data, and Ray speaks there

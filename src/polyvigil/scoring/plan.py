@@ -19,9 +19,9 @@ from polyvigil.data.inputs import FOLDER_MANIFEST, MANIFEST, REJECTS, Input
 from polyvigil.data.offsets import is_splittable, split_positions
 from polyvigil.data.streams import COMPRESSION, STDIN
 from polyvigil.errors import DataError, RecipeError
-from polyvigil.score.job import InputFacts, Job, WorkItem
-from polyvigil.score.part import columns_of, our_columns, output_columns, shown
-from polyvigil.score.stream import stem
+from polyvigil.scoring.job import InputFacts, Job, WorkItem
+from polyvigil.scoring.part import columns_of, our_columns, output_columns, shown
+from polyvigil.scoring.stream import stem
 
 _ARROW_TYPES = {"p": pa.float64(), "decision": pa.int8(), "threshold": pa.float64(), "spread": pa.float64()} | {
     "n_tokens": pa.int32(),

@@ -23,10 +23,10 @@ from polyvigil.config.score import ScoreSpec
 from polyvigil.data import atomic
 from polyvigil.data.formats import open_table
 from polyvigil.errors import DataError, InterruptError, RecipeError
-from polyvigil.score import dedup
-from polyvigil.score import part as scoring
-from polyvigil.score.batch import ScoreSummary, score_files
-from polyvigil.score.engine import ThisProcess
+from polyvigil.scoring import dedup
+from polyvigil.scoring import part as scoring
+from polyvigil.scoring.batch import ScoreSummary, score_files
+from polyvigil.scoring.engine import ThisProcess
 from polyvigil.types import LabelledPost
 
 SMALL = ScoreSpec(part_posts=40)
@@ -269,7 +269,7 @@ def test_changed_inputs_are_not_resumed(
 ) -> None:
     import dataclasses
 
-    from polyvigil.score import plan
+    from polyvigil.scoring import plan
 
     source, sources, how = tmp_path / "posts.csv", [tmp_path / "posts.csv"], SMALL
     shutil.copy(posts, source)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 import pytest
-from tests.score.conftest import children, wait_for
+from tests.scoring.conftest import children, wait_for
 
 from polyvigil.cli.main import run as command
 

@@ -22,14 +22,23 @@ from polyvigil.data.formats import FilePosition, Row, RowError, Table, open_tabl
 from polyvigil.data.read import ReadPost, RowErrorCounts, read_rows, reject_line, row_error
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
-from polyvigil.score.dedup import Deduplicated
-from polyvigil.score.evidence import EVIDENCE_COLUMNS, evidence_cells
-from polyvigil.score.job import Counts, InputFacts, Job, LanguageCounts, PartRecord, ProgressEvent, WorkItem, part_name
-from polyvigil.score.judge_counts import judging_of
-from polyvigil.score.stream import Hashed, chunked, prefetch
-from polyvigil.score.wire import COLUMNS, Decision, as_cells
-from polyvigil.score.work import Work
-from polyvigil.score.write import RowWriter, header, row_writer
+from polyvigil.scoring.dedup import Deduplicated
+from polyvigil.scoring.evidence import EVIDENCE_COLUMNS, evidence_cells
+from polyvigil.scoring.job import (
+    Counts,
+    InputFacts,
+    Job,
+    LanguageCounts,
+    PartRecord,
+    ProgressEvent,
+    WorkItem,
+    part_name,
+)
+from polyvigil.scoring.judge_counts import judging_of
+from polyvigil.scoring.stream import Hashed, chunked, prefetch
+from polyvigil.scoring.wire import COLUMNS, Decision, as_cells
+from polyvigil.scoring.work import Work
+from polyvigil.scoring.write import RowWriter, header, row_writer
 from polyvigil.text.memo import MemoCache, memoised
 
 ProgressCallback = Callable[[ProgressEvent], object]
