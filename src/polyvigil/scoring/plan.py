@@ -23,7 +23,12 @@ from polyvigil.scoring.job import InputFacts, Job, WorkItem
 from polyvigil.scoring.part import columns_of, our_columns, output_columns, shown
 from polyvigil.scoring.stream import stem
 
-_ARROW_TYPES = {"p": pa.float64(), "decision": pa.int8(), "threshold": pa.float64(), "spread": pa.float64()} | {
+_ARROW_TYPES = {
+    "p": pa.float64(),
+    "p_calibrated": pa.float64(),
+    "decision": pa.int8(),
+    "threshold": pa.float64(),
+    "spread": pa.float64(),
     "n_tokens": pa.int32(),
     "truncated": pa.bool_(),
     "evidence_start": pa.int64(),
