@@ -144,6 +144,7 @@ def test_parquet_keeps_the_types_of_its_columns(bundle: Bundle, tmp_path: Path) 
     assert schema.field("likes").type == pa.int32()
     assert schema.field("tags").type == pa.list_(pa.string())
     assert schema.field("p").type == pa.float64()
+    assert schema.field("p_calibrated").type == pa.float64()
     assert schema.field("decision").type == pa.int8()
 
 
