@@ -99,7 +99,7 @@ def test_dev_values_are_shown_beside_new_ones(ran: Ran, made: Path, tmp_path: Pa
     assert comparison["macro_f1"]["dev"] == pytest.approx(stored["cross_fitted_macro_f1"])
     assert comparison["without_dev"] == ["fa"]
     _, out, _ = ran("evaluate", made / "bundle", made / "test.csv")
-    assert [line.split()[3:] for line in out.splitlines() if line.startswith("fa ")][1] == ["-", "-", "-", "-"]
+    assert ["-", "-", "-", "-"] in [line.split()[3:] for line in out.splitlines() if line.startswith("fa ")]
     assert "-: no dev posts, or no positives on one side (fa)" in out
 
 
