@@ -221,3 +221,12 @@ def test_a_full_disk_leaves_the_old_bundle_whole(
         assert sorted(path.name for path in copy.parent.iterdir()) == ["copy"]
     assert failures >= 1
     assert load(copy).id == bundle.id
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_nothing_is_written_into_a_bundle(copy: Path, trained: training.Trained, replace: bool) -> None:
+    message = "lies in a bundle, which a file more would damage; choose a folder beside"
+    for inside in (copy / "tuned", copy / "members" / "00-linear" / "tuned"):
+        with pytest.raises(BundleError, match=message):
+            save(inside, **_parts(trained.bundle), replace=replace)
+    assert load(copy).id == trained.bundle.id

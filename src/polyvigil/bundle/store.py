@@ -22,7 +22,7 @@ from polyvigil.bundle.dev import read as read_dev
 from polyvigil.bundle.dev import write as write_dev
 from polyvigil.bundle.layout import CombinationRecord, Manifest, MemberEntry
 from polyvigil.bundle.members import load_member, load_second_stage
-from polyvigil.bundle.verify import AGAIN, bundle_id, entries, scores_id, verify
+from polyvigil.bundle.verify import AGAIN, bundle_around, bundle_id, entries, scores_id, verify
 from polyvigil.data.atomic import whole_folder
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.combine import Combination
@@ -382,7 +382,17 @@ def read_document(folder: Path | str, name: str) -> str:
 
 
 def check_free(folder: Path, *, replace: bool) -> None:
-    """Raise BundleError when a bundle may not be written to ``folder``; called before hours are spent."""
+    """Raise BundleError when a bundle may not be written to ``folder``; called before hours are spent.
+
+    It must not exist, unless ``replace`` is set and it is a bundle; and it must not lie inside another one, which a
+    file more would damage.
+    """
+    if around := bundle_around(folder.absolute().parent):
+        raise BundleError(
+            "lies in a bundle, which a file more would damage",
+            where=str(folder),
+            hint=f"choose a folder beside {around}",
+        )
     if folder.exists() and not (replace and (folder / layout.MANIFEST).is_file()):
         raise BundleError(
             "a bundle stands there already" if (folder / layout.MANIFEST).is_file() else "exists and is no bundle",
