@@ -17,6 +17,8 @@ from polyvigil.workflows import train as training
 for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # test processes share the cores: more threads only wait
     os.environ.setdefault(_threads, "1")
 
+pytest_plugins = ["tests.measured"]
+
 SLOW = tuple(
     line for line in Path(__file__).with_name("slow.txt").read_text(encoding="utf-8").splitlines() if line[0] != "#"
 )

@@ -1,4 +1,4 @@
-"""A small bundle and evaluations for the tests of the report: no file is read, no model is run."""
+"""A small bundle and its evaluations, made without a file or a model: fixtures of evaluation, checks and report."""
 
 from __future__ import annotations
 

@@ -330,7 +330,7 @@ def test_stages_are_logged(tmp_path: Path) -> None:
     path.write_text("text,label,language\nmy head hurts,1,en\nI am fine,0,en\n", encoding="utf-8")
     told: list[str] = []
     check([read_labelled(path)], progress=told.append)
-    assert told == ["texts", "scripts", "duplicates", "languages", "giveaways", "findings"]
+    assert told == ["texts", "scripts", "duplicates", "languages", "label leaks", "findings"]
 
 
 def test_no_file_and_a_repeated_file_are_refused(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_json_is_the_file(bundle_folder: Path, tmp_path: Path, capfd: pytest.Cap
     assert document["data"]["seed"] == 5
     assert {cell["capability"] for cell in document["data"]["cells"]} == {"negation"}
     assert document["data"]["not_trained"] == ["fr", "ru", "zh", "fa"]
-    assert document["warnings"] == ["not trained on fr, ru, zh, fa: told, but not counted (--gate-untrained)"]
+    assert document["warnings"] == ["not trained on fr, ru, zh, fa: reported, but not counted (--gate-untrained)"]
 
 
 def test_untrained_languages_count_with_the_option(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -53,10 +53,10 @@ def test_untrained_languages_count_with_the_option(bundle_folder: Path, capfd: p
     code, out, err = _run(capfd, *of)
     assert code == 0
     assert "fa (not trained)" in out
-    assert err == "note: not trained on fa: told, but not counted (--gate-untrained)\n"
+    assert err == "note: not trained on fa: reported, but not counted (--gate-untrained)\n"
     code, _, err = _run(capfd, *of, "--gate-untrained")
     assert code == 3
-    assert err == "note: not trained on fa: told, and counted, as asked\n"
+    assert err == "note: not trained on fa: reported, and counted, as asked\n"
 
 
 @pytest.mark.parametrize(
