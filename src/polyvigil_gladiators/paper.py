@@ -50,7 +50,7 @@ MEAN_CHARACTERS = {"de": 625, "en": 101, "fr": 625, "ja": 55}
 
 @dataclass(frozen=True, slots=True)
 class Approach:
-    """A row of Table 2: pooled dev F1 (of the Japanese one: on Japanese posts), and the posts it flags where told."""
+    """A row of Table 2: pooled dev F1 (of the Japanese one: on Japanese posts), and the posts it flags where known."""
 
     key: str
     name: str

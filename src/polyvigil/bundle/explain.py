@@ -23,7 +23,7 @@ from polyvigil.types import Post
 
 MOST_SPANS = 5
 _STRONG = 0.25  # of the strongest unit's evidence per character: what a span is made of
-_WORTH = 0.1  # of the strongest span's evidence: a weaker one is not told
+_WORTH = 0.1  # of the strongest span's evidence: a weaker one is left out
 
 
 @dataclass(frozen=True, slots=True)

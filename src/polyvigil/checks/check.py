@@ -73,7 +73,7 @@ def check(
     repeats = Repeats.of(posts)
     report_stage("languages")
     language_checks = tuple(_language_checks(posts))
-    report_stage("giveaways")
+    report_stage("label leaks")
     label_leaks = _label_leaks(readings, posts, spec or DataSpec())
     report_stage("findings")
     result = CheckResult(

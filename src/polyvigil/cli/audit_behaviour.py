@@ -65,7 +65,7 @@ def behaviour(
     )
     if result.not_trained:
         out.note(
-            f"not trained on {', '.join(result.not_trained)}: told, "
+            f"not trained on {', '.join(result.not_trained)}: reported, "
             + ("and counted, as asked" if gate_untrained else "but not counted (--gate-untrained)")
         )
     lines = behaviour_lines(result)

@@ -27,7 +27,7 @@ def local_device(launch: Launch, device: str) -> str:
 def together(function: Callable[..., Answer]) -> Callable[..., Answer]:
     """``function`` as each process of a launch runs it; one process alone runs it as it is.
 
-    The first process speaks, the others are mute. An error is told once, by the first process or, where that does not
+    The first process speaks, the others are mute. An error is shown once, by the first process or, where that does not
     fail, by the one that does; all processes that live to see it end with its exit code. None ends before the first
     process has its answer.
     """

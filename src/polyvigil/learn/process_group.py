@@ -33,7 +33,7 @@ class ErrorElection:
     def elect(self, code: int) -> int | None:
         """None when this process shall tell the error that ends it with exit code ``code``; else the teller's code.
 
-        The first process is waited for, since an error of all is best told there; a launcher that ends the others when
+        The first process is waited for, since an error of all is raised there; a launcher that ends the others when
         one has ended cannot end the teller any more.
         """
         rank, n_readers = self._launch.rank, self._launch.size - 1

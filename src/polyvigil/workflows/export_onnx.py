@@ -50,10 +50,10 @@ policy = json.loads((here / "policy.json").read_text())
 
 def open_member(folder):
     """Its tokenizer, how it reads long posts, how it pools their windows, and the model."""
-    told = json.loads((folder / "reading.json").read_text())
-    pooling, rule = told.pop("pooling"), LongRule(**told.pop("rule"))
+    reading = json.loads((folder / "reading.json").read_text())
+    pooling, rule = reading.pop("pooling"), LongRule(**reading.pop("rule"))
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
-    return AutoTokenizer.from_pretrained(folder), Reader(**told, rule=rule), pooling, session
+    return AutoTokenizer.from_pretrained(folder), Reader(**reading, rule=rule), pooling, session
 
 
 members = [open_member(folder) for folder in sorted((here / "members").iterdir())]

@@ -107,7 +107,7 @@ class Measured:
     """A metric of one place (a language, a script), higher being worse; ``beyond``: the gate says no here.
 
     Where the metric has an interval, ``beyond`` asks that its near end is beyond the limit, so a high metric of few
-    posts may pass. ``told`` says what, where and how much; ``advice`` what to do.
+    posts may pass. ``message`` says what, where and how much; ``advice`` what to do.
     """
 
     group: str
