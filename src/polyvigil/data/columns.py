@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -10,16 +10,32 @@ from polyvigil.config.data import Role
 from polyvigil.errors import DataError
 
 ROLES: tuple[str, ...] = get_args(Role)
-_ALIASES = {
-    "id": ("post_id", "tweet_id", "doc_id", "document_id", "comment_id", "uid"),
-    "text": ("tweet", "post", "body", "content", "message", "sentence", "review", "comment", "full_text"),
-    "label": ("labels", "target", "class", "is_ade", "ade", "gold", "y"),
-    "language": ("lang", "locale"),
-    "type": ("kind", "genre"),
-    "origin": ("source", "corpus"),
-    "split": ("fold", "subset", "partition"),
-    "group": ("group_id", "thread_id", "user_id", "author_id"),
+_ALIASES: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "id": (("post_id", "tweet_id", "doc_id", "document_id", "comment_id", "uid", "id_str"),),
+    "text": (
+        ("full_text",),
+        (
+            *("tweet", "tweet_text", "post", "post_text", "body", "selftext", "content", "message", "message_text"),
+            *("review", "review_text", "reviewtext", "raw_text", "document", "utterance"),
+        ),
+        ("sentence", "comment", "comments", "description"),
+    ),
+    "label": (("labels", "target", "class", "is_ade", "ade", "adr", "gold", "y"),),
+    "language": (("lang", "locale", "language_code"),),
+    "type": (("kind", "genre"),),
+    "origin": (("source", "corpus"),),
+    "split": (("fold", "subset", "partition"),),
+    "group": (("group_id", "thread_id", "user_id", "author_id"),),
 }
+"""Other usual names of each part, in tiers: one of a later tier is taken only where none of an earlier one stands."""
+_MUST_BE_ONE = ("text", "label")
+"""Parts for which two names of one tier are ambiguous; of others the first is taken."""
+_PREFERRED = {"text": "full_text"}
+"""A name that is better than the part's own: beside it, ``text`` is a tweet that was cut."""
+KNOWN_NAMES = frozenset((*ROLES, *(name for tiers in _ALIASES.values() for tier in tiers for name in tier)))
+"""Every name that is known for a column, in lower case."""
+_LONGEST_NAME = 40  # characters of a name that a message shows
+_MOST_WORDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,43 +50,97 @@ class ColumnMap:
         return self.columns.get(role)
 
 
-def map_columns(header: Sequence[str], given: Mapping[Role, str], *, required: Sequence[str], where: str) -> ColumnMap:
-    """Match the columns of a file with the parts: as given, else by name, else by a usual other name.
+def map_columns(
+    header: Sequence[str],
+    given: Mapping[Role, str],
+    *,
+    required: Sequence[str],
+    where: str,
+    derived: Sequence[str] = (),
+) -> ColumnMap:
+    """Match the columns of a file with the parts: as given, else as an export gives them (``Table.derived``), else by
+    name, else by a usual other name.
 
-    Raises DataError when a given column does not exist or a required part has none.
+    Raises DataError when a given column does not exist, a required part has none, or several may be the text or the
+    label.
     """
     columns: dict[str, str] = {}
     guesses = []
-    by_lower = {column.lower(): column for column in reversed(header)}
+    from_export = {name.partition(":")[2]: name for name in derived}
     for role in ROLES:
         if role in given:
-            name = given[role]  # type: ignore[index]  # ROLES are the keys of Role
-            if name not in header:
-                raise DataError(
-                    f"there is no column {name!r} (given for {role})",
-                    where=where,
-                    hint=f"it has {column_list(header)}",
-                )
-            columns[role] = name
-        elif role in by_lower:
-            columns[role] = by_lower[role]
-        else:
-            for alias in _ALIASES[role]:
-                if alias in by_lower and by_lower[alias] not in given.values():
-                    columns[role] = by_lower[alias]
-                    guesses.append(f"column {by_lower[alias]!r} is read as {role}")
-                    break
+            columns[role] = _given(given[role], header, role=role, where=where)  # type: ignore[index]  # a key of Role
+        elif role in from_export:
+            columns[role] = from_export[role]
+        elif role in _by_name(header) and not _is_outdone(role, header):
+            columns[role] = _by_name(header)[role]
+        elif candidates := _by_alias(header, role, taken=given.values()):
+            if len(candidates) > 1 and role in _MUST_BE_ONE and role in required:
+                raise _ambiguous(role, candidates, where)
+            columns[role] = candidates[0]
+            guesses.append(f"column {shown_name(candidates[0])} is read as {role}")
     for role in required:
         if role not in columns:
-            raise DataError(
-                f"no column for {role}",
-                where=where,
-                hint=f"it has {column_list(header)}; name it with --column {role}=NAME",
-            )
+            raise _missing(role, header, where)
     return ColumnMap(columns, tuple(guesses))
 
 
 def column_list(columns: Sequence[str]) -> str:
     """The first 12 names, quoted, and how many more there are."""
-    shown = ", ".join(repr(column) for column in columns[:12])
+    shown = ", ".join(map(shown_name, columns[:12]))
     return shown + (f" and {len(columns) - 12} more" if len(columns) > 12 else "")
+
+
+def shown_name(column: str) -> str:
+    """The name of a column for messages, quoted; of one that may be a post, in a file without a header, its length."""
+    if len(column) > _LONGEST_NAME or len(column.split()) > _MOST_WORDS:
+        return f"(a name of {len(column):,} characters)"
+    return repr(column)
+
+
+def _given(name: str, header: Sequence[str], *, role: str, where: str) -> str:
+    """The column that a user names, by its path too (``data.text``)."""
+    if name not in header and not any(name.startswith(f"{column}.") for column in header):
+        raise DataError(
+            f"there is no column {name!r} (given for {role})", where=where, hint=f"it has {column_list(header)}"
+        )
+    return name
+
+
+def _by_name(header: Sequence[str]) -> Mapping[str, str]:
+    """Names in lower case -> columns; an exact name before one in other case."""
+    return {column.lower(): column for column in reversed(header)} | {column: column for column in header}
+
+
+def _is_outdone(role: str, header: Sequence[str]) -> bool:
+    return role in _PREFERRED and _PREFERRED[role] in _by_name(header)
+
+
+def _by_alias(header: Sequence[str], role: str, *, taken: Iterable[str]) -> list[str]:
+    """The columns of the first tier of usual names that the file has."""
+    names = _by_name(header)
+    for tier in _ALIASES[role]:
+        if candidates := [names[alias] for alias in tier if alias in names and names[alias] not in taken]:
+            return candidates
+    return []
+
+
+def _ambiguous(role: str, candidates: Sequence[str], where: str) -> DataError:
+    choices = " or ".join(f"--column {role}={column}" for column in candidates)
+    return DataError(
+        f"{len(candidates)} columns may hold the {role}: {column_list(candidates)}",
+        where=where,
+        hint=f"say which: {choices}",
+    )
+
+
+def _missing(role: str, header: Sequence[str], where: str) -> DataError:
+    if not any(column.strip().lower() in KNOWN_NAMES for column in header):
+        advice = f"; if the first line is a post already: --no-header --column {role}=NUMBER"
+    else:
+        advice = ""
+    return DataError(
+        f"no column for {role}",
+        where=where,
+        hint=f"it has {column_list(header)}; name it with --column {role}=NAME{advice}",
+    )

@@ -77,9 +77,9 @@ def read_labelled(
     split = split_name(split)
     good: list[ReadPost] = []
     row_errors: list[RowError] = []
-    with open_source(source) as table:
+    with open_source(source, spec) as table:
         required = ("text",) if unlabelled_hint else ("text", "label")
-        columns = map_columns(table.columns, spec.columns, required=required, where=table.name)
+        columns = map_columns(table.columns, spec.columns, required=required, where=table.name, derived=table.derived)
         if columns.get("label") is None:
             raise DataError(
                 "no label column, so nothing can be measured",
@@ -115,7 +115,7 @@ def read_labelled(
     error_counts = RowErrorCounts()
     for error in row_errors:
         error_counts.add(error)
-    notes = [*(f"{table.name}: {guess}" for guess in columns.guesses), *error_counts.messages(table.name)]
+    notes = [*table.notes, *(f"{table.name}: {guess}" for guess in columns.guesses), *error_counts.messages(table.name)]
     if detected:
         notes.append(f"{table.name}: language detected for {detected:,} posts without one")
     return Reading(table.name, posts, tuple(item.row for item in good), tuple(row_errors), tuple(notes))
@@ -142,8 +142,8 @@ def read_unlabelled(
     posts: list[Post] = []
     row_errors: list[RowError] = []
     error_counts = RowErrorCounts()
-    with open_source(source) as table:
-        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name)
+    with open_source(source, spec) as table:
+        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name, derived=table.derived)
         for item in read_rows(table, columns, spec, labelled=False):
             if isinstance(item, ReadPost):
                 posts.append(item.post)
@@ -152,7 +152,7 @@ def read_unlabelled(
                 raise row_error(item, table.name)
             row_errors.append(item)
             error_counts.add(item)
-    notes = (*(f"{table.name}: {guess}" for guess in columns.guesses), *error_counts.messages(table.name))
+    notes = (*table.notes, *(f"{table.name}: {guess}" for guess in columns.guesses), *error_counts.messages(table.name))
     return Unlabelled(table.name, tuple(posts), tuple(row_errors), notes)
 
 
@@ -241,13 +241,13 @@ def numeric_label(cell: Any) -> int | None:
 
 
 def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> ReadPost | RowError:
-    cells = dict.fromkeys(ROLES, "") | {role: cell_text(row.cells.get(name)) for role, name in columns.columns.items()}
+    cells = dict.fromkeys(ROLES, "") | {role: cell_text(row.cell(name)) for role, name in columns.columns.items()}
 
     def invalid(role: str, reason: str) -> RowError:
         return RowError(row.line, columns.get(role) or role, reason, row.cells)
 
     for role, name in columns.columns.items():
-        if isinstance(row.cells.get(name), bytes) and (reason := undecoded_reason(cells[role])):
+        if isinstance(row.cell(name), bytes) and (reason := undecoded_reason(cells[role])):
             return invalid(role, reason)
     text = cells["text"]
     if labelled and not text.strip("\0 \t\r\n"):
@@ -298,7 +298,7 @@ def _advice(row_errors: list[RowError]) -> str:
         return ""
     reason = reasons.most_common(1)[0][0]
     if reason == "not UTF-8":
-        return "if the file is Windows-1252 or another encoding, convert it: iconv -f WINDOWS-1252 -t UTF-8"
+        return "if the file is in another encoding, say which: --encoding cp1252"
     if reason == NO_LABEL:
         return "label these rows 0 or 1, or leave them out"
     if reason.endswith("is not 0 or 1"):

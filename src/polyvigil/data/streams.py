@@ -1,19 +1,40 @@
-"""Byte streams that files of rows are read from: plain, .gz, .zst, standard input; and lines with their bytes."""
+"""Byte streams that files of rows are read from: plain, compressed, standard input; and lines with their bytes.
+
+What a file is packed with is known by its first bytes, not by its name: a plain CSV called .gz is read as it is.
+"""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
+import os
 import sys
+import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, BinaryIO, Protocol
 
-import pyarrow as pa
+from polyvigil.errors import DataError
 
 STDIN = "-"
 COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
+"""Endings of compressed files that are read and written."""
+CONTAINERS = (*COMPRESSION, ".bz2", ".xz", ".zip")
+"""Endings of compressed files that are read."""
+HEAD = 64 * 1024
+"""Bytes that the format of a file is judged by."""
+_MAGIC = {
+    b"\x1f\x8b": ".gz",
+    b"\x28\xb5\x2f\xfd": ".zst",
+    b"BZh": ".bz2",
+    b"\xfd7zXZ\x00": ".xz",
+    b"PK\x03\x04": ".zip",
+    b"PK\x05\x06": ".zip",
+}
+_LARGEST_WINDOW_LOG = 31  # of bytes; archives of Reddit are written with zstd --long=31
 
 
 class Lines(Protocol):
@@ -60,37 +81,114 @@ def open_raw(path: str | Path) -> BinaryIO:
     return Path(path).open("rb")
 
 
-@contextmanager
-def decompressed(raw: BinaryIO, suffix: str) -> Iterator[io.BufferedReader[Any]]:
-    """What ``raw`` holds, by the ending of its name."""
-    if suffix == ".gz":
-        with gzip.GzipFile(fileobj=raw) as zipped, io.BufferedReader(zipped) as plain:
-            yield plain
-    elif suffix == ".zst":
-        with io.BufferedReader(_Zstandard(pa.CompressedInputStream(raw, "zstd"))) as plain:
-            yield plain
-    else:
-        assert isinstance(raw, io.BufferedReader)
-        yield raw
+class HeadedStream(io.RawIOBase):
+    """A raw stream whose first bytes have been looked at and are given again."""
 
-
-class _Zstandard(io.RawIOBase):
-    """pyarrow's decompressing stream as a raw stream of the standard library."""
-
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: IO[bytes], *, size: int = HEAD) -> None:
+        """Reads up to ``size`` bytes, fewer only where the source ends."""
         self._source = source
+        pieces: list[bytes] = []
+        while size > 0 and (piece := source.read(size)):
+            pieces.append(piece)
+            size -= len(piece)
+        self.head = b"".join(pieces)
+        self._given = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        try:
-            data = self._source.read(len(buffer))
-        except OSError as error:
-            raise EOFError(str(error).partition("\n")[0] or type(error).__name__) from error
+        if self._given < len(self.head):
+            data = self.head[self._given : self._given + len(buffer)]
+            self._given += len(data)
+        else:
+            data = self._source.read(len(buffer)) or b""
         buffer[: len(data)] = data
         return len(data)
 
-    def close(self) -> None:
-        self._source.close()
-        super().close()
+
+def packed_as(head: bytes) -> str:
+    """The ending of the container that a file which begins so is, as ``.gz``; empty for a plain one."""
+    return next((ending for magic, ending in _MAGIC.items() if head.startswith(magic)), "")
+
+
+@contextmanager
+def decompressed(raw: BinaryIO, container: str, *, name: str) -> Iterator[IO[bytes]]:
+    """What ``raw`` holds. ``container`` as ``packed_as`` gives it. Raises DataError for a ZIP archive of several
+    files, or under a password."""
+    with ExitStack() as stack:
+        if container == ".gz":
+            unpacked: IO[bytes] = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
+            yield stack.enter_context(closing(unpacked))
+        elif container == ".bz2":
+            yield stack.enter_context(bz2.BZ2File(raw))
+        elif container == ".xz":
+            yield stack.enter_context(lzma.LZMAFile(raw))
+        elif container == ".zst":
+            from backports import zstd
+
+            options: dict[int, int] = {int(zstd.DecompressionParameter.window_log_max): _LARGEST_WINDOW_LOG}
+            with _translated_zstd_errors():
+                unpacked = zstd.ZstdFile(raw, options=options)  # type: ignore[assignment]
+                yield stack.enter_context(closing(unpacked))
+        elif container == ".zip":
+            archive = stack.enter_context(_archive(raw, name))
+            yield stack.enter_context(archive.open(_only_member(archive, name)))
+        else:
+            yield raw
+
+
+@contextmanager
+def _translated_zstd_errors() -> Iterator[None]:
+    """Damaged zstd data as the EOFError that the other containers raise where data break off."""
+    from backports.zstd import ZstdError
+
+    try:
+        yield
+    except ZstdError as error:
+        raise EOFError(str(error)) from error
+
+
+def _archive(raw: BinaryIO, name: str) -> zipfile.ZipFile:
+    if not raw.seekable():
+        raise DataError("a ZIP archive cannot be read from a pipe", where=name, hint="name the file, or unzip -p it")
+    try:
+        return zipfile.ZipFile(raw)
+    except zipfile.BadZipFile as error:
+        raise EOFError(str(error)) from error
+
+
+def member_ending(raw: BinaryIO, name: str) -> str:
+    """The ending, in lower case, of the one file that a ZIP archive holds; ``.xlsx`` where it is a workbook itself.
+
+    The stream is left where it began.
+    """
+    try:
+        with _archive(raw, name) as archive:
+            if "xl/workbook.xml" in archive.namelist():
+                return ".xlsx"
+            return Path(_only_member(archive, name).filename).suffix.lower()
+    finally:
+        raw.seek(0, os.SEEK_SET)
+
+
+def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    members = [
+        member
+        for member in archive.infolist()
+        if not member.is_dir() and not member.filename.startswith("__MACOSX/") and not _is_hidden(member.filename)
+    ]
+    if len(members) != 1:
+        shown = ", ".join(repr(member.filename) for member in members[:5])
+        raise DataError(
+            f"the archive holds {len(members):,} files" + (f" ({shown}, ...)" if members else ""),
+            where=name,
+            hint="unzip it and name the files to read" if members else "check the archive",
+        )
+    if members[0].flag_bits & 1:
+        raise DataError("the archive is under a password", where=name, hint="unzip it and name the file")
+    return members[0]
+
+
+def _is_hidden(member: str) -> bool:
+    return member.rsplit("/", 1)[-1].startswith(".")

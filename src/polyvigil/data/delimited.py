@@ -1,0 +1,281 @@
+"""Delimited text to rows: CSV, TSV and their kin, in a dialect that is known (``data.dialect``).
+
+In: lines of text. Out: rows and row errors, numbered by the line they begin on. Always holds: each line of the file is
+part of exactly one row or row error; a quote that never closes costs the line it stands on, not those behind it; a row
+is read alike wherever reading began before it (``data.offsets``).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import regex
+
+from polyvigil.data.dialect import Dialect, csv_reader
+from polyvigil.data.streams import Lines
+from polyvigil.data.table import Row, RowError
+from polyvigil.errors import DataError
+
+MAX_CELL = 16 * 1024 * 1024  # characters; more than this in one cell is a missing quote, not a post
+MAX_RECORD_LINES = 10_000  # lines of one row, beyond which its quote is taken for one that never closes
+_BARE_CR = "\ud80d"  # stands for a lone CR inside a line, which the csv module would refuse; no decoder gives it
+_CTRL_Z = "\x1a"  # the end of a file to MS-DOS
+_NUMBER = regex.compile(r"[+-]?\d+([.,]\d+)?")
+_LONGEST_COMPACT = 40  # characters of a cell that may be an id, a label, a language
+_FEWEST_PLAIN_LINES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A line that cannot be taken apart, and why."""
+
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowShape:
+    """What a row looks like that is written on one line: tells whether lines inside a quoted cell are rows."""
+
+    delimiter: str
+    n_cells: int
+    compact: tuple[int, ...]
+    """Columns whose cells are short and without spaces (ids, labels, languages)."""
+    numeric: frozenset[int]
+    """Those of them that hold numbers."""
+
+    @classmethod
+    def of(cls, lines: Sequence[str], dialect: Dialect, n_cells: int) -> RowShape:
+        """Learnt from lines without quotes that have ``n_cells``; of too few such lines nothing is learnt."""
+        if n_cells < 2:
+            return cls(dialect.delimiter, n_cells, (), frozenset())
+        plain = [line.split(dialect.delimiter) for line in lines if '"' not in line and line]
+        plain = [cells for cells in plain if len(cells) == n_cells][1:]
+        if len(plain) < _FEWEST_PLAIN_LINES:
+            return cls(dialect.delimiter, n_cells, (), frozenset())
+        columns = list(zip(*plain, strict=True))
+        compact = tuple(index for index, cells in enumerate(columns) if all(map(_is_compact, cells)))
+        numeric = frozenset(index for index in compact if all(_NUMBER.fullmatch(cell) for cell in columns[index]))
+        return cls(dialect.delimiter, n_cells, compact, numeric)
+
+    def fits(self, line: str) -> bool:
+        """Whether a line, by itself, looks like a row of this file."""
+        if not self.compact:
+            return False
+        cells = line.rstrip("\r\n").split(self.delimiter)
+        return len(cells) == self.n_cells and all(
+            _NUMBER.fullmatch(cells[index]) if index in self.numeric else _is_compact(cells[index])
+            for index in self.compact
+        )
+
+
+def _is_compact(cell: str) -> bool:
+    return 0 < len(cell) <= _LONGEST_COMPACT and not any(map(str.isspace, cell))
+
+
+class Records:
+    """The records of delimited text that are not empty, each with the line it begins on."""
+
+    def __init__(self, lines: Lines, dialect: Dialect, shape: RowShape | None, *, before: int = 0) -> None:
+        """``before``: lines of the file before the first of ``lines``. ``shape`` may be set once it is known."""
+        self._lines = lines
+        self._dialect = dialect
+        self.shape = shape
+        self._line = before
+        self._pending: deque[str] = deque()
+        self._taken: list[str] = []
+        self._rows_inside = 0
+        csv.field_size_limit(MAX_CELL)
+        self._reader = csv_reader(_Feed(self), dialect.delimiter or ",", dialect.quoting)
+
+    @property
+    def lines_done(self) -> int:
+        """Lines of the file up to the end of the last record given."""
+        return self._line
+
+    @property
+    def pending_bytes(self) -> int:
+        """UTF-8 bytes of lines that were read and belong to records that were not given yet."""
+        return sum(len(line.encode("utf-8", "surrogateescape")) for line in self._pending)
+
+    def __iter__(self) -> Iterator[tuple[int, list[str] | Broken]]:
+        return self
+
+    def __next__(self) -> tuple[int, list[str] | Broken]:
+        while True:
+            begin = self._line + 1
+            cells = self._plain() if self._dialect.quoting == "none" else self._quoted()
+            if isinstance(cells, Broken) or (cells and cells != [_CTRL_Z]):
+                return begin, cells
+
+    def take_line(self) -> str:
+        """The next line for the record that is being read. Raises _Swallowed where it seems to be a row of its own."""
+        line = self._pending.popleft() if self._pending else self._next_line()
+        self._taken.append(line)
+        if len(self._taken) > 1:
+            inside = self.shape is not None and self.shape.fits(line)
+            self._rows_inside = self._rows_inside + 1 if inside else 0
+            if self._rows_inside > 1 or len(self._taken) > MAX_RECORD_LINES:
+                raise _SwallowedLinesError
+        return line.replace("\r", _BARE_CR) if "\r" in line.rstrip("\r\n") else line
+
+    def _next_line(self) -> str:
+        line = self._lines.readline(2 * MAX_CELL)
+        if not line:
+            raise StopIteration
+        return line
+
+    def _plain(self) -> list[str] | Broken:
+        line = self._next_line()
+        self._line += 1
+        text = line.rstrip(self._dialect.line_ends)
+        if self._dialect.line_ends == "\n":
+            text = text.removesuffix("\r")
+        if len(text) > MAX_CELL:
+            return Broken(f"a line of over {MAX_CELL:,} characters", "")
+        if not text:
+            return []
+        return text.split(self._dialect.delimiter) if self._dialect.delimiter else [text]
+
+    def _quoted(self) -> list[str] | Broken:
+        self._taken, self._rows_inside = [], 0
+        try:
+            cells: list[str] = next(self._reader)
+        except StopIteration:
+            if not self._taken:
+                raise
+            return self._first_line("a quoted cell opens here and does not close")
+        except _SwallowedLinesError:
+            return self._first_line("a quoted cell opens here and does not close before the next rows")
+        except csv.Error as error:
+            if "end of data" in str(error) or "field larger" in str(error):
+                return self._first_line("a quoted cell opens here and does not close")
+            return self._first_line(f"broken quoting ({error})")
+        if len(self._taken) > 1 and self._rows_inside == len(self._taken) - 1:
+            return self._first_line("a quoted cell opens here and closes in a later row")
+        self._line += len(self._taken)
+        if any(_BARE_CR in cell for cell in cells):
+            cells = [cell.replace(_BARE_CR, "\r") for cell in cells]
+        return cells
+
+    def _first_line(self, reason: str) -> Broken:
+        """Give up the first line of the record; those behind it are read again."""
+        first, *others = self._taken
+        self._pending.extendleft(reversed(others))
+        self._line += 1
+        return Broken(reason, first.rstrip("\r\n"))
+
+
+class _SwallowedLinesError(Exception):
+    """Lines inside a quoted cell look like rows."""
+
+
+class _Feed:
+    """The lines that the csv module draws."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def __iter__(self) -> _Feed:
+        return self
+
+    def __next__(self) -> str:
+        return self._records.take_line()
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The columns of delimited text, and how wide its records may be."""
+
+    columns: tuple[str, ...]
+    n_cells: int
+    """Cells of a record, Excel's empty ones at the end included."""
+
+
+def header_of(cells: Sequence[str], dialect: Dialect, name: str) -> Header:
+    """The header that a first record is; without one, columns are called 1, 2, ...
+
+    A column without a name is called ``index`` (the first) or ``column N``. Raises DataError for one that stands twice.
+    """
+    if not dialect.header:
+        return Header(tuple(str(number) for number in range(1, len(cells) + 1)), len(cells))
+    names = [cell.strip() for cell in cells]
+    n_cells = len(names) + dialect.row_names
+    while len(names) > 1 and not names[-1]:
+        names.pop()
+    if not any(names):
+        raise DataError("is empty: not even a header", where=name, hint="the first line must name the columns")
+    if dialect.row_names:
+        names = ["", *names]
+    columns = tuple(given or _free_name(index, names) for index, given in enumerate(names))
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        raise DataError(
+            f"column {shown_name(twice[0])} stands twice in the header",
+            where=f"{name}:{dialect.skip + 1}",
+            hint="rename one of them; a file without a header: --no-header",
+        )
+    return Header(columns, n_cells)
+
+
+def shown_name(column: str) -> str:
+    """The name of a column for messages, quoted; one that may be a post, in a file without a header, only by its
+    length."""
+    words = len(column.split())
+    if len(column) > 40 or words > 4 or not column.isprintable():
+        return f"(a name of {len(column):,} characters)"
+    return repr(column)
+
+
+def _free_name(index: int, names: Sequence[str]) -> str:
+    return "index" if index == 0 and "index" not in names else f"column {index + 1}"
+
+
+def rows_of(records: Records, header: Header, *, codec: str) -> Iterator[Row | RowError]:
+    """Records as rows. ``codec``: that the text was decoded by, for messages."""
+    columns = header.columns
+    for line, cells in records:
+        if isinstance(cells, Broken):
+            yield RowError(line, "", cells.reason, {"line": cells.text})
+            continue
+        if len(cells) != len(columns):
+            extra = cells[len(columns) :]
+            if not extra or len(cells) > header.n_cells or any(map(str.strip, extra)):
+                yield _wrong_width(line, cells, columns)
+                continue
+            del cells[len(columns) :]
+        row = dict(zip(columns, cells, strict=True))
+        if all(map(str.isascii, cells)):
+            yield Row(line, row)
+            continue
+        undecoded = next((error for column in columns if (error := undecoded_cell(line, column, row, codec))), None)
+        yield undecoded or Row(line, row)
+
+
+def _wrong_width(line: int, cells: Sequence[str], columns: Sequence[str]) -> RowError:
+    named = dict(zip(columns, cells, strict=False))
+    rest = {f"cell {index + 1}": cells[index] for index in range(len(columns), len(cells))}
+    return RowError(line, "", f"{len(cells)} cells where the header has {len(columns)}", named | rest)
+
+
+def undecoded_cell(line: int, column: str, row: Mapping[str, Any], codec: str) -> RowError | None:
+    """A row error when the cell holds a byte that its encoding has not."""
+    reason = undecoded_reason(row[column], codec)
+    return RowError(line, column, reason, row) if reason else None
+
+
+def undecoded_reason(cell: str, codec: str = "utf-8") -> str:
+    """Which byte of a cell was not decoded, kept by PEP 383 as U+DC80 ... U+DCFF; empty where all were."""
+    if cell.isascii():
+        return ""
+    try:
+        cell.encode()
+    except UnicodeEncodeError as error:
+        byte = ord(cell[error.start]) - 0xDC00
+        known = "UTF-8" if codec.startswith("utf-8") else codec
+        return f"not {known} (byte 0x{byte:02X})" if 0 <= byte < 256 else f"not {known}"
+    return ""

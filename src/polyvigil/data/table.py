@@ -1,0 +1,91 @@
+"""What reading a file gives: a table with its columns, whose rows are drawn one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: ``line`` is the line it starts on (Parquet, Excel: its number), from 1; cells are as the file holds
+    them."""
+
+    line: int
+    cells: Mapping[str, Any]
+    derived: Mapping[str, Any] = field(default_factory=dict)
+    """What an export holds in its depth, by the names of ``Table.derived``; no columns, so they are not written."""
+
+    def cell(self, column: str) -> Any:
+        """The cell of a column, of a derived one, or of a nested object by its path (``cell_at``)."""
+        return _single(self.derived[column]) if column in self.derived else cell_at(self.cells, column)
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """A row that cannot be used: where, why, and its cells, so that nothing is lost."""
+
+    line: int
+    column: str
+    reason: str
+    cells: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePosition:
+    """Where reading can begin: before a record. ``offset`` in bytes (0 in Parquet); ``line``: lines or rows before."""
+
+    offset: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An open file: its name for messages, its columns in order, its rows. ``schema`` is set for Parquet and Arrow."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Iterator[Row | RowError]
+    schema: pa.Schema | None = None
+    fraction: Callable[[], float] | None = None
+    """How much of the file has been read, in [0, 1]; None where it is not known (standard input)."""
+    derived: tuple[str, ...] = ()
+    """What rows have beside their columns, as ``prodigy:label``: the kind of export, and the part it plays."""
+    notes: tuple[str, ...] = ()
+    """What had to be guessed to read the file: encoding, delimiter, quoting, the kind of export."""
+
+
+def cell_at(cells: Mapping[str, Any], column: str) -> Any:
+    """The cell of a column; of a nested object (JSON, Parquet) by its path, ``data.text`` or ``annotations.0.label``.
+
+    A list of one value is that value. None where there is nothing.
+    """
+    return _single(cells[column] if column in cells else _by_path(cells, column))
+
+
+def _single(value: Any) -> Any:
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value
+
+
+def _by_path(cells: Mapping[str, Any], path: str) -> Any:
+    """The value at a path of keys; a key may hold points itself (``ade.responses.0``)."""
+    value: Any = cells
+    parts = path.split(".")
+    while parts:
+        if isinstance(value, Mapping):
+            taken = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in value), 0)
+            if not taken:
+                return None
+            value, parts = value[".".join(parts[:taken])], parts[taken:]
+        elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            if not parts[0].isdecimal() or int(parts[0]) >= len(value):
+                return None
+            value, parts = value[int(parts[0])], parts[1:]
+        else:
+            return None
+    return value
