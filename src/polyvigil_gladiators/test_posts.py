@@ -87,12 +87,12 @@ def _read_file(path: Path) -> TestPosts:
     posts: list[Post] = []
     labels: list[int] = []
     with open_table(path) as table:
-        columns = map_columns(table.columns, {}, required=("text",), where=table.name)
+        columns = map_columns(table.columns, {}, required=("text",), where=table.name, derived=table.derived)
         column = columns.get("label")
         for item in read_rows(table, columns, DataSpec(), labelled=False):
             if isinstance(item, RowError):
                 raise row_error(item, table.name)
-            cell = item.row.cells.get(column) if column else None
+            cell = item.row.cell(column) if column else None
             label = numeric_label(cell)
             if label is None and str("" if cell is None else cell).strip():
                 error = RowError(item.row.line, column or "", "is not 0, 1 or empty", {})

@@ -74,6 +74,11 @@ class PostsInput:
     split: str = ""
     columns: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    file_format: str = ""
+    encoding: str = ""
+    delimiter: str = ""
+    quoting: str = ""
+    no_header: bool = False
     on_error: OnErrorOption = OnErrorOption.quarantine
     fail_on_quarantine: bool = False
 
@@ -84,7 +89,18 @@ class PostsInput:
 
     def all_settings(self) -> list[str]:
         """``--column`` and ``--set`` as one list of settings. Raises RecipeError for a --column without ``=``."""
-        return [*(_column_setting(column) for column in self.columns), *self.settings]
+        return [*self._file_settings(), *(_column_setting(column) for column in self.columns), *self.settings]
+
+    def _file_settings(self) -> list[str]:
+        """``--from --encoding --delimiter --quoting --no-header`` as settings."""
+        given = {
+            "format": self.file_format,
+            "encoding": self.encoding,
+            "delimiter": self.delimiter,
+            "quoting": self.quoting,
+        }
+        settings = [f"data.{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value]
+        return [*settings, "data.header=false"] if self.no_header else settings
 
     def spec(self) -> DataSpec:
         """The data settings of a command that takes no recipe. Raises RecipeError for a setting of another section."""
@@ -160,6 +176,40 @@ POSTS_OPTIONS: dict[str, tuple[Any, Any]] = {
         ],
         None,
     ),
+    "file_format": (
+        Annotated[
+            str,
+            typer.Option(
+                "--from",
+                help="What the files are, where it is not recognised: csv, tsv, jsonl, json, parquet, arrow, xlsx, "
+                "label-studio, argilla, prodigy, spacy, doccano, twitter.",
+            ),
+        ],
+        "",
+    ),
+    "encoding": (
+        Annotated[str, typer.Option("--encoding", help="The encoding of text files: cp1252, shift_jis, koi8-r.")],
+        "",
+    ),
+    "delimiter": (
+        Annotated[str, typer.Option("--delimiter", help="What stands between the cells of text files: ';' or tab.")],
+        "",
+    ),
+    "quoting": (
+        Annotated[
+            str,
+            typer.Option(
+                "--quoting", help='none: a " is a character; minimal: it quotes cells; backslash: escaped in them.'
+            ),
+        ],
+        "",
+    ),
+    "no_header": (
+        Annotated[
+            bool, typer.Option("--no-header", help="The first line is a post; columns are numbers: --column text=2.")
+        ],
+        False,
+    ),
     "on_error": (
         Annotated[
             OnErrorOption, typer.Option("--on-error", help="A row that cannot be used: set it aside, or stop there.")
@@ -173,7 +223,7 @@ POSTS_OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 """Of each field of PostsInput its option: annotation and default."""
 
-_COLUMNS = ("columns", "settings")
+_COLUMNS = ("columns", "settings", "file_format", "encoding", "delimiter", "quoting", "no_header")
 Posts = Annotated[PostsInput, PostsOptions((*_COLUMNS, "on_error"))]
 LabelledPosts = Annotated[PostsInput, PostsOptions(("split", *_COLUMNS, "on_error"))]
 AllPosts = Annotated[PostsInput, PostsOptions(("split", *_COLUMNS))]

@@ -42,6 +42,7 @@ __all__ = [
     "format_of",
     "open_source",
     "open_table",
+    "recognise",
     "undecoded_reason",
 ]
 _SAMPLE = 50  # objects of piped JSON, whose keys are the columns

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from polyvigil.data.formats import FORMATS
-from polyvigil.data.streams import COMPRESSION, STDIN
+from polyvigil.data.recognise import READABLE
+from polyvigil.data.streams import CONTAINERS, STDIN
 from polyvigil.errors import DataError
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
-_ENDINGS = tuple(ending + packed for ending in FORMATS for packed in ("", *COMPRESSION))
+_SEARCHED = tuple(ending for ending in READABLE if ending not in (".txt", ".tab", ".js"))
+"""Endings of files that are looked for in folders: not of those that are mostly something else."""
+_ENDINGS = tuple(ending + packed for ending in _SEARCHED for packed in ("", *CONTAINERS))
 MANIFEST = ".manifest.json"
 """A file with one of this ending beside it is an output of ours."""
 FOLDER_MANIFEST = "_manifest.json"
@@ -66,7 +68,7 @@ def find_inputs(sources: Sequence[str], *, output: Sequence[Path] = ()) -> Input
             raise DataError(
                 "no file of posts there" if Path(source).is_dir() else "no such file",
                 where=source,
-                hint=f"files must end in {', '.join(FORMATS)}, each also as .gz or .zst"
+                hint=f"files in folders must end in {', '.join(_SEARCHED)}, each also as {', '.join(CONTAINERS)}"
                 + "".join(f"; left out: {number:,} {reason}" for reason, number in left_out.items()),
             )
     notes = [f"left out: {number:,} {reason}" for reason, number in left_out.items()]
@@ -88,7 +90,7 @@ def _candidates(source: str) -> Iterator[tuple[Path, bool]]:
             if matched.is_dir():
                 if "**" not in source:
                     yield from ((file, True) for file in _in_folder(matched))
-            elif matched.name.lower().endswith(_ENDINGS):
+            elif _is_searched_for(matched.name):
                 yield matched, True
 
 
@@ -99,7 +101,12 @@ def _in_folder(folder: Path) -> Iterator[Path]:
             yield Path(here) / FOLDER_MANIFEST  # one thing to leave out, and to tell of
             folders.clear()
             continue
-        yield from (Path(here) / name for name in sorted(files) if name.lower().endswith(_ENDINGS))
+        yield from (Path(here) / name for name in sorted(files) if _is_searched_for(name))
+
+
+def _is_searched_for(name: str) -> bool:
+    """Whether a file in a folder may hold posts: by its ending, or as a part that Spark or Hadoop wrote."""
+    return name.lower().endswith(_ENDINGS) or (name.startswith("part-") and "." not in name)
 
 
 def _not_read(path: Path, outputs: Sequence[Path]) -> str:
@@ -107,7 +114,7 @@ def _not_read(path: Path, outputs: Sequence[Path]) -> str:
     whole = path.resolve()
     if any(whole == output or output in whole.parents for output in outputs):
         return "at the place of the output"
-    if path.name == FOLDER_MANIFEST or path.name.endswith(REJECTS) or Path(f"{path}{MANIFEST}").exists():
+    if path.name == FOLDER_MANIFEST or path.name.endswith((REJECTS, MANIFEST)) or Path(f"{path}{MANIFEST}").exists():
         return "from earlier runs of polyvigil"
     if _hidden(path.name):
         return "hidden (. or _ before the name)"

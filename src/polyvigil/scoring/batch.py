@@ -23,7 +23,7 @@ from polyvigil.scoring.engine import Engine, ThisProcess
 from polyvigil.scoring.job import Job, LanguageCounts, PartRecord, ProgressEvent, total
 from polyvigil.scoring.judge_counts import JudgeCounts, judge_counts
 from polyvigil.scoring.output import OutputFile, check_complete, write_output
-from polyvigil.scoring.part import LateFile, PartScorer, shown
+from polyvigil.scoring.part import LateFile, PartScorer, open_input, shown
 from polyvigil.scoring.plan import Target, plan, work_items
 from polyvigil.scoring.stream import Hashed
 from polyvigil.scoring.work import Work, locked
@@ -119,7 +119,7 @@ def score_files(
                     hint="name files instead",
                 )
             if inputs.files[0].path == STDIN:
-                stdin = stack.enter_context(open_table(STDIN))
+                stdin = stack.enter_context(open_table(STDIN, data))
                 engine = replace(engine, stdin=stdin)
         planned = plan(
             engine.manifest.id, inputs.files, target, data=data or DataSpec(), spec=spec or ScoreSpec(), stdin=stdin
@@ -177,7 +177,7 @@ class _Run:
         with ExitStack() as stack:
             rejects = LateFile(stack, self.target.rejects)
             for number, facts in enumerate(self.job.inputs):
-                with nullcontext(self.engine.stdin) if self.engine.stdin else open_table(facts.path) as table:
+                with nullcontext(self.engine.stdin) if self.engine.stdin else open_input(facts, self.job) as table:
                     scorer = PartScorer(self.engine.bundle, self.job, number, table, report=self.watch.report)
                     while True:
                         counts = scorer.score(stream, rejects.add)

@@ -198,8 +198,9 @@ def explain_file(
     rejects_path = Path(f"{'explained' if output == STDIN else stem(output)}.rejects.jsonl")
     row_errors, counts = RowErrorCounts(), Counter[str]()
     with ExitStack() as stack:
-        table = stack.enter_context(open_table(source))
-        columns = map_columns(table.columns, (spec or DataSpec()).columns, required=("text",), where=table.name)
+        table = stack.enter_context(open_table(source, spec))
+        given = (spec or DataSpec()).columns
+        columns = map_columns(table.columns, given, required=("text",), where=table.name, derived=table.derived)
         hashed = Hashed(sys.stdout.buffer if output == STDIN else stack.enter_context(whole_file(Path(output))))
         stream: IO[bytes] = stack.enter_context(compressed(hashed, output))
 
@@ -226,7 +227,7 @@ def explain_file(
         explained=counts["explained"],
         set_aside=row_errors.total,
         rejects=str(rejects_path) if row_errors.total else None,
-        notes=(*columns.guesses, *row_errors.messages(table.name)),
+        notes=(*table.notes, *columns.guesses, *row_errors.messages(table.name)),
     )
 
 

@@ -25,6 +25,8 @@ class InputFacts(Frozen):
     """0 for standard input."""
     modified_ns: int
     columns: tuple[str, ...]
+    derived: tuple[str, ...] = ()
+    """What its rows have beside columns (data.table.Table.derived)."""
     partition: tuple[tuple[str, str], ...] = ()
 
 

@@ -65,7 +65,7 @@ def output_columns(
 
 def columns_of(facts: InputFacts, job: Job) -> ColumnMap:
     """Which column of an input plays which part. Raises DataError where none holds the text."""
-    return map_columns(facts.columns, job.data.columns, required=("text",), where=shown(facts))
+    return map_columns(facts.columns, job.data.columns, required=("text",), where=shown(facts), derived=facts.derived)
 
 
 def schema_of(job: Job) -> pa.Schema | None:
@@ -117,7 +117,7 @@ def score_work_item(
         )
         yield record
         return
-    with (opening or _opening(facts))(work_item) as table:
+    with (opening or _opening(facts, job))(work_item) as table:
         scorer = PartScorer(
             bundle, job, work_item.input, table, report=report if work_item.whole else _without_bytes(report)
         )
@@ -137,15 +137,19 @@ def score_work_item(
                 return
 
 
-def _opening(facts: InputFacts) -> Opening:
+def _opening(facts: InputFacts, job: Job) -> Opening:
     def opened(work_item: WorkItem) -> AbstractContextManager[Table]:
-        if work_item.whole:
-            return open_table(facts.path)
-        keys = {key for key, _ in facts.partition}
-        file_columns = tuple(column for column in facts.columns if column not in keys)
-        return open_table(facts.path, at=FilePosition(work_item.offset, work_item.line), columns=file_columns)
+        at = None if work_item.whole else FilePosition(work_item.offset, work_item.line)
+        return open_input(facts, job, at=at)
 
     return opened
+
+
+def open_input(facts: InputFacts, job: Job, *, at: FilePosition | None = None) -> AbstractContextManager[Table]:
+    """Open an input of a job again, from the first row on or from one of its ``data.offsets``."""
+    keys = {key for key, _ in facts.partition}
+    file_columns = tuple(column for column in facts.columns if column not in keys)
+    return open_table(facts.path, job.data, at=at, columns=file_columns)
 
 
 def _without_bytes(report: ProgressCallback) -> ProgressCallback:

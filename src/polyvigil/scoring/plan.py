@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
-from polyvigil.data.formats import FORMATS, Table, format_of, open_table
+from polyvigil.data.formats import FORMATS, Table, format_of, open_table, recognise
 from polyvigil.data.inputs import FOLDER_MANIFEST, MANIFEST, REJECTS, Input
 from polyvigil.data.offsets import is_splittable, split_positions
 from polyvigil.data.streams import COMPRESSION, STDIN
@@ -137,10 +137,11 @@ def plan(
     for given in inputs:
         if STDIN not in {given.path, target.name} and Path(given.path).resolve() == target.path.resolve():
             raise DataError("input and output are one file", where=target.name, hint="choose another output")
-        with _opened(given, stdin) as table:
+        with _opened(given, stdin, data) as table:
             input_facts = _facts(given, table)
             mapping = columns_of(input_facts, provisional)
             types = {field.name: field.type for field in table.schema} if table.schema else {}
+        notes.extend(table.notes)
         notes.extend(f"{shown(input_facts)}: {guess}" if len(inputs) > 1 else guess for guess in mapping.guesses)
         for column, name in output_columns(input_facts.columns, mapping.get("language"), added).items():
             kind = types.get(column, pa.string())
@@ -164,16 +165,16 @@ def work_items(job: Job, *, workers: int) -> Iterator[WorkItem]:
     read; of many small inputs none is."""
     share = sum(facts.bytes for facts in job.inputs) / (4 * workers)
     for number, facts in enumerate(job.inputs):
-        if workers == 1 or facts.bytes < share or not is_splittable(facts.path):
+        if workers == 1 or facts.bytes < share or not is_splittable(facts.path, job.data):
             yield WorkItem(input=number, bytes=facts.bytes)
             continue
-        yield from _split(number, facts, job.how.part_posts)
+        yield from _split(number, facts, job.how.part_posts, job.data)
 
 
-def _split(number: int, facts: InputFacts, rows: int) -> Iterator[WorkItem]:
+def _split(number: int, facts: InputFacts, rows: int, data: DataSpec) -> Iterator[WorkItem]:
     """The parts of an input, one by one."""
-    positions = split_positions(facts.path, records=rows)
-    if format_of(facts.path) == "parquet":  # whose places have no bytes, and cost nothing to know
+    positions = split_positions(facts.path, records=rows, spec=data)
+    if recognise(facts.path, data).kind == "parquet":  # whose places have no bytes, and cost nothing to know
         rows_first = list(positions)
         for part, position in enumerate(rows_first):
             bytes_each = facts.bytes // len(rows_first)
@@ -189,8 +190,8 @@ def _split(number: int, facts: InputFacts, rows: int) -> Iterator[WorkItem]:
     yield waiting.model_copy(update={"bytes": facts.bytes - begin, "last": True})
 
 
-def _opened(given: Input, stdin: Table | None) -> AbstractContextManager[Table]:
-    return nullcontext(stdin) if stdin else open_table(given.path)
+def _opened(given: Input, stdin: Table | None, data: DataSpec) -> AbstractContextManager[Table]:
+    return nullcontext(stdin) if stdin else open_table(given.path, data)
 
 
 def _facts(given: Input, table: Table) -> InputFacts:
@@ -204,6 +205,7 @@ def _facts(given: Input, table: Table) -> InputFacts:
         bytes=size,
         modified_ns=modified,
         columns=(*table.columns, *dict(keys)),
+        derived=table.derived,
         partition=keys,
     )
 

@@ -35,17 +35,16 @@ def write_submission(bundle: Bundle, source: str, output: Path, *, spec: DataSpe
     a submission must answer every id once, so nothing is set aside here."""
     posts: list[Post] = []
     lines: dict[str, int] = {}
-    with open_table(source) as table:
-        columns = map_columns(
-            table.columns, spec.columns, required=("id", "text", *(("split",) if split else ())), where=table.name
-        )
+    with open_table(source, spec) as table:
+        required = ("id", "text", *(("split",) if split else ()))
+        columns = map_columns(table.columns, spec.columns, required=required, where=table.name, derived=table.derived)
         for item in read_rows(table, columns, spec, labelled=False):
             if isinstance(item, RowError):
                 raise row_error(item, table.name)
             if split and item.post.split != split:
                 continue
             where = f"{table.name}:{item.row.line}"
-            if not str(item.row.cells.get(columns.columns["id"]) or "").strip():
+            if not str(item.row.cell(columns.columns["id"]) or "").strip():
                 raise DataError("the id is empty", where=where, hint="give every row its id")
             if item.post.id in lines:
                 raise DataError(
@@ -55,7 +54,7 @@ def write_submission(bundle: Bundle, source: str, output: Path, *, spec: DataSpe
                 )
             lines[item.post.id] = item.row.line
             posts.append(item.post)
-        name, notes = table.name, columns.guesses
+        name, notes = table.name, (*table.notes, *columns.guesses)
     if not posts:
         raise DataError("no post to answer" + (f" in split {split!r}" if split else ""), where=name)
     flags = [

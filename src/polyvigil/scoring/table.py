@@ -86,10 +86,12 @@ def open_posts(
 ) -> Iterator[OpenPosts]:
     """Open posts in memory or in a file. ``languages``: one a post, in place of the column that holds them."""
     spec = spec or DataSpec()
-    with open_source(source_of(posts, name="posts")) as opened:
-        known = map_columns(opened.columns, spec.columns, required=("text",), where=opened.name).get("language")
+    with open_source(source_of(posts, name="posts"), spec) as opened:
+        known = map_columns(
+            opened.columns, spec.columns, required=("text",), where=opened.name, derived=opened.derived
+        ).get("language")
         table = with_cells(opened, {known or "language": languages})
-        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name)
+        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name, derived=table.derived)
         yield OpenPosts(table, columns, spec, on_error)
 
 
