@@ -50,8 +50,8 @@ class DataSpec(Spec):
     )
     quoting: Quoting = Field(
         default="auto",
-        description='none: a " is a character; minimal: cells are quoted by it, one in them is doubled; backslash: or has '
-        "a \\ before it; auto: recognised",
+        description='none: a " is a character; minimal: it quotes cells and is doubled in them; backslash: '
+        "it has a \\ before it in them; auto: recognised",
     )
     header: bool = Field(default=True, description="whether the first line names the columns; else they are 1, 2, ...")
     sheet: str = Field(default="", description="the sheet of a workbook; empty: the first that holds anything")

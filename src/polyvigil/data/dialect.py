@@ -29,15 +29,20 @@ class Dialect:
     line_ends: str = "\n"
     """``\\r`` where the file has no other."""
 
-    def differences(self, *, usual: str) -> list[str]:
-        """What is not as the name of the file promises, in words. ``usual``: the delimiter that it promises."""
-        said = []
+    def differences(self, *, usual: str) -> dict[str, str]:
+        """What is not as the name of the file promises: words for it, and the option that overrules it.
+
+        ``usual``: the delimiter that the name promises.
+        """
+        said = {}
         if self.delimiter != usual:
-            said.append(f"delimiter {_NAMES.get(self.delimiter, self.delimiter)} (else: --delimiter)")
+            said[f"delimiter {_NAMES.get(self.delimiter, self.delimiter)}"] = "--delimiter"
         if self.quoting != ("none" if self.delimiter in ("\t", "") else "minimal"):
-            said.append(f"quoting {self.quoting} (else: --quoting)")
+            said[f"quoting {self.quoting}"] = "--quoting"
         if self.skip:
-            said.append(f"{self.skip} {'line' if self.skip == 1 else 'lines'} before the header left out")
+            said[f"{self.skip} {'line' if self.skip == 1 else 'lines'} before the header left out"] = ""
+        if self.row_names:
+            said["a column of row names without a header"] = ""
         return said
 
 

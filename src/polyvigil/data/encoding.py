@@ -100,7 +100,14 @@ def _guess(head: bytes) -> DetectedEncoding:
     from charset_normalizer import from_bytes
 
     best = from_bytes(_telling(head), cp_isolation=list(_CANDIDATES), enable_fallback=False).best()
-    return DetectedEncoding(best.encoding, guessed=True) if best else DetectedEncoding(UTF8)
+    return DetectedEncoding(_usual(best.encoding, head), guessed=True) if best else DetectedEncoding(UTF8)
+
+
+def _usual(codec: str, head: bytes) -> str:
+    """The most usual encoding that reads the head as ``codec`` does: many differ in letters that it does not hold."""
+    text = head.decode(codec, "surrogateescape")
+    same = (other for other in _CANDIDATES if head.decode(other, "surrogateescape") == text)
+    return next(same, codec)
 
 
 def _telling(head: bytes) -> bytes:

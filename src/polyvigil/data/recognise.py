@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -182,7 +182,7 @@ def _kind(promised: str, head: bytes, spec: DataSpec) -> str:
 def _as_text(source: Source, kind: str, head: bytes, path: str | Path, spec: DataSpec) -> Source:
     """The encoding of a text file; whether it is JSON or delimited; and how that is written."""
     cut = len(head) == HEAD
-    guesses = []
+    guesses: dict[str, str] = {}
     if spec.encoding:
         codec = check_encoding(spec.encoding)
         codec = "utf-8-sig" if codec == UTF8 else codec
@@ -190,7 +190,7 @@ def _as_text(source: Source, kind: str, head: bytes, path: str | Path, spec: Dat
         other = _around_first_other_byte(head, path, source) if cut and head.isascii() else head
         detected = detect_encoding(other, whole=not cut, guess=kind not in ("json", "jsonl"))
         codec = detected.codec
-        guesses = [f"encoding {codec} (else: --encoding)"] if detected.guessed else []
+        guesses = {f"encoding {codec}": "--encoding"} if detected.guessed else {}
     decoder = codecs.getincrementaldecoder(codec)("surrogateescape")
     text = decoder.decode(head, final=not cut)
     if kind in ("json", "jsonl") or (spec.format == "auto" and starts_as_json(text)):
@@ -200,17 +200,25 @@ def _as_text(source: Source, kind: str, head: bytes, path: str | Path, spec: Dat
         pages = len({row.line for row in sample}) < len(sample)
         source = replace(source, kind=found, codec=codec, export=export, has_pages=pages)
         if source.export and spec.format == "auto":
-            guesses.append(f"exported from {source.export.name} (else: --from {found})")
+            guesses[f"exported from {source.export.name}"] = f"--from {found}"
         elif kind not in ("json", "jsonl"):
-            guesses.append(f"format {found} (else: --from csv)")
+            guesses[f"format {found}"] = "--from csv"
     else:
         usual = _USUAL_DELIMITER.get(kind, ",")
         dialect = sniff_dialect(text, cut=cut, spec=spec, usual=usual)
         source = replace(source, kind="csv", codec=codec, dialect=dialect, head=text)
-        given = {"delimiter": spec.delimiter, "quoting": spec.quoting != "auto", "line": False}
-        guesses += [said for said in dialect.differences(usual=usual) if not given.get(said.split()[0])]
-    said = (f"{source.name}: read with {', '.join(guesses)}",) if guesses else ()
-    return replace(source, notes=(*source.notes, *said))
+        known = {"--delimiter"} if spec.delimiter else set()
+        known |= {"--quoting"} if spec.quoting != "auto" else set()
+        guesses |= {what: option for what, option in dialect.differences(usual=usual).items() if option not in known}
+    return replace(source, notes=(*source.notes, *_guess_note(source.name, guesses)))
+
+
+def _guess_note(name: str, guesses: Mapping[str, str]) -> tuple[str, ...]:
+    """What was guessed of a file, and the options that overrule it, as one line; none of no guesses."""
+    if not guesses:
+        return ()
+    options = ", ".join(option for option in guesses.values() if option)
+    return (f"{name}: recognised: {', '.join(guesses)}" + (f" (if that is wrong: {options})" if options else ""),)
 
 
 def _around_first_other_byte(head: bytes, path: str | Path, source: Source) -> bytes:
