@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,6 +45,7 @@ __all__ = [
     "recognise",
     "undecoded_reason",
 ]
+_MOST_TITLES = 12  # rows of a sheet before its header
 _SAMPLE = 50  # objects of piped JSON, whose keys are the columns
 
 
@@ -201,8 +202,7 @@ def _json_table(
     rows = _json_rows(source, text)
     seen: list[Row | RowError] = []
     if not columns and str(path) == STDIN:
-        for row, _ in zip(rows, range(_SAMPLE), strict=False):
-            seen.append(row)
+        seen = list(islice(rows, _SAMPLE))
         columns, n_errors = _keys(iter(seen)), sum(isinstance(row, RowError) for row in seen)
     elif not columns:
         with open_raw(path) as again, recognised(again, path, spec) as (same, stream):
@@ -253,7 +253,7 @@ def _with_export(table: Table, source: Source) -> Table:
 def _sheet_table(source: Source, stream: HeadedStream, spec: DataSpec) -> Table:
     sheet = open_sheet(io.BufferedReader(stream), source.name, sheet=spec.sheet)
     records = sheet.records
-    leading = [record for record, _ in zip(records, range(12), strict=False)]
+    leading = list(islice(records, _MOST_TITLES))
     if not leading:
         raise DataError("is empty: not even a header", where=source.name, hint="the first row must name the columns")
     width = max(len([cell for cell in cells if cell is not None]) for _, cells in leading)

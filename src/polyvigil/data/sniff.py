@@ -12,6 +12,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import regex
 
@@ -131,7 +132,7 @@ def _trial(text: str, lines: Sequence[str], dialect: Dialect, *, cut: bool) -> _
 
 
 def _taken(records: Records, most: int) -> list[tuple[int, list[str] | Broken]]:
-    return [record for record, _ in zip(records, range(most), strict=False)]
+    return list(islice(records, most))
 
 
 def _best(trials: Sequence[_Trial]) -> _Trial:
