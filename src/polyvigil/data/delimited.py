@@ -77,6 +77,12 @@ def _is_compact(cell: str) -> bool:
     return 0 < len(cell) <= _LONGEST_COMPACT and not any(map(str.isspace, cell))
 
 
+def _with_bare_cr(line: str) -> str:
+    """The line with each CR that does not end it replaced."""
+    end = next((end for end in ("\r\n", "\n", "\r") if line.endswith(end)), "")
+    return line.removesuffix(end).replace("\r", _BARE_CR) + end
+
+
 class Records:
     """The records of delimited text that are not empty, each with the line it begins on."""
 
@@ -121,7 +127,7 @@ class Records:
             self._rows_inside = self._rows_inside + 1 if inside else 0
             if self._rows_inside > 1 or len(self._taken) > MAX_RECORD_LINES:
                 raise _SwallowedLinesError
-        return line.replace("\r", _BARE_CR) if "\r" in line.rstrip("\r\n") else line
+        return _with_bare_cr(line) if "\r" in line[:-2] else line
 
     def _next_line(self) -> str:
         line = self._lines.readline(2 * MAX_CELL)
