@@ -197,7 +197,7 @@ def test_text_of_all_planes_is_scored(bundle: Bundle, tmp_path: Path) -> None:
     for number in range(20_000):
         low, high = chance.choice(planes)
         text = "".join(chr(chance.randrange(low, high)) for _ in range(chance.randrange(12)))
-        rows.append({"id": str(number), "text": text, "language": chance.choice(["en", "xx", "ja"])})
+        rows.append({"id": str(number), "text": text, "language": chance.choice(["en", "tlh", "ja"])})
     source = _jsonl(tmp_path / "i.jsonl", rows)  # type: ignore[arg-type]
     for name in ("o.csv", "o.jsonl", "o.parquet"):
         summary = score_file(bundle, source, str(tmp_path / name))

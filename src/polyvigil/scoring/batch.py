@@ -16,6 +16,7 @@ from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.data.inputs import find_inputs
+from polyvigil.data.languages import LanguageSpellings
 from polyvigil.data.read import RowErrorCounts
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError, InterruptError
@@ -213,10 +214,12 @@ class _Run:
             inputs.append(
                 InputSummary(path=facts.path, bytes=facts.bytes, posts=counts.posts, set_aside=counts.set_aside)
             )
-            row_errors = RowErrorCounts()
+            row_errors, spellings = RowErrorCounts(), LanguageSpellings()
             for record in input_records:
                 row_errors.add_kinds(record.counts.faults)
+                spellings.add_all(record.counts.spellings)
             notes.extend(row_errors.messages(shown(facts)))
+            notes.extend(spellings.messages(shown(facts), default=self.job.data.language))
         all_counts = total(record.counts for record in records)
         return ScoreSummary(
             job=self.job.id,

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
+from polyvigil.data.languages import LanguageSpelling
 from polyvigil.data.read import RowErrorKind
 from polyvigil.types import Frozen
 
@@ -92,6 +93,7 @@ class Counts(Frozen):
     set_aside: int = 0
     languages: tuple[LanguageCounts, ...] = ()
     faults: tuple[RowErrorKind, ...] = ()
+    spellings: tuple[LanguageSpelling, ...] = ()
     judging: tuple[tuple[str, int], ...] = ()
     """How many posts have each flag of wire.JUDGING, by flag."""
 
@@ -137,7 +139,7 @@ def part_name(input: int, part: int) -> str:
 
 
 def total(counts: Iterable[Counts]) -> Counts:
-    """The sum. The row errors are left out: they belong to their inputs."""
+    """The sum. Row errors and spellings are left out: they belong to their inputs."""
     languages: dict[str, LanguageCounts] = {}
     judging: Counter[str] = Counter()
     posts = flagged = no_text = copied = set_aside = 0
