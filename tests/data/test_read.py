@@ -174,12 +174,12 @@ def test_usual_words_for_both_classes_are_read_and_said(tmp_path: Path, positive
             "Not-Related (6), Related (3), neither 0 nor 1",
             "--set data.labels.Not-Related=0 --set data.labels.Related=1",
         ),
-        (["positive", "negative"] * 2, "positive (2), negative (2)", "--set data.labels.positive=1"),
+        (["positive", "negative"] * 3, "positive (3), negative (3)", "--set data.labels.positive=1"),
         (["yes"] * 3, "yes (3), not 0 or 1", "add --set data.labels.yes=1"),
         (["1", "0", "-1"] * 3, "-1 (3), not 0 or 1", "--set data.labels.-1=0"),
         (["1 = a", "0 = b", "2 = c"] * 3, "2 = c (3)", "--set 'data.labels.2 = c=0'"),
         (["it's", "b.c d"] * 3, "it's (3), b.c d (3)", "--set 'data.labels.b.c d=1'"),
-        ([f"{number} stars" for number in range(12)], "and 4 more values", "--column label=NAME"),
+        ([f"{number} stars" for number in range(12)] * 3, "and 4 more values", "--column label=NAME"),
     ],
 )
 def test_other_words_are_asked_about_in_one_hint(tmp_path: Path, labels: list[str], message: str, hint: str) -> None:
@@ -411,3 +411,17 @@ def test_real_posts_are_read_whole(open_ade: Path) -> None:
     reading = read_labelled(open_ade)
     assert (len(reading.posts), len(reading.row_errors)) == (10_983, 0)
     assert sum(item.label for item in reading.posts) == 2167 + 376 + 43
+
+
+def test_placeholders_are_set_aside_and_a_file_of_them_is_refused(tmp_path: Path) -> None:
+    text = HEADER + "a,fine,1,o,tweet,en,\nb,[deleted],0,o,tweet,en,\nc,#REF!,0,o,tweet,en,\n"
+    reading = read_labelled(_write(tmp_path / "posts.csv", text))
+    assert [error.reason for error in reading.row_errors] == [
+        "'[deleted]' stands for a text that is gone",
+        "'#REF!' stands for a text that is gone",
+    ]
+    rows = [{"text": None, "body": f"since day {n} my head hurts", "label": 0} for n in range(4)]
+    path = _write(tmp_path / "empty.jsonl", "\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match='no post has a text: column "text" is empty in all 4 rows') as caught:
+        read_labelled(path)
+    assert caught.value.hint == 'column "body" holds sentences: --column text=body'

@@ -101,6 +101,7 @@ def _file_count(reading: Reading) -> FileCount:
         posts=len(reading.posts),
         positives=sum(item.label for item in reading.posts),
         set_aside=tuple(RowErrorCount(column=key[0], reason=key[1], rows=rows) for key, rows in reasons.most_common()),
+        labels=reading.label_values,
     )
 
 
@@ -290,4 +291,5 @@ _NO_TEXT: dict[str, SuspectKind] = {
     "url_only": "url_only",
     "mention_only": "mention_only",
     "no_words": "no_words",
+    **dict.fromkeys(("deleted", "missing", "spreadsheet_error"), "empty"),
 }

@@ -23,7 +23,7 @@ class DataSpec(Spec):
     )
     language: str = Field(
         default="",
-        description="the language of all posts, e.g. en; of a file with a column of languages, that of rows without one",
+        description="the language of all posts, e.g. en; in a file with a column of languages, of rows without one",
     )
     dev_share: float = Field(
         default=0.2, gt=0, lt=1, description="share of the training posts held out for tuning when no dev file is given"

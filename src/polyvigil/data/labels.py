@@ -18,7 +18,9 @@ from polyvigil.types import Frozen
 
 LARGEST_SHARE = 0.01
 """Largest share of the rows that may be set aside for a label that is neither 0 nor 1; more is a wrong map."""
-_FEWEST_ROWS = 3
+_FEWEST_ROWS = 3  # of a value that is one of the file's words; a rarer one may come of a broken row
+_NAMED = 20
+OTHER = "(other)"
 _SHOWN = 8  # values that a message names
 _LONGEST = 40  # characters; what is longer may be the text of a post
 
@@ -78,15 +80,21 @@ class LabelMap:
 
     @property
     def values(self) -> tuple[LabelValue, ...]:
-        """Every value, the most frequent first; long ones are cut, and no more than 20 are named."""
-        ordered = sorted(self.counts.items(), key=lambda item: -item[1])[:20]
-        return tuple(LabelValue(value=_cut(value), rows=rows, label=self.labels.get(value)) for value, rows in ordered)
+        """The values, the most frequent first; what is neither read nor frequent, which may be the text of a shifted
+        row, together as ``(other)``."""
+        named = {value: rows for value, rows in self.counts.items() if value in self.labels or rows >= _FEWEST_ROWS}
+        ordered = sorted(named.items(), key=lambda item: -item[1])[:_NAMED]
+        values = [LabelValue(value=_cut(value), rows=rows, label=self.labels.get(value)) for value, rows in ordered]
+        others = sum(self.counts.values()) - sum(value.rows for value in values)
+        return (*values, LabelValue(value=OTHER, rows=others, label=None)) if others else tuple(values)
 
     @property
     def unreadable(self) -> dict[str, int]:
-        """The rows of each value that stands for something and is neither 0 nor 1."""
+        """The rows of each value that stands for something in three rows or more, and is neither 0 nor 1."""
         return {
-            value: rows for value, rows in self.counts.items() if value not in self.labels and not is_missing(value)
+            value: rows
+            for value, rows in self.counts.items()
+            if value not in self.labels and rows >= _FEWEST_ROWS and not is_missing(value)
         }
 
     def messages(self, name: str, column: str) -> list[str]:
@@ -98,9 +106,9 @@ class LabelMap:
         return [f'{name}: column "{column}": {read}']
 
     def check(self, name: str, column: str) -> None:
-        """Raise DataError where more than a hundredth of the rows, and three or more, hold no readable label."""
+        """Raise DataError where values that stand in more than a hundredth of the rows are neither 0 nor 1."""
         rows = sum(self.unreadable.values())
-        if rows < _FEWEST_ROWS or rows <= LARGEST_SHARE * sum(self.counts.values()):
+        if rows <= LARGEST_SHARE * sum(self.counts.values()):
             return
         raise DataError(self._question(column), where=name, hint=self._hint())
 

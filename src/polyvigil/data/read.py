@@ -17,7 +17,9 @@ from polyvigil.data.columns import ROLES, ColumnMap, column_list, map_columns
 from polyvigil.data.formats import Row, RowError, Table, open_source, undecoded_reason
 from polyvigil.data.labels import LabelMap, LabelValue, is_missing, label_map
 from polyvigil.data.languages import FileLanguages, HeadRow, LanguageSpellings, first_rows
+from polyvigil.data.no_text import no_text_error
 from polyvigil.errors import DataError
+from polyvigil.text.normalise import placeholder_reason
 from polyvigil.types import Frozen, LabelledPost, Post
 
 OnError = Literal["quarantine", "fail"]
@@ -112,6 +114,9 @@ def read_labelled(
             where=table.name,
             hint=f"label them 0 or 1, or {unlabelled_hint}",
         )
+    if not good and row_errors and all(error.column == columns.columns["text"] for error in row_errors):
+        cells = (error.cells for error in row_errors)
+        raise no_text_error(cells, column=columns.columns["text"], posts=len(row_errors), where=table.name)
     if not good:
         what = f" of split {split!r}" if split else ""
         raise DataError(
@@ -311,6 +316,8 @@ def _read_row(row: Row, columns: ColumnMap, languages: FileLanguages, *, labelle
     text = cells["text"]
     if labelled and not text.strip("\0 \t\r\n"):
         return invalid("text", "empty")
+    if labelled and placeholder_reason(text.strip()):
+        return invalid("text", f"{_short(text.strip())} stands for a text that is gone")
     identity = cells["id"] or f"row-{row.line}"
     kind = cells["type"]
     given = cells["language"].strip()

@@ -24,7 +24,7 @@ from polyvigil.scoring.engine import Engine, ThisProcess
 from polyvigil.scoring.job import Job, LanguageCounts, PartRecord, ProgressEvent, total
 from polyvigil.scoring.judge_counts import JudgeCounts, judge_counts
 from polyvigil.scoring.output import OutputFile, check_complete, write_output
-from polyvigil.scoring.part import LateFile, PartScorer, shown
+from polyvigil.scoring.part import LateFile, PartScorer, check_some_text, shown
 from polyvigil.scoring.plan import Target, plan, work_items
 from polyvigil.scoring.stream import Hashed
 from polyvigil.scoring.work import Work, locked
@@ -158,6 +158,11 @@ class _Run:
                     f"scoring was stopped; {len(records):,} finished parts are kept in {work.folder}",
                     hint="go on with --resume",
                 )
+            try:
+                check_some_text(job, records)
+            except DataError:
+                work.remove()
+                raise
             summary = self._summary(records, ())
             write_output(
                 job, work, self.target, records, lambda files: summary.model_copy(update={"outputs": tuple(files)})
@@ -186,6 +191,7 @@ class _Run:
                         if scorer.ended:
                             break
         sys.stdout.buffer.flush()
+        check_some_text(self.job, records)
         output_file = OutputFile(
             path=STDIN,
             posts=sum(record.counts.posts for record in records),

@@ -89,6 +89,8 @@ class Counts(Frozen):
     posts: int = 0
     flagged: int = 0
     no_text: int = 0
+    missing: int = 0
+    """Those of no_text whose text is empty or gone (text.normalise.MISSING_TEXT)."""
     copied: int = 0
     set_aside: int = 0
     languages: tuple[LanguageCounts, ...] = ()
@@ -142,11 +144,12 @@ def total(counts: Iterable[Counts]) -> Counts:
     """The sum. Row errors and spellings are left out: they belong to their inputs."""
     languages: dict[str, LanguageCounts] = {}
     judging: Counter[str] = Counter()
-    posts = flagged = no_text = copied = set_aside = 0
+    posts = flagged = no_text = missing = copied = set_aside = 0
     for some in counts:
         posts += some.posts
         flagged += some.flagged
         no_text += some.no_text
+        missing += some.missing
         copied += some.copied
         set_aside += some.set_aside
         judging.update(dict(some.judging))
@@ -166,6 +169,7 @@ def total(counts: Iterable[Counts]) -> Counts:
         posts=posts,
         flagged=flagged,
         no_text=no_text,
+        missing=missing,
         copied=copied,
         set_aside=set_aside,
         languages=tuple(languages[language] for language in sorted(languages)),

@@ -6,10 +6,10 @@ import base64
 import gc
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +21,7 @@ from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import ColumnMap, map_columns
 from polyvigil.data.formats import FilePosition, Row, RowError, Table, open_table
 from polyvigil.data.languages import FileLanguages, HeadRow, LanguageSpellings
+from polyvigil.data.no_text import no_text_error
 from polyvigil.data.read import (
     ReadPost,
     RowErrorCounts,
@@ -43,6 +44,7 @@ from polyvigil.scoring.job import (
     ProgressEvent,
     WorkItem,
     part_name,
+    total,
 )
 from polyvigil.scoring.judge_counts import judging_of
 from polyvigil.scoring.stream import Hashed, chunked, prefetch
@@ -50,6 +52,9 @@ from polyvigil.scoring.wire import COLUMNS, Decision, as_cells
 from polyvigil.scoring.work import Work
 from polyvigil.scoring.write import RowWriter, header, row_writer
 from polyvigil.text.memo import MemoCache, memoised
+from polyvigil.text.normalise import MISSING_TEXT
+
+_HEAD = 1000  # rows in which another column of text is looked for
 
 ProgressCallback = Callable[[ProgressEvent], object]
 Opening = Callable[[WorkItem], AbstractContextManager[Table]]
@@ -319,6 +324,18 @@ def _seldom_collected() -> Iterator[None]:
         gc.set_threshold(*held)
 
 
+def check_some_text(job: Job, records: Sequence[PartRecord]) -> None:
+    """Raise DataError where no post of the whole job has a text: another column was meant, or the file is damaged."""
+    counts = total(record.counts for record in records)
+    if not counts.posts or counts.missing < counts.posts:
+        return
+    facts = job.inputs[0]
+    column = columns_of(facts, job).columns["text"]
+    with nullcontext() if facts.path == STDIN else open_table(facts.path) as table:
+        rows = [row.cells for row in islice(table.rows, _HEAD) if isinstance(row, Row)] if table else []
+    raise no_text_error(rows, column=column, posts=counts.posts, where=shown(facts))
+
+
 @lru_cache(maxsize=64)
 def _head_of(facts: str, data: str) -> tuple[HeadRow, ...]:
     """The first rows of an input of which a part is read; its facts and the settings as JSON, to be remembered by."""
@@ -363,13 +380,16 @@ class _RunningCounts:
         self._posts: Counter[str] = Counter()
         self._flagged: Counter[str] = Counter()
         self._no_text = 0
+        self._missing = 0
         self._judging: Counter[str] = Counter()
 
     def add(self, decisions: Sequence[Decision]) -> None:
         self._judging += judging_of(decisions)
         self._posts.update(decision.language for decision in decisions)
         self._flagged.update(decision.language for decision in decisions if decision.decision)
-        self._no_text += sum(any(flag.startswith("no_text") for flag in decision.flags) for decision in decisions)
+        reasons = [flag for decision in decisions for flag in decision.flags if flag.startswith("no_text")]
+        self._no_text += len(reasons)
+        self._missing += sum(reason.removeprefix("no_text:") in MISSING_TEXT for reason in reasons)
 
     def counts(self, row_errors: RowErrorCounts, spellings: LanguageSpellings, *, copied: int) -> Counts:
         """All of it, with the row errors and the spellings of languages beside."""
@@ -377,6 +397,7 @@ class _RunningCounts:
             posts=self._posts.total(),
             flagged=self._flagged.total(),
             no_text=self._no_text,
+            missing=self._missing,
             copied=copied,
             set_aside=row_errors.total,
             languages=tuple(self._language(language) for language in sorted(self._posts)),

@@ -105,7 +105,6 @@ def estimate_prior(texts: Sequence[str], given: Mapping[str, int]) -> LanguagePr
     """
     labels = _labels()
     known = np.array([given.get(label, 0) for label in labels], dtype=np.float64)
-    texts = list(dict.fromkeys(texts))
     if len(texts) + known.sum() < _FEWEST:
         return NO_PRIOR
     posteriors = _posteriors(texts)
