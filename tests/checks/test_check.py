@@ -187,6 +187,7 @@ def test_posts_with_a_defect(tmp_path: Path) -> None:
     content = rows("de", 60, 12)
     texts = {"mojibake": "Ich nehme die Tabletten fÃ¼r den RÃ¼cken und mir ist Ã¼bel", "very_long": "lange " * 3000}
     texts |= {"url_only": "https://t.co/abc", "mention_only": "@someone <pi>", "no_words": "!!! 🤢", "empty": "\u200b"}
+    texts["html"] = "Kopfweh &amp; &#220;belkeit<br />seit Montag"
     for place, text in enumerate(texts.values()):
         content[place]["text"] = text
     result = checked(tmp_path, content)

@@ -296,6 +296,6 @@ def test_languages_are_detected_alike_whole_and_in_parts(bundle: Bundle, tmp_pat
     assert record.part == 13
     assert files[0].endswith(work.part(record.name).read_bytes())
     languages = [row["language"] for row in _read(tmp_path / "a.csv")]
-    assert languages.count("en") > 1200
+    assert languages.count("en") >= 1200
     with open_posts(source, languages=None) as opened:
         assert [item.post.language for item in score_rows(bundle, opened, evidence=False).posts] == languages

@@ -37,6 +37,7 @@ from polyvigil.data.columns import map_columns
 from polyvigil.data.formats import RowError
 from polyvigil.data.read import Reading
 from polyvigil.errors import DataError
+from polyvigil.text.html import holds_html
 from polyvigil.text.language import UNDETERMINED, base_language, detect_languages
 from polyvigil.text.script import main_script
 
@@ -199,6 +200,8 @@ def _suspects(posts: CheckedPosts) -> Iterator[Suspect]:
             suspects[file, _NO_TEXT[reason]].append(index)
         if not post.text.isascii() and is_bad(post.text):
             suspects[file, "mojibake"].append(index)
+        if holds_html(post.text):
+            suspects[file, "html"].append(index)
         if len(post.text) > VERY_LONG:
             suspects[file, "very_long"].append(index)
         by_id[file, post.id].append(index)

@@ -21,7 +21,7 @@ from polyvigil.types import Frozen, Labels, Post
 
 Severity = Literal["error", "warning", "info"]
 SuspectKind = Literal[
-    "empty", "url_only", "mention_only", "no_words", "mojibake", "very_long", "repeated_id", "conflicting_id"
+    "empty", "url_only", "mention_only", "no_words", "mojibake", "html", "very_long", "repeated_id", "conflicting_id"
 ]
 
 

@@ -84,9 +84,11 @@ class LabelMap:
         row, together as ``(other)``."""
         named = {value: rows for value, rows in self.counts.items() if value in self.labels or rows >= _FEWEST_ROWS}
         ordered = sorted(named.items(), key=lambda item: -item[1])[:_NAMED]
-        values = [LabelValue(value=_cut(value), rows=rows, label=self.labels.get(value)) for value, rows in ordered]
-        others = sum(self.counts.values()) - sum(value.rows for value in values)
-        return (*values, LabelValue(value=OTHER, rows=others, label=None)) if others else tuple(values)
+        values = [
+            LabelValue(value=_shortened(value), rows=rows, label=self.labels.get(value)) for value, rows in ordered
+        ]
+        unnamed = sum(self.counts.values()) - sum(value.rows for value in values)
+        return (*values, LabelValue(value=OTHER, rows=unnamed, label=None)) if unnamed else tuple(values)
 
     @property
     def unreadable(self) -> dict[str, int]:
@@ -114,7 +116,7 @@ class LabelMap:
 
     def _question(self, column: str) -> str:
         values = sorted(self.unreadable.items(), key=lambda item: -item[1])
-        shown = ", ".join(f"{_cut(value)} ({rows:,})" for value, rows in values[:_SHOWN])
+        shown = ", ".join(f"{_shortened(value)} ({rows:,})" for value, rows in values[:_SHOWN])
         if len(values) > _SHOWN:
             shown += f" and {len(values) - _SHOWN:,} more values"
         neither = "neither 0 nor 1" if len(values) > 1 else "not 0 or 1"
@@ -209,5 +211,5 @@ def _folded(value: str) -> str:
     return " ".join(value.casefold().split())
 
 
-def _cut(value: str) -> str:
+def _shortened(value: str) -> str:
     return value if len(value) <= _LONGEST else value[: _LONGEST // 2] + "..."

@@ -153,13 +153,14 @@ class LanguageSpellings:
         parts = [f"{_few(spellings)} as {language}" for language, spellings in read.items()]
         lines = [f"{name}: languages are read by their standard code: {'; '.join(parts[:8])}"] if parts else []
         code = base_language(checked_language(default))
-        others = Counter({lang: 0 for _, lang in self._rows})
+        contradicting: Counter[str] = Counter()
         for (_, language), rows in self._rows.items():
-            others[language] += rows if base_language(language) not in {code, UNDETERMINED} else 0
-        if code and others.total():
-            languages = ", ".join(language for language, rows in others.most_common(5) if rows)
+            if base_language(language) not in {code, UNDETERMINED}:
+                contradicting[language] += rows
+        if code and contradicting.total():
+            languages = ", ".join(language for language, rows in contradicting.most_common(5))
             lines.append(
-                f"{name}: the column of languages says other than {code} for {others.total():,} rows ({languages}), "
+                f"{name}: the column of languages says other than {code} for {contradicting.total():,} rows ({languages}), "
                 "and is followed there"
             )
         return lines
