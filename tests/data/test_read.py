@@ -417,9 +417,10 @@ def test_placeholders_are_set_aside_and_a_file_of_them_is_refused(tmp_path: Path
     text = HEADER + "a,fine,1,o,tweet,en,\nb,[deleted],0,o,tweet,en,\nc,#REF!,0,o,tweet,en,\n"
     reading = read_labelled(_write(tmp_path / "posts.csv", text))
     assert [error.reason for error in reading.row_errors] == [
-        "'[deleted]' stands for a text that is gone",
-        "'#REF!' stands for a text that is gone",
+        "stands for a text that is gone ('[deleted]')",
+        "stands for a text that is gone ('#REF!')",
     ]
+    assert any(note.endswith("('[deleted]'); 2 such rows") for note in reading.notes)
     rows = [{"text": None, "body": f"since day {n} my head hurts", "label": 0} for n in range(4)]
     path = _write(tmp_path / "empty.jsonl", "\n".join(map(json.dumps, rows)))
     with pytest.raises(DataError, match='no post has a text: column "text" is empty in all 4 rows') as caught:

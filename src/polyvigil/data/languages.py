@@ -160,8 +160,8 @@ class LanguageSpellings:
         if code and contradicting.total():
             languages = ", ".join(language for language, rows in contradicting.most_common(5))
             lines.append(
-                f"{name}: the column of languages says other than {code} for {contradicting.total():,} rows ({languages}), "
-                "and is followed there"
+                f"{name}: the column of languages says other than {code} for "
+                f"{contradicting.total():,} rows ({languages}), and is followed there"
             )
         return lines
 

@@ -317,7 +317,7 @@ def _read_row(row: Row, columns: ColumnMap, languages: FileLanguages, *, labelle
     if labelled and not text.strip("\0 \t\r\n"):
         return invalid("text", "empty")
     if labelled and placeholder_reason(text.strip()):
-        return invalid("text", f"{_short(text.strip())} stands for a text that is gone")
+        return invalid("text", f"stands for a text that is gone ({_short(text.strip())})")
     identity = cells["id"] or f"row-{row.line}"
     kind = cells["type"]
     given = cells["language"].strip()

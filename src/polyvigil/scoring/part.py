@@ -55,6 +55,8 @@ from polyvigil.text.memo import MemoCache, memoised
 from polyvigil.text.normalise import MISSING_TEXT
 
 _HEAD = 1000  # rows in which another column of text is looked for
+FEWEST_POSTS = 2
+"""Posts of a job in which none has a text, from which on that is an error: one empty post is just that."""
 
 ProgressCallback = Callable[[ProgressEvent], object]
 Opening = Callable[[WorkItem], AbstractContextManager[Table]]
@@ -327,7 +329,7 @@ def _seldom_collected() -> Iterator[None]:
 def check_some_text(job: Job, records: Sequence[PartRecord]) -> None:
     """Raise DataError where no post of the whole job has a text: another column was meant, or the file is damaged."""
     counts = total(record.counts for record in records)
-    if not counts.posts or counts.missing < counts.posts:
+    if counts.posts < FEWEST_POSTS or counts.missing < counts.posts:
         return
     facts = job.inputs[0]
     column = columns_of(facts, job).columns["text"]

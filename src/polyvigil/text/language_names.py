@@ -17,7 +17,7 @@ _PLAIN_CODES = {
     *("ko", "nl", "no", "pl", "pt", "ro", "ru", "sv", "th", "tr", "uk", "ur", "vi", "zh"),
 }
 _NONE = frozenset(
-    ("", "nan", "none", "null", "n/a", "#n/a", "<na>", "-", "?", "unknown", "undetermined", "not available")
+    ("", "nan", "none", "null", "n/a", "#n/a", "<na>", "-", "?", "??", "unknown", "undetermined", "not available")
 )
 _NONE_CODES = frozenset(("und", "zxx", "mul", "mis", "art"))  # ISO 639-2: undetermined, no linguistic content, several
 _LOCAL_USE = regex.compile(r"q[a-t][a-z]")  # ISO 639-2, local use: qme, qht, qam, qst of Twitter
