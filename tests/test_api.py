@@ -109,7 +109,7 @@ def test_a_table_of_decisions_is_of_the_kind_of_the_posts(
 
 def test_a_pandas_index_and_columns_named_like_ours_stay(bundle: Bundle, rows: list[dict[str, Any]]) -> None:
     frame = pd.DataFrame(rows[:6]).assign(p=0.5).set_index(pd.Index(list("uvwxyz")))
-    frame.loc["w", "language"] = "English"
+    frame.loc["w", "language"] = "Elvish"
     with pytest.warns(polyvigil.DataWarning, match='1 rows set aside: posts:3: column "language"'):
         table = bundle.decide(frame, on_error="quarantine")
     assert list(table.index) == list("uvxyz")

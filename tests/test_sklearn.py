@@ -100,8 +100,11 @@ def test_settings_reach_the_recipe_and_are_checked_by_fit(posts: pd.DataFrame) -
     assert {threshold.value for threshold in classifier.bundle_.policy.thresholds.values()} == {0.5}
     with pytest.raises(RecipeError, match=r"model\.D: there is no such setting"):
         ADEClassifier(model__D=1).fit(posts.text, posts.label)
-    with pytest.raises(DataError, match="'no' is not 0 or 1"):
-        ADEClassifier().fit(posts.text, np.where(posts.label, "yes", "no"))
+    with pytest.raises(DataError, match=r"holds side effect \(\d+\), none of it \(\d+\), neither 0 nor 1"):
+        ADEClassifier().fit(posts.text, np.where(posts.label, "side effect", "none of it"))
+    words = ADEClassifier(decide__rule="fixed").fit(posts.text, np.where(posts.label, "yes", "no"))
+    numbers = ADEClassifier(decide__rule="fixed").fit(posts.text, posts.label)
+    assert words.predict_proba(posts.text[:20]).tolist() == numbers.predict_proba(posts.text[:20]).tolist()
 
 
 def test_errors_before_and_in_a_fit(posts: pd.DataFrame) -> None:

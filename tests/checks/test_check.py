@@ -187,6 +187,7 @@ def test_posts_with_a_defect(tmp_path: Path) -> None:
     content = rows("de", 60, 12)
     texts = {"mojibake": "Ich nehme die Tabletten fÃ¼r den RÃ¼cken und mir ist Ã¼bel", "very_long": "lange " * 3000}
     texts |= {"url_only": "https://t.co/abc", "mention_only": "@someone <pi>", "no_words": "!!! 🤢", "empty": "\u200b"}
+    texts["html"] = "Kopfweh &amp; &#220;belkeit<br />seit Montag"
     for place, text in enumerate(texts.values()):
         content[place]["text"] = text
     result = checked(tmp_path, content)
@@ -249,7 +250,7 @@ def test_one_leaking_file_of_several_is_found(tmp_path: Path) -> None:
 
 def test_rows_set_aside_are_counted_by_reason(tmp_path: Path) -> None:
     content = rows("en", 60, 12)
-    content[0]["label"], content[1]["label"], content[2]["text"] = "yes", "maybe", ""
+    content[0]["label"], content[1]["label"], content[2]["text"] = "perhaps", "maybe", ""
     result = checked(tmp_path, content)
     assert (result.files[0].rows, result.files[0].posts) == (60, 57)
     assert [(item.column, item.reason, item.rows) for item in result.files[0].set_aside] == [

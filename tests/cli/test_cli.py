@@ -138,6 +138,35 @@ def test_quarantine_has_its_exit_code(polyvigil, bundle_folder: Path, tmp_path: 
     assert "i.csv:3: 3 cells where the header has 2" in strict.err
 
 
+def test_labels_and_languages_in_other_words_are_read_or_asked_about(polyvigil, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "posts.csv"
+    words = ["Related", "Not-Related", "Not-Related"] * 6
+    path.write_text(
+        "text,label\n" + "".join(f"so tired {n},{word}\n" for n, word in enumerate(words)), encoding="utf-8"
+    )
+    asked = polyvigil("check", path)
+    assert asked.code == 2
+    settings = "--set data.labels.Not-Related=0 --set data.labels.Related=1"
+    assert 'column "label" holds Not-Related (12), Related (6), neither 0 nor 1' in asked.err
+    assert settings in asked.err
+    read = polyvigil("check", path, *settings.split(), "--language", "English", "--json").json["data"]
+    assert [(row["language"], row["posts"], row["positives"]) for row in read["languages"]] == [("en", 18, 6)]
+    labels = [(value["value"], value["rows"], value["label"]) for value in read["files"][0]["labels"]]
+    assert labels == [("Not-Related", 12, 0), ("Related", 6, 1)]
+    shown = polyvigil("check", path, *settings.split(), "--language", "en")
+    assert "labels of posts.csv: Not-Related 12, Related 6" in shown.out
+    wrong = polyvigil("check", path, *settings.split(), "--language", "Elvish")
+    assert (wrong.code, "'Elvish' is not a language" in wrong.err) == (2, True)
+
+
+def test_many_posts_without_a_text_are_worth_a_warning(polyvigil, bundle_folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "posts.csv"
+    path.write_text("text,language\n" + "so tired,en\n" * 8 + "[removed],en\n" * 2, encoding="utf-8")
+    scored = polyvigil("score", bundle_folder, path, "-o", tmp_path / "o.csv")
+    assert scored.code == 0
+    assert "warning: 2 of 10 posts (20%) hold no text" in scored.err
+
+
 def test_training_sets_bad_rows_aside_beside_the_bundle(polyvigil, files: Path) -> None:  # type: ignore[no-untyped-def]
     with (files / "train.csv").open("a", encoding="utf-8") as stream:
         stream.write("x,text,perhaps,o,tweet,en,train,\n")

@@ -48,8 +48,7 @@ def test_a_broken_quote_costs_its_own_lines_alone(tmp_path: Path, line: str, n_r
     good = [row for row in rows if isinstance(row, Row)]
     bad = [row for row in rows if isinstance(row, RowError)]
     assert len(good) == n_rows + 1
-    assert [str(row.cells["line"]) if "line" in row.cells else "" for row in bad][0] == line.splitlines()[0]
-    assert len(bad) == 1
+    assert [row.cells.get("line") for row in bad] == line.splitlines()[:1]
 
 
 def test_quotes_are_characters_in_a_csv_that_quotes_nothing(tmp_path: Path) -> None:

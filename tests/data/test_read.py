@@ -5,19 +5,22 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from polyvigil.config.data import DataSpec
+from polyvigil.config.load import apply_setting
 from polyvigil.data.delimited import MAX_CELL
 from polyvigil.data.formats import RowError, open_table
 from polyvigil.data.read import Reading, read_labelled, reject_line, split_name
-from polyvigil.errors import DataError
+from polyvigil.errors import DataError, RecipeError
 
 HEADER = "id,text,label,origin,type,language,split\n"
 ROWS = [
@@ -93,10 +96,10 @@ def _faults(tmp_path: Path, text: str, spec: DataSpec | None = None) -> Reading:
     [
         ("x,,1,a,tweet,en,\n", 3, "text", "empty"),
         ("x, \t ,1,a,tweet,en,\n", 3, "text", "empty"),
-        ("x,hi,yes,a,tweet,en,\n", 3, "label", "'yes' is not 0 or 1"),
+        ("x,hi,maybe,a,tweet,en,\n", 3, "label", "'maybe' is not 0 or 1"),
         ("x,hi,,a,tweet,en,\n", 3, "label", "'' is not 0 or 1"),
         ("x,hi,2,a,tweet,en,\n", 3, "label", "'2' is not 0 or 1"),
-        ("x,hi,1,a,tweet,English please,\n", 3, "language", "'English please' is not a language code"),
+        ("x,hi,1,a,tweet,English please,\n", 3, "language", "'English please' is not a language"),
         ("x,hi,1\n", 3, "", "3 cells where the header has 7"),
         ("x,hi,1,a,tweet,en,,,\n", 3, "", "9 cells where the header has 7"),
         ('ok_2,"a, b",0,a,tweet,en,\nx,"hi"there,1,a,tweet,en,\n', 4, "", "broken quoting (',' expected after '\"')"),
@@ -127,13 +130,111 @@ def test_rows_of_broken_encoding_keep_their_bytes(tmp_path: Path) -> None:
     assert any("--encoding" in note for note in reading.notes)
 
 
-def test_labels_are_mapped_and_the_error_says_how(tmp_path: Path) -> None:
-    text = HEADER + "a,hi,yes,o,tweet,en,\nb,ho,no,o,tweet,en,\n"
-    path = _write(tmp_path / "posts.csv", text)
-    with pytest.raises(DataError, match=r"no usable row; 2 rows set aside.*'yes' is not 0 or 1.*data\.labels"):
+def _labelled_file(tmp_path: Path, labels: list[str]) -> Path:
+    rows = [
+        json.dumps({"text": f"post {number}", "language": "en", "label": label}) for number, label in enumerate(labels)
+    ]
+    return _write(tmp_path / "posts.jsonl", "\n".join(rows))
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative"),
+    [
+        *(
+            ("yes", "no"),
+            ("Yes", "No"),
+            ("Y", "N"),
+            ("TRUE", "FALSE"),
+            ("ADE", "noADE"),
+            ("ade", "no ADE"),
+            ("ADE", "none"),
+        ),
+        *(
+            ("LABEL_1", "LABEL_0"),
+            ("1. ADE", "0. none"),
+            ("あり", "なし"),
+            ("ja", "nein"),
+            ("1", "-1"),
+            ("1.0", "-1.0"),
+        ),
+        *((" 1 ", "0"), ("1.000000", "0.000000"), ("1e0", "0e0"), ("1,0", "0,0")),
+    ],
+)
+def test_usual_words_for_both_classes_are_read_and_said(tmp_path: Path, positive: str, negative: str) -> None:
+    reading = read_labelled(_labelled_file(tmp_path, [positive, negative, negative, negative]))
+    assert [item.label for item in reading.posts] == [1, 0, 0, 0]
+    values = {value.value: (value.rows, value.label) for value in reading.label_values}
+    assert values == {positive.strip(): (1, 1), negative.strip(): (3, 0)}
+    said = "".join(reading.notes)
+    assert (f"{negative!r} (3 rows) as 0" in said) == (
+        not positive.strip()[-1].isdigit() or "-" in negative or "_" in negative
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "message", "hint"),
+    [
+        (
+            ["Related", "Not-Related", "Not-Related"] * 3,
+            "Not-Related (6), Related (3), neither 0 nor 1",
+            "--set data.labels.Not-Related=0 --set data.labels.Related=1",
+        ),
+        (["positive", "negative"] * 3, "positive (3), negative (3)", "--set data.labels.positive=1"),
+        (["yes"] * 3, "yes (3), not 0 or 1", "add --set data.labels.yes=1"),
+        (["1", "0", "-1"] * 3, "-1 (3), not 0 or 1", "--set data.labels.-1=0"),
+        (["1 = a", "0 = b", "2 = c"] * 3, "2 = c (3)", "--set 'data.labels.2 = c=0'"),
+        (["it's", "b.c d"] * 3, "it's (3), b.c d (3)", "--set 'data.labels.b.c d=1'"),
+        ([f"{number} stars" for number in range(12)] * 3, "and 4 more values", "--column label=NAME"),
+    ],
+)
+def test_other_words_are_asked_about_in_one_hint(tmp_path: Path, labels: list[str], message: str, hint: str) -> None:
+    path = _labelled_file(tmp_path, labels)
+    with pytest.raises(DataError) as caught:
         read_labelled(path)
-    reading = read_labelled(path, DataSpec(labels={"yes": 1, "no": 0}))
-    assert [item.label for item in reading.posts] == [1, 0]
+    assert message in caught.value.message
+    assert hint in (caught.value.hint or "")
+    if "NAME" not in hint and len(set(labels)) > 1:  # what the hint says can be pasted, and works
+        settings = shlex.split((caught.value.hint or "").partition("--set ")[2].replace("--set ", ""))
+        tree: dict[str, Any] = {}
+        for setting in settings:
+            apply_setting(tree, setting)
+        assert len(read_labelled(path, DataSpec.model_validate(tree["data"])).posts) == len(labels)
+
+
+def test_labels_of_the_user_always_win(tmp_path: Path) -> None:
+    path = _labelled_file(tmp_path, ["Yes", "no", "0", "1"])
+    assert [item.label for item in read_labelled(path, DataSpec(labels={"yes": 0, "no": 1})).posts] == [0, 1, 0, 1]
+    with pytest.raises(DataError, match="no usable row"):
+        read_labelled(_labelled_file(tmp_path, ["no"] * 2), DataSpec(labels={"yes": 0}))
+
+
+def test_a_few_unreadable_labels_are_set_aside_and_a_share_of_them_stops(tmp_path: Path) -> None:
+    few = read_labelled(_labelled_file(tmp_path, ["1", "0"] * 50 + ["2", "maybe", "", "nan"]))
+    assert (len(few.posts), len(few.row_errors)) == (100, 4)
+    many = _labelled_file(tmp_path, ["1", "0"] * 50 + ["2"] * 3)
+    with pytest.raises(DataError, match=r'column "label" holds 2 \(3\), not 0 or 1'):
+        read_labelled(many)
+    with pytest.raises(DataError, match=r'column "label" holds 2 \(3\), not 0 or 1'):
+        read_labelled(many, on_error="fail")
+    assert len(read_labelled(many, on_error="quarantine").row_errors) == 3
+
+
+def test_languages_by_any_name_are_read_and_said_once(tmp_path: Path) -> None:
+    languages = ["en-US", "English", "EN", "deu", "None", "quenya"]
+    rows = [
+        {"text": "this gave me a bad headache", "label": n % 2, "language": name} for n, name in enumerate(languages)
+    ]
+    path = _write(tmp_path / "posts.jsonl", "\n".join(map(json.dumps, rows)))
+    reading = read_labelled(path)
+    assert [item.post.language for item in reading.posts] == ["en", "en", "en", "de", "en"]
+    assert [error.reason for error in reading.row_errors] == ["'quenya' is not a language"]
+    said = "\n".join(reading.notes)
+    assert "'en-US' (1 rows), 'English' (1 rows) as en; 'deu' (1 rows) as de; 'None' (1 rows) as none given" in said
+    default = read_labelled(path, DataSpec(language="French"))
+    assert [item.post.language for item in default.posts] == ["en", "en", "en", "de", "fr"]
+    assert any("says other than fr for 4 rows (en, de)" in note for note in default.notes)
+    with pytest.raises(RecipeError, match="'quenya' is not a language"):
+        read_labelled(path, DataSpec(language="quenya"))
 
 
 def test_on_error_fail_stops_at_the_first_bad_row(tmp_path: Path) -> None:
@@ -314,3 +415,18 @@ def test_real_posts_are_read_whole(open_ade: Path) -> None:
     reading = read_labelled(open_ade)
     assert (len(reading.posts), len(reading.row_errors)) == (10_983, 0)
     assert sum(item.label for item in reading.posts) == 2167 + 376 + 43
+
+
+def test_placeholders_are_set_aside_and_a_file_of_them_is_refused(tmp_path: Path) -> None:
+    text = HEADER + "a,fine,1,o,tweet,en,\nb,[deleted],0,o,tweet,en,\nc,#REF!,0,o,tweet,en,\n"
+    reading = read_labelled(_write(tmp_path / "posts.csv", text))
+    assert [error.reason for error in reading.row_errors] == [
+        "stands for a text that is gone ('[deleted]')",
+        "stands for a text that is gone ('#REF!')",
+    ]
+    assert any(note.endswith("('[deleted]'); 2 such rows") for note in reading.notes)
+    rows = [{"text": None, "body": f"since day {n} my head hurts", "label": 0} for n in range(4)]
+    path = _write(tmp_path / "empty.jsonl", "\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match='no post has a text: column "text" is empty in all 4 rows') as caught:
+        read_labelled(path)
+    assert caught.value.hint == 'column "body" holds sentences: --column text=body'

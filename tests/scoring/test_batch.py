@@ -19,10 +19,15 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import open_table
+from polyvigil.data.inputs import find_inputs
 from polyvigil.errors import DataError
 from polyvigil.scoring.batch import score_file
+from polyvigil.scoring.part import score_work_item
+from polyvigil.scoring.plan import Target, plan, work_items
 from polyvigil.scoring.submission import write_submission
+from polyvigil.scoring.table import open_posts, score_rows
 from polyvigil.scoring.wire import COLUMNS, score_posts
+from polyvigil.scoring.work import Work
 from polyvigil.scoring.write import neutralised
 from polyvigil.types import LabelledPost, Post
 
@@ -197,7 +202,7 @@ def test_text_of_all_planes_is_scored(bundle: Bundle, tmp_path: Path) -> None:
     for number in range(20_000):
         low, high = chance.choice(planes)
         text = "".join(chr(chance.randrange(low, high)) for _ in range(chance.randrange(12)))
-        rows.append({"id": str(number), "text": text, "language": chance.choice(["en", "xx", "ja"])})
+        rows.append({"id": str(number), "text": text, "language": chance.choice(["en", "tlh", "ja"])})
     source = _jsonl(tmp_path / "i.jsonl", rows)  # type: ignore[arg-type]
     for name in ("o.csv", "o.jsonl", "o.parquet"):
         summary = score_file(bundle, source, str(tmp_path / name))
@@ -256,3 +261,41 @@ def test_gzip_output_does_not_depend_on_the_clock(bundle: Bundle, source: str, t
     score_file(bundle, source, str(tmp_path / "a.csv.gz"))
     assert (tmp_path / "a.csv.gz").read_bytes() == first
     assert gzip.decompress(first).startswith(b"id,text")
+
+
+def test_a_file_without_any_text_is_refused_with_the_column_that_was_meant(bundle: Bundle, tmp_path: Path) -> None:
+    rows = [{"id": str(n), "text": ["", "nan", "[removed]"][n % 3], "body": "my head hurts so much"} for n in range(9)]
+    source = _jsonl(tmp_path / "i.jsonl", rows)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match='no post has a text: column "text" is empty in all 9 rows') as caught:
+        score_file(bundle, source, str(tmp_path / "o.csv"))
+    assert "--column text=body" in (caught.value.hint or "")
+    assert [path.name for path in tmp_path.iterdir()] == ["i.jsonl"]
+    with pytest.raises(DataError, match="no post has a text"):
+        write_submission(bundle, source, tmp_path / "s.zip", spec=DataSpec())
+    rows[4]["text"] = "a headache at last"
+    summary = score_file(bundle, _jsonl(tmp_path / "i.jsonl", rows), str(tmp_path / "o.csv"))  # type: ignore[arg-type]
+    assert (summary.posts, summary.no_text) == (9, 8)
+
+
+def test_languages_are_detected_alike_whole_and_in_parts(bundle: Bundle, tmp_path: Path) -> None:
+    """Short posts lean on the languages of the first rows of their file, whoever reads which part of it."""
+    texts = ["my head hurts since i take these pills", "so tired", "ok", "no sleep", "rash!", "hi all", "brain fog"]
+    rows = [{"id": str(n), "text": texts[n % len(texts)]} for n in range(1400)]
+    source = _jsonl(tmp_path / "i.jsonl", rows)  # type: ignore[arg-type]
+    files = []
+    for name, spec in (("a.csv", ScoreSpec()), ("b.csv", ScoreSpec(part_posts=100))):
+        score_file(bundle, source, str(tmp_path / name), spec=spec)
+        files.append((tmp_path / name).read_bytes())
+    assert files[0] == files[1]
+    target = Target.of(str(tmp_path / "c.csv"))
+    job = plan(bundle.id, find_inputs([source]).files, target, data=DataSpec(), spec=spec).job
+    work = Work(target.work, target.ending)
+    work.begin(job, resume=False)
+    items = list(work_items(job, workers=4))
+    (record,) = score_work_item(bundle, job, work, items[-1])
+    assert record.part == 13
+    assert files[0].endswith(work.part(record.name).read_bytes())
+    languages = [row["language"] for row in _read(tmp_path / "a.csv")]
+    assert languages.count("en") >= 1200
+    with open_posts(source, languages=None) as opened:
+        assert [item.post.language for item in score_rows(bundle, opened, evidence=False).posts] == languages

@@ -169,10 +169,10 @@ def test_bad_rows_are_set_aside_and_nothing_is_left_behind(bundle: Bundle, tmp_p
     for name in ("o.jsonl", "o.html"):
         summary = explain_file(bundle, str(path), str(tmp_path / name))
         assert (summary.posts, summary.set_aside, summary.rejects) == (1, 1, str(tmp_path / "o.rejects.jsonl"))
-        assert "is not a language code" in (tmp_path / "o.rejects.jsonl").read_text()
+        assert "is not a language" in (tmp_path / "o.rejects.jsonl").read_text()
         assert summary.notes
         (tmp_path / name).unlink()
-        with pytest.raises(DataError, match="is not a language code"):
+        with pytest.raises(DataError, match="is not a language"):
             explain_file(bundle, str(path), str(tmp_path / name), on_error="fail")
         assert not (tmp_path / name).exists()
     path.write_text("id,text,language\n1,fine pills,en\n", encoding="utf-8")

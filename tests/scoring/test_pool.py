@@ -91,7 +91,7 @@ def test_errors_of_workers_are_raised(bundle_folder: Path, many: Path, tmp_path:
     shutil.copytree(many, tmp_path / "many")
     engine = Processes.of(str(bundle_folder), count=2, device="cpu")
     strict = ScoreSpec(part_posts=2000, on_error="fail")
-    with pytest.raises(DataError, match=r"a\.csv:\d+: column \"language\": 'no language' is not a language code; use"):
+    with pytest.raises(DataError, match=r"a\.csv:\d+: column \"language\": 'no language' is not a language; use"):
         score_files(engine, [str(tmp_path / "many")], str(tmp_path / "o.csv"), spec=strict)
     with pytest.raises(DataError, match="standard input and output are for one process"):
         score_files(engine, [str(many)], "-")

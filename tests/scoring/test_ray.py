@@ -70,7 +70,7 @@ def test_partitions_errors_and_a_cluster_that_is_not_there(bundle_folder: Path, 
     line = _command(bundle_folder, bad, "o.csv", "--on-error", "fail")
     refused = run(line)
     assert refused.returncode == 2
-    assert "bad.csv:3: column \"language\": 'not one' is not a language code" in refused.stderr
+    assert "bad.csv:3: column \"language\": 'not one' is not a language" in refused.stderr
     nowhere = run([*line, "--address", "127.0.0.1:1"])
     assert nowhere.returncode == 1
     assert "error: --address 127.0.0.1:1: no Ray cluster can be reached or started" in nowhere.stderr

@@ -150,3 +150,16 @@ def test_a_text_that_composes_with_its_neighbour_is_not_plain() -> None:
     ]
     assert len(pairs) > 1_000
     assert model_texts(pairs) == [model_text(text) for text in pairs]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        *((word, "missing") for word in ("nan", "NaN", "NULL", "None", "N/A", "Not Available", "<NA>")),
+        *((word, "deleted") for word in ("[deleted]", "[removed]", "[Deleted by user]")),
+        *((word, "spreadsheet_error") for word in ("#REF!", "#N/A", "#VALUE!", "#NAME?")),
+        *((word, "") for word in ("none of it helped", "null effect", "nan told me", "#refills", "removed")),
+    ],
+)
+def test_words_for_a_text_that_is_gone_are_no_text(text: str, reason: str) -> None:
+    assert no_text_reason(model_text(f" {text}\n")) == reason

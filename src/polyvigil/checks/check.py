@@ -37,6 +37,7 @@ from polyvigil.data.columns import map_columns
 from polyvigil.data.formats import RowError
 from polyvigil.data.read import Reading
 from polyvigil.errors import DataError
+from polyvigil.text.html import holds_html
 from polyvigil.text.language import UNDETERMINED, base_language, detect_languages
 from polyvigil.text.script import main_script
 
@@ -101,6 +102,7 @@ def _file_count(reading: Reading) -> FileCount:
         posts=len(reading.posts),
         positives=sum(item.label for item in reading.posts),
         set_aside=tuple(RowErrorCount(column=key[0], reason=key[1], rows=rows) for key, rows in reasons.most_common()),
+        labels=reading.label_values,
     )
 
 
@@ -198,6 +200,8 @@ def _suspects(posts: CheckedPosts) -> Iterator[Suspect]:
             suspects[file, _NO_TEXT[reason]].append(index)
         if not post.text.isascii() and is_bad(post.text):
             suspects[file, "mojibake"].append(index)
+        if holds_html(post.text):
+            suspects[file, "html"].append(index)
         if len(post.text) > VERY_LONG:
             suspects[file, "very_long"].append(index)
         by_id[file, post.id].append(index)
@@ -274,7 +278,7 @@ def _columns(reading: Reading, spec: DataSpec) -> dict[str, list[str | None]]:
     names = tuple(dict.fromkeys(name for row in reading.rows for name in row.cells))
     roles = map_columns(names, spec.columns, required=(), where=reading.name)
     columns: dict[str, list[str | None]] = {
-        name: [_cell(row.cells.get(name)) for row in reading.rows]
+        name: [_cell(row.cell(name)) for row in reading.rows]
         for name in names
         if name not in (roles.get("text"), roles.get("label"))
     }
@@ -290,4 +294,5 @@ _NO_TEXT: dict[str, SuspectKind] = {
     "url_only": "url_only",
     "mention_only": "mention_only",
     "no_words": "no_words",
+    **dict.fromkeys(("deleted", "missing", "spreadsheet_error"), "empty"),
 }

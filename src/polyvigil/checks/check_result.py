@@ -14,13 +14,14 @@ from typing import Any, Literal
 import numpy as np
 
 from polyvigil.checks.label_leak import LabelLeak
+from polyvigil.data.labels import LabelValue
 from polyvigil.data.read import Reading
 from polyvigil.text.normalise import model_text, no_text_reason
 from polyvigil.types import Frozen, Labels, Post
 
 Severity = Literal["error", "warning", "info"]
 SuspectKind = Literal[
-    "empty", "url_only", "mention_only", "no_words", "mojibake", "very_long", "repeated_id", "conflicting_id"
+    "empty", "url_only", "mention_only", "no_words", "mojibake", "html", "very_long", "repeated_id", "conflicting_id"
 ]
 
 
@@ -55,6 +56,8 @@ class FileCount(Frozen):
     posts: int
     positives: int
     set_aside: tuple[RowErrorCount, ...]
+    labels: tuple[LabelValue, ...]
+    """What stands in the column of labels, the most frequent first, and what it is read as."""
 
 
 class LanguageCount(Frozen):

@@ -202,6 +202,11 @@ _SUSPECTS: dict[SuspectKind, tuple[Severity, str, str]] = {
     ),
     "repeated_id": ("warning", "several times in the file, id, text and label alike", "leave one of each"),
     "mojibake": ("warning", "wrongly decoded, by the look of it", "write the file again from its source as UTF-8"),
+    "html": (
+        "warning",
+        "with entities or tags of HTML in it (&amp; &#39; <br>), which a model reads as letters",
+        "write the file again as plain text, as with html.unescape of Python",
+    ),
     "very_long": ("warning", "longer than 16,384 characters", "look for a missing quote or separator"),
     "empty": ("info", "empty but for invisible characters", "they are decided as no_text, without a model"),
     "url_only": ("info", "links and nothing else", "they are decided as no_text, without a model"),

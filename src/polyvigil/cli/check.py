@@ -43,6 +43,7 @@ def check(
     ]
     lines = [table(("language", "split", "file", "posts", "positives", "share"), counts, left=3), ""]
     lines += ["characters of the texts as read, before normalisation", "", _length_table(result), ""]
+    lines += [*_label_lines(result), ""]
     for finding in result.findings:
         where = f" [{finding.where}]" if str(finding.where) else ""
         lines += [f"{finding.severity:<8} {finding.code}{where}: {finding.message}", f"         {finding.hint}"]
@@ -62,6 +63,18 @@ def check(
 def data(out: Output, files: Files, posts: AllPosts = DEFAULT_POSTS) -> Answer:
     """The same as check --strict: look for what would spoil a training or its figures; exit 3 on an error."""
     return check(out, files, posts, strict=True)
+
+
+def _label_lines(result: CheckResult) -> list[str]:
+    """The values in the column of labels of each file, with their rows."""
+    lines = []
+    for part in result.files:
+        values = (
+            f"{value.value or '(empty)'} {value.rows:,}" + ("" if value.label is not None else " (set aside)")
+            for value in part.labels
+        )
+        lines.append(f"labels of {part.file.rpartition('/')[2]}: {', '.join(values)}")
+    return lines
 
 
 def _length_table(result: CheckResult) -> str:

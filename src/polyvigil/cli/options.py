@@ -65,7 +65,7 @@ def numbers(given: str, *, option: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True)
 class PostsInput:
-    """How a command reads posts: what the options ``--split --column --set --on-error --fail-on-quarantine`` say.
+    """How a command reads posts: what ``--split --column --set --language --on-error --fail-on-quarantine`` say.
 
     A parameter annotated ``LabelledPosts``, ``Posts``, ... below becomes these options (cli.command), each of which is
     declared here alone; an option that a command does not have keeps its default.
@@ -79,25 +79,34 @@ class PostsInput:
     delimiter: str = ""
     quoting: str = ""
     no_header: bool = False
-    on_error: OnErrorOption = OnErrorOption.quarantine
+    language: str = ""
+    on_error: OnErrorOption | None = None
     fail_on_quarantine: bool = False
 
     @property
     def on_row_error(self) -> Literal["quarantine", "fail"]:
-        """What to do with a row that cannot be used, as the functions that read take it."""
-        return self.on_error.value
+        """What to do with a row that cannot be used, as the functions that read texts alone take it."""
+        return self.on_error.value if self.on_error else "quarantine"
+
+    @property
+    def on_labelled_row_error(self) -> Literal["quarantine", "fail"] | None:
+        """The same for labelled posts: without the option, labels that leave out a share of the file stop it."""
+        return self.on_error.value if self.on_error else None
 
     def all_settings(self) -> list[str]:
-        """``--column`` and ``--set`` as one list of settings. Raises RecipeError for a --column without ``=``."""
-        return [*self._file_settings(), *(_column_setting(column) for column in self.columns), *self.settings]
+        """The options that say how posts are read as one list of settings. Raises RecipeError for a --column without
+        ``=``."""
+        columns = (_column_setting(column) for column in self.columns)
+        return [*self._file_settings(), *columns, *self.settings]
 
     def _file_settings(self) -> list[str]:
-        """``--from --encoding --delimiter --quoting --no-header`` as settings."""
+        """``--from --encoding --delimiter --quoting --no-header --language`` as settings."""
         given = {
             "format": self.file_format,
             "encoding": self.encoding,
             "delimiter": self.delimiter,
             "quoting": self.quoting,
+            "language": self.language,
         }
         settings = [f"data.{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value]
         return [*settings, "data.header=false"] if self.no_header else settings
@@ -131,7 +140,7 @@ class PostsInput:
         from polyvigil.data.read import read_labelled
 
         spec = spec or self.spec()
-        on_error = self.on_row_error
+        on_error = self.on_labelled_row_error
         return read_labelled(path, spec, split=self.split, on_error=on_error, unlabelled_hint=unlabelled_hint)
 
     def read_unlabelled(self, path: str | Path, spec: DataSpec | None = None) -> Unlabelled:
@@ -210,11 +219,18 @@ POSTS_OPTIONS: dict[str, tuple[Any, Any]] = {
         ],
         False,
     ),
+    "language": (
+        Annotated[
+            str, typer.Option("--language", help="The language of all posts: en. A column of languages goes before it.")
+        ],
+        "",
+    ),
     "on_error": (
         Annotated[
-            OnErrorOption, typer.Option("--on-error", help="A row that cannot be used: set it aside, or stop there.")
+            OnErrorOption | None,
+            typer.Option("--on-error", help="A row that cannot be used: set it aside (quarantine), or stop there."),
         ],
-        OnErrorOption.quarantine,
+        None,
     ),
     "fail_on_quarantine": (
         Annotated[bool, typer.Option("--fail-on-quarantine", help="Exit with 5 when rows were set aside.")],
@@ -223,7 +239,8 @@ POSTS_OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 """Of each field of PostsInput its option: annotation and default."""
 
-_COLUMNS = ("columns", "settings", "file_format", "encoding", "delimiter", "quoting", "no_header")
+_FILES = ("file_format", "encoding", "delimiter", "quoting", "no_header", "language")
+_COLUMNS = ("columns", "settings", *_FILES)
 Posts = Annotated[PostsInput, PostsOptions((*_COLUMNS, "on_error"))]
 LabelledPosts = Annotated[PostsInput, PostsOptions(("split", *_COLUMNS, "on_error"))]
 AllPosts = Annotated[PostsInput, PostsOptions(("split", *_COLUMNS))]

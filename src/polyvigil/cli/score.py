@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from polyvigil.scoring.engine import Engine
 
 
+_NO_TEXT_SHARE = 0.1  # of the posts; more are worth a warning
+
+
 class EngineOption(StrEnum):
     """Who scores."""
 
@@ -144,6 +147,9 @@ def _warn(out: Output, summary: ScoreSummary) -> None:
     if summary.judge:
         report_judge_usage(out, summary.judge.usage, endpoint_skipped=summary.judge.not_asked > 0)
     out.notes(summary.notes)
+    if summary.no_text > _NO_TEXT_SHARE * summary.posts:
+        share = summary.no_text / summary.posts
+        out.warn(f"{summary.no_text:,} of {summary.posts:,} posts ({share:.0%}) hold no text; flags say why (no_text)")
     if foreign := [counts.language for counts in summary.languages if not counts.trained]:
         out.warn(f"not validated for {', '.join(foreign)}: the bundle was not trained on it; do not rely on its scores")
 

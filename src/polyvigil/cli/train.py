@@ -70,7 +70,11 @@ def train(
     launch.check(resolved)
     check_free(output, replace=replace)
     data = training.gather(
-        resolved, train=train_files or [], dev=dev_files or [], unlabelled=unlabelled or [], on_error=posts.on_row_error
+        resolved,
+        train=train_files or [],
+        dev=dev_files or [],
+        unlabelled=unlabelled or [],
+        on_error=posts.on_labelled_row_error,
     )
     out.notes(data.notes)
     device = local_device(launch, device)

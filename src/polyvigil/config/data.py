@@ -36,7 +36,12 @@ class DataSpec(Spec):
         default={}, description='which column of the file plays which part, e.g. {text = "tweet"}'
     )
     labels: dict[str, Literal[0, 1]] = Field(
-        default={}, description="what other labels mean, e.g. {yes = 1, no = 0}; 0, 1, 0.0 and 1.0 need no entry"
+        default={},
+        description="what other labels mean, e.g. {yes = 1, no = 0}; 0, 1 and yes, no need no entry",
+    )
+    language: str = Field(
+        default="",
+        description="the language of all posts, e.g. en; in a file with a column of languages, of rows without one",
     )
     dev_share: float = Field(
         default=0.2, gt=0, lt=1, description="share of the training posts held out for tuning when no dev file is given"

@@ -17,6 +17,8 @@ from polyvigil.config.recipe import MODEL_KINDS, RECIPE_ADAPTER, RECIPE_KINDS, R
 from polyvigil.errors import RecipeError
 
 _Tree = dict[str, Any]
+_WORDS = "data.labels."
+"""Where the keys are a file's own words, dots and equals signs in them."""
 
 
 def shipped() -> Mapping[str, Path]:
@@ -138,8 +140,8 @@ def _scalar(value: Any) -> str:
 
 def apply_setting(tree: _Tree, setting: str) -> None:
     """Put ``section.key=value`` into a tree of tables. Raises RecipeError when it is not of that form."""
-    path, equals, raw = setting.partition("=")
-    keys = path.strip().split(".")
+    path, equals, raw = setting.rpartition("=") if setting.startswith(_WORDS) else setting.partition("=")
+    keys = _keys(path)
     if not equals or not all(keys):
         raise RecipeError(f"--set {setting!r} is not section.key=value", hint="for example --set model.C=2")
     try:
@@ -151,13 +153,19 @@ def apply_setting(tree: _Tree, setting: str) -> None:
 
 def apply_value(tree: _Tree, path: str, value: object, *, setting: str = "") -> None:
     """Put a value at ``section.key`` of a tree of tables. ``setting``: what a message calls it, if not ``path``."""
-    *sections, name = path.strip().split(".")
+    *sections, name = _keys(path)
     table = tree
     for key in sections:
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
             raise RecipeError(f"--set {setting or path!r}: {key!r} is a value, not a section")
     table[name] = value
+
+
+def _keys(path: str) -> list[str]:
+    """The keys of a path, which dots divide, but for words of a file: ``data.labels.1. ADE`` has three."""
+    path = path.strip()
+    return path.split(".", maxsplit=2) if path.startswith(_WORDS) else path.split(".")
 
 
 def _kind_of(tree: Mapping[str, Any]) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,13 +15,16 @@ import regex
 from polyvigil.config.data import DataSpec
 from polyvigil.data.columns import ROLES, ColumnMap, column_list, map_columns
 from polyvigil.data.formats import Row, RowError, Table, open_source, undecoded_reason
+from polyvigil.data.labels import LabelMap, LabelValue, is_missing, label_map
+from polyvigil.data.languages import FileLanguages, HeadRow, LanguageSpellings, first_rows
+from polyvigil.data.no_text import no_text_error
 from polyvigil.errors import DataError
-from polyvigil.text.language import detect_languages, language_group
-from polyvigil.text.normalise import model_text
+from polyvigil.text.normalise import placeholder_reason
 from polyvigil.types import Frozen, LabelledPost, Post
 
 OnError = Literal["quarantine", "fail"]
-NO_LABEL = "'' is not 0 or 1"
+_NOT_A_LABEL = " is not 0 or 1"
+NO_LABEL = f"''{_NOT_A_LABEL}"
 """The reason of a row whose label is empty."""
 _NUMERIC_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 _SPLITS = {
@@ -46,6 +49,10 @@ class ReadPost:
     row: Row
     label: int | None = None
     language_detected: bool = False
+    language_given: str = ""
+    """The language as the row writes it."""
+    label_given: str = ""
+    """The label as the row writes it, where the file is read for labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,8 @@ class Reading:
     rows: tuple[Row, ...]
     row_errors: tuple[RowError, ...]
     notes: tuple[str, ...] = field(default=())
+    label_values: tuple[LabelValue, ...] = field(default=())
+    """What stands in the column of labels, the most frequent first."""
 
 
 def read_labelled(
@@ -64,19 +73,19 @@ def read_labelled(
     spec: DataSpec | None = None,
     *,
     split: str = "",
-    on_error: OnError = "quarantine",
+    on_error: OnError | None = None,
     unlabelled_hint: str = "",
 ) -> Reading:
     """Read a file, or an open table, of labelled posts. ``split`` keeps the rows of that split only.
 
     ``unlabelled_hint``: of a command that measures, what to do with a file without labels; such a file's error then
-    says that nothing can be measured. Raises DataError when nothing usable remains, or at the first bad row with
-    ``on_error="fail"``.
+    says that nothing can be measured. ``on_error``: what to do with a bad row; None sets it aside. Where labels that
+    are neither 0 nor 1 leave out a share of the file, only "quarantine" goes on: that is a wrong map and no bad row.
+
+    Raises DataError when nothing usable remains, for such labels, and at the first bad row with ``on_error="fail"``.
     """
     spec = spec or DataSpec()
     split = split_name(split)
-    good: list[ReadPost] = []
-    row_errors: list[RowError] = []
     with open_source(source, spec) as table:
         required = ("text",) if unlabelled_hint else ("text", "label")
         columns = map_columns(table.columns, spec.columns, required=required, where=table.name, derived=table.derived)
@@ -88,13 +97,16 @@ def read_labelled(
             )
         if split and columns.get("split") is None:
             raise DataError(f"no column for split, so split {split!r} cannot be picked", where=table.name)
-        for item in read_rows(table, columns, spec, labelled=True):
-            if isinstance(item, RowError):
-                if on_error == "fail":
-                    raise row_error(item, table.name)
-                row_errors.append(item)
-            elif not split or item.post.split == split:
-                good.append(item)
+        items = list(read_rows(table, columns, spec, labelled=True))
+    labels = label_map(Counter(item.label_given for item in items if isinstance(item, ReadPost)), spec.labels)
+    column = columns.columns["label"]
+    if on_error != "quarantine":
+        labels.check(table.name, column)
+    items = [_labelled(item, labels, column) for item in items]
+    row_errors = [item for item in items if isinstance(item, RowError)]
+    if row_errors and on_error == "fail":
+        raise row_error(row_errors[0], table.name)
+    good = [item for item in items if isinstance(item, ReadPost) and (not split or item.post.split == split)]
     if unlabelled_hint and not good and row_errors and all(error.reason == NO_LABEL for error in row_errors):
         raise DataError(
             f'none of {len(row_errors):,} rows has a label (column "{columns.get("label")}"), so '
@@ -102,6 +114,9 @@ def read_labelled(
             where=table.name,
             hint=f"label them 0 or 1, or {unlabelled_hint}",
         )
+    if not good and row_errors and all(error.column == columns.columns["text"] for error in row_errors):
+        cells = (error.cells for error in row_errors)
+        raise no_text_error(cells, column=columns.columns["text"], posts=len(row_errors), where=table.name)
     if not good:
         what = f" of split {split!r}" if split else ""
         raise DataError(
@@ -112,13 +127,17 @@ def read_labelled(
         )
     posts = tuple(LabelledPost(item.post, item.label) for item in good if item.label is not None)
     detected = sum(item.language_detected for item in good)
-    error_counts = RowErrorCounts()
+    error_counts, spellings = RowErrorCounts(), LanguageSpellings()
     for error in row_errors:
         error_counts.add(error)
-    notes = [*table.notes, *(f"{table.name}: {guess}" for guess in columns.guesses), *error_counts.messages(table.name)]
+    for item in good:
+        spellings.add(item.language_given)
+    guesses = (f"{table.name}: {guess}" for guess in columns.guesses)
+    notes = [*table.notes, *guesses, *error_counts.messages(table.name)]
+    notes += [*labels.messages(table.name, column), *spellings.messages(table.name, default=spec.language)]
     if detected:
         notes.append(f"{table.name}: language detected for {detected:,} posts without one")
-    return Reading(table.name, posts, tuple(item.row for item in good), tuple(row_errors), tuple(notes))
+    return Reading(table.name, posts, tuple(item.row for item in good), tuple(row_errors), tuple(notes), labels.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,25 +160,77 @@ def read_unlabelled(
     spec = spec or DataSpec()
     posts: list[Post] = []
     row_errors: list[RowError] = []
-    error_counts = RowErrorCounts()
+    error_counts, spellings = RowErrorCounts(), LanguageSpellings()
     with open_source(source, spec) as table:
         columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name, derived=table.derived)
         for item in read_rows(table, columns, spec, labelled=False):
             if isinstance(item, ReadPost):
                 posts.append(item.post)
+                spellings.add(item.language_given)
                 continue
             if on_error == "fail":
                 raise row_error(item, table.name)
             row_errors.append(item)
             error_counts.add(item)
-    notes = (*table.notes, *(f"{table.name}: {guess}" for guess in columns.guesses), *error_counts.messages(table.name))
+    notes = (
+        *table.notes,
+        *(f"{table.name}: {guess}" for guess in columns.guesses),
+        *error_counts.messages(table.name),
+        *spellings.messages(table.name, default=spec.language),
+    )
     return Unlabelled(table.name, tuple(posts), tuple(row_errors), notes)
 
 
-def read_rows(table: Table, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> Iterator[ReadPost | RowError]:
-    """Each row of an open table as a post or a row error, in order. Without ``labelled`` an empty text is none."""
-    for row in table.rows:
-        yield row if isinstance(row, RowError) else _read_row(row, columns, spec, labelled=labelled)
+def read_rows(
+    table: Table, columns: ColumnMap, spec: DataSpec, *, labelled: bool, languages: FileLanguages | None = None
+) -> Iterator[ReadPost | RowError]:
+    """Each row of an open table as a post or a row error, in order. Without ``labelled`` an empty text is none.
+
+    ``languages``: of a file that is read in parts; without it the table is read from its first row.
+    """
+    rows = table.rows
+    if languages is None:
+        languages, rows = languages_of(rows, columns, spec)
+    for row in rows:
+        yield row if isinstance(row, RowError) else _read_row(row, columns, languages, labelled=labelled)
+
+
+def languages_of(
+    rows: Iterator[Row | RowError], columns: ColumnMap, spec: DataSpec
+) -> tuple[FileLanguages, Iterator[Row | RowError]]:
+    """What finds the languages of a file, which looks at its first rows, and all of its rows."""
+    head, rows = first_rows(rows, _text_length(columns))
+    return FileLanguages(lambda: _head_rows(head, columns), default=spec.language), rows
+
+
+def head_of(rows: Iterator[Row | RowError], columns: ColumnMap) -> list[HeadRow]:
+    """Text and language of the first rows of a file, by which its languages are found."""
+    head, _ = first_rows(rows, _text_length(columns))
+    return _head_rows(head, columns)
+
+
+def _text_length(columns: ColumnMap) -> Callable[[Row | RowError], int]:
+    text = columns.columns["text"]
+    return lambda row: len(cell_text(row.cell(text) if isinstance(row, Row) else row.cells.get(text)))
+
+
+def _head_rows(rows: Iterable[Row | RowError], columns: ColumnMap) -> list[HeadRow]:
+    text, language = columns.columns["text"], columns.get("language")
+    return [
+        HeadRow(cell_text(row.cell(text)), cell_text(row.cell(language)) if language else "")
+        for row in rows
+        if isinstance(row, Row)
+    ]
+
+
+def _labelled(item: ReadPost | RowError, labels: LabelMap, column: str) -> ReadPost | RowError:
+    """The post with its label, or the error of a row that has none."""
+    if isinstance(item, RowError):
+        return item
+    label = labels.labels.get(item.label_given)
+    if label is not None:
+        return replace(item, label=label)
+    return RowError(item.row.line, column, _short(item.label_given) + _NOT_A_LABEL, item.row.cells)
 
 
 def row_error(error: RowError, name: str) -> DataError:
@@ -240,7 +311,7 @@ def numeric_label(cell: Any) -> int | None:
     return _NUMERIC_LABELS.get(cell_text(cell).strip())
 
 
-def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -> ReadPost | RowError:
+def _read_row(row: Row, columns: ColumnMap, languages: FileLanguages, *, labelled: bool) -> ReadPost | RowError:
     cells = dict.fromkeys(ROLES, "") | {role: cell_text(row.cell(name)) for role, name in columns.columns.items()}
 
     def invalid(role: str, reason: str) -> RowError:
@@ -252,23 +323,18 @@ def _read_row(row: Row, columns: ColumnMap, spec: DataSpec, *, labelled: bool) -
     text = cells["text"]
     if labelled and not text.strip("\0 \t\r\n"):
         return invalid("text", "empty")
-    label = None
-    if labelled:
-        raw = cells["label"].strip()
-        label = spec.labels.get(raw, _NUMERIC_LABELS.get(raw))
-        if label is None:
-            return invalid("label", f"{_short(raw)} is not 0 or 1")
+    if labelled and placeholder_reason(text.strip()):
+        return invalid("text", f"stands for a text that is gone ({_short(text.strip())})")
     identity = cells["id"] or f"row-{row.line}"
     kind = cells["type"]
+    given = cells["language"].strip()
     try:
-        language = language_group(cells["language"], type=kind, id=identity)
+        language = languages.group(given, text, type=kind, id=identity)
     except ValueError:
-        return invalid("language", f"{_short(cells['language'])} is not a language code")
-    detected = not cells["language"].strip()
-    if detected:
-        language = language_group(detect_languages([model_text(text)])[0], type=kind, id=identity)
-    post = Post(identity, text, language, kind, cells["origin"], split_name(cells["split"]), cells["group"])
-    return ReadPost(post, row, label, detected)
+        return invalid("language", f"{_short(given)} is not a language")
+    post = Post(identity, text, language.group, kind, cells["origin"], split_name(cells["split"]), cells["group"])
+    label = cells["label"].strip() if labelled else ""
+    return ReadPost(post, row, language_detected=language.detected, language_given=given, label_given=label)
 
 
 def cell_text(value: Any) -> str:
@@ -299,10 +365,10 @@ def _advice(row_errors: list[RowError]) -> str:
     reason = reasons.most_common(1)[0][0]
     if reason == "not UTF-8":
         return "if the file is in another encoding, say which: --encoding cp1252"
-    if reason == NO_LABEL:
+    if reason.endswith(_NOT_A_LABEL) and is_missing(reason.removesuffix(_NOT_A_LABEL).strip("'")):
         return "label these rows 0 or 1, or leave them out"
-    if reason.endswith("is not 0 or 1"):
+    if reason.endswith(_NOT_A_LABEL):
         return "map it with data.labels, e.g. --set data.labels.yes=1"
-    if reason.endswith("is not a language code"):
-        return "use codes such as en, de, ja; leave the cell empty to have it detected"
+    if reason.endswith("is not a language"):
+        return "use codes such as en, de, ja, or names; leave the cell empty to have it detected"
     return ""

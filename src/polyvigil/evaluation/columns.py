@@ -65,7 +65,7 @@ def _column(name: str, reading: Reading, roles: ColumnMap, header: Sequence[str]
             raise DataError(
                 f"cannot be sliced by: {reason}", where=where, hint=hint.format(name=name, other_columns=other_columns)
             )
-    cells = [cell_text(row.cells.get(name)).strip() for row in reading.rows]
+    cells = [cell_text(row.cell(name)).strip() for row in reading.rows]
     _check_text(cells, reading, where, other_columns)
     _check_distinct(cells, where, other_columns)
     return Column(name, np.array(cells, dtype=np.str_))

@@ -16,6 +16,7 @@ from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.data.inputs import find_inputs
+from polyvigil.data.languages import LanguageSpellings
 from polyvigil.data.read import RowErrorCounts
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError, InterruptError
@@ -23,7 +24,7 @@ from polyvigil.scoring.engine import Engine, ThisProcess
 from polyvigil.scoring.job import Job, LanguageCounts, PartRecord, ProgressEvent, total
 from polyvigil.scoring.judge_counts import JudgeCounts, judge_counts
 from polyvigil.scoring.output import OutputFile, check_complete, write_output
-from polyvigil.scoring.part import LateFile, PartScorer, open_input, shown
+from polyvigil.scoring.part import LateFile, PartScorer, check_some_text, open_input, shown
 from polyvigil.scoring.plan import Target, plan, work_items
 from polyvigil.scoring.stream import Hashed
 from polyvigil.scoring.work import Work, locked
@@ -157,6 +158,11 @@ class _Run:
                     f"scoring was stopped; {len(records):,} finished parts are kept in {work.folder}",
                     hint="go on with --resume",
                 )
+            try:
+                check_some_text(job, records)
+            except DataError:
+                work.remove()
+                raise
             summary = self._summary(records, ())
             write_output(
                 job, work, self.target, records, lambda files: summary.model_copy(update={"outputs": tuple(files)})
@@ -185,6 +191,7 @@ class _Run:
                         if scorer.ended:
                             break
         sys.stdout.buffer.flush()
+        check_some_text(self.job, records)
         output_file = OutputFile(
             path=STDIN,
             posts=sum(record.counts.posts for record in records),
@@ -213,10 +220,12 @@ class _Run:
             inputs.append(
                 InputSummary(path=facts.path, bytes=facts.bytes, posts=counts.posts, set_aside=counts.set_aside)
             )
-            row_errors = RowErrorCounts()
+            row_errors, spellings = RowErrorCounts(), LanguageSpellings()
             for record in input_records:
                 row_errors.add_kinds(record.counts.faults)
+                spellings.add_all(record.counts.spellings)
             notes.extend(row_errors.messages(shown(facts)))
+            notes.extend(spellings.messages(shown(facts), default=self.job.data.language))
         all_counts = total(record.counts for record in records)
         return ScoreSummary(
             job=self.job.id,

@@ -26,6 +26,7 @@ from polyvigil.config.data import DataSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import ColumnMap, map_columns
 from polyvigil.data.formats import RowError, Table, open_table
+from polyvigil.data.languages import LanguageSpellings
 from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, reject_line, row_error
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
@@ -196,7 +197,7 @@ def explain_file(
     """
     _check(source, output)
     rejects_path = Path(f"{'explained' if output == STDIN else stem(output)}.rejects.jsonl")
-    row_errors, counts = RowErrorCounts(), Counter[str]()
+    row_errors, spellings, counts = RowErrorCounts(), LanguageSpellings(), Counter[str]()
     with ExitStack() as stack:
         table = stack.enter_context(open_table(source, spec))
         given = (spec or DataSpec()).columns
@@ -205,7 +206,7 @@ def explain_file(
         stream: IO[bytes] = stack.enter_context(compressed(hashed, output))
 
         rejects = _Rejects(rejects_path, table.name, stack, fail=on_error == "fail")
-        chunks = _good_rows(table, columns, spec or DataSpec(), row_errors, rejects)
+        chunks = _good_rows(table, columns, spec or DataSpec(), row_errors, rejects, spellings)
         rows = _explained_rows(bundle, chunks, lexicon(terms), counts, flagged_only=flagged_only)
         if output.lower().endswith(HTML_SUFFIX):
             stream.writelines(render_html(rows, bundle=bundle.id))
@@ -227,7 +228,12 @@ def explain_file(
         explained=counts["explained"],
         set_aside=row_errors.total,
         rejects=str(rejects_path) if row_errors.total else None,
-        notes=(*table.notes, *columns.guesses, *row_errors.messages(table.name)),
+        notes=(
+            *table.notes,
+            *columns.guesses,
+            *row_errors.messages(table.name),
+            *spellings.messages(table.name, default=(spec or DataSpec()).language),
+        ),
     )
 
 
@@ -247,14 +253,22 @@ class _Rejects:
 
 
 def _good_rows(
-    table: Table, columns: ColumnMap, spec: DataSpec, row_errors: RowErrorCounts, rejects: _Rejects
+    table: Table,
+    columns: ColumnMap,
+    spec: DataSpec,
+    row_errors: RowErrorCounts,
+    rejects: _Rejects,
+    spellings: LanguageSpellings,
 ) -> Iterator[list[ReadPost]]:
     """The posts of a table in chunks; rows that are none are counted and go to ``rejects``."""
     for chunk in chunked(read_rows(table, columns, spec, labelled=False)):
         for error in (item for item in chunk if isinstance(item, RowError)):
             rejects.add(error)
             row_errors.add(error)
-        yield [item for item in chunk if isinstance(item, ReadPost)]
+        good = [item for item in chunk if isinstance(item, ReadPost)]
+        for item in good:
+            spellings.add(item.language_given)
+        yield good
 
 
 def _explained_rows(

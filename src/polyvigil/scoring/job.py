@@ -13,6 +13,7 @@ from functools import cached_property
 
 from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
+from polyvigil.data.languages import LanguageSpelling
 from polyvigil.data.read import RowErrorKind
 from polyvigil.types import Frozen
 
@@ -90,10 +91,13 @@ class Counts(Frozen):
     posts: int = 0
     flagged: int = 0
     no_text: int = 0
+    missing: int = 0
+    """Those of no_text whose text is empty or gone (text.normalise.MISSING_TEXT)."""
     copied: int = 0
     set_aside: int = 0
     languages: tuple[LanguageCounts, ...] = ()
     faults: tuple[RowErrorKind, ...] = ()
+    spellings: tuple[LanguageSpelling, ...] = ()
     judging: tuple[tuple[str, int], ...] = ()
     """How many posts have each flag of wire.JUDGING, by flag."""
 
@@ -139,14 +143,15 @@ def part_name(input: int, part: int) -> str:
 
 
 def total(counts: Iterable[Counts]) -> Counts:
-    """The sum. The row errors are left out: they belong to their inputs."""
+    """The sum. Row errors and spellings are left out: they belong to their inputs."""
     languages: dict[str, LanguageCounts] = {}
     judging: Counter[str] = Counter()
-    posts = flagged = no_text = copied = set_aside = 0
+    posts = flagged = no_text = missing = copied = set_aside = 0
     for some in counts:
         posts += some.posts
         flagged += some.flagged
         no_text += some.no_text
+        missing += some.missing
         copied += some.copied
         set_aside += some.set_aside
         judging.update(dict(some.judging))
@@ -166,6 +171,7 @@ def total(counts: Iterable[Counts]) -> Counts:
         posts=posts,
         flagged=flagged,
         no_text=no_text,
+        missing=missing,
         copied=copied,
         set_aside=set_aside,
         languages=tuple(languages[language] for language in sorted(languages)),

@@ -6,20 +6,31 @@ import base64
 import gc
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.data import DataSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import ColumnMap, map_columns
 from polyvigil.data.formats import FilePosition, Row, RowError, Table, open_table
-from polyvigil.data.read import ReadPost, RowErrorCounts, read_rows, reject_line, row_error
+from polyvigil.data.languages import FileLanguages, HeadRow, LanguageSpellings
+from polyvigil.data.no_text import no_text_error
+from polyvigil.data.read import (
+    ReadPost,
+    RowErrorCounts,
+    head_of,
+    languages_of,
+    read_rows,
+    reject_line,
+    row_error,
+)
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
 from polyvigil.scoring.dedup import Deduplicated
@@ -33,6 +44,7 @@ from polyvigil.scoring.job import (
     ProgressEvent,
     WorkItem,
     part_name,
+    total,
 )
 from polyvigil.scoring.judge_counts import judging_of
 from polyvigil.scoring.stream import Hashed, chunked, prefetch
@@ -40,6 +52,11 @@ from polyvigil.scoring.wire import COLUMNS, Decision, as_cells
 from polyvigil.scoring.work import Work
 from polyvigil.scoring.write import RowWriter, header, row_writer
 from polyvigil.text.memo import MemoCache, memoised
+from polyvigil.text.normalise import MISSING_TEXT
+
+_HEAD = 1000  # rows in which another column of text is looked for
+FEWEST_POSTS = 2
+"""Posts of a job in which none has a text, from which on that is an error: one empty post is just that."""
 
 ProgressCallback = Callable[[ProgressEvent], object]
 Opening = Callable[[WorkItem], AbstractContextManager[Table]]
@@ -119,7 +136,12 @@ def score_work_item(
         return
     with (opening or _opening(facts, job))(work_item) as table:
         scorer = PartScorer(
-            bundle, job, work_item.input, table, report=report if work_item.whole else _without_bytes(report)
+            bundle,
+            job,
+            work_item.input,
+            table,
+            report=report if work_item.whole else _without_bytes(report),
+            from_start=work_item.whole,
         )
         for part in count(work_item.part):
             if stop():
@@ -195,7 +217,17 @@ class LateFile:
 class PartScorer:
     """Draws the rows of an open input and scores them, ``part_posts`` at a time."""
 
-    def __init__(self, bundle: Bundle, job: Job, input: int, table: Table, *, report: ProgressCallback) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        job: Job,
+        input: int,
+        table: Table,
+        *,
+        report: ProgressCallback,
+        from_start: bool = True,
+    ) -> None:
+        """``from_start``: whether the table begins with the first row of the input."""
         self.input = input
         self._bundle = bundle
         self._job = job
@@ -204,7 +236,12 @@ class PartScorer:
         self._report = report
         self._columns = columns_of(self._facts, job)
         self._added_columns = our_columns(evidence=job.how.evidence)
-        self._rows = _PeekableRows(_with_keys(table.rows, dict(self._facts.partition)))
+        rows = _with_keys(table.rows, dict(self._facts.partition))
+        if from_start:
+            self._languages, rows = languages_of(rows, self._columns, job.data)
+        else:
+            self._languages = FileLanguages(self._head, default=job.data.language)
+        self._rows = _PeekableRows(rows)
         self._bytes = 0
 
     @property
@@ -221,6 +258,7 @@ class PartScorer:
     def score(self, stream: IO[bytes], reject: Callable[[bytes], None]) -> Counts:
         """Score the next part into ``stream``, without a header; ``reject`` takes a line for each bad row."""
         running, row_errors, name = _RunningCounts(self._bundle), RowErrorCounts(), shown(self._facts)
+        spellings = LanguageSpellings()
         table = replace(self._table, rows=self._rows.take(self._job.how.part_posts))
         spec = self._job.how
         alike = Deduplicated(self._bundle, spec.dedup)
@@ -239,6 +277,8 @@ class PartScorer:
                     reject(reject_line(name, error).encode())
                     row_errors.add(error)
                 good = [item for item in chunk if isinstance(item, ReadPost)]
+                for item in good:
+                    spellings.add(item.language_given)
                 with memoised(cache):
                     decisions = alike.decide(
                         [item.post for item in good], detected=[item.language_detected for item in good]
@@ -246,11 +286,12 @@ class PartScorer:
                 self._write(good, decisions, write)
                 running.add(decisions)
                 self._report_counts(len(good), len(bad))
-        return running.counts(row_errors, copied=alike.copied)
+        return running.counts(row_errors, spellings, copied=alike.copied)
 
     def _chunks(self, table: Table) -> Generator[tuple[list[ReadPost | RowError], MemoCache | None], None, None]:
         """Rows in handfuls, tokenised where a member needs that: ahead of the one that is scored, in a thread."""
-        chunks = chunked(read_rows(table, self._columns, self._job.data, labelled=False))
+        rows = read_rows(table, self._columns, self._job.data, labelled=False, languages=self._languages)
+        chunks = chunked(rows)
         if not self._bundle.tokenises:
             return ((chunk, None) for chunk in chunks)
         return prefetch(
@@ -263,6 +304,9 @@ class PartScorer:
             evidence = evidence_cells(self._bundle, [item.post for item in good], decisions)
             rows = [row | more for row, more in zip(rows, evidence, strict=True)]
         write([self._input_cells(item) | row for item, row in zip(good, rows, strict=True)])
+
+    def _head(self) -> tuple[HeadRow, ...]:
+        return _head_of(self._facts.model_dump_json(), self._job.data.model_dump_json())
 
     def _input_cells(self, item: ReadPost) -> dict[str, Any]:
         kept = output_columns(tuple(item.row.cells), self._columns.get("language"), self._added_columns)
@@ -284,6 +328,27 @@ def _seldom_collected() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*held)
+
+
+def check_some_text(job: Job, records: Sequence[PartRecord]) -> None:
+    """Raise DataError where no post of the whole job has a text: another column was meant, or the file is damaged."""
+    counts = total(record.counts for record in records)
+    if counts.posts < FEWEST_POSTS or counts.missing < counts.posts:
+        return
+    facts = job.inputs[0]
+    column = columns_of(facts, job).columns["text"]
+    with nullcontext() if facts.path == STDIN else open_input(facts, job) as table:
+        rows = [row.cells for row in islice(table.rows, _HEAD) if isinstance(row, Row)] if table else []
+    raise no_text_error(rows, column=column, posts=counts.posts, where=shown(facts))
+
+
+@lru_cache(maxsize=64)
+def _head_of(facts: str, data: str) -> tuple[HeadRow, ...]:
+    """The first rows of an input of which a part is read; its facts and the settings as JSON, to be remembered by."""
+    given, spec = InputFacts.model_validate_json(facts), DataSpec.model_validate_json(data)
+    columns = map_columns(given.columns, spec.columns, required=("text",), where=shown(given), derived=given.derived)
+    with open_table(given.path, spec, columns=given.columns) as table:
+        return tuple(head_of(_with_keys(table.rows, dict(given.partition)), columns))
 
 
 class _PeekableRows:
@@ -321,24 +386,29 @@ class _RunningCounts:
         self._posts: Counter[str] = Counter()
         self._flagged: Counter[str] = Counter()
         self._no_text = 0
+        self._missing = 0
         self._judging: Counter[str] = Counter()
 
     def add(self, decisions: Sequence[Decision]) -> None:
         self._judging += judging_of(decisions)
         self._posts.update(decision.language for decision in decisions)
         self._flagged.update(decision.language for decision in decisions if decision.decision)
-        self._no_text += sum(any(flag.startswith("no_text") for flag in decision.flags) for decision in decisions)
+        reasons = [flag for decision in decisions for flag in decision.flags if flag.startswith("no_text")]
+        self._no_text += len(reasons)
+        self._missing += sum(reason.removeprefix("no_text:") in MISSING_TEXT for reason in reasons)
 
-    def counts(self, row_errors: RowErrorCounts, *, copied: int) -> Counts:
-        """All of it, with the row errors beside."""
+    def counts(self, row_errors: RowErrorCounts, spellings: LanguageSpellings, *, copied: int) -> Counts:
+        """All of it, with the row errors and the spellings of languages beside."""
         return Counts(
             posts=self._posts.total(),
             flagged=self._flagged.total(),
             no_text=self._no_text,
+            missing=self._missing,
             copied=copied,
             set_aside=row_errors.total,
             languages=tuple(self._language(language) for language in sorted(self._posts)),
             faults=row_errors.kinds,
+            spellings=spellings.spellings,
             judging=tuple(sorted(self._judging.items())),
         )
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.data import DataSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import map_columns
 from polyvigil.data.formats import RowError, open_table
+from polyvigil.data.no_text import no_text_error
 from polyvigil.data.read import read_rows, row_error
 from polyvigil.errors import DataError
 from polyvigil.evaluation.official import predictions_csv
 from polyvigil.scoring.wire import score_posts
+from polyvigil.text.normalise import MISSING_TEXT, model_text, no_text_reason
 from polyvigil.types import Frozen, Post
 
 MEMBER = "predictions.csv"
 _CHUNK_POSTS = 2000
+_HEAD_ROWS = 1000
 
 
 class Submission(Frozen):
@@ -32,8 +37,9 @@ class Submission(Frozen):
 
 def write_submission(bundle: Bundle, source: str, output: Path, *, spec: DataSpec, split: str = "") -> Submission:
     """Decide on every post of ``source``. Raises DataError for a row that cannot be read, an id missing or given twice:
-    a submission must answer every id once, so nothing is set aside here."""
+    a submission must answer every id once, so nothing is set aside here; and for a file in which no post has a text."""
     posts: list[Post] = []
+    cells: list[Mapping[str, Any]] = []
     lines: dict[str, int] = {}
     with open_table(source, spec) as table:
         required = ("id", "text", *(("split",) if split else ()))
@@ -54,9 +60,13 @@ def write_submission(bundle: Bundle, source: str, output: Path, *, spec: DataSpe
                 )
             lines[item.post.id] = item.row.line
             posts.append(item.post)
+            if len(cells) < _HEAD_ROWS:
+                cells.append(item.row.cells)
         name, notes = table.name, (*table.notes, *columns.guesses)
     if not posts:
         raise DataError("no post to answer" + (f" in split {split!r}" if split else ""), where=name)
+    if all(no_text_reason(model_text(post.text)) in MISSING_TEXT for post in posts):
+        raise no_text_error(cells, column=columns.columns["text"], posts=len(posts), where=name)
     flags = [
         bool(decision.decision)
         for start in range(0, len(posts), _CHUNK_POSTS)

@@ -31,6 +31,14 @@ _URL = re.compile(r"https?://\S+")
 _MENTION = re.compile(r"@\w+|<user>")
 _RUN = re.compile(r"(.)\1\1+", re.DOTALL)
 _VISIBLE_WORD = regex.compile(r"[\p{L}\p{N}]")
+_PLACEHOLDERS = {
+    **dict.fromkeys(("[deleted]", "[removed]", "[deleted by user]", "[removed by reddit]"), "deleted"),
+    **dict.fromkeys(("nan", "none", "null", "n/a", "not available", "<na>", "(null)", "(none)"), "missing"),
+    **dict.fromkeys(("#ref!", "#n/a", "#value!", "#name?", "#div/0!", "#null!", "#num!"), "spreadsheet_error"),
+}
+_LONGEST_PLACEHOLDER = max(map(len, _PLACEHOLDERS))
+MISSING_TEXT = frozenset(("empty", *_PLACEHOLDERS.values()))
+"""The reasons of ``no_text_reason`` that say that there never was a text in the file."""
 
 # The same steps as data, for text.align: what is replaced by what, in the order of clean (NFC after the first four) and
 # of normalise (white space last, its ends apart).
@@ -103,9 +111,14 @@ def _model_texts(texts: Sequence[str]) -> list[str]:
 
 
 def no_text_reason(model_text: str) -> str:
-    """Why a normalised post is unreadable: ``empty``, ``url_only``, ``mention_only``, ``no_words``; or ``""``."""
+    """Why a normalised post is unreadable: ``empty``, ``url_only``, ``mention_only``, ``no_words``; or ``""``.
+
+    What stands for a text that is gone is none: ``deleted``, ``missing``, ``spreadsheet_error``.
+    """
     if not model_text:
         return "empty"
+    if reason := placeholder_reason(model_text):
+        return reason
     if "[" not in model_text and "@" not in model_text:
         return "" if _VISIBLE_WORD.search(model_text) else "no_words"
     rest = model_text.replace("[URL]", " ")
@@ -115,6 +128,12 @@ def no_text_reason(model_text: str) -> str:
     if not rest.strip():
         return "mention_only"
     return "" if _VISIBLE_WORD.search(rest) else "no_words"
+
+
+def placeholder_reason(text: str) -> str:
+    """Why a text is none but stands for one that is gone: ``deleted`` of [removed], ``missing`` of nan,
+    ``spreadsheet_error`` of #REF!; or ``""``."""
+    return "" if len(text) > _LONGEST_PLACEHOLDER else _PLACEHOLDERS.get(text.lower(), "")
 
 
 def replace_lone_surrogates(text: str) -> str:

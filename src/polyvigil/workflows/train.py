@@ -61,7 +61,7 @@ def gather(
     train: Sequence[str | Path | Table],
     dev: Sequence[str | Path | Table],
     unlabelled: Sequence[str] = (),
-    on_error: OnError = "quarantine",
+    on_error: OnError | None = None,
 ) -> TrainingData:
     """Read the posts of files, or of tables in memory.
 
@@ -101,7 +101,7 @@ def gather(
         train_posts = kept
     notes += _shared(train_posts, dev_posts)
     row_errors = [(reading.name, error) for reading in (*train_readings, *dev_readings) for error in reading.row_errors]
-    further = distil.read_further(recipe, unlabelled, dev=dev_posts, on_error=on_error)
+    further = distil.read_further(recipe, unlabelled, dev=dev_posts, on_error=on_error or "quarantine")
     return TrainingData(
         tuple(train_posts),
         tuple(dev_posts),
