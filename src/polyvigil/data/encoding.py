@@ -21,9 +21,11 @@ _BOMS = (
 )
 _CANDIDATES = (
     *("cp1252", "cp1250", "cp1251", "koi8_r", "cp866", "cp1254", "cp1256", "mac_roman"),
-    *("cp932", "euc_jp", "iso2022_jp", "gb18030", "big5", "cp949"),
+    *("gb18030", "big5", "cp949"),
 )
+"""Without the Japanese ones, which are known by their kana: half-width kana is what KOI8-R looks like in cp932."""
 _FEWEST_NULS = 0.2  # share of NUL bytes at even or odd offsets that only UTF-16 has
+_FEWEST_KANA = 0.2  # share of the characters of a Japanese text that are not ASCII
 _MOST_INVALID = 0.2  # invalid bytes to a non-ASCII character of UTF-8, up to which a file is damaged UTF-8
 
 
@@ -97,10 +99,25 @@ def _guess(head: bytes) -> DetectedEncoding:
     valid = sum(1 for character in lenient if character > "\x7f") - invalid
     if invalid <= valid * _MOST_INVALID:
         return DetectedEncoding(UTF8)
+    if japanese := _japanese(head):
+        return DetectedEncoding(japanese, guessed=True)
     from charset_normalizer import from_bytes
 
     best = from_bytes(_telling(head), cp_isolation=list(_CANDIDATES), enable_fallback=False).best()
     return DetectedEncoding(_usual(best.encoding, head), guessed=True) if best else DetectedEncoding(UTF8)
+
+
+def _japanese(head: bytes) -> str:
+    """cp932 or euc_jp where one of them makes kana of a good part of the bytes: no other text looks so by accident."""
+    for codec in ("cp932", "euc_jp"):
+        try:
+            text = codecs.getincrementaldecoder(codec)().decode(head)
+        except UnicodeDecodeError:
+            continue
+        other = [character for character in text if character > "\x7f"]
+        if sum("\u3041" <= character <= "\u30fc" for character in other) > _FEWEST_KANA * len(other):
+            return codec
+    return ""
 
 
 def _usual(codec: str, head: bytes) -> str:

@@ -26,6 +26,7 @@ DELIMITERS = (",", "\t", ";", "|")
 _MOST_RECORDS = 400  # of the head, that are looked at
 _MOST_TITLES = 12  # lines before the header
 _ENOUGH_KNOWN_NAMES = 3
+_ESCAPES = regex.compile(r'""|\\.')  # quotes inside quoted cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,9 @@ def _have_row_names(header: str, n_columns: int, widths: Sequence[int | None]) -
 def is_plainly_quoted(lines: Sequence[str], delimiter: str) -> bool:
     """Whether quotes in tab-separated text are quoting: a whole column is quoted, or cells hold what must be quoted (a
     doubled quote, a delimiter, the end of a line) and no cell begins with a quote and ends without."""
+    header = lines[0].rstrip("\r").split(delimiter) if lines else []
+    if len(header) > 1 and all(len(cell) > 2 and cell[0] == cell[-1] == '"' for cell in header):
+        return True
     doubled = openings = n_lines = 0
     quoted: Counter[int] = Counter()
     for line in lines:
@@ -193,7 +197,7 @@ def is_plainly_quoted(lines: Sequence[str], delimiter: str) -> bool:
         for index, cell in enumerate(line.rstrip("\r").split(delimiter)):
             if cell.startswith('"'):
                 inner = cell[1:-1]
-                is_whole = len(cell) > 1 and cell.endswith('"') and '"' not in inner.replace('""', "")
+                is_whole = len(cell) > 1 and cell.endswith('"') and '"' not in _ESCAPES.sub("", inner)
                 quoted[index] += is_whole
                 openings += not is_whole
                 doubled += is_whole and '""' in inner
