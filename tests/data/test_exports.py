@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def _labels(reading: Reading) -> list[tuple[str, int]]:
     return [(item.post.text, item.label) for item in reading.posts]
 
 
-def _lines(objects: list[dict[str, Any]]) -> str:
+def _lines(objects: Sequence[object]) -> str:
     return "".join(json.dumps(item) + "\n" for item in objects)
 
 

@@ -57,7 +57,7 @@ def test_outputs_and_empty_files_are_skipped_with_a_note(tmp_path: Path) -> None
     assert set(find_inputs([str(tmp_path)], output=[tmp_path / "new.csv"]).notes) == {
         "left out: 1 empty",
         "left out: 1 at the place of the output",
-        "left out: 3 from earlier runs of polyvigil",
+        "left out: 4 from earlier runs of polyvigil",
     }
     assert _names(tmp_path, "old.csv", "older") == ["old.csv", "older/part-0.csv"]  # named, so meant
 

@@ -140,7 +140,7 @@ def read_file(path: Path) -> tuple[list[str], int, list[str]]:
 
 
 def outcome(path: Path, file: RandomFile) -> str:
-    """What reading came to: ``right``, ``refused``, ``said`` (rows set aside, or a guess named), ``as written`` (as many
+    """What reading came to: ``right``, ``refused``, ``said`` (rows set aside, or a guess named), ``as written`` (all
     posts, a quote or backslash more), ``cut`` (a file that ends early between two rows); else ``unsaid``."""
     path.write_bytes(file.data)
     try:

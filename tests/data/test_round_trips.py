@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.feather
@@ -56,7 +57,7 @@ def rows_in(*languages: str, special: Sequence[str] = _SPECIAL) -> Rows:
 HEADER = ("id", "text", "label", "language")
 
 
-def delimited(rows: Rows, delimiter: str = ",", *, quoting: int = csv.QUOTE_MINIMAL, prefix: str = "") -> str:
+def delimited(rows: Rows, delimiter: str = ",", *, quoting: Any = csv.QUOTE_MINIMAL, prefix: str = "") -> str:
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator="\n").writerows([HEADER, *rows])
     return prefix + out.getvalue()
@@ -94,7 +95,7 @@ def _arrow_stream(rows: Rows) -> bytes:
 
 
 def _xlsx(rows: Rows) -> bytes:
-    import xlsxwriter
+    import xlsxwriter  # type: ignore[import-untyped]
 
     out = io.BytesIO()
     with xlsxwriter.Workbook(out) as book:

@@ -123,7 +123,9 @@ def test_formulas_are_escaped_by_default(bundle: Bundle, source: str, tmp_path: 
 
 def test_bad_rows_are_kept_with_their_line_numbers(bundle: Bundle, tmp_path: Path) -> None:
     source = tmp_path / "i.csv"
-    source.write_bytes(b"id,text,language\na,fine,en\nb,caf\xe9,fr\nc,too,many,cells\nd,fine too,en\n")
+    source.write_bytes(
+        "id,text,language\na,déjà-vu à l'été,en\n".encode() + b"b,caf\xe9,fr\nc,too,many,cells\nd,fine too,en\n"
+    )
     summary = score_file(bundle, str(source), str(tmp_path / "o.csv"))
     assert (summary.posts, summary.set_aside) == (2, 2)
     rejects = [json.loads(line) for line in (tmp_path / "o.rejects.jsonl").read_text().splitlines()]

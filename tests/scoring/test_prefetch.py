@@ -87,7 +87,7 @@ def test_posts_are_tokenised_in_advance(
     monkeypatch.setattr("polyvigil.scoring.stream._CHUNK_POSTS", 50)
     texts = [f"headache {'from the new tablets ' * (place % 9)}{place}" for place in range(400)]
     source = tmp_path / "posts.csv"
-    source.write_text(csv_text([("text", "language"), *((text, "en") for text in texts), ("", "en"), ("x", "?")]))
+    source.write_text(csv_text([("text", "language"), *((text, "en") for text in texts), ("", "en"), ("x", "not one")]))
     who: list[tuple[str, bool, int]] = []
     asked = Encoder._encode
 
@@ -111,8 +111,8 @@ def test_a_prefetched_bad_row_is_reported_in_order(
 ) -> None:
     monkeypatch.setattr("polyvigil.scoring.stream._CHUNK_POSTS", 2)
     source = tmp_path / "posts.csv"
-    source.write_text('text,language\na,en\nb,en\nc,en\n"open,en\n')
+    source.write_text('text,language\n"a, b",en\nb,en\nc,en\n"open,en\n')
     with pytest.raises(DataError, match="does not close") as raised:
-        score_file(reader, str(source), str(tmp_path / "out.csv"))
+        score_file(reader, str(source), str(tmp_path / "out.csv"), spec=ScoreSpec(on_error="fail"))
     assert raised.value.where == f"{source}:5"
     assert not (tmp_path / "out.csv").exists()

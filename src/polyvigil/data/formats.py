@@ -72,7 +72,9 @@ def open_table(
         if at and source.kind != "parquet":
             raw = stack.enter_context(open_raw(path))
             raw.seek(at.offset)
-            yield _table_at(source, raw, at, columns)
+            text = text_stream(raw, source, start=at.offset == 0)
+            stack.callback(_let_go, text)
+            yield _table_at(source, text, at, columns)
             return
         table = _table(source, stream, raw, path, spec, columns=columns, skip=at.line if at else 0)
         size = 0 if str(path) == STDIN else os.fstat(raw.fileno()).st_size
@@ -138,9 +140,13 @@ def _table(
     return _json_table(source, text, path, spec, columns)
 
 
-def _table_at(source: Source, raw: IO[bytes], at: FilePosition, columns: Sequence[str]) -> Table:
-    assert isinstance(raw, io.BufferedReader)
-    text = text_stream(raw, source, start=at.offset == 0)  # type: ignore[arg-type]
+def _let_go(text: io.TextIOWrapper) -> None:
+    """Leave the file that a text stream reads to whoever opened it."""
+    with suppress(ValueError, OSError):
+        text.detach()
+
+
+def _table_at(source: Source, text: io.TextIOWrapper, at: FilePosition, columns: Sequence[str]) -> Table:
     if source.kind == "jsonl":
         rows = json_line_rows(json_texts(source.name, text, before=at.line), codec=source.codec, pages=False)
         return _with_export(Table(source.name, tuple(columns), rows), source)

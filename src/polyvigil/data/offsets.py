@@ -36,12 +36,13 @@ def split_positions(path: str, *, records: int, spec: DataSpec | None = None) ->
     with read_errors(path), open_raw(path) as raw:
         mark = raw.read(len(_MARK)) == _MARK
         raw.seek(0)
-        stream = text_stream(raw, source)  # type: ignore[arg-type]
+        stream = text_stream(raw, source)
         lines = Counted(stream, offset=len(_MARK) if mark else 0)
-        yield from (
-            _json_positions(source, lines, records) if source.kind == "jsonl" else _positions(source, lines, records)
-        )
-        stream.detach()
+        find = _json_positions if source.kind == "jsonl" else _positions
+        try:
+            yield from find(source, lines, records)
+        finally:
+            stream.detach()
 
 
 def _json_positions(source: Source, lines: Counted, records: int) -> Iterator[FilePosition]:

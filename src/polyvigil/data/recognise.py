@@ -144,11 +144,11 @@ def recognised(raw: BinaryIO, path: str | Path, spec: DataSpec) -> Iterator[tupl
         yield _as_text(source, kind, stream.head, path, spec), stream
 
 
-def text_stream(stream: io.RawIOBase, source: Source, *, start: bool = True) -> io.TextIOWrapper:
+def text_stream(stream: BinaryIO | io.RawIOBase, source: Source, *, start: bool = True) -> io.TextIOWrapper:
     """The text of a recognised file, ends of lines untouched. ``start``: a byte order mark may stand here."""
     codec = source.codec if start else source.codec.replace("utf-8-sig", UTF8)
     line_ends = source.dialect.line_ends if source.dialect else ""
-    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream, HEAD)
+    buffered = io.BufferedReader(stream, HEAD) if isinstance(stream, io.RawIOBase) else stream
     return io.TextIOWrapper(buffered, encoding=codec, errors="surrogateescape", newline=line_ends)
 
 
