@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: demo test test-fast lint coverage reproduce-tiny clean
 
 demo: .venv/ready
-	@$(BIN)/polyvigil demo -o demo
+	@$(BIN)/polyvigil demo -o demo --replace
 
 test: .venv/ready-for-tests
 	$(BIN)/python -m pytest -n 2

@@ -24,7 +24,9 @@ class OnErrorOption(StrEnum):
     fail = "fail"
 
 
-Replace = Annotated[bool, typer.Option("--replace", help="Replace a bundle that stands there already.")]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Replace what an earlier run of this command has put there; nothing else.")
+]
 Device = Annotated[str, typer.Option("--device", help="Where encoders run: auto, cpu, cuda, cuda:1.")]
 ForDevice = Annotated[
     str,

@@ -132,20 +132,21 @@ def graceful_stop(out: Output) -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-_TERMINAL_OPTIONS = frozenset({"context", "json_", "quiet", "debug"})
+_LEFT_OUT = frozenset({"context", "json_", "quiet", "debug", "replace"})
 
 
 def command_line(context: typer.Context) -> str:
     """The command line that does the same again, quoted for a shell: arguments, and options unlike their default.
 
-    Left out is what changes the terminal alone: ``--json``, ``--quiet``, ``--debug``. ``--output`` comes last.
+    Left out is what changes nothing of what is made: ``--json``, ``--quiet``, ``--debug``, ``--replace``.
+    ``--output`` comes last.
     """
     arguments: list[str] = []
     options: list[str] = []
     output: list[str] = []
     for parameter in context.command.params:
         values = _texts(context.params.get(parameter.name or ""))
-        if parameter.name in _TERMINAL_OPTIONS or values == _texts(parameter.default):
+        if parameter.name in _LEFT_OUT or values == _texts(parameter.default):
             continue
         if parameter.param_type_name == "argument":
             arguments += values

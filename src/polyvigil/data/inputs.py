@@ -107,11 +107,20 @@ def _not_read(path: Path, outputs: Sequence[Path]) -> str:
     whole = path.resolve()
     if any(whole == output or output in whole.parents for output in outputs):
         return "at the place of the output"
-    if path.name == FOLDER_MANIFEST or path.name.endswith(REJECTS) or Path(f"{path}{MANIFEST}").exists():
+    if path.name == FOLDER_MANIFEST or is_rejects(path) or Path(f"{path}{MANIFEST}").exists():
         return "from earlier runs of polyvigil"
     if _hidden(path.name):
         return "hidden (. or _ before the name)"
     return "" if path.stat().st_size else "empty"
+
+
+def is_rejects(path: Path) -> bool:
+    """Whether a file holds rows that were set aside: by its name, and by what the first line says."""
+    if not path.name.endswith(REJECTS):
+        return False
+    with path.open("rb") as stream:
+        line = stream.readline(1 << 20)
+    return not line or all(key in line for key in (b'"line"', b'"reason"', b'"row"')) or b'"translated_from"' in line
 
 
 def _hidden(name: str) -> bool:

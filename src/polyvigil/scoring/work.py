@@ -24,6 +24,7 @@ from polyvigil.errors import DataError
 from polyvigil.scoring.job import Job, PartRecord, part_name
 
 _BLOCK = 1 << 20
+_NAMES = frozenset({"job.json", "parts", "records", "rejects"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Work:
 
     def keep(self, record: PartRecord) -> None:
         """Say that a part is done; its files are on the disk."""
-        write_whole(self._record(record.name), record.model_dump_json() + "\n")
+        write_whole(self._record(record.name), record.model_dump_json() + "\n", replace=True)
 
     def completed(self, job: Job, input: int, part: int) -> PartRecord | None:
         """The record of a part that is done, its files read again and found as they were written; else None."""
@@ -81,12 +82,24 @@ class Work:
                 hint="remove the folder to begin anew" if resume else "go on with --resume, or remove it to begin anew",
             )
         else:
+            self._check_name_is_free()
             shutil.rmtree(self.folder, ignore_errors=True)
         for folder in (self.parts, self.folder / "records", self.folder / "rejects"):
             folder.mkdir(parents=True, exist_ok=True)
             for partial in folder.glob(".*"):
                 partial.unlink(missing_ok=True)
-        write_whole(self.folder / "job.json", job.model_dump_json(indent=1) + "\n")
+        write_whole(self.folder / "job.json", job.model_dump_json(indent=1) + "\n", replace=True)
+
+    def _check_name_is_free(self) -> None:
+        """Raises DataError where a folder of this name holds what no run of ours has put there."""
+        names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
+        strange = [name for name in names if name not in _NAMES and not name.startswith(".job.json.")]
+        if strange or self.folder.is_file() or self.folder.is_symlink():
+            raise DataError(
+                "is no work folder of ours, and finished parts are to be kept there",
+                where=str(self.folder),
+                hint="move it away, or choose another output",
+            )
 
     def remove_if_empty(self) -> None:
         """Remove the folder where no part of it is done."""
