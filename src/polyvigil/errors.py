@@ -11,7 +11,7 @@
     ├── ScoringError         scoring      1  a scoring run cannot go on: its processes are killed, the cluster is gone
     ├── TrainingError        training     1  a training run cannot go on: no memory, no disk, numbers that overflow
     ├── EndpointError        endpoint     1  a chat endpoint cannot be asked
-    └── InterruptError       interrupted 130  the user pressed Ctrl-C
+    └── InterruptError       interrupted 130  the user pressed Ctrl-C (143: SIGTERM, 129: SIGHUP)
 
 A message says what is wrong, where, and what to do. The exit codes are used by the command line alone, which has 3 for
 a gate that says no and 5 for rows set aside besides.
@@ -102,7 +102,7 @@ class ScoringError(PolyvigilError):
 
 
 class InterruptError(PolyvigilError):
-    """The user pressed Ctrl-C."""
+    """The user pressed Ctrl-C, or the system asked the program to end."""
 
     code = "interrupted"
     exit_code = 130

@@ -35,7 +35,7 @@ class OutputKind:
     error: type[PolyvigilError] = DataError
 
 
-def check_output(path: Path, kind: OutputKind, *, replace: bool, inputs: Iterable[str | Path] = ()) -> None:
+def check_output(path: Path, kind: OutputKind, *, replace: bool, inputs: Iterable[str | Path | None] = ()) -> None:
     """Raise ``kind.error`` where an output of this kind may not be written to ``path``. An empty folder is free."""
     choose = f"choose another {'folder' if kind.folder else 'file'}"
     _refuse_bundles(path, kind)
@@ -68,8 +68,8 @@ def check_output(path: Path, kind: OutputKind, *, replace: bool, inputs: Iterabl
 
 def _refuse_bundles(path: Path, kind: OutputKind) -> None:
     """Raises where a file more would lie in a bundle, by the path as it is written or by where its links lead."""
-    parent = path.absolute().parent
-    if around := bundle_around(parent) or bundle_around(parent.resolve()):
+    folder = path.absolute().parent if kind is BUNDLE else path.absolute()
+    if around := bundle_around(folder) or bundle_around(folder.resolve()):
         raise kind.error(
             "lies in a bundle, which a file more would damage",
             where=str(path),
@@ -77,14 +77,13 @@ def _refuse_bundles(path: Path, kind: OutputKind) -> None:
         )
 
 
-def _refuse_inputs(path: Path, kind: OutputKind, inputs: Iterable[str | Path]) -> None:
+def _refuse_inputs(path: Path, kind: OutputKind, inputs: Iterable[str | Path | None]) -> None:
     """Raises where writing would change an input, or remove the folder that it is in."""
     if not path.exists():
         return
     output = path.resolve()
-    for name in inputs:
-        source = Path(name)
-        if str(name) == STDIN or not source.exists():
+    for source in (Path(name) for name in inputs if name):
+        if str(source) == STDIN or not source.exists():
             continue
         if source.samefile(path):
             what = "folder" if kind.folder else "file"

@@ -93,8 +93,7 @@ def translate(
 
     if output.suffix.lower() != ".csv":
         raise RecipeError("translations are written as CSV", where=str(output), hint="give a name that ends in .csv")
-    kind = OutputKind("file of translated posts", has_translations)
-    check_output(output, kind, replace=replace, inputs=files)
+    check_output(output, OutputKind("file of translated posts", has_translations), replace=replace, inputs=files)
     spec = TranslationSpec(
         model=model,
         revision=revision,
@@ -114,9 +113,7 @@ def translate(
     rows = _translate(out, chosen, translator, spec, output)
     used = _write_rejects(out, readings, rows, output, replace=replace)
     write_translated(output, used, replace=replace)
-    measured = prevalences(used, originals)
-    _warn_of_prevalence(out, measured)
-    return _answer(rows, measured, output=output)
+    return _answer(rows, _warn_of_prevalence(out, prevalences(used, originals)), output=output)
 
 
 def _translate(
@@ -178,8 +175,8 @@ def _translator(spec: TranslationSpec, mapping: MappingOption | None, *, device:
     return load_translator(spec.model, beams=spec.beams, device=device, offline=offline, revision=spec.revision)
 
 
-def _warn_of_prevalence(out: Output, prevalences: Sequence[Prevalence]) -> None:
-    """Say of which target languages the share of positives is far from the sources'."""
+def _warn_of_prevalence(out: Output, prevalences: Sequence[Prevalence]) -> Sequence[Prevalence]:
+    """Say of which target languages the share of positives is far from the sources'; they are returned."""
     for one in prevalences:
         if one.positives_alone:
             out.warn(
@@ -192,6 +189,7 @@ def _warn_of_prevalence(out: Output, prevalences: Sequence[Prevalence]) -> None:
                 f"{one.language}: {one.share:.1%} of {one.posts:,} posts to train on are positive, {one.usual:.1%} in"
                 " other languages; keep balance.weights = group, and run polyvigil audit shortcuts on the bundle",
             )
+    return prevalences
 
 
 def _answer(rows: Sequence[Translated], prevalences: Sequence[Prevalence], *, output: Path) -> Answer:

@@ -47,7 +47,7 @@ def ensemble(
     from polyvigil.workflows.ensemble import EnsemblePlan, Source, build_ensemble
     from polyvigil.workflows.tune import recipe_of
 
-    check_output(output, BUNDLE, replace=replace, inputs=[*bundles, *([dev] if dev else [])])
+    check_output(output, BUNDLE, replace=replace, inputs=[*bundles, dev])
     given = numbers(weights, option="--weights")
     chosen = posts.tuning_settings()
     sources = [Source(folder, load(folder, device=device)) for folder in bundles]

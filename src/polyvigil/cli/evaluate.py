@@ -181,8 +181,7 @@ def _check_output(options: _ReportOptions, *inputs: str) -> None:
     from polyvigil.bundle.outputs import check_output
     from polyvigil.report.render import REPORT
 
-    given = [source for source in (*inputs, options.older) if source]
-    check_output(options.output, REPORT, replace=options.replace, inputs=given)
+    check_output(options.output, REPORT, replace=options.replace, inputs=[*inputs, options.older])
 
 
 def _read(out: Output, folder: str, file: str, posts: PostsInput) -> Reading:

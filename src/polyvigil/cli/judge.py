@@ -68,8 +68,7 @@ def judge(
     _check_options(with_, endpoint, dev, output, dry_run=dry_run)
     spec = read_chat_spec(endpoint) if endpoint else None
     if output and not dry_run:
-        given = [source for source in (bundle, with_, endpoint, dev) if source]
-        check_output(output, BUNDLE, replace=replace, inputs=given)
+        check_output(output, BUNDLE, replace=replace, inputs=[bundle, with_, endpoint, dev])
     loaded = load(bundle, device=device)
     plan = _plan(out, dev, posts, at_most)
     if spec and dry_run:

@@ -15,7 +15,8 @@ import typer.core
 
 from polyvigil import __version__
 from polyvigil.cli.commands import COMMANDS, Entry, Group
-from polyvigil.errors import PolyvigilError
+from polyvigil.cli.signals import interrupt_code, interrupted_by_signals
+from polyvigil.errors import InterruptError, PolyvigilError
 
 _UsageError: Any = typer.BadParameter.__bases__[0]  # click's, wherever this version of typer keeps it
 
@@ -66,7 +67,7 @@ def _show_version(requested: bool) -> None:
     help="\b\nExamples:\n  polyvigil demo\n  polyvigil score BUNDLE posts.csv -o scored.csv\n\n"
     "Find adverse drug events in posts of many languages. A triage aid, never a medical or regulatory decision.\n\n"
     "Exit codes: 0 ok, 1 run-time failure, 2 usage, recipe or data, 3 a gate said no, 4 bad bundle, "
-    "5 rows set aside (with --fail-on-quarantine), 130 interrupted."
+    "5 rows set aside (with --fail-on-quarantine), 130 interrupted (143 by SIGTERM, 129 by SIGHUP)."
 )
 def _program(
     version: Annotated[
@@ -84,11 +85,20 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     _speak_utf8()
+    with interrupted_by_signals():
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         result = app(arguments, standalone_mode=False, prog_name="polyvigil")
         return result if isinstance(result, int) else 0
+    except InterruptError as error:
+        return _fail(arguments, error, error.code, error.message, error.hint, error.where, interrupt_code())
     except PolyvigilError as error:
         return _fail(arguments, error, error.code, error.message, error.hint, error.where, error.exit_code)
+    except (typer.Abort, KeyboardInterrupt) as error:  # before the command itself began
+        return _fail(arguments, error, "interrupted", "interrupted", "run the same command again", "", interrupt_code())
     except _UsageError as error:
         context = getattr(error, "ctx", None)
         hint = f"see: {context.command_path if context else 'polyvigil'} --help"

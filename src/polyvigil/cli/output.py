@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +13,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from polyvigil.cli.signals import request_stop
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -111,25 +112,17 @@ class Output:
 
 @contextmanager
 def graceful_stop(out: Output) -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C only makes the given function true, so that work can be saved; the second interrupts."""
+    """Inside, the first Ctrl-C (SIGTERM, SIGHUP) only makes the given function true, so that work can be saved; the
+    second interrupts."""
     stop_requested = False
 
-    def on_interrupt(*_: object) -> None:
+    def on_first() -> None:
         nonlocal stop_requested
-        if stop_requested:
-            raise KeyboardInterrupt
         stop_requested = True
         out.log("stopping after this step; press Ctrl-C again to stop at once")
 
-    try:
-        before = signal.signal(signal.SIGINT, on_interrupt)
-    except ValueError:  # not in the main thread, where no Ctrl-C arrives
-        yield lambda: False
-        return
-    try:
+    with request_stop(on_first):
         yield lambda: stop_requested
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 _LEFT_OUT = frozenset({"context", "json_", "quiet", "debug", "replace"})

@@ -104,11 +104,16 @@ def score(
         )
     _warn(out, summary)
     lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
-    if output == "-":  # stdout is the data
-        for line in lines:
-            out.log(line)
-        lines = []
-    return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside))
+    return Answer(summary, _stdout_lines(out, lines, output), posts.exit_code(set_aside=summary.set_aside))
+
+
+def _stdout_lines(out: Output, lines: list[str], output: str) -> list[str]:
+    """The lines that go to stdout: none where it is the data, and they go to stderr."""
+    if output != "-":
+        return lines
+    for line in lines:
+        out.log(line)
+    return []
 
 
 def _score(

@@ -65,12 +65,7 @@ def tune(
     from polyvigil.config.load import load_text, to_toml
     from polyvigil.workflows.tune import CascadeOptions, recipe_of
 
-    check_output(
-        output,
-        BUNDLE,
-        replace=replace,
-        inputs=[bundle, *([dev] if dev else []), *(unlabelled or []), *([like] if like else [])],
-    )
+    check_output(output, BUNDLE, replace=replace, inputs=[bundle, dev, like, *(unlabelled or [])])
     loaded = load(bundle, device=device, stale=True)
     settings = posts.tuning_settings()
     if cascade is None and (cascade_first is not None or cascade_costs):

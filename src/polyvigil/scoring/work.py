@@ -10,8 +10,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -125,11 +128,12 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a work folder, beside it. Raises DataError while another run has it."""
     path = folder.with_name(f".{folder.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as stream:
+    descriptor = _open_lock(path)
+    try:
         try:
             import fcntl
 
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except ImportError:  # a system without such locks
             pass
         except BlockingIOError as error:
@@ -141,6 +145,25 @@ def locked(folder: Path) -> Iterator[None]:
         finally:
             with suppress(OSError):
                 path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    """Open a lock file: never through a link, and never emptied, since it may be a file of the user's."""
+    strange = DataError("is no lock file of ours", where=str(path), hint="move it away, or choose another output")
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.EISDIR, errno.ENXIO}:
+            raise strange from error
+        raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size:
+        os.close(descriptor)
+        raise strange
+    return descriptor
 
 
 def digest(path: Path) -> str:
