@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -218,3 +221,25 @@ def test_what_came_there_meanwhile_stays(ran: Ran, place: Path, monkeypatch: pyt
     assert (code, "s.zip" in err) == (1, True)
     assert Path("s.zip").read_text(encoding="utf-8") == "mine"
     assert sorted(path.name for path in place.iterdir()) == ["in", "s.zip"]
+
+
+def test_a_kill_leaves_the_old_or_the_new(place: Path) -> None:
+    """25 kills at file-system calls of the commands that write; ``make nightly`` does 500."""
+    kills = int(os.environ.get("POLYVIGIL_KILLS", "25"))
+    script = Path(__file__).with_name("killer.py")
+    line = [sys.executable, str(script), str(place), str(kills)]
+    done = subprocess.run(line, capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(done.stdout.splitlines()[-1])
+    assert sum(run["kills"] for run in runs.values()) == kills
+
+
+def test_every_file_of_a_bundle_follows_the_umask(ran: Ran, place: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        assert ran("tune", "in/bundle", "-o", "b")[0] == 0
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in Path("b").rglob("*") if path.is_file()}
+    folders = {path.stat().st_mode & 0o777 for path in (Path("b"), *Path("b").rglob("*")) if path.is_dir()}
+    assert (modes, folders) == ({0o640}, {0o750})
