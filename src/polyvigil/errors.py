@@ -21,6 +21,7 @@ What to do about a library that is not installed is said here alone: ``require``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import ClassVar
 
@@ -106,6 +107,12 @@ class InterruptError(PolyvigilError):
 
     code = "interrupted"
     exit_code = 130
+
+
+def name_list(names: Sequence[str], *, most: int = 8) -> str:
+    """Names for a message that fits a line: the first few, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def install_command(extra: str) -> str:

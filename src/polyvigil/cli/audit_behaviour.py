@@ -57,6 +57,7 @@ def behaviour(
     from polyvigil.checks.behaviour import BEHAVIOUR
     from polyvigil.checks.behaviour import behaviour as run_behaviour
     from polyvigil.data.atomic import write_whole
+    from polyvigil.errors import name_list
 
     if output:
         check_output(output, BEHAVIOUR, replace=replace, inputs=[bundle])
@@ -70,7 +71,7 @@ def behaviour(
     )
     if result.not_trained:
         out.note(
-            f"not trained on {', '.join(result.not_trained)}: reported, "
+            f"not trained on {name_list(result.not_trained)}: reported, "
             + ("and counted, as asked" if gate_untrained else "but not counted (--gate-untrained)")
         )
     lines = behaviour_lines(result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import os
 import sys
 import traceback
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import typer.core
 
 from polyvigil import __version__
 from polyvigil.cli.commands import COMMANDS, Entry, Group
+from polyvigil.cli.output import escaped
 from polyvigil.cli.signals import interrupt_code, interrupted_by_signals
 from polyvigil.errors import InterruptError, PolyvigilError
 
@@ -84,6 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
+    _open_closed_streams()
     _speak_utf8()
     with interrupted_by_signals():
         return _run(arguments)
@@ -122,9 +125,9 @@ def _fail(
         details = {"code": code, "message": message, "hint": hint, "where": where}
         typer.echo(json.dumps({"ok": False, "error": details}, ensure_ascii=False))
     else:
-        typer.echo(f"error: {where + ': ' if where else ''}{message}", err=True)
+        typer.echo(escaped(f"error: {where + ': ' if where else ''}{message}"), err=True)
         if hint:
-            typer.echo(f"  next: {hint}", err=True)
+            typer.echo(escaped(f"  next: {hint}"), err=True)
     return exit_code
 
 
@@ -138,6 +141,13 @@ def _system_error(error: OSError) -> tuple[str, str, str]:
         errno.EMFILE: "close other programs or raise the limit of open files",
     }
     return error.strerror or type(error).__name__, hints.get(error.errno or 0, "check the path and the disk"), where
+
+
+def _open_closed_streams() -> None:
+    """Streams that the shell has closed (``2>&-``) are as if of /dev/null, so that no file takes their number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - lives as long as the program
 
 
 def _speak_utf8() -> None:

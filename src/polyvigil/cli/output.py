@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 import time
@@ -18,6 +19,14 @@ from polyvigil.cli.signals import request_stop
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def escaped(text: str) -> str:
+    """A message as a terminal may show it: control characters, of a file's name for example, as ``\\x1b``."""
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,7 @@ class Output:
     def log(self, message: str) -> None:
         """A message about what happens, on stderr."""
         if not self.quiet and not self.mute:
-            typer.echo(message, err=True)
+            typer.echo(escaped(message), err=True)
 
     def note(self, message: str) -> None:
         """Something the user may want to know: on stderr, and in the JSON document."""
@@ -63,7 +72,7 @@ class Output:
         """A warning: on stderr even with -q, and in the JSON document."""
         self.warnings.append(message)
         if not self.mute:
-            typer.echo(f"warning: {message}", err=True)
+            typer.echo(escaped(f"warning: {message}"), err=True)
 
     def progress(self, what: str, started: float, done: int, aside: int, share: float | None) -> None:
         """How far a long step is: rewritten in place on a terminal, else a plain line every 10 seconds."""
@@ -107,7 +116,7 @@ class Output:
             typer.echo(json.dumps(document, ensure_ascii=False))
         else:
             for line in answer.lines:
-                typer.echo(line)
+                typer.echo(escaped(line))
 
 
 @contextmanager

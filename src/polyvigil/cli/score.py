@@ -18,7 +18,7 @@ from polyvigil.cli.judging import AskEndpoint, FromDisk, endpoint_permission, re
 from polyvigil.cli.options import DEFAULT_POSTS, Device, PostsInput, QuarantinedPosts, Replace
 from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.config.score import ScoreSpec
-from polyvigil.errors import InterruptError, RecipeError
+from polyvigil.errors import InterruptError, RecipeError, name_list
 
 if TYPE_CHECKING:
     from polyvigil.judge.endpoint import EndpointPermission
@@ -155,7 +155,7 @@ def _warn(out: Output, summary: ScoreSummary) -> None:
         report_judge_usage(out, summary.judge.usage, endpoint_skipped=summary.judge.not_asked > 0)
     out.notes(summary.notes)
     if foreign := [counts.language for counts in summary.languages if not counts.trained]:
-        out.warn(f"not validated for {', '.join(foreign)}: the bundle was not trained on it; do not rely on its scores")
+        out.warn(f"not validated for {name_list(foreign)}: the bundle was not trained on it; do not rely on its scores")
 
 
 def _lines(summary: ScoreSummary, output: str, *, seconds: float, dedup: Dedup) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from polyvigil.data.formats import FORMATS
 from polyvigil.data.streams import COMPRESSION, STDIN
 from polyvigil.errors import DataError
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _ENDINGS = tuple(ending + packed for ending in FORMATS for packed in ("", *COMPRESSION))
 MANIFEST = ".manifest.json"
@@ -59,6 +61,8 @@ def find_inputs(sources: Sequence[str], *, output: Sequence[Path] = ()) -> Input
             if searched and (reason := _not_read(path, outputs)):
                 left_out[reason] = left_out.get(reason, 0) + 1
                 continue
+            if _SURROGATE.search(str(path)):
+                raise DataError("its name is not UTF-8", where=str(path), hint="rename the file")
             key = path.resolve()
             twice += key in inputs
             inputs.setdefault(key, Input(str(path), _partition(path)))

@@ -210,6 +210,8 @@ def read_chat_spec(path: Path) -> ChatSpec:
         raise RecipeError(f"cannot be read as UTF-8 text ({type(error).__name__})", where=str(path)) from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"not TOML: {error}", where=str(path)) from error
+    except (ValueError, RecursionError) as error:
+        raise RecipeError("not TOML: a value too long or too deep to be read", where=str(path)) from error
     try:
         return ChatSpec.model_validate(tree)
     except ValidationError as error:
