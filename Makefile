@@ -7,10 +7,10 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast lint coverage reproduce-tiny clean
+.PHONY: demo test test-fast nightly lint coverage reproduce-tiny clean
 
 demo: .venv/ready
-	@$(BIN)/polyvigil demo -o demo
+	@$(BIN)/polyvigil demo -o demo --replace
 
 test: .venv/ready-for-tests
 	$(BIN)/python -m pytest -n 2
@@ -18,6 +18,10 @@ test: .venv/ready-for-tests
 # Without what tests/slow.txt names: some of every package, in about a seventh of the time.
 test-fast: .venv/ready-for-tests
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+# What takes too long for every day: 500 kills at file-system calls of the commands that write.
+nightly: .venv/ready-for-tests
+	POLYVIGIL_KILLS=500 $(BIN)/python -m pytest -k test_a_kill_leaves_the_old_or_the_new tests/cli/test_outputs.py
 
 # All eleven rows of the paper's Table 2, and Tables 3 to 5, on tiny random models and synthetic posts.
 reproduce-tiny: .venv/ready-for-tests

@@ -21,6 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from polyvigil.bundle import store
+from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.temporary import output_folder
 from polyvigil.bundle.verify import verify
 from polyvigil.config.data import DataSpec
@@ -110,9 +111,9 @@ class Bundle(store.Bundle):
         Raises BundleError when something stands there, unless ``replace`` is set and it is a bundle.
         """
         folder = Path(folder)
-        store.check_free(folder, replace=replace)
+        check_output(folder, BUNDLE, replace=replace)
         verify(self.files)
-        with whole_folder(folder) as partial:
+        with whole_folder(folder, replace=replace) as partial:
             shutil.copytree(self.files, partial, dirs_exist_ok=True)
         return load(folder, device=self.device)
 
@@ -201,7 +202,7 @@ def train(
     else:
         resolved = load_recipe(str(recipe), values=values)
     if output is not None:
-        store.check_free(Path(output), replace=replace)
+        check_output(Path(output), BUNDLE, replace=replace)
     data = workflow.gather(
         resolved,
         train=[] if train is None else [source_of(train, name="train")],

@@ -6,20 +6,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from polyvigil.bundle.outputs import OutputKind, check_output
 from polyvigil.config.load import load
+from polyvigil.data.atomic import write_whole
 from polyvigil.data.read import read_labelled
 from polyvigil.data.sample import SAMPLE_NOTE, sample_corpus
 from polyvigil.data.write import write_posts
-from polyvigil.errors import DataError
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.measure import cross_fitted_dev, measured
-from polyvigil.report.render import write_report
+from polyvigil.report.render import HTML_FILE, report_files
 from polyvigil.report.report import report_of
 from polyvigil.scoring.batch import score_file
 from polyvigil.types import Frozen
 from polyvigil.workflows import train as training
 
 _MARK = ".polyvigil-demo"
+DEMO = OutputKind("demo", lambda folder: (folder / _MARK).is_file(), folder=True)
 
 
 class Demo(Frozen):
@@ -40,15 +42,16 @@ def run_demo(
     seed: int = 42,
     program: str = "polyvigil",
     command: str = "",
+    replace: bool = False,
     log: Callable[[str], None] = lambda _: None,
 ) -> Demo:
     """Write data/, bundle/, report.html, its JSON twins and scored.csv into ``folder``. ``program`` is how the
     next steps call the program, ``command`` the command line that makes the same again, which the report names.
 
-    Raises DataError when ``folder`` holds anything that is not an earlier demo's.
+    With ``replace`` the files of an earlier demo are written again, and what else lies there stays. Raises DataError
+    when ``folder`` holds anything else.
     """
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / _MARK).is_file())):
-        raise DataError("exists and is no earlier demo", where=str(folder), hint="choose another folder: -o FOLDER")
+    check_output(folder, DEMO, replace=replace)
     started = time.perf_counter()
     data = folder / "data"
     data.mkdir(parents=True, exist_ok=True)
@@ -57,7 +60,7 @@ def run_demo(
     log(f"wrote {len(corpus):,} synthetic posts to {data}")
     files = {split: data / f"{split}.csv" for split in ("train", "dev", "test")}
     for split, path in files.items():
-        write_posts(path, [item for item in corpus if item.post.split == split])
+        write_posts(path, [item for item in corpus if item.post.split == split], replace=True)
     recipe = load("linear", settings=[f"seed={seed}"])
     training_data = training.gather(recipe, train=[str(files["train"])], dev=[str(files["dev"])])
     trained = training.train(recipe, training_data, output=folder / "bundle", replace=True, log=log)
@@ -65,10 +68,12 @@ def run_demo(
     dev = cross_fitted_dev(trained.bundle, folder / "bundle")
     result = measured(trained.bundle, read_labelled(files["test"]), dev=dev)
     made = report_of(result, trained.bundle, title="polyvigil demo", note=SAMPLE_NOTE, command=command)
-    report = write_report(made, folder)
+    for name, text in report_files(made).items():
+        write_whole(folder / name, text, replace=True)
+    report = folder / HTML_FILE
     log("scoring the test posts")
     scored = folder / "scored.csv"
-    score_file(trained.bundle, str(files["test"]), str(scored))
+    score_file(trained.bundle, str(files["test"]), str(scored), replace=True)
     return Demo(
         note=SAMPLE_NOTE,
         bundle=str(folder / "bundle"),

@@ -11,7 +11,7 @@
     ├── ScoringError         scoring      1  a scoring run cannot go on: its processes are killed, the cluster is gone
     ├── TrainingError        training     1  a training run cannot go on: no memory, no disk, numbers that overflow
     ├── EndpointError        endpoint     1  a chat endpoint cannot be asked
-    └── InterruptError       interrupted 130  the user pressed Ctrl-C
+    └── InterruptError       interrupted 130  the user pressed Ctrl-C (143: SIGTERM, 129: SIGHUP)
 
 A message says what is wrong, where, and what to do. The exit codes are used by the command line alone, which has 3 for
 a gate that says no and 5 for rows set aside besides.
@@ -21,6 +21,7 @@ What to do about a library that is not installed is said here alone: ``require``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import ClassVar
 
@@ -102,10 +103,16 @@ class ScoringError(PolyvigilError):
 
 
 class InterruptError(PolyvigilError):
-    """The user pressed Ctrl-C."""
+    """The user pressed Ctrl-C, or the system asked the program to end."""
 
     code = "interrupted"
     exit_code = 130
+
+
+def name_list(names: Sequence[str], *, most: int = 8) -> str:
+    """Names for a message that fits a line: the first few, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def install_command(extra: str) -> str:

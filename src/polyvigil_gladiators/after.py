@@ -41,7 +41,7 @@ def score_test_posts(
     scores = stored(np.concatenate(chunks, axis=1), test.items)
     with tempfile.TemporaryDirectory() as folder:
         stored_posts.write(scores, Path(folder) / output.name)
-        with whole_file(output) as stream:
+        with whole_file(output, replace=True) as stream:
             stream.write((Path(folder) / output.name).read_bytes())
 
 
@@ -58,7 +58,7 @@ def read_scores(path: Path) -> StoredDev:
 def audit_bundle(bundle: Path, data: TrainingData, output: Path, *, device: str) -> None:
     """``polyvigil audit shortcuts`` of a bundle on the dev posts, ``material.train`` being what it learned from."""
     audit = audit_shortcuts(load(bundle, device=device), _reading(data.dev), train=_reading(data.train))
-    write_whole(output, audit.model_dump_json(indent=1) + "\n")
+    write_whole(output, audit.model_dump_json(indent=1) + "\n", replace=True)
 
 
 def read_audit(path: Path) -> ShortcutAudit:

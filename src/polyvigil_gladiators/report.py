@@ -145,8 +145,8 @@ _KINDS: Mapping[type, StepKind] = {
 def write(result: Reproduction, folder: Path) -> tuple[Path, Path]:
     """Write both files and return their paths."""
     document, markdown = folder / "reproduction.json", folder / "reproduction.md"
-    write_whole(document, result.model_dump_json(indent=2) + "\n")
-    write_whole(markdown, _markdown(result))
+    write_whole(document, result.model_dump_json(indent=2) + "\n", replace=True)
+    write_whole(markdown, _markdown(result), replace=True)
     return document, markdown
 
 

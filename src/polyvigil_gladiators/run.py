@@ -150,8 +150,8 @@ def _translate(step: Translation, status: StepStatus, environment: Environment, 
         raise DataError(f"none of {len(rows):,} translations can be used", where=status.models[0].name)
     aside = [reject_line(row) for row in rows if not _is_used(row, sieved=environment.scale.sieved)]
     if aside:
-        write_whole(status.output.with_suffix(".rejects.jsonl"), "".join(aside))
-    write_translated(status.output, used)
+        write_whole(status.output.with_suffix(".rejects.jsonl"), "".join(aside), replace=True)
+    write_translated(status.output, used, replace=True)
 
 
 def _is_used(row: Translated, *, sieved: bool) -> bool:

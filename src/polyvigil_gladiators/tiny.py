@@ -273,7 +273,7 @@ def tiny_posts(folder: Path) -> Path:
     """Write ``train.csv``, ``dev.csv`` and ``test.csv``, where they are not there yet, and return ``folder``."""
     if not folder.is_dir():
         chosen = _some(sample_corpus())
-        with whole_folder(folder) as partial:
+        with whole_folder(folder, replace=True) as partial:
             for split in ("train", "dev", "test"):
                 write_posts(partial / f"{split}.csv", [item for item in chosen if item.post.split == split])
     return folder
@@ -289,7 +289,7 @@ def tiny_models(folder: Path) -> Path:
         return folder
     for name, make in _makers().items():
         if not (folder / name).is_dir():
-            with whole_folder(folder / name) as partial:
+            with whole_folder(folder / name, replace=True) as partial:
                 make(partial)
     return folder
 

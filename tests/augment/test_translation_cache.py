@@ -84,7 +84,7 @@ def test_killed_command_resumes_to_the_same_bytes(tmp_path: Path, monkeypatch: p
     assert ended.returncode == -signal.SIGKILL
     assert not killed.exists()
     kept = Path(f"{killed}.translations.jsonl").read_bytes()
-    assert kept.endswith(b'"0123')
+    assert kept.endswith(b'{"key": "0123')
     plain, asked = Mapping.translate, []
 
     def counting(self: Mapping, texts: list[str], *, source: str, target: str) -> list[str]:
@@ -95,7 +95,7 @@ def test_killed_command_resumes_to_the_same_bytes(tmp_path: Path, monkeypatch: p
     arguments = ["--to", "fa", "--mapping", "arabic", "--batch-tokens", "300", "-q"]
     counts = []
     for output in (killed, clean, clean):
-        assert main.run(["augment", "translate", str(source), "-o", str(output), *arguments]) == 0
+        assert main.run(["augment", "translate", str(source), "-o", str(output), *arguments, "--replace"]) == 0
         counts.append(len(asked))
     assert killed.read_bytes() == clean.read_bytes()
     assert Path(f"{killed}.translations.jsonl").read_bytes() == Path(f"{clean}.translations.jsonl").read_bytes()

@@ -57,7 +57,7 @@ def test_paper_share_is_reported_and_natural_share_is_silent(
         {"source": "ru", "target": "fa", "posts": 290, "used": 290, "positives": 100},
     ]
     assert document["data"]["prevalence"][0]["positives"] == 212
-    _, out, err = _run(capfd, *of, "--max", 600)
+    _, out, err = _run(capfd, *of, "--max", 600, "--replace")
     assert "positive" not in err
     assert json.loads(out)["data"]["prevalence"][0]["positives"] == 49
 

@@ -131,9 +131,9 @@ def test_quarantine_has_its_exit_code(polyvigil, bundle_folder: Path, tmp_path: 
     arguments = ("score", bundle_folder, tmp_path / "i.csv", "-o", tmp_path / "o.csv")
     lenient = polyvigil(*arguments)
     assert lenient.code == 0
-    assert f"1 rows set aside -> {tmp_path / 'o.rejects.jsonl'}" in lenient.out
-    assert polyvigil(*arguments, "--fail-on-quarantine").code == 5
-    strict = polyvigil(*arguments, "--on-error", "fail")
+    assert f"1 rows set aside -> {tmp_path / 'o.csv.rejects.jsonl'}" in lenient.out
+    assert polyvigil(*arguments, "--fail-on-quarantine", "--replace").code == 5
+    strict = polyvigil(*arguments, "--on-error", "fail", "--replace")
     assert strict.code == 2
     assert "i.csv:3: 3 cells where the header has 2" in strict.err
 
@@ -213,7 +213,7 @@ def test_check_finds_and_strict_refuses(polyvigil, files: Path) -> None:  # type
         (("check", "x.csv", "--set", "data.label.yes=1"), 2, "did you mean data.labels?"),
         (("inspect", "/"), 4, "not a bundle: it has no bundle.json"),
         (("recipes", "nope"), 2, "shipped recipes: adapt, gladiators"),
-        (("demo", "-o", "/usr"), 2, "exists and is no earlier demo"),
+        (("demo", "-o", "/usr"), 2, "exists and is no demo"),
     ],
 )
 def test_errors_name_the_problem_and_the_next_step(  # type: ignore[no-untyped-def]
@@ -306,7 +306,9 @@ def test_demo_writes_its_files(polyvigil, tmp_path: Path) -> None:  # type: igno
     assert len(steps) == 3
     for _, *arguments in steps:
         assert polyvigil(*arguments).code == 0
-    assert polyvigil("demo", "-o", folder, "--json").json["data"]["bundle"] == str(folder / "bundle")  # and once more
+    assert polyvigil("demo", "-o", folder, "--json", "--replace").json["data"]["bundle"] == str(
+        folder / "bundle"
+    )  # and once more
 
 
 def test_starting_is_light() -> None:
@@ -379,4 +381,4 @@ def test_no_post_reaches_messages(polyvigil, files: Path) -> None:  # type: igno
         assert canary not in each.out + each.err
     for path in (*(files / "r").iterdir(), files / "o.csv.manifest.json", *(files / "b").rglob("*.json")):
         assert canary not in path.read_text(encoding="utf-8")
-    assert canary in (files / "o.rejects.jsonl").read_text(encoding="utf-8")  # nothing is lost
+    assert canary in (files / "o.csv.rejects.jsonl").read_text(encoding="utf-8")  # nothing is lost

@@ -280,6 +280,7 @@ def test_nothing_is_overwritten_without_replace(checkpoint: Path, capfd: pytest.
     assert not (output / "mark").exists()
     other = checkpoint.with_name("letters")
     other.mkdir()
+    (other / "letter.txt").touch()
     code, _, err = run(capfd, checkpoint, "-o", other, "--replace")
     assert code == 2
     assert f"{other}: exists and is no model" in err

@@ -69,7 +69,7 @@ def test_russian_tweets_and_reviews_are_separate_groups(ran: Ran, made: Path, tm
     page = (folder / "report.html").read_bytes()
     assert "--by type --by origin" in report.command
     (folder / "report.html").unlink()
-    assert ran(*shlex.split(report.command)[1:])[0] == 0
+    assert ran(*shlex.split(report.command)[1:], "--replace")[0] == 0
     assert (folder / "report.html").read_bytes() == page
 
 

@@ -60,7 +60,7 @@ def test_explanations_on_stdout_and_in_files(
     assert CANARY not in out + err
     code, out, _ = _run(capfd, "explain", bundle_folder, posts, "-o", "o.jsonl", "--fail-on-quarantine", "-q")
     assert code == 5
-    assert out.splitlines()[1] == "1 rows set aside -> o.rejects.jsonl"
+    assert out.splitlines()[1] == "1 rows set aside -> o.jsonl.rejects.jsonl"
 
 
 def test_faithfulness_is_a_table_or_a_document(

@@ -116,7 +116,7 @@ def test_endpoint_scores_need_the_option_after_fitting(
         assert data["usage"]["cost"] == pytest.approx(asked_for_dev * (100 * 1 + 7 * 5) / 1e6)
         assert data["paired"]["pooled"]["f1"]["difference"] > 0
 
-        score = ["score", f"{tmp_path}/judged", f"{folder}/test.csv", "-o", f"{tmp_path}/o.csv"]
+        score = ["score", f"{tmp_path}/judged", f"{folder}/test.csv", "-o", f"{tmp_path}/o.csv", "--replace"]
         for command in (score, ["evaluate", f"{tmp_path}/judged", f"{folder}/test.csv"], ["explain", *score[1:3]]):
             assert program.run(command) == 0
         assert len(server.requests) == asked_for_dev  # nothing is sent unasked

@@ -55,7 +55,7 @@ def test_the_command_in_the_report_makes_the_same_report(ran: Ran, made: Path, t
     page = (folder / "report.html").read_bytes()
     told = Report.model_validate_json((folder / "report.json").read_bytes())
     (folder / "report.html").unlink()
-    assert ran(*shlex.split(told.command)[1:])[0] == 0
+    assert ran(*shlex.split(told.command)[1:], "--replace")[0] == 0
     assert (folder / "report.html").read_bytes() == page
     assert told.mistakes
     assert all(one.text in (made / "test.csv").read_text(encoding="utf-8") for one in told.mistakes)
@@ -73,7 +73,7 @@ def test_the_command_in_the_report_keeps_what_decides_its_figures(ran: Ran, made
     paths = [str(made / "bundle"), str(made / "test.csv")]
     assert command == shlex.join(["polyvigil", "evaluate", *paths, *given, "-o", str(folder)])
     (folder / "report.html").unlink()
-    again = ran(*shlex.split(command)[1:], "--json")
+    again = ran(*shlex.split(command)[1:], "--json", "--replace")
     assert (folder / "report.html").read_bytes() == page
     assert json.loads(again[1])["data"] == json.loads(out)["data"]
 
@@ -98,7 +98,8 @@ def test_evaluate_of_a_bundle_alone_is_its_report(ran: Ran, made: Path, tmp_path
     evaluated = json.loads(out)["data"]
     page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     assert code == 0
-    reported = json.loads(ran("report", made / "bundle", "-o", tmp_path / "r", "--json")[1])["data"]
+    again = ran("report", made / "bundle", "-o", tmp_path / "r", "--json", "--replace")
+    reported = json.loads(again[1])["data"]
     assert reported.pop("command").replace("report", "evaluate", 1) == evaluated.pop("command")
     assert reported == evaluated
     assert (tmp_path / "r" / "report.html").read_text(encoding="utf-8") == page.replace("l evaluate ", "l report ")

@@ -50,10 +50,13 @@ def test_keys_of_folders(tmp_path: Path) -> None:
 
 
 def test_outputs_and_empty_files_are_skipped_with_a_note(tmp_path: Path) -> None:
-    _touch(tmp_path, "a.csv", "new.csv", "old.csv", "old.csv.manifest.json", "old.rejects.jsonl")
+    _touch(tmp_path, "a.csv", "new.csv", "old.csv", "old.csv.manifest.json", "x.rejects.jsonl")
     _touch(tmp_path, "older/part-0.csv", "older/_manifest.json")
+    (tmp_path / "old.csv.rejects.jsonl").write_text(
+        '{"file": "i.csv", "line": 2, "column": "", "reason": "no", "row": {}}\n'
+    )
     (tmp_path / "nothing.csv").touch()
-    assert _names(tmp_path, ".", output="new.csv") == ["a.csv"]
+    assert _names(tmp_path, ".", output="new.csv") == ["a.csv", "x.rejects.jsonl"]
     assert set(find_inputs([str(tmp_path)], output=[tmp_path / "new.csv"]).notes) == {
         "left out: 1 empty",
         "left out: 1 at the place of the output",

@@ -128,19 +128,22 @@ def test_bad_rows_are_kept_with_their_line_numbers(bundle: Bundle, tmp_path: Pat
     )
     summary = score_file(bundle, str(source), str(tmp_path / "o.csv"))
     assert (summary.posts, summary.set_aside) == (2, 2)
-    rejects = [json.loads(line) for line in (tmp_path / "o.rejects.jsonl").read_text().splitlines()]
+    rejects = [json.loads(line) for line in (tmp_path / "o.csv.rejects.jsonl").read_text().splitlines()]
     assert [(reject["line"], reject["reason"]) for reject in rejects] == [
         (3, "not UTF-8 (byte 0xE9)"),
         (4, "4 cells where the header has 3"),
     ]
     assert rejects[1]["row"] == {"id": "c", "text": "too", "language": "many", "cell 4": "cells"}
-    assert summary.rejects == str(tmp_path / "o.rejects.jsonl")
+    assert summary.rejects == str(tmp_path / "o.csv.rejects.jsonl")
     with pytest.raises(DataError, match=r"i\.csv:3"):
         score_file(bundle, str(source), str(tmp_path / "strict.csv"), spec=ScoreSpec(on_error="fail"))
     assert not list(tmp_path.glob("*strict*"))  # nothing half-written
     source.write_text("id,text,language\na,fine,en\n")
-    score_file(bundle, str(source), str(tmp_path / "o.csv"))
-    assert not (tmp_path / "o.rejects.jsonl").exists()  # those were the earlier run's
+    with pytest.raises(DataError, match="an earlier output of score stands there already"):
+        score_file(bundle, str(source), str(tmp_path / "o.csv"))
+    again = score_file(bundle, str(source), str(tmp_path / "o.csv"), replace=True)
+    assert again.rejects is None
+    assert len((tmp_path / "o.csv.rejects.jsonl").read_text().splitlines()) == len(rejects)  # those of the earlier run
 
 
 def test_parquet_keeps_the_types_of_its_columns(bundle: Bundle, tmp_path: Path) -> None:
@@ -179,7 +182,7 @@ def test_memory_does_not_grow_with_the_file(bundle: Bundle, tmp_path: Path) -> N
         source = tmp_path / "i.csv"
         source.write_text("text,language\n" + "these pills gave me a headache again today,en\n" * rows)
         tracemalloc.start()
-        score_file(bundle, str(source), str(tmp_path / "o.csv"))
+        score_file(bundle, str(source), str(tmp_path / "o.csv"), replace=True)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.3 * peaks[0]
@@ -191,7 +194,7 @@ def test_order_and_neighbours_do_not_matter(bundle: Bundle, corpus: tuple[Labell
     scores = []
     for seed in (1, 2):
         random.Random(seed).shuffle(rows)
-        score_file(bundle, _jsonl(tmp_path / "i.jsonl", rows), str(tmp_path / "o.jsonl"))  # type: ignore[arg-type]
+        score_file(bundle, _jsonl(tmp_path / "i.jsonl", rows), str(tmp_path / "o.jsonl"), replace=True)  # type: ignore[arg-type]
         scores.append({row["id"]: row["p"] for row in _read(tmp_path / "o.jsonl")})
     assert scores[0] == scores[1]
 
@@ -234,7 +237,7 @@ def test_a_submission_is_a_flat_zip_answering_every_id(bundle: Bundle, source: s
     assert lines[1:] == [f"{row['id']},{d.decision}" for row, d in zip(POSTS, expected, strict=True)]
     assert result.posts == 5
     first = (tmp_path / "s.zip").read_bytes()
-    write_submission(bundle, source, tmp_path / "s.zip", spec=DataSpec())
+    write_submission(bundle, source, tmp_path / "s.zip", spec=DataSpec(), replace=True)
     assert (tmp_path / "s.zip").read_bytes() == first
 
 
@@ -260,7 +263,7 @@ def test_a_submission_that_could_not_be_scored_is_refused(
 def test_gzip_output_does_not_depend_on_the_clock(bundle: Bundle, source: str, tmp_path: Path) -> None:
     score_file(bundle, source, str(tmp_path / "a.csv.gz"))
     first = (tmp_path / "a.csv.gz").read_bytes()
-    score_file(bundle, source, str(tmp_path / "a.csv.gz"))
+    score_file(bundle, source, str(tmp_path / "a.csv.gz"), replace=True)
     assert (tmp_path / "a.csv.gz").read_bytes() == first
     assert gzip.decompress(first).startswith(b"id,text")
 

@@ -168,16 +168,17 @@ def test_bad_rows_are_set_aside_and_nothing_is_left_behind(bundle: Bundle, tmp_p
     path.write_text("id,text,language\n1,fine pills,en\n2,x,not a code!\n", encoding="utf-8")
     for name in ("o.jsonl", "o.html"):
         summary = explain_file(bundle, str(path), str(tmp_path / name))
-        assert (summary.posts, summary.set_aside, summary.rejects) == (1, 1, str(tmp_path / "o.rejects.jsonl"))
-        assert "is not a language" in (tmp_path / "o.rejects.jsonl").read_text()
+        assert (summary.posts, summary.set_aside, summary.rejects) == (1, 1, str(tmp_path / f"{name}.rejects.jsonl"))
+        assert "is not a language" in (tmp_path / f"{name}.rejects.jsonl").read_text()
         assert summary.notes
         (tmp_path / name).unlink()
         with pytest.raises(DataError, match="is not a language"):
             explain_file(bundle, str(path), str(tmp_path / name), on_error="fail")
         assert not (tmp_path / name).exists()
     path.write_text("id,text,language\n1,fine pills,en\n", encoding="utf-8")
-    explain_file(bundle, str(path), str(tmp_path / "o.jsonl"))
-    assert not (tmp_path / "o.rejects.jsonl").exists()
+    explain_file(bundle, str(path), str(tmp_path / "p.jsonl"))
+    assert not (tmp_path / "p.jsonl.rejects.jsonl").exists()
+    assert (tmp_path / "o.jsonl.rejects.jsonl").exists()  # another run's
 
 
 @pytest.mark.parametrize(

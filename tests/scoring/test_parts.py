@@ -73,9 +73,9 @@ def test_the_size_of_a_part_changes_no_row(bundle: Bundle, posts: Path, tmp_path
     assert (summary.posts, summary.set_aside) == (whole.posts, whole.set_aside) == (205, 2)
     assert summary.languages == whole.languages
     assert summary.notes == whole.notes
-    rejects = (tmp_path / "o.rejects.jsonl").read_text()
+    rejects = (tmp_path / f"{name}.rejects.jsonl").read_text()
     assert [json.loads(line)["line"] for line in rejects.splitlines()] == [102, 341]
-    assert rejects == (tmp_path / "whole-o.rejects.jsonl").read_text()
+    assert rejects == (tmp_path / f"whole-{name}.rejects.jsonl").read_text()
     assert not list(tmp_path.glob("*.work"))
 
 
@@ -107,13 +107,13 @@ def test_a_folder_replaces_only_an_earlier_output(bundle: Bundle, posts: Path, t
     out.mkdir()
     _score(bundle, posts, out)  # an empty folder is as good as none
     before = _found(out)
-    _score(bundle, posts, out, spec=ScoreSpec())
+    _score(bundle, posts, out, spec=ScoreSpec(), replace=True)
     assert len(_found(out)) == len(before) - 5
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(DataError, match="holds files and is no earlier output; choose another folder, or empty it"):
+    with pytest.raises(DataError, match="exists and is no earlier output of score; choose another folder"):
         _score(bundle, posts, tmp_path / "mine")
-    with pytest.raises(DataError, match="is a file, not a folder"):
+    with pytest.raises(DataError, match="is a file, and no earlier output of score"):
         _score(bundle, posts, tmp_path / "mine" / "thesis.tex", output_format="csv")
     with pytest.raises(DataError, match="is no folder for outputs alone"):
         _score(bundle, posts, "./")
@@ -152,7 +152,7 @@ def test_an_output_in_the_input_folder_is_not_read(bundle: Bundle, posts: Path, 
     shutil.copy(posts, tmp_path / "posts.csv")
     for _ in range(2):
         for output in ("scored.csv", "scored/", "again.csv"):
-            assert _score(bundle, tmp_path, f"{tmp_path}/{output}").posts == 205
+            assert _score(bundle, tmp_path, f"{tmp_path}/{output}", replace=True).posts == 205
 
 
 def test_an_input_without_rows_gives_an_output_without_rows(bundle: Bundle, tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_a_damaged_part_is_scored_again(bundle: Bundle, posts: Path, tmp_path: P
     else:
         file.unlink()
     _score(bundle, posts, tmp_path / "o.csv", resume=True)
-    for name in (".csv", ".rejects.jsonl"):
+    for name in (".csv", ".csv.rejects.jsonl"):
         assert (tmp_path / f"o{name}").read_bytes() == (tmp_path / f"whole{name}").read_bytes()
 
 
@@ -520,9 +520,10 @@ def test_standard_input_and_output(bundle_folder: Path, posts: Path, tmp_path: P
     assert run("-", "-o", "piped.csv", stdin=posts.read_bytes()).returncode == 0
     assert (tmp_path / "piped.csv").read_bytes() == expected
     assert run(str(posts), "-o", "-").stdout == expected
-    rejects = (tmp_path / "file.rejects.jsonl").read_text()
-    assert (tmp_path / "scored.rejects.jsonl").read_text() == rejects
-    assert (tmp_path / "piped.rejects.jsonl").read_text() == rejects.replace(str(posts), "<stdin>")
+    assert (tmp_path / "scored.2.rejects.jsonl").is_file()  # no run takes the name of another
+    rejects = (tmp_path / "file.csv.rejects.jsonl").read_text()
+    assert (tmp_path / "scored.2.rejects.jsonl").read_text() == rejects
+    assert (tmp_path / "piped.csv.rejects.jsonl").read_text() == rejects.replace(str(posts), "<stdin>")
     refused = run("-", "-o", "again.csv", "--resume", stdin=posts.read_bytes())
     assert refused.returncode == 2
     assert b"standard input and output are for one process, and not resumed" in refused.stderr

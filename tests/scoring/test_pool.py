@@ -31,7 +31,7 @@ def test_two_processes_write_the_bytes_of_one(bundle_folder: Path, many: Path, a
         engine, [str(many)], str(tmp_path / "o.jsonl"), spec=HOW, progress=lambda _, __, share: told.append(share)
     )
     assert (tmp_path / "o.jsonl").read_bytes() == (alone / "o.jsonl").read_bytes()
-    assert (tmp_path / "o.rejects.jsonl").read_bytes() == (alone / "o.rejects.jsonl").read_bytes()
+    assert (tmp_path / "o.jsonl.rejects.jsonl").read_bytes() == (alone / "o.jsonl.rejects.jsonl").read_bytes()
     ours, theirs = (json.loads((f / "o.jsonl.manifest.json").read_text()) for f in (tmp_path, alone))
     for manifest in (ours, theirs):
         del manifest["output"], manifest["outputs"][0]["path"], manifest["rejects"]

@@ -46,7 +46,7 @@ def test_killed_actors_change_nothing(bundle_folder: Path, many: Path, alone: Pa
     assert [row["id"] for row in rows] == [row["id"] for row in expected]
     assert [row["decision"] for row in rows] == [row["decision"] for row in expected]
     assert max(abs(row["p"] - other["p"]) for row, other in zip(rows, expected, strict=True)) <= 1e-6
-    for name in ("o.jsonl", "o.rejects.jsonl"):
+    for name in ("o.jsonl", "o.jsonl.rejects.jsonl"):
         assert (tmp_path / name).read_bytes() == (alone / name).read_bytes()
     wait_for(lambda: not any(Path(f"/proc/{one}").exists() for one in below))
 

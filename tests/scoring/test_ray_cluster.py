@@ -52,7 +52,7 @@ def test_a_lost_node_loses_and_doubles_nothing(
         assert process.returncode == 0, messages
     finally:
         cluster.shutdown()
-    for name in ("o.jsonl", "o.rejects.jsonl"):
+    for name in ("o.jsonl", "o.jsonl.rejects.jsonl"):
         assert (tmp_path / name).read_bytes() == (alone / name).read_bytes()
 
 

@@ -183,6 +183,7 @@ def test_unsupported_models_are_refused(folder: Path, tmp_path: Path, monkeypatc
         recipe_for("adapt", settings=["adapt.mask_share=1"])
     posts = AdaptPosts(tuple(f"text {n}" for n in range(30)), ("one text", "two texts"), 0, 0, ())
     (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter.txt").touch()
     with pytest.raises(RecipeError, match="exists and is no adapted model"):
         adapt(recipe_for("adapt", settings=[]), posts, output=tmp_path / "taken", options=CPU)
     broken = recipe_for(f"{folder}/model", settings=[*SMALL, "adapt.learning_rate=1e30", "adapt.epochs=1"])

@@ -88,6 +88,7 @@ def test_a_file_of_one_split_is_accepted(files: dict[str, str]) -> None:
 
 def test_an_existing_output_is_refused_before_training(material: training.TrainingData, tmp_path: Path) -> None:
     said: list[str] = []
+    (tmp_path / "letter.txt").touch()
     with pytest.raises(BundleError, match="exists and is no bundle"):
         training.train(LinearRecipe(), material, output=tmp_path, log=said.append)
     assert not said

@@ -100,14 +100,21 @@ def translated(source: LabelledPost, text: str, translator: Translator, *, targe
     return Translated(LabelledPost(made, source.label), source, translator.identity, reason)
 
 
-def write_translated(path: Path, rows: Sequence[Translated]) -> None:
+def write_translated(path: Path, rows: Sequence[Translated], *, replace: bool = False) -> None:
     """Write the rows as UTF-8 CSV, in their order. The language column holds the code, ``de`` also for a CADEC row."""
     cells = []
     for row in rows:
         post = row.item.post
         values = (post.id, post.text, row.item.label, post.origin, post.type, base_language(post.language), post.split)
         cells.append((*values, post.group, row.translated_from, row.model))
-    write_whole(path, csv_text([(*COLUMNS, *FURTHER), *cells]))
+    write_whole(path, csv_text([(*COLUMNS, *FURTHER), *cells]), replace=replace)
+
+
+def has_translations(path: Path) -> bool:
+    """Whether a file is one that ``write_translated`` wrote, by its columns."""
+    header = csv_text([(*COLUMNS, *FURTHER)]).encode()
+    with path.open("rb") as stream:
+        return stream.read(len(header)) == header
 
 
 def reject_line(row: Translated) -> str:
@@ -141,7 +148,6 @@ class Cache:
         """Raises DataError where a line before the last one is no translation."""
         self.path = path
         self._known: dict[str, str] = {}
-        drop_torn_line(path)
         for number, entry in read_entries(path):
             key, text = (entry.get("key"), entry.get("text")) if entry else (None, None)
             if not isinstance(key, str) or not isinstance(text, str):
@@ -151,6 +157,8 @@ class Cache:
                     hint="remove the line, and it is made again; or the file, and all are",
                 )
             self._known.setdefault(key, text)
+        if not drop_torn_line(path, begins='{"key"'):
+            raise DataError("is no file of translations", where=str(path), hint="move it away")
 
     def get(self, pair: Pair, text: str) -> str | None:
         """The translation of a text, or None."""

@@ -22,7 +22,8 @@ from polyvigil.bundle.dev import read as read_dev
 from polyvigil.bundle.dev import write as write_dev
 from polyvigil.bundle.layout import CombinationRecord, Manifest, MemberEntry
 from polyvigil.bundle.members import load_member, load_second_stage
-from polyvigil.bundle.verify import AGAIN, bundle_around, bundle_id, entries, scores_id, verify
+from polyvigil.bundle.outputs import BUNDLE, check_output
+from polyvigil.bundle.verify import AGAIN, bundle_id, entries, scores_id, verify
 from polyvigil.data.atomic import whole_folder
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.combine import Combination
@@ -280,8 +281,8 @@ def save(
 
     Raises BundleError when ``folder`` exists, unless ``replace`` is set and it holds a bundle.
     """
-    check_free(folder, replace=replace)
-    with whole_folder(folder) as partial:
+    check_output(folder, BUNDLE, replace=replace)
+    with whole_folder(folder, replace=replace) as partial:
         listed = _save_members(partial, members, stage=layout.MEMBERS)
         further = second_stage.members if second_stage else ()
         listed_further = _save_members(partial, further, stage=layout.SECOND_STAGE)
@@ -379,27 +380,6 @@ def read_document(folder: Path | str, name: str) -> str:
         return (Path(folder) / name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"no readable {name}", where=str(folder), hint=AGAIN) from error
-
-
-def check_free(folder: Path, *, replace: bool) -> None:
-    """Raise BundleError when a bundle may not be written to ``folder``; called before hours are spent.
-
-    It must not exist, unless ``replace`` is set and it is a bundle; and it must not lie inside another one, which a
-    file more would damage.
-    """
-    if around := bundle_around(folder.absolute().parent):
-        raise BundleError(
-            "lies in a bundle, which a file more would damage",
-            where=str(folder),
-            hint=f"choose a folder beside {around}",
-        )
-    if folder.exists() and not (replace and (folder / layout.MANIFEST).is_file()):
-        raise BundleError(
-            "a bundle stands there already" if (folder / layout.MANIFEST).is_file() else "exists and is no bundle",
-            where=str(folder),
-            hint="choose another folder"
-            + (", or --replace it" if (folder / layout.MANIFEST).is_file() and not replace else ""),
-        )
 
 
 def _libraries() -> dict[str, str]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from polyvigil.bundle.outputs import json_document
 from polyvigil.bundle.store import Bundle
 from polyvigil.checks.behaviour_suite import MAX_FAILURE, Case, Expect, Kind, cases
 from polyvigil.errors import RecipeError
@@ -75,6 +76,9 @@ class BehaviourResult(Frozen):
     def failing(self) -> tuple[Cell, ...]:
         """The cells that the gate says no to."""
         return tuple(cell for cell in self.cells if cell.fails)
+
+
+BEHAVIOUR = json_document("result of audit behaviour", ("bundle", "max_failure", "cells"))
 
 
 TOLERANCE = 0.01  # of P: less than anyone would act on

@@ -45,16 +45,17 @@ def adapt(
 
     Ended at any moment, the same command goes on from its last checkpoint.
     """
+    from polyvigil.bundle.outputs import check_output
     from polyvigil.learn.launch import launched
+    from polyvigil.workflows.adapt import ADAPTED_MODEL, gather, recipe_for
     from polyvigil.workflows.adapt import adapt as run
-    from polyvigil.workflows.adapt import check_free, gather, recipe_for
     from polyvigil.workflows.learners import RunOptions
 
     if launched().size > 1:
         raise RecipeError("adapting runs in one process", where="torchrun", hint="run polyvigil adapt without it")
     chosen = posts_input.all_settings() + ([f"seed={seed}"] if seed is not None else [])
     recipe = recipe_for(model, settings=chosen)
-    check_free(output, replace=replace)
+    check_output(output, ADAPTED_MODEL, replace=replace, inputs=[model, *posts, *(kept_out or [])])
     corpus = gather(recipe, posts=posts, kept_out=kept_out or (), on_error=posts_input.on_row_error)
     _note_left_out(out, corpus, kept_out or ())
     started = time.monotonic()

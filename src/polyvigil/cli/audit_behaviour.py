@@ -9,7 +9,7 @@ import typer
 
 from polyvigil.checks.behaviour_suite import LANGUAGES, MAX_FAILURE
 from polyvigil.cli.command import command
-from polyvigil.cli.options import Device
+from polyvigil.cli.options import Device, Replace
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -48,13 +48,19 @@ def behaviour(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write everything as JSON, examples of failures included.")
     ] = None,
+    replace: Replace = False,
     device: Device = "auto",
 ) -> Answer:
     """Try a bundle on authored sentences: negation, questions, relatives' ADEs, brand names, typing slips, ..."""
+    from polyvigil.bundle.outputs import check_output
     from polyvigil.bundle.store import load
+    from polyvigil.checks.behaviour import BEHAVIOUR
     from polyvigil.checks.behaviour import behaviour as run_behaviour
     from polyvigil.data.atomic import write_whole
+    from polyvigil.errors import name_list
 
+    if output:
+        check_output(output, BEHAVIOUR, replace=replace, inputs=[bundle])
     result = run_behaviour(
         load(bundle, device=device),
         languages=language or (),
@@ -65,12 +71,12 @@ def behaviour(
     )
     if result.not_trained:
         out.note(
-            f"not trained on {', '.join(result.not_trained)}: reported, "
+            f"not trained on {name_list(result.not_trained)}: reported, "
             + ("and counted, as asked" if gate_untrained else "but not counted (--gate-untrained)")
         )
     lines = behaviour_lines(result)
     if output:
-        write_whole(output, result.model_dump_json(indent=2) + "\n")
+        write_whole(output, result.model_dump_json(indent=2) + "\n", replace=replace)
         lines.append(f"everything: {output}")
     return Answer(result, lines, 3 if result.failing else 0)
 

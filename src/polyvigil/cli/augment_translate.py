@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, Offline, Posts
+from polyvigil.cli.options import DEFAULT_POSTS, Device, Offline, Replace, SourcePosts
 from polyvigil.cli.output import Answer, Output
 from polyvigil.config.augment import TranslationSpec
 from polyvigil.errors import RecipeError, require
@@ -77,7 +77,8 @@ def translate(
         int, typer.Option(min=8, help="Tokens translated at once; less where memory is short.")
     ] = _DEFAULTS.batch_tokens,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the draws.")] = _DEFAULTS.seed,
-    posts: Posts = DEFAULT_POSTS,
+    posts: SourcePosts = DEFAULT_POSTS,
+    replace: Replace = False,
     device: Device = "auto",
     offline: Offline = False,
 ) -> Answer:
@@ -87,10 +88,12 @@ def translate(
     """
     from polyvigil.augment.choose import choose, training_posts
     from polyvigil.augment.prevalence import prevalences
-    from polyvigil.augment.translate import write_translated
+    from polyvigil.augment.translate import has_translations, write_translated
+    from polyvigil.bundle.outputs import OutputKind, check_output
 
     if output.suffix.lower() != ".csv":
         raise RecipeError("translations are written as CSV", where=str(output), hint="give a name that ends in .csv")
+    check_output(output, OutputKind("file of translated posts", has_translations), replace=replace, inputs=files)
     spec = TranslationSpec(
         model=model,
         revision=revision,
@@ -108,11 +111,9 @@ def translate(
     chosen = [choose(originals, translator, spec, target=name, sources=from_ or ()) for name in dict.fromkeys(to)]
     out.notes(note for one in chosen for note in one.notes)
     rows = _translate(out, chosen, translator, spec, output)
-    used = _write_rejects(out, readings, rows, output)
-    write_translated(output, used)
-    measured = prevalences(used, originals)
-    _warn_of_prevalence(out, measured)
-    return _answer(rows, measured, output=output)
+    used = _write_rejects(out, readings, rows, output, replace=replace)
+    write_translated(output, used, replace=replace)
+    return _answer(rows, _warn_of_prevalence(out, prevalences(used, originals)), output=output)
 
 
 def _translate(
@@ -139,24 +140,23 @@ def _translate(
 
 
 def _write_rejects(
-    out: Output, readings: Sequence[Reading], rows: Sequence[Translated], output: Path
+    out: Output, readings: Sequence[Reading], rows: Sequence[Translated], output: Path, *, replace: bool
 ) -> list[Translated]:
     """Keep what was set aside beside ``output``; return the rows that can be used. Raises DataError for none."""
     from polyvigil.augment.translate import reject_line
-    from polyvigil.data.atomic import write_whole
+    from polyvigil.bundle.outputs import rejects_of, write_rejects
     from polyvigil.data.read import reject_line as row_error_record
     from polyvigil.errors import DataError
 
     used, rejected = [row for row in rows if not row.reason], [row for row in rows if row.reason]
     row_errors = [row_error_record(reading.name, row_error) for reading in readings for row_error in reading.row_errors]
-    rejects = output.with_name(output.name + ".rejects.jsonl")
+    rejects = rejects_of(output)
     if row_errors or rejected:
-        write_whole(rejects, "".join([*row_errors, *map(reject_line, rejected)]))
+        lines = "".join([*row_errors, *map(reject_line, rejected)])
+        write_rejects(rejects, lines, replace=replace, inputs=[reading.name for reading in readings])
         parts = [f"{len(row_errors):,} rows of the files"] * bool(row_errors)
         parts += [f"{len(rejected):,} of {len(rows):,} translations"] * bool(rejected)
         out.note(f"set aside: {' and '.join(parts)} -> {rejects}")
-    else:
-        rejects.unlink(missing_ok=True)
     if not used:
         raise DataError(
             f"none of {len(rows):,} translations can be used", where=str(rejects), hint="its reasons say what is wrong"
@@ -175,8 +175,8 @@ def _translator(spec: TranslationSpec, mapping: MappingOption | None, *, device:
     return load_translator(spec.model, beams=spec.beams, device=device, offline=offline, revision=spec.revision)
 
 
-def _warn_of_prevalence(out: Output, prevalences: Sequence[Prevalence]) -> None:
-    """Say of which target languages the share of positives is far from the sources'."""
+def _warn_of_prevalence(out: Output, prevalences: Sequence[Prevalence]) -> Sequence[Prevalence]:
+    """Say of which target languages the share of positives is far from the sources'; they are returned."""
     for one in prevalences:
         if one.positives_alone:
             out.warn(
@@ -189,6 +189,7 @@ def _warn_of_prevalence(out: Output, prevalences: Sequence[Prevalence]) -> None:
                 f"{one.language}: {one.share:.1%} of {one.posts:,} posts to train on are positive, {one.usual:.1%} in"
                 " other languages; keep balance.weights = group, and run polyvigil audit shortcuts on the bundle",
             )
+    return prevalences
 
 
 def _answer(rows: Sequence[Translated], prevalences: Sequence[Prevalence], *, output: Path) -> Answer:

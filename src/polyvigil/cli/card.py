@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from polyvigil.cli.command import command
+from polyvigil.cli.options import Replace
 from polyvigil.cli.output import Answer, Output
 
 
@@ -16,15 +17,20 @@ def card(
     out: Output,
     folder: Annotated[str, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it there in place of printing.")] = None,
+    replace: Replace = False,
 ) -> Answer:
     """Print the model card of a bundle: what it is for, its figures, its data, its limits, as Markdown."""
     from polyvigil.bundle import layout, store
+    from polyvigil.bundle.outputs import check_output
     from polyvigil.data.atomic import write_whole
+    from polyvigil.report.card import CARD
 
+    if output:
+        check_output(output, CARD, replace=replace, inputs=[folder])
     store.load(folder, device="cpu")
     text = store.read_document(folder, layout.CARD)
     if output is None:
         return Answer({"card": text}, text.rstrip("\n").split("\n"))
-    write_whole(output, text)
+    write_whole(output, text, replace=replace)
     out.log(f"model card -> {output}")
     return Answer({"card": text, "file": str(output)})

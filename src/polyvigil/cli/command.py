@@ -88,7 +88,11 @@ def _runner(function: Callable[..., Answer], name: str) -> Callable[..., None]:
             out.give(name, answer)
         except KeyboardInterrupt as error:
             message = "interrupted; nothing half-written is left behind"
-            raise InterruptError(message, hint="run the same command again") from error
+            raise InterruptError(message, hint=f"go on with: {_again(out, options)}") from error
+        except InterruptError as error:
+            if error.hint.startswith("run the same command again"):
+                error.hint = f"go on with: {_again(out, options)}"
+            raise
         except BrokenPipeError as error:  # whoever read stdout has gone, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from error
@@ -103,6 +107,11 @@ def _runner(function: Callable[..., Answer], name: str) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(expanded)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in expanded}
     return run
+
+
+def _again(out: Output, options: dict[str, Any]) -> str:
+    """The command line by which an interrupted command goes on; what it has kept is found by its output's name."""
+    return out.command_line + (" --replace" if options.get("replace") else "")
 
 
 def _expanded(parameter: inspect.Parameter) -> list[inspect.Parameter]:

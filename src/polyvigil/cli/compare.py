@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, Replace
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -30,13 +30,18 @@ def compare(
         Path | None, typer.Option("--output", "-o", help="Write everything as JSON, every flip included.")
     ] = None,
     posts: LabelledPosts = DEFAULT_POSTS,
+    replace: Replace = False,
     device: Device = "auto",
 ) -> Answer:
     """Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, flips."""
+    from polyvigil.bundle.outputs import check_output
     from polyvigil.bundle.store import load
     from polyvigil.data.atomic import write_whole
+    from polyvigil.evaluation.compare import COMPARISON
     from polyvigil.evaluation.compare import compare as compared
 
+    if output:
+        check_output(output, COMPARISON, replace=replace, inputs=[first, second, file])
     bundles = load(first, device=device), load(second, device=device)
     reading = posts.read_labelled(file)
     out.notes(reading.notes)
@@ -44,7 +49,7 @@ def compare(
     comparison = compared(*bundles, reading)
     lines = comparison_lines(comparison)
     if output:
-        write_whole(output, comparison.model_dump_json(indent=2) + "\n")
+        write_whole(output, comparison.model_dump_json(indent=2) + "\n", replace=replace)
         lines.append(f"everything, with all {len(comparison.flips):,} flips: {output}")
     return Answer(comparison.model_dump(mode="json") | {"verdict": comparison.verdict}, lines)
 

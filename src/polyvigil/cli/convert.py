@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import Offline
+from polyvigil.cli.options import Offline, Replace
 from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import not_installed
 
@@ -32,7 +32,7 @@ def convert(
         str, typer.Option(help="Of the model on the hub: a branch, tag, commit, or as refs/pr/5. Default: main.")
     ] = "",
     offline: Offline = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a model that stands there already.")] = False,
+    replace: Replace = False,
 ) -> Answer:
     """Write a model's PyTorch weights (pytorch_model.bin) as safetensors, running nothing that the file says.
 

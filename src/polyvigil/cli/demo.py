@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from polyvigil.cli.command import command
+from polyvigil.cli.options import Replace
 from polyvigil.cli.output import Answer, Output
 
 
@@ -17,13 +18,14 @@ from polyvigil.cli.output import Answer, Output
 def demo(
     out: Output,
     output: Annotated[Path, typer.Option("--output", "-o", help="A new folder, or an earlier demo's.")] = Path("demo"),
+    replace: Replace = False,
     seed: Annotated[int, typer.Option(help="Seed of the synthetic posts and of the training.")] = 42,
 ) -> Answer:
     """Do the main job once on synthetic posts in seven languages: check, train, evaluate, score, report."""
     from polyvigil.cli.tables import evaluation_lines
     from polyvigil.demo import run_demo
 
-    result = run_demo(output, seed=seed, program=_program(), command=out.command_line, log=out.log)
+    result = run_demo(output, seed=seed, replace=replace, program=_program(), command=out.command_line, log=out.log)
     lines = [
         "",
         result.note,

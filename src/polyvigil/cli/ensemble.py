@@ -40,13 +40,14 @@ def ensemble(
     device: Device = "auto",
 ) -> Answer:
     """Join bundles into one: members copied, weighed, compared with and without each; thresholds tuned again."""
-    from polyvigil.bundle.store import check_free, load
+    from polyvigil.bundle.outputs import BUNDLE, check_output
+    from polyvigil.bundle.store import load
     from polyvigil.config.load import load_text, to_toml
     from polyvigil.data.translated import refuse_translated
     from polyvigil.workflows.ensemble import EnsemblePlan, Source, build_ensemble
     from polyvigil.workflows.tune import recipe_of
 
-    check_free(output, replace=replace)
+    check_output(output, BUNDLE, replace=replace, inputs=[*bundles, dev])
     given = numbers(weights, option="--weights")
     chosen = posts.tuning_settings()
     sources = [Source(folder, load(folder, device=device)) for folder in bundles]

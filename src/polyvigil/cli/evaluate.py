@@ -17,7 +17,7 @@ import typer
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, PostsInput
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, PostsInput, Replace
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class _ReportOptions:
     older: str
     show_errors: int
     slice_columns: Sequence[str] = ()
+    replace: bool = False
     device: str = "auto"
 
 
@@ -100,6 +101,7 @@ def evaluate(
     prevalence: Prevalence = None,
     slice_columns: SliceColumns = None,
     posts: LabelledPosts = DEFAULT_POSTS,
+    replace: Replace = False,
     device: Device = "auto",
     ask_endpoint: AskEndpoint = False,
 ) -> Answer:
@@ -114,11 +116,13 @@ def evaluate(
         older=older,
         show_errors=show_errors,
         slice_columns=slice_columns or (),
+        replace=replace,
         device=device,
     )
     _check_options(options, paths, predictions=bool(predictions), leave_one_out=leave_one_out)
     if predictions:
-        return _official(predictions, paths[0], output, posts)
+        return _official(predictions, paths[0], output, posts, replace=replace)
+    _check_output(options, *paths)
     if len(paths) == 1:
         return _evaluate_dev(out, paths[0], options)
     from polyvigil.bundle.store import load
@@ -146,6 +150,7 @@ def report(
     budget: Budget = None,
     prevalence: Prevalence = None,
     posts: LabelledPosts = DEFAULT_POSTS,
+    replace: Replace = False,
     device: Device = "auto",
 ) -> Answer:
     """Write the report of a bundle; without a file the same as evaluate BUNDLE -o report."""
@@ -158,13 +163,25 @@ def report(
         prevalence=prevalence,
         older=older,
         show_errors=show_errors,
+        replace=replace,
         device=device,
     )
+    _check_output(options, folder, file)
     if not file:
         return _evaluate_dev(out, folder, options)
     bundle = load(folder, device=device)
     reading = _read(out, folder, file, posts)
     return _report_answer(out, _measure(out, bundle, folder, reading, options, posts), bundle, options)
+
+
+def _check_output(options: _ReportOptions, *inputs: str) -> None:
+    """Raises DataError where the report may not be written, before anything is scored."""
+    if not options.output:
+        return
+    from polyvigil.bundle.outputs import check_output
+    from polyvigil.report.render import REPORT
+
+    check_output(options.output, REPORT, replace=options.replace, inputs=[*inputs, options.older])
 
 
 def _read(out: Output, folder: str, file: str, posts: PostsInput) -> Reading:
@@ -237,7 +254,7 @@ def _write_report(out: Output, result: Measured, bundle: Bundle, options: _Repor
     assert options.output is not None
     older = load(options.older, device=options.device) if options.older else None
     made = report_of(result, bundle, command=out.command_line, older=older, show_errors=options.show_errors)
-    path = write_report(made, options.output)
+    path = write_report(made, options.output, replace=options.replace)
     if made.mistakes:
         out.warn(f"{path}: {PII_WARNING}")
     return made, ["", f"report: {path} ({path.stat().st_size / 1000:,.0f} kB)"]
@@ -253,14 +270,17 @@ def _leave_one_out(out: Output, bundle: Bundle, reading: Reading) -> Answer:
     return Answer({"left_out": [part.model_dump(mode="json") for part in parts]}, left_out_lines(parts))
 
 
-def _official(predictions: str, gold: str, output: Path | None, posts: PostsInput) -> Answer:
+def _official(predictions: str, gold: str, output: Path | None, posts: PostsInput, *, replace: bool) -> Answer:
     """The official score of a file of predictions."""
     import json
 
+    from polyvigil.bundle.outputs import check_output
     from polyvigil.data.atomic import write_whole
     from polyvigil.data.read import read_labelled
-    from polyvigil.evaluation.official import official_scores, read_predictions
+    from polyvigil.evaluation.official import SCORES, official_scores, read_predictions
 
+    if output:
+        check_output(output, SCORES, replace=replace, inputs=[predictions, gold])
     hint = _unlabelled_hint("BUNDLE", gold)
     reading = read_labelled(gold, posts.spec(), split=posts.split, unlabelled_hint=hint)  # _check_gold takes every row
     _check_gold(reading)
@@ -268,7 +288,7 @@ def _official(predictions: str, gold: str, output: Path | None, posts: PostsInpu
         reading.posts, read_predictions(predictions), gold_file=reading.name, predictions_file=predictions
     )
     if output:
-        write_whole(output, scores.to_json() + "\n")
+        write_whole(output, scores.to_json() + "\n", replace=replace)
     data = json.loads(scores.to_json())
     return Answer(data, [f"{key:<12} {value:.4f}" for key, value in data.items()])
 

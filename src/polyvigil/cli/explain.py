@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, PostsInput, QuarantinedPosts
+from polyvigil.cli.options import DEFAULT_POSTS, Device, PostsInput, QuarantinedPosts, Replace
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def explain(
         bool, typer.Option("--faithfulness", help="Test the explanations by deletion, and write none.")
     ] = False,
     posts: QuarantinedPosts = DEFAULT_POSTS,
+    replace: Replace = False,
     device: Device = "auto",
 ) -> Answer:
     """Say which sentence and words of each post carry its score, and where your drugs and reactions stand in it."""
@@ -69,6 +70,8 @@ def explain(
         terms=terms,
         flagged_only=flagged_only,
         on_error=posts.on_row_error,
+        replace=replace,
+        inputs=[path for path in (bundle, drugs, reactions) if path],
     )
     out.notes(summary.notes)
     if output.lower().endswith(HTML_SUFFIX):

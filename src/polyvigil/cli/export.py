@@ -52,7 +52,8 @@ def export(
     device: Device = "auto",
 ) -> Answer:
     """Write a bundle's encoders as int8, bf16 or ONNX, if they decide as before on labelled posts. Exit 3 if not."""
-    from polyvigil.bundle.store import check_free, load
+    from polyvigil.bundle.outputs import BUNDLE, check_output
+    from polyvigil.bundle.store import load
     from polyvigil.workflows.export_lean import export_lean
     from polyvigil.workflows.export_onnx import export_onnx
 
@@ -60,7 +61,7 @@ def export(
         raise RecipeError("only a bundle is replaced", where="--replace", hint="choose another folder")
     if to is not FormOption.bf16 and device not in {"auto", "cpu"}:
         raise RecipeError(f"{to.value} is made and judged on the CPU", where="--device", hint="leave it out")
-    check_free(output, replace=replace)
+    check_output(output, BUNDLE, replace=replace, inputs=[bundle, file])
     reading = posts.read_labelled(file)
     out.notes(reading.notes)
     loaded = load(bundle, device=device if to is FormOption.bf16 else "cpu")

@@ -60,14 +60,15 @@ def judge(
 
     Scoring with an endpoint sends nothing unless that very command says --ask-endpoint.
     """
-    from polyvigil.bundle.store import check_free, load
+    from polyvigil.bundle.outputs import BUNDLE, check_output
+    from polyvigil.bundle.store import load
     from polyvigil.workflows.ensemble import Source
     from polyvigil.workflows.judge import read_chat_spec
 
     _check_options(with_, endpoint, dev, output, dry_run=dry_run)
     spec = read_chat_spec(endpoint) if endpoint else None
     if output and not dry_run:
-        check_free(output, replace=replace)
+        check_output(output, BUNDLE, replace=replace, inputs=[bundle, with_, endpoint, dev])
     loaded = load(bundle, device=device)
     plan = _plan(out, dev, posts, at_most)
     if spec and dry_run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import os
 import sys
 import traceback
 from collections.abc import Mapping
@@ -15,7 +16,9 @@ import typer.core
 
 from polyvigil import __version__
 from polyvigil.cli.commands import COMMANDS, Entry, Group
-from polyvigil.errors import PolyvigilError
+from polyvigil.cli.output import escaped
+from polyvigil.cli.signals import interrupt_code, interrupted_by_signals
+from polyvigil.errors import InterruptError, PolyvigilError
 
 _UsageError: Any = typer.BadParameter.__bases__[0]  # click's, wherever this version of typer keeps it
 
@@ -66,7 +69,7 @@ def _show_version(requested: bool) -> None:
     help="\b\nExamples:\n  polyvigil demo\n  polyvigil score BUNDLE posts.csv -o scored.csv\n\n"
     "Find adverse drug events in posts of many languages. A triage aid, never a medical or regulatory decision.\n\n"
     "Exit codes: 0 ok, 1 run-time failure, 2 usage, recipe or data, 3 a gate said no, 4 bad bundle, "
-    "5 rows set aside (with --fail-on-quarantine), 130 interrupted."
+    "5 rows set aside (with --fail-on-quarantine), 130 interrupted (143 by SIGTERM, 129 by SIGHUP)."
 )
 def _program(
     version: Annotated[
@@ -83,12 +86,22 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
+    _open_closed_streams()
     _speak_utf8()
+    with interrupted_by_signals():
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         result = app(arguments, standalone_mode=False, prog_name="polyvigil")
         return result if isinstance(result, int) else 0
+    except InterruptError as error:
+        return _fail(arguments, error, error.code, error.message, error.hint, error.where, interrupt_code())
     except PolyvigilError as error:
         return _fail(arguments, error, error.code, error.message, error.hint, error.where, error.exit_code)
+    except (typer.Abort, KeyboardInterrupt) as error:  # before the command itself began
+        return _fail(arguments, error, "interrupted", "interrupted", "run the same command again", "", interrupt_code())
     except _UsageError as error:
         context = getattr(error, "ctx", None)
         hint = f"see: {context.command_path if context else 'polyvigil'} --help"
@@ -112,9 +125,9 @@ def _fail(
         details = {"code": code, "message": message, "hint": hint, "where": where}
         typer.echo(json.dumps({"ok": False, "error": details}, ensure_ascii=False))
     else:
-        typer.echo(f"error: {where + ': ' if where else ''}{message}", err=True)
+        typer.echo(escaped(f"error: {where + ': ' if where else ''}{message}"), err=True)
         if hint:
-            typer.echo(f"  next: {hint}", err=True)
+            typer.echo(escaped(f"  next: {hint}"), err=True)
     return exit_code
 
 
@@ -128,6 +141,13 @@ def _system_error(error: OSError) -> tuple[str, str, str]:
         errno.EMFILE: "close other programs or raise the limit of open files",
     }
     return error.strerror or type(error).__name__, hints.get(error.errno or 0, "check the path and the disk"), where
+
+
+def _open_closed_streams() -> None:
+    """Streams that the shell has closed (``2>&-``) are as if of /dev/null, so that no file takes their number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - lives as long as the program
 
 
 def _speak_utf8() -> None:

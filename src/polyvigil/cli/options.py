@@ -24,7 +24,9 @@ class OnErrorOption(StrEnum):
     fail = "fail"
 
 
-Replace = Annotated[bool, typer.Option("--replace", help="Replace a bundle that stands there already.")]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Replace what an earlier run of this command has put there; nothing else.")
+]
 Device = Annotated[str, typer.Option("--device", help="Where encoders run: auto, cpu, cuda, cuda:1.")]
 ForDevice = Annotated[
     str,
@@ -243,6 +245,10 @@ _FILES = ("file_format", "encoding", "delimiter", "quoting", "no_header", "langu
 _COLUMNS = ("columns", "settings", *_FILES)
 Posts = Annotated[PostsInput, PostsOptions((*_COLUMNS, "on_error"))]
 LabelledPosts = Annotated[PostsInput, PostsOptions(("split", *_COLUMNS, "on_error"))]
+SourcePosts = Annotated[
+    PostsInput, PostsOptions((*(field for field in _COLUMNS if field not in ("file_format", "language")), "on_error"))
+]
+"""Of translating, whose --from is a language."""
 AllPosts = Annotated[PostsInput, PostsOptions(("split", *_COLUMNS))]
 """Of a command in which every row counts: none is set aside."""
 QuarantinedPosts = Annotated[PostsInput, PostsOptions((*_COLUMNS, "on_error", "fail_on_quarantine"))]

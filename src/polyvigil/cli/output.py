@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,8 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from polyvigil.cli.signals import request_stop
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def escaped(text: str) -> str:
+    """A message as a terminal may show it: control characters, of a file's name for example, as ``\\x1b``."""
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class Output:
     def log(self, message: str) -> None:
         """A message about what happens, on stderr."""
         if not self.quiet and not self.mute:
-            typer.echo(message, err=True)
+            typer.echo(escaped(message), err=True)
 
     def note(self, message: str) -> None:
         """Something the user may want to know: on stderr, and in the JSON document."""
@@ -62,7 +72,7 @@ class Output:
         """A warning: on stderr even with -q, and in the JSON document."""
         self.warnings.append(message)
         if not self.mute:
-            typer.echo(f"warning: {message}", err=True)
+            typer.echo(escaped(f"warning: {message}"), err=True)
 
     def progress(self, what: str, started: float, done: int, aside: int, share: float | None) -> None:
         """How far a long step is: rewritten in place on a terminal, else a plain line every 10 seconds."""
@@ -106,46 +116,39 @@ class Output:
             typer.echo(json.dumps(document, ensure_ascii=False))
         else:
             for line in answer.lines:
-                typer.echo(line)
+                typer.echo(escaped(line))
 
 
 @contextmanager
 def graceful_stop(out: Output) -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C only makes the given function true, so that work can be saved; the second interrupts."""
+    """Inside, the first Ctrl-C (SIGTERM, SIGHUP) only makes the given function true, so that work can be saved; the
+    second interrupts."""
     stop_requested = False
 
-    def on_interrupt(*_: object) -> None:
+    def on_first() -> None:
         nonlocal stop_requested
-        if stop_requested:
-            raise KeyboardInterrupt
         stop_requested = True
         out.log("stopping after this step; press Ctrl-C again to stop at once")
 
-    try:
-        before = signal.signal(signal.SIGINT, on_interrupt)
-    except ValueError:  # not in the main thread, where no Ctrl-C arrives
-        yield lambda: False
-        return
-    try:
+    with request_stop(on_first):
         yield lambda: stop_requested
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
-_TERMINAL_OPTIONS = frozenset({"context", "json_", "quiet", "debug"})
+_LEFT_OUT = frozenset({"context", "json_", "quiet", "debug", "replace"})
 
 
 def command_line(context: typer.Context) -> str:
     """The command line that does the same again, quoted for a shell: arguments, and options unlike their default.
 
-    Left out is what changes the terminal alone: ``--json``, ``--quiet``, ``--debug``. ``--output`` comes last.
+    Left out is what changes nothing of what is made: ``--json``, ``--quiet``, ``--debug``, ``--replace``.
+    ``--output`` comes last.
     """
     arguments: list[str] = []
     options: list[str] = []
     output: list[str] = []
     for parameter in context.command.params:
         values = _texts(context.params.get(parameter.name or ""))
-        if parameter.name in _TERMINAL_OPTIONS or values == _texts(parameter.default):
+        if parameter.name in _LEFT_OUT or values == _texts(parameter.default):
             continue
         if parameter.param_type_name == "argument":
             arguments += values

@@ -288,4 +288,5 @@ def _write_rejects(out: Output, data: TrainingData, output: Path) -> None:
     from polyvigil.data.read import reject_line
 
     if data.row_errors and not out.mute:
-        write_whole(output / REJECTS, "".join(reject_line(name, row_error) for name, row_error in data.row_errors))
+        lines = "".join(reject_line(name, row_error) for name, row_error in data.row_errors)
+        write_whole(output / REJECTS, lines, replace=True)

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, FromDisk, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import DEFAULT_POSTS, Device, PostsInput, QuarantinedPosts
+from polyvigil.cli.options import DEFAULT_POSTS, Device, PostsInput, QuarantinedPosts, Replace
 from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.config.score import ScoreSpec
-from polyvigil.errors import InterruptError, RecipeError
+from polyvigil.errors import InterruptError, RecipeError, name_list
 
 if TYPE_CHECKING:
     from polyvigil.judge.endpoint import EndpointPermission
@@ -67,6 +67,7 @@ def score(
     ] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was ended.")] = False,
     posts: QuarantinedPosts = DEFAULT_POSTS,
+    replace: Replace = False,
     device: Device = "auto",
     raw_csv: Annotated[
         bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")
@@ -100,15 +101,22 @@ def score(
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
     started = time.monotonic()
-    with _hint_to_resume(out, output):
-        summary = _score(out, by, sources, output, posts, spec, output_format=output_format, resume=resume)
+    with _hint_to_resume(out, output, replace=replace):
+        summary = _score(
+            out, by, sources, output, posts, spec, output_format=output_format, resume=resume, replace=replace
+        )
     _warn(out, summary)
     lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
-    if output == "-":  # stdout is the data
-        for line in lines:
-            out.log(line)
-        lines = []
-    return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside))
+    return Answer(summary, _stdout_lines(out, lines, output), posts.exit_code(set_aside=summary.set_aside))
+
+
+def _stdout_lines(out: Output, lines: list[str], output: str) -> list[str]:
+    """The lines that go to stdout: none where it is the data, and they go to stderr."""
+    if output != "-":
+        return lines
+    for line in lines:
+        out.log(line)
+    return []
 
 
 def _score(
@@ -121,6 +129,7 @@ def _score(
     *,
     output_format: str,
     resume: bool,
+    replace: bool,
 ) -> ScoreSummary:
     """Score the files; Ctrl-C ends it after what is being done, and keeps that."""
     from polyvigil.scoring.batch import score_files
@@ -135,6 +144,7 @@ def _score(
             spec=spec,
             output_format=output_format,
             resume=resume,
+            replace=replace,
             progress=lambda done, aside, share: out.progress("scoring", started, done, aside, share),
             stop=stop,
         )
@@ -151,7 +161,7 @@ def _warn(out: Output, summary: ScoreSummary) -> None:
         share = summary.no_text / summary.posts
         out.warn(f"{summary.no_text:,} of {summary.posts:,} posts ({share:.0%}) hold no text; flags say why (no_text)")
     if foreign := [counts.language for counts in summary.languages if not counts.trained]:
-        out.warn(f"not validated for {', '.join(foreign)}: the bundle was not trained on it; do not rely on its scores")
+        out.warn(f"not validated for {name_list(foreign)}: the bundle was not trained on it; do not rely on its scores")
 
 
 def _lines(summary: ScoreSummary, output: str, *, seconds: float, dedup: Dedup) -> list[str]:
@@ -221,14 +231,14 @@ def _score_spec(
 
 
 @contextmanager
-def _hint_to_resume(out: Output, output: str) -> Iterator[None]:
+def _hint_to_resume(out: Output, output: str, *, replace: bool) -> Iterator[None]:
     """What ends the work before its time leaves finished parts behind, perhaps: say so, and how to go on."""
     try:
         yield
     except BaseException as error:
         out.end_progress()
         words = [word for word in shlex.split(out.command_line) if word != "--resume"]
-        again = shlex.join([*words, "--resume"])
+        again = shlex.join([*words, *(["--replace"] if replace else []), "--resume"])
         kept = output != "-" and Path(f"{output.rstrip('/')}.work").is_dir()
         if isinstance(error, KeyboardInterrupt | InterruptError):
             message = (

@@ -9,7 +9,7 @@ import typer
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import DEFAULT_POSTS, AllPosts, Device
+from polyvigil.cli.options import DEFAULT_POSTS, AllPosts, Device, Replace
 from polyvigil.cli.output import Answer, Output
 
 
@@ -25,15 +25,18 @@ def submit(
     source: Annotated[str, typer.Argument(metavar="TEST", help="The test file: every id in it gets an answer.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The zip to write.")] = Path("submission.zip"),
     posts: AllPosts = DEFAULT_POSTS,
+    replace: Replace = False,
     device: Device = "auto",
     ask_endpoint: AskEndpoint = False,
 ) -> Answer:
     """Write a submission to the shared task: a flat zip with one CSV, id,predicted_label, one row per test id."""
+    from polyvigil.bundle.outputs import check_output
     from polyvigil.bundle.store import load
-    from polyvigil.scoring.submission import write_submission
+    from polyvigil.scoring.submission import SUBMISSION, write_submission
 
+    check_output(output, SUBMISSION, replace=replace, inputs=[bundle, source])
     loaded = load(bundle, device=device, permission=endpoint_permission(ask_endpoint))
-    result = write_submission(loaded, source, output, spec=posts.spec(), split=posts.split)
+    result = write_submission(loaded, source, output, spec=posts.spec(), split=posts.split, replace=replace)
     report_judge_usage(out, loaded.usage, endpoint_skipped=loaded.has_endpoint)
     out.notes(result.notes)
     return Answer(result, [f"{result.posts:,} answers, {result.flagged:,} positive -> {output} ({result.member})"])

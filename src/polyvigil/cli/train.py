@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,7 +61,7 @@ def train(
     for_device: ForDevice = "",
 ) -> Answer:
     """Train a bundle: learn from the train posts, tune one threshold per language on the dev posts."""
-    from polyvigil.bundle.store import check_free
+    from polyvigil.bundle.outputs import BUNDLE, check_output
     from polyvigil.config.load import load
     from polyvigil.workflows import train as training
 
@@ -68,7 +69,9 @@ def train(
     resolved = load(recipe, settings=[*posts.all_settings(), *_settings(seed, teacher)])
     launch = launched()
     launch.check(resolved)
-    check_free(output, replace=replace)
+    inputs: list[str | Path] = [*(train_files or []), *(dev_files or []), *(unlabelled or []), recipe]
+    inputs += [teacher] if teacher else []
+    check_output(output, BUNDLE, replace=replace, inputs=inputs)
     data = training.gather(
         resolved,
         train=train_files or [],
@@ -81,7 +84,7 @@ def train(
     if dry_run:
         return _dry_run(out, resolved, data, device=device, for_device=for_device, offline=offline)
     if data.row_errors:
-        _write_rejects(out, data, output, write=not launch.rank)
+        _write_rejects(out, data, output, replace=replace, inputs=inputs, write=not launch.rank)
     job = _Job(resolved, data, output, replace, device=device, offline=offline, rank=launch.rank)
     return _train(out, job, exit_code=posts.exit_code(set_aside=len(data.row_errors)))
 
@@ -110,14 +113,17 @@ def _counts(recipe: Recipe, data: TrainingData) -> dict[str, int]:
     return counts | ({"unlabelled": len(data.unlabelled)} if recipe.teacher else {})
 
 
-def _write_rejects(out: Output, data: TrainingData, output: Path, *, write: bool) -> None:
+def _write_rejects(
+    out: Output, data: TrainingData, output: Path, *, replace: bool, inputs: Sequence[str | Path], write: bool
+) -> None:
     """Keep the rows that cannot be used beside the bundle, and say so; ``write``: one process of several does it."""
-    from polyvigil.data.atomic import write_whole
+    from polyvigil.bundle.outputs import rejects_of, write_rejects
     from polyvigil.data.read import reject_line
 
-    rejects = output.parent / f"{output.name}.rejects.jsonl"
+    rejects = rejects_of(output)
     if write:
-        write_whole(rejects, "".join(reject_line(name, row_error) for name, row_error in data.row_errors))
+        lines = "".join(reject_line(name, row_error) for name, row_error in data.row_errors)
+        write_rejects(rejects, lines, replace=replace, inputs=inputs)
     out.warn(f"{len(data.row_errors):,} rows set aside -> {rejects}; use --on-error fail to stop at the first")
 
 

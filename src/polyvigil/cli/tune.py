@@ -60,11 +60,12 @@ def tune(
     device: Device = "auto",
 ) -> Answer:
     """Find new thresholds for a bundle, its members untouched: other rule or objective, other posts, new languages."""
-    from polyvigil.bundle.store import check_free, load
+    from polyvigil.bundle.outputs import BUNDLE, check_output
+    from polyvigil.bundle.store import load
     from polyvigil.config.load import load_text, to_toml
     from polyvigil.workflows.tune import CascadeOptions, recipe_of
 
-    check_free(output, replace=replace)
+    check_output(output, BUNDLE, replace=replace, inputs=[bundle, dev, like, *(unlabelled or [])])
     loaded = load(bundle, device=device, stale=True)
     settings = posts.tuning_settings()
     if cascade is None and (cascade_first is not None or cascade_costs):

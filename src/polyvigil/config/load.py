@@ -67,6 +67,8 @@ def load_text(
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"not TOML: {error}", where=where) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise RecipeError("not TOML: a value too long or too deep to be read", where=where) from error
     for setting in settings:
         apply_setting(tree, setting)
     for path, value in (values or {}).items():
@@ -146,7 +148,7 @@ def apply_setting(tree: _Tree, setting: str) -> None:
         raise RecipeError(f"--set {setting!r} is not section.key=value", hint="for example --set model.C=2")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or too long or too deep a value
         value = raw
     apply_value(tree, path, value, setting=setting)
 

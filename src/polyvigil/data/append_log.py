@@ -30,12 +30,19 @@ def read_entries(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
         yield number, entry if isinstance(entry, dict) else None
 
 
-def drop_torn_line(path: Path) -> None:
-    """Cut off a last line without a line break. For a file of one writer: another's line may be on its way."""
+def drop_torn_line(path: Path, *, begins: str = "") -> bool:
+    """Cut off a last line without a line break; False, and nothing is done, for one that does not begin as ours do.
+
+    For a file of one writer: another's line may be on its way.
+    """
     content = path.read_bytes() if path.exists() else b""
     whole = content.rfind(b"\n") + 1
-    if whole < len(content):
+    torn = content[whole:]
+    if torn[: len(begins)] != begins.encode()[: len(torn)]:
+        return False
+    if torn:
         os.truncate(path, whole)
+    return True
 
 
 def append_entries(path: Path, entries: Iterable[Mapping[str, Any]], *, mode: int = 0o666) -> None:

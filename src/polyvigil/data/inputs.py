@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from polyvigil.data.recognise import READABLE
 from polyvigil.data.streams import CONTAINERS, STDIN
 from polyvigil.errors import DataError
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _SEARCHED = tuple(ending for ending in READABLE if ending not in (".txt", ".tab", ".js"))
 """Endings of files that are looked for in folders: not of those that are mostly something else."""
@@ -61,6 +63,8 @@ def find_inputs(sources: Sequence[str], *, output: Sequence[Path] = ()) -> Input
             if searched and (reason := _not_read(path, outputs)):
                 left_out[reason] = left_out.get(reason, 0) + 1
                 continue
+            if _SURROGATE.search(str(path)):
+                raise DataError("its name is not UTF-8", where=str(path), hint="rename the file")
             key = path.resolve()
             twice += key in inputs
             inputs.setdefault(key, Input(str(path), _partition(path)))
@@ -114,11 +118,21 @@ def _not_read(path: Path, outputs: Sequence[Path]) -> str:
     whole = path.resolve()
     if any(whole == output or output in whole.parents for output in outputs):
         return "at the place of the output"
-    if path.name == FOLDER_MANIFEST or path.name.endswith((REJECTS, MANIFEST)) or Path(f"{path}{MANIFEST}").exists():
+    is_ours = path.name == FOLDER_MANIFEST or path.name.endswith(MANIFEST) or is_rejects(path)
+    if is_ours or Path(f"{path}{MANIFEST}").exists():
         return "from earlier runs of polyvigil"
     if _hidden(path.name):
         return "hidden (. or _ before the name)"
     return "" if path.stat().st_size else "empty"
+
+
+def is_rejects(path: Path) -> bool:
+    """Whether a file holds rows that were set aside: by its name, and by what the first line says."""
+    if not path.name.endswith(REJECTS):
+        return False
+    with path.open("rb") as stream:
+        line = stream.readline(1 << 20)
+    return not line or all(key in line for key in (b'"line"', b'"reason"', b'"row"')) or b'"translated_from"' in line
 
 
 def _hidden(name: str) -> bool:

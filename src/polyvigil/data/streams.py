@@ -78,6 +78,8 @@ def open_raw(path: str | Path) -> BinaryIO:
     """The bytes of a file, or of standard input."""
     if str(path) == STDIN:
         return open(sys.stdin.fileno(), "rb", closefd=False)
+    if Path(path).is_fifo():  # opened, it would wait for a writer, and it can be read only once
+        raise DataError("is a pipe, which can be read only once", where=str(path), hint="give it as standard input: -")
     return Path(path).open("rb")
 
 

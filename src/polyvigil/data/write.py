@@ -32,8 +32,8 @@ def csv_text(rows: Iterable[Sequence[object]], *, delimiter: str = ",") -> str:
     return "".join(taken.lines)
 
 
-def write_posts(path: Path, items: Sequence[LabelledPost]) -> None:
+def write_posts(path: Path, items: Sequence[LabelledPost], *, replace: bool = False) -> None:
     """Write posts as UTF-8 CSV, in their order; ``data.read.read_labelled`` gives them back."""
     posts = ((item.post, item.label) for item in items)
     rows = ((p.id, p.text, label, p.origin, p.type, p.language, p.split, p.group) for p, label in posts)
-    write_whole(path, csv_text([COLUMNS, *rows]))
+    write_whole(path, csv_text([COLUMNS, *rows]), replace=replace)

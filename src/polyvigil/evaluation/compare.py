@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from polyvigil.bundle.outputs import json_document
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.read import Reading
 from polyvigil.decide.shift import Shift, Side, shifts
@@ -64,6 +65,9 @@ class Comparison(Frozen):
     def verdict(self) -> str:
         """One sentence on the pooled F1."""
         return verdict(self.paired.pooled.f1)
+
+
+COMPARISON = json_document("comparison", ("first", "second", "paired", "flips"))
 
 
 def compare(first: Bundle, second: Bundle, reading: Reading) -> Comparison:

@@ -15,7 +15,7 @@ from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import FEW_POSITIVES
-from polyvigil.errors import SplitError
+from polyvigil.errors import SplitError, name_list
 from polyvigil.evaluation.dev_comparison import DevComparison
 from polyvigil.evaluation.groups import POOLED, groups_of
 from polyvigil.evaluation.intervals import Interval, macro_f1_interval
@@ -191,7 +191,7 @@ def _cautions(languages: Sequence[Slice], *, same_set: bool) -> list[str]:
             "the thresholds were tuned on these very posts: same-set figures are optimistic, stand by the cross-fitted"
         )
     if foreign := [part.name for part in languages if not part.validated]:
-        cautions.append(f"not validated for {', '.join(foreign)}: no member was trained on it")
+        cautions.append(f"not validated for {name_list(foreign)}: no member was trained on it")
     for part in languages:
         if part.positives < FEW_POSITIVES:
             noun = "positive" if part.positives == 1 else "positives"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from polyvigil.bundle.outputs import json_document
 from polyvigil.data.formats import RowError, open_table
 from polyvigil.data.write import csv_text
 from polyvigil.errors import PredictionsError
@@ -35,6 +36,9 @@ class OfficialScores:
     def to_json(self) -> str:
         """``scores.json``: the keys ``F1-<language>`` and ``F1``."""
         return json.dumps({**{f"F1-{name}": value for name, value in self.languages.items()}, "F1": self.pooled})
+
+
+SCORES = json_document("scores file", ("F1",))
 
 
 def read_predictions(path: str | Path) -> dict[str, int]:

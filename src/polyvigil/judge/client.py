@@ -14,13 +14,13 @@ import json
 import re
 import ssl
 import threading
-import time
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
 from polyvigil.config.judge import ChatSpec
+from polyvigil.judge.deadline import Deadline
 from polyvigil.text.mask import mask
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
@@ -90,36 +90,45 @@ class ChatClient:
         }
         if json_mode:
             body["response_format"] = {"type": "json_object"}
-        deadline = time.monotonic() + self._spec.timeout
-        connection = self._connection()
+        with Deadline(self._spec.timeout) as deadline:
+            return self._send(body, deadline)
+
+    def _send(self, body: dict[str, Any], deadline: Deadline) -> Reply | Failure:
+        """One request and what comes of it; nothing of it, the connection included, goes on after ``deadline``."""
+        connection = self._connection(deadline)
+        late = Failure("no answer in time", again=True)
         try:
             path = f"{self._url.path.rstrip('/')}/chat/completions"
             connection.request("POST", path, json.dumps(body).encode(), self._headers)
             response = connection.getresponse()
             if response.status != 200:
-                return _refusal(response)
+                return late if deadline.passed else _refusal(response)
             held = bytearray()
             while chunk := response.read1(65536):
                 held += chunk
                 if len(held) > _LONGEST_ANSWER:
                     return Failure("an answer of over 4 MB")
-                if time.monotonic() > deadline:
-                    return Failure("no answer in time", again=True)
-            return _reply(bytes(held))
+                if deadline.passed:
+                    break
+            return late if deadline.passed else _reply(bytes(held))
         except TimeoutError:
-            return Failure("no answer in time", again=True)
+            return late
         except ssl.SSLCertVerificationError:
             return Failure("its certificate cannot be verified", final=True)
         except (OSError, http.client.HTTPException) as error:
-            return Failure(f"out of reach ({type(error).__name__})", again=True)
+            return late if deadline.passed else Failure(f"out of reach ({type(error).__name__})", again=True)
         finally:
             connection.close()
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self, deadline: Deadline) -> http.client.HTTPConnection:
         host, port, timeout = self._url.hostname or "", self._url.port, self._spec.timeout
         if self._url.scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=timeout)
-        return http.client.HTTPSConnection(host, port, timeout=timeout, context=ssl.create_default_context())
+            connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        else:
+            context = ssl.create_default_context()
+            connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+        connection._create_connection = deadline.connect  # type: ignore[attr-defined] # where http.client lets one in
+        return connection
 
 
 def _refusal(response: http.client.HTTPResponse) -> Failure:

@@ -109,7 +109,7 @@ def save(folder: Path, snapshot: Snapshot, *, fingerprint: str, environment: Map
     progress = snapshot.progress
     target = folder / f"{_PREFIX}{progress.epoch:04d}-{progress.step:08d}"
     try:
-        with whole_folder(target) as partial:
+        with whole_folder(target, replace=True) as partial:
             files = {}
             for name in _PARTS:
                 path = partial / f"{name}.safetensors"
@@ -141,7 +141,7 @@ def keep_best_alone(folder: Path) -> None:
         return
     target = generations[0]
     try:
-        with whole_folder(target) as partial:
+        with whole_folder(target, replace=True) as partial:
             _link(target / _BEST, partial / _BEST)
             files = {_BEST: header.files[_BEST]}
             sealed = header.model_copy(update={"files": files}).sealed()

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from polyvigil.bundle.layout import CombinationRecord, Manifest, decides
+from polyvigil.bundle.outputs import OutputKind, head_of
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.tune import FEW_POSITIVES
@@ -22,6 +24,15 @@ from polyvigil.report.render import visible
 from polyvigil.text.language import UNDETERMINED, base_language
 
 _MARKS = frozenset("\\`*_[]<>|~#&$")
+
+
+def _is_card(path: Path) -> bool:
+    """Whether a file begins with the front matter of one of our cards."""
+    front = (head_of(path, 1 << 16) or b"").partition(b"\n---\n")[0]
+    return front.startswith(b"---\n") and b"\nlibrary_name: polyvigil\n" in front
+
+
+CARD = OutputKind("model card", _is_card)
 
 
 @dataclass(frozen=True, slots=True)

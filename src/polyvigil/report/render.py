@@ -8,7 +8,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from polyvigil.data.atomic import write_whole
+from polyvigil.bundle.outputs import OutputKind, check_output
+from polyvigil.data.atomic import whole_folder
 from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.report import charts
 from polyvigil.report.chart_data import PII_WARNING
@@ -32,12 +33,32 @@ _NAMES = {
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def write_report(report: Report, folder: Path) -> Path:
-    """Write ``report.html``, its JSON twin ``report.json``, and of it ``evaluation.json``; returns the page's path."""
-    write_whole(folder / EVALUATION_FILE, report.evaluation.model_dump_json(indent=2) + "\n")
-    write_whole(folder / TWIN, report.model_dump_json() + "\n")
-    write_whole(folder / HTML_FILE, report_html(report))
+def _is_report(folder: Path) -> bool:
+    """Whether a folder holds a report and nothing else."""
+    return TWIN in (names := {path.name for path in folder.iterdir()}) and names <= {EVALUATION_FILE, TWIN, HTML_FILE}
+
+
+REPORT = OutputKind("report", _is_report, folder=True)
+
+
+def write_report(report: Report, folder: Path, *, replace: bool = False) -> Path:
+    """Write ``folder`` with ``report.html``, its JSON twin ``report.json``, and of it ``evaluation.json``, all at once;
+    returns the page's path. Raises DataError where something stands there (bundle.outputs)."""
+    check_output(folder, REPORT, replace=replace)
+    files = report_files(report)
+    with whole_folder(folder, replace=replace) as partial:
+        for name, text in files.items():
+            (partial / name).write_text(text, encoding="utf-8")
     return folder / HTML_FILE
+
+
+def report_files(report: Report) -> dict[str, str]:
+    """The texts of a report's files, by name; the page comes last."""
+    return {
+        EVALUATION_FILE: report.evaluation.model_dump_json(indent=2) + "\n",
+        TWIN: report.model_dump_json() + "\n",
+        HTML_FILE: report_html(report),
+    }
 
 
 def report_html(report: Report) -> str:

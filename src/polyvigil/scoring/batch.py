@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from polyvigil.bundle.outputs import free_rejects
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
@@ -78,13 +80,14 @@ def score_file(
     *,
     data: DataSpec | None = None,
     spec: ScoreSpec | None = None,
+    replace: bool = False,
     progress: Progress = lambda *_: None,
 ) -> ScoreSummary:
     """Score every post of ``source`` into ``output``, in order, the input's columns kept; ``-`` is stdin or stdout.
 
     As ``score_files``, by the bundle at hand and in this process.
     """
-    return score_files(ThisProcess(bundle), [source], output, data=data, spec=spec, progress=progress)
+    return score_files(ThisProcess(bundle), [source], output, data=data, spec=spec, replace=replace, progress=progress)
 
 
 def score_files(
@@ -96,14 +99,16 @@ def score_files(
     spec: ScoreSpec | None = None,
     output_format: str = "",
     resume: bool = False,
+    replace: bool = False,
     progress: Progress = lambda *_: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> ScoreSummary:
     """Score files, folders and globs (data.inputs) into a file or a folder (scoring.plan.Target), rows in their order.
 
     Finished parts wait in ``OUT.work`` (scoring.work) until the output is there whole. Whatever ends the run before
-    leaves them, where there are any, for ``resume``. Bad rows go to ``OUT.rejects.jsonl``, in a folder to
-    ``_rejects.jsonl``, with their reason. Standard input and output are for ThisProcess alone, and not resumed.
+    leaves them, where there are any, for ``resume``. ``replace``: an earlier output may give way. Bad rows go to
+    ``OUT.rejects.jsonl``, in a folder to ``_rejects.jsonl``, with their reason. Standard input and output are for
+    ThisProcess alone, and not resumed.
 
     Raises DataError for an input that cannot be read, a work folder that is of something else and, with
     ``on_error="fail"``, a bad row; InterruptError after ``stop``.
@@ -121,11 +126,20 @@ def score_files(
                 )
             if inputs.files[0].path == STDIN:
                 stdin = stack.enter_context(open_table(STDIN, data))
-                engine = replace(engine, stdin=stdin)
+                engine = dataclasses.replace(engine, stdin=stdin)
         planned = plan(
             engine.manifest.id, inputs.files, target, data=data or DataSpec(), spec=spec or ScoreSpec(), stdin=stdin
         )
-        run = _Run(engine, planned.job, target, (*inputs.notes, *planned.notes), _Watch(planned.job, progress), stop)
+        given = [facts.path for facts in planned.job.inputs]
+        replace = target.check_free(
+            replace=replace,
+            inputs=given,
+            sets_aside=planned.job.how.on_error != "fail",
+            resumed=planned.job.id if resume else "",
+        )
+        run = _Run(
+            engine, planned.job, target, replace, (*inputs.notes, *planned.notes), _Watch(planned.job, progress), stop
+        )
         if target.name == STDIN:
             return run.to_stdout()
         stack.enter_context(locked(target.work))
@@ -139,6 +153,8 @@ class _Run:
     engine: Engine
     job: Job
     target: Target
+    replace: bool
+    """Whether an output that stands there, which was checked, may be replaced."""
     notes: tuple[str, ...]
     watch: _Watch
     stop: Callable[[], bool]
@@ -147,7 +163,6 @@ class _Run:
         job, work = self.job, Work(self.target.work, self.target.ending)
         if resume and not work.folder.exists() and (done := self._done_before()):
             return done
-        self.target.check_free()
         work.begin(job, resume=resume)
         try:
             todo = work_items(job, workers=self.engine.workers)
@@ -165,7 +180,12 @@ class _Run:
                 raise
             summary = self._summary(records, ())
             write_output(
-                job, work, self.target, records, lambda files: summary.model_copy(update={"outputs": tuple(files)})
+                job,
+                work,
+                self.target,
+                records,
+                lambda files: summary.model_copy(update={"outputs": tuple(files)}),
+                replace=self.replace,
             )
         except BaseException:
             if job.inputs[0].path == STDIN:
@@ -181,7 +201,7 @@ class _Run:
         stream.write(header(self.job.columns, ending=self.job.ending, raw=self.job.how.raw_csv))
         records: list[PartRecord] = []
         with ExitStack() as stack:
-            rejects = LateFile(stack, self.target.rejects)
+            rejects = LateFile(stack, rejects_path := free_rejects("scored"), replace=False)
             for number, facts in enumerate(self.job.inputs):
                 with nullcontext(self.engine.stdin) if self.engine.stdin else open_input(facts, self.job) as table:
                     scorer = PartScorer(self.engine.bundle, self.job, number, table, report=self.watch.report)
@@ -198,7 +218,7 @@ class _Run:
             bytes=stream.written,
             sha256=stream.hexdigest(),
         )
-        return self._summary(records, (output_file,))
+        return self._summary(records, (output_file,), rejects=rejects_path)
 
     def _done_before(self) -> ScoreSummary | None:
         """The summary of an earlier run that did just this, if its output is still there."""
@@ -212,7 +232,9 @@ class _Run:
         )
         return summary if there and summary.job == self.job.id else None
 
-    def _summary(self, records: Sequence[PartRecord], outputs: Sequence[OutputFile]) -> ScoreSummary:
+    def _summary(
+        self, records: Sequence[PartRecord], outputs: Sequence[OutputFile], *, rejects: Path | None = None
+    ) -> ScoreSummary:
         inputs, notes = [], list(self.notes)
         for facts, (_, group) in zip(self.job.inputs, groupby(records, key=lambda record: record.input), strict=True):
             input_records = list(group)
@@ -239,7 +261,7 @@ class _Run:
             no_text=all_counts.no_text,
             copied=all_counts.copied,
             set_aside=all_counts.set_aside,
-            rejects=str(self.target.rejects) if all_counts.set_aside else None,
+            rejects=str(rejects or self.target.rejects) if all_counts.set_aside else None,
             languages=all_counts.languages,
             judge=judge_counts(
                 all_counts, usage=self.engine.bundle.usage if isinstance(self.engine, ThisProcess) else None

@@ -21,6 +21,15 @@ import regex
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from polyvigil.bundle.explain import Explanation, explain
+from polyvigil.bundle.outputs import (
+    REJECTS,
+    OutputKind,
+    check_output,
+    free_rejects,
+    head_of,
+    json_lines,
+    rejects_of,
+)
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.data import DataSpec
 from polyvigil.data.atomic import whole_file
@@ -30,7 +39,7 @@ from polyvigil.data.languages import LanguageSpellings
 from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, reject_line, row_error
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
-from polyvigil.scoring.stream import Hashed, chunked, compressed, stem
+from polyvigil.scoring.stream import Hashed, chunked, compressed
 from polyvigil.scoring.wire import Decision, flags_text, score_posts
 from polyvigil.scoring.write import json_writer
 from polyvigil.text.mentions import Lexicon, Mention, Term, lexicon, mentions
@@ -188,24 +197,29 @@ def explain_file(
     terms: Sequence[Term] = (),
     flagged_only: bool = False,
     on_error: OnError = "quarantine",
+    replace: bool = False,
+    inputs: Sequence[str] = (),
 ) -> ExplainSummary:
     """Explain every post of ``source``, or the flagged ones, into ``output``: JSONL (also .gz, .zst), or one HTML page.
 
     ``-`` is stdin, or JSONL on stdout. JSONL holds offsets and no text of posts; the page shows it. Bad rows go to
-    ``OUT.rejects.jsonl`` (``explained.rejects.jsonl``, where ``-`` is the output). Raises DataError for a file or, with
-    ``on_error="fail"``, a row that cannot be read; nothing is then left behind.
+    ``OUT.rejects.jsonl`` (``explained.rejects.jsonl``, where ``-`` is the output). ``replace``: an earlier output,
+    never one of the further ``inputs``. Raises DataError for a file or, with ``on_error="fail"``, a row that cannot be
+    read; nothing is then left behind.
     """
-    _check(source, output)
-    rejects_path = Path(f"{'explained' if output == STDIN else stem(output)}.rejects.jsonl")
+    rejects_path = free_rejects("explained") if output == STDIN else rejects_of(output)
+    _check(output, rejects_path, replace=replace, inputs=(source, *inputs), sets_aside=on_error != "fail")
     row_errors, spellings, counts = RowErrorCounts(), LanguageSpellings(), Counter[str]()
     with ExitStack() as stack:
         table = stack.enter_context(open_table(source, spec))
         given = (spec or DataSpec()).columns
         columns = map_columns(table.columns, given, required=("text",), where=table.name, derived=table.derived)
-        hashed = Hashed(sys.stdout.buffer if output == STDIN else stack.enter_context(whole_file(Path(output))))
+        hashed = Hashed(
+            sys.stdout.buffer if output == STDIN else stack.enter_context(whole_file(Path(output), replace=replace))
+        )
         stream: IO[bytes] = stack.enter_context(compressed(hashed, output))
 
-        rejects = _Rejects(rejects_path, table.name, stack, fail=on_error == "fail")
+        rejects = _Rejects(rejects_path, table.name, stack, fail=on_error == "fail", replace=replace)
         chunks = _good_rows(table, columns, spec or DataSpec(), row_errors, rejects, spellings)
         rows = _explained_rows(bundle, chunks, lexicon(terms), counts, flagged_only=flagged_only)
         if output.lower().endswith(HTML_SUFFIX):
@@ -216,8 +230,6 @@ def explain_file(
                 write([as_record(row)])
     if output == STDIN:
         sys.stdout.buffer.flush()
-    elif not row_errors.total:
-        rejects_path.unlink(missing_ok=True)  # of an earlier run into the same output
     return ExplainSummary(
         bundle=bundle.id,
         input=table.name,
@@ -240,15 +252,16 @@ def explain_file(
 class _Rejects:
     """The file of rejected rows, made with the first of them; with ``fail`` the first one is raised instead."""
 
-    def __init__(self, path: Path, input_name: str, stack: ExitStack, *, fail: bool) -> None:
+    def __init__(self, path: Path, input_name: str, stack: ExitStack, *, fail: bool, replace: bool) -> None:
         self._path, self._input_name, self._stack, self._fail = path, input_name, stack, fail
+        self._replace = replace
         self._stream: IO[bytes] | None = None
 
     def add(self, error: RowError) -> None:
         """Write a row that cannot be used. Raises DataError with ``fail``."""
         if self._fail:
             raise row_error(error, self._input_name)
-        self._stream = self._stream or self._stack.enter_context(whole_file(self._path))
+        self._stream = self._stream or self._stack.enter_context(whole_file(self._path, replace=self._replace))
         self._stream.write(reject_line(self._input_name, error).encode())
 
 
@@ -283,12 +296,20 @@ def _explained_rows(
         yield from explained
 
 
-def _check(source: str, output: str) -> None:
+_EXPLANATIONS = json_lines("file of explanations", ("id", "p", "sentence_start", "spans", "mentions"))
+_EXPLAINED_HTML = OutputKind(
+    "page of explanations", lambda path: b"<title>Explained posts</title>" in (head_of(path) or b"")
+)
+
+
+def _check(output: str, rejects: Path, *, replace: bool, inputs: Sequence[str], sets_aside: bool) -> None:
     if output == STDIN:
         return
     if not output.lower().endswith((*_LINES, HTML_SUFFIX)):
         raise DataError("explanations are .jsonl or .html", where=output, hint="for example -o explained.html")
     if Path(output).is_dir():
         raise DataError("is a folder", where=output, hint="name a file, e.g. explained.jsonl")
-    if output == source:
-        raise DataError("input and output are one file", where=output, hint="choose another output")
+    kind = _EXPLAINED_HTML if output.lower().endswith(HTML_SUFFIX) else _EXPLANATIONS
+    check_output(Path(output), kind, replace=replace, inputs=inputs)
+    if sets_aside:
+        check_output(rejects, REJECTS, replace=replace, inputs=inputs)

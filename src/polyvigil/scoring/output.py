@@ -59,15 +59,19 @@ def write_output(
     target: Target,
     records: Sequence[PartRecord],
     manifest: Callable[[Sequence[OutputFile]], BaseModel],
+    *,
+    replace: bool,
 ) -> None:
     """Make the output of all parts, in their order, with its rejects and its manifest; then remove the work folder.
+
+    ``replace``: what stands there was checked, and may give way.
 
     Raises DataError for a part that is no longer what was written, which ``--resume`` then scores again.
     """
     if job.folder:
-        _as_folder(work, target, records, manifest)
+        _as_folder(work, target, records, manifest, replace=replace)
     else:
-        _as_file(job, work, target, records, manifest)
+        _as_file(job, work, target, records, manifest, replace=replace)
     for path in (target.path, target.rejects, target.manifest):
         sweep(path)
     work.remove()
@@ -79,9 +83,10 @@ def _as_file(
     target: Target,
     records: Sequence[PartRecord],
     manifest: Callable[[Sequence[OutputFile]], BaseModel],
+    *,
+    replace: bool,
 ) -> None:
-    _concatenate_rejects(work, records, target.rejects)
-    with whole_file(target.path) as file:
+    with whole_file(target.path, replace=replace) as file:
         stream = Hashed(file)
         if format_of(f"x{job.ending}") == "parquet":
             _concatenate_parquet(job, work, records, stream)
@@ -89,9 +94,11 @@ def _as_file(
             stream.write(header(job.columns, ending=job.ending, raw=job.how.raw_csv))
             for record in records:
                 _copy(work.part(record.name), record.sha256, stream)
-    posts = sum(record.counts.posts for record in records)
-    output_file = OutputFile(path=target.name, posts=posts, bytes=stream.written, sha256=stream.hexdigest())
-    write_whole(target.manifest, manifest([output_file]).model_dump_json(indent=2) + "\n")
+        posts = sum(record.counts.posts for record in records)
+        output_file = OutputFile(path=target.name, posts=posts, bytes=stream.written, sha256=stream.hexdigest())
+        # First the manifest, by which a run that goes on after a kill knows what is its own; the output comes last.
+        write_whole(target.manifest, manifest([output_file]).model_dump_json(indent=2) + "\n", replace=True)
+        _concatenate_rejects(work, records, target.rejects)
 
 
 def _as_folder(
@@ -99,6 +106,8 @@ def _as_folder(
     target: Target,
     records: Sequence[PartRecord],
     manifest: Callable[[Sequence[OutputFile]], BaseModel],
+    *,
+    replace: bool,
 ) -> None:
     names = {f"{record.name}{work.ending}" for record in records}
     for path in work.parts.iterdir():  # what a killed worker left
@@ -111,16 +120,15 @@ def _as_folder(
         )
         for record in records
     ]
-    write_whole(work.parts / target.manifest.name, manifest(outputs).model_dump_json(indent=2) + "\n")
-    install_folder(work.parts, target.path)
+    write_whole(work.parts / target.manifest.name, manifest(outputs).model_dump_json(indent=2) + "\n", replace=True)
+    install_folder(work.parts, target.path, replace=replace)
 
 
 def _concatenate_rejects(work: Work, records: Sequence[PartRecord], path: Path) -> None:
     bad = [record for record in records if record.rejects]
     if not bad:
-        path.unlink(missing_ok=True)  # of an earlier run into the same output
         return
-    with whole_file(path) as stream:
+    with whole_file(path, replace=True) as stream:
         for record in bad:
             _copy(work.rejects(record.name), record.rejects_sha256, stream)
 

@@ -181,8 +181,8 @@ def _without_bytes(report: ProgressCallback) -> ProgressCallback:
 def _scored(scorer: PartScorer, job: Job, work: Work, part: int, *, last: bool | None) -> PartRecord:
     name = part_name(scorer.input, part)
     with ExitStack() as stack:
-        stream = Hashed(stack.enter_context(whole_file(work.part(name))))
-        rejects = LateFile(stack, work.rejects(name))
+        stream = Hashed(stack.enter_context(whole_file(work.part(name), replace=True)))
+        rejects = LateFile(stack, work.rejects(name), replace=True)
         if job.folder:
             stream.write(header(job.columns, ending=job.ending, raw=job.how.raw_csv))
         counts = scorer.score(stream, rejects.add)
@@ -204,13 +204,14 @@ def _scored(scorer: PartScorer, job: Job, work: Work, part: int, *, last: bool |
 class LateFile:
     """A whole file that is made with the first line of it."""
 
-    def __init__(self, stack: ExitStack, path: Path) -> None:
+    def __init__(self, stack: ExitStack, path: Path, *, replace: bool) -> None:
         self._stack = stack
+        self._replace = replace
         self._path = path
         self.stream: Hashed | None = None
 
     def add(self, line: bytes) -> None:
-        self.stream = self.stream or Hashed(self._stack.enter_context(whole_file(self._path)))
+        self.stream = self.stream or Hashed(self._stack.enter_context(whole_file(self._path, replace=self._replace)))
         self.stream.write(line)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from polyvigil.bundle.outputs import REJECTS as REJECTED_ROWS
+from polyvigil.bundle.outputs import OutputKind, check_output, json_document, rejects_of
 from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import FORMATS, Table, format_of, open_table, recognise
@@ -34,6 +37,11 @@ _ARROW_TYPES = {
     "evidence_start": pa.int64(),
     "evidence_end": pa.int64(),
 }
+
+
+_FOLDER_REJECTS = "_rejects.jsonl"
+_FOLDER_NAMES = frozenset({FOLDER_MANIFEST, _FOLDER_REJECTS})
+_MANIFEST_KIND = json_document("manifest of scores", ("job", "bundle", "inputs", "outputs"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +85,48 @@ class Target:
 
     @property
     def rejects(self) -> Path:
-        """Of standard output, in the working folder."""
-        if self.folder:
-            return self.path / "_rejects.jsonl"
-        return Path(f"{'scored' if self.name == STDIN else stem(self.name)}{REJECTS}")
+        """Where rows that cannot be used go; of standard output ``free_rejects`` says it."""
+        return self.path / _FOLDER_REJECTS if self.folder else rejects_of(self.name)
 
-    def check_free(self) -> None:
-        """Raise DataError where the output would replace something that is no earlier output."""
-        if self.folder and self.path.exists():
-            if not self.path.is_dir():
-                raise DataError("is a file, not a folder", where=self.name, hint="choose another output")
-            if any(self.path.iterdir()) and not self.manifest.is_file():
-                raise DataError(
-                    "holds files and is no earlier output", where=self.name, hint="choose another folder, or empty it"
-                )
+    def check_free(self, *, replace: bool, inputs: Sequence[str], sets_aside: bool, resumed: str = "") -> bool:
+        """Whether what stands there may be replaced. Raises DataError where the output, or a file beside it, may not be
+        written (bundle.outputs).
+
+        ``sets_aside``: whether bad rows are kept beside it.
+        ``resumed``: the id of a job that goes on; what it has written already, known by the manifest, is its own.
+        """
+        if self.name == STDIN:
+            return False
+        if self.name.endswith(REJECTS):
+            raise DataError("is a name for rejected rows", where=self.name, hint="choose another file")
+        replace = replace or bool(resumed and self._written_by(resumed))
+        kind = OutputKind("earlier output of score", self._is_earlier, folder=self.folder)
+        check_output(self.path, kind, replace=replace, inputs=inputs)
+        if not self.folder:
+            check_output(self.manifest, _MANIFEST_KIND, replace=replace, inputs=inputs)
+            if sets_aside:
+                check_output(self.rejects, REJECTED_ROWS, replace=replace, inputs=inputs)
+        return replace
+
+    def _written_by(self, job: str) -> bool:
+        """Whether the manifest there is of this job."""
+        try:
+            manifest = json.loads(self.manifest.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return False
+        return isinstance(manifest, dict) and manifest.get("job") == job
 
     @property
     def outputs(self) -> tuple[Path, ...]:
         """All that is written."""
         return () if self.name == STDIN else (self.path, self.work, self.rejects)
+
+    def _is_earlier(self, path: Path) -> bool:
+        """Whether an output was written by an earlier run: its manifest is there; in a folder, with nothing else."""
+        if not self.manifest.is_file() or not _MANIFEST_KIND.is_earlier(self.manifest):
+            return False
+        inside = [file.name for file in path.iterdir()] if self.folder else []
+        return all(name in _FOLDER_NAMES or name.startswith("part-") for name in inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +146,7 @@ def plan(
     spec: ScoreSpec,
     stdin: Table | None = None,
 ) -> Plan:
-    """Open every input for its columns. Raises DataError for one that cannot be read, or is the output.
+    """Open every input for its columns. Raises DataError for one that cannot be read.
 
     The output has the columns of all inputs, in the order in which they are met, then ours; what an input lacks is
     empty. In Parquet a column that has two types is made text.
@@ -135,8 +166,6 @@ def plan(
         how=spec,
     )
     for given in inputs:
-        if STDIN not in {given.path, target.name} and Path(given.path).resolve() == target.path.resolve():
-            raise DataError("input and output are one file", where=target.name, hint="choose another output")
         with _opened(given, stdin, data) as table:
             input_facts = _facts(given, table)
             mapping = columns_of(input_facts, provisional)

@@ -193,7 +193,9 @@ def _threads(count: int) -> Iterator[None]:
 
 def _serve(connection: Connection, job_json: str, work_folder: str, bundle_folder: str, device: str) -> None:
     """A process: spans in, ticks and records out, until nothing more comes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process says what to do
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Ctrl-C reaches all; the first process says what to do
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     try:
         job = Job.model_validate_json(job_json)
         work = Work(Path(work_folder), job.ending)

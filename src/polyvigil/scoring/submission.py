@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from polyvigil.bundle.outputs import OutputKind, check_output
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.data import DataSpec
 from polyvigil.data.atomic import whole_file
@@ -25,6 +26,18 @@ _CHUNK_POSTS = 2000
 _HEAD_ROWS = 1000
 
 
+def _is_submission(path: Path) -> bool:
+    """Whether a file is a zip that holds predictions and nothing else."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist() == [MEMBER]
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
+
+
+SUBMISSION = OutputKind("submission", _is_submission)
+
+
 class Submission(Frozen):
     """What was written."""
 
@@ -35,9 +48,12 @@ class Submission(Frozen):
     notes: tuple[str, ...]
 
 
-def write_submission(bundle: Bundle, source: str, output: Path, *, spec: DataSpec, split: str = "") -> Submission:
+def write_submission(
+    bundle: Bundle, source: str, output: Path, *, spec: DataSpec, split: str = "", replace: bool = False
+) -> Submission:
     """Decide on every post of ``source``. Raises DataError for a row that cannot be read, an id missing or given twice:
     a submission must answer every id once, so nothing is set aside here; and for a file in which no post has a text."""
+    check_output(output, SUBMISSION, replace=replace, inputs=[source])
     posts: list[Post] = []
     cells: list[Mapping[str, Any]] = []
     lines: dict[str, int] = {}
@@ -73,6 +89,6 @@ def write_submission(bundle: Bundle, source: str, output: Path, *, spec: DataSpe
         for decision in score_posts(bundle, posts[start : start + _CHUNK_POSTS])
     ]
     text = predictions_csv([post.id for post in posts], flags)
-    with whole_file(output) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+    with whole_file(output, replace=replace) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(zipfile.ZipInfo(MEMBER, date_time=(1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
     return Submission(bundle=bundle.id, posts=len(posts), flagged=sum(flags), member=MEMBER, notes=notes)

@@ -10,8 +10,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ from polyvigil.errors import DataError
 from polyvigil.scoring.job import Job, PartRecord, part_name
 
 _BLOCK = 1 << 20
+_NAMES = frozenset({"job.json", "parts", "records", "rejects"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Work:
 
     def keep(self, record: PartRecord) -> None:
         """Say that a part is done; its files are on the disk."""
-        write_whole(self._record(record.name), record.model_dump_json() + "\n")
+        write_whole(self._record(record.name), record.model_dump_json() + "\n", replace=True)
 
     def completed(self, job: Job, input: int, part: int) -> PartRecord | None:
         """The record of a part that is done, its files read again and found as they were written; else None."""
@@ -81,12 +85,24 @@ class Work:
                 hint="remove the folder to begin anew" if resume else "go on with --resume, or remove it to begin anew",
             )
         else:
+            self._check_name_is_free()
             shutil.rmtree(self.folder, ignore_errors=True)
         for folder in (self.parts, self.folder / "records", self.folder / "rejects"):
             folder.mkdir(parents=True, exist_ok=True)
             for partial in folder.glob(".*"):
                 partial.unlink(missing_ok=True)
-        write_whole(self.folder / "job.json", job.model_dump_json(indent=1) + "\n")
+        write_whole(self.folder / "job.json", job.model_dump_json(indent=1) + "\n", replace=True)
+
+    def _check_name_is_free(self) -> None:
+        """Raises DataError where a folder of this name holds what no run of ours has put there."""
+        names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
+        strange = [name for name in names if name not in _NAMES and not name.startswith(".job.json.")]
+        if strange or self.folder.is_file() or self.folder.is_symlink():
+            raise DataError(
+                "is no work folder of ours, and finished parts are to be kept there",
+                where=str(self.folder),
+                hint="move it away, or choose another output",
+            )
 
     def remove_if_empty(self) -> None:
         """Remove the folder where no part of it is done."""
@@ -112,11 +128,12 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a work folder, beside it. Raises DataError while another run has it."""
     path = folder.with_name(f".{folder.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as stream:
+    descriptor = _open_lock(path)
+    try:
         try:
             import fcntl
 
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except ImportError:  # a system without such locks
             pass
         except BlockingIOError as error:
@@ -128,6 +145,25 @@ def locked(folder: Path) -> Iterator[None]:
         finally:
             with suppress(OSError):
                 path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    """Open a lock file: never through a link, and never emptied, since it may be a file of the user's."""
+    strange = DataError("is no lock file of ours", where=str(path), hint="move it away, or choose another output")
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.EISDIR, errno.ENXIO}:
+            raise strange from error
+        raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size:
+        os.close(descriptor)
+        raise strange
+    return descriptor
 
 
 def digest(path: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from polyvigil.bundle.outputs import OutputKind, check_output
 from polyvigil.config.load import find, load, shipped
 from polyvigil.config.model import EncoderSpec
 from polyvigil.config.recipe import FineTunedRecipe
@@ -115,7 +116,7 @@ def adapt(
     Keeps checkpoints in ``OUTPUT.work``; the same call after an interruption goes on from there. Raises RecipeError
     where ``output`` exists, or torch is missing; and as learn.adapt does.
     """
-    check_free(output, replace=replace)
+    check_output(output, ADAPTED_MODEL, replace=replace)
     spec = recipe.encoder
     require("torch", "transformers", extra="encoders", needed_by="adapting an encoder", where="model.kind")
     from polyvigil.learn.adapt import adapt as train
@@ -153,19 +154,13 @@ def adapt(
         loss_after=done.after,
         fresh_head=model.fresh_head,
     )
-    with whole_folder(output) as partial:
+    with whole_folder(output, replace=replace) as partial:
         model.save(partial)
         (partial / RECORD_FILE).write_text(adaptation.model_dump_json(indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(work, ignore_errors=True)
     return adaptation
 
 
-def check_free(output: Path, *, replace: bool) -> None:
-    """Raise RecipeError when a model may not be written to ``output``; called before hours are spent."""
-    is_adapted = (output / RECORD_FILE).is_file()
-    if output.exists() and not (replace and is_adapted):
-        raise RecipeError(
-            "an adapted model stands there already" if is_adapted else "exists and is no adapted model",
-            where=str(output),
-            hint="choose another folder" + (", or --replace it" if is_adapted else ""),
-        )
+ADAPTED_MODEL = OutputKind(
+    "adapted model", lambda folder: (folder / RECORD_FILE).is_file(), folder=True, error=RecipeError
+)

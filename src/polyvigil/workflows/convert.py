@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyvigil.bundle.verify import bundle_around
+from polyvigil.bundle.outputs import OutputKind, check_output
 from polyvigil.data.atomic import whole_folder
 from polyvigil.errors import BundleError, RecipeError
 from polyvigil.nn.pickled.process import FileContents, convert_file
@@ -62,7 +62,7 @@ def convert(
     damaged or more than a state dict.
     """
     started = time.monotonic()
-    check_output(output, replace=replace)
+    check_output(output, CONVERTED_MODEL, replace=replace)
     folder = checkpoint_folder(source, offline=offline, revision=revision)
     _check_apart(folder, output)
     weights = weight_files(folder)
@@ -71,7 +71,7 @@ def convert(
     _check_disk(output, sum(sizes.values()) + sum((folder / name).stat().st_size for name in copied))
     done = 0
     contents: dict[str, FileContents] = {}
-    with whole_folder(output) as partial:
+    with whole_folder(output, replace=replace) as partial:
         for name, target in weights.items():
             log(f"reading {name} ({sizes[name] / 1e6:,.1f} MB) in a process of its own")
             before, share = done / sum(sizes.values()), sizes[name] / sum(sizes.values())
@@ -95,23 +95,11 @@ def convert(
     )
 
 
-def check_output(output: Path, *, replace: bool) -> None:
-    """Raise RecipeError when a model may not be written to ``output``; called before anything is fetched."""
-    if bundle := bundle_around(output):
-        raise RecipeError(
-            "lies in a bundle, which a file more would damage",
-            where=str(output),
-            hint=f"choose a folder beside {bundle}",
-        )
-    if not output.exists():
-        return
-    is_model = output.is_dir() and (output / "config.json").is_file() and has_safetensors(output)
-    if not is_model:
-        raise RecipeError("exists and is no model", where=str(output), hint="choose another folder")
-    if not replace:
-        raise RecipeError(
-            "a model stands there already", where=str(output), hint="choose another folder, or --replace it"
-        )
+def _is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and has_safetensors(folder)
+
+
+CONVERTED_MODEL = OutputKind("model", _is_model, folder=True, error=RecipeError)
 
 
 def weight_files(folder: Path) -> dict[str, str]:

@@ -115,7 +115,7 @@ def _cached_scores(teacher: store.Bundle, posts: Sequence[Post], *, work: Path) 
     except (OSError, SafetensorError, KeyError):  # not asked yet, or damaged
         p = teacher.probabilities(posts)
     if not launched().rank:  # of several processes the first alone writes, and its answer counts (learn.fine_tune)
-        with whole_file(path) as stream:
+        with whole_file(path, replace=True) as stream:
             stream.write(save({"p": p}))
     return p
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import StoredDev, stored
 from polyvigil.bundle.layout import Sources
+from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.store import Bundle, Seen
 from polyvigil.config.decide import DecideSpec
 from polyvigil.data.fingerprint import post_hashes
@@ -186,7 +187,7 @@ def build_ensemble(
     Raises RecipeError for bundles or weights that do not go together or hold different dev posts, SplitError when half
     of the dev posts or more were trained on.
     """
-    store.check_free(output, replace=replace)
+    check_output(output, BUNDLE, replace=replace)
     check(sources, plan)
     seen = np.unique(post_hashes(item.post for item in plan.dev)) if plan.dev else sources[0].bundle.seen.dev
     train = np.unique(np.concatenate([source.bundle.seen.train for source in sources]))

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import stored
+from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.fingerprint import post_keys
 from polyvigil.data.read import Reading
@@ -51,7 +52,7 @@ def export_lean(
     Raises RecipeError for a bundle without an encoder that can do it, DataError for posts of one class, SplitError for
     posts it was trained on.
     """
-    store.check_free(output, replace=replace)
+    check_output(output, BUNDLE, replace=replace)
     encoders = encoder_folders(source, bundle, every=False)
     check_posts(bundle, reading)
     output.parent.mkdir(parents=True, exist_ok=True)

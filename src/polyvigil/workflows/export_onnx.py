@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from polyvigil.bundle import layout, store
+from polyvigil.bundle import layout
+from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.store import Bundle, member_probabilities
 from polyvigil.checks.export_gate import Decided, ExportComparison
 from polyvigil.data.atomic import whole_folder
@@ -115,7 +116,7 @@ def export_onnx(source: Path, bundle: Bundle, reading: Reading, *, output: Path,
     """
     from polyvigil.nn.onnx import OnnxEncoder, check_installed, write_onnx
 
-    store.check_free(output, replace=False)
+    check_output(output, BUNDLE, replace=False)
     folders = encoder_folders(source, bundle, every=True)
     check_installed()
     check_posts(bundle, reading)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.bundle.layout import Sources
+from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.store import Bundle, Seen, UnsavedSecondStage
 from polyvigil.config.judge import ChatSpec
 from polyvigil.data.fingerprint import post_hashes
@@ -97,7 +98,7 @@ def judge(
     An endpoint is sent those dev posts alone that a band may hold. Raises RecipeError for stages that do not go
     together, SplitError when half of the dev posts were trained on, EndpointError when no answer can be used.
     """
-    store.check_free(output, replace=replace)
+    check_output(output, BUNDLE, replace=replace)
     other = second if isinstance(second, Source) else None
     check(first, other, plan)
     sources = [first, *([other] if other else [])]
@@ -209,6 +210,8 @@ def read_chat_spec(path: Path) -> ChatSpec:
         raise RecipeError(f"cannot be read as UTF-8 text ({type(error).__name__})", where=str(path)) from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"not TOML: {error}", where=str(path)) from error
+    except (ValueError, RecursionError) as error:
+        raise RecipeError("not TOML: a value too long or too deep to be read", where=str(path)) from error
     try:
         return ChatSpec.model_validate(tree)
     except ValidationError as error:

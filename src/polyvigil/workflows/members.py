@@ -130,7 +130,7 @@ def _scored(detector: Detector, folder: Path, seed: int, run: Run) -> Scored:
         return Scored(detector, dev)
     target = folder / COMPLETED
     try:
-        with whole_folder(target) as partial:
+        with whole_folder(target, replace=True) as partial:
             (partial / _MEMBER).mkdir()
             detector.save(partial / _MEMBER)
             save_file({"p": dev}, partial / _DEV)

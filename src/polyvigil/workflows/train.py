@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from polyvigil.bundle import store
 from polyvigil.bundle.dev import stored
+from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.config.recipe import Recipe
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import RowError, Table
@@ -129,7 +130,7 @@ def train(
     Encoders keep checkpoints and finished members in ``OUTPUT.work``; the same call after an interruption goes on from
     there. One model at most is on the device at any time.
     """
-    store.check_free(output, replace=replace)
+    check_output(output, BUNDLE, replace=replace)
     if recipe.learns:
         log(f"learning from {len(data.train):,} posts ({sum(p.label for p in data.train):,} positive)")
     else:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import stored
+from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.store import Bundle, Seen
 from polyvigil.config.decide import DecideSpec
 from polyvigil.config.load import load_text
@@ -126,7 +127,7 @@ def tune_bundle(
     Raises DataError for dev posts of one class, RecipeError for a prior of a language that has labels or no posts, or
     for a cascade that cannot be.
     """
-    store.check_free(output, replace=replace)
+    check_output(output, BUNDLE, replace=replace)
     bundle = _without_judge(source, bundle)
     if plan.cascade:
         check(plan.cascade, members=len(bundle.members))
@@ -185,7 +186,7 @@ def keep_rates(
 
     Languages that the posts do not hold keep the thresholds they have; a cascade is left out, as in ``retune``.
     """
-    store.check_free(output, replace=replace)
+    check_output(output, BUNDLE, replace=replace)
     bundle = _without_judge(source, bundle)
     languages = [post.language for post in posts]
     log(f"scoring {len(posts):,} posts with both bundles")
