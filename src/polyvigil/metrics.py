@@ -1,6 +1,6 @@
-"""Labels and flags to counts, counts to figures. Zero-division and averaging are fixed here and nowhere else.
+"""Labels and flags to counts, counts to metrics. Zero-division and averaging are fixed here and nowhere else.
 
-A figure whose denominator is zero is 0.0 (scikit-learn's ``zero_division=0``). The positive class is 1.
+A metric whose denominator is zero is 0.0 (scikit-learn's ``zero_division=0``). The positive class is 1.
 """
 
 from __future__ import annotations

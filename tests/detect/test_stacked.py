@@ -187,10 +187,10 @@ def test_damaged_or_foreign_stacks_are_refused(train: list[LabelledPost], tmp_pa
     detector = learner(spec()).fit(train, [], seed=5)
     detector.save(tmp_path)
     path = tmp_path / stacked.CONFIG_FILE
-    told = json.loads(path.read_text())
+    record = json.loads(path.read_text())
 
     def written(**changes: object) -> Path:
-        path.write_text(json.dumps(told | changes))
+        path.write_text(json.dumps(record | changes))
         return tmp_path
 
     for changes in (
@@ -237,14 +237,16 @@ def test_a_cost_estimate_counts_every_training() -> None:
     )
 
     @dataclass(frozen=True)
-    class Told(Spy):
+    class EstimateSpy(Spy):
         def estimate_cost(
             self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int
         ) -> CostEstimate:
             return once
 
-    told = StackedLearner(spec(folds=4), lambda part: Told(part, {}), CounterLearner()).estimate_cost([], [], seed=1)
-    assert told == once.model_copy(update={"seconds": 10.0})
+    estimate = StackedLearner(spec(folds=4), lambda part: EstimateSpy(part, {}), CounterLearner()).estimate_cost(
+        [], [], seed=1
+    )
+    assert estimate == once.model_copy(update={"seconds": 10.0})
     assert learner(spec()).estimate_cost([], [], seed=1) is None
 
 

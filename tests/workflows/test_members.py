@@ -71,16 +71,16 @@ def _posts(number: int, split: str) -> tuple[LabelledPost, ...]:
 
 
 @pytest.fixture(scope="module")
-def material() -> training.TrainingData:
+def training_data() -> training.TrainingData:
     return training.TrainingData(
         train=_posts(48, "train"), dev=_posts(24, "dev"), data="synthetic", row_errors=(), notes=()
     )
 
 
 @pytest.fixture(scope="module")
-def model(material: training.TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(training_data: training.TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Wide enough that names and headers of its files hardly count."""
-    texts = [item.post.text for item in material.train]
+    texts = [item.post.text for item in training_data.train]
     return tiny_folder(tmp_path_factory.mktemp("model") / "wide", "xlm-roberta", texts=texts, hidden=128, seed=3)
 
 
@@ -91,9 +91,9 @@ def recipe(model: Path) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def unbroken(recipe: Recipe, material: training.TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unbroken(recipe: Recipe, training_data: training.TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("unbroken") / "bundle"
-    training.train(recipe, material, output=output, options=HERE)
+    training.train(recipe, training_data, output=output, options=HERE)
     return output
 
 
@@ -122,7 +122,11 @@ def _occupied(folder: Path) -> int:
 
 
 def test_a_completed_seed_is_not_trained_again(
-    recipe: Recipe, material: training.TrainingData, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe,
+    training_data: training.TrainingData,
+    unbroken: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trained: list[int] = []
     fit = EncoderLearner.fit
@@ -135,11 +139,11 @@ def test_a_completed_seed_is_not_trained_again(
 
     monkeypatch.setattr(EncoderLearner, "fit", counted)
     with pytest.raises(Killed):
-        training.train(recipe, material, output=tmp_path / "b", options=HERE)
+        training.train(recipe, training_data, output=tmp_path / "b", options=HERE)
     for seed in (1, 2):
         assert [path.name for path in (tmp_path / f"b.work/seed-{seed}").iterdir()] == ["finished"]
     lines: list[str] = []
-    training.train(recipe, material, output=tmp_path / "b", options=HERE, log=lines.append)
+    training.train(recipe, training_data, output=tmp_path / "b", options=HERE, log=lines.append)
     assert trained == [1, 2, 3, 3]
     assert f"seed 2 is finished: its member stands in {tmp_path}/b.work/seed-2/finished" in lines
     _same(tmp_path / "b", unbroken)
@@ -149,7 +153,7 @@ def test_a_completed_seed_is_not_trained_again(
 @pytest.mark.parametrize("where", ["before the bundle", "before the last is written", "before its checkpoints go"])
 def test_killed_after_the_last_seed_the_bundle_is_the_same(
     recipe: Recipe,
-    material: training.TrainingData,
+    training_data: training.TrainingData,
     unbroken: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -169,18 +173,18 @@ def test_killed_after_the_last_seed_the_bundle_is_the_same(
     with monkeypatch.context() as patch:
         patch.setattr(module, name, lambda *given, **named: (killed(), real(*given, **named))[1])
         with pytest.raises(Killed):
-            training.train(recipe, material, output=tmp_path / "b", options=HERE)
+            training.train(recipe, training_data, output=tmp_path / "b", options=HERE)
     lines: list[str] = []
-    training.train(recipe, material, output=tmp_path / "b", options=HERE, log=lines.append)
+    training.train(recipe, training_data, output=tmp_path / "b", options=HERE, log=lines.append)
     assert sum("is finished: its member stands in" in line for line in lines) == (2 if "written" in where else 3)
     assert not any(line.startswith("epoch ") for line in lines)  # nothing was trained again
     _same(tmp_path / "b", unbroken)
 
 
 def test_a_real_kill_in_the_second_seed_changes_no_bit(
-    recipe: Recipe, material: training.TrainingData, model: Path, unbroken: Path, tmp_path: Path
+    recipe: Recipe, training_data: training.TrainingData, model: Path, unbroken: Path, tmp_path: Path
 ) -> None:
-    for split, posts in (("train", material.train), ("dev", material.dev)):
+    for split, posts in (("train", training_data.train), ("dev", training_data.dev)):
         write_posts(tmp_path / f"{split}.csv", posts)
     line = ["train", "quick", "--train", f"{tmp_path}/train.csv", "--dev", f"{tmp_path}/dev.csv", "-o", f"{tmp_path}/b"]
     settings = ["model.max_tokens=32", f"model.name={model}", f"seeds={list(SEEDS)}", *TRAINING]
@@ -194,39 +198,43 @@ def test_a_real_kill_in_the_second_seed_changes_no_bit(
     process.kill()
     process.wait()
     lines: list[str] = []
-    training.train(recipe, material, output=tmp_path / "b", options=HERE, log=lines.append)
+    training.train(recipe, training_data, output=tmp_path / "b", options=HERE, log=lines.append)
     assert sum("seed 1 is finished" in line for line in lines) == 1
     _same(tmp_path / "b", unbroken)
 
 
 def test_a_damaged_completed_member_is_trained_again(
-    recipe: Recipe, material: training.TrainingData, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe,
+    training_data: training.TrainingData,
+    unbroken: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    work = _killed_before_the_bundle(recipe, material, tmp_path / "b", monkeypatch)
+    work = _killed_before_the_bundle(recipe, training_data, tmp_path / "b", monkeypatch)
     weights = work / "seed-2/finished/member/model.safetensors"
     raw = bytearray(weights.read_bytes())
     raw[-1] ^= 1
     weights.write_bytes(raw)
     lines: list[str] = []
-    training.train(recipe, material, output=tmp_path / "b", options=HERE, log=lines.append)
+    training.train(recipe, training_data, output=tmp_path / "b", options=HERE, log=lines.append)
     assert f"seed 2: the finished member in {work}/seed-2/finished is damaged and is made again" in lines
     _same(tmp_path / "b", unbroken)
 
 
 def test_completed_members_of_another_run_are_refused(
-    recipe: Recipe, material: training.TrainingData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, training_data: training.TrainingData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = _killed_before_the_bundle(recipe, material, tmp_path / "b", monkeypatch)
+    work = _killed_before_the_bundle(recipe, training_data, tmp_path / "b", monkeypatch)
     other = tmp_path / "other"
     shutil.copytree(model, other)
     tiny_folder(tmp_path / "new", "xlm-roberta", texts=["a rash"], hidden=128, seed=4)
     shutil.copy(tmp_path / "new" / "model.safetensors", other)
     rate = recipe.training.model_copy(update={"learning_rate": 1e-3})
     changed = [
-        (recipe.model_copy(update={"training": rate}), material),
-        (recipe.model_copy(update={"model": recipe.model.model_copy(update={"name": str(other)})}), material),
-        (recipe, training.TrainingData(material.train[1:], material.dev, "synthetic", (), ())),
-        (recipe, training.TrainingData(material.train, material.dev[1:], "synthetic", (), ())),
+        (recipe.model_copy(update={"training": rate}), training_data),
+        (recipe.model_copy(update={"model": recipe.model.model_copy(update={"name": str(other)})}), training_data),
+        (recipe, training.TrainingData(training_data.train[1:], training_data.dev, "synthetic", (), ())),
+        (recipe, training.TrainingData(training_data.train, training_data.dev[1:], "synthetic", (), ())),
     ]
     for one, posts in changed:
         with pytest.raises(TrainingError) as caught:
@@ -236,11 +244,11 @@ def test_completed_members_of_another_run_are_refused(
             f"differ; choose another output, or remove {work} to begin anew"
         )
     free = recipe.training.model_copy(update={"micro_tokens": 64, "checkpoint_minutes": 5.0})
-    training.train(recipe.model_copy(update={"training": free}), material, output=tmp_path / "b", options=HERE)
+    training.train(recipe.model_copy(update={"training": free}), training_data, output=tmp_path / "b", options=HERE)
 
 
 def _killed_before_the_bundle(
-    recipe: Recipe, material: training.TrainingData, output: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, training_data: training.TrainingData, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     def killed(*_: object, **__: object) -> None:
         raise Killed
@@ -248,7 +256,7 @@ def _killed_before_the_bundle(
     with monkeypatch.context() as patch:
         patch.setattr(training, "assemble_bundle", killed)
         with pytest.raises(Killed):
-            training.train(recipe, material, output=output, options=HERE)
+            training.train(recipe, training_data, output=output, options=HERE)
     return output.with_name(output.name + ".work")
 
 
@@ -256,7 +264,7 @@ def _killed_before_the_bundle(
 
 
 def test_seeds_leave_no_parameters_in_memory(
-    recipe: Recipe, material: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, training_data: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = _live_bytes()
     at_start, fit = [], EncoderLearner.fit
@@ -266,7 +274,7 @@ def test_seeds_leave_no_parameters_in_memory(
         return fit(self, *posts, seed=seed)
 
     monkeypatch.setattr(EncoderLearner, "fit", measured)
-    trained = training.train(recipe, material, output=tmp_path / "b", options=HERE)
+    trained = training.train(recipe, training_data, output=tmp_path / "b", options=HERE)
     assert at_start == [0, 0, 0]
     assert _live_bytes() > before  # the loaded bundle: the measure sees what there is
     assert all(member.encoder.device.type == "cpu" for member in trained.bundle.members)
@@ -286,7 +294,7 @@ def _size(tensor: torch.Tensor) -> int:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_seeds_leave_no_memory_on_a_gpu(
-    recipe: Recipe, material: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, training_data: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_start, fit = [], EncoderLearner.fit
 
@@ -296,7 +304,7 @@ def test_seeds_leave_no_memory_on_a_gpu(
         return fit(self, *posts, seed=seed)
 
     monkeypatch.setattr(EncoderLearner, "fit", measured)
-    training.train(recipe, material, output=tmp_path / "b", options=RunOptions(device="cuda", offline=True))
+    training.train(recipe, training_data, output=tmp_path / "b", options=RunOptions(device="cuda", offline=True))
     assert max(at_start) - min(at_start) <= 2**20  # what cuBLAS keeps for itself
     gc.collect()
     assert torch.cuda.memory_allocated() <= max(at_start) + 2**20  # the bundle is on the CPU
@@ -304,7 +312,7 @@ def test_seeds_leave_no_memory_on_a_gpu(
 
 @pytest.mark.parametrize("rank", [0, 2])
 def test_estimated_disk_is_the_maximum_used(
-    recipe: Recipe, material: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+    recipe: Recipe, training_data: training.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
 ) -> None:
     if rank:
         recipe = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"rank": rank})})
@@ -322,10 +330,10 @@ def test_estimated_disk_is_the_maximum_used(
         look()
         return finish(*given, **named)
 
-    dry_run = estimate_cost(recipe, material, options=HERE)
+    dry_run = estimate_cost(recipe, training_data, options=HERE)
     monkeypatch.setattr(checkpoint, "_remove", at_a_third_checkpoint)
     monkeypatch.setattr(store, "load", at_the_bundle)
-    training.train(recipe, material, output=tmp_path / "b", options=HERE)
+    training.train(recipe, training_data, output=tmp_path / "b", options=HERE)
     assert dry_run is not None
     assert 0.7 * dry_run.most_disk <= peak <= dry_run.most_disk
     after = _occupied(tmp_path / "b" / "members")
@@ -333,17 +341,17 @@ def test_estimated_disk_is_the_maximum_used(
 
 
 def test_a_stack_leaves_the_best_weights_of_each_fold_alone(
-    tmp_path: Path, material: training.TrainingData, model: Path
+    tmp_path: Path, training_data: training.TrainingData, model: Path
 ) -> None:
     from tests.nn.nli import nli_folder
 
-    texts = [item.post.text for item in material.train]
+    texts = [item.post.text for item in training_data.train]
     further = nli_folder(tmp_path / "nli", texts=texts, max_tokens=128)
     settings = (f"model.base={{kind = 'encoder', name = '{model}', max_tokens = 32}}", "model.folds=2",
                 f"model.further={{kind = 'nli', name = '{further}', max_tokens = 128}}", "training.epochs=1",
                 "training.learning_rate=3e-3", "training.precision='fp32'", "balance.oversample=1")  # fmt: skip
     recipe = load("stacked", settings=settings)
-    dry_run = estimate_cost(recipe, material, options=HERE)
+    dry_run = estimate_cost(recipe, training_data, options=HERE)
     standing: dict[str, list[str]] = {}
 
     def killed(*_: object) -> None:
@@ -354,9 +362,9 @@ def test_a_stack_leaves_the_best_weights_of_each_fold_alone(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(members, "_scored", killed)
         with pytest.raises(Killed):
-            training.train(recipe, material, output=tmp_path / "b", options=HERE)
+            training.train(recipe, training_data, output=tmp_path / "b", options=HERE)
     assert standing == {part: ["best.safetensors", "checkpoint.json"] for part in ("all", "fold-0", "fold-1")}
-    training.train(recipe, material, output=tmp_path / "b", options=HERE)
+    training.train(recipe, training_data, output=tmp_path / "b", options=HERE)
     assert json.loads((tmp_path / "b" / "bundle.json").read_text())["members"][0]["kind"] == "stacked"
     assert dry_run is not None
     assert dry_run.member_bytes == pytest.approx(_occupied(tmp_path / "b" / "members"), rel=0.15)  # both models

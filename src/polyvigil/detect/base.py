@@ -120,7 +120,7 @@ class CostEstimate(Frozen):
     seconds: float
     """Of all epochs, dev posts scored after each; from ``measured_steps`` steps, by their tokens."""
     measured_steps: int
-    """0: nothing was run, and the figures are estimates (learn.estimate)."""
+    """0: nothing was run, and the numbers are estimates (learn.estimate)."""
     peak_memory: int
     """Bytes (see learn.memory)."""
     device: str

@@ -7,8 +7,10 @@ Source: Gururangan et al. 2020, "Don't stop pretraining", sections 3 and 4.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -86,42 +88,46 @@ def adapt(
         """Masked again at every step, so that an epoch asks for other tokens than the one before."""
         return mask_tokens([posts[index] for index in chosen], vocabulary, share=spec.mask_share, seed=seed, step=step)
 
-    def log_epoch(state: ResumeState, _: Callable[[], float]) -> ResumeState:
-        """There is no dev score: the last weights are the ones to keep."""
-        progress = state.progress
-        callbacks.log(
-            f"epoch {progress.epoch + 1}/{spec.epochs}: masked loss {progress.loss / progress.posts:.4f}, "
-            f"{progress.seconds:.0f} s so far"
-        )
-        following = Progress(epoch=progress.epoch + 1, micro_tokens=progress.micro_tokens, seconds=progress.seconds)
-        return ResumeState(following, {})
-
-    try:
+    identity = _fingerprint(model, posts, held_out, spec, seed, source)
+    with _hints_about_adapt():
         progress = fit_epochs(
             stepper,
             schedule=schedule,
             order_of=order_of,
             batch_of=batch_of,
-            end_epoch=log_epoch,
+            end_epoch=partial(_log_epoch, epochs=spec.epochs, log=callbacks.log),
             checkpoints=CheckpointManager(
-                work,
-                stepper,
-                fingerprint=_fingerprint(model, posts, held_out, spec, seed, source),
-                minutes=spec.checkpoint_minutes,
-                log=callbacks.log,
+                work, stepper, fingerprint=identity, minutes=spec.checkpoint_minutes, log=callbacks.log
             ),
             seed=seed,
             micro_tokens=spec.micro_tokens,
             callbacks=callbacks,
             activity="adapting",
         ).progress
-    except TrainingError as error:  # its advice names settings of [training]; here they stand in [adapt]
-        hint = error.hint.replace("training.", "adapt.")
-        raise TrainingError(error.message, where=error.where, hint=hint) from error
-    model.model.eval()
     after = held_out_loss(model, unseen, spec=spec)
     callbacks.log(f"held-out masked loss after: {after:.4f}")
     return Adapted(before, after, schedule.steps, progress.seconds, progress.micro_tokens)
+
+
+def _log_epoch(state: ResumeState, _: Callable[[], float], *, epochs: int, log: Callable[[str], None]) -> ResumeState:
+    """What follows an epoch (see loop.fit_epochs). There is no dev score: the last weights are the ones to keep."""
+    progress = state.progress
+    log(
+        f"epoch {progress.epoch + 1}/{epochs}: masked loss {progress.loss / progress.posts:.4f}, "
+        f"{progress.seconds:.0f} s so far"
+    )
+    following = Progress(epoch=progress.epoch + 1, micro_tokens=progress.micro_tokens, seconds=progress.seconds)
+    return ResumeState(following, {})
+
+
+@contextmanager
+def _hints_about_adapt() -> Iterator[None]:
+    """The loop's hints name settings of [training]; here they stand in [adapt]."""
+    try:
+        yield
+    except TrainingError as error:
+        hint = error.hint.replace("training.", "adapt.")
+        raise TrainingError(error.message, where=error.where, hint=hint) from error
 
 
 def held_out_loss(model: MaskedModel, batch: MaskedBatch, *, spec: AdaptSpec) -> float:

@@ -86,21 +86,9 @@ def train(
     callbacks = callbacks if ranks.rank == 0 else TrainingCallbacks(stop=callbacks.stop)
     if spec.gradient_checkpointing:
         encoder.checkpoint_layers()
-    parameters = sum(p.numel() for p in encoder.model.parameters())
     stepper = post_stepper(encoder, spec=spec, ranks=ranks, pooling=pooling)
-    if posts.soft is not None:
-        ranks.first_values([torch.from_numpy(posts.soft.targets)])  # each asked the teacher: last digits may differ
-    identity = _fingerprint(encoder, posts, dev, spec, decide, seed, source + pooling)
-    _same_everywhere(encoder, identity, ranks)
-    schedule = step_schedule(
-        len(posts.pool),
-        epochs=spec.epochs,
-        posts_per_step=spec.posts_per_step,
-        peak_rate=spec.learning_rate,
-        warmup=spec.warmup,
-        warmup_rounding=spec.warmup_rounding,
-        last_batch=spec.last_batch,
-    )
+    identity = _start_alike(encoder, posts, dev, spec, decide, seed, source + pooling, ranks=ranks)
+    schedule = _schedule(posts, spec)
     state = fit_epochs(
         stepper,
         schedule=schedule,
@@ -129,9 +117,21 @@ def train(
         epochs=state.progress.records,
         steps_per_epoch=schedule.steps_per_epoch,
         posts_per_epoch=len(posts.pool),
-        parameters=parameters,
+        parameters=sum(p.numel() for p in encoder.model.parameters()),
         micro_tokens=state.progress.micro_tokens,
         device=str(encoder.device),
+    )
+
+
+def _schedule(posts: TrainSet, spec: TrainingSpec) -> StepSchedule:
+    return step_schedule(
+        len(posts.pool),
+        epochs=spec.epochs,
+        posts_per_step=spec.posts_per_step,
+        peak_rate=spec.learning_rate,
+        warmup=spec.warmup,
+        warmup_rounding=spec.warmup_rounding,
+        last_batch=spec.last_batch,
     )
 
 
@@ -182,14 +182,32 @@ def _epoch_message(record: EpochRecord, epochs: int) -> str:
     return "; ".join((text, *record.warnings))
 
 
-def _same_everywhere(encoder: Encoder, identity: str, ranks: Ranks) -> None:
-    """Begin with the first process's weights; raise TrainingError where another has other posts or settings."""
+def _start_alike(
+    encoder: Encoder,
+    posts: TrainSet,
+    dev: DevSet,
+    spec: TrainingSpec,
+    decide: DecideSpec,
+    seed: int,
+    source: str,
+    *,
+    ranks: Ranks,
+) -> str:
+    """The run's fingerprint, the same in every process, and the first process's soft targets and weights in all.
+
+    Raises TrainingError where another process has other posts or settings.
+    """
+    if posts.soft is not None:
+        # each process asked the teacher itself, and last digits may differ: shared before the fingerprint reads them
+        ranks.first_values([torch.from_numpy(posts.soft.targets)])
+    identity = _fingerprint(encoder, posts, dev, spec, decide, seed, source)
     if ranks.any(ranks.first_text(identity) != identity):
         raise TrainingError(
             "the processes of this training have read different posts, settings or models",
             hint="give each machine the same files and the same command line",
         )
     ranks.first_values(encoder.model.parameters())
+    return identity
 
 
 def _fingerprint(

@@ -21,9 +21,10 @@ from polyvigil.errors import InterruptError
 from polyvigil.learn.checkpoint import Progress
 from polyvigil.learn.checkpoint_manager import CheckpointManager, ResumeState
 from polyvigil.learn.memory import forget_peak
+from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.sampling import step_seed
 from polyvigil.learn.schedule import StepSchedule
-from polyvigil.learn.step import B, Stepper
+from polyvigil.learn.step import B, Stepper, StepResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +67,22 @@ def fit_epochs(
     Raises InterruptError where ``callbacks.stop`` says so in any process, and TrainingError as the stepper and the
     checkpoints do.
     """
-    ranks, model, device = stepper.ranks, stepper.encoder.model, stepper.device
     state = checkpoints.resume(micro_tokens=micro_tokens)
     clock = _Clock(left=schedule.posts_left(epoch=state.progress.epoch, posts=state.progress.posts))
 
     while (progress := state.progress).epoch < schedule.epochs:
-        forget_peak(device)
-        model.train()  # evaluation at the end of an epoch leaves it in eval mode
+        forget_peak(stepper.device)
+        stepper.encoder.model.train()  # evaluation at the end of an epoch leaves it in eval mode
         order = order_of(progress.epoch)
 
         while progress.step < schedule.steps_per_epoch:
-            done = progress.epoch * schedule.steps_per_epoch + progress.step
+            taken = schedule.steps_taken(epoch=progress.epoch, step=progress.step)
             chosen = order[progress.step * schedule.posts_per_step :][: schedule.posts_per_step]
             result = stepper.step(
-                batch_of(chosen, done),
-                rate=schedule.rate(done),
+                batch_of(chosen, taken),
+                rate=schedule.rate(taken),
                 # dropout differs between processes, whose posts differ; no state of a generator has to be stored
-                seed=step_seed(seed, done, rank=ranks.rank),
+                seed=step_seed(seed, taken, rank=stepper.ranks.rank),
                 micro_tokens=progress.micro_tokens,
                 where=f"epoch {progress.epoch + 1}, step {progress.step + 1}",
             )
@@ -90,28 +90,40 @@ def fit_epochs(
                 callbacks.log(
                     f"out of memory: from here on {result.micro_tokens} tokens at once; the mathematics is the same"
                 )
-            progress = progress.model_copy(
-                update={
-                    "step": progress.step + 1,
-                    "posts": progress.posts + len(chosen),
-                    "loss": progress.loss + result.loss,
-                    "seconds": progress.seconds + clock.lap(len(chosen)),
-                    "micro_tokens": result.micro_tokens,  # what fitted once is tried first from here on
-                }
-            )
+            progress = _after_step(progress, result, posts=len(chosen), seconds=clock.lap(len(chosen)))
             state = ResumeState(progress, state.best)
             if is_enough(progress):
                 return state
-            callbacks.progress(done + 1, schedule.steps, clock.rate, clock.seconds_left)
-            stopped = ranks.any(callbacks.stop())  # a signal may have reached one process alone: all end together
-            if stopped or checkpoints.due():
-                checkpoints.keep(progress, state.best)
-            if stopped:
-                raise InterruptError(f"{activity} was stopped", hint="run the same command again: it goes on from here")
+            callbacks.progress(taken + 1, schedule.steps, clock.rate, clock.seconds_left)
+            _save_or_stop(state, checkpoints, stepper.ranks, callbacks.stop, activity)
 
         state = end_epoch(state, partial(clock.seconds_after, progress.seconds))
         checkpoints.keep(state.progress, state.best)  # after the evaluation, which is never done twice
     return state
+
+
+def _after_step(progress: Progress, result: StepResult, *, posts: int, seconds: float) -> Progress:
+    """How far the run is, one step of ``posts`` posts later."""
+    return progress.model_copy(
+        update={
+            "step": progress.step + 1,
+            "posts": progress.posts + posts,
+            "loss": progress.loss + result.loss,
+            "seconds": progress.seconds + seconds,
+            "micro_tokens": result.micro_tokens,  # what fitted once is tried first from here on
+        }
+    )
+
+
+def _save_or_stop(
+    state: ResumeState, checkpoints: CheckpointManager, ranks: Ranks, stop: Callable[[], bool], activity: str
+) -> None:
+    """Save a checkpoint where one is due; raise InterruptError, with a checkpoint, where any process is to stop."""
+    stopped = ranks.any(stop())  # a signal may have reached one process alone: all end together
+    if stopped or checkpoints.due():
+        checkpoints.keep(state.progress, state.best)
+    if stopped:
+        raise InterruptError(f"{activity} was stopped", hint="run the same command again: it goes on from here")
 
 
 class _Clock:

@@ -59,6 +59,10 @@ class StepSchedule:
         """Learning rate of the step with ``step`` steps before it; 0 at ``steps``."""
         return self.peak_rate * warmup_cosine(step, steps=self.steps, warmup=self.warmup)
 
+    def steps_taken(self, *, epoch: int, step: int) -> int:
+        """Steps after ``epoch`` epochs and ``step`` steps of the next one: the number of the step that follows."""
+        return epoch * self.steps_per_epoch + step
+
     def posts_left(self, *, epoch: int, posts: int) -> int:
         """Posts still to be trained on after ``epoch`` epochs and ``posts`` posts of the next one."""
         return (self.epochs - epoch) * self.posts_per_epoch - posts

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polyvigil.config.model import Pooling
 from polyvigil.config.training import TrainingSpec
@@ -20,7 +21,7 @@ from polyvigil.learn.losses import post_stepper
 from polyvigil.learn.memory import peak_memory
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.sampling import epoch_order
-from polyvigil.learn.schedule import step_schedule
+from polyvigil.learn.schedule import StepSchedule, step_schedule
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.predict import window_scores
 from polyvigil.nn.windows import TokenIds
@@ -50,7 +51,6 @@ def estimate_cost(
     """
     if spec.gradient_checkpointing:
         encoder.checkpoint_layers()
-    stepper = post_stepper(encoder, spec=spec, ranks=Ranks(), pooling=pooling)
     schedule = step_schedule(
         len(posts.pool),
         epochs=1,
@@ -60,12 +60,47 @@ def estimate_cost(
         last_batch=spec.last_batch,
     )
     order = epoch_order(posts.pool, posts.languages, spec=spec, seed=seed, epoch=0)
-    ends: list[float] = []  # seconds after which each step was done
+    ends = _step_ends(encoder, posts, order, schedule, spec=spec, pooling=pooling, seed=seed)
+    lengths = np.array([item.size for item in posts.tokens])[order]
+    tokens = int(lengths.sum())
+    epoch = _seconds_per_token(ends, lengths, spec.posts_per_step) * tokens
+    epoch += _dev_seconds(encoder, dev, budget=spec.micro_tokens)
+    parameters = sum(p.numel() for p in encoder.model.parameters())
+    return CostEstimate(
+        parameters=parameters + left_out,
+        trained=disk.trained + (left_out if disk.trained == parameters else 0),
+        posts_per_epoch=len(order),
+        steps_per_epoch=schedule.steps_per_epoch,
+        tokens_per_epoch=tokens,
+        full=full,
+        checkpoint_bytes=disk.checkpoints,
+        member_bytes=disk.member,
+        most_disk=disk.most,
+        seconds=spec.epochs * epoch,
+        measured_steps=len(ends) - _warm_up_steps(ends),
+        peak_memory=peak_memory(encoder.device),
+        device=str(encoder.device),
+    )
+
+
+def _step_ends(
+    encoder: Encoder,
+    posts: TrainSet,
+    order: NDArray[np.int64],
+    schedule: StepSchedule,
+    *,
+    spec: TrainingSpec,
+    pooling: Pooling,
+    seed: int,
+) -> list[float]:
+    """Take the first steps of an epoch; the seconds from the first one's begin after which each was done."""
+    ends: list[float] = []
 
     def is_enough(progress: Progress) -> bool:
         ends.append(progress.seconds)
         return len(ends) == min(_STEPS, schedule.steps_per_epoch) or progress.seconds >= _ENOUGH_SECONDS
 
+    stepper = post_stepper(encoder, spec=spec, ranks=Ranks(), pooling=pooling)
     fit_epochs(
         stepper,
         schedule=schedule,
@@ -78,28 +113,19 @@ def estimate_cost(
         callbacks=TrainingCallbacks(),
         is_enough=is_enough,
     )
-    lengths = np.array([item.size for item in posts.tokens])
-    skipped = 1 if len(ends) > 1 else 0  # the first step is slow: kernels are chosen, memory is taken
-    counted = order[: len(ends) * spec.posts_per_step][skipped * spec.posts_per_step :]
-    per_token = (ends[-1] - (ends[0] if skipped else 0.0)) / int(lengths[counted].sum())
-    tokens = int(lengths[order].sum())
-    parameters = sum(p.numel() for p in encoder.model.parameters())
-    epoch = per_token * tokens + _dev_seconds(encoder, dev, budget=spec.micro_tokens)
-    return CostEstimate(
-        parameters=parameters + left_out,
-        trained=disk.trained + (left_out if disk.trained == parameters else 0),
-        posts_per_epoch=len(order),
-        steps_per_epoch=schedule.steps_per_epoch,
-        tokens_per_epoch=tokens,
-        full=full,
-        checkpoint_bytes=disk.checkpoints,
-        member_bytes=disk.member,
-        most_disk=disk.most,
-        seconds=spec.epochs * epoch,
-        measured_steps=len(ends) - skipped,
-        peak_memory=peak_memory(encoder.device),
-        device=str(encoder.device),
-    )
+    return ends
+
+
+def _warm_up_steps(ends: Sequence[float]) -> int:
+    """Steps that are not counted: the first is slow, since kernels are chosen and memory is taken."""
+    return 1 if len(ends) > 1 else 0
+
+
+def _seconds_per_token(ends: Sequence[float], lengths: NDArray[np.int64], posts_per_step: int) -> float:
+    """Of the steps that count. ``lengths``: tokens of each post, in the order in which the steps took them."""
+    skipped = _warm_up_steps(ends)
+    counted = lengths[skipped * posts_per_step : len(ends) * posts_per_step]
+    return (ends[-1] - (ends[0] if skipped else 0.0)) / int(counted.sum())
 
 
 def _dev_seconds(encoder: Encoder, dev: DevSet, *, budget: int) -> float:

@@ -25,6 +25,7 @@ from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit
 from polyvigil.decide.fit_judge import candidates, cross_fitted, fit_judge
+from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
 from polyvigil.errors import EndpointError, RecipeError
 from polyvigil.evaluation.evaluate import Evaluation
@@ -109,21 +110,15 @@ def judge(
     policy, languages = first.bundle.policy, dev.languages.tolist()
     dev = dev.split_stages(len(other.bundle.members) if other else 0)
     combination = first.bundle.combination.of_all
-    alone = combination.mean(dev.by_member)
-    posts = DevScores(alone, dev.labels, dev.languages)
+    posts = DevScores(combination.mean(dev.by_member), dev.labels, dev.languages)
     usage = None
     if isinstance(second, Endpoint):
         chosen = candidates(posts, policy, at_most=plan.at_most)
         log(f"asking about {chosen.sum():,} of {len(chosen):,} dev posts")
         result = _endpoint_scores(second, [plan.dev[index].post for index in np.flatnonzero(chosen)], progress)
         dev, usage = _with_second_stage(dev, chosen, result.probabilities), result.usage
-    weights = other.bundle.combination.weights if other else ()
-    assert dev.second_stage is not None
-    opinion = Combination(weights=weights).mean(dev.second_stage)
     log(f"finding the bands on {len(languages):,} dev posts ({dev.labels.sum():,} positive)")
-    fitted = fit_judge(posts, opinion, policy, at_most=plan.at_most, members=len(dev.second_stage))
-    both = cross_fitted(posts, opinion, policy, at_most=plan.at_most, groups=gold.groups)
-    stage = (second,) if isinstance(second, Endpoint) else store.copied(second.folder, second.bundle)
+    stage, both = _fit_stage(posts, dev, second, policy, at_most=plan.at_most, groups=gold.groups)
     calibration = fit(policy.spec.calibration, both, dev.labels, languages)
     log(f"writing {output}")
     bundle_draft = BundleDraft(
@@ -136,7 +131,7 @@ def judge(
         seen=Seen(train, np.union1d(first.bundle.seen.dev, fresh)),
         recipe=recipe_of(first.folder),
         documents={layout.SOURCES: _stage_sources(sources, second).model_dump_json(indent=2) + "\n"},
-        second_stage=UnsavedSecondStage(fitted, stage, weights),
+        second_stage=stage,
         scores=both,
     )
     assembled = assemble_bundle(bundle_draft, output=output, replace=replace)
@@ -144,7 +139,7 @@ def judge(
         assembled.bundle,
         assembled.evaluation,
         _stage_comparison(posts, both, assembled.bundle),
-        in_bands=int(fitted.inside(alone, policy.post_thresholds(languages), languages).sum()),
+        in_bands=int(stage.judge.inside(posts.probabilities, policy.post_thresholds(languages), languages).sum()),
         posts=len(languages),
         usage=usage,
         notes=notes,
@@ -177,6 +172,26 @@ def _with_second_stage(dev: StoredDev, chosen: NDArray[np.bool_], answers: Proba
     row = np.full(len(chosen), np.nan)
     row[chosen] = answers
     return dataclasses.replace(dev, second_stage=row[None])
+
+
+def _fit_stage(
+    posts: DevScores,
+    dev: StoredDev,
+    second: Source | Endpoint,
+    policy: DecisionPolicy,
+    *,
+    at_most: float,
+    groups: Sequence[str],
+) -> tuple[UnsavedSecondStage, Probabilities]:
+    """The second stage with its bands found on all dev posts; and P of both stages, (n_posts,), each post by bands that
+    were found without it. ``posts`` hold the first stage's P."""
+    weights = () if isinstance(second, Endpoint) else second.bundle.combination.weights
+    assert dev.second_stage is not None
+    opinion = Combination(weights=weights).mean(dev.second_stage)
+    fitted = fit_judge(posts, opinion, policy, at_most=at_most, members=len(dev.second_stage))
+    both = cross_fitted(posts, opinion, policy, at_most=at_most, groups=groups)
+    members = (second,) if isinstance(second, Endpoint) else store.copied(second.folder, second.bundle)
+    return UnsavedSecondStage(fitted, members, weights), both
 
 
 def _stage_comparison(posts: DevScores, both: Probabilities, bundle: Bundle) -> Paired:
