@@ -64,7 +64,7 @@ def test_help_takes_little_time() -> None:
 def test_no_function_of_a_command_is_long() -> None:
     long = [
         f"{path.name}: {node.name}"
-        for path in Path(polyvigil.cli.__file__).parent.glob("*.py")
+        for path in Path(polyvigil.cli.__file__).parent.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
     ]

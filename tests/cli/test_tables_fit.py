@@ -10,7 +10,7 @@ import pytest
 from tests.golden import support
 from tests.golden.cases import CASES
 
-from polyvigil.cli.tables import WIDTH, table
+from polyvigil.cli.views.table import WIDTH, table
 
 NAMES = (
     *("check", "tune", "tune-unlabelled", "tune-like", "ensemble", "judge", "inspect-linear", "inspect-cascade"),

@@ -15,7 +15,7 @@ pytest.importorskip("transformers")
 from tests.nn.tiny import japanese_folder, tiny_folder
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.cli.tables import epoch_lines
+from polyvigil.cli.views.training import epoch_lines
 from polyvigil.config.decide import DecideSpec
 from polyvigil.config.model import EncoderSpec
 from polyvigil.config.training import BalanceSpec, TrainingSpec

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from polyvigil.bundle import layout
-from polyvigil.cli.stacked_tables import stack_lines, stacks
+from polyvigil.cli.views.bundle import stack_lines, stacks
 from polyvigil.config.model import LinearSpec, StackedSpec
 from polyvigil.config.training import BalanceSpec
 from polyvigil.detect import linear, stacked

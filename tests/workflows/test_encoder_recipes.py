@@ -17,7 +17,7 @@ from tests.nn.tiny import tiny_folder
 
 from polyvigil.bundle.store import load
 from polyvigil.cli import main as program
-from polyvigil.cli.tables import duration
+from polyvigil.cli.views.table import duration
 from polyvigil.config.load import load as load_recipe
 from polyvigil.data.write import write_posts
 from polyvigil.errors import RecipeError

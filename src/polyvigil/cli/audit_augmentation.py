@@ -45,8 +45,8 @@ def augmentation(
 
 def augmentation_lines(audit: AugmentationAudit) -> list[str]:
     """F1 of each language before and after, with intervals, then flag rates and gates."""
-    from polyvigil.cli.audit_tables import drift_lines, gate_lines
-    from polyvigil.cli.tables import table
+    from polyvigil.cli.views.audit import drift_lines, gate_lines
+    from polyvigil.cli.views.table import table
 
     parts = {part.name: part for part in (*audit.paired.languages, audit.paired.pooled)}
     rows = []

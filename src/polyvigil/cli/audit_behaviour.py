@@ -83,7 +83,7 @@ def behaviour(
 
 def behaviour_lines(result: BehaviourResult) -> list[str]:
     """Failures of cases, what is expected as rows, language as column; then what the gate says no to, and why."""
-    from polyvigil.cli.tables import table
+    from polyvigil.cli.views.table import table
 
     rows = list(dict.fromkeys((cell.capability, cell.kind, cell.expect) for cell in result.cells))
     languages = list(dict.fromkeys(cell.language for cell in result.cells))

@@ -33,7 +33,7 @@ def drift(
     """Would a new bundle flag as many posts of each language as the old one? Exit 3 if far more or fewer."""
     from polyvigil.bundle.store import load
     from polyvigil.checks.audit.drift import audit_drift
-    from polyvigil.cli.audit_tables import drift_lines, gate_lines
+    from polyvigil.cli.views.audit import drift_lines, gate_lines
 
     reading = posts.read_unlabelled(file)
     bundles = [load(folder, device=device) for folder in (old, new)]

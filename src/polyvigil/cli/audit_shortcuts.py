@@ -45,8 +45,8 @@ def shortcuts(
 
 def shortcut_lines(audit: ShortcutAudit) -> list[str]:
     """Flag rates by language and script, the probes, the gates."""
-    from polyvigil.cli.audit_tables import gate_lines
-    from polyvigil.cli.tables import table
+    from polyvigil.cli.views.audit import gate_lines
+    from polyvigil.cli.views.table import table
 
     cells = [
         (

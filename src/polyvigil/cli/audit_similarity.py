@@ -41,7 +41,7 @@ def similarity(
 
 def similarity_lines(audit: SimilarityAudit) -> list[str]:
     """Mean P of each language, and the matrix of overlaps."""
-    from polyvigil.cli.tables import table
+    from polyvigil.cli.views.table import table
 
     names = [part.language for part in audit.languages]
     rows = [

@@ -42,8 +42,8 @@ def truncation(
 
 def truncation_lines(audit: TruncationAudit) -> list[str]:
     """What is cut by language, figures by length, the posts that lose their evidence, the gate."""
-    from polyvigil.cli.audit_tables import gate_lines
-    from polyvigil.cli.tables import table
+    from polyvigil.cli.views.audit import gate_lines
+    from polyvigil.cli.views.table import table
 
     unit = "tokens" if audit.tokens else "characters"
     languages = [

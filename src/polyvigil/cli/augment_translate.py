@@ -195,7 +195,7 @@ def _warn_of_prevalence(out: Output, prevalences: Sequence[Prevalence]) -> Seque
 def _answer(rows: Sequence[Translated], prevalences: Sequence[Prevalence], *, output: Path) -> Answer:
     """The table by source and target language, and the reasons of what was set aside."""
     from polyvigil.augment.filters import REASONS
-    from polyvigil.cli.tables import table
+    from polyvigil.cli.views.table import table
     from polyvigil.text.language import base_language
 
     pairs: dict[tuple[str, str], list[Translated]] = {}

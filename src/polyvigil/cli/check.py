@@ -31,7 +31,7 @@ def check(
 ) -> Answer:
     """Look for what would spoil a training or its figures: leaks, duplicates, contradictions, give-away columns."""
     from polyvigil.checks.check import check as run_check
-    from polyvigil.cli.tables import table
+    from polyvigil.cli.views.table import table
 
     spec = posts.spec()
     readings = [posts.read_labelled(file, spec) for file in files]
@@ -79,7 +79,7 @@ def _label_lines(result: CheckResult) -> list[str]:
 
 def _length_table(result: CheckResult) -> str:
     """Language and type; the file too where there are several."""
-    from polyvigil.cli.tables import table
+    from polyvigil.cli.views.table import table
 
     several = len(result.files) > 1
     rows = [

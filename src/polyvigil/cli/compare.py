@@ -56,7 +56,8 @@ def compare(
 
 def comparison_lines(comparison: Comparison) -> list[str]:
     """Verdict, paired differences, thresholds, calibration, the first flips."""
-    from polyvigil.cli.tables import shift_lines, table
+    from polyvigil.cli.views.bundle import shift_lines
+    from polyvigil.cli.views.table import table
 
     parts = [*comparison.paired.languages, comparison.paired.pooled]
     mended = sum(flip.mended for flip in comparison.flips)

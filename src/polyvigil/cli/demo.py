@@ -22,7 +22,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the synthetic posts and of the training.")] = 42,
 ) -> Answer:
     """Do the main job once on synthetic posts in seven languages: check, train, evaluate, score, report."""
-    from polyvigil.cli.tables import evaluation_lines
+    from polyvigil.cli.views.evaluation import evaluation_lines
     from polyvigil.demo import run_demo
 
     result = run_demo(output, seed=seed, replace=replace, program=_program(), command=out.command_line, log=out.log)

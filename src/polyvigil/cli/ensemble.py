@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,9 @@ from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, Replace,
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
-    from polyvigil.workflows.ensemble import EnsembleResult
+    from polyvigil.evaluation.paired import Difference
+    from polyvigil.evaluation.subsets import MemberAblation, WeightGain
+    from polyvigil.workflows.ensemble import EnsembleMember, EnsembleResult
 
 
 @command(
@@ -63,8 +66,8 @@ def ensemble(
 
 
 def _answer(out: Output, made: EnsembleResult, output: Path) -> Answer:
-    from polyvigil.cli.ensemble_tables import ablation_lines, member_lines, weight_gain_lines
-    from polyvigil.cli.tables import evaluation_lines, subset_lines
+    from polyvigil.cli.views.bundle import subset_lines
+    from polyvigil.cli.views.evaluation import evaluation_lines
 
     out.notes(made.notes)
     if made.weight_gain and made.weight_gain.gain <= 0:
@@ -97,3 +100,69 @@ def _answer(out: Output, made: EnsembleResult, output: Path) -> Answer:
         f"next: polyvigil tune {output} -o CHEAPER --cascade 0.005",
     ]
     return Answer(data, lines)
+
+
+def member_lines(members: Sequence[EnsembleMember]) -> list[str]:
+    """Who is in, and how much each counts."""
+    from polyvigil.cli.views.table import table
+
+    rows = [
+        (member.name, member.kind, member.source, f"{member.weight:.3f}" if member.weight else "left out")
+        for member in members
+    ]
+    return [table(("member", "kind", "from bundle", "weight"), rows, left=3), ""]
+
+
+def weight_gain_lines(weight_gain: WeightGain | None) -> list[str]:
+    """What fitted weights gain over equal ones; nothing where none were fitted."""
+    if weight_gain is None:
+        return []
+    return [
+        f"fitted weights: AP {weight_gain.fitted:.4f} on dev posts they were not fitted to, equal "
+        f"weights {weight_gain.equal:.4f},"
+        f" gain {weight_gain.gain:+.4f} ({weight_gain.low:+.4f} to {weight_gain.high:+.4f}); means "
+        f"over {weight_gain.folds} folds",
+        "",
+    ]
+
+
+def ablation_lines(ablations: Sequence[MemberAblation]) -> list[str]:
+    """The ensemble with and without each member; nothing for one member."""
+    from polyvigil.cli.views.table import table
+
+    if not ablations:
+        return []
+    dilutes = any(member.dilutes for member in ablations)
+    rows = [
+        (
+            member.member,
+            f"{member.average_precision.second:.4f}",
+            f"{member.average_precision.first:.4f}",
+            _with_interval(member.average_precision),
+            f"{member.f1.second:.4f}",
+            f"{member.f1.first:.4f}",
+            _with_interval(member.f1),
+            *((" and ".join(member.dilutes),) if dilutes else ()),
+        )
+        for member in ablations
+    ]
+    header = (
+        "member",
+        "AP with",
+        "without",
+        "gain without (95%)",
+        "F1 with",
+        "without",
+        "gain without (95%)",
+        *(("dilutes",) if dilutes else ()),
+    )
+    return [
+        "pooled, F1 cross-fitted; a member dilutes where the gain without it is above 0",
+        "",
+        table(header, rows),
+        "",
+    ]
+
+
+def _with_interval(difference: Difference) -> str:
+    return f"{difference.difference:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"

@@ -23,6 +23,7 @@ from polyvigil.cli.output import Answer, Output
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
     from polyvigil.data.read import Reading
+    from polyvigil.evaluation.leave_out import LeftOut
     from polyvigil.evaluation.measure import Measured
     from polyvigil.report.report import Report
 
@@ -226,8 +227,7 @@ def _evaluate_dev(out: Output, folder: str, options: _ReportOptions) -> Answer:
 
 def _evaluation_answer(out: Output, result: Measured, bundle: Bundle, options: _ReportOptions) -> Answer:
     """The evaluation as tables; a report beside it where one was asked for."""
-    from polyvigil.cli.evaluation_tables import dev_lines, slice_lines
-    from polyvigil.cli.tables import evaluation_lines, workload_lines
+    from polyvigil.cli.views.evaluation import dev_lines, evaluation_lines, slice_lines, workload_lines
 
     evaluation = result.evaluation
     lines = [*evaluation_lines(evaluation), *dev_lines(evaluation), *slice_lines(evaluation)]
@@ -261,7 +261,6 @@ def _write_report(out: Output, result: Measured, bundle: Bundle, options: _Repor
 
 
 def _leave_one_out(out: Output, bundle: Bundle, reading: Reading) -> Answer:
-    from polyvigil.cli.tables import left_out_lines
     from polyvigil.evaluation.measure import left_out
 
     out.log(f"scoring {len(reading.posts):,} posts")
@@ -345,3 +344,28 @@ def _unlabelled_hint(bundle: str, file: str) -> str:
         f"decide the posts with: polyvigil score {folder} {source} -o scored.csv "
         f"(for the shared task: polyvigil submit {folder} {source} -o submission.zip)"
     )
+
+
+def left_out_lines(results: Sequence[LeftOut]) -> list[str]:
+    """Each language without its labels: F1 of each rule, and what it loses to the best threshold."""
+    from polyvigil.cli.views.table import table
+
+    rules = list(results[0].guesses)
+    rows = [
+        (
+            part.language,
+            f"{part.positives:,}",
+            part.like,
+            f"{part.best_f1:.3f}",
+            *(f"{guess.f1:.3f} (-{guess.regret:.3f})" for guess in (part.guesses[rule] for rule in rules)),
+        )
+        for part in results
+    ]
+    means = {rule: sum(part.guesses[rule].regret for part in results) / len(results) for rule in rules}
+    return [
+        table(("language", "positives", "most like", "best F1", *rules), rows),
+        "",
+        "mean regret: " + ", ".join(f"{rule} {regret:.3f}" for rule, regret in means.items()),
+        "F1 of a threshold found without the language's labels, and what it loses to the best one on these very posts",
+        *(f"{part.language}: {warning}" for part in results for warning in part.warnings),
+    ]

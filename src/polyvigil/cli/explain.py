@@ -92,7 +92,7 @@ def _lines(summary: ExplainSummary, output: str, *, seconds: float) -> list[str]
 
 
 def _deletion_test(out: Output, bundle: Bundle, source: str, posts: PostsInput) -> Answer:
-    from polyvigil.cli.tables import table
+    from polyvigil.cli.views.table import table
     from polyvigil.evaluation.deletion_test import deletion_test
 
     reading = posts.read_unlabelled(source)

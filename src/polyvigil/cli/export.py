@@ -105,8 +105,8 @@ def _answer(out: Output, made: Exported, to: FormOption, output: Path) -> Answer
 
 def comparison_lines(comparison: ExportComparison) -> list[str]:
     """What the export moves, by language, and the gates."""
-    from polyvigil.cli.audit_tables import gate_lines
-    from polyvigil.cli.tables import table
+    from polyvigil.cli.views.audit import gate_lines
+    from polyvigil.cli.views.table import table
 
     rows = [
         (

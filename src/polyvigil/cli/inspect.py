@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle's folder.")]) -> Answer:  # noqa: ARG001
     """Check every hash of a bundle, then show what is in it: members, languages, thresholds, settings, versions."""
     from polyvigil.bundle import layout, store
-    from polyvigil.cli.stacked_tables import stacks
+    from polyvigil.cli.views.bundle import stacks
 
     loaded = store.load(bundle)
     manifest = loaded.manifest
@@ -34,10 +34,7 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
 
 
 def _lines(loaded: Bundle, recipe: str) -> list[str]:
-    from polyvigil.cli.ensemble_tables import cascade_lines
-    from polyvigil.cli.judge_tables import judge_lines
-    from polyvigil.cli.stacked_tables import stack_lines, stacks
-    from polyvigil.cli.tables import threshold_lines
+    from polyvigil.cli.views.bundle import cascade_lines, judge_lines, stack_lines, stacks, threshold_lines
 
     manifest, combination = loaded.manifest, loaded.combination_record
     weights = [f", weight {weight:.4g}" for weight in combination.weights] or [""] * len(loaded.all_members)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from polyvigil.judge.endpoint import Endpoint
     from polyvigil.types import LabelledPost
     from polyvigil.workflows.ensemble import Source
-    from polyvigil.workflows.judge import Judged, JudgePlan
+    from polyvigil.workflows.judge import EndpointEstimate, Judged, JudgePlan
 
 _MOST_SHOWN = 20
 
@@ -133,7 +133,6 @@ def _judge(
 
 
 def _dry_run(bundle: Bundle, spec: ChatSpec, dev: tuple[LabelledPost, ...], at_most: float, show: int) -> Answer:
-    from polyvigil.cli.judge_tables import estimate_lines
     from polyvigil.judge.client import masked
     from polyvigil.workflows.judge import estimate, near
 
@@ -146,9 +145,9 @@ def _dry_run(bundle: Bundle, spec: ChatSpec, dev: tuple[LabelledPost, ...], at_m
 
 
 def _answer(out: Output, made: Judged, output: Path) -> Answer:
-    from polyvigil.cli.judge_tables import judge_lines, usage_line
-    from polyvigil.cli.judging import warn_of_failures
-    from polyvigil.cli.tables import evaluation_lines
+    from polyvigil.cli.judging import usage_line, warn_of_failures
+    from polyvigil.cli.views.bundle import judge_lines
+    from polyvigil.cli.views.evaluation import evaluation_lines
 
     for note in made.notes:
         out.note(note)
@@ -185,3 +184,17 @@ def _answer(out: Output, made: Judged, output: Path) -> Answer:
         f"next: polyvigil score {output} POSTS.csv -o scored.csv{needed}",
     ]
     return Answer(data, lines)
+
+
+def estimate_lines(estimate: EndpointEstimate, spec: ChatSpec, *, dev: int, at_most: float) -> list[str]:
+    """What would be asked, and the messages as they would be sent."""
+    cost = "the configuration names no price" if estimate.cost is None else f"cost about {estimate.cost:,.4f}"
+    return [
+        f"would ask {spec.model} at {spec.base_url} about {estimate.posts:,} of {dev:,} dev posts, once; later about"
+        f" {at_most:.1%} of the posts that are scored, or fewer",
+        f"about {estimate.tokens_in:,} tokens in and {estimate.tokens_out:,} out; {cost}",
+        "",
+        "as it would be sent, with a synthetic post in place of a real one:",
+        "",
+        *estimate.example.splitlines(),
+    ]

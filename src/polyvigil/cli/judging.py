@@ -30,7 +30,6 @@ def endpoint_permission(ask_endpoint: bool, *, offline: bool = False) -> Endpoin
 
 def report_judge_usage(out: Output, usage: Usage | None, *, endpoint_skipped: bool) -> None:
     """Say that a judge behind an endpoint was not asked, or what asking took and what failed."""
-    from polyvigil.cli.judge_tables import usage_line
 
     if usage:
         out.log(usage_line(usage))
@@ -46,3 +45,12 @@ def warn_of_failures(out: Output, usage: Usage | None) -> None:
             f"{usage.failed:,} of {usage.posts:,} posts have no usable answer ({'; '.join(usage.reasons)}); the first "
             "stage decided them"
         )
+
+
+def usage_line(usage: Usage) -> str:
+    """What asking took."""
+    cost = "" if usage.cost is None else f", cost {usage.cost:,.4f} by the prices given"
+    return (
+        f"endpoint: {usage.posts:,} posts asked about ({usage.cached:,} answered from disk, {usage.failed:,} without a "
+        f"usable answer), {usage.tokens_in:,} tokens in, {usage.tokens_out:,} out{cost}"
+    )

@@ -130,7 +130,7 @@ def _write_rejects(
 def _dry_run(out: Output, recipe: Recipe, data: TrainingData, *, device: str, for_device: str, offline: bool) -> Answer:
     """What the training would take; nothing is fetched or written."""
     from polyvigil.bundle.store import load as load_bundle
-    from polyvigil.cli.tables import dry_run_lines
+    from polyvigil.cli.views.training import dry_run_lines
     from polyvigil.config.load import to_toml
     from polyvigil.workflows.estimate import estimate_cost
     from polyvigil.workflows.learners import RunOptions
@@ -177,7 +177,7 @@ def _train(out: Output, job: _Job, *, exit_code: int) -> Answer:
 
 
 def _document(trained: Trained, output: Path) -> dict[str, object]:
-    from polyvigil.cli.stacked_tables import stacks
+    from polyvigil.cli.views.bundle import stacks
 
     bundle = trained.bundle
     return {
@@ -191,8 +191,9 @@ def _document(trained: Trained, output: Path) -> dict[str, object]:
 
 
 def _lines(trained: Trained, output: Path) -> list[str]:
-    from polyvigil.cli.stacked_tables import stack_lines, stacks
-    from polyvigil.cli.tables import epoch_lines, evaluation_lines, subset_lines
+    from polyvigil.cli.views.bundle import stack_lines, stacks, subset_lines
+    from polyvigil.cli.views.evaluation import evaluation_lines
+    from polyvigil.cli.views.training import epoch_lines
 
     bundle = trained.bundle
     return [

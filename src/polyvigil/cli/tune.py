@@ -162,8 +162,8 @@ def _priors(given: Sequence[str]) -> dict[str, float]:
 
 
 def _answer(out: Output, made: TuneResult, output: Path) -> Answer:
-    from polyvigil.cli.ensemble_tables import cascade_lines
-    from polyvigil.cli.tables import evaluation_lines, shift_lines
+    from polyvigil.cli.views.bundle import cascade_lines, shift_lines
+    from polyvigil.cli.views.evaluation import evaluation_lines
     from polyvigil.evaluation.intervals import share_interval
 
     for language, threshold in made.bundle.policy.thresholds.items():

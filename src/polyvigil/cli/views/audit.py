@@ -1,4 +1,4 @@
-"""What audits have in common in their tables: the gates, and flag rates of two bundles."""
+"""What several audits show: their gates, and flag rates of two bundles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import chain
 
 from polyvigil.checks.audit.drift import DriftRow
 from polyvigil.checks.audit.gate import Gate
-from polyvigil.cli.tables import table
+from polyvigil.cli.views.table import table
 
 
 def gate_lines(gates: Sequence[Gate], *, digits: int = 2) -> list[str]:

@@ -1,18 +1,75 @@
-"""Further tables of an evaluation, at most 80 columns wide: against the dev posts, and by the values of columns."""
+"""An evaluation for people: metrics by language, against the dev posts, by the values of columns, and as workload.
+
+In come results of ``evaluation``; out go lines of text, at most 80 columns wide. A value is
+shown beside its 95% interval.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from polyvigil.cli.tables import table
+from polyvigil.cli.views.table import table
 from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.evaluation.dev_comparison import DevComparison, DevDifference
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.intervals import Interval
 from polyvigil.evaluation.slices import ColumnSlices, Slice, ValueSlice
+from polyvigil.evaluation.workload import Workload
 
 _VALUE_WIDTH = 14
 _NAMES_SHOWN = 12
+
+
+def evaluation_lines(evaluation: Evaluation, *, warned: Sequence[str] = ()) -> list[str]:
+    """An evaluation as a table with language as row, and its cautions but those that the command has ``warned`` of."""
+    header = ["language", "posts", "positives", "flagged", "precision", "recall", "F1", "95%", "AP", "95%", "threshold"]
+    if evaluation.same_set:
+        header[6:7] = ["F1 same set", "cross-fitted"]
+    rows = [_row(part) for part in (*evaluation.languages, evaluation.pooled)]
+    title = f"{evaluation.data}: {evaluation.posts:,} posts, {evaluation.positives:,} positive"
+    return [
+        title,
+        "",
+        table(header, rows),
+        "",
+        f"macro F1 {_macro(evaluation)} over the languages; pooled leaves the CADEC groups out, as the task does",
+        *(f"caution: {caution}" for caution in evaluation.cautions if not _is_repeated(caution, warned)),
+    ]
+
+
+def _is_repeated(caution: str, warned: Sequence[str]) -> bool:
+    """Whether a warning says the same: word for word, or of a threshold that the language has few positives."""
+    language, few_positives, _ = caution.partition(": only ")
+    few = tuple(f"{language}: found on {number}" for number in range(10)) if few_positives else ()
+    return caution in warned or any(warning.startswith(few) for warning in warned if few)
+
+
+def _macro(evaluation: Evaluation) -> str:
+    interval = evaluation.macro_f1_interval
+    text = f"{evaluation.macro_f1:.3f} ({interval.low:.3f}-{interval.high:.3f})"
+    if evaluation.cross_fitted_macro_f1 is None:
+        return text
+    return f"{text}, cross-fitted {evaluation.cross_fitted_macro_f1:.3f},"
+
+
+def _row(part: Slice) -> tuple[str, ...]:
+    source = "" if part.threshold_source in {None, "own"} else f" {part.threshold_source}"
+    interval = part.cross_fitted.f1_interval if part.cross_fitted else part.f1_interval
+    crossed = (f"{part.cross_fitted.f1:.3f}",) if part.cross_fitted else ()
+    return (
+        part.name,
+        f"{part.posts:,}",
+        f"{part.positives:,}",
+        f"{part.flagged:,}",
+        f"{part.precision:.3f}",
+        f"{part.recall:.3f}",
+        f"{part.f1:.3f}",
+        *crossed,
+        f"{interval.low:.3f}-{interval.high:.3f}",
+        f"{part.average_precision:.3f}",
+        f"{part.average_precision_interval.low:.3f}-{part.average_precision_interval.high:.3f}",
+        "" if part.threshold is None else f"{part.threshold:.3f}{source}",
+    )
 
 
 def dev_lines(evaluation: Evaluation) -> list[str]:
@@ -105,3 +162,27 @@ def _slice_rows(part: ValueSlice) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _range(interval: Interval) -> str:
     """``.62-1.00``: without the zeros that all shares begin with, so that four of them fit a line."""
     return "-".join(f"{end:.2f}".removeprefix("0") for end in (interval.low, interval.high))
+
+
+def workload_lines(workload: Workload) -> list[str]:
+    """What the figures mean for those who read: posts for each ADE, recall within a budget, how far to read."""
+    parts = [*workload.languages, workload.pooled]
+    first = parts[0]
+    header = ["language", "posts per ADE", "95%"]
+    header += [f"recall in {one.budget:,}" for one in first.budgets]
+    header += [f"read for {one.recall:.0%}" for one in first.reading]
+    header += [f"PPV at {first.predictive_value.prevalence:.1%}"] if first.predictive_value else []
+    rows = []
+    for part in parts:
+        per = part.per_ade
+        row = [
+            part.name,
+            "" if per.value is None else f"{per.value:.1f}",
+            f"{per.low:.1f}-" + ("" if per.high is None else f"{per.high:.1f}"),
+        ]
+        row += [f"{one.recall:.2f} ({one.interval.low:.2f}-{one.interval.high:.2f})" for one in part.budgets]
+        row += [f"{one.share:.0%} ({one.interval.low:.0%}-{one.interval.high:.0%})" for one in part.reading]
+        if value := part.predictive_value:
+            row.append(f"{value.value:.2f} ({value.interval.low:.2f}-{value.interval.high:.2f})")
+        rows.append(row)
+    return ["", table(header, rows)]

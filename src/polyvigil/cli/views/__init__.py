@@ -1,0 +1,1 @@
+"""Tables for people that several commands show: lines of text of at most 80 columns, made from results."""
