@@ -135,7 +135,7 @@ def test_a_note_says_that_a_cascade_is_left_out(
         ("ensemble a b -o x --weights one", "--weights: 'one' is no list of numbers"),
         ("ensemble a b -o x --weights 1,2 --fit-weights", "weights are either given or fitted"),
         ("ensemble a b -o x --set model.C=2", "only data.* and decide.* can be set here"),
-        ("ensemble a b -o a", "a bundle stands there already"),
+        ("ensemble a b -o a", "input and output are one folder"),
         ("tune a -o x --cascade 0.01", "--cascade: the bundle has one member, and a cascade needs another to call"),
         ("tune joined -o x --cascade 1.5", "--cascade: 1.5 is no share of posts"),
         ("tune joined -o x --cascade 0.01 --cascade-first 5", "--cascade-first: there is no member at place 5"),

@@ -35,7 +35,7 @@ def place(bundle_folder: Path, tmp_path: Path) -> Path:
         ("polyvigil score b missing.csv -o o.csv 2>&-", 2),
         ("polyvigil score b - -o o.csv <&-", 2),
         ("polyvigil score b <(cat i.csv) -o o.csv", 2),
-        ("polyvigil score b /dev/stdin -o o.csv < i.csv", 2),
+        ("polyvigil score b /dev/stdin -o o.csv < i.csv", 0),
         ("mkfifo p.csv; exec polyvigil score b p.csv -o o.csv", 2),
         (r"cp i.csv $'\xff.csv'; polyvigil score b $'\xff.csv' -o o.csv", 2),
         ("polyvigil train linear --train i.csv -o t --set data.dev_share=" + "9" * 5000, 2),
