@@ -3,8 +3,8 @@
     python benchmarks/field_cases.py CASES -o table.md
 
 A case is a folder of input files and a ``case.txt``: lines ``kind:`` and ``expected:``, and commands, one to a
-line, that begin with ``polyvigil``; ``@B`` stands for a bundle of the demo, ``@T`` for a scratch folder. The table has a
-row for each command: its exit code, and the last line that it said. No case may end with a fault of the program.
+line, that begin with ``polyvigil``; ``@B`` is a bundle of the demo, ``@T`` a scratch folder. The table has a
+row for each command: its exit code, and the line that tells most. No case may end with a fault of the program.
 """
 
 from __future__ import annotations

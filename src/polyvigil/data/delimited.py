@@ -170,8 +170,8 @@ class Records:
 
     def _first_line(self, reason: str) -> Broken:
         """Give up the first line of the record; those behind it are read again."""
-        first, *others = self._taken
-        self._pending.extendleft(reversed(others))
+        first, *rest = self._taken
+        self._pending.extendleft(reversed(rest))
         self._line += 1
         return Broken(reason, first.rstrip("\r\n"))
 

@@ -34,16 +34,16 @@ class Dialect:
 
         ``usual``: the delimiter that the name promises.
         """
-        said = {}
+        described = {}
         if self.delimiter != usual:
-            said[f"delimiter {_NAMES.get(self.delimiter, self.delimiter)}"] = "--delimiter"
+            described[f"delimiter {_NAMES.get(self.delimiter, self.delimiter)}"] = "--delimiter"
         if self.quoting != ("none" if self.delimiter in ("\t", "") else "minimal"):
-            said[f"quoting {self.quoting}"] = "--quoting"
+            described[f"quoting {self.quoting}"] = "--quoting"
         if self.skip:
-            said[f"{self.skip} {'line' if self.skip == 1 else 'lines'} before the header left out"] = ""
+            described[f"{self.skip} {'line' if self.skip == 1 else 'lines'} before the header left out"] = ""
         if self.row_names:
-            said["a column of row names without a header"] = ""
-        return said
+            described["a column of row names without a header"] = ""
+        return described
 
 
 def csv_reader(lines: Iterator[str], delimiter: str, quoting: Quoting) -> Any:

@@ -174,8 +174,8 @@ def _from_twitter(cells: Cells) -> dict[str, Any]:
         *("retweeted_status.extended_tweet.full_text", "retweeted_status.full_text"),
         *("extended_tweet.full_text", "full_text", "text"),
     )
-    found = (cell_at(cells, path) for path in paths)
-    return {"text": next((text for text in found if isinstance(text, str) and text), None)}
+    texts = (cell_at(cells, path) for path in paths)
+    return {"text": next((text for text in texts if isinstance(text, str) and text), None)}
 
 
 EXPORTS = (

@@ -25,7 +25,7 @@ from polyvigil.config.data import DataSpec
 from polyvigil.data.columnar import arrow_table, parquet_table
 from polyvigil.data.delimited import Broken, Header, Records, RowShape, header_of, rows_of, undecoded_reason
 from polyvigil.data.exports import with_derived
-from polyvigil.data.json_rows import json_document_rows, json_line_rows, json_texts
+from polyvigil.data.json_rows import json_document_rows, json_texts, jsonl_rows
 from polyvigil.data.recognise import FORMATS, READABLE, Source, format_of, recognised, shown_path, text_stream
 from polyvigil.data.streams import STDIN, HeadedStream, Lines, open_raw
 from polyvigil.data.table import FilePosition, Row, RowError, Table
@@ -148,7 +148,7 @@ def _let_go(text: io.TextIOWrapper) -> None:
 
 def _table_at(source: Source, text: io.TextIOWrapper, at: FilePosition, columns: Sequence[str]) -> Table:
     if source.kind == "jsonl":
-        rows = json_line_rows(json_texts(source.name, text, before=at.line), codec=source.codec, pages=False)
+        rows = jsonl_rows(json_texts(source.name, text, before=at.line), codec=source.codec, pages=False)
         return _with_export(Table(source.name, tuple(columns), rows), source)
     header = delimited_header(source)
     records = delimited_records(source, text, header, before=at.line)
@@ -225,7 +225,7 @@ def _json_table(
 def _json_rows(source: Source, text: io.TextIOWrapper) -> Iterator[Row | RowError]:
     if source.kind == "json":
         return json_document_rows(source.name, text)
-    return json_line_rows(json_texts(source.name, text), codec=source.codec, pages=source.has_pages)
+    return jsonl_rows(json_texts(source.name, text), codec=source.codec, pages=source.has_pages)
 
 
 @dataclass(slots=True)

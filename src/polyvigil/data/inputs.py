@@ -118,8 +118,8 @@ def _not_read(path: Path, outputs: Sequence[Path]) -> str:
     whole = path.resolve()
     if any(whole == output or output in whole.parents for output in outputs):
         return "at the place of the output"
-    is_ours = path.name == FOLDER_MANIFEST or path.name.endswith(MANIFEST) or is_rejects(path)
-    if is_ours or Path(f"{path}{MANIFEST}").exists():
+    is_output = path.name == FOLDER_MANIFEST or path.name.endswith(MANIFEST) or is_rejects(path)
+    if is_output or Path(f"{path}{MANIFEST}").exists():
         return "from earlier runs of polyvigil"
     if _hidden(path.name):
         return "hidden (. or _ before the name)"

@@ -17,7 +17,7 @@ from polyvigil.data.table import Row, RowError
 from polyvigil.errors import DataError
 
 _CHUNK = 64 * 1024
-_PAGE_KEYS = ("data", "items", "results", "records", "rows", "tweets", "posts")
+_ENVELOPE_KEYS = ("data", "items", "results", "records", "rows", "tweets", "posts")
 """Keys of an object under which interfaces put the objects of a page."""
 _WRAPPERS = ("tweet",)
 """Keys of an object that holds nothing else but the post (Twitter's archive)."""
@@ -40,7 +40,7 @@ def json_texts(name: str, lines: Lines, *, before: int = 0) -> Texts:
             yield line, text
 
 
-def json_line_rows(texts: Texts, *, codec: str = "utf-8", pages: bool = True) -> Iterator[Row | RowError]:
+def jsonl_rows(texts: Texts, *, codec: str = "utf-8", pages: bool = True) -> Iterator[Row | RowError]:
     """The rows of JSONL: of each line one or, with ``pages``, those of the page or array that it holds."""
     for line, text in texts:
         raw = {"line": text.rstrip("\r\n")}
@@ -102,7 +102,7 @@ def _without_script(head: str) -> str:
 
 def _rows_in(line: int, value: Any, raw: dict[str, str]) -> Iterator[Row | RowError]:
     if isinstance(value, dict):
-        value = next((value[key] for key in _PAGE_KEYS if _is_page(value, key)), [value])
+        value = next((value[key] for key in _ENVELOPE_KEYS if _is_page(value, key)), [value])
     for cells in value if isinstance(value, list) else [value]:
         yield _row(line, cells, raw)
 

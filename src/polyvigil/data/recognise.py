@@ -20,7 +20,7 @@ from polyvigil.config.data import DataSpec
 from polyvigil.data.dialect import Dialect
 from polyvigil.data.encoding import UTF8, check_encoding, detect_encoding
 from polyvigil.data.exports import EXPORT_NAMES, Export, export_of
-from polyvigil.data.json_rows import json_document_rows, json_line_rows, json_texts, starts_as_document, starts_as_json
+from polyvigil.data.json_rows import json_document_rows, json_texts, jsonl_rows, starts_as_document, starts_as_json
 from polyvigil.data.sniff import sniff_dialect
 from polyvigil.data.streams import (
     CONTAINERS,
@@ -181,31 +181,31 @@ def _kind(promised: str, head: bytes, spec: DataSpec) -> str:
 
 def _as_text(source: Source, kind: str, head: bytes, path: str | Path, spec: DataSpec) -> Source:
     """The encoding of a text file; whether it is JSON or delimited; and how that is written."""
-    cut = len(head) == HEAD
+    is_partial = len(head) == HEAD
     guesses: dict[str, str] = {}
     if spec.encoding:
         codec = check_encoding(spec.encoding)
         codec = "utf-8-sig" if codec == UTF8 else codec
     else:
-        other = _around_first_other_byte(head, path, source) if cut and head.isascii() else head
-        detected = detect_encoding(other, whole=not cut, guess=kind not in ("json", "jsonl"))
+        other = _around_first_other_byte(head, path, source) if is_partial and head.isascii() else head
+        detected = detect_encoding(other, whole=not is_partial, guess=kind not in ("json", "jsonl"))
         codec = detected.codec
         guesses = {f"encoding {codec}": "--encoding"} if detected.guessed else {}
     decoder = codecs.getincrementaldecoder(codec)("surrogateescape")
-    text = decoder.decode(head, final=not cut)
+    text = decoder.decode(head, final=not is_partial)
     if kind in ("json", "jsonl") or (spec.format == "auto" and starts_as_json(text)):
-        found = "json" if starts_as_document(text) else "jsonl"
-        sample = list(_sample(text, found))
+        format_name = "json" if starts_as_document(text) else "jsonl"
+        sample = list(_sample(text, format_name))
         export = export_of(spec.format, [row.cells for row in sample]) if spec.format not in ("json", "jsonl") else None
         pages = len({row.line for row in sample}) < len(sample)
-        source = replace(source, kind=found, codec=codec, export=export, has_pages=pages)
+        source = replace(source, kind=format_name, codec=codec, export=export, has_pages=pages)
         if source.export and spec.format == "auto":
-            guesses[f"exported from {source.export.name}"] = f"--from {found}"
+            guesses[f"exported from {source.export.name}"] = f"--from {format_name}"
         elif kind not in ("json", "jsonl"):
-            guesses[f"format {found}"] = "--from csv"
+            guesses[f"format {format_name}"] = "--from csv"
     else:
         usual = _USUAL_DELIMITER.get(kind, ",")
-        dialect = sniff_dialect(text, cut=cut, spec=spec, usual=usual)
+        dialect = sniff_dialect(text, is_partial=is_partial, spec=spec, usual=usual)
         source = replace(source, kind="csv", codec=codec, dialect=dialect, head=text)
         known = {"--delimiter"} if spec.delimiter else set()
         known |= {"--quoting"} if spec.quoting != "auto" else set()
@@ -237,7 +237,7 @@ def _around_first_other_byte(head: bytes, path: str | Path, source: Source) -> b
 def _sample(text: str, kind: str) -> Iterator[Row]:
     """The first objects of JSON whose head is ``text``."""
     stream = io.StringIO(text, newline="\n")
-    rows = json_document_rows("", stream) if kind == "json" else json_line_rows(json_texts("", stream))
+    rows = json_document_rows("", stream) if kind == "json" else jsonl_rows(json_texts("", stream))
     taken = 0
     while taken < _SAMPLE:
         try:

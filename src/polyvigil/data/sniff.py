@@ -47,20 +47,25 @@ class _Trial:
         return self.fitting / max(self.fitting + self.broken, 1)
 
 
-def sniff_dialect(text: str, *, cut: bool, spec: DataSpec, usual: str) -> Dialect:
+def sniff_dialect(text: str, *, is_partial: bool, spec: DataSpec, usual: str) -> Dialect:
     """The dialect of a file that begins with ``text``; what ``spec`` says of it holds.
 
-    ``cut``: the file goes on, so the last line may be half of one. ``usual``: the delimiter that the file's name
+    ``is_partial``: the file goes on, so the last line may be half of one. ``usual``: the delimiter that the file's name
     promises, which is taken where others explain the head no better. Raises DataError for an unusable delimiter.
     """
     line_ends = "\n" if "\n" in text else "\r"
-    text = text[: text.rfind(line_ends) + 1] if cut and line_ends in text else text
+    text = text[: text.rfind(line_ends) + 1] if is_partial and line_ends in text else text
     lines = text.split(line_ends)[: _MOST_RECORDS + _MOST_TITLES]
     declared = _declared_delimiter(lines[0])
     given = _delimiter(spec.delimiter) or declared
     delimiters = [given] if given else [usual, *(mark for mark in DELIMITERS if mark != usual)]
     trials = [
-        _trial(text, lines, Dialect(delimiter, quoting, int(bool(declared)), spec.header, line_ends=line_ends), cut=cut)
+        _trial(
+            text,
+            lines,
+            Dialect(delimiter, quoting, int(bool(declared)), spec.header, line_ends=line_ends),
+            is_partial=is_partial,
+        )
         for delimiter in delimiters
         for quoting in _quotings(lines, delimiter, spec)
     ]
@@ -106,7 +111,7 @@ def _one_column(usual: _Trial, spec: DataSpec) -> Dialect:
     return replace(usual.dialect, delimiter="", quoting="none")
 
 
-def _trial(text: str, lines: Sequence[str], dialect: Dialect, *, cut: bool) -> _Trial:
+def _trial(text: str, lines: Sequence[str], dialect: Dialect, *, is_partial: bool) -> _Trial:
     stream = io.StringIO(text, newline=dialect.line_ends)
     for _ in range(dialect.skip):
         stream.readline()
@@ -123,7 +128,7 @@ def _trial(text: str, lines: Sequence[str], dialect: Dialect, *, cut: bool) -> _
         stream.readline()
     records = Records(stream, dialect, RowShape.of(lines, dialect, len(cells)), before=line)
     widths = [None if isinstance(record, Broken) else len(record) for _, record in _taken(records, _MOST_RECORDS)]
-    while cut and widths and widths[-1] is None:
+    while is_partial and widths and widths[-1] is None:
         widths.pop()  # perhaps only the head ends inside a quoted cell
     n_columns = _width(cells)
     row_names = dialect.header and _have_row_names(lines[line - 1] if line <= len(lines) else "", len(cells), widths)

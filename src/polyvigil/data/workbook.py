@@ -31,15 +31,15 @@ def open_sheet(stream: IO[bytes], name: str, *, sheet: str) -> Sheet:
     from python_calamine import CalamineError, CalamineWorkbook, PasswordError
 
     try:
-        book = CalamineWorkbook.from_filelike(io.BytesIO(stream.read()))
-        names = list(book.sheet_names)
+        workbook = CalamineWorkbook.from_filelike(io.BytesIO(stream.read()))
+        names = list(workbook.sheet_names)
         if sheet and sheet not in names:
             raise DataError(f"there is no sheet {sheet!r}", where=name, hint=f"it has {_listed(names)}")
         for chosen in [sheet] if sheet else names:
-            opened = book.get_sheet_by_name(chosen)
+            opened = workbook.get_sheet_by_name(chosen)
             if sheet or opened.height:
-                said = f"{name}: sheet {chosen!r} of {_listed(names)} (else: --set data.sheet=NAME)"
-                return Sheet(_records(opened), () if sheet or len(names) == 1 else (said,))
+                note = f"{name}: sheet {chosen!r} of {_listed(names)} (else: --set data.sheet=NAME)"
+                return Sheet(_records(opened), () if sheet or len(names) == 1 else (note,))
     except PasswordError as error:
         raise DataError("the workbook is under a password", where=name, hint="save it without one") from error
     except (CalamineError, OSError, ValueError) as error:
