@@ -18,7 +18,7 @@ _ALIASES: Mapping[str, tuple[tuple[str, ...], ...]] = {
             *("tweet", "tweet_text", "post", "post_text", "body", "selftext", "content", "message", "message_text"),
             *("review", "review_text", "reviewtext", "raw_text", "document", "utterance"),
         ),
-        ("sentence", "comment", "comments", "description"),
+        ("sentence", "sentences", "comment", "comments", "description"),
     ),
     "label": (("labels", "target", "class", "is_ade", "ade", "adr", "gold", "y"),),
     "language": (("lang", "locale", "language_code"),),
@@ -32,7 +32,9 @@ _MUST_BE_ONE = ("text", "label")
 """Parts for which two names of one tier are ambiguous; of others the first is taken."""
 _PREFERRED = {"text": "full_text"}
 """A name that is better than the part's own: beside it, ``text`` is a tweet that was cut."""
-KNOWN_NAMES = frozenset((*ROLES, *(name for tiers in _ALIASES.values() for tier in tiers for name in tier)))
+NAMES_OF = {role: frozenset((role, *(name for tier in tiers for name in tier))) for role, tiers in _ALIASES.items()}
+"""For each part the names that are known for it, in lower case."""
+KNOWN_NAMES = frozenset().union(*NAMES_OF.values())
 """Every name that is known for a column, in lower case."""
 _LONGEST_NAME = 40  # characters of a name that a message shows
 _MOST_WORDS = 4

@@ -6,11 +6,14 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from itertools import islice
 from typing import IO, Any
 
+from polyvigil.data.columns import NAMES_OF
 from polyvigil.errors import DataError
 
 ENDINGS = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
+_MOST_TITLES = 12  # rows of a sheet, among which its header is looked for
 _EXACT_DIGITS = 10**15  # Excel keeps 15 digits; ids that are longer have lost their last ones
 
 
@@ -35,16 +38,29 @@ def open_sheet(stream: IO[bytes], name: str, *, sheet: str) -> Sheet:
         names = list(workbook.sheet_names)
         if sheet and sheet not in names:
             raise DataError(f"there is no sheet {sheet!r}", where=name, hint=f"it has {_listed(names)}")
-        for chosen in [sheet] if sheet else names:
-            opened = workbook.get_sheet_by_name(chosen)
-            if sheet or opened.height:
-                note = f"{name}: sheet {chosen!r} of {_listed(names)} (else: --set data.sheet=NAME)"
-                return Sheet(_records(opened), () if sheet or len(names) == 1 else (note,))
+        chosen = sheet or _likeliest(workbook, names)
+        if chosen:
+            note = f"{name}: recognised: sheet {chosen!r} of {_listed(names)} (if that is wrong: --set data.sheet=NAME)"
+            notes = () if sheet or len(names) == 1 else (note,)
+            return Sheet(_records(workbook.get_sheet_by_name(chosen)), notes)
     except PasswordError as error:
         raise DataError("the workbook is under a password", where=name, hint="save it without one") from error
     except (CalamineError, OSError, ValueError) as error:
         raise DataError("is no workbook that can be read", where=name, hint="save it again as .xlsx or CSV") from error
     raise DataError("is empty: not even a header", where=name, hint="the first row must name the columns")
+
+
+def _likeliest(workbook: Any, names: Sequence[str]) -> str:
+    """The sheet whose first rows name the text and the label, or the text; of equals the first that holds anything."""
+    most, likeliest = -1, ""
+    for name in names:
+        opened = workbook.get_sheet_by_name(name)
+        leading = (cells for _, cells in islice(_records(opened), _MOST_TITLES))
+        titles = [{str(cell).strip().lower() for cell in cells if cell is not None} for cells in leading]
+        fits = max((sum(bool(NAMES_OF[role] & title) for role in ("text", "label")) for title in titles), default=-1)
+        if fits > most:
+            most, likeliest = fits, name
+    return likeliest
 
 
 def _records(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
