@@ -154,3 +154,13 @@ def test_every_line_is_part_of_one_record(text: str, quoting: str) -> None:
     lines = [line for line, cells in records if isinstance(cells, Broken) or cells]
     assert lines == sorted(set(lines))
     assert records.lines_done == len(io.StringIO(text, newline="\n").readlines())
+
+
+def test_rows_far_longer_than_the_others_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "posts.csv"
+    prose = "\n".join(["a line of prose, with a comma"] * 200)
+    path.write_text(f'id,text,label\n{PLAIN}1,"{prose}",1\n{PLAIN}')
+    with open_table(path) as table:
+        assert len(list(table.rows)) == 21
+        (note,) = table.late_notes()
+    assert note.startswith(f"{path}: rows far longer than the others: 200 lines from line 12; if a quote")

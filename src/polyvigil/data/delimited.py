@@ -22,6 +22,9 @@ from polyvigil.errors import DataError
 
 MAX_CELL = 16 * 1024 * 1024  # characters; more than this in one cell is a missing quote, not a post
 MAX_RECORD_LINES = 10_000  # lines of one row, beyond which its quote is taken for one that never closes
+_MANY_LINES = 50  # lines of a row that may be told of as far longer than the others,
+_FAR_LONGER = 10  # if it has so many times their lines;
+_MOST_LONG = 5  # no more than these are told of
 _BARE_CR = "\ud80d"  # stands for a lone CR inside a line, which the csv module would refuse; no decoder gives it
 _CTRL_Z = "\x1a"  # the end of a file to MS-DOS
 _NUMBER = regex.compile(r"[+-]?\d+([.,]\d+)?")
@@ -95,6 +98,8 @@ class Records:
         self._pending: deque[str] = deque()
         self._taken: list[str] = []
         self._rows_inside = 0
+        self._n_records = 0
+        self._long: list[tuple[int, int]] = []
         csv.field_size_limit(MAX_CELL)
         self._reader = csv_reader(_Feed(self), dialect.delimiter or ",", dialect.quoting)
 
@@ -116,7 +121,19 @@ class Records:
             begin = self._line + 1
             cells = self._plain() if self._dialect.quoting == "none" else self._quoted()
             if isinstance(cells, Broken) or (cells and cells != [_CTRL_Z]):
+                self._n_records += 1
+                if self._line - begin >= _MANY_LINES and len(self._long) < _MOST_LONG:
+                    self._long.append((begin, self._line - begin + 1))
                 return begin, cells
+
+    def long_rows(self, name: str) -> tuple[str, ...]:
+        """One line that names the rows which are far longer than the others, if there are any so far."""
+        usual = self._line / max(self._n_records, 1)
+        far_longer = [(line, lines) for line, lines in self._long if lines > _FAR_LONGER * usual]
+        if not far_longer:
+            return ()
+        shown = ", ".join(f"{lines:,} lines from line {line:,}" for line, lines in far_longer)
+        return (f"{name}: rows far longer than the others: {shown}; if a quote opens them by mistake: --quoting none",)
 
     def take_line(self) -> str:
         """The next line for the record that is being read. Raises _Swallowed where it seems to be a row of its own."""

@@ -199,7 +199,8 @@ def _delimited_table(source: Source, text: io.TextIOWrapper) -> Table:
     for _ in range(before):
         text.readline()
     records = delimited_records(source, text, header, before=before)
-    return Table(source.name, header.columns, rows_of(records, header, codec=source.codec))
+    rows = rows_of(records, header, codec=source.codec)
+    return Table(source.name, header.columns, rows, late_notes=lambda: records.long_rows(source.name))
 
 
 def _json_table(

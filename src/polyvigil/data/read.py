@@ -133,7 +133,7 @@ def read_labelled(
     for item in good:
         spellings.add(item.language_given)
     guesses = (f"{table.name}: {guess}" for guess in columns.guesses)
-    notes = [*table.notes, *guesses, *error_counts.messages(table.name)]
+    notes = [*table.notes, *guesses, *error_counts.messages(table.name), *table.late_notes()]
     notes += [*labels.messages(table.name, column), *spellings.messages(table.name, default=spec.language)]
     if detected:
         notes.append(f"{table.name}: language detected for {detected:,} posts without one")
@@ -176,6 +176,7 @@ def read_unlabelled(
         *table.notes,
         *(f"{table.name}: {guess}" for guess in columns.guesses),
         *error_counts.messages(table.name),
+        *table.late_notes(),
         *spellings.messages(table.name, default=spec.language),
     )
     return Unlabelled(table.name, tuple(posts), tuple(row_errors), notes)

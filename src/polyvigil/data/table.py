@@ -54,6 +54,8 @@ class Table:
     """How much of the file has been read, in [0, 1]; None where it is not known (standard input)."""
     derived: tuple[str, ...] = ()
     """What rows have beside their columns, as ``prodigy:label``: the kind of export, and the part it plays."""
+    late_notes: Callable[[], tuple[str, ...]] = tuple
+    """What is known once the rows have been drawn: rows that are far longer than the others."""
     notes: tuple[str, ...] = ()
     """What had to be guessed to read the file: encoding, delimiter, quoting, the kind of export."""
 

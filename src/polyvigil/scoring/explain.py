@@ -244,6 +244,7 @@ def explain_file(
             *table.notes,
             *columns.guesses,
             *row_errors.messages(table.name),
+            *table.late_notes(),
             *spellings.messages(table.name, default=(spec or DataSpec()).language),
         ),
     )
