@@ -408,7 +408,7 @@ def test_posts_other_than_the_paper_s_are_reported_first(
     wish = ["reproduce", "table5", "--data", str(few), "--models", str(shelf(LARGE)), "-o", str(tmp_path / "out")]
     assert program.run([*wish, "--offline", "--device", "cpu", "--dry-run"]) == 0
     shown, errors = capfd.readouterr()
-    assert "warning: these are other posts than the paper's, and no figure will be compared: de: 0 train" in errors
+    assert "warning: these are other posts than the paper's, and no value will be compared: de: 0 train" in errors
     assert "gladiators: cannot be measured here: " in shown
     assert "max_tokens is 256, but the model has positions for 48 tokens" in shown
 

@@ -41,7 +41,7 @@ def truncation(
 
 
 def truncation_lines(audit: TruncationAudit) -> list[str]:
-    """What is cut by language, figures by length, the posts that lose their evidence, the gate."""
+    """What is cut by language, metrics by length, the posts that lose their evidence, the gate."""
     from polyvigil.cli.views.audit import gate_lines
     from polyvigil.cli.views.table import table
 

@@ -19,7 +19,7 @@ def card(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it there in place of printing.")] = None,
     replace: Replace = False,
 ) -> Answer:
-    """Print the model card of a bundle: what it is for, its figures, its data, its limits, as Markdown."""
+    """Print the model card of a bundle: what it is for, its metrics, its data, its limits, as Markdown."""
     from polyvigil.bundle import layout, store
     from polyvigil.bundle.outputs import check_output
     from polyvigil.data.atomic import write_whole

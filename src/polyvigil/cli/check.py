@@ -29,7 +29,7 @@ def check(
     posts: AllPosts = DEFAULT_POSTS,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when a finding is an error.")] = False,
 ) -> Answer:
-    """Look for what would spoil a training or its figures: leaks, duplicates, contradictions, give-away columns."""
+    """Look for what would spoil a training or its metrics: leaks, duplicates, contradictions, give-away columns."""
     from polyvigil.checks.check import check as run_check
     from polyvigil.cli.views.table import table
 
@@ -61,7 +61,7 @@ def check(
     ),
 )
 def data(out: Output, files: Files, posts: AllPosts = DEFAULT_POSTS) -> Answer:
-    """The same as check --strict: look for what would spoil a training or its figures; exit 3 on an error."""
+    """The same as check --strict: look for what would spoil a training or its metrics; exit 3 on an error."""
     return check(out, files, posts, strict=True)
 
 

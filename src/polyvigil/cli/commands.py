@@ -30,7 +30,7 @@ class Group:
 AUDITS = {
     "data": Entry(
         "check",
-        "The same as check --strict: look for what would spoil a training or its figures; exit 3 on an error.",
+        "The same as check --strict: look for what would spoil a training or its metrics; exit 3 on an error.",
     ),
     "shortcuts": Entry(
         "audit_shortcuts",
@@ -63,7 +63,7 @@ COMMANDS: Mapping[str, Entry | Group] = {
     ),
     "check": Entry(
         "check",
-        "Look for what would spoil a training or its figures: leaks, duplicates, contradictions, give-away columns.",
+        "Look for what would spoil a training or its metrics: leaks, duplicates, contradictions, give-away columns.",
     ),
     "audit": Group(
         "Look for faults in data and bundles: shortcuts, drift, cut posts. Exits with 3 on a fault.",
@@ -113,7 +113,7 @@ COMMANDS: Mapping[str, Entry | Group] = {
         "Write the report of a bundle; without a file the same as evaluate BUNDLE -o report.",
     ),
     "card": Entry(
-        "card", "Print the model card of a bundle: what it is for, its figures, its data, its limits, as Markdown."
+        "card", "Print the model card of a bundle: what it is for, its metrics, its data, its limits, as Markdown."
     ),
     "compare": Entry(
         "compare",
@@ -140,7 +140,7 @@ COMMANDS: Mapping[str, Entry | Group] = {
     ),
     "reproduce": Entry(
         "reproduce",
-        "Run the paper's approaches again: train what is missing, and print its figures beside the measured ones.",
+        "Run the paper's approaches again: train what is missing, and print its values beside the measured ones.",
     ),
     "recipes": Entry("recipes", "List the shipped recipes, or show one with every setting resolved and explained."),
     "doctor": Entry(

@@ -24,7 +24,7 @@ _SHOWN = 10
 def compare(
     out: Output,
     first: Annotated[str, typer.Argument(help="A bundle.")],
-    second: Annotated[str, typer.Argument(help="Another; differences are this one's figures less the first's.")],
+    second: Annotated[str, typer.Argument(help="Another; differences are this one's metrics less the first's.")],
     file: Annotated[str, typer.Argument(help="Labelled posts that neither was trained on.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write everything as JSON, every flip included.")

@@ -321,7 +321,7 @@ def _check_options(options: _ReportOptions, paths: Sequence[str], *, predictions
     if (options.older or options.show_errors) and not options.output:
         raise typer.BadParameter("these are parts of the report: give its folder", param_hint="-o FOLDER")
     if options.slice_columns and (predictions or leave_one_out):
-        raise typer.BadParameter("slices are of a bundle's own figures on a file", param_hint="--by")
+        raise typer.BadParameter("slices are of a bundle's own metrics on a file", param_hint="--by")
     if predictions and len(paths) != 1:
         raise typer.BadParameter("with --predictions give one gold file and no bundle", param_hint="FILE")
     if len(paths) > 2:

@@ -79,7 +79,7 @@ def reproduce(
     for_device: ForDevice = "",
     offline: Offline = False,
 ) -> Answer:
-    """Run the paper's approaches again: train what is missing, and print its figures beside the measured ones.
+    """Run the paper's approaches again: train what is missing, and print its values beside the measured ones.
 
     Everything that a row needs is looked at before the first step; where a row cannot run, nothing is begun (exit code
     1), unless --partial. Finished steps are kept in OUT and not done again; ended at any moment, the same command goes
@@ -119,7 +119,7 @@ def _warn(out: Output, environment: Environment, statuses: Mapping[Step, StepSta
     from polyvigil_gladiators.tiny import FULL
 
     if environment.scale is FULL and (unlike := differences(environment.data)):
-        out.warn(f"these are other posts than the paper's, and no figure will be compared: {'; '.join(unlike)}")
+        out.warn(f"these are other posts than the paper's, and no value will be compared: {'; '.join(unlike)}")
     for path in leftovers(statuses, environment.output):
         out.note(f"{path}: from other posts, models or settings; remove it if it is of no more use")
 
@@ -218,7 +218,7 @@ def _answer(
     results: Mapping[Step, Done],
     obstacles: Mapping[str, str],
 ) -> Answer:
-    """The paper's figures beside the measured ones, written to the output folder too."""
+    """The paper's values beside the measured ones, written to the output folder too."""
     from polyvigil_gladiators.report import reproduction, write
 
     result = reproduction(rows, environment, results, obstacles=obstacles, log=out.log)
@@ -278,7 +278,7 @@ def _training_data(out: Output, files: Files) -> TrainingData:
     for note in data.notes:
         out.note(note)
     if data.row_errors:
-        out.warn(f"{len(data.row_errors):,} rows set aside; they are kept in {REJECTS} beside the figures")
+        out.warn(f"{len(data.row_errors):,} rows set aside; they are kept in {REJECTS} beside the results")
     return data
 
 

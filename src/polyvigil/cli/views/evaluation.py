@@ -73,7 +73,7 @@ def _row(part: Slice) -> tuple[str, ...]:
 
 
 def dev_lines(evaluation: Evaluation) -> list[str]:
-    """F1 here beside cross-fitted F1 on the dev posts; nothing where there is no such figure."""
+    """F1 here beside cross-fitted F1 on the dev posts; nothing where there is no such value."""
     comparison = evaluation.dev_comparison
     if comparison is None:
         return []
@@ -134,7 +134,7 @@ def slice_lines(evaluation: Evaluation) -> list[str]:
         lines += ["", f"by {column.column}: {column.values:,} value{'' if column.values == 1 else 's'}{crossed}", ""]
         lines.append(_slice_table(column))
         if any(part.few_positives for part in (*column.pooled, *column.languages)):
-            lines += ["", f"* fewer than {FEW_POSITIVES} positives: the figures of the row can move a lot"]
+            lines += ["", f"* fewer than {FEW_POSITIVES} positives: the metrics of the row can move a lot"]
     return lines
 
 
@@ -145,7 +145,7 @@ def _slice_table(column: ColumnSlices) -> str:
 
 def _slice_rows(part: ValueSlice) -> tuple[tuple[str, ...], tuple[str, ...]]:
     metrics, few = part.metrics, "*" if part.few_positives else " "
-    crossed = metrics.cross_fitted or metrics  # on dev posts the figures to stand by
+    crossed = metrics.cross_fitted or metrics  # on dev posts the metrics to stand by
     name = metrics.name if len(metrics.name) <= _VALUE_WIDTH else metrics.name[: _VALUE_WIDTH - 1] + "…"
     pairs = [
         (crossed.precision, crossed.precision_interval, bool(metrics.flagged)),
@@ -165,7 +165,7 @@ def _range(interval: Interval) -> str:
 
 
 def workload_lines(workload: Workload) -> list[str]:
-    """What the figures mean for those who read: posts for each ADE, recall within a budget, how far to read."""
+    """What the metrics mean for those who read: posts for each ADE, recall within a budget, how far to read."""
     parts = [*workload.languages, workload.pooled]
     first = parts[0]
     header = ["language", "posts per ADE", "95%"]

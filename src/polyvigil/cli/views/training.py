@@ -135,4 +135,4 @@ def _pooling_lines(choice: PoolingChoice) -> list[str]:
     if not choice.figures:
         return [f"windows are pooled by {choice.chosen}, as trained; {of}: too few to choose"]
     values = ", ".join(f"{name} {value:.3f}" for name, value in choice.figures.items())
-    return [f"windows are pooled by {choice.chosen}, by cross-fitted dev figures: {values}; {of}"]
+    return [f"windows are pooled by {choice.chosen}, by cross-fitted dev metrics: {values}; {of}"]
