@@ -51,7 +51,7 @@ class DataSpec(Spec):
     )
     encoding: str = Field(default="", description="the encoding of text, e.g. cp1252, shift_jis; empty: recognised")
     delimiter: str = Field(
-        default="", max_length=3, description="what stands between cells: one character or tab; empty: recognised"
+        default="", max_length=9, description="what stands between cells: one character or tab; empty: recognised"
     )
     quoting: Quoting = Field(
         default="auto",

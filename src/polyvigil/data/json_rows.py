@@ -85,7 +85,7 @@ def starts_as_document(head: str) -> bool:
     try:
         json.loads(first)
     except (ValueError, RecursionError):
-        return text.startswith("{") and "\n" in text
+        return text.startswith("{") and "\n" in text and not first.rstrip().endswith("}")
     return False
 
 
