@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from polyvigil.checks.check import check
 from polyvigil.config.data import DataSpec
 from polyvigil.data.formats import open_table
 from polyvigil.data.read import Reading, read_labelled, read_unlabelled
@@ -142,3 +143,11 @@ def test_an_array_that_breaks_off_is_said_with_its_line(tmp_path: Path) -> None:
     path.write_text('[\n{"text": "a"},\n{"text": "b"\n')
     with pytest.raises(Exception, match=r"posts\.json:3: not JSON"):
         read_unlabelled(path)
+
+
+def test_check_does_not_take_the_annotations_for_a_giveaway(tmp_path: Path) -> None:
+    for number, objects in enumerate((STUDIO, PRODIGY, CATS, ARGILLA)):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text(_lines([{**item, "n": n} for n, item in enumerate(objects * 20)]))
+        reading = read_labelled(path, DataSpec(language="en"), on_error="quarantine")
+        assert not [leak for leak in check([reading]).giveaways if leak.verdict == "gives-away"]

@@ -34,6 +34,7 @@ from polyvigil.checks.label_leak import LabelLeak, measure_columns
 from polyvigil.checks.leaks import Repeats
 from polyvigil.config.data import DataSpec
 from polyvigil.data.columns import map_columns
+from polyvigil.data.exports import holds_label
 from polyvigil.data.formats import RowError
 from polyvigil.data.read import Reading
 from polyvigil.errors import DataError
@@ -280,7 +281,7 @@ def _columns(reading: Reading, spec: DataSpec) -> dict[str, list[str | None]]:
     columns: dict[str, list[str | None]] = {
         name: [_cell(row.cell(name)) for row in reading.rows]
         for name in names
-        if name not in (roles.get("text"), roles.get("label"))
+        if name not in (roles.get("text"), roles.get("label")) and not holds_label(name, reading.rows[0].derived)
     }
     return columns
 

@@ -187,4 +187,18 @@ EXPORTS = (
     Export("twitter", _twitter, _from_twitter, ("text",)),
 )
 """In the order in which they are tried."""
+_LABEL_COLUMNS = {
+    "label-studio": ("data", "annotations", "completions", "predictions"),
+    "argilla": (".responses",),
+    "prodigy": ("answer", "accept", "label"),
+    "spacy": ("cats",),
+    "doccano": ("label", "labels"),
+}
 EXPORT_NAMES = tuple(export.name for export in EXPORTS)
+
+
+def holds_label(column: str, derived: Mapping[str, Any]) -> bool:
+    """Whether a column of an export is what its text or label was derived from. ``derived``: of a row (``Row.derived``)."""
+    name = next((key.partition(":")[0] for key in derived if key.endswith(":label")), "")
+    endings = _LABEL_COLUMNS.get(name, ())
+    return any(column == ending or (ending.startswith(".") and column.endswith(ending)) for ending in endings)
