@@ -150,4 +150,5 @@ def test_check_does_not_take_the_annotations_for_a_giveaway(tmp_path: Path) -> N
         path = tmp_path / f"{number}.jsonl"
         path.write_text(_lines([{**item, "n": n} for n, item in enumerate(objects * 20)]))
         reading = read_labelled(path, DataSpec(language="en"), on_error="quarantine")
-        assert not [leak for leak in check([reading]).giveaways if leak.verdict == "gives-away"]
+        measured = {leak.column for leak in check([reading]).giveaways}
+        assert not measured & {"data", "annotations", "answer", "cats", "ade.responses"}

@@ -198,7 +198,7 @@ EXPORT_NAMES = tuple(export.name for export in EXPORTS)
 
 
 def holds_label(column: str, derived: Mapping[str, Any]) -> bool:
-    """Whether a column of an export is what its text or label was derived from. ``derived``: of a row (``Row.derived``)."""
+    """Whether text or label of an export were derived from a column. ``derived``: of a row (``Row.derived``)."""
     name = next((key.partition(":")[0] for key in derived if key.endswith(":label")), "")
     endings = _LABEL_COLUMNS.get(name, ())
     return any(column == ending or (ending.startswith(".") and column.endswith(ending)) for ending in endings)
