@@ -89,7 +89,7 @@ def test_posts_without_a_language_are_decided_as_on_the_command_line(
     ):
         assert _columns(bundle.decide(posts)) == expected
     assert bundle.predict(texts).tolist() == expected["decision"]
-    assert bundle.predict_proba(texts)[:, 1].tolist() == expected["p"]
+    assert bundle.predict_proba(texts)[:, 1].tolist() == pytest.approx(expected["p"], rel=1e-5)
     assert bundle.predict(texts, [None] * 400).tolist() == expected["decision"]
 
 
@@ -101,7 +101,16 @@ def test_a_table_of_decisions_is_of_the_kind_of_the_posts(
     table = polyvigil.score(bundle, posts, evidence=True)
     assert type(table) is {"dicts": pa.Table, "polars lazy": pl.DataFrame}.get(kind, type(posts))
     columns = _columns(table)
-    assert list(columns) == ["id", "text", "type", "label", *COLUMNS, "evidence_start", "evidence_end"]
+    assert list(columns) == [
+        "id",
+        "text",
+        "input_language",
+        "type",
+        "label",
+        *COLUMNS,
+        "evidence_start",
+        "evidence_end",
+    ]
     assert columns == _columns(polyvigil.score(bundle, rows, evidence=True))
     for flagged, start in zip(columns["decision"], columns["evidence_start"], strict=True):
         assert (start is not None) == bool(flagged)
@@ -114,7 +123,11 @@ def test_a_pandas_index_and_columns_named_like_ours_stay(bundle: Bundle, rows: l
         table = bundle.decide(frame, on_error="quarantine")
     assert list(table.index) == list("uvxyz")
     assert table["input_p"].tolist() == [0.5] * 5
-    assert table["p"].tolist() == bundle.predict_proba(frame.drop("w"))[:, 1].tolist()
+    assert table["input_language"].tolist() == frame.drop("w")["language"].tolist()
+    assert table["p"].tolist() == pytest.approx(bundle.predict_proba(frame.drop("w"))[:, 1].tolist(), rel=1e-5)
+    again = bundle.decide(table)
+    assert again["input_p"].tolist() == [0.5] * 5
+    assert again["input_p_2"].tolist() == table["p"].tolist() == again["p"].tolist()
 
 
 BAD: dict[str, Any] = {
@@ -177,7 +190,8 @@ def test_labels_are_taken_or_refused_as_on_the_command_line(value: Any, tmp_path
 def test_columns_are_named_and_missing_ones_refused(bundle: Bundle, rows: list[dict[str, Any]], tmp_path: Path) -> None:
     renamed = [{"a": row["text"], "b": row["language"], "c": row["label"]} for row in rows]
     table = polyvigil.score(bundle, pd.DataFrame(renamed), text="a", language="b")
-    assert table["p"].tolist() == bundle.predict_proba(pd.DataFrame(rows)[["text", "language"]])[:, 1].tolist()
+    probabilities = bundle.predict_proba(pd.DataFrame(rows)[["text", "language"]])[:, 1]
+    assert table["p"].tolist() == pytest.approx(probabilities.tolist(), rel=1e-5)
     evaluation = polyvigil.evaluate(bundle, pl.DataFrame(renamed), text="a", language="b", label="c")
     assert evaluation.pooled == polyvigil.evaluate(bundle, rows).pooled
     _write(tmp_path / "posts.csv", renamed)
@@ -199,6 +213,10 @@ def test_languages_stand_beside_texts(bundle: Bundle, rows: list[dict[str, Any]]
     assert bundle.decide(texts, languages).select(COLUMNS) == expected
     lang = pd.DataFrame({"text": texts, "lang": "fa"})
     assert bundle.decide(lang, np.array(languages))["language"].tolist() == languages
+    theirs = [{"text": text, "language": "fa"} for text in texts]
+    beside = bundle.decide(theirs, languages)
+    assert beside["input_language"].to_pylist() == ["fa"] * len(texts)
+    assert beside["language"].to_pylist() == languages
     for wrong in (languages[:-1], [*languages, "de"]):
         with pytest.raises(DataError, match=f"{len(wrong):,} values of language for {len(texts):,} posts"):
             bundle.predict(texts, wrong)

@@ -396,9 +396,9 @@ def score(
     """Decide on posts: their columns, and beside them those of ``polyvigil score`` (see Decision).
 
     Gives a DataFrame of the library that ``posts`` are of, a pandas index kept; a pyarrow.Table for a list or a file.
-    As in the command's output, an input column named as one of ours is renamed ``input_...``, and a column
-    ``language`` gives way to ours. ``languages``: a code for each post, in place of a column; a missing one is
-    detected. ``evidence``: add where the sentence is that carries the score of a flagged post. With
+    As in the command's output, an input column named as one of ours, ``language`` too, is kept as ``input_NAME``, or
+    ``input_NAME_2``, ... where that is taken. ``languages``: a code for each post, in place of a column; a missing one
+    is detected. ``evidence``: add where the sentence is that carries the score of a flagged post. With
     ``on_error="quarantine"`` bad rows are left out with a DataWarning, else the first raises DataError.
     """
     loaded = _loaded(bundle)

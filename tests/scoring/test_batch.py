@@ -6,6 +6,8 @@ import csv
 import gzip
 import json
 import random
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -60,11 +62,14 @@ def test_every_format_holds_the_same_values(bundle: Bundle, source: str, tmp_pat
     summary = score_file(bundle, source, str(tmp_path / name))
     rows = _read(tmp_path / name)
     assert [row["id"] for row in rows] == ["a", "b", "c", "d", "e"]
-    assert list(rows[0]) == ["id", "text", "note", *COLUMNS]
+    assert list(rows[0]) == ["id", "text", "input_language", "note", *COLUMNS]
     expected = score_posts(bundle, [Post(r["id"], r["text"], r["language"]) for r in POSTS])
     for row, decision in zip(rows, expected, strict=True):
         assert float(row["p"]) == decision.p  # bit-equal through text
         assert int(row["decision"]) == decision.decision  # type: ignore[call-overload]
+        assert (float(row["p"]) >= float(row["threshold"])) == bool(int(row["decision"]))  # type: ignore[call-overload]
+        for column in ("p", "p_calibrated", "threshold", "spread"):
+            assert float(row[column]) == getattr(decision, column) == float(f"{float(row[column]):.6g}")  # type: ignore[arg-type]
         assert row["flags"] == ";".join(decision.flags)
         assert row["bundle"] == bundle.id
     assert rows[1]["text"] == "頭が痛い\nまた薬"
@@ -106,8 +111,41 @@ def test_input_columns_of_our_names_are_renamed(bundle: Bundle, source: str, tmp
     score_file(bundle, str(tmp_path / "once.csv"), str(tmp_path / "twice.csv"))
     once, twice = _read(tmp_path / "once.csv"), _read(tmp_path / "twice.csv")
     assert twice[0]["input_p"] == once[0]["p"] == twice[0]["p"]
-    assert twice[0]["language"] == "en"
-    assert "input_language" not in twice[0]
+    assert [row["language"] for row in twice] == [row["input_language_2"] for row in twice]
+    assert [row["input_language"] for row in twice] == [row["language"] for row in POSTS]
+    summary = score_file(bundle, str(tmp_path / "twice.csv"), str(tmp_path / "thrice.csv"))
+    thrice = _read(tmp_path / "thrice.csv")
+    assert [{name: row[name] for name in twice[0] if name not in COLUMNS} for row in thrice] == [
+        {name: value for name, value in row.items() if name not in COLUMNS} for row in twice
+    ]
+    assert [row["input_p_2"] for row in thrice] == [row["p"] for row in twice]
+    assert len(thrice[0]) == len(POSTS[0]) + 3 * len(COLUMNS)
+    assert [note for note in summary.notes if "'p' is 'input_p_2'" in note] == [summary.notes[-1]]
+
+
+def test_a_column_that_looks_renamed_already_is_kept(bundle: Bundle, tmp_path: Path) -> None:
+    source = tmp_path / "i.csv"
+    source.write_text("id,text,p,input_p,language\n1,pills nausea,mine,MINE2,en\n")
+    for name in ("o.csv", "o.jsonl", "o.parquet"):
+        score_file(bundle, str(source), str(tmp_path / name))
+        (row,) = _read(tmp_path / name)
+        assert (row["input_p_2"], row["input_p"], row["input_language"]) == ("mine", "MINE2", "en")
+
+
+def test_columns_that_piped_json_has_late_are_kept_or_missed_aloud(bundle_folder: Path, tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"text": f"pills {number}", "language": "en"} for number in range(60)]
+    rows[55] |= {"p": "mine", "input_language": "theirs", "note": "late"}
+    piped = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    said = ""
+    for name in ("o.jsonl", "o.csv"):
+        line = [sys.executable, "-m", "polyvigil", "score", str(bundle_folder), "-", "-o", str(tmp_path / name)]
+        run = subprocess.run([*line, "--from", "jsonl"], input=piped, capture_output=True, check=True)
+        said += run.stderr.decode()
+    kept = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()][55]
+    assert (kept["input_p"], kept["input_language"], kept["input_language_2"]) == ("mine", "en", "theirs")
+    assert kept["note"] == "late"
+    message = "columns that no object at its head has are not in the output: 'p', 'input_language', 'note'; give a file"
+    assert " ".join(said.split()).count(message) == 1
 
 
 def test_formulas_are_escaped_by_default(bundle: Bundle, source: str, tmp_path: Path) -> None:

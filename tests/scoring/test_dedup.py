@@ -14,7 +14,7 @@ from polyvigil.config.score import ScoreSpec
 from polyvigil.detect.base import Lengths
 from polyvigil.scoring import dedup
 from polyvigil.scoring.batch import score_file
-from polyvigil.scoring.dedup import Deduplicated
+from polyvigil.scoring.dedup import DUPLICATE_COLUMNS, Deduplicated
 from polyvigil.scoring.wire import score_posts
 from polyvigil.text.normalise import model_text
 from polyvigil.text.shingles import canonical
@@ -100,6 +100,10 @@ def test_what_is_left_out_of_a_canonical_text() -> None:
     assert canonical("12:30 :-)") == ""
 
 
+def _read(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def test_deduplication_is_per_part_and_counted(
     bundle_folder: Path,
     bundle: Bundle,
@@ -113,6 +117,18 @@ def test_deduplication_is_per_part_and_counted(
     one = score_file(bundle, str(source), str(tmp_path / "one.jsonl"), spec=ScoreSpec(dedup="exact"))
     four = score_file(bundle, str(source), str(tmp_path / "four.jsonl"), spec=ScoreSpec(dedup="exact", part_posts=13))
     assert (plain.copied, one.copied, four.copied) == (0, 4 + 3 * 10, 4)
-    assert len({(tmp_path / f"{name}.jsonl").read_bytes() for name in ("plain", "one", "four")}) == 1
+    scored = {name: _read(tmp_path / f"{name}.jsonl") for name in ("plain", "one", "four")}
+    unmarked = [
+        [{k: v for k, v in row.items() if k not in DUPLICATE_COLUMNS} for row in read] for read in scored.values()
+    ]
+    assert unmarked[0] == unmarked[1] == unmarked[2] == scored["plain"]
+    assert [row["duplicate_of"] for row in scored["four"][:3]] == ["", "0", ""]
+    for row in scored["one"]:
+        group = [other["id"] for other in scored["one"] if other["duplicate_group"] == row["duplicate_group"]]
+        no_text = "no_text" in row["flags"]
+        assert bool(row["duplicate_group"]) != no_text
+        assert no_text or row["duplicate_of"] in ("", group[0])
+    assert sum(row["duplicate_of"] != "" for row in scored["one"]) == one.copied
+    assert [row["duplicate_group"] for row in scored["one"]] == [row["duplicate_group"] for row in scored["four"]]
     assert command(["score", str(bundle_folder), str(source), "-o", str(tmp_path / "o.csv"), "--dedup", "exact"]) == 0
     assert "34 posts (65.4%) read like one before them and were not scored again" in capsys.readouterr().out

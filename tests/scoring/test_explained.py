@@ -195,11 +195,11 @@ def test_bad_outputs_are_refused(bundle: Bundle, source: str, tmp_path: Path, ou
 def test_scoring_adds_evidence_columns_with_the_option(bundle: Bundle, source: str, tmp_path: Path, name: str) -> None:
     score_file(bundle, source, str(tmp_path / "plain.csv"))
     with open_table(tmp_path / "plain.csv") as table:
-        assert table.columns == ("id", "text", *COLUMNS)
+        assert table.columns == ("id", "text", "input_language", *COLUMNS)
     score_file(bundle, source, str(tmp_path / name), spec=ScoreSpec(evidence=True))
     with open_table(tmp_path / name) as table:
         rows = [dict(row.cells) for row in table.rows]
-    assert list(rows[0]) == ["id", "text", *COLUMNS, "evidence_start", "evidence_end"]
+    assert list(rows[0]) == ["id", "text", "input_language", *COLUMNS, "evidence_start", "evidence_end"]
     found = explain(bundle, [Post(row["id"], row["text"], row["language"]) for row in POSTS])
     cells = [(row["evidence_start"], row["evidence_end"]) for row in rows]
     expected = [

@@ -137,10 +137,13 @@ def test_several_inputs_give_the_union_of_their_columns(bundle: Bundle, tmp_path
         ("/data/language=de/z.csv", 1),
         ("/c.jsonl", 1),
     ]
-    assert summary.notes == (f"{tmp_path}/data/b.parquet: column 'body' is read as text",)
+    assert summary.notes == (
+        f"{tmp_path}/data/b.parquet: column 'body' is read as text",
+        "columns of the input with the names of ours are kept under others: 'language' is 'input_language'",
+    )
     _score(bundle, sources, tmp_path / "o.parquet")
     rows = _read(tmp_path / "o.parquet")
-    assert list(rows[0])[:5] == ["likes", "body", "text", "tags", "p"]
+    assert list(rows[0])[:5] == ["likes", "body", "text", "input_language", "tags"]
     assert [row["likes"] for row in rows] == ["7", "3", None, None]  # a number here, text there: text
     assert [row["language"] for row in rows][1:] == ["de", "en", "en"]
     assert [row["tags"] for row in rows] == [None, None, None, '["x"]']
@@ -160,7 +163,7 @@ def test_an_input_without_rows_gives_an_output_without_rows(bundle: Bundle, tmp_
     for output in ("o.csv", "o.jsonl", "o.parquet", "folder/"):
         assert _score(bundle, tmp_path / "i.csv", f"{tmp_path}/{output}").posts == 0
     assert _read(tmp_path / "o.parquet") == []
-    assert (tmp_path / "o.csv").read_text().startswith("text,p,")
+    assert (tmp_path / "o.csv").read_text().startswith("text,input_language,p,")
     assert ds.dataset(tmp_path / "folder").count_rows() == 0
 
 

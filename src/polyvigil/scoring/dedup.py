@@ -1,4 +1,9 @@
-"""Posts of one part that read the same are scored once; each still has its own row and its own flags."""
+"""Posts of one part that read the same are scored once; each still has its own row and its own flags.
+
+Every repeat is marked with the id of the post whose decision it took, and every post with the group of posts that read
+as it does. The group follows from the text and the language alone: it is the same in every part, file and run, also of
+posts that were scored apart because they stand in different parts.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,9 @@ from polyvigil.text.shingles import canonical
 from polyvigil.types import Post
 
 NEAR = "near_duplicate"
+DUPLICATE_COLUMNS = ("duplicate_of", "duplicate_group")
+"""The id of the earlier post of the part that a post repeats, empty for the first; and what names the posts that read
+the same, empty for one with nothing to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,7 @@ class _First:
     text: bytes
     """Hash of what a model reads of it; ``raw``: of the post as it was written."""
     raw: bytes
+    id: str
 
 
 @dataclass(slots=True)
@@ -35,6 +44,11 @@ class Deduplicated:
     copied: int = 0
     """Posts so far that took the decision of another."""
     _known: dict[bytes, _First] = field(default_factory=dict)
+    _cells: list[dict[str, object]] = field(default_factory=list)
+
+    def cells(self) -> list[dict[str, object]]:
+        """DUPLICATE_COLUMNS of each of the posts decided last; no column where the kind is ``off``."""
+        return self._cells
 
     def decide(self, posts: Sequence[Post], *, detected: Sequence[bool]) -> list[Decision]:
         """A decision for each post, in order; see scoring.wire.score_posts.
@@ -44,6 +58,7 @@ class Deduplicated:
         their flags, and their own token counts. Posts with nothing to read are no duplicates: they cost nothing.
         """
         if self.kind == "off":
+            self._cells = [{} for _ in posts]
             return score_posts(self.bundle, posts, detected=detected)
         texts = model_texts([post.text for post in posts])
         keys = [self._key(post, text) for post, text in zip(posts, texts, strict=True)]
@@ -55,7 +70,9 @@ class Deduplicated:
         scored = score_posts(self.bundle, [posts[p] for p in indices], detected=[detected[p] for p in indices])
         decided = dict(zip(indices, scored, strict=True))
         for index in fresh.values():
-            self._known[keys[index]] = _First(decided[index], _hash(texts[index]), _hash(posts[index].text))
+            self._known[keys[index]] = _First(
+                decided[index], _hash(texts[index]), _hash(posts[index].text), posts[index].id
+            )
         copies = [index for index in range(len(posts)) if index not in decided]
         self.copied += len(copies)
         lengths = self.bundle.lengths([posts[index] for index in copies]) if copies and self.kind == "near" else None
@@ -72,6 +89,12 @@ class Deduplicated:
                 decided[index] = replace(
                     decided[index], n_tokens=int(lengths.tokens[nth]), truncated=bool(lengths.truncated[nth])
                 )
+        repeated = dict.fromkeys(copies)
+        repeats = [self._known[keys[index]].id if index in repeated else "" for index in range(len(posts))]
+        self._cells = [
+            dict(zip(DUPLICATE_COLUMNS, (first_id, key.hex()), strict=True))
+            for first_id, key in zip(repeats, keys, strict=True)
+        ]
         return [decided[index] for index in range(len(posts))]
 
     def _key(self, post: Post, text: str) -> bytes:

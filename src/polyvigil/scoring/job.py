@@ -44,6 +44,8 @@ class Job(Frozen):
     """Whether each part is a file of its own in a folder; else they are joined."""
     columns: tuple[str, ...]
     """Of the output: the inputs', by their names in the output, then ours."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """Columns of the inputs that are called otherwise in the output, since their name is ours: name, name there."""
     arrow_schema: str = ""
     """The output's schema where it is Parquet: Arrow's serialisation, base64."""
     data: DataSpec
@@ -100,6 +102,8 @@ class Counts(Frozen):
     spellings: tuple[LanguageSpelling, ...] = ()
     judging: tuple[tuple[str, int], ...] = ()
     """How many posts have each flag of wire.JUDGING, by flag."""
+    left_out: tuple[str, ...] = ()
+    """Columns of piped JSON that were first met when the columns of the output, which are fixed, stood already."""
 
 
 class PartRecord(Frozen):

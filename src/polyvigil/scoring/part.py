@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gc
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
@@ -17,9 +17,10 @@ import pyarrow as pa
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.data import DataSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.atomic import whole_file
-from polyvigil.data.columns import ColumnMap, map_columns
-from polyvigil.data.formats import FilePosition, Row, RowError, Table, open_table
+from polyvigil.data.columns import ColumnMap, column_list, map_columns, shown_name
+from polyvigil.data.formats import FilePosition, Row, RowError, Table, format_of, open_table
 from polyvigil.data.languages import FileLanguages, HeadRow, LanguageSpellings
 from polyvigil.data.no_text import no_text_error
 from polyvigil.data.read import (
@@ -33,7 +34,7 @@ from polyvigil.data.read import (
 )
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
-from polyvigil.scoring.dedup import Deduplicated
+from polyvigil.scoring.dedup import DUPLICATE_COLUMNS, Deduplicated
 from polyvigil.scoring.evidence import EVIDENCE_COLUMNS, evidence_cells
 from polyvigil.scoring.job import (
     Counts,
@@ -62,22 +63,49 @@ ProgressCallback = Callable[[ProgressEvent], object]
 Opening = Callable[[WorkItem], AbstractContextManager[Table]]
 
 
-def our_columns(*, evidence: bool) -> tuple[str, ...]:
+def our_columns(spec: ScoreSpec) -> tuple[str, ...]:
     """The columns that scoring adds."""
-    return (*COLUMNS, *EVIDENCE_COLUMNS) if evidence else COLUMNS
+    evidence = EVIDENCE_COLUMNS if spec.evidence else ()
+    return (*COLUMNS, *evidence) if spec.dedup == "off" else (*COLUMNS, *DUPLICATE_COLUMNS, *evidence)
 
 
-@lru_cache(maxsize=64)
-def output_columns(
-    input_columns: tuple[str, ...], language_column: str | None, added: tuple[str, ...]
-) -> Mapping[str, str]:
-    """Input column -> its name in the output: ``input_p`` where the name is ours; a column of languages named
-    ``language`` gives way to ours, which says the same in canonical form."""
-    return {
-        column: f"input_{column}" if column in added else column
-        for column in input_columns
-        if not (column == "language" == language_column)
-    }
+def output_columns(input_columns: tuple[str, ...], added: tuple[str, ...]) -> Mapping[str, str]:
+    """Input column -> its name in the output; none is lost and no two become one.
+
+    A column with one of the names that are ``added`` becomes ``input_NAME``, or ``input_NAME_2``, ``_3``, ... where the
+    input has a column of that name already, as a file has that is scored again.
+    """
+    taken = {*input_columns, *added}
+    names: dict[str, str] = {}
+    for column in input_columns:
+        names[column] = unused_name(f"input_{column}", taken) if column in added else column
+        taken.add(names[column])
+    return names
+
+
+def unused_name(name: str, taken: Collection[str]) -> str:
+    """``name``, or the first of ``name_2``, ``name_3``, ... that is not taken."""
+    return next(one for one in (name, *(f"{name}_{n}" for n in range(2, len(taken) + 3))) if one not in taken)
+
+
+def renamed_notes(renamed: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """One line that says which columns of the input are called otherwise in the output."""
+    if not renamed:
+        return ()
+    shown_names = ", ".join(f"{shown_name(column)} is {shown_name(name)}" for column, name in renamed[:12])
+    more = f" and {len(renamed) - 12:,} more" if len(renamed) > 12 else ""
+    return (f"columns of the input with the names of ours are kept under others: {shown_names}{more}",)
+
+
+def left_out_notes(where: str, records: Sequence[PartRecord]) -> tuple[str, ...]:
+    """One line that says which columns of an input the output lacks."""
+    columns = list(dict.fromkeys(column for record in records for column in record.counts.left_out))
+    if not columns:
+        return ()
+    return (
+        f"{where}: columns that no object at its head has are not in the output: {column_list(columns)}; give a file, "
+        "which is gone through for its columns, or write .jsonl",
+    )
 
 
 def columns_of(facts: InputFacts, job: Job) -> ColumnMap:
@@ -236,7 +264,9 @@ class PartScorer:
         self._table = table
         self._report = report
         self._columns = columns_of(self._facts, job)
-        self._added_columns = our_columns(evidence=job.how.evidence)
+        renamed = dict(job.renamed)
+        self._names = {column: renamed.get(column, column) for column in self._facts.columns}
+        self._late_columns: list[str] = []
         rows = _with_keys(table.rows, dict(self._facts.partition))
         if from_start:
             self._languages, rows = languages_of(rows, self._columns, job.data)
@@ -284,10 +314,11 @@ class PartScorer:
                     decisions = alike.decide(
                         [item.post for item in good], detected=[item.language_detected for item in good]
                     )
-                self._write(good, decisions, write)
+                self._write(good, decisions, alike.cells(), write)
                 running.add(decisions)
                 self._report_counts(len(good), len(bad))
-        return running.counts(row_errors, spellings, copied=alike.copied)
+        late = () if format_of(f"x{self._job.ending}") == "jsonl" else tuple(self._late_columns)
+        return running.counts(row_errors, spellings, copied=alike.copied).model_copy(update={"left_out": late})
 
     def _chunks(self, table: Table) -> Generator[tuple[list[ReadPost | RowError], MemoCache | None], None, None]:
         """Rows in handfuls, tokenised where a member needs that: ahead of the one that is scored, in a thread."""
@@ -299,8 +330,14 @@ class PartScorer:
             chunks, lambda some: self._bundle.pretokenise([x.post for x in some if isinstance(x, ReadPost)])
         )
 
-    def _write(self, good: Sequence[ReadPost], decisions: Sequence[Decision], write: RowWriter) -> None:
-        rows = [as_cells(decision) for decision in decisions]
+    def _write(
+        self,
+        good: Sequence[ReadPost],
+        decisions: Sequence[Decision],
+        duplicates: Sequence[dict[str, object]],
+        write: RowWriter,
+    ) -> None:
+        rows = [as_cells(decision) | duplicate for decision, duplicate in zip(decisions, duplicates, strict=True)]
         if self._job.how.evidence:
             evidence = evidence_cells(self._bundle, [item.post for item in good], decisions)
             rows = [row | more for row, more in zip(rows, evidence, strict=True)]
@@ -310,8 +347,21 @@ class PartScorer:
         return _head_of(self._facts.model_dump_json(), self._job.data.model_dump_json())
 
     def _input_cells(self, item: ReadPost) -> dict[str, Any]:
-        kept = output_columns(tuple(item.row.cells), self._columns.get("language"), self._added_columns)
-        return {kept[column]: value for column, value in item.row.cells.items() if column in kept}
+        """The cells of a row by the names of their columns in the output."""
+        cells, names = item.row.cells, self._names
+        if not cells.keys() <= names.keys():
+            self._add_late_columns(cells)
+        return {names[column]: value for column, value in cells.items()}
+
+    def _add_late_columns(self, cells: Mapping[str, Any]) -> None:
+        """Name the columns that piped JSON has only behind its head, by which the output was planned."""
+        for column in cells:
+            if column in self._names:
+                continue
+            taken = {*self._names.values(), *self._job.columns}
+            is_ours = column in our_columns(self._job.how)
+            self._names[column] = unused_name(f"input_{column}" if is_ours else column, taken)
+            self._late_columns.append(column)
 
     def _report_counts(self, posts: int, set_aside: int, *, known: bool = False) -> None:
         share = self._table.fraction() if self._table.fraction else 0.0

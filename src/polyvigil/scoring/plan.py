@@ -23,21 +23,9 @@ from polyvigil.data.offsets import is_splittable, split_positions
 from polyvigil.data.streams import COMPRESSION, STDIN
 from polyvigil.errors import DataError, RecipeError
 from polyvigil.scoring.job import InputFacts, Job, WorkItem
-from polyvigil.scoring.part import columns_of, our_columns, output_columns, shown
+from polyvigil.scoring.part import columns_of, our_columns, output_columns, renamed_notes, shown
 from polyvigil.scoring.stream import stem
-
-_ARROW_TYPES = {
-    "p": pa.float64(),
-    "p_calibrated": pa.float64(),
-    "decision": pa.int8(),
-    "threshold": pa.float64(),
-    "spread": pa.float64(),
-    "n_tokens": pa.int32(),
-    "truncated": pa.bool_(),
-    "evidence_start": pa.int64(),
-    "evidence_end": pa.int64(),
-}
-
+from polyvigil.scoring.wire import ARROW_TYPES
 
 _FOLDER_REJECTS = "_rejects.jsonl"
 _FOLDER_NAMES = frozenset({FOLDER_MANIFEST, _FOLDER_REJECTS})
@@ -152,9 +140,10 @@ def plan(
     empty. In Parquet a column that has two types is made text.
     """
     facts: list[InputFacts] = []
+    schemas: list[Mapping[str, pa.DataType]] = []
     fields: dict[str, pa.DataType] = {}
     notes: list[str] = []
-    added = our_columns(evidence=spec.evidence)
+    added = our_columns(spec)
     provisional = Job(
         libraries=_libraries(),
         bundle=bundle,
@@ -169,23 +158,26 @@ def plan(
         with _opened(given, stdin, data) as table:
             input_facts = _facts(given, table)
             mapping = columns_of(input_facts, provisional)
-            types = {field.name: field.type for field in table.schema} if table.schema else {}
+            schemas.append({field.name: field.type for field in table.schema} if table.schema else {})
         notes.extend(table.notes)
         notes.extend(f"{shown(input_facts)}: {guess}" if len(inputs) > 1 else guess for guess in mapping.guesses)
-        for column, name in output_columns(input_facts.columns, mapping.get("language"), added).items():
-            kind = types.get(column, pa.string())
+        facts.append(input_facts)
+    names = output_columns(tuple(dict.fromkeys(column for one in facts for column in one.columns)), added)
+    for input_facts, types in zip(facts, schemas, strict=True):
+        for column in input_facts.columns:
+            kind, name = types.get(column, pa.string()), names[column]
             held = fields.setdefault(name, kind)
             if held != kind:
                 fields[name] = kind if pa.types.is_null(held) else held if pa.types.is_null(kind) else pa.string()
-        facts.append(input_facts)
     job = provisional.model_copy(
         update={
             "inputs": tuple(facts),
             "columns": (*fields, *added),
+            "renamed": tuple((column, name) for column, name in names.items() if column != name),
             "arrow_schema": _schema(fields, added) if format_of(f"x{target.ending}") == "parquet" else "",
         }
     )
-    return Plan(job, _fewer(notes))
+    return Plan(job, (*_fewer(notes), *renamed_notes(job.renamed)))
 
 
 def work_items(job: Job, *, workers: int) -> Iterator[WorkItem]:
@@ -240,7 +232,7 @@ def _facts(given: Input, table: Table) -> InputFacts:
 
 
 def _schema(fields: Mapping[str, pa.DataType], added: Sequence[str]) -> str:
-    schema = pa.schema([*fields.items(), *((name, _ARROW_TYPES.get(name, pa.string())) for name in added)])
+    schema = pa.schema([*fields.items(), *((name, ARROW_TYPES.get(name, pa.string())) for name in added)])
     return base64.b64encode(schema.serialize().to_pybytes()).decode()
 
 

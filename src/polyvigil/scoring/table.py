@@ -12,27 +12,16 @@ import pyarrow as pa
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.data import DataSpec
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.columns import ColumnMap, map_columns
 from polyvigil.data.formats import RowError, Table, open_source
 from polyvigil.data.frames import Posts, source_of, with_cells
 from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, row_error
 from polyvigil.errors import DataWarning
 from polyvigil.scoring.evidence import evidence_cells
-from polyvigil.scoring.part import our_columns, output_columns
+from polyvigil.scoring.part import our_columns, output_columns, unused_name
 from polyvigil.scoring.stream import chunked
-from polyvigil.scoring.wire import as_cells, flags_text, score_posts
-
-_TYPES = {
-    "p": pa.float64(),
-    "p_calibrated": pa.float64(),
-    "decision": pa.int64(),
-    "threshold": pa.float64(),
-    "spread": pa.float64(),
-    "n_tokens": pa.int64(),
-    "truncated": pa.bool_(),
-    "evidence_start": pa.int64(),
-    "evidence_end": pa.int64(),
-}
+from polyvigil.scoring.wire import ARROW_TYPES, as_cells, flags_text, score_posts
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +35,7 @@ class ScoredTable:
     kept: tuple[int, ...]
     """Which rows of the table these are, from 0."""
     names: dict[str, str]
-    """Which columns of the table stand in the output of ``polyvigil score``, and what they are called there."""
+    """What the columns of the table are called in the output of ``polyvigil score``."""
     row_errors: tuple[RowError, ...]
 
 
@@ -58,6 +47,8 @@ class OpenPosts:
     columns: ColumnMap
     spec: DataSpec
     on_error: OnError
+    own_columns: tuple[str, ...]
+    """Those of the posts themselves, without that of the languages that were given beside them."""
 
     def read(self) -> Iterator[list[ReadPost | RowError]]:
         """The rows in the chunks that a file is scored in. Raises DataError at a bad row with ``on_error="fail"``."""
@@ -87,12 +78,16 @@ def open_posts(
     """Open posts in memory or in a file. ``languages``: one a post, in place of the column that holds them."""
     spec = spec or DataSpec()
     with open_source(source_of(posts, name="posts"), spec) as opened:
-        known = map_columns(
+        columns = map_columns(
             opened.columns, spec.columns, required=("text",), where=opened.name, derived=opened.derived
-        ).get("language")
-        table = with_cells(opened, {known or "language": languages})
-        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name, derived=table.derived)
-        yield OpenPosts(table, columns, spec, on_error)
+        )
+        if languages is None:
+            yield OpenPosts(opened, columns, spec, on_error, opened.columns)
+            return
+        given = unused_name("language", opened.columns)
+        table = with_cells(opened, {given: languages})
+        columns = ColumnMap({**columns.columns, "language": given}, columns.guesses)
+        yield OpenPosts(table, columns, spec, on_error, opened.columns)
 
 
 def warn_of(name: str, row_errors: Sequence[RowError]) -> None:
@@ -108,7 +103,7 @@ def warn_of(name: str, row_errors: Sequence[RowError]) -> None:
 
 def score_rows(bundle: Bundle, opened: OpenPosts, *, evidence: bool) -> ScoredTable:
     """Score every row of an open table, as ``score_file`` scores a file: same chunks, same decisions."""
-    added = our_columns(evidence=evidence)
+    added = our_columns(ScoreSpec(evidence=evidence))
     cells: list[dict[str, object]] = []
     posts: list[ReadPost] = []
     kept: list[int] = []
@@ -132,11 +127,11 @@ def score_rows(bundle: Bundle, opened: OpenPosts, *, evidence: bool) -> ScoredTa
         pa.table({name: _column(cells, name) for name in added}),
         tuple(posts),
         tuple(kept),
-        dict(output_columns(opened.table.columns, opened.columns.get("language"), added)),
+        dict(output_columns(opened.own_columns, added)),
         tuple(row_errors),
     )
 
 
 def _column(cells: Sequence[dict[str, Any]], name: str) -> pa.Array:
     values = (flags_text(row[name]) if name == "flags" else row[name] for row in cells)
-    return pa.array(list(values), type=_TYPES.get(name, pa.string()))
+    return pa.array(list(values), type=ARROW_TYPES.get(name, pa.string()))

@@ -7,9 +7,11 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 
 import numpy as np
+import pyarrow as pa
 
 from polyvigil.bundle.store import Bundle, BundleScores
 from polyvigil.detect.base import Window
+from polyvigil.scoring.digits import rounded, rounded_probability
 from polyvigil.text.memo import memoised
 from polyvigil.text.normalise import has_lone_surrogate, model_texts, no_text_reason
 from polyvigil.types import Post
@@ -17,7 +19,10 @@ from polyvigil.types import Post
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided about one post. The field names are the columns of every output."""
+    """What was decided about one post. The field names are the columns of every output.
+
+    Numbers have six significant digits, and ``p >= threshold`` says what ``decision`` says (scoring.digits).
+    """
 
     p: float
     """P(ADE), combined over the members, in [0, 1]; 0 where there is nothing to read. Thresholds are on it."""
@@ -52,6 +57,18 @@ JUDGING = (JUDGED, SKIPPED, FAILED)
 """The post is one that a judge decides: it did; it was not asked, or gave no answer, and the first stage decided."""
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Decision))
+ARROW_TYPES = {
+    "p": pa.float64(),
+    "p_calibrated": pa.float64(),
+    "decision": pa.int8(),
+    "threshold": pa.float64(),
+    "spread": pa.float64(),
+    "n_tokens": pa.int32(),
+    "truncated": pa.bool_(),
+    "evidence_start": pa.int64(),
+    "evidence_end": pa.int64(),
+}
+"""Of our columns in Parquet and in tables; the others are strings."""
 _values = attrgetter(*COLUMNS)
 
 
@@ -67,7 +84,10 @@ def as_cells(decision: Decision) -> dict[str, object]:
 
 @memoised()
 def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[bool] | None = None) -> list[Decision]:
-    """Score posts and decide on each, in their order. ``detected`` says whose language was detected, not given."""
+    """Score posts and decide on each, in their order. ``detected`` says whose language was detected, not given.
+
+    The decisions are made on all digits of the probabilities; the records have six.
+    """
     if not posts:
         return []
     scores, languages = bundle.scores(posts), [post.language for post in posts]
@@ -81,17 +101,18 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
     disagreements = np.nanmax(members, axis=0) - np.nanmin(members, axis=0)
     texts = model_texts([post.text for post in posts])
     thresholds = {language: bundle.policy.threshold(language) for language in dict.fromkeys(languages)}
+    written_thresholds = {language: rounded(threshold.value) for language, threshold in thresholds.items()}
     group_flags = {language: flags_of_group(bundle, language) for language in thresholds}
     n_posts = len(posts)
     return [
         Decision(
-            p=p,
-            p_calibrated=p_calibrated,
+            p=rounded_probability(p, written_thresholds[post.language], flagged=chosen),
+            p_calibrated=rounded(p_calibrated),
             decision=int(chosen),
             language=post.language,
-            threshold=thresholds[post.language].value,
+            threshold=written_thresholds[post.language],
             threshold_source=thresholds[post.language].source_name,
-            spread=disagreement,
+            spread=rounded(disagreement),
             n_tokens=n_tokens,
             truncated=truncated,
             window=_window_text(window),
