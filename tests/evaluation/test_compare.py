@@ -107,7 +107,7 @@ def test_the_command_prints_and_writes(
     assert "the second bundle is better" in out
     assert "decisions turned" in out
     written = json.loads((tmp_path / "c.json").read_text())
-    assert program.run([*line, "--json"]) == 0
+    assert program.run([*line, "--replace", "--json"]) == 0
     data = json.loads(capfd.readouterr().out)["data"]
     assert data.pop("verdict").startswith("the second")
     assert data == written

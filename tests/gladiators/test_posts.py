@@ -50,7 +50,7 @@ def test_errors_have_a_hint(few: Path, tmp_path: Path) -> None:
     ):
         read(folder / "train.csv")
     plain = [dataclasses.replace(item, post=dataclasses.replace(item.post, split="")) for item in material.train]
-    write_posts(folder / "dev.csv", plain)
+    write_posts(folder / "dev.csv", plain, replace=True)
     with pytest.raises(DataError, match="its split column says nothing; rows of split"):
         read(folder / "dev.csv")
     with pytest.raises(SplitError, match="dev posts are training posts"):

@@ -119,11 +119,16 @@ def test_killed_while_saving_best_weights_resumes(
     def killed(*_: object) -> None:
         raise Killed
 
+    def stood_aside(_: Path, path: Path) -> None:
+        aside = path.parent / f".{path.name}.x.old"
+        aside.mkdir()
+        path.rename(aside / path.name)
+        raise Killed
+
     with monkeypatch.context() as patch:
-        if at == "exchange":  # between the two names: the old folder is out of the way, the new one not yet there
-            patch.setattr(
-                atomic, "_exchange", lambda _, path: (path.rename(path.parent / f".{path.name}.old"), killed())
-            )
+        if at == "exchange":  # where names cannot be exchanged: the old folder stands aside, the new one not yet there
+            patch.setattr(atomic, "_rename", lambda *_: False)
+            patch.setattr(atomic, "_replace_in_two_steps", stood_aside)
         else:
             patch.setattr(checkpoint, f"_{at}", killed)
         with pytest.raises(Killed):
