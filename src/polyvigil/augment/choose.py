@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from polyvigil.augment.translator import Translator
 from polyvigil.config.augment import TranslationSpec
 from polyvigil.data.read import Reading
+from polyvigil.data.shown import shown_value, shown_word
 from polyvigil.data.translated import is_translated
 from polyvigil.errors import DataError, RecipeError, SplitError
 from polyvigil.text.language import base_language
@@ -47,7 +48,7 @@ def training_posts(readings: Sequence[Reading]) -> tuple[list[LabelledPost], lis
             )
         held_out = Counter(item.post.split for item in reading.posts if item.post.split not in _MAY_TRAIN)
         if held_out:
-            summary = ", ".join(f"{number:,} of split {name}" for name, number in sorted(held_out.items()))
+            summary = ", ".join(f"{number:,} of split {shown_word(name)}" for name, number in sorted(held_out.items()))
             notes.append(f"{reading.name}: {summary} left out: translations are for training alone")
         eligible = [item for item in reading.posts if item.post.split in _MAY_TRAIN]
         again = sum(is_translated(item.post) for item in eligible)
@@ -62,7 +63,7 @@ def training_posts(readings: Sequence[Reading]) -> tuple[list[LabelledPost], lis
     twice = [name for name, number in Counter(item.post.id for item in posts).items() if number > 1]
     if twice:
         raise DataError(
-            f"{len(twice):,} ids stand for several posts, such as {twice[0]!r}",
+            f"{len(twice):,} ids stand for several posts, such as {shown_value(twice[0])}",
             where=", ".join(reading.name for reading in readings),
             hint="give each post an id of its own, and each file once",
         )

@@ -48,7 +48,7 @@ _ENOUGH = 40  # letters; a shorter post says too little about its language ...
 _ENOUGH_DENSE = 15  # ... but that many suffice in Han, kana and Hangul
 _SAMPLE_SEED = 0
 _PLACEHOLDERS = re.compile(r"\[URL\]|@USER|\[PLACE\]")
-_QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
+_SHOWN = re.compile(r"(['\"]).*\1|^\(a value of [\d,]+ characters\)", re.DOTALL)
 
 Progress = Callable[[str], None]
 
@@ -108,8 +108,8 @@ def _file_count(reading: Reading) -> FileCount:
 
 
 def _reason(row_error: RowError) -> str:
-    """The reason without what it quotes of a cell: in a shifted row the post can stand anywhere."""
-    return _QUOTED.sub("a value", row_error.reason).split(" (")[0]
+    """The reason without what it shows of a cell, so that rows of one kind are counted together."""
+    return _SHOWN.sub("a value", row_error.reason).split(" (")[0]
 
 
 def _languages(posts: CheckedPosts) -> tuple[LanguageCount, ...]:

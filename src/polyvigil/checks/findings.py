@@ -8,6 +8,7 @@ from itertools import chain
 
 from polyvigil.checks.check_result import CheckResult, Finding, Leak, ScriptCount, Severity, SuspectKind, Where
 from polyvigil.checks.label_leak import EMPTY, HIDDEN, LabelLeak
+from polyvigil.data.shown import shown_column, shown_name, shown_value
 from polyvigil.text.language import base_language, is_cadec
 
 LEAK_ERROR = 0.01  # share of the smaller split from which on a leak makes metrics wrong
@@ -138,7 +139,9 @@ def _label_leaks(result: CheckResult) -> Iterator[Finding]:
         if item.verdict == "quiet":
             continue
         sure = item.verdict == "gives-away"
-        column = repr(item.column) + {"value": "", "pattern": " (its pattern)", "range": " (its range)"}[item.read_as]
+        column = (
+            shown_name(item.column) + {"value": "", "pattern": " (its pattern)", "range": " (its range)"}[item.read_as]
+        )
         phrase = "gives the label away" if sure else "hints at the label"
         yield _finding(
             "error" if sure else "warning",
@@ -190,8 +193,8 @@ def _leaks(result: CheckResult) -> Iterator[Finding]:
 
 def _split_name(file: str, split: str, leak: Leak) -> str:
     if leak.first_file == leak.second_file:
-        return f"split {split!r}" if split else "the posts without a split"
-    return f"split {split!r} of {file}" if split else file
+        return f"split {shown_value(split)}" if split else "the posts without a split"
+    return f"split {shown_value(split)} of {file}" if split else file
 
 
 _SUSPECTS: dict[SuspectKind, tuple[Severity, str, str]] = {
@@ -222,7 +225,7 @@ def _suspects(result: CheckResult) -> Iterator[Finding]:
         yield _finding(
             severity,
             suspect.kind.replace("_", "-"),
-            f"{_n(suspect.posts, 'post')}: {description}; the first is {first.id!r} on line {first.line}",
+            f"{_n(suspect.posts, 'post')}: {description}; the first is {shown_value(first.id)} on line {first.line}",
             hint=hint,
             file=suspect.file,
         )
@@ -313,7 +316,7 @@ def _set_aside(result: CheckResult) -> Iterator[Finding]:
                 "warning" if aside / file.rows > MANY_SET_ASIDE else "info",
                 "rows-set-aside",
                 f"{aside:,} of {file.rows:,} rows cannot be used ({aside / file.rows:.1%}); most often ({most.rows:,})"
-                + (f' column "{most.column}":' if most.column else "")
+                + (f" {shown_column(most.column)}:" if most.column else "")
                 + f" {most.reason}",
                 hint="mend them or leave them out; reading with --on-error fail stops at the first",
                 file=file.file,

@@ -295,6 +295,7 @@ def _official(predictions: str, gold: str, output: Path | None, posts: PostsInpu
 def _check_gold(reading: Reading) -> None:
     """Raises DataError where rows were set aside: the official score is over every row."""
     from polyvigil.data.read import NO_LABEL
+    from polyvigil.data.shown import shown_column
     from polyvigil.errors import DataError
 
     if not reading.row_errors:
@@ -306,7 +307,7 @@ def _check_gold(reading: Reading) -> None:
         if unlabelled
         else f"{len(reading.row_errors):,} rows are unusable"
     )
-    column = f'column "{first.column}": ' if first.column else ""
+    column = f"{shown_column(first.column)}: " if first.column else ""
     raise DataError(
         f"{what}, so there is no official score; the first: {column}{first.reason}",
         where=f"{reading.name}:{first.line}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import json
 import os
 import sys
 import traceback
@@ -16,7 +15,7 @@ import typer.core
 
 from polyvigil import __version__
 from polyvigil.cli.commands import COMMANDS, Entry, Group
-from polyvigil.cli.output import escaped
+from polyvigil.cli.output import escaped, escaped_json
 from polyvigil.cli.signals import interrupt_code, interrupted_by_signals
 from polyvigil.errors import InterruptError, PolyvigilError
 
@@ -123,7 +122,7 @@ def _fail(
         traceback.print_exception(error)
     if "--json" in options:
         details = {"code": code, "message": message, "hint": hint, "where": where}
-        typer.echo(json.dumps({"ok": False, "error": details}, ensure_ascii=False))
+        typer.echo(escaped_json({"ok": False, "error": details}))
     else:
         typer.echo(escaped(f"error: {where + ': ' if where else ''}{message}"), err=True)
         if hint:

@@ -29,6 +29,12 @@ def escaped(text: str) -> str:
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def escaped_json(document: object) -> str:
+    """A document as one line of JSON that a terminal may show too: the same values, control characters as escapes."""
+    text = json.dumps(document, ensure_ascii=False)
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a command found: ``data`` for ``--json``, ``lines`` for people, and the exit code."""
@@ -113,7 +119,7 @@ class Output:
         if self.json:
             data = answer.data if isinstance(answer.data, dict) else answer.data.model_dump(mode="json")
             document = {"ok": answer.exit_code == 0, "command": command, "data": data, "warnings": self.warnings}
-            typer.echo(json.dumps(document, ensure_ascii=False))
+            typer.echo(escaped_json(document))
         else:
             for line in answer.lines:
                 typer.echo(escaped(line))

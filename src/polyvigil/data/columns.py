@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from polyvigil.config.data import Role
+from polyvigil.data.shown import shown_name
 from polyvigil.errors import DataError
 
 ROLES: tuple[str, ...] = get_args(Role)
@@ -36,8 +37,6 @@ NAMES_OF = {role: frozenset((role, *(name for tier in tiers for name in tier))) 
 """For each part the names that are known for it, in lower case."""
 KNOWN_NAMES = frozenset().union(*NAMES_OF.values())
 """Every name that is known for a column, in lower case."""
-_LONGEST_NAME = 40  # characters of a name that a message shows
-_MOST_WORDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +92,13 @@ def column_list(columns: Sequence[str]) -> str:
     return shown + (f" and {len(columns) - 12} more" if len(columns) > 12 else "")
 
 
-def shown_name(column: str) -> str:
-    """The name of a column for messages, quoted; of one that may be a post, in a file without a header, its length."""
-    if len(column) > _LONGEST_NAME or len(column.split()) > _MOST_WORDS:
-        return f"(a name of {len(column):,} characters)"
-    return repr(column)
-
-
 def _given(name: str, header: Sequence[str], *, role: str, where: str) -> str:
     """The column that a user names, by its path too (``data.text``)."""
     if name not in header and not any(name.startswith(f"{column}.") for column in header):
         raise DataError(
-            f"there is no column {name!r} (given for {role})", where=where, hint=f"it has {column_list(header)}"
+            f"there is no column {shown_name(name)} (given for {role})",
+            where=where,
+            hint=f"it has {column_list(header)}",
         )
     return name
 

@@ -16,6 +16,7 @@ from typing import Any
 import regex
 
 from polyvigil.data.dialect import Dialect, csv_reader
+from polyvigil.data.shown import shown_name
 from polyvigil.data.streams import Lines
 from polyvigil.data.table import Row, RowError
 from polyvigil.errors import DataError
@@ -243,15 +244,6 @@ def header_of(cells: Sequence[str], dialect: Dialect, name: str) -> Header:
             hint="rename one of them; a file without a header: --no-header",
         )
     return Header(columns, n_cells)
-
-
-def shown_name(column: str) -> str:
-    """The name of a column for messages, quoted; one that may be a post, in a file without a header, only by its
-    length."""
-    words = len(column.split())
-    if len(column) > 40 or words > 4 or not column.isprintable():
-        return f"(a name of {len(column):,} characters)"
-    return repr(column)
 
 
 def _free_name(index: int, names: Sequence[str]) -> str:

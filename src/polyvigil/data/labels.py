@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import regex
 
+from polyvigil.data.shown import is_showable, shown_column, shown_word
 from polyvigil.errors import DataError
 from polyvigil.types import Frozen
 
@@ -22,7 +23,6 @@ _FEWEST_ROWS = 3  # of a value that is one of the file's words; a rarer one may 
 _NAMED = 20
 OTHER = "(other)"
 _SHOWN = 8  # values that a message names
-_LONGEST = 40  # characters; what is longer may be the text of a post
 
 _NUMBER = regex.compile(r"[+-]?\d{1,9}(?:[.,]\d{1,20})?(?:[eE][+-]?\d{1,2})?")
 _MISSING = frozenset(("nan", "null", "n/a", "na", "#n/a", "<na>", "none", "-", "?"))
@@ -85,7 +85,7 @@ class LabelMap:
         named = {value: rows for value, rows in self.counts.items() if value in self.labels or rows >= _FEWEST_ROWS}
         ordered = sorted(named.items(), key=lambda item: -item[1])[:_NAMED]
         values = [
-            LabelValue(value=_shortened(value), rows=rows, label=self.labels.get(value)) for value, rows in ordered
+            LabelValue(value=shown_word(value), rows=rows, label=self.labels.get(value)) for value, rows in ordered
         ]
         unnamed = sum(self.counts.values()) - sum(value.rows for value in values)
         return (*values, LabelValue(value=OTHER, rows=unnamed, label=None)) if unnamed else tuple(values)
@@ -105,7 +105,7 @@ class LabelMap:
         if not words:
             return []
         read = ", ".join(f"{value.value!r} ({value.rows:,} rows) as {value.label}" for value in words)
-        return [f'{name}: column "{column}": {read}']
+        return [f"{name}: {shown_column(column)}: {read}"]
 
     def check(self, name: str, column: str) -> None:
         """Raise DataError where values that stand in more than a hundredth of the rows are neither 0 nor 1."""
@@ -116,15 +116,15 @@ class LabelMap:
 
     def _question(self, column: str) -> str:
         values = sorted(self.unreadable.items(), key=lambda item: -item[1])
-        shown = ", ".join(f"{_shortened(value)} ({rows:,})" for value, rows in values[:_SHOWN])
+        shown = ", ".join(f"{shown_word(value)} ({rows:,})" for value, rows in values[:_SHOWN])
         if len(values) > _SHOWN:
             shown += f" and {len(values) - _SHOWN:,} more values"
         neither = "neither 0 nor 1" if len(values) > 1 else "not 0 or 1"
-        return f'column "{column}" holds {shown}, {neither}'
+        return f"{shown_column(column)} holds {shown}, {neither}"
 
     def _hint(self) -> str:
         values = sorted(self.unreadable, key=lambda value: -self.counts[value])
-        if len(values) > _SHOWN or any(len(value) > _LONGEST for value in values):
+        if len(values) > _SHOWN or not all(map(is_showable, values)):
             return "name the column of labels with --column label=NAME, or map its values: --set data.labels.VALUE=1"
         proposed = _proposed(values, self.labels)
         settings = " ".join("--set " + shlex.quote(f"data.labels.{v}={proposed[v]}") for v in values)
@@ -209,7 +209,3 @@ def _number(value: str) -> float | None:
 
 def _folded(value: str) -> str:
     return " ".join(value.casefold().split())
-
-
-def _shortened(value: str) -> str:
-    return value if len(value) <= _LONGEST else value[: _LONGEST // 2] + "..."

@@ -8,6 +8,7 @@ from typing import Any
 
 import regex
 
+from polyvigil.data.shown import is_showable, shown_column
 from polyvigil.errors import DataError
 
 _ROWS = 1000
@@ -18,7 +19,7 @@ _SHARE = 0.5  # of the rows that hold sentences, in a column that may be meant
 def no_text_error(rows: Iterable[Mapping[str, Any]], *, column: str, posts: int, where: str) -> DataError:
     """The error for a file whose posts are all empty or placeholders. ``rows``: its cells, of which some are read."""
     return DataError(
-        f'no post has a text: column "{column}" is empty in all {posts:,} rows, or says that the text is missing',
+        f"no post has a text: {shown_column(column)} is empty in all {posts:,} rows, or says that the text is missing",
         where=where,
         hint=_hint(list(islice(rows, _ROWS)), column),
     )
@@ -31,7 +32,8 @@ def _hint(rows: list[Mapping[str, Any]], column: str) -> str:
     likely = [name for name, number in counts.items() if number > _SHARE * len(rows)]
     if not likely:
         return "no other column holds sentences; look at how the file was written"
-    return f'column "{likely[0]}" holds sentences: --column text={likely[0]}'
+    option = likely[0] if is_showable(likely[0]) else "NAME"
+    return f"{shown_column(likely[0])} holds sentences: --column text={option}"
 
 
 def _has_sentence(cell: Any) -> bool:

@@ -18,6 +18,7 @@ from polyvigil.data.formats import Row, RowError, Table, open_source, undecoded_
 from polyvigil.data.labels import LabelMap, LabelValue, is_missing, label_map
 from polyvigil.data.languages import FileLanguages, HeadRow, LanguageSpellings, first_rows
 from polyvigil.data.no_text import no_text_error
+from polyvigil.data.shown import shown_column, shown_value
 from polyvigil.errors import DataError
 from polyvigil.text.normalise import placeholder_reason
 from polyvigil.types import Frozen, LabelledPost, Post
@@ -109,8 +110,7 @@ def read_labelled(
     good = [item for item in items if isinstance(item, ReadPost) and (not split or item.post.split == split)]
     if unlabelled_hint and not good and row_errors and all(error.reason == NO_LABEL for error in row_errors):
         raise DataError(
-            f'none of {len(row_errors):,} rows has a label (column "{columns.get("label")}"), so '
-            "nothing can be measured",
+            f"none of {len(row_errors):,} rows has a label ({shown_column(column)}), so nothing can be measured",
             where=table.name,
             hint=f"label them 0 or 1, or {unlabelled_hint}",
         )
@@ -231,7 +231,7 @@ def _labelled(item: ReadPost | RowError, labels: LabelMap, column: str) -> ReadP
     label = labels.labels.get(item.label_given)
     if label is not None:
         return replace(item, label=label)
-    return RowError(item.row.line, column, _short(item.label_given) + _NOT_A_LABEL, item.row.cells)
+    return RowError(item.row.line, column, shown_value(item.label_given) + _NOT_A_LABEL, item.row.cells)
 
 
 def row_error(error: RowError, name: str) -> DataError:
@@ -325,14 +325,14 @@ def _read_row(row: Row, columns: ColumnMap, languages: FileLanguages, *, labelle
     if labelled and not text.strip("\0 \t\r\n"):
         return invalid("text", "empty")
     if labelled and placeholder_reason(text.strip()):
-        return invalid("text", f"stands for a text that is gone ({_short(text.strip())})")
+        return invalid("text", f"stands for a text that is gone ({shown_value(text.strip())})")
     identity = cells["id"] or f"row-{row.line}"
     kind = cells["type"]
     given = cells["language"].strip()
     try:
         language = languages.group(given, text, type=kind, id=identity)
     except ValueError:
-        return invalid("language", f"{_short(given)} is not a language")
+        return invalid("language", f"{shown_value(given)} is not a language")
     post = Post(identity, text, language.group, kind, cells["origin"], split_name(cells["split"]), cells["group"])
     label = cells["label"].strip() if labelled else ""
     return ReadPost(post, row, language_detected=language.detected, language_given=given, label_given=label)
@@ -351,12 +351,8 @@ def cell_text(value: Any) -> str:
     return str(value)
 
 
-def _short(value: str) -> str:
-    return repr(value if len(value) <= 20 else value[:20] + "...")
-
-
 def _description(error: RowError) -> str:
-    return f'column "{error.column}": {error.reason}' if error.column else error.reason
+    return f"{shown_column(error.column)}: {error.reason}" if error.column else error.reason
 
 
 def _advice(row_errors: list[RowError]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from polyvigil.config.data import DataSpec
 from polyvigil.data.columns import ColumnMap, column_list, map_columns
 from polyvigil.data.read import Reading, cell_text
+from polyvigil.data.shown import shown_column
 from polyvigil.errors import DataError
 from polyvigil.evaluation.slices import Column
 
@@ -57,7 +58,7 @@ def _resolve(name: str, header: Sequence[str], roles: ColumnMap, file: str) -> s
 
 
 def _column(name: str, reading: Reading, roles: ColumnMap, header: Sequence[str]) -> Column:
-    where = f'{reading.name}, column "{name}"'
+    where = f"{reading.name}, {shown_column(name)}"
     reserved = {roles.get(role) for role in _REFUSED_ROLES} | {roles.get("id")}
     other_columns = column_list([column for column in header if column not in reserved]) or "there is none"
     for role, (reason, hint) in _REFUSED_ROLES.items():

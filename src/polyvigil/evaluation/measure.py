@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from polyvigil.bundle import layout
 from polyvigil.bundle.store import Bundle, read_document
 from polyvigil.data.read import NO_LABEL, Reading
+from polyvigil.data.shown import shown_word
 from polyvigil.data.translated import refuse_translated
 from polyvigil.decide.rules import DevScores
 from polyvigil.errors import SplitError
@@ -84,8 +85,9 @@ def cautions_about(bundle: Bundle, reading: Reading) -> tuple[str, ...]:
     """
     splits = Counter(item.post.split for item in reading.posts)
     if "train" in splits and len(splits) > 1:
+        named = ", ".join(f"{shown_word(name) or None}: {n:,}" for name, n in splits.most_common(8))
         raise SplitError(
-            f"the file mixes splits ({', '.join(f'{name or None}: {n:,}' for name, n in splits.items())})",
+            f"the file mixes splits ({named})",
             where=reading.name,
             hint="pick one: --split test",
         )

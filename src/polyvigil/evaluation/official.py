@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from polyvigil.bundle.outputs import json_document
+from polyvigil.data.columns import column_list
 from polyvigil.data.formats import RowError, open_table
+from polyvigil.data.shown import shown_value
 from polyvigil.data.write import csv_text
 from polyvigil.errors import PredictionsError
 from polyvigil.metrics import count
@@ -51,7 +53,7 @@ def read_predictions(path: str | Path) -> dict[str, int]:
                 raise PredictionsError(
                     f"no column {column!r}",
                     where=table.name,
-                    hint=f"the header must be {ID_COLUMN},{LABEL_COLUMN}; it is {','.join(table.columns[:8])}",
+                    hint=f"the header must be {ID_COLUMN},{LABEL_COLUMN}; it has {column_list(table.columns)}",
                 )
         for row in table.rows:
             where = f"{table.name}:{row.line}"
@@ -60,10 +62,13 @@ def read_predictions(path: str | Path) -> dict[str, int]:
             identity, label = str(row.cells[ID_COLUMN]), str(row.cells[LABEL_COLUMN])
             if label not in ("0", "1"):
                 raise PredictionsError(
-                    f"{LABEL_COLUMN} {label[:20]!r} of id {identity!r} is not the integer 0 or 1", where=where
+                    f"{LABEL_COLUMN} {shown_value(label)} of id {shown_value(identity)} is not the integer 0 or 1",
+                    where=where,
                 )
             if identity in predictions:
-                raise PredictionsError(f"id {identity!r} stands twice", where=where, hint="give each id one row")
+                raise PredictionsError(
+                    f"id {shown_value(identity)} stands twice", where=where, hint="give each id one row"
+                )
             predictions[identity] = int(label)
     return predictions
 
@@ -83,7 +88,7 @@ def official_scores(
     repeated = [identity for identity, times in Counter(ids).items() if times > 1]
     if repeated:
         raise PredictionsError(
-            f"{len(repeated):,} ids stand twice in the gold file, first {repeated[0]!r}",
+            f"{len(repeated):,} ids stand twice in the gold file, first {shown_value(repeated[0])}",
             where=gold_file,
             hint="give each post its own id; polyvigil check GOLD.csv names the lines",
         )
@@ -92,7 +97,7 @@ def official_scores(
     if missing:
         disjoint = ", and no predicted id is in the gold file" if len(missing) == len(ids) and predictions else ""
         raise PredictionsError(
-            f"{len(missing):,} of {len(ids):,} gold ids have no prediction, first {missing[0]!r}{disjoint}",
+            f"{len(missing):,} of {len(ids):,} gold ids have no prediction, first {shown_value(missing[0])}{disjoint}",
             where=predictions_file,
             hint=f"the files are of different posts; predict these with: {again}"
             if disjoint
@@ -101,7 +106,7 @@ def official_scores(
     unknown = sorted(predictions.keys() - set(ids))
     if unknown:
         raise PredictionsError(
-            f"{len(unknown):,} predicted ids are not in the gold file, first {unknown[0]!r}",
+            f"{len(unknown):,} predicted ids are not in the gold file, first {shown_value(unknown[0])}",
             where=predictions_file,
             hint="give the gold file that they were predicted from (with --split, if it mixes splits), or predict its "
             f"posts with: {again}",

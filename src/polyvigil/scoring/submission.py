@@ -15,6 +15,7 @@ from polyvigil.data.columns import map_columns
 from polyvigil.data.formats import RowError, open_table
 from polyvigil.data.no_text import no_text_error
 from polyvigil.data.read import read_rows, row_error
+from polyvigil.data.shown import shown_value
 from polyvigil.errors import DataError
 from polyvigil.evaluation.official import predictions_csv
 from polyvigil.scoring.wire import score_posts
@@ -70,7 +71,7 @@ def write_submission(
                 raise DataError("the id is empty", where=where, hint="give every row its id")
             if item.post.id in lines:
                 raise DataError(
-                    f"id {item.post.id!r} stands twice, first at line {lines[item.post.id]}",
+                    f"id {shown_value(item.post.id)} stands twice, first at line {lines[item.post.id]}",
                     where=where,
                     hint="give each id one row",
                 )

@@ -17,6 +17,7 @@ from polyvigil.config.recipe import Recipe
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import RowError, Table
 from polyvigil.data.read import SPLIT_ROLES, OnError, Reading, read_labelled
+from polyvigil.data.shown import shown_value
 from polyvigil.data.split import split_off
 from polyvigil.data.translated import is_translated, refuse_translated, without_translations_of
 from polyvigil.decide.combine import Combination
@@ -201,13 +202,13 @@ def _role(reading: Reading, role: str, notes: list[str]) -> tuple[LabelledPost, 
     if len(splits) < 2:
         return reading.posts
     if not set(splits) & set(SPLIT_ROLES):
-        names = ", ".join(repr(name) for name in splits[:5]) + (", ..." if len(splits) > 5 else "")
+        names = ", ".join(map(shown_value, splits[:5])) + (", ..." if len(splits) > 5 else "")
         notes.append(f"{reading.name}: its splits ({names}) name no use, so all of its rows are read as {role}")
         return reading.posts
     chosen = tuple(post for post in reading.posts if post.post.split == role)
     if not chosen:
         raise DataError(
-            f"its split column has {', '.join(repr(name) for name in splits)}, none of them {role!r}",
+            f"its split column has {', '.join(map(shown_value, splits[:5]))}, none of them {role!r}",
             where=reading.name,
             hint=f"call the rows of this part {role!r}",
         )

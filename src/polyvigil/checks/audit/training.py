@@ -9,6 +9,7 @@ from polyvigil.checks.check_result import ScriptCount, checked_posts
 from polyvigil.checks.findings import NEARLY_ALL, all_positive, nearly_all_positive, positives_only
 from polyvigil.checks.label_leak import GIVES_AWAY, LabelLeak, measure_columns
 from polyvigil.data.read import Reading
+from polyvigil.data.shown import shown_name
 from polyvigil.types import Frozen
 
 
@@ -60,7 +61,7 @@ def _column_gate(columns: tuple[LabelLeak, ...]) -> Gate:
             group=f"{item.column} in {item.language}",
             value=item.auc,
             beyond=item.verdict == "gives-away",
-            message=f"{item.language}: {item.column!r} gives the label away (AUC {item.auc:.2f} over "
+            message=f"{item.language}: {shown_name(item.column)} gives the label away (AUC {item.auc:.2f} over "
             f"{item.posts:,} posts;"
             f" limit {GIVES_AWAY:g}), so the source can be learned in place of the ADE",
             advice="have both labels from each source, or report on each source by itself",
