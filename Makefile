@@ -22,6 +22,7 @@ test-fast: .venv/ready-for-tests
 # What takes too long for every day: 500 kills at file-system calls of the commands that write.
 nightly: .venv/ready-for-tests
 	POLYVIGIL_KILLS=500 $(BIN)/python -m pytest -k test_a_kill_leaves_the_old_or_the_new tests/cli/test_outputs.py
+	POLYVIGIL_NIGHTLY=1 $(BIN)/python -m pytest tests/data/test_random_files.py
 
 # All eleven rows of the paper's Table 2, and Tables 3 to 5, on tiny random models and synthetic posts.
 reproduce-tiny: .venv/ready-for-tests

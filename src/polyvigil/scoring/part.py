@@ -19,7 +19,7 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.atomic import whole_file
-from polyvigil.data.columns import ColumnMap, column_list, map_columns, shown_name
+from polyvigil.data.columns import ColumnMap, column_list, map_columns
 from polyvigil.data.formats import FilePosition, Row, RowError, Table, format_of, open_table
 from polyvigil.data.languages import FileLanguages, HeadRow, LanguageSpellings
 from polyvigil.data.no_text import no_text_error
@@ -32,6 +32,7 @@ from polyvigil.data.read import (
     reject_line,
     row_error,
 )
+from polyvigil.data.shown import shown_name
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError
 from polyvigil.scoring.dedup import DUPLICATE_COLUMNS, Deduplicated
