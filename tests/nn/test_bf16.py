@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 from tiny import PACKED, ragged, tiny_folder
 
 from polyvigil.errors import BundleError, RecipeError
-from polyvigil.nn import packed
+from polyvigil.nn import attention
 from polyvigil.nn.bf16 import Bf16Linear
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.predict import probabilities
@@ -60,13 +60,13 @@ def test_attention_is_bf16_and_head_float32(tmp_path: Path, monkeypatch: pytest.
     encoder = make(tmp_path, "xlm-roberta")
     encoder.compute_in("bf16")
     asked: list[torch.dtype] = []
-    taken = packed._flash_takes
+    taken = attention._flash_takes
 
     def noted(query: torch.Tensor) -> bool:
         asked.append(query.dtype)
         return taken(query)
 
-    monkeypatch.setattr(packed, "_flash_takes", noted)
+    monkeypatch.setattr(attention, "_flash_takes", noted)
     with torch.inference_mode():
         logits = encoder.logits(ragged([5, 9, 5, 1], vocabulary=40))
     assert asked == [torch.bfloat16] * 2
@@ -88,8 +88,8 @@ def test_the_cuda_kernel_takes_these_shapes_and_types(first_only: bool) -> None:
             starts = torch.empty(5, dtype=torch.int32, device="cuda")
         except (AssertionError, RuntimeError):
             pytest.skip("this torch has no fake CUDA tensors")
-        posts = packed._Posts(ids=starts, positions=starts, starts=starts, runs=((9, 1), (5, 2), (1, 1)))
-        found = packed._flash(query, key, key, posts, first_only=first_only)
+        posts = attention.Posts(ids=starts, positions=starts, starts=starts, runs=((9, 1), (5, 2), (1, 1)))
+        found = attention._flash(query, key, key, posts, reach=None, first_only=first_only)
     assert found.shape == (len(query), 6 * 64)
     assert found.dtype == torch.bfloat16
 

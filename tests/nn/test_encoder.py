@@ -77,6 +77,59 @@ def test_other_architectures_take_the_models_own_forward(tmp_path: Path, kind: s
     assert all(weight.grad is not None for weight in encoder.model.parameters())
 
 
+@pytest.mark.parametrize(("kind", "prefix"), [("eurobert", ""), ("modernbert", "someone/model--")])
+def test_a_folder_with_code_of_its_own_loads_by_the_class_of_transformers(
+    tmp_path: Path, kind: str, prefix: str
+) -> None:
+    """As those of EuroBERT on the hub: ``auto_map`` is not followed, its file is not run, and no bundle repeats it."""
+    folder = tiny_folder(tmp_path / "source", kind)
+    for name in ("configuration_own", "modeling_own", "tokenization_own"):
+        (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\n")
+    autos = {"AutoConfig": "configuration_own.Own", "AutoModel": "modeling_own.Own"}
+    autos["AutoModelForSequenceClassification"] = "modeling_own.Own"
+    edit(folder / "config.json", auto_map={auto: prefix + path for auto, path in autos.items()})
+    edit(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": [None, prefix + "tokenization_own.Own"]})
+    encoder = load(folder)
+    assert type(encoder.model).__module__ == f"transformers.models.{kind}.modeling_{kind}"
+    assert encoder.packed
+    assert encoder.tokenise(TEXTS[:1])[0].size > 3
+    encoder.save(tmp_path / "saved")
+    assert not any("auto_map" in path.read_text() for path in (tmp_path / "saved").glob("*.json"))
+    assert not (tmp_path / "ran").exists()
+    assert load(tmp_path / "saved", fresh_head=False).packed
+
+
+def test_configurations_as_the_hub_has_them(tmp_path: Path) -> None:
+    """Older names of settings: mmBERT's rates of rotation and layer pattern, EuroBERT's rotation."""
+    folder = tiny_folder(tmp_path / "mmbert", "modernbert", layers=4)
+    config = json.loads((folder / "config.json").read_text())
+    for name in ("layer_types", "rope_parameters"):
+        del config[name]
+    old = {"global_attn_every_n_layers": 2, "global_rope_theta": 50, "local_rope_theta": 20, "layer_norm_eps": 1e-5}
+    old |= {"position_embedding_type": "sans_pos", "classifier_pooling": "mean", "reference_compile": False}
+    (folder / "config.json").write_text(json.dumps(config | old))
+    encoder = load(folder)
+    assert encoder.packed
+    assert encoder.model.config.layer_types == ["full_attention", "sliding_attention"] * 2
+    thetas = {kind: values["rope_theta"] for kind, values in encoder.model.config.rope_parameters.items()}
+    assert thetas == {"full_attention": 50, "sliding_attention": 20}
+
+    folder = tiny_folder(tmp_path / "eurobert", "eurobert")
+    config = json.loads((folder / "config.json").read_text())
+    del config["rope_parameters"]
+    old = {
+        "rope_theta": 250000,
+        "rope_scaling": None,
+        "clf_pooling": "late",
+        "hidden_dropout": 0.0,
+        "is_decoder": False,
+    }
+    (folder / "config.json").write_text(json.dumps(config | old))
+    encoder = load(folder)
+    assert encoder.packed
+    assert encoder.model.config.rope_parameters["rope_theta"] == 250000
+
+
 def test_packing_is_not_used_where_it_would_not_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tiny_folder(tmp_path, "bert")
     monkeypatch.setattr(module, "packed_logits", lambda *_: torch.ones(2, 2))
@@ -129,7 +182,8 @@ def test_a_missing_head_is_initialised_from_the_seed(tmp_path: Path, kind: str) 
     assert all(torch.equal(first[name], second[name]) for name in first)
     differing = {name for name in first if not torch.equal(first[name], other[name])}
     assert differing
-    assert all("classifier" in name or "pooler" in name for name in differing)
+    head = ("head.", "dense.", "pre_classifier.", "pooler.", "bert.pooler.", "classifier.")
+    assert all(name.startswith(head) for name in differing), differing
 
 
 @pytest.mark.parametrize("kind", KINDS)

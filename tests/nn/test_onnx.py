@@ -25,7 +25,7 @@ def make(tmp_path: Path, kind: str) -> Encoder:
     return load_encoder(str(tiny_folder(tmp_path / kind, kind)), max_tokens=48, seed=3)
 
 
-@pytest.fixture(scope="module", params=["xlm-roberta", "bert"])
+@pytest.fixture(scope="module", params=["xlm-roberta", "bert", "modernbert", "eurobert"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Encoder, Path]:
     """An encoder and its export; that of BERT in two files, as large ones are written."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -12,6 +12,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     DistilBertConfig,
     ElectraConfig,
+    EuroBertConfig,
+    ModernBertConfig,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -30,7 +32,9 @@ TEXTS = (
     "吃药后头晕",
     "@USER [URL] :( 20 mg",
 )
-PACKED = ("xlm-roberta", "roberta", "bert")
+PACKED = ("xlm-roberta", "roberta", "bert", "modernbert", "eurobert")
+REACH = 4
+"""How far a token of a local layer of the tiny ModernBERT sees, each way."""
 STOCK = ("deberta-v2", "electra", "distilbert")
 KINDS = PACKED + STOCK
 
@@ -58,6 +62,10 @@ def tiny_folder(
     config.initializer_range = spread
     if kind == "distilbert":
         config.dropout = config.attention_dropout = dropout
+    elif kind == "modernbert":
+        config.embedding_dropout = config.mlp_dropout = config.attention_dropout = config.classifier_dropout = dropout
+    elif kind == "eurobert":
+        config.attention_dropout = dropout
     else:
         config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
     return tiny.write_random(path, config, tokenizer, seed=seed, head=head)
@@ -74,6 +82,8 @@ def tiny_config(kind: str, vocabulary: int, *, max_tokens: int, layers: int, hid
             hidden_dim=37,
             max_position_embeddings=max_tokens,
         )
+    if kind in {"modernbert", "eurobert"}:
+        return _with_rotary_positions(kind, vocabulary, max_tokens=max_tokens, layers=layers, hidden=hidden)
     if kind == "roberta":
         make = partial(RobertaConfig, pad_token_id=1)
         return tiny.sized(make, vocabulary, positions=max_tokens + 2, layers=layers, hidden=hidden)
@@ -82,14 +92,34 @@ def tiny_config(kind: str, vocabulary: int, *, max_tokens: int, layers: int, hid
     return tiny.config_of(kind, vocabulary, max_tokens=max_tokens, layers=layers, hidden=hidden)
 
 
+def _with_rotary_positions(
+    kind: str, vocabulary: int, *, max_tokens: int, layers: int, hidden: int
+) -> PreTrainedConfig:
+    """The first of three layers is global in ModernBERT; two heads of EuroBERT share keys and values."""
+    sizes = {
+        "vocab_size": vocabulary + 3,
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "intermediate_size": 37,
+        "max_position_embeddings": max_tokens,
+    }
+    if kind == "modernbert":
+        named = {"pad_token_id": 0, "cls_token_id": 2, "bos_token_id": 2, "sep_token_id": 3, "eos_token_id": 3}
+        return ModernBertConfig(**sizes, **named, local_attention=2 * REACH, norm_eps=1e-4)
+    named = {"pad_token_id": 2, "bos_token_id": 0, "eos_token_id": 2, "mask_token_id": 4}  # padding is the last token
+    return EuroBertConfig(**sizes, **named, num_key_value_heads=2, rms_norm_eps=1e-4)
+
+
 def tiny_tokenizer(kind: str, texts: Sequence[str]) -> PreTrainedTokenizerBase:
     """A tokenizer of the kind's own class, its vocabulary made of the words and characters of ``texts``."""
-    if kind == "roberta":
-        return _word_level(sorted({word for text in texts for word in text.split()}))
-    return tiny.tokenizer_of("bert" if kind in {"electra", "distilbert"} else kind, texts)
+    if kind in {"roberta", "eurobert"}:
+        words = sorted({word for text in texts for word in text.split()})
+        return _word_level(words, padding="<pad>" if kind == "roberta" else "</s>")
+    return tiny.tokenizer_of("bert" if kind in {"electra", "distilbert", "modernbert"} else kind, texts)
 
 
-def _word_level(words: Sequence[str]) -> PreTrainedTokenizerFast:
+def _word_level(words: Sequence[str], *, padding: str) -> PreTrainedTokenizerFast:
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     vocabulary = {piece: place for place, piece in enumerate(dict.fromkeys([*special, *words]))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -101,7 +131,7 @@ def _word_level(words: Sequence[str]) -> PreTrainedTokenizerFast:
         tokenizer_object=tokenizer,
         bos_token="<s>",
         cls_token="<s>",
-        pad_token="<pad>",
+        pad_token=padding,
         eos_token="</s>",
         sep_token="</s>",
         unk_token="<unk>",

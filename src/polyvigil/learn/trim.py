@@ -29,14 +29,15 @@ _PROOF = 4  # posts that must get the same logits from both tables
 class Trimmed:
     """Posts whose token ids are rows of the encoder's short table, and the table as it was: (n_words, width), CPU.
 
-    ``rows``: the ids that were kept, ascending: row i of the short table is row ``rows[i]`` of ``whole``. Where nothing
-    was trimmed ``whole`` is None, and posts and encoder are as they were.
+    ``rows``: the ids that were kept, ascending: row i of the short table is row ``rows[i]`` of ``whole``, in which
+    ``padding`` is that of padding. Where nothing was trimmed ``whole`` is None, and posts and encoder are as they were.
     """
 
     posts: TrainSet
     dev: DevSet
     rows: NDArray[np.int64]
     whole: torch.Tensor | None = None
+    padding: int | None = None
 
     @property
     def digest(self) -> str:
@@ -56,6 +57,7 @@ class Trimmed:
         short = table.weight.detach().cpu()
         whole = self.whole * short[-1]
         whole[torch.from_numpy(self.rows)] = short[:-1]
+        table.padding_idx = self.padding
         _set_weight(table, whole)
 
 
@@ -63,15 +65,16 @@ def trim(encoder: Encoder, posts: TrainSet, dev: DevSet) -> Trimmed:
     """Shorten the encoder's table, in place, to the rows that training and dev posts ask for and a witness.
 
     Nothing is trimmed where that would not be exact or would save nothing: a table that is shared, no plain one, or
-    frozen; one whose rows all occur; a model that then gives other logits. Rows whose number has a meaning (padding)
-    stay in their places, and the order of the rows stays.
+    frozen; one whose rows all occur; a model that then gives other logits. Rows whose number has a meaning stay in
+    their places, that of padding is kept, and the order of the rows stays.
     """
     untouched = Trimmed(posts, dev, np.empty(0, dtype=np.int64))
     table = encoder.word_table()
     if table is None or not table.weight.requires_grad:
         return untouched
     reserved = np.arange(encoder.reserved_ids(), dtype=np.int64)
-    rows = np.unique(np.concatenate([reserved, *(item.ravel() for item in (*posts.tokens, *dev.tokens))]))
+    padding = np.array([] if table.padding_idx is None else [table.padding_idx], dtype=np.int64)
+    rows = np.unique(np.concatenate([reserved, padding, *(item.ravel() for item in (*posts.tokens, *dev.tokens))]))
     if len(rows) + 1 >= table.num_embeddings:
         return untouched
     short = Trimmed(
@@ -79,9 +82,12 @@ def trim(encoder: Encoder, posts: TrainSet, dev: DevSet) -> Trimmed:
         replace(dev, tokens=_renumber(dev.tokens, rows)),
         rows,
         table.weight.detach().cpu(),
+        table.padding_idx,
     )
     expected = _logits(encoder, posts.tokens)
     kept = table.weight.detach()[torch.from_numpy(rows).to(table.weight.device)]
+    if table.padding_idx is not None:  # its gradient is 0
+        table.padding_idx = int(np.searchsorted(rows, table.padding_idx))
     _set_weight(table, torch.cat([kept, torch.ones_like(kept[:1])]))
     if torch.allclose(_logits(encoder, short.posts.tokens), expected, rtol=1e-5, atol=1e-6):
         return short

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from polyvigil.errors import BundleError, RecipeError
 from polyvigil.nn import int8
+from polyvigil.nn.architectures import Plan, plan_for, replace_linears
 from polyvigil.nn.bf16 import Bf16Linear
-from polyvigil.nn.packed import Plan, packed_logits, plan_for, replace_linears
+from polyvigil.nn.packed import packed_logits
 from polyvigil.nn.pretrained import (
     Classifier,
     TextTokenizer,
@@ -148,7 +149,12 @@ class Encoder:
         return table if users == 1 else None
 
     def reserved_ids(self) -> int:
-        """Token ids below this may mean something to the model by their number, as that of padding does."""
+        """Token ids below this may mean something to the model by their number, as that of padding does to RoBERTa.
+
+        Packed, with rotary positions, none does. (EuroBERT's padding and mask stand at the end of its table.)
+        """
+        if self._plan is not None and self._plan.architecture.rotary:
+            return 0
         named = [value for key, value in self._model.config.to_dict().items() if key.endswith("_token_id")]
         inside = [part.padding_idx for part in self.model.modules() if isinstance(part, nn.Embedding)]
         return 1 + max((n for n in (self._tokenizer.pad_token_id, *named, *inside) if isinstance(n, int)), default=-1)
@@ -164,7 +170,7 @@ class Encoder:
         if self._plan is None:
             raise RecipeError(
                 f"{arithmetic} needs the forward pass without padding, which this encoder does not have",
-                hint="it is there for XLM-R, RoBERTa and BERT, unless model.packing is false",
+                hint="it is there for BERT, RoBERTa, XLM-R, ModernBERT and EuroBERT, unless model.packing is false",
             )
         if arithmetic == "int8":
             int8.check()
@@ -276,8 +282,14 @@ def _reader(tokenizer: TextTokenizer, source: str, *, max_tokens: int, rule: Lon
 
 
 def _agrees(encoder: Encoder, plan: Plan) -> bool:
-    """Whether the packed forward gives this model's own numbers on two short posts: the proof before it is used."""
-    items = [np.arange(size, dtype=np.int32) % 7 + 2 for size in (5, 3)]
+    """Whether the packed forward gives this model's own numbers: the proof before it is used.
+
+    On two short posts, and where tokens see a window alone, on one that is longer than it.
+    """
+    sizes = [5, 3]
+    if "sliding_attention" in plan.kinds:
+        sizes.append(min(encoder.reader.max_tokens, 2 * plan.reach + 3))
+    items = [np.arange(size, dtype=np.int32) % 7 + 2 for size in sizes]
     with torch.inference_mode():
         packed = packed_logits(encoder.model, plan, items, encoder.device)
         return torch.allclose(packed, encoder.logits(items), rtol=1e-3, atol=1e-4)

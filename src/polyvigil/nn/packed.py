@@ -1,67 +1,26 @@
-"""The forward pass without padding, for BERT and the RoBERTa family: the same numbers for fewer operations.
+"""The forward pass without padding, for BERT, RoBERTa, ModernBERT and EuroBERT: the same numbers, fewer operations.
 
 Posts are laid end to end. Everything but attention works token by token, so it runs on the real tokens alone; attention
-runs on each group of equally long posts. The head reads the first token of a post only, so the last layer computes keys
+stays inside each post (nn.attention). Where the head reads the first token of a post only, the last layer computes keys
 and values of all tokens, and everything else for first tokens only.
 
-The modules of the model itself are called, by name: its weights, dropout, activations and adapters are used as they
-stand, and gradients reach them.
+The modules of the model itself are called, by the names of nn.architectures: its weights, dropout, activations and
+adapters are used as they stand, and gradients reach them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
+from polyvigil.nn.architectures import Plan
+from polyvigil.nn.attention import Posts, Rotation, attend, lay_out, rotated
 from polyvigil.nn.batching import inverse_permutation
-
-_BACKBONES = {"xlm-roberta": "roberta", "roberta": "roberta", "bert": "bert"}  # model_type -> name of the backbone
-_HEADS = {"roberta": ("classifier.dense", "classifier.out_proj"), "bert": ("bert.pooler.dense", "classifier")}
-_EMBEDDINGS = ("word_embeddings", "position_embeddings", "token_type_embeddings")
-LINEARS = (
-    "attention.self.query",
-    "attention.self.key",
-    "attention.self.value",
-    "attention.output.dense",
-    "intermediate.dense",
-    "output.dense",
-)
-"""The linear layers in a layer of the encoder."""
-_LAYER = (*LINEARS, "attention.output.LayerNorm", "output.LayerNorm")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the packed forward must know of a model: ``backbone`` is its attribute, ``heads`` attend in each layer."""
-
-    backbone: str
-    layers: int
-    heads: int
-
-
-def plan_for(model: nn.Module, config: Mapping[str, object]) -> Plan | None:
-    """The plan for a sequence classifier with this configuration, or None where anything about it is unknown.
-
-    Known: the model types of ``_BACKBONES`` as encoders with absolute positions and exactly the usual parameters.
-    """
-    backbone = _BACKBONES.get(str(config.get("model_type")))
-    layers, heads = config.get("num_hidden_layers"), config.get("num_attention_heads")
-    if backbone is None or not isinstance(layers, int) or not isinstance(heads, int) or layers < 1:
-        return None
-    if config.get("is_decoder") or config.get("add_cross_attention"):
-        return None
-    if config.get("position_embedding_type", "absolute") != "absolute":
-        return None
-    names = {name for name, _ in model.named_parameters()}
-    return Plan(backbone, layers, heads) if names == _parameters(backbone, layers) else None
 
 
 def packed_logits(model: nn.Module, plan: Plan, items: Sequence[NDArray[np.int32]], device: torch.device) -> Tensor:
@@ -70,156 +29,145 @@ def packed_logits(model: nn.Module, plan: Plan, items: Sequence[NDArray[np.int32
     Each item holds at least one token and no more than the model has positions.
     """
     order = np.argsort([-len(item) for item in items], kind="stable")
-    backbone = model.get_submodule(plan.backbone)
-    embeddings = backbone.get_submodule("embeddings")
-    posts = _lay_out([items[index] for index in order], padding=_padding_index(embeddings), device=device)
-    hidden = embeddings(
-        input_ids=posts.ids[None],
-        token_type_ids=torch.zeros_like(posts.ids)[None],
-        position_ids=posts.positions[None],
-    )[0]
+    backbone = model.get_submodule(plan.architecture.backbone)
+    embeddings = backbone.get_submodule(plan.architecture.embeddings)
+    posts = lay_out([items[index] for index in order], padding=_padding_index(embeddings), device=device)
+    hidden = _embedded(embeddings, posts, plan)
+    rotations = _rotations(backbone, posts, plan, hidden)
     for index in range(plan.layers):
-        layer = backbone.get_submodule(f"encoder.layer.{index}")
-        last = index == plan.layers - 1
+        layer = model.get_submodule(plan.layer_name(index))
+        run = _pre_norm_layer if plan.architecture.pre_norm else _post_norm_layer
         if layer.training and getattr(layer, "gradient_checkpointing", False):  # set by transformers where asked for
-            hidden = checkpoint(_layer, layer, hidden, posts, plan.heads, last, use_reentrant=False)
+            hidden = checkpoint(run, layer, hidden, posts, plan, index, rotations, use_reentrant=False)
         else:
-            hidden = _layer(layer, hidden, posts, plan.heads, last)
-    logits: Tensor = _head(model, plan, hidden)
+            hidden = run(layer, hidden, posts, plan, index, rotations)
+    logits = _head(model, backbone, plan, hidden, posts)
     back = torch.from_numpy(inverse_permutation(order)).to(device)
     return logits.float()[back]
 
 
-@dataclass(frozen=True, slots=True)
-class _Posts:
-    """Posts end to end, longest first. ``ids``, ``positions``: (n_tokens,); ``starts``: (n_posts + 1,) int32.
-
-    ``runs``: length and number of each group of equally long posts, in order.
-    """
-
-    ids: Tensor
-    positions: Tensor
-    starts: Tensor
-    runs: tuple[tuple[int, int], ...]
-
-
-def _lay_out(items: Sequence[NDArray[np.int32]], *, padding: int | None, device: torch.device) -> _Posts:
-    lengths = np.array([len(item) for item in items], dtype=np.int64)
-    ids = np.concatenate(items).astype(np.int64)
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    if padding is None:  # BERT: 0, 1, 2 ...
-        positions = np.arange(len(ids)) - np.repeat(starts[:-1], lengths)
-    else:  # RoBERTa: from padding + 1, and a padding token inside a post (someone typed "<pad>") is not counted
-        real = ids != padding
-        before = np.concatenate([[0], np.cumsum(real)])
-        positions = (before[1:] - np.repeat(before[starts[:-1]], lengths)) * real + padding
-    sizes, first = np.unique(-lengths, return_index=True)
-    counts = np.diff(np.append(first, len(lengths)))
-    return _Posts(
-        ids=torch.from_numpy(ids).to(device),
-        positions=torch.from_numpy(positions).to(device),
-        starts=torch.from_numpy(starts.astype(np.int32)).to(device),
-        runs=tuple(zip((-sizes).tolist(), counts.tolist(), strict=True)),
-    )
+def _embedded(embeddings: nn.Module, posts: Posts, plan: Plan) -> Tensor:
+    """Vectors of all tokens: (n_tokens, width)."""
+    if plan.architecture.rotary:
+        vectors: Tensor = embeddings(posts.ids[None])[0]
+        return vectors
+    vectors = embeddings(
+        input_ids=posts.ids[None],
+        token_type_ids=torch.zeros_like(posts.ids)[None],
+        position_ids=posts.positions[None],
+    )[0]
+    return vectors
 
 
-def _layer(layer: nn.Module, hidden: Tensor, posts: _Posts, heads: int, last: bool) -> Tensor:
-    """One layer: (n_tokens, width) -> the same, or (n_posts, width) for the last layer."""
-    attention = layer.get_submodule("attention.self")
-    query_input = hidden[posts.starts[:-1]] if last else hidden
-    context = _attend(
-        attention.get_submodule("query")(query_input),
-        attention.get_submodule("key")(hidden),
-        attention.get_submodule("value")(hidden),
-        posts,
-        heads=heads,
-        dropout=_rate(attention.get_submodule("dropout")),
-        first_only=last,
-    )
-    attended = layer.get_submodule("attention.output")(context, query_input)
-    result: Tensor = layer.get_submodule("output")(layer.get_submodule("intermediate")(attended), attended)
+def _rotations(backbone: nn.Module, posts: Posts, plan: Plan, hidden: Tensor) -> Mapping[str, Rotation]:
+    """The rotation of each kind of layer, by the model's own module; none where positions are absolute."""
+    if not plan.architecture.rotary:
+        return {}
+    rotary = backbone.get_submodule(plan.architecture.rotary)
+    rotations: dict[str, Rotation] = {}
+    for kind in set(plan.kinds):
+        by_kind = hasattr(rotary, f"{kind}_inv_freq")  # ModernBERT: other angles in local layers than in global ones
+        cos, sin = rotary(hidden, posts.positions[None], kind) if by_kind else rotary(hidden, posts.positions[None])
+        rotations[kind] = cos[0], sin[0]
+    return rotations
+
+
+def _post_norm_layer(
+    layer: nn.Module, hidden: Tensor, posts: Posts, plan: Plan, index: int, rotations: Mapping[str, Rotation]
+) -> Tensor:
+    """One layer of BERT: (n_tokens, width) -> the same, or (n_posts, width) where first tokens alone go on."""
+    [attention_out], [inner, outer] = plan.architecture.attention_out, plan.architecture.feed_forward
+    context = _context(layer, hidden, posts, plan, index, rotations)
+    attended = layer.get_submodule(attention_out)(context, _rows(hidden, posts, plan, index))
+    result: Tensor = layer.get_submodule(outer)(layer.get_submodule(inner)(attended), attended)
     return result
 
 
-def _attend(
-    query: Tensor, key: Tensor, value: Tensor, posts: _Posts, *, heads: int, dropout: float, first_only: bool
+def _pre_norm_layer(
+    layer: nn.Module, hidden: Tensor, posts: Posts, plan: Plan, index: int, rotations: Mapping[str, Rotation]
 ) -> Tensor:
-    """Attention inside each post: query (n_rows, width), key and value (n_tokens, width) -> (n_rows, width)."""
-    width = query.shape[-1] // heads
-    query, key, value = (part.view(-1, heads, width) for part in (query, key, value))
-    if dropout == 0 and _flash_takes(query):
-        return _flash(query, key, value, posts, first_only=first_only)
-    outputs, row, token = [], 0, 0
-    for length, count in posts.runs:
-        n_queries = 1 if first_only else length
-        part = scaled_dot_product_attention(
-            query[row : row + count * n_queries].view(count, n_queries, heads, width).transpose(1, 2),
-            key[token : token + count * length].view(count, length, heads, width).transpose(1, 2),
-            value[token : token + count * length].view(count, length, heads, width).transpose(1, 2),
-            dropout_p=dropout,
-        )
-        outputs.append(part.transpose(1, 2).reshape(count * n_queries, heads * width))
-        row, token = row + count * n_queries, token + count * length
-    return torch.cat(outputs)
+    """One layer of ModernBERT or EuroBERT; shapes as above."""
+    names = plan.architecture
+    assert names.pre_norm is not None
+    before_attention, before_feed_forward = names.pre_norm
+    context = _context(layer, layer.get_submodule(before_attention)(hidden), posts, plan, index, rotations)
+    rows = _rows(hidden, posts, plan, index) + _through(layer, names.attention_out, context)
+    return rows + _through(layer, names.feed_forward, layer.get_submodule(before_feed_forward)(rows))
 
 
-def _flash_takes(query: Tensor) -> bool:
-    """Whether torch's variable-length attention takes this: half precision on CUDA, Ampere or newer, torch >= 2.10."""
-    if not query.is_cuda or query.dtype not in {torch.float16, torch.bfloat16}:
-        return False
-    if query.shape[-1] % 8 or query.shape[-1] > 256 or torch.cuda.get_device_capability(query.device)[0] < 8:
-        return False
-    return find_spec("torch.nn.attention.varlen") is not None
+def _first_only(plan: Plan, index: int) -> bool:
+    """Whether nothing of this layer is read but what it makes of first tokens."""
+    return plan.pooled == "first" and index == plan.layers - 1
 
 
-def _flash(query: Tensor, key: Tensor, value: Tensor, posts: _Posts, *, first_only: bool) -> Tensor:
-    """All posts in one kernel, without the loop; untested where the project has no GPU."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    longest = posts.runs[0][0]
-    rows = torch.arange(len(posts.starts), device=query.device, dtype=torch.int32) if first_only else posts.starts
-    result = varlen_attn(query, key, value, rows, posts.starts, 1 if first_only else longest, longest)
-    assert isinstance(result, Tensor)  # a pair only where more is asked for
-    return result.flatten(1)
+def _rows(vectors: Tensor, posts: Posts, plan: Plan, index: int) -> Tensor:
+    """Those of the tokens that go on from this layer."""
+    return vectors[posts.starts[:-1]] if _first_only(plan, index) else vectors
 
 
-def _head(model: nn.Module, plan: Plan, first: Tensor) -> Tensor:
-    """The model's own head on the first token of each post, (n_posts, width) -> (n_posts, n_classes)."""
-    sequence = first[:, None, :]  # the heads take position 0 of (n_posts, n_tokens, width)
-    classifier = model.get_submodule("classifier")
-    if plan.backbone == "roberta":
-        logits: Tensor = classifier(sequence)
+def _context(
+    layer: nn.Module, vectors: Tensor, posts: Posts, plan: Plan, index: int, rotations: Mapping[str, Rotation]
+) -> Tensor:
+    """What the tokens that go on take from their posts: (n_tokens, width) -> (n_rows, heads x width of a head)."""
+    linears = [layer.get_submodule(name) for name in plan.architecture.attention_in]
+    if len(linears) == 1:
+        query, key, value = linears[0](vectors).chunk(3, dim=-1)
+        query = _rows(query, posts, plan, index)
     else:
-        pooled = model.get_submodule("bert.pooler")(sequence)
-        logits = classifier(model.get_submodule("dropout")(pooled))
-    return logits
+        query = linears[0](_rows(vectors, posts, plan, index))
+        key, value = (linear(vectors) for linear in linears[1:])
+    width = query.shape[-1] // plan.heads
+    query = query.unflatten(-1, (plan.heads, width))
+    key, value = (part.unflatten(-1, (plan.key_heads, width)) for part in (key, value))
+    if rotation := rotations.get(plan.kinds[index]):
+        cos, sin = rotation
+        query = rotated(query, (_rows(cos, posts, plan, index), _rows(sin, posts, plan, index)))
+        key = rotated(key, rotation)
+    return attend(
+        query,
+        key,
+        value,
+        posts,
+        reach=plan.reach_of(index),
+        dropout=_dropout_rate(layer.get_submodule(plan.architecture.attention)),
+        first_only=_first_only(plan, index),
+    )
 
 
-def _rate(dropout: nn.Module) -> float:
-    assert isinstance(dropout, nn.Dropout)
-    return dropout.p if dropout.training else 0.0
+def _dropout_rate(attention: nn.Module) -> float:
+    """Of attention weights; 0 out of training."""
+    if not attention.training:
+        return 0.0
+    dropout = getattr(attention, "dropout", None)
+    return dropout.p if isinstance(dropout, nn.Dropout) else float(getattr(attention, "attention_dropout", 0.0))
 
 
-def replace_linears(model: nn.Module, plan: Plan, make: Callable[[nn.Linear], nn.Module]) -> None:
-    """Put what ``make`` makes of it where each linear layer of the encoder; the head stays as it is."""
-    backbone = model.get_submodule(plan.backbone)
-    for index in range(plan.layers):
-        for name in LINEARS:
-            parent, _, child = f"encoder.layer.{index}.{name}".rpartition(".")
-            source = backbone.get_submodule(f"{parent}.{child}")
-            assert isinstance(source, nn.Linear)
-            setattr(backbone.get_submodule(parent), child, make(source))
+def _head(model: nn.Module, backbone: nn.Module, plan: Plan, hidden: Tensor, posts: Posts) -> Tensor:
+    """The model's own head: (n_tokens, width), or (n_posts, width) of first tokens -> (n_posts, n_classes)."""
+    names = plan.architecture
+    rows = backbone.get_submodule(names.final_norm)(hidden) if names.final_norm else hidden
+    if plan.pooled == "mean":
+        rows = _means(rows, posts)
+    # the heads of BERT and RoBERTa take position 0 of (n_posts, n_tokens, width), others any axes
+    logits = _through(model, names.head, rows[:, None]).flatten(0, -2)
+    return _means(logits, posts) if plan.pooled == "late" else logits
+
+
+def _means(rows: Tensor, posts: Posts) -> Tensor:
+    """The mean of each post's tokens: (n_tokens, width) -> (n_posts, width)."""
+    sizes = [length * count for length, count in posts.runs]
+    parts = zip(torch.split(rows, sizes), posts.runs, strict=True)
+    return torch.cat([part.view(count, length, -1).mean(dim=1) for part, (length, count) in parts])
+
+
+def _through(model: nn.Module, names: Sequence[str], vectors: Tensor) -> Tensor:
+    """What modules make of vectors, one after the other."""
+    for name in names:
+        vectors = model.get_submodule(name)(vectors)
+    return vectors
 
 
 def _padding_index(embeddings: nn.Module) -> int | None:
-    """Index of the padding position of the RoBERTa family; BERT has none."""
-    positions = embeddings.get_submodule("position_embeddings")
-    assert isinstance(positions, nn.Embedding)
-    return positions.padding_idx
-
-
-def _parameters(backbone: str, layers: int) -> set[str]:
-    modules = [f"{backbone}.embeddings.LayerNorm", *_HEADS[backbone]]
-    modules += [f"{backbone}.encoder.layer.{index}.{part}" for index in range(layers) for part in _LAYER]
-    both = {f"{module}.{kind}" for module in modules for kind in ("weight", "bias")}
-    return both | {f"{backbone}.embeddings.{name}.weight" for name in _EMBEDDINGS}
+    """Index of the padding position of the RoBERTa family; others have none."""
+    positions = getattr(embeddings, "position_embeddings", None)
+    return positions.padding_idx if isinstance(positions, nn.Embedding) else None

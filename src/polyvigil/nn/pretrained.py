@@ -41,7 +41,10 @@ _show_bars: Callable[[], None] = logging.enable_progress_bar
 
 
 def read_config(folder: Path, source: str) -> Config:
-    """The configuration in ``folder``, called ``source`` in errors. Raises RecipeError."""
+    """The configuration in ``folder``, called ``source`` in errors. Raises RecipeError.
+
+    A folder that brings code of its own (``auto_map``) is read by transformers' own class where it has one.
+    """
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
@@ -51,6 +54,7 @@ def read_config(folder: Path, source: str) -> Config:
             hint="choose a model whose architecture transformers itself knows; code of its own is not run",
         ) from error
     assert isinstance(config, PreTrainedConfig)
+    vars(config).pop("auto_map", None)  # where code of the model's own stands: not run, and not written into bundles
     return config
 
 
@@ -72,6 +76,7 @@ def read_tokenizer(folder: Path, source: str) -> TextTokenizer:
             hint="copy the tokenizer files of the original model again",
         ) from error
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    tokenizer.init_kwargs.pop("auto_map", None)
     return tokenizer
 
 
