@@ -212,7 +212,7 @@ def test_check_finds_and_strict_refuses(polyvigil, files: Path) -> None:  # type
         (("check", "x.csv", "--set", "model.C=2"), 2, "only data.* can be set here"),
         (("check", "x.csv", "--set", "data.label.yes=1"), 2, "did you mean data.labels?"),
         (("inspect", "/"), 4, "not a bundle: it has no bundle.json"),
-        (("recipes", "nope"), 2, "shipped recipes: adapt, gladiators"),
+        (("recipes", "nope"), 2, "shipped recipes: adapt, e5"),
         (("demo", "-o", "/usr"), 2, "exists and is no demo"),
     ],
 )
@@ -291,7 +291,14 @@ def test_version_doctor_and_recipes(polyvigil) -> None:  # type: ignore[no-untyp
     assert healthy.code == 0
     states = {check["name"]: check["state"] for check in healthy.json["data"]["checks"]}
     assert states["main job"] == "ok"
-    assert "\nlinear " in polyvigil("recipes").out
+    listed = polyvigil("recipes").out
+    assert "\nlinear " in listed
+    assert max(map(len, listed.splitlines())) <= 80
+    details = polyvigil("recipes", "--json").json["data"]["details"]
+    assert all(each["when"].endswith(".") and each["when"].split()[0] in listed for each in details.values())
+    assert re.search(r"mmbert +308M +1,800\+ +4\.9 GB +MIT\n", listed)
+    assert re.search(r"lora +560M +100 +2\.3 GB +MIT\n", listed)  # 2.2 GB of weights, 4.6 million of them trained
+    assert details["nli"]["memory"] == 4 * details["nli"]["parameters"]  # nothing of it is trained
     assert "oversample = 1" in polyvigil("recipes", "linear").out
 
 

@@ -30,8 +30,8 @@ FURTHER = (
 
 def test_shipped_recipes_are_valid_and_show_their_command() -> None:
     assert set(shipped()) == {
-        *("adapt", "gladiators", "gliner", "japanese-bert", "linear", "lora", "mdeberta"),
-        *("nli", "quick", "stacked", "xlmr-base"),
+        *("adapt", "e5", "eurobert", "gladiators", "gliner", "granite-small", "japanese-bert", "linear", "lora"),
+        *("mdeberta", "mmbert", "mmbert-small", "nli", "quick", "stacked", "xlm-t", "xlmr-base"),
     }
     for name, path in shipped().items():
         recipe = load(name)
@@ -39,6 +39,7 @@ def test_shipped_recipes_are_valid_and_show_their_command() -> None:
         assert any(f"polyvigil train {name}" in line for line in header)
         assert any("Expected:" in line for line in header)
         assert any("Source:" in line for line in header)
+        assert any(line.startswith("# When: ") for line in header)
         assert recipe == load(str(path))
 
 
@@ -229,7 +230,7 @@ def test_a_stack_s_recipe_is_of_its_base(kind: type[BaseModel], base: LinearSpec
 def test_a_missing_recipe_suggests_its_neighbour(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no recipe is called 'liner'; did you mean 'linear'"):
         find("liner")
-    with pytest.raises(RecipeError, match=r"nope\.toml: no such recipe file; shipped recipes: adapt, gladiators, "):
+    with pytest.raises(RecipeError, match=r"nope\.toml: no such recipe file; shipped recipes: adapt, e5, "):
         find(str(tmp_path / "nope.toml"))
 
 

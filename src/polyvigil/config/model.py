@@ -72,7 +72,8 @@ class EncoderSpec(Spec):
     )
     packing: bool = Field(
         default=True,
-        description="run on real tokens only where the architecture is known (XLM-R, RoBERTa, BERT); same results",
+        description="run on real tokens only where the architecture is known (BERT, RoBERTa, XLM-R, ModernBERT, "
+        "EuroBERT); same results",
     )
 
     @property

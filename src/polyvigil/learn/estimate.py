@@ -102,6 +102,12 @@ def estimate_training(
     )
 
 
+def memory_of_weights(recipe: FineTunedRecipe, shape: ModelShape) -> int:
+    """Bytes of weights, gradients and two moments in fp32, of the whole table of words; activations come on top."""
+    fitted = _adapters(shape, recipe.lora.rank) if recipe.lora.rank else shape.parameters
+    return 4 * shape.parameters + 12 * fitted
+
+
 def training_memory(
     recipe: FineTunedRecipe, shape: ModelShape, rate: DeviceRate, *, fitted: int, windows: _Windows | None = None
 ) -> int:
@@ -180,5 +186,5 @@ def _rows_left_out(posts: Sequence[Post], windows: _Windows, shape: ModelShape) 
 
 def _adapters(shape: ModelShape, rank: int) -> int:
     """Parameters of LoRA's adapters on every linear layer, and of the head (learn.lora)."""
-    adapters = shape.layers * rank * (8 * shape.hidden + 2 * (shape.hidden + shape.intermediate))
+    adapters = shape.layers * rank * sum(inputs + outputs for inputs, outputs in shape.linear_layers)
     return adapters + shape.hidden**2 + 3 * shape.hidden + 2
