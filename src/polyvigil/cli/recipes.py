@@ -53,8 +53,8 @@ def recipes(
             [*_comments(path), "", *to_toml(recipe).splitlines()],
         )
     known = {stem: _summary(path) for stem, path in shipped().items()}
-    lines = [*table(_HEADER, [each.row(stem) for stem, each in known.items()]).splitlines(), "", *_NOTE.splitlines(), ""]
-    lines += ["take it when", ""]
+    lines = table(_HEADER, [each.row(stem) for stem, each in known.items()]).splitlines()
+    lines += ["", *_NOTE.splitlines(), "", "take it when", ""]
     for stem, each in known.items():
         lines += textwrap.wrap(each.when, WIDTH, initial_indent=f"{stem:<14} ", subsequent_indent=" " * 15)
     return Answer(
