@@ -64,6 +64,7 @@ def adapt(
             device=device,
             offline=offline,
             progress=lambda done, steps, rate, left: out.steps("adapting", started, done, steps, rate, left),
+            counted=lambda what, done, total: out.count(what, started, done, total),
             stop=stop,
         )
         result = run(recipe, corpus, output=output, replace=replace, options=run_options, log=out.log)

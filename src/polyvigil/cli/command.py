@@ -84,7 +84,8 @@ def _runner(function: Callable[..., Answer], name: str) -> Callable[..., None]:
     def run(*, context: typer.Context, json_: bool, quiet: bool, debug: bool, **options: Any) -> None:  # noqa: ARG001 - main reads --debug
         out = Output(json=json_, quiet=quiet, command_line=command_line(context))
         try:  # here, since typer has its own mind about these two
-            answer = function(out, **_arguments(parameters, options))
+            with out.heartbeat():
+                answer = function(out, **_arguments(parameters, options))
             out.give(name, answer)
         except KeyboardInterrupt as error:
             message = "interrupted; nothing half-written is left behind"

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,13 @@ def escaped_json(document: object) -> str:
     return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+_PROGRESS_SECONDS = 4.0
+"""Between two lines of progress where stderr is no terminal; on one the line is rewritten five times a second."""
+_SILENT_SECONDS = 5.0
+"""After so many without a word, a line says that the last stage that was named still goes on."""
+_TICK_SECONDS = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a command found: ``data`` for ``--json``, ``lines`` for people, and the exit code."""
@@ -58,11 +66,43 @@ class Output:
     mute: bool = False
     warnings: list[str] = field(default_factory=list)
     _last: float = 0.0
+    _stage: str = ""
+    _spoken: float = 0.0
+    _writing: Any = field(default_factory=threading.RLock)
 
     def log(self, message: str) -> None:
         """A message about what happens, on stderr."""
         if not self.quiet and not self.mute:
-            typer.echo(escaped(message), err=True)
+            with self._writing:
+                self._stage, self._spoken = message, time.monotonic()
+                self._clear_line()
+                typer.echo(escaped(message), err=True)
+
+    @contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """Inside, a stage that says nothing for long (a model is loaded, posts are scored) is named again, with the
+        seconds that it has taken so far."""
+        if self.quiet or self.mute:
+            yield
+            return
+        self._spoken, ended = time.monotonic(), threading.Event()
+        thread = threading.Thread(target=self._beat, args=(ended,), name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _beat(self, ended: threading.Event) -> None:
+        begun, stage = self._spoken, ""
+        while not ended.wait(_TICK_SECONDS):
+            with self._writing:
+                now = time.monotonic()
+                if self._stage != stage:
+                    begun, stage = self._spoken, self._stage
+                if not self.mute and now - self._spoken >= _SILENT_SECONDS:
+                    self._write(f"still working, {now - begun:,.0f} s" + (f": {escaped(stage)}" if stage else ""))
 
     def note(self, message: str) -> None:
         """Something the user may want to know: on stderr, and in the JSON document."""
@@ -97,19 +137,34 @@ class Output:
         left = f", {spent * (1 - done) / done:,.0f} s left" if done else ""
         self._rewrite(f"{what}: {done:.0%}{left}", started)
 
+    def count(self, what: str, started: float, done: int, total: int) -> None:
+        """How many of a stage's items are done, as ``progress``."""
+        self._rewrite(f"{what}: {done:,} of {total:,}", started)
+
     def _rewrite(self, line: str, started: float) -> None:
         now = time.monotonic()
-        terminal = sys.stderr.isatty()
-        if self.quiet or self.mute or now - self._last < (0.2 if terminal else 10.0) or now - started < 1:
+        interval = 0.2 if sys.stderr.isatty() else _PROGRESS_SECONDS
+        if self.quiet or self.mute or now - self._last < interval or now - started < 1:
             return
-        self._last = now
-        sys.stderr.write(f"\r\x1b[2K{line}" if terminal else line + "\n")
+        with self._writing:
+            self._stage = line
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        """A line that the next one replaces where stderr is a terminal."""
+        self._last = self._spoken = time.monotonic()
+        sys.stderr.write(f"\r\x1b[2K{line}" if sys.stderr.isatty() else line + "\n")
         sys.stderr.flush()
+
+    def _clear_line(self) -> None:
+        if self._last and sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[2K")
 
     def end_progress(self) -> None:
         """Leave the line that ``progress`` rewrote."""
-        if self._last and sys.stderr.isatty() and not self.quiet:
-            sys.stderr.write("\r\x1b[2K")
+        if not self.quiet:
+            with self._writing:
+                self._clear_line()
         self._last = 0.0
 
     def give(self, command: str, answer: Answer) -> None:

@@ -199,6 +199,7 @@ def _run(
             device=device,
             offline=not environment.models.hub,
             progress=lambda done, of, rate, left: out.steps("training", started, done, of, rate, left),
+            counted=lambda what, done, of: out.count(what, started, done, of),
             stop=stop,
         )
         options = StepOptions(

@@ -164,6 +164,7 @@ def _train(out: Output, job: _Job, *, exit_code: int) -> Answer:
             device=job.device,
             offline=job.offline,
             progress=lambda done, steps, rate, left: out.steps("training", started, done, steps, rate, left),
+            counted=lambda what, done, total: out.count(what, started, done, total),
             stop=stop,
         )
         if job.rank:

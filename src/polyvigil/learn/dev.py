@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -48,10 +49,19 @@ class Verdict:
 
 
 def judge(
-    encoder: Encoder, dev: DevSet, ranks: Ranks, *, decide: DecideSpec, pooling: Pooling, budget: int, where: str
+    encoder: Encoder,
+    dev: DevSet,
+    ranks: Ranks,
+    *,
+    decide: DecideSpec,
+    pooling: Pooling,
+    budget: int,
+    where: str,
+    counted: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Verdict:
     """Score the dev posts and judge the scores. Raises TrainingError when the encoder gives no numbers."""
-    return verdict(score(encoder, dev, ranks, budget=budget, where=where)[pooling], dev, decide=decide)
+    scores = score(encoder, dev, ranks, budget=budget, where=where, counted=counted)
+    return verdict(scores[pooling], dev, decide=decide)
 
 
 def verdict(scores: Probabilities, dev: DevSet, *, decide: DecideSpec) -> Verdict:
@@ -82,15 +92,29 @@ def counted(dev: DevSet) -> NDArray[np.bool_]:
     return chosen if dev.labels[chosen].any() else np.ones_like(chosen)
 
 
-def score(encoder: Encoder, dev: DevSet, ranks: Ranks, *, budget: int, where: str) -> Mapping[Pooling, Probabilities]:
+def score(
+    encoder: Encoder,
+    dev: DevSet,
+    ranks: Ranks,
+    *,
+    budget: int,
+    where: str,
+    counted: Callable[[str, int, int], None] = lambda *_: None,
+) -> Mapping[Pooling, Probabilities]:
     """P(ADE) of each dev post by each pooling of its windows, (n_posts,), in one pass; each process scores its share.
 
-    Raises TrainingError when there is no memory, or no number.
+    ``counted``: see loop.TrainingCallbacks; windows are counted. Raises TrainingError when there is no memory, or no
+    number.
     """
     indices = ranks.share(np.flatnonzero(dev.readable))
     scores = np.zeros((len(POOLINGS), len(dev.labels)))
     try:
-        windows = window_scores(encoder, [dev.tokens[index] for index in indices], budget=budget)
+        windows = window_scores(
+            encoder,
+            [dev.tokens[index] for index in indices],
+            budget=budget,
+            counted=partial(counted, f"scoring dev posts, {where}"),
+        )
     except BundleError as error:
         raise TrainingError("the encoder gives no number for some dev posts", where=where, hint=OVERFLOW) from error
     except RuntimeError as error:

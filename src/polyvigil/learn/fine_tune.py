@@ -102,7 +102,7 @@ def train(
             decide=decide,
             pooling=pooling,
             schedule=schedule,
-            log=callbacks.log,
+            callbacks=callbacks,
         ),
         checkpoints=CheckpointManager(
             work, stepper, fingerprint=identity, minutes=spec.checkpoint_minutes, log=callbacks.log
@@ -145,15 +145,23 @@ def _evaluate_epoch(
     decide: DecideSpec,
     pooling: Pooling,
     schedule: StepSchedule,
-    log: Callable[[str], None],
+    callbacks: TrainingCallbacks,
 ) -> ResumeState:
     """Score the dev posts after an epoch, and keep the weights if no epoch before was as good; see loop.fit_epochs."""
     progress, best = state.progress, state.best
     epoch = progress.epoch + 1
     if progress.loss == 0.0:
         raise TrainingError("every loss was exactly 0", where=f"epoch {epoch}", hint=OVERFLOW)
-    budget = progress.micro_tokens
-    verdict = judge(encoder, dev, ranks, decide=decide, pooling=pooling, budget=budget, where=f"after epoch {epoch}")
+    verdict = judge(
+        encoder,
+        dev,
+        ranks,
+        decide=decide,
+        pooling=pooling,
+        budget=progress.micro_tokens,
+        where=f"after epoch {epoch}",
+        counted=callbacks.counted,
+    )
     elapsed = seconds()
     record = EpochRecord(
         epoch=epoch,
@@ -166,7 +174,7 @@ def _evaluate_epoch(
         peak_memory=peak_memory(encoder.device),
         warnings=verdict.warnings,
     )
-    log(_epoch_message(record, schedule.epochs))
+    callbacks.log(_epoch_message(record, schedule.epochs))
     if record.best:  # a copy on the CPU: the device has no room for the weights twice
         best = {name: p.detach().to("cpu", copy=True) for name, p in trained(encoder.model).items()}
     records = (*progress.records, record)

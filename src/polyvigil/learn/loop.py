@@ -29,10 +29,12 @@ from polyvigil.learn.step import B, Stepper, StepResult
 
 @dataclass(frozen=True, slots=True)
 class TrainingCallbacks:
-    """Functions that the loop calls. ``progress`` gets steps done, steps in all, posts per second, seconds left."""
+    """Functions that the loop calls. ``progress`` gets steps done, steps in all, posts per second, seconds left;
+    ``counted`` what is done to posts beside the steps, to how many it was done, and how many there are."""
 
     log: Callable[[str], None] = lambda _: None
     progress: Callable[[int, int, float, float], None] = lambda *_: None
+    counted: Callable[[str, int, int], None] = lambda *_: None
     stop: Callable[[], bool] = lambda: False
     """Asked after each step, in every process; True in any of them saves a checkpoint, and all end with InterruptError.
     The other functions are called in the first process alone."""

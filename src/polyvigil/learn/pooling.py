@@ -7,6 +7,8 @@ posts may be shorter than those to come, and mean, for one, thins out evidence w
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,9 +32,16 @@ _RESAMPLES = 500
 
 
 def choose(
-    encoder: Encoder, dev: DevSet, ranks: Ranks, *, decide: DecideSpec, trained: Pooling, budget: int
+    encoder: Encoder,
+    dev: DevSet,
+    ranks: Ranks,
+    *,
+    decide: DecideSpec,
+    trained: Pooling,
+    budget: int,
+    counted: Callable[[str, int, int], None] = lambda *_: None,
 ) -> PoolingChoice:
-    """Score the dev posts once and choose; the same in every process.
+    """Score the dev posts once and choose; the same in every process. ``counted``: see loop.TrainingCallbacks.
 
     Raises TrainingError as learn.dev.score does.
     """
@@ -41,7 +50,7 @@ def choose(
     choice = PoolingChoice(trained=trained, chosen=trained, long_posts=int(long.sum()), long_positives=positives)
     if min(positives, choice.long_posts - positives) < LEAST:
         return choice
-    scores = score(encoder, dev, ranks, budget=budget, where="choosing the pooling of windows")
+    scores = score(encoder, dev, ranks, budget=budget, where="choosing the pooling of windows", counted=counted)
     value = value_of(decide.objective)
     outcomes = {pooling: _outcomes(scores[pooling], dev, decide=decide) for pooling in POOLINGS}
     values = {pooling: float(value(*counts.sum(axis=1, keepdims=True))[0]) for pooling, counts in outcomes.items()}

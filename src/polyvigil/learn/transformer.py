@@ -31,7 +31,7 @@ from polyvigil.learn.trial_steps import estimate_cost
 from polyvigil.learn.trim import Trimmed, trim
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.source import needs_fetching, settings_bytes
-from polyvigil.nn.windows import LongRule
+from polyvigil.nn.windows import LongRule, TokenIds
 from polyvigil.text.normalise import model_text, no_text_reason
 from polyvigil.types import LabelledPost, Labels
 
@@ -40,6 +40,7 @@ _RULE = DecideSpec()
 _EVERY_WEIGHT = LoraSpec()
 _NAME_BYTES = 160
 """Of a tensor in the header of a safetensors file: its name, shape and place (measured: 100 to 150)."""
+_TOKENISED_AT_ONCE = 4_000
 _HEADER_BYTES = 4_000
 """Of a checkpoint's JSON: a few hundred for each epoch."""
 
@@ -59,8 +60,8 @@ class EncoderLearner:
 
     ``members`` and ``trainings``: how many members are still to be made, and in how many trainings each (learn.disk).
     ``lora``: adapters, none by default; ``teacher_targets``: what a teacher says of the very posts that ``fit`` is
-    given. ``decide`` is the rule by which the dev F1 of an epoch is found; ``log``, ``progress`` and ``stop`` are those
-    of loop.TrainingCallbacks.
+    given. ``decide`` is the rule by which the dev F1 of an epoch is found; ``log``, ``progress``, ``counted`` and
+    ``stop`` are those of loop.TrainingCallbacks.
     """
 
     spec: EncoderSpec
@@ -77,6 +78,7 @@ class EncoderLearner:
     decide: DecideSpec = _RULE
     log: Callable[[str], None] = _SILENT.log
     progress: Callable[[int, int, float, float], None] = _SILENT.progress
+    counted: Callable[[str, int, int], None] = _SILENT.counted
     stop: Callable[[], bool] = _SILENT.stop
 
     def fit(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> EncoderDetector:
@@ -99,7 +101,7 @@ class EncoderLearner:
             seed=seed,
             source=self.spec.model_dump_json() + self.lora.model_dump_json() + trimmed.digest,
             work=self.work,
-            callbacks=TrainingCallbacks(self.log, self.progress, self.stop),
+            callbacks=TrainingCallbacks(self.log, self.progress, self.counted, self.stop),
             pooling=self.spec.trained_pooling,
         )
         if self.work is not None and first:
@@ -163,13 +165,15 @@ class EncoderLearner:
         dev_texts = [model_text(item.post.text) for item in dev]
         readable = np.array([not no_text_reason(text) for text in dev_texts], dtype=bool)
         _check(dev_labels, readable, part="dev")
+        self._say(f"loading {self.spec.name}")
         encoder = self._encoder(seed)
         adapters = adapt(encoder, spec=self.lora, seed=seed) if self.lora.rank else None
         encoder.to(self.device)
         further = self.teacher_targets.unlabelled if self.teacher_targets else ()
         all_posts = [*(item.post for item in train), *further]
+        self._say(f"tokenising {len(all_posts):,} training and {len(dev):,} dev posts")
         posts = TrainSet(
-            tokens=encoder.tokenise([model_text(post.text) for post in all_posts]),
+            tokens=self._tokens(encoder, [model_text(post.text) for post in all_posts]),
             labels=np.append(labels, np.zeros(len(further), dtype=np.int8)),
             languages=[post.language for post in all_posts],
             weights=np.append(training_weights(train, self.balance), np.zeros(len(further))),
@@ -179,7 +183,7 @@ class EncoderLearner:
             soft=soft_targets(self.teacher_targets) if self.teacher_targets else None,
         )
         dev_set = DevSet(
-            encoder.tokenise(dev_texts),
+            self._tokens(encoder, dev_texts),
             dev_labels,
             [item.post.language for item in dev],
             readable,
@@ -203,11 +207,31 @@ class EncoderLearner:
         )
 
     def _pooling(self, encoder: Encoder, dev: DevSet, *, budget: int) -> PoolingChoice:
-        choice = choose(encoder, dev, this_rank(), decide=self.decide, trained=self.spec.trained_pooling, budget=budget)
+        choice = choose(
+            encoder,
+            dev,
+            this_rank(),
+            decide=self.decide,
+            trained=self.spec.trained_pooling,
+            budget=budget,
+            counted=self.counted,
+        )
         shown = ", ".join(f"{name} {value:.3f}" for name, value in choice.figures.items())
-        if this_rank().rank == 0:
-            self.log(f"windows of a long post are pooled by {choice.chosen} ({shown or 'too few to tell'})")
+        self._say(f"windows of a long post are pooled by {choice.chosen} ({shown or 'too few to tell'})")
         return choice
+
+    def _say(self, message: str) -> None:
+        """Log it, once of several processes."""
+        if this_rank().rank == 0:
+            self.log(message)
+
+    def _tokens(self, encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
+        """Token ids of normalised texts, some thousand at a time."""
+        tokens: list[TokenIds] = []
+        for start in range(0, len(texts), _TOKENISED_AT_ONCE):
+            tokens += encoder.tokenise(texts[start : start + _TOKENISED_AT_ONCE])
+            self.counted("tokenising", len(tokens), len(texts))
+        return tokens
 
     def _encoder(self, seed: int) -> Encoder:
         return load_encoder(

@@ -25,24 +25,38 @@ def token_budget(device: torch.device) -> int:
     return _BUDGET.get(device.type, _BUDGET_OF_A_GPU)
 
 
-def window_scores(encoder: Encoder, items: Sequence[TokenIds], *, budget: int) -> WindowScores:
+Counted = Callable[[int, int], None]
+"""Gets how many items are scored, and how many there are."""
+
+
+def _uncounted(done: int, total: int) -> None:
+    """Nobody asks."""
+
+
+def window_scores(
+    encoder: Encoder, items: Sequence[TokenIds], *, budget: int, counted: Counted = _uncounted
+) -> WindowScores:
     """P(ADE) of each window of each post; ``budget`` and errors as of ``probabilities``."""
     windows = pieces(items)
-    return WindowScores(probabilities(encoder, windows.rows, budget=budget), windows.starts)
+    return WindowScores(probabilities(encoder, windows.rows, budget=budget, counted=counted), windows.starts)
 
 
-def probabilities(encoder: Encoder, items: Sequence[TokenIds], *, budget: int) -> Probabilities:
+def probabilities(
+    encoder: Encoder, items: Sequence[TokenIds], *, budget: int, counted: Counted = _uncounted
+) -> Probabilities:
     """P(ADE) of each item, a post of one window: float64 (n_items,), in [0, 1], in their order; dropout is off.
 
     ``budget``: tokens that go through the encoder at once (1-2 thousand on a CPU, 16-64 thousand on a GPU). What an
-    item is scored with moves its probability by less than 1e-5. Raises BundleError where the encoder gives NaN.
+    item is scored with moves its probability by less than 1e-5. ``counted`` is called after each of these batches.
+    Raises BundleError where the encoder gives NaN.
     """
 
     def forward(batch: NDArray[np.int64]) -> Tensor:
         logits = encoder.logits([items[index] for index in batch])
         return torch.softmax(logits.double(), dim=1)[:, 1]
 
-    return _run_batches(encoder.model, forward, [len(item) for item in items], budget=budget, padded=not encoder.packed)
+    lengths = [len(item) for item in items]
+    return _run_batches(encoder.model, forward, lengths, budget=budget, padded=not encoder.packed, counted=counted)
 
 
 def entailments(
@@ -64,15 +78,18 @@ def _run_batches(
     *,
     budget: int,
     padded: bool,
+    counted: Counted = _uncounted,
 ) -> Probabilities:
-    """What ``ask`` says of the items of each batch, (n_items,), in their order."""
+    """What ``forward`` says of the items of each batch, (n_items,), in their order."""
     result = np.empty(len(lengths), dtype=np.float64)
-    training = model.training
+    training, done = model.training, 0
     model.eval()
     try:
         with torch.inference_mode():
             for batch in token_batches(lengths, budget=budget, padded=padded):
                 result[batch] = forward(batch).cpu().numpy()
+                done += len(batch)
+                counted(done, len(lengths))
     finally:
         model.train(training)
     bad = int(np.isnan(result).sum())

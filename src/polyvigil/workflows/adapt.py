@@ -123,6 +123,7 @@ def adapt(
     from polyvigil.learn.loop import TrainingCallbacks
     from polyvigil.nn.masked import load_masked_model
 
+    log(f"loading {spec.name}")
     model = load_masked_model(
         spec.name, max_tokens=spec.max_tokens, offline=options.offline, revision=spec.revision, seed=recipe.seed
     )
@@ -139,7 +140,7 @@ def adapt(
         seed=recipe.seed,
         source=spec.model_dump_json(),
         work=work,
-        callbacks=TrainingCallbacks(log, options.progress, options.stop),
+        callbacks=TrainingCallbacks(log, options.progress, options.counted, options.stop),
     )
     adaptation = Adaptation(
         source=spec.name,

@@ -37,6 +37,7 @@ class RunOptions:
     for_device: str = ""
     offline: bool = False
     progress: Callable[[int, int, float, float], None] = lambda *_: None
+    counted: Callable[[str, int, int], None] = lambda *_: None
     stop: Callable[[], bool] = lambda: False
 
 
@@ -101,6 +102,7 @@ def _fine_tuned(
         decide=recipe.decide,
         log=log,
         progress=options.progress,
+        counted=options.counted,
         stop=options.stop,
     )
 

@@ -125,6 +125,8 @@ def make_members(run: Run) -> tuple[Scored, ...]:
 
 def _scored(detector: Detector, folder: Path, seed: int, run: Run) -> Scored:
     """``detector`` on the dev posts; an encoder is then written to ``folder`` instead of its checkpoints."""
+    if run.recipe.encoder:
+        run.log(f"seed {seed}: scoring the {len(run.dev):,} dev posts")
     dev = store.member_probabilities([detector], [item.post for item in run.dev])[0]
     if run.recipe.encoder is None:  # learned in seconds, or taken as it is
         return Scored(detector, dev)
