@@ -1,10 +1,12 @@
 """Scoring by an encoder against others' ways and against its own variants: parity first, then speed on one thread.
 
-    python benchmarks/inference.py [--json FILE]                      both sizes, against their bars
+    python benchmarks/inference.py [--json FILE]                      all sizes, against their bars
     python benchmarks/inference.py --layers 6 --width 384 --rounds 3  one size
+    python benchmarks/inference.py --architecture modernbert --only "pipeline, batch 1"
 
-XLM-Rs of real dimensions with random weights read synthetic posts: words of a vocabulary of 250,002, as many of them as
-real posts have tokens (synthetic.py). Text in, P out, in the order given; tokenising is in every arm. The other arms
+XLM-Rs, a ModernBERT and a EuroBERT of real dimensions with random weights read synthetic posts: words of a vocabulary
+of 250,002, as many of them as real posts have tokens (synthetic.py). Text in, P out, in the order given; tokenising is
+in every arm. The other arms
 stand in inference_arms.py. Beside them: posts of German and French forums alone, which are long; int8 and bf16 (slow on
 a CPU that has no such arithmetic) against fp32; the matrix products of ours alone; and three members against a cascade
 of them that asks all three about a tenth of the posts (on a trained bundle that share is learned: polyvigil tune
@@ -35,9 +37,19 @@ from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.predict import probabilities, token_budget
 from polyvigil.types import Post
 from side_by_side import Ratio, compare, line, report, write
-from synthetic import LONGEST, VOCABULARY, forum_lengths, mixed_lengths, texts, vocabulary_of, write_model
+from synthetic import (
+    ARCHITECTURES,
+    LONGEST,
+    VOCABULARY,
+    Size,
+    forum_lengths,
+    mixed_lengths,
+    texts,
+    vocabulary_of,
+    write_model,
+)
 
-POSTS = {(6, 384): 1024, (12, 768): 256}
+POSTS = {Size(6, 384): 1024, Size(12, 768): 256, Size(12, 384, "modernbert"): 256, Size(6, 384, "eurobert"): 256}
 BARS = {
     "the paper's way": 6.0,
     "pipeline, batch 32": 4.5,
@@ -46,8 +58,9 @@ BARS = {
     "GEMM": 0.70,
     "cascade": 2.0,
 }
-PIPELINE_BARS = {(6, 384): 1.7, (12, 768): 1.3}
-"""Of batch 1."""
+PIPELINE_BARS = {384: 1.7, 768: 1.3}
+"""Of batch 1, by width."""
+FORUM = "forum posts, ours against the paper's way"
 CALLED = 0.1
 BUDGET = token_budget(torch.device("cpu"))
 
@@ -56,12 +69,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int)
     parser.add_argument("--width", type=int, default=384, help="a multiple of 64")
+    parser.add_argument("--architecture", choices=ARCHITECTURES)
+    parser.add_argument("--only", nargs="+", help="parts of the names of what is timed")
     parser.add_argument("--posts", type=int)
+    parser.add_argument("--vocabulary", type=int, default=VOCABULARY, help="rows of the table of word vectors")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--json", help="write the figures here too")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    sizes = [(arguments.layers, arguments.width)] if arguments.layers else list(POSTS)
+    sizes = [size for size in POSTS if arguments.architecture in {None, size.architecture}]
+    if arguments.layers:
+        sizes = [Size(arguments.layers, arguments.width, arguments.architecture or "xlm-roberta")]
     ratios: list[Ratio] = []
     notes: dict[str, object] = {"torch": torch.__version__, "arithmetic": torch.backends.cpu.get_cpu_capability()}
 
@@ -72,21 +90,20 @@ def main() -> None:
 
     for size in sizes:
         about = measure(size, arguments, tell)
-        notes |= {f"{size[0]} x {size[1]}, {key}": value for key, value in about.items()}
+        notes |= {f"{size}, {key}": value for key, value in about.items()}
     report([], notes, None)
     write(ratios, notes, arguments.json)
 
 
-def measure(size: tuple[int, int], arguments: argparse.Namespace, tell: Callable[[Ratio], None]) -> dict[str, str]:
+def measure(size: Size, arguments: argparse.Namespace, tell: Callable[[Ratio], None]) -> dict[str, str]:
     """Tell the ratios for a model of this size as they are measured; what the arms were given and agree on."""
-    layers, width = size
     draw = np.random.default_rng(1)
-    vocabulary = vocabulary_of(draw)
+    vocabulary = vocabulary_of(draw, arguments.vocabulary)
     count = arguments.posts or POSTS.get(size, 256)
     lengths, long = mixed_lengths(draw, count), forum_lengths(draw, max(count // 4, 32))
     mixed, forum = texts(draw, lengths, vocabulary), texts(draw, long, vocabulary)
     with tempfile.TemporaryDirectory() as folder:
-        write_model(Path(folder), layers=layers, width=width, vocabulary=VOCABULARY, words=vocabulary)
+        write_model(Path(folder), size, vocabulary=arguments.vocabulary, words=vocabulary)
         ours, small, half = (load_encoder(folder, max_tokens=LONGEST) for _ in range(3))
         stock = load_encoder(folder, max_tokens=LONGEST, packing=False)
         tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -104,29 +121,32 @@ def measure(size: tuple[int, int], arguments: argparse.Namespace, tell: Callable
         "sorted, padded to the longest of a batch": lambda: scored(stock, mixed),
     }
     expected, in_int8, in_bf16 = (scored(encoder, mixed) for encoder in (ours, small, half))
-    apart = max(np.abs(run() - expected).max() for run in others.values())
-    apart = max(apart, np.abs(arms.paper(model, tokenizer, forum) - scored(ours, forum)).max())
+    others = {name: run for name, run in others.items() if _is_timed(f"ours against {name}", arguments)}
+    apart = max((np.abs(run() - expected).max() for run in others.values()), default=0.0)
+    if _is_timed(FORUM, arguments):
+        apart = max(apart, np.abs(arms.paper(model, tokenizer, forum) - scored(ours, forum)).max())
     if apart > 1e-5:
         raise SystemExit(f"the arms disagree by {apart:.1e}; times would mean nothing")
     rounds = arguments.rounds or 5
-    head = f"{layers} x {width}, "
 
-    def timed(name: str, fast: Callable[[], object], slow: Callable[[], object], bar: str) -> Ratio:
-        wanted = PIPELINE_BARS.get(size) if bar == "pipeline, batch 1" else BARS.get(bar)
-        ratio = compare(f"{head}{name}", fast, slow, rounds=rounds, warm=True, bar=wanted)
+    def timed(name: str, fast: Callable[[], object], slow: Callable[[], object], bar: str) -> Ratio | None:
+        if not _is_timed(name, arguments):
+            return None
+        wanted = PIPELINE_BARS.get(size.width) if bar == "pipeline, batch 1" else BARS.get(bar)
+        ratio = compare(f"{size}, {name}", fast, slow, rounds=rounds, warm=True, bar=wanted)
         tell(ratio)
         return ratio
 
     def fp32() -> object:
         return scored(ours, mixed)
 
-    shapes = arms.products(lengths, layers=layers, width=width, budget=BUDGET)
+    shapes = arms.products(lengths, ours, budget=BUDGET)
     gemm = arms.bare(shapes)
     gemm()
     cascaded, all_three, called = members(ours, mixed)
     against = [timed(f"ours against {name}", fp32, run, name) for name, run in others.items()]
     timed(
-        "forum posts, ours against the paper's way",
+        FORUM,
         lambda: scored(ours, forum),
         lambda: arms.paper(model, tokenizer, forum),
         "forum",
@@ -142,12 +162,17 @@ def measure(size: tuple[int, int], arguments: argparse.Namespace, tell: Callable
         f"{(long > LONGEST).mean():.1%} longer than {LONGEST}",
         f"padding at {LONGEST}": f"{1 - lengths.mean() / LONGEST:.1%}, "
         f"forum {1 - long.clip(max=LONGEST).mean() / LONGEST:.1%}; ours none",
-        "products of ours": f"{work / 1e9:,.0f} GFLOP, {work / 1e9 / against[0].ours_seconds:,.1f} GFLOP/s",
+        "products of ours": f"{work / 1e9:,.0f} GFLOP"
+        + "".join(f", {work / 1e9 / ratio.ours_seconds:,.1f} GFLOP/s" for ratio in against[:1] if ratio),
         "largest difference of P, fp32": f"{apart:.1e}",
         "largest difference of P, int8, random weights": f"{np.abs(in_int8 - expected).max():.1e}",
         "largest difference of P, bf16, random weights": f"{np.abs(in_bf16 - expected).max():.1e}",
         "posts of which the cascade asks all": f"{called:.1%}",
     }
+
+
+def _is_timed(name: str, arguments: argparse.Namespace) -> bool:
+    return not arguments.only or any(part in name for part in arguments.only)
 
 
 def scored(encoder: Encoder, posts: list[str]) -> NDArray[np.float64]:

@@ -10,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase, pipeline
 
+from polyvigil.nn.architectures import plan_for
 from polyvigil.nn.batching import token_batches
+from polyvigil.nn.encoder import Encoder
 from synthetic import LONGEST
 
 
@@ -46,15 +48,23 @@ def hugging_face(
 Shape = tuple[int, int, int]
 
 
-def products(lengths: NDArray[np.int64], *, layers: int, width: int, budget: int) -> list[Shape]:
+def products(lengths: NDArray[np.int64], encoder: Encoder, *, budget: int) -> list[Shape]:
     """Rows, inputs and outputs of every linear layer of our forward pass, batch by batch."""
+    config: Any = encoder.model.config
+    plan = plan_for(encoder.model, config.to_dict())
+    if plan is None:
+        raise SystemExit("this architecture does not run without padding")
+    names = plan.architecture
+    of_all_tokens = names.attention_in[-2:]  # keys and values
     shapes = []
     for batch in token_batches(lengths, budget=budget):
         tokens, posts = int(lengths[batch].sum()), len(batch)
-        for layer in range(layers):
-            rows = posts if layer == layers - 1 else tokens
-            shapes += [(tokens, width, width)] * 2 + [(rows, width, width)] * 2
-            shapes += [(rows, width, 4 * width), (rows, 4 * width, width)]
+        for layer in range(plan.layers):
+            first_only = plan.pooled == "first" and layer == plan.layers - 1
+            for name in names.linears:
+                linear: Any = encoder.model.get_submodule(f"{plan.layer_name(layer)}.{name}")
+                rows = posts if first_only and name not in of_all_tokens else tokens
+                shapes.append((rows, linear.in_features, linear.out_features))
     return shapes
 
 

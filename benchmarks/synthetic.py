@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForSequenceClassification, XLMRobertaConfig, XLMRobertaTokenizer
+from transformers import (
+    AutoModelForSequenceClassification,
+    EuroBertConfig,
+    ModernBertConfig,
+    PreTrainedConfig,
+    XLMRobertaConfig,
+    XLMRobertaTokenizer,
+)
 
 from polyvigil.nn.windows import TokenIds
 
@@ -82,26 +90,51 @@ def vocabulary_of(draw: np.random.Generator, count: int = VOCABULARY) -> list[st
     return list(found)[: count - len(_SPECIAL) - 1]
 
 
-def write_model(
-    folder: Path, *, layers: int, width: int, vocabulary: int = VOCABULARY, words: list[str] | None = None
-) -> None:
-    """An XLM-R of this size (``width`` a multiple of 64) with random weights, and its tokenizer.
+ARCHITECTURES = {"xlm-roberta": "", "modernbert": "ModernBERT ", "eurobert": "EuroBERT "}
+"""What the figures call each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of an encoder; ``width``: a multiple of 64, the width of a head."""
+
+    layers: int
+    width: int
+    architecture: str = "xlm-roberta"
+
+    def __str__(self) -> str:
+        return f"{ARCHITECTURES[self.architecture]}{self.layers} x {self.width}"
+
+
+def config_of(size: Size, *, vocabulary: int) -> PreTrainedConfig:
+    """Inside four times as wide as outside; heads as the hub's models have them: EuroBERT's reads all tokens, one by
+    one, and that of mmBERT their mean."""
+    sizes = {
+        "vocab_size": vocabulary,
+        "hidden_size": size.width,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.width // 64,
+        "intermediate_size": 4 * size.width,
+        "initializer_range": 0.05,
+        "pad_token_id": PADDING,
+        "bos_token_id": _SPECIAL["<s>"],
+        "eos_token_id": _SPECIAL["</s>"],
+    }
+    if size.architecture == "modernbert":
+        ends = {"cls_token_id": _SPECIAL["<s>"], "sep_token_id": _SPECIAL["</s>"]}
+        return ModernBertConfig(**sizes, **ends, classifier_pooling="mean")
+    if size.architecture == "eurobert":
+        return EuroBertConfig(**sizes, mask_token_id=vocabulary - 1)
+    return XLMRobertaConfig(**sizes, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5)
+
+
+def write_model(folder: Path, size: Size, *, vocabulary: int = VOCABULARY, words: list[str] | None = None) -> None:
+    """An encoder of this size with random weights, and XLM-R's kind of tokenizer.
 
     That knows ``words`` as one token each, or without them pads and no more.
     """
-    config = XLMRobertaConfig(
-        vocab_size=vocabulary,
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=width // 64,
-        intermediate_size=4 * width,
-        max_position_embeddings=514,
-        type_vocab_size=1,
-        layer_norm_eps=1e-5,
-        initializer_range=0.05,
-    )
     torch.manual_seed(0)
-    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    AutoModelForSequenceClassification.from_config(config_of(size, vocabulary=vocabulary)).save_pretrained(folder)
     pieces = [(f"▁{word}", -float(np.log(place + 2))) for place, word in enumerate(words or ())]
     vocab = [*((token, 0.0) for token in _SPECIAL), *pieces, ("<mask>", 0.0)]
     XLMRobertaTokenizer(vocab=vocab).save_pretrained(folder)

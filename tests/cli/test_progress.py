@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from polyvigil.cli import command, output
 from polyvigil.cli import main as program
-from polyvigil.cli import output
-from polyvigil.cli.output import Output
+from polyvigil.cli.output import Answer, Output
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +81,23 @@ def test_a_terminal_keeps_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     text = heard.getvalue()
     assert text.startswith("loading\n\r\x1b[2Kstill working, 0 s: loading")
     assert text.endswith("\r\x1b[2Kdone\n")
+
+
+def test_a_command_that_waits_for_others_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a service does: nobody who calls is no news."""
+    heard = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", heard)
+    monkeypatch.setattr(command, "_registered", {})
+
+    def listens(out: Output) -> Answer:
+        out.log("listening")
+        time.sleep(0.5)
+        return Answer({}, ())
+
+    for heartbeat in (False, True):
+        command.command(examples=("a", "b"), heartbeat=heartbeat)(listens)
+        command.build_command(command.registered_command("listens")).main([], standalone_mode=False)
+        assert ("still working" in heard.getvalue()) == heartbeat
 
 
 def test_every_stage_of_a_training_is_named_and_counted(

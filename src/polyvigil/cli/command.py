@@ -12,6 +12,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -44,10 +45,11 @@ _registered: dict[str, RegisteredCommand] = {}
 """Of each command whose module is imported, by its full name, as ``audit drift``."""
 
 
-def command(*, examples: tuple[str, str], group: str = "") -> Callable[[Function], Function]:
+def command(*, examples: tuple[str, str], group: str = "", heartbeat: bool = True) -> Callable[[Function], Function]:
     """Register ``function(out, ...) -> Answer`` as a command of its name, with the shared options and two examples.
 
-    ``group``: the group of commands it belongs to, as ``audit``; empty for none.
+    ``group``: the group of commands it belongs to, as ``audit``; empty for none. ``heartbeat``: whether a long silence
+    is broken (Output.heartbeat); not where a command waits for others, as a service does.
     """
 
     def register(function: Function) -> Function:
@@ -56,7 +58,7 @@ def command(*, examples: tuple[str, str], group: str = "") -> Callable[[Function
         shown = "\n".join(f"  {example}" for example in examples)
         _registered[name] = RegisteredCommand(
             name=function.__name__,
-            run=_runner(function, name),
+            run=_runner(function, name, heartbeat=heartbeat),
             summary=description.split("\n", maxsplit=1)[0],
             help=f"\b\nExamples:\n{shown}\n\n{description}",
         )
@@ -77,14 +79,14 @@ def build_command(registered: RegisteredCommand) -> Any:
     return typer.main.get_command(app)
 
 
-def _runner(function: Callable[..., Answer], name: str) -> Callable[..., None]:
+def _runner(function: Callable[..., Answer], name: str, *, heartbeat: bool) -> Callable[..., None]:
     """``function`` as typer calls it: with the shared options, its answer written, its exit code raised."""
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
     def run(*, context: typer.Context, json_: bool, quiet: bool, debug: bool, **options: Any) -> None:  # noqa: ARG001 - main reads --debug
         out = Output(json=json_, quiet=quiet, command_line=command_line(context))
         try:  # here, since typer has its own mind about these two
-            with out.heartbeat():
+            with out.heartbeat() if heartbeat else nullcontext():
                 answer = function(out, **_arguments(parameters, options))
             out.give(name, answer)
         except KeyboardInterrupt as error:
