@@ -204,6 +204,15 @@ def test_device_names_are_known_with_assumptions() -> None:
         named_device("tpu", precision="fp16")
 
 
+def test_a_machine_is_as_fast_whatever_the_model_s_layers_are_like(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is timed is a layer of BERT's kind: of another one its operations are not counted."""
+    monkeypatch.setattr(devices, "_seconds_of", lambda *_, **__: 1.0)
+    shape = known_shapes()["jhu-clsp/mmBERT-small"]
+    plain = shape.model_copy(update={"architecture": "bert", "local_layers": 0, "head_reads": "first"})
+    rates = [measured_device(each, precision="fp32", device="cpu").operations for each in (shape, plain)]
+    assert rates[0] == rates[1] > 0
+
+
 def test_measuring_this_machine_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_ENOUGH_SECONDS", 0.2)
     small = ModelShape(architecture="bert", layers=2, hidden=64, heads=2, intermediate=256, vocabulary=99, positions=99,

@@ -109,8 +109,9 @@ def measured_device(shape: ModelShape, *, precision: Precision, device: str) -> 
     def step_layer() -> None:
         optimiser.step()
 
-    one_layer = shape.model_copy(update={"layers": 2}).forward_operations(tokens)
-    one_layer -= shape.model_copy(update={"layers": 1}).forward_operations(tokens)
+    measured = shape.model_copy(update={"architecture": "bert", "local_layers": 0}) if shape.packed else shape
+    one_layer = measured.model_copy(update={"layers": 2}).forward_operations(tokens)
+    one_layer -= measured.model_copy(update={"layers": 1}).forward_operations(tokens)
     seconds = _seconds_of(train_layer, gpu=gpu)
     optimiser = torch.optim.AdamW(layer.parameters(), fused=True)
     moved = 28.0 * sum(p.numel() for p in layer.parameters())
