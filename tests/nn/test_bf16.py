@@ -75,21 +75,22 @@ def test_attention_is_bf16_and_head_float32(tmp_path: Path, monkeypatch: pytest.
     assert encoder.model.roberta.encoder.layer[0].output.LayerNorm.weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("first_only", [False, True])
-def test_the_cuda_kernel_takes_these_shapes_and_types(first_only: bool) -> None:
+@pytest.mark.parametrize(("first_only", "reach"), [(False, None), (True, None), (False, 4)])
+@pytest.mark.parametrize("key_heads", [6, 2])
+def test_the_cuda_kernel_takes_these_shapes_and_types(first_only: bool, reach: int | None, key_heads: int) -> None:
     """No GPU is needed for what torch itself says of a call: its arguments and the shape of its result."""
     pytest.importorskip("torch.nn.attention.varlen")
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with FakeTensorMode(), torch.no_grad():
         try:
-            key = torch.empty(20, 6, 64, dtype=torch.bfloat16, device="cuda")
+            key = torch.empty(20, key_heads, 64, dtype=torch.bfloat16, device="cuda")
             query = torch.empty(4 if first_only else 20, 6, 64, dtype=torch.bfloat16, device="cuda")
             starts = torch.empty(5, dtype=torch.int32, device="cuda")
         except (AssertionError, RuntimeError):
             pytest.skip("this torch has no fake CUDA tensors")
         posts = attention.Posts(ids=starts, positions=starts, starts=starts, runs=((9, 1), (5, 2), (1, 1)))
-        found = attention._flash(query, key, key, posts, reach=None, first_only=first_only)
+        found = attention._flash(query, key, key, posts, reach=reach, first_only=first_only)
     assert found.shape == (len(query), 6 * 64)
     assert found.dtype == torch.bfloat16
 
