@@ -31,7 +31,6 @@ from polyvigil.config.recipe import BaseRecipe, Recipe
 from polyvigil.data.atomic import whole_folder
 from polyvigil.data.frames import Posts, column_array, extended, frame_of, source_of
 from polyvigil.data.read import OnError, Reading, Unlabelled, read_labelled, read_unlabelled
-from polyvigil.data.terms import read_terms
 from polyvigil.data.translated import refuse_translated
 from polyvigil.errors import BundleError, DataWarning, RecipeError
 from polyvigil.evaluation.columns import columns_to_slice
@@ -40,7 +39,7 @@ from polyvigil.evaluation.compare import compare as compare_bundles
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.measure import cross_fitted_dev, measured, measured_on_dev
 from polyvigil.judge.endpoint import EndpointPermission
-from polyvigil.scoring.explain import as_record, explain_posts
+from polyvigil.scoring.explain import as_record, explain_posts, terms_of
 from polyvigil.scoring.table import open_posts, score_rows, warn_of
 from polyvigil.text.mentions import lexicon
 
@@ -360,13 +359,7 @@ def explain(
     are not flagged. ``drugs``, ``reactions``: files of terms to find in the posts. Raises DataError for a row or a
     term that cannot be used.
     """
-    terms = [
-        term
-        for kind, path in (("drug", drugs), ("reaction", reactions))
-        if path
-        for term in read_terms(path, kind=kind)
-    ]
-    loaded, compiled = _loaded(bundle), lexicon(terms)
+    loaded, compiled = _loaded(bundle), lexicon(terms_of(drugs=drugs, reactions=reactions))
     records: list[dict[str, Any]] = []
     spec = _data_spec(text, "", language, settings)
     with open_posts(posts, languages=languages, spec=spec, on_error=on_error) as read:

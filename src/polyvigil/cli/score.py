@@ -95,8 +95,7 @@ def score(
     ] = None,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
-    if output == "-" and out.json:
-        raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
+    to_stdout = out.writes_to_stdout(output)
     spec = _score_spec(part_posts, dedup, evidence=evidence, raw_csv=raw_csv, ask_endpoint=ask_endpoint, posts=posts)
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
@@ -107,16 +106,7 @@ def score(
         )
     _warn(out, summary)
     lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
-    return Answer(summary, _stdout_lines(out, lines, output), posts.exit_code(set_aside=summary.set_aside))
-
-
-def _stdout_lines(out: Output, lines: list[str], output: str) -> list[str]:
-    """The lines that go to stdout: none where it is the data, and they go to stderr."""
-    if output != "-":
-        return lines
-    for line in lines:
-        out.log(line)
-    return []
+    return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside), stdout_is_data=to_stdout)
 
 
 def _score(

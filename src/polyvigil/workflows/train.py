@@ -24,6 +24,7 @@ from polyvigil.decide.combine import Combination
 from polyvigil.errors import DataError, RecipeError, SplitError
 from polyvigil.evaluation.evaluate import Evaluation, gold_of
 from polyvigil.evaluation.subsets import MemberSubset, member_subsets
+from polyvigil.learn.launch import launched
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import distil
 from polyvigil.workflows.assemble import BundleDraft, assemble_bundle, decisions
@@ -160,6 +161,25 @@ def train(
     return Trained(assembled.bundle, assembled.evaluation, subsets)
 
 
+def train_in_this_process(
+    recipe: Recipe,
+    data: TrainingData,
+    *,
+    output: Path,
+    replace: bool = False,
+    options: RunOptions = _HERE,
+    log: Log = lambda _: None,
+) -> Trained | None:
+    """``train`` in the first of several processes that train together (learn.launch), and in one that is alone.
+
+    The others take their part in the learning alone: they write no bundle and return None.
+    """
+    if launched().rank:
+        learn(recipe, data, output=output, options=options)
+        return None
+    return train(recipe, data, output=output, replace=replace, options=options, log=log)
+
+
 @dataclass(frozen=True, slots=True)
 class Learned:
     """``seen``: sorted 64-bit hashes of all posts that the members learned from, a teacher's included; none of a
@@ -173,8 +193,7 @@ class Learned:
 def learn(
     recipe: Recipe, data: TrainingData, *, output: Path, options: RunOptions = _HERE, log: Log = lambda _: None
 ) -> Learned:
-    """One member for each seed. Of several processes (learn.ranks) the first calls ``train``, the others this alone,
-    and get no members."""
+    """One member for each seed; of several processes (learn.ranks) only the first gets them."""
     work, train, dev = _work(output), data.train, data.dev
     teacher_result = distil.score_with_teacher(
         recipe.teacher, train, data.unlabelled, dev=dev, work=work, device=options.device, log=log
