@@ -12,11 +12,11 @@ from polyvigil.evaluation.intervals import Interval
 from polyvigil.workflows.learners import Log
 from polyvigil_gladiators import plan
 from polyvigil_gladiators.context import context_of
+from polyvigil_gladiators.environment import Environment
 from polyvigil_gladiators.plan import Audit, Row, Scoring, Step, Table, Training, Translation
 from polyvigil_gladiators.posts import differences
 from polyvigil_gladiators.result import VERDICTS, Metric, Reproduction, StepKind, StepRecord
 from polyvigil_gladiators.run import Done
-from polyvigil_gladiators.survey import Environment
 from polyvigil_gladiators.tables import measure_rows
 
 _TITLES: dict[Table, str] = {
@@ -142,12 +142,16 @@ _KINDS: Mapping[type, StepKind] = {
 }
 
 
-def write(result: Reproduction, folder: Path) -> tuple[Path, Path]:
-    """Write both files and return their paths."""
-    document, markdown = folder / "reproduction.json", folder / "reproduction.md"
+def report_files(folder: Path) -> tuple[Path, Path]:
+    """Where ``write`` puts the document and the page."""
+    return folder / "reproduction.json", folder / "reproduction.md"
+
+
+def write(result: Reproduction, folder: Path) -> None:
+    """Write the reproduction as a JSON document and as a Markdown page."""
+    document, markdown = report_files(folder)
     write_whole(document, result.model_dump_json(indent=2) + "\n", replace=True)
     write_whole(markdown, _markdown(result), replace=True)
-    return document, markdown
 
 
 def cautions(result: Reproduction) -> list[str]:

@@ -21,9 +21,10 @@ from polyvigil.learn.launch import launched
 from polyvigil.workflows.learners import Log, RunOptions
 from polyvigil.workflows.train import TrainingData, train_in_this_process
 from polyvigil_gladiators.after import audit_bundle, score_test_posts
+from polyvigil_gladiators.environment import Environment
 from polyvigil_gladiators.plan import Scoring, Step, Training, Translation, source_of
 from polyvigil_gladiators.posts import of_language
-from polyvigil_gladiators.survey import Environment, StepStatus
+from polyvigil_gladiators.survey import StepStatus
 
 Progress = Callable[[str, int, float, float], None]
 """What is done, of how many posts, since when (time.monotonic), and which share of it is done, in [0, 1]."""

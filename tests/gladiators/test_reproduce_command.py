@@ -29,10 +29,11 @@ from polyvigil_gladiators import models as models_module
 from polyvigil_gladiators import paper, plan, preconditions
 from polyvigil_gladiators import survey as survey_module
 from polyvigil_gladiators.context import context_of
+from polyvigil_gladiators.environment import Environment
 from polyvigil_gladiators.models import ModelFolder
 from polyvigil_gladiators.posts import Files, read
 from polyvigil_gladiators.run import Done
-from polyvigil_gladiators.survey import Environment, survey
+from polyvigil_gladiators.survey import survey
 from polyvigil_gladiators.tables import measure_rows
 from polyvigil_gladiators.tiny import TINY
 
@@ -393,6 +394,17 @@ def test_the_plan_with_nothing_fetched_estimates_every_step(
     assert "to be fetched: about 9.6 GB, " in shown
     assert "cannot run: table3: no test labels: give the task's test file, --test FILE" in shown
     assert "cannot run: farsi-v1, farsi-v2, farsi-v3, scores: no test posts: give" in shown
+
+
+def test_without_torch_the_missing_extra_is_named(
+    few: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert program.run(line("table1", data=few, models=tmp_path, output=tmp_path / "out")) == 2
+    error = answered(capfd)[0]["error"]
+    assert error["message"] == "reproducing needs torch, which is not installed"
+    assert "polyvigil[encoders]" in error["hint"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_for_models_is_made(few: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
