@@ -26,9 +26,9 @@ _TITLES: dict[Table, str] = {
     "table4": "Table 4: seed 42 by epoch",
     "table5": "Table 5: sets of seeds",
     "thresholds": "The 3-seed ensemble on the dev posts, by language",
-    "text": "Figures of the paper's text",
+    "text": "Values of the paper's text",
 }
-HEADER = ("row", "figure", "paper", "ours", "95%", "cross-fitted", "95%", "verdict")
+HEADER = ("row", "metric", "paper", "ours", "95%", "cross-fitted", "95%", "verdict")
 _COMPETITION = ("mean", "median")
 """Further columns of Table 3, after the paper's own: of all systems in the shared task."""
 LEFT = 2
@@ -97,7 +97,7 @@ def _cells(metric: Metric, *, doubt: str) -> tuple[str, ...]:
 
 
 MEANINGLESS = (
-    f"Every figure here is meaningless: the models have random weights, and the posts are made up. {SAMPLE_NOTE}"
+    f"Every value here is meaningless: the models have random weights, and the posts are made up. {SAMPLE_NOTE}"
 )
 
 
@@ -158,9 +158,7 @@ def cautions(result: Reproduction) -> list[str]:
     """What a reader must know before any metric."""
     lines = [MEANINGLESS] if result.meaningless else []
     if result.differences and not result.meaningless:
-        lines.append(
-            "The posts are others than the paper's, so no figure is compared: " + "; ".join(result.differences)
-        )
+        lines.append("The posts are others than the paper's, so no value is compared: " + "; ".join(result.differences))
     return lines
 
 

@@ -124,7 +124,7 @@ def test_rows_with_available_models_are_measured(finished: tuple[Path, Path]) ->
     assert ours["interval"] == pytest.approx(pooled["f1_interval"])
     assert ours["cross_fitted"] == pytest.approx(pooled["cross_fitted"]["f1"])
     page = (output / "reproduction.md").read_text()
-    assert "**Every figure here is meaningless" in page
+    assert "**Every value here is meaningless" in page
     assert f"needs xlm-roberta-base in {models}" in page
 
 
@@ -137,7 +137,7 @@ def test_tables_of_finished_steps_are_printed_at_once(
     assert program.run([part for part in wish if part != "--json"]) == 0  # this one is for people
     shown, errors = capfd.readouterr()
     assert "learning from" not in errors
-    assert shown.startswith("Every figure here is meaningless: the models have random weights")
+    assert shown.startswith("Every value here is meaningless: the models have random weights")
     assert "0.155, 5,177 flagged" in shown
     assert f"needs xlm-roberta-base in {models}" in shown
     assert program.run(line("table4", data=few, models=models, output=tmp_path / "out")) == 0

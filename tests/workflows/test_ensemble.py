@@ -250,7 +250,7 @@ def test_an_impossible_cascade_is_refused(
         ),
         (folder, joined.bundle, CascadeOptions(1.0), "1 is no share of posts, at least 0 and below 1; as 0.005"),
         (folder, joined.bundle, CascadeOptions(-0.1), "-0.1 is no share of posts"),
-        (folder, joined.bundle, CascadeOptions(0.01, first=2), "no member at place 2; the places are 0 to 1"),
+        (folder, joined.bundle, CascadeOptions(0.01, first=2), "no member 2; members have the indices 0 to 1"),
         (folder, joined.bundle, CascadeOptions(0.01, costs=(1.0,)), "1 costs given for 2 members"),
         (folder, joined.bundle, CascadeOptions(0.01, costs=(1.0, 0.0)), "give each member one above 0"),
     ):

@@ -46,11 +46,12 @@ def tune(
     cascade: Annotated[
         float | None,
         typer.Option(
-            "--cascade", help="Ask one member first, all only near a threshold: share it may decide otherwise."
+            "--cascade",
+            help="Ask one member first, all only near a threshold: largest share of posts whose decision may change.",
         ),
     ] = None,
     cascade_first: Annotated[
-        int | None, typer.Option("--cascade-first", help="The place of the member to ask first; else the cheapest way.")
+        int | None, typer.Option("--cascade-first", help="The index of the member to ask first; else the cheapest.")
     ] = None,
     cascade_costs: Annotated[
         str, typer.Option("--cascade-costs", help="What asking each member costs: 1,4,4. Else all the same.")

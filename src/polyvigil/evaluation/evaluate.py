@@ -155,14 +155,14 @@ def seen_before(
     trained = int(np.isin(hashes, train).sum())
     if 2 * trained >= len(items):
         raise SplitError(
-            f"{trained:,} of {len(items):,} posts were trained on; figures on them prove nothing",
+            f"{trained:,} of {len(items):,} posts were trained on; metrics on them prove nothing",
             where=data,
             hint="evaluate on posts the bundle has not seen (--split test, if the file mixes splits)",
         )
     messages = []
     if trained:
         messages.append(
-            f"{trained:,} of {len(items):,} posts have the text of a training post; figures on them are optimistic"
+            f"{trained:,} of {len(items):,} posts have the text of a training post; metrics on them are optimistic"
         )
     tuned = int(np.isin(hashes, dev).sum())
     if tuned and tuned < len(items):
@@ -188,12 +188,12 @@ def _cautions(languages: Sequence[Slice], *, same_set: bool) -> list[str]:
     cautions = []
     if same_set:
         cautions.append(
-            "the thresholds were tuned on these very posts: same-set figures are optimistic, stand by the cross-fitted"
+            "the thresholds were tuned on these very posts: same-set metrics are optimistic, stand by the cross-fitted"
         )
     if foreign := [part.name for part in languages if not part.validated]:
         cautions.append(f"not validated for {name_list(foreign)}: no member was trained on it")
     for part in languages:
         if part.positives < FEW_POSITIVES:
             noun = "positive" if part.positives == 1 else "positives"
-            cautions.append(f"{part.name}: only {part.positives} {noun}; its figures can move a lot")
+            cautions.append(f"{part.name}: only {part.positives} {noun}; its metrics can move a lot")
     return cautions

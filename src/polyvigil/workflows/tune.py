@@ -54,7 +54,7 @@ def cascade_for(
     *,
     groups: Sequence[str],
 ) -> Cascade:
-    """The cascade that was wished for, learned on ``by_member`` (n_members, n_posts). Raises RecipeError."""
+    """The cascade that was requested, learned on ``by_member`` (n_members, n_posts). Raises RecipeError."""
     check(options, members=len(by_member))
     return fit_cascade(
         by_member, posts, policy, stated=options.stated, groups=groups, first=options.first, costs=options.costs
@@ -62,7 +62,7 @@ def cascade_for(
 
 
 def check(options: CascadeOptions, *, members: int) -> None:
-    """Raises RecipeError for a wish that a bundle of so many members cannot have; called before posts are scored."""
+    """Raises RecipeError for what a bundle of so many members cannot have; called before posts are scored."""
     if members < 2:
         raise RecipeError(
             "the bundle has one member, and a cascade needs another to call",
@@ -75,9 +75,9 @@ def check(options: CascadeOptions, *, members: int) -> None:
         )
     if options.first is not None and options.first not in range(members):
         raise RecipeError(
-            f"there is no member at place {options.first}",
+            f"there is no member {options.first}",
             where="--cascade-first",
-            hint=f"the places are 0 to {members - 1}; polyvigil inspect BUNDLE shows them",
+            hint=f"members have the indices 0 to {members - 1}; polyvigil inspect BUNDLE shows them",
         )
     if options.costs and (len(options.costs) != members or not all(0 < cost < np.inf for cost in options.costs)):
         raise RecipeError(
