@@ -21,10 +21,10 @@ from polyvigil.text.language import is_cadec
 from polyvigil.types import Probabilities
 
 _BINS = np.linspace(-7.0, 7.0, 29)
-_POWER = 4
-_CLAMP = 2.0
-_FAR = 3.0
-_UNLIKE = 0.5
+_POWER = 4  # of the overlaps as weights: the languages that look alike decide (docs/decisions/0006)
+_CLAMP = 2.0  # times the usual share of flags, or one such part of it, at most
+_FAR = 3.0  # times: two shares so far apart are worth a warning
+_UNLIKE = 0.5  # an overlap below this is worth one
 
 
 @dataclass(frozen=True, slots=True)
