@@ -28,7 +28,7 @@ class LinearSpec(Spec):
         default=1, ge=1, description="an n-gram in fewer training posts is left out; 1 ranks best (docs/decisions/0003)"
     )
     sublinear: bool = Field(default=True, description="count n-grams as 1 + log(count)")
-    C: float = Field(default=4.0, gt=0, description="inverse of the L2 penalty")
+    C: float = Field(default=8.0, gt=0, description="inverse of the L2 penalty")
     scale: Literal["naive-bayes", "none"] = Field(
         default="naive-bayes",
         description="naive-bayes: the penalty is weaker on n-grams that stand in posts of one class (Wang and Manning "

@@ -46,8 +46,8 @@ def word_hashes(
     points: NDArray[np.uint32], mixed: _Hashes, is_word: NDArray[np.bool_], powers: _Hashes, low: int, high: int,
     skipped: int, hashes: _Hashes,
 ) -> int:  # fmt: skip
-    """The hashes of the word n-grams of a text between two spaces, and of its pairs of words with 1 to ``skipped`` words
-    between them, into ``hashes``; how many."""
+    """The hashes of the word n-grams of a text between two spaces, and of its pairs of words with 1 to ``skipped``
+    words between them, into ``hashes``; how many."""
     single = np.empty(len(points) // 2, np.uint64)
     words = index = 0
     while index < len(points):

@@ -97,15 +97,16 @@ class LinearLearner:
 
     def _weights_compiled(self, posts: Sequence[Post], space: NgramSpace, problem: Problem, *, seed: int) -> Weights:
         """Raises ImportError where numba does not run."""
+        from polyvigil.learn import linear_rows
         from polyvigil.learn.linear_dual import solve
-        from polyvigil.learn.linear_rows import RowStore, Texts, rows_of
 
-        texts, store = Texts(posts, space, self.spec.sublinear), RowStore()
+        texts = linear_rows.Texts(posts, space, self.spec.sublinear)
+        store = linear_rows.RowStore(linear_rows.IN_MEMORY)
         try:
-            rows = rows_of(texts, problem, min_posts=self.spec.min_posts, store=store, progress=self.progress)
-            return solve(
-                texts, rows, problem, seed=seed, most_ngrams=self.spec.most_ngrams, progress=self.progress
+            rows = linear_rows.rows_of(
+                texts, problem, min_posts=self.spec.min_posts, store=store, progress=self.progress
             )
+            return solve(texts, rows, problem, seed=seed, most_ngrams=self.spec.most_ngrams, progress=self.progress)
         finally:
             store.close()
 

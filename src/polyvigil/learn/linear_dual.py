@@ -1,8 +1,8 @@
 """Weighted logistic regression over rows of n-grams, by dual coordinate descent (Yu, Huang and Lin 2011).
 
-The same model as scikit-learn's liblinear finds, in a fifth of its time, and one number more of memory for each post in
-place of one for each n-gram that a single post has: such an n-gram is moved by its post alone, so its weight is read off
-the dual variable of that post once the fit is done.
+The same model as scikit-learn's liblinear finds, with a number for each post in memory where that has one for each
+n-gram of a single post: such an n-gram is moved by its post alone, so its weight is read off the dual variable of that
+post once the fit is done.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.learn import linear_kernel as kernel
-from polyvigil.learn.linear_rows import Progress, Rows, Texts
 from polyvigil.learn.linear_problem import Largest, Problem, Weights, idf_of
+from polyvigil.learn.linear_rows import Progress, Rows, Texts
 
 STOP = 1e-5
 """Epochs end when a post's dual variable moves by less than this share of C, on average."""
@@ -50,7 +50,7 @@ def solve(
     state = np.zeros((len(columns.hashes), 3))
     state[:, 2] = idf * idf * scales * scales
     bias, dual = np.zeros(1), np.zeros(n_posts)
-    signs, domains = 2.0 * problem.labels - 1.0, problem.translated.astype(np.uint8)
+    signs, domains = np.where(problem.labels == 1, 1.0, -1.0), problem.translated.astype(np.uint8)
     random = np.random.default_rng(seed)
     for epoch in range(1, MOST_EPOCHS + 1):
         moved = 0.0

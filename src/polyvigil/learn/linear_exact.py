@@ -1,6 +1,6 @@
 """The linear detector fitted by scikit-learn's liblinear, with every n-gram of every post in memory.
 
-For few posts, and where numba does not run; the model is that of learn.linear_dual, which the tests hold against this one.
+For few posts, and where numba does not run. The model is that of learn.linear_dual; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -119,11 +119,8 @@ def _vectorise(grams: _DistinctGrams, problem: Problem, *, min_posts: int, subli
     counts = Counts(rows, columns[known], grams.counts[known])
     values = term_weights(counts, idf, sublinear=sublinear, n_rows=n_posts)
     matrix = csr_matrix((values, (rows, counts.columns)), shape=(n_posts, len(idf)))
-    masses = np.stack(
-        [
-            np.bincount(counts.columns, np.where(problem.labels == label, problem.costs, 0.0)[rows], len(idf))
-            for label in (0, 1)
-        ],
-        axis=1,
-    )
+    masses = np.empty((len(idf), 2))
+    for label in (0, 1):
+        of_label = np.where(problem.labels == label, problem.costs, 0.0)
+        masses[:, label] = np.bincount(counts.columns, of_label[rows], len(idf))
     return _Vectorised(vocabulary, idf, problem.scale.of(masses), matrix)

@@ -1,4 +1,4 @@
-"""Compiled loops of fitting the linear detector: n-grams of posts to rows, rows to weights (learn.linear_rows, .linear_dual).
+"""Compiled loops of fitting the linear detector: posts to rows (learn.linear_rows), then weights (learn.linear_dual).
 
 A row has two halves, its word n-grams and its character n-grams. Half ``2 i`` and half ``2 i + 1`` are those of post i;
 ``ends`` (2 n_posts,) says where each ends in the entries of a block. An entry is uint32: the column shifted by
@@ -70,7 +70,7 @@ def distinct_ngrams(
     points: NDArray[np.uint32], lengths: NDArray[np.int64], is_word: NDArray[np.bool_], words: tuple[int, int, int],
     characters: tuple[int, int],
 ) -> tuple[_Hashes, _Counts, _Ends]:  # fmt: skip
-    """The distinct n-grams of each text, half after half: hashes and counts (n,), and where each half ends (2 n_texts,).
+    """The distinct n-grams of each text, half after half: hashes and counts (n,), and the ends of halves (2 n_texts,).
 
     ``points``, ``lengths``: see text.hashing.CodePoints. ``words``: shortest, longest, and most words skipped.
     """
@@ -210,8 +210,8 @@ def to_entries(
 def _frequency(count: np.uint32, frequency: _Floats, sublinear: bool) -> float:
     """What a count weighs; ``frequency`` holds that of the counts below its length."""
     if count < len(frequency):
-        return frequency[count]
-    return 1.0 + math.log(np.float64(count)) if sublinear else np.float64(count)
+        return float(frequency[count])
+    return 1.0 + math.log(float(count)) if sublinear else float(count)
 
 
 @compiled
@@ -253,7 +253,7 @@ def norms(
     entries: _Entries, ends: _Ends, idf: _Floats, scale: _Floats, hapaxes: _Floats, hapax_idf: float,
     hapax_scale: _Floats, frequency: _Floats, sublinear: bool, inverse: _Floats, alone: _Floats, diagonal: _Floats,
 ) -> None:  # fmt: skip
-    """Of each half: 1 / its length, the part of its squared norm that its hapaxes hold, and all of it, each (2 n_posts,).
+    """Of each half, (2 n_posts,): 1 / its length, the part of its squared norm that its hapaxes hold, and all of it.
 
     The length is that of TF-IDF; the norm that of the features the solver sees, TF-IDF times ``scale``, so that a half
     without a scale has norm 1. ``hapax_scale`` (n_posts,): the scale of an n-gram that stands in that post alone.
@@ -377,7 +377,7 @@ def hapax_weights(
     new_ids: NDArray[np.int32], factors: _Floats, frequency: _Floats, sublinear: bool, smallest: float, out: _Hashes,
     weights: NDArray[np.float32], is_words: NDArray[np.bool_],
 ) -> int:  # fmt: skip
-    """The n-grams of a batch that stand in one post alone, with their weights: factor of the half x frequency; how many.
+    """The n-grams of a batch that stand in one post alone; their weights, factor of the half x frequency; how many.
 
     Weights whose size is below ``smallest`` are left out.
     """

@@ -1,8 +1,9 @@
-"""What the linear detector minimises, and what comes out: shared by both of its solvers (learn.linear_dual, .linear_exact)."""
+"""What the linear detector minimises, and what comes out: what both of its solvers share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class Weights:
     intercept: float
 
 
-def idf_of(n_posts: int, posts_with: NDArray[np.generic]) -> NDArray[np.float64]:
+def idf_of(n_posts: int, posts_with: NDArray[Any]) -> NDArray[np.float64]:
     """Inverse document frequencies as scikit-learn's smoothed ones, rounded to what is stored: (n,)."""
     idf = np.log((1 + n_posts) / (1 + posts_with.astype(np.float64))) + 1
     return idf.astype(np.float32).astype(np.float64)

@@ -2,8 +2,8 @@
 
 Two passes over the posts. The first counts, in a sketch of one byte for each hash prefix, in how many posts an n-gram
 stands; a counter is never too low. The second gives a column to each n-gram of ``least`` posts or more and writes the
-rows down, in memory, or above ``IN_MEMORY`` bytes in a file without a name, which the system removes whatever becomes of
-this process. An n-gram of one post alone needs no column (learn.linear_dual), so most of the n-grams take no memory.
+rows down, in memory, or above ``IN_MEMORY`` bytes in a file without a name, which the system removes whatever becomes
+of this process. An n-gram of one post alone needs no column (learn.linear_dual), so most of the n-grams take no memory.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ class Block:
 
 @dataclass(slots=True)
 class RowStore:
-    """Blocks of entries, in memory as long as they are few."""
+    """Blocks of entries, in memory as long as they take no more than ``in_memory`` bytes."""
 
-    in_memory: int = IN_MEMORY
+    in_memory: int
     blocks: list[Block] = field(default_factory=list)
     _file: IO[bytes] | None = None
     _room: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, dtype=np.uint32))
@@ -97,7 +97,7 @@ class RowStore:
         """Append a block; ``entries`` is copied."""
         held = sum(4 * int(block.ends[-1]) for block in self.blocks)
         if self._file is None and held + entries.nbytes > self.in_memory:
-            self._file = _written(tempfile.TemporaryFile, prefix="polyvigil-")  # noqa: SIM115 - closed by ``close``
+            self._file = _written(tempfile.TemporaryFile, prefix="polyvigil-")
             for at, block in enumerate(self.blocks):
                 self.blocks[at] = Block(block.first, block.ends, self._append(self.entries(block)))
         place = entries.copy() if self._file is None else self._append(entries)
@@ -112,7 +112,7 @@ class RowStore:
         if len(self._room) < size:
             self._room = np.empty(size, dtype=np.uint32)
         self._file.seek(block.place)
-        self._file.readinto(memoryview(self._room[:size]).cast("B"))  # type: ignore[attr-defined]
+        self._file.readinto(self._room[:size].view(np.uint8))  # type: ignore[attr-defined]
         return self._room[:size]
 
     def rewrite(self, block: Block, entries: NDArray[np.uint32]) -> None:
@@ -120,7 +120,7 @@ class RowStore:
         if isinstance(block.place, int):
             assert self._file is not None
             self._file.seek(block.place)
-            _written(self._file.write, memoryview(entries).cast("B"))
+            _written(self._file.write, entries.tobytes())
         else:
             at = self.blocks.index(block)
             self.blocks[at] = Block(block.first, block.ends, entries.copy())
@@ -133,7 +133,7 @@ class RowStore:
     def _append(self, entries: NDArray[np.uint32]) -> int:
         assert self._file is not None
         place = self._file.seek(0, 2)
-        _written(self._file.write, memoryview(entries).cast("B"))
+        _written(self._file.write, entries.tobytes())
         return place
 
 
@@ -207,9 +207,7 @@ def rows_of(
 _LEFT_OUT, _HAPAX = -1, -2  # as kernel.renumber reads them
 
 
-def _sketch(
-    texts: Texts, least: int, most_columns: int, sketch_bits: int | None, progress: Progress
-) -> kernel.Sketch:
+def _sketch(texts: Texts, least: int, most_columns: int, sketch_bits: int | None, progress: Progress) -> kernel.Sketch:
     """The first pass."""
     low, high = _SKETCH_BITS
     bits = sketch_bits or min(max((len(texts) * _NGRAMS_PER_POST).bit_length(), low), high)
@@ -255,8 +253,8 @@ def _written_rows(
         half = 0
         while half < len(ends):
             half, n_columns, n_entries = kernel.to_entries(
-                hashes, counts, ends, half, sketch, table, n_columns, problem.labels[posts], problem.costs[posts], room, n_entries,
-                entry_ends, hapaxes[2 * posts.start : 2 * posts.stop], frequency, texts.sublinear,
+                hashes, counts, ends, half, sketch, table, n_columns, problem.labels[posts], problem.costs[posts],
+                room, n_entries, entry_ends, hapaxes[2 * posts.start : 2 * posts.stop], frequency, texts.sublinear,
             )  # fmt: skip
             if half < len(ends):
                 needed = n_columns + int(ends[half] - (ends[half - 1] if half else 0))
@@ -275,14 +273,14 @@ def _larger(table: kernel.ColumnTable | None, n_columns: int, room: int) -> kern
         keys, ids, np.zeros(room, np.uint64), np.zeros(room, np.uint32), np.zeros(room, bool), np.zeros((room, 2))
     )
     if table is not None:
-        for old, new in zip(table[2:], larger[2:], strict=True):
-            new[:n_columns] = old[:n_columns]
+        for name in ("hashes", "n_posts", "is_words", "masses"):
+            getattr(larger, name)[:n_columns] = getattr(table, name)[:n_columns]
         kernel.rehash(keys, ids, larger.hashes, n_columns)
     return larger
 
 
 def _by_frequency(table: kernel.ColumnTable, n_columns: int, least: int) -> tuple[Columns, NDArray[np.int32]]:
-    """The columns in their final order, those the sketch took for more frequent left out; and of each old one the new."""
+    """The columns in their final order, without those the sketch took for more frequent; of each old one the new."""
     hashes, n_posts = table.hashes[:n_columns], table.n_posts[:n_columns]
     new_ids = np.where(n_posts == 1, np.int32(_HAPAX), np.int32(_LEFT_OUT))
     kept = np.flatnonzero(n_posts >= least)

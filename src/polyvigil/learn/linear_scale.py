@@ -1,13 +1,14 @@
 """How strongly the penalty holds each n-gram's weight back: all alike, or less where the classes differ (naive Bayes).
 
-Wang and Manning (2012) multiply the features of a linear model by their naive-Bayes log ratios, so that the penalty on an
-n-gram's weight is divided by the square of it: n-grams that stand in posts of one class alone may weigh much, words of
-both classes little. Only the stored weights change.
+Wang and Manning (2012) multiply the features of a linear model by their naive-Bayes log ratios, so that the penalty on
+an n-gram's weight is divided by the square of it: n-grams that stand in posts of one class alone may weigh much, those
+of both classes little. Only the stored weights change.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class Scale:
         positive = float(costs[labels == 1].sum())
         return cls(positive, float(costs.sum()) - positive, len(labels), _EXPONENT if naive_bayes else None)
 
-    def of(self, masses: NDArray[np.float64]) -> NDArray[np.float64]:
+    def of(self, masses: NDArray[Any]) -> NDArray[np.float64]:
         """(n,) from ``masses`` (n, 2), the weights of the negative and of the positive posts with each n-gram."""
         if self.exponent is None:
             return np.ones(len(masses))
