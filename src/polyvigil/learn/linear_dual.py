@@ -14,7 +14,7 @@ from polyvigil.learn import linear_kernel as kernel
 from polyvigil.learn.linear_problem import Largest, Problem, Weights, idf_of
 from polyvigil.learn.linear_rows import Progress, Rows, Texts
 
-STOP = 1e-5
+STOP = 1e-4
 """Epochs end when a post's dual variable moves by less than this share of C, on average."""
 MOST_EPOCHS = 30
 
@@ -89,5 +89,6 @@ def _add_hapaxes(
             hashes, counts, ends, rows.sketch, rows.keys, rows.ids, rows.new_ids, own, texts.frequency,
             texts.sublinear, kept.smallest, out, weights, is_words,
         )  # fmt: skip
-        kept.add(out[:n_out], is_words[:n_out], np.full(n_out, idf, dtype=np.float32), weights[:n_out])
+        idfs = np.full(n_out, idf, dtype=np.float32)
+        kept.add(out[:n_out].copy(), is_words[:n_out].copy(), idfs, weights[:n_out].copy())
         progress("reading off weights", first + len(ends) // 2, len(texts))
