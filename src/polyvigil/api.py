@@ -90,7 +90,7 @@ class Bundle(store.Bundle):
         with open_posts(texts, languages=languages) as read:
             for chunk in read.chunks():
                 posts = [item.post for item in chunk]
-                flags.append(self.policy.flags(self.probabilities(posts), [post.language for post in posts]))
+                flags.append(self.flags(posts, self.probabilities(posts)))
         return np.concatenate(flags).astype(np.int64) if flags else np.zeros(0, dtype=np.int64)
 
     def decide(self, posts: Posts, languages: Iterable[object] | None = None, **options: Any) -> Any:

@@ -23,6 +23,7 @@ from polyvigil.detect.ngram_features import (
     NgramSpace,
     Vocabulary,
     batches,
+    characters_of,
     count,
     logit_terms,
     table,
@@ -105,6 +106,17 @@ class LinearDetector:
             )
         )
         return CompiledScorer(words, characters, self.config.intercept, self.config.sublinear)
+
+    def known_shares(self, posts: Sequence[Post]) -> NDArray[np.float64]:
+        """The share of the character n-grams of each post that the model knows, (n_posts,) in [0, 1]; 1 without any."""
+        shares = [np.empty(0)]
+        for batch in batches(posts):
+            grams = self._space.blocks(characters_of(batch))[1]
+            known = self.characters.vocabulary.columns(grams.hashes) >= 0
+            n_known = np.bincount(grams.rows[known], minlength=len(batch))
+            n_ngrams = np.bincount(grams.rows, minlength=len(batch))
+            shares.append(np.where(n_ngrams > 0, n_known / np.maximum(n_ngrams, 1), 1.0))
+        return np.concatenate(shares)
 
     def lengths(self, posts: Sequence[Post]) -> None:  # noqa: ARG002
         """None: it reads every n-gram of a post and counts no tokens."""
