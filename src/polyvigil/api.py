@@ -89,7 +89,7 @@ class Bundle(store.Bundle):
         with open_posts(texts, languages=languages) as read:
             for chunk in read.chunks():
                 posts = [item.post for item in chunk]
-                flags.append(self.policy.flags(self.probabilities(posts), [post.language for post in posts]))
+                flags.append(self.flags(posts, self.probabilities(posts)))
         return np.concatenate(flags).astype(np.int64) if flags else np.zeros(0, dtype=np.int64)
 
     def decide(self, posts: Posts, languages: Iterable[object] | None = None, **options: Any) -> Any:
@@ -184,8 +184,9 @@ def train(
     """Learn from the posts ``train``, tune one threshold per language on ``dev``, and give the bundle.
 
     ``recipe``: the name of a shipped recipe (``linear``), a recipe file, or a Recipe; ``settings`` change it. Without
-    ``dev`` a share of the training posts (``data.dev_share``) is held out. ``output``: the bundle's folder; without
-    one it stands in a temporary folder until ``Bundle.save``. ``text``, ``label`` and ``language`` name columns;
+    ``dev`` a linear model is tuned on folds of the training posts (``data.folds``), any other one on a share of them
+    that is held out (``data.dev_share``). ``output``: the bundle's folder; without one it stands in a temporary folder
+    until ``Bundle.save``. ``text``, ``label`` and ``language`` name columns;
     further ones are named by settings such as ``data.columns.group``. ``on_error``: raise at the first bad row
     (``fail``), or set bad rows aside with a DataWarning (``quarantine``). ``log`` is given each stage as a line.
 

@@ -152,6 +152,16 @@ def _warn(out: Output, summary: ScoreSummary) -> None:
         out.warn(f"{summary.no_text:,} of {summary.posts:,} posts ({share:.0%}) hold no text; flags say why (no_text)")
     if foreign := [counts.language for counts in summary.languages if not counts.trained]:
         out.warn(f"not validated for {name_list(foreign)}: the bundle was not trained on it; do not rely on its scores")
+    for counts in summary.languages:
+        if counts.abstained:
+            why = (
+                "the language has no threshold; polyvigil tune BUNDLE -o TUNED --unlabelled POSTS gives it one"
+                if counts.threshold_source == "fallback"
+                else "the model knows too few of their n-grams; have some labelled"
+            )
+            out.warn(
+                f"{counts.language}: {counts.abstained:,} of {counts.posts:,} posts are not flagged, sort by p: {why}"
+            )
 
 
 def _lines(summary: ScoreSummary, output: str, *, seconds: float, dedup: Dedup) -> list[str]:

@@ -36,7 +36,8 @@ def train(
         typer.Option("--train", help="Posts to learn from; a zero-shot recipe needs none. Repeatable."),
     ] = None,
     dev_files: Annotated[
-        list[str] | None, typer.Option("--dev", help="Posts to tune thresholds on; else some are held out.")
+        list[str] | None,
+        typer.Option("--dev", help="Posts to tune thresholds on; else folds of the train posts, or some held out."),
     ] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="A bundle whose P(ADE) is learned too, as --set distil.teacher=...")

@@ -100,17 +100,21 @@ def evaluate(
     prevalence: float | None = None,
     columns: Sequence[Column] = (),
     cautions: Sequence[str] = (),
+    abstained: NDArray[np.bool_] | None = None,
 ) -> Evaluation:
     """Score stored ``probabilities`` (n_posts,) against ``gold``, in the same order.
 
     ``budgets`` (posts that can be read) and ``prevalence`` (where it will be used, in (0, 1)): see evaluation.workload.
-    ``columns``: what the posts are sliced by besides language and type. Raises ValueError when there are no posts, or
+    ``columns``: what the posts are sliced by besides language and type. ``abstained`` (n_posts,): posts that are not
+    flagged whatever their P (bundle.store.Bundle.abstains). Raises ValueError when there are no posts, or
     not as many probabilities as posts.
     """
     labels, languages, types = gold.labels, gold.languages, gold.types
     if not len(labels) or len(labels) != len(probabilities):
         raise ValueError(f"{len(labels)} posts, {len(probabilities)} probabilities")
     flags = policy.flags(probabilities, languages.tolist())
+    if abstained is not None:
+        flags &= ~abstained
     same_set = policy.was_tuned_on(gold.fingerprint)
     crossed = None
     if same_set:

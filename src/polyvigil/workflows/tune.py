@@ -143,7 +143,7 @@ def tune_bundle(
     if plan.unlabelled:
         log(f"scoring {len(plan.unlabelled):,} posts without labels")
     fresh = bundle.probabilities(plan.unlabelled)
-    new_thresholds = _for_the_unlabelled(plan, decided.policy, scores=scores, fresh=fresh)
+    new_thresholds = _for_the_unlabelled(plan, decided.policy, bundle, scores=scores, fresh=fresh)
     policy = decided.policy.with_thresholds({**decided.policy.thresholds, **new_thresholds})
     both = np.concatenate([scores.probabilities, fresh])
     changes = shifts(
@@ -220,7 +220,7 @@ def _without_judge(source: Path, bundle: Bundle) -> Bundle:
 
 
 def _for_the_unlabelled(
-    plan: Plan, policy: DecisionPolicy, *, scores: DevScores, fresh: Probabilities
+    plan: Plan, policy: DecisionPolicy, bundle: Bundle, *, scores: DevScores, fresh: Probabilities
 ) -> dict[str, Threshold]:
     """A threshold for each language that has posts without labels and none of its own."""
     names = np.array([post.language for post in plan.unlabelled], dtype=np.str_)
@@ -243,7 +243,10 @@ def _for_the_unlabelled(
         if name in plan.priors:
             result[name] = by_prior(language_scores, plan.priors[name])
         elif known:
-            result[name] = similar_threshold(language_scores, known, rule=plan.decide.unlabelled)
+            rule = plan.decide.unlabelled
+            foreign = bundle.reads_ngrams_alone and not bundle.is_trained_on(name)
+            chosen = rule if rule != "auto" else "share" if foreign else "overlap"
+            result[name] = similar_threshold(language_scores, known, rule=chosen)
     return result
 
 
