@@ -85,7 +85,7 @@ class DecideSpec(Spec):
         ge=0,
         le=1,
         description="linear models: a post of a language that was not trained is not flagged where the model knows a "
-        "smaller share of its character n-grams (docs/decisions/0018), or the language has no threshold; 0: it is",
+        "smaller share of its character n-grams (docs/decisions/0019), or the language has no threshold; 0: it is",
     )
     calibration: CalibrationKind = Field(
         default="hierarchical-platt",

@@ -2,7 +2,7 @@
 
 The thresholds of the labelled languages are averaged, those whose scores look alike weighing most, and the result is
 held to a share of flagged posts near theirs. A linear model that was not trained on the language flags that share: its
-scores mean something else there (decisions/0018). Estimating the prevalence first (SLD-EM, BBSE, PACC) does worse:
+scores mean something else there (decisions/0019). Estimating the prevalence first (SLD-EM, BBSE, PACC) does worse:
 decisions/0006.
 """
 
