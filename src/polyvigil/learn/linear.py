@@ -20,6 +20,7 @@ from polyvigil.detect.ngram_features import Counts, NgramSpace, Vocabulary, batc
 from polyvigil.errors import DataError
 from polyvigil.learn.balance import language_counts, trained_languages, training_indices, training_weights
 from polyvigil.text.hashing import Grams
+from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import LabelledPost, Post
 
 _TOLERANCE = 1e-6  # scikit-learn's 1e-4 stops where the order of the features still shows in the fifth digit
@@ -61,6 +62,7 @@ class LinearLearner:
             Block(block.vocabulary, block.idf, w) for block, w in zip(blocks, coefficients, strict=True)
         )
         config = LinearConfig(
+            normalisation=NORMALISATION,
             word_ngrams=self.spec.word_ngrams,
             character_ngrams=self.spec.character_ngrams,
             sublinear=self.spec.sublinear,
@@ -99,7 +101,7 @@ def _distinct_grams(posts: Sequence[Post], space: NgramSpace) -> list[_DistinctG
     """The word block and the character block of all posts; each text is hashed once."""
     parts: tuple[list[_DistinctGrams], list[_DistinctGrams]] = ([], [])
     for batch in batches(posts):
-        for part, grams in zip(parts, space.blocks(characters_of(batch)), strict=True):
+        for part, grams in zip(parts, space.blocks(characters_of(batch, NORMALISATION)), strict=True):
             part.append(_distinct(grams, n_texts=len(batch)))
     return [
         _DistinctGrams(

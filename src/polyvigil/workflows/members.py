@@ -55,6 +55,7 @@ class CompletedMember:
     kind: str
     fit_record: FitRecord
     log: TrainingLog | None
+    normalisation: str = NORMALISATION  # what is fitted in this run reads by it, and a run's key holds it
 
     def save(self, folder: Path) -> None:
         """Give its files a second name in ``folder``: a link where the file system can, else a copy."""
@@ -125,7 +126,9 @@ def make_members(run: Run) -> tuple[Scored, ...]:
 
 def _scored(detector: Detector, folder: Path, seed: int, run: Run) -> Scored:
     """``detector`` on the dev posts; an encoder is then written to ``folder`` instead of its checkpoints."""
-    dev = store.member_probabilities([detector], [item.post for item in run.dev])[0]
+    dev = store.member_probabilities([detector], [item.post for item in run.dev], normalisation=detector.normalisation)[
+        0
+    ]
     if run.recipe.encoder is None:  # learned in seconds, or taken as it is
         return Scored(detector, dev)
     target = folder / COMPLETED
