@@ -34,7 +34,7 @@ def occlusion(
     is how it reads them. The drops do not add up to the logit: two sentences that say the same may both drop nothing.
     """
     result: list[Evidence] = []
-    for batch in _batches([_cut(post, normalisation) for post in posts]):
+    for batch in _batches([_divide(post, normalisation) for post in posts]):
         variants = [variant for item in batch for variant in _variants(item)]
         logits = _logits(probabilities(variants))
         at = 0
@@ -45,7 +45,7 @@ def occlusion(
     return result
 
 
-class _CutPost(NamedTuple):
+class _DividedPost(NamedTuple):
     """A post, and its parts as they are left out one by one."""
 
     post: Post
@@ -53,13 +53,13 @@ class _CutPost(NamedTuple):
     parts: list[Span]
 
 
-def _cut(post: Post, normalisation: str) -> _CutPost:
+def _divide(post: Post, normalisation: str) -> _DividedPost:
     text = LegibleText.of(post.text, normalisation)
-    return _CutPost(post, text, text.pieces(most=MOST_PIECES))
+    return _DividedPost(post, text, text.pieces(most=MOST_PIECES))
 
 
-def _batches(items: Iterable[_CutPost]) -> Iterator[list[_CutPost]]:
-    batch: list[_CutPost] = []
+def _batches(items: Iterable[_DividedPost]) -> Iterator[list[_DividedPost]]:
+    batch: list[_DividedPost] = []
     texts = 0
     for item in items:
         batch.append(item)
@@ -71,7 +71,7 @@ def _batches(items: Iterable[_CutPost]) -> Iterator[list[_CutPost]]:
         yield batch
 
 
-def _variants(item: _CutPost) -> Iterator[Post]:
+def _variants(item: _DividedPost) -> Iterator[Post]:
     yield item.post
     for part in item.parts:
         yield replace(item.post, text=item.post.text[: part.start] + item.post.text[part.end :])
@@ -83,7 +83,7 @@ def _logits(p: Probabilities) -> NDArray[np.float64]:
     return logits
 
 
-def _distributed(item: _CutPost, drops: NDArray[np.float64]) -> NDArray[np.float64]:
+def _distributed(item: _DividedPost, drops: NDArray[np.float64]) -> NDArray[np.float64]:
     characters = np.zeros(len(item.post.text))
     visible = item.text.visible()
     for part, drop in zip(item.parts, drops.tolist(), strict=True):

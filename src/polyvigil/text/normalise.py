@@ -164,15 +164,19 @@ def has_lone_surrogate(text: str) -> bool:
 def _may_change(texts: Sequence[str], normalisation: str) -> NDArray[np.bool_]:
     """False, (n_texts,), only where ``model_text`` returns the text as it is.
 
-    Such a text is of plain characters, with no space at its ends, no two in a row, no ``://`` and nothing three times.
+    Such a text is of plain characters, with no space at its ends, no two in a row, no ``://`` and nothing three times;
+    where HTML is undone, no ``&`` begins an entity.
     """
     combined = " ".join(["", *texts, ""])
     points = np.frombuffer(combined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    is_special = _special_characters(normalisation).take(points)
+    is_special = _special_characters().take(points)
     same = points[1:] == points[:-1]
     is_special[1:] |= same & (points[1:] == ord(" "))
     is_special[2:] |= same[1:] & same[:-1]
     is_special[1:] |= (points[1:] == ord("/")) & (points[:-1] == ord(":"))
+    if normalisation != FIRST_NORMALISATION and "&" in combined:
+        is_letter = (points | 0x20) - ord("a") < 26
+        is_special[:-1] |= (points[:-1] == ord("&")) & (is_letter[1:] | (points[1:] == ord("#")))
     ends = np.cumsum(np.fromiter((len(text) + 1 for text in texts), dtype=np.int64, count=len(texts)))
     result = np.zeros(len(texts), dtype=bool)
     result[np.searchsorted(ends, np.flatnonzero(is_special))] = True  # the space after a text is the text's
@@ -180,14 +184,9 @@ def _may_change(texts: Sequence[str], normalisation: str) -> NDArray[np.bool_]:
 
 
 @cache
-def _special_characters(normalisation: str) -> NDArray[np.bool_]:
-    """False, (0x110000,), of the plain code points: printable, no mark, no start of a mention, a tag or (where HTML is
-    undone) an entity, and NFC leaves them alone whatever stands before them. Planes after the first two are not looked
-    at."""
-    if normalisation != FIRST_NORMALISATION:
-        with_entities = _special_characters(FIRST_NORMALISATION).copy()
-        with_entities[ord("&")] = True
-        return with_entities
+def _special_characters() -> NDArray[np.bool_]:
+    """False, (0x110000,), of the plain code points: printable, no mark, no start of a mention or a tag, and NFC leaves
+    them alone whatever stands before them. Planes after the first two are not looked at."""
     is_special = np.ones(0x110000, dtype=bool)
     composing = {*range(0x1160, 0x1200)}  # Hangul vowels and finals: their compositions are no data
     for point in range(0x20000):
