@@ -17,7 +17,9 @@ from polyvigil.bundle.verify import bundle_id, entries
 from polyvigil.data.fingerprint import fingerprint, post_hashes, post_keys
 from polyvigil.errors import BundleError, RecipeError
 from polyvigil.scoring.dedup import Deduplicated
+from polyvigil.scoring.explain import explain_posts
 from polyvigil.scoring.wire import score_posts
+from polyvigil.text.mentions import Term, lexicon
 from polyvigil.text.normalise import FIRST_NORMALISATION, NORMALISATION
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows.ensemble import Source
@@ -127,6 +129,16 @@ def test_evidence_is_of_what_a_reader_sees(trained: dict[str, Bundle]) -> None:
     assert html.characters[word : word + 5] == pytest.approx(plain.characters[bare : bare + 5], abs=1e-12)
     entity, quote = text.index("&#39;"), PLAIN.text.index("'")
     assert html.characters[entity : entity + 5].sum() == pytest.approx(plain.characters[quote], abs=1e-12)
+
+
+def test_terms_are_found_as_a_reader_sees_them(trained: dict[str, Bundle]) -> None:
+    terms = lexicon([Term("caffè", "drug", "D1"), Term("isn't well", "reaction", "R1"), Term("br", "reaction", "R2")])
+    post = replace(HTML, text="<b>caff&egrave;</b>: he isn&#39;t <i>well</i><br>")
+    (row,) = explain_posts(trained["linear"], [post], terms)
+    found = [(post.text[mention.start : mention.end], mention.term.code) for mention in row.mentions]
+    assert found == [("caff&egrave;", "D1"), ("isn&#39;t <i>well", "R1")]
+    (as_before,) = explain_posts(store.load(BUNDLES / "linear"), [post], terms)
+    assert [mention.term.code for mention in as_before.mentions] == ["R2"]
 
 
 def test_posts_that_read_the_same_are_scored_once(trained: dict[str, Bundle]) -> None:

@@ -34,7 +34,7 @@ def occlusion(
     is how it reads them. The drops do not add up to the logit: two sentences that say the same may both drop nothing.
     """
     result: list[Evidence] = []
-    for batch in _batches([_divide(post, normalisation) for post in posts]):
+    for batch in _batches(_divide(post, normalisation) for post in posts):
         variants = [variant for item in batch for variant in _variants(item)]
         logits = _logits(probabilities(variants))
         at = 0

@@ -38,8 +38,11 @@ class LegibleText:
 
     def units(self) -> list[Span]:
         """See text.sentences.units."""
-        starts, ends = self.seen.starts, self.seen.ends
-        return [Span(int(starts[unit.start]), int(ends[unit.end - 1])) for unit in units(self.seen.text)]
+        return [self.written(unit.start, unit.end) for unit in units(self.seen.text)]
+
+    def written(self, start: int, end: int) -> Span:
+        """Where in the original ``seen.text[start:end]`` stands, which is not empty."""
+        return Span(int(self.seen.starts[start]), int(self.seen.ends[end - 1]))
 
     def trimmed(self, span: Span) -> Span:
         """Without what is white space to a reader at the ends of a span from ``sentences``."""
@@ -49,7 +52,7 @@ class LegibleText:
             return Span(span.end, span.end)
         last = first + len(inside.rstrip()) - 1
         first += len(inside) - len(inside.lstrip())
-        return Span(int(self.seen.starts[first]), int(self.seen.ends[last]))
+        return self.written(first, last + 1)
 
     def visible(self) -> NDArray[np.bool_]:
         """Which characters of the original a reader sees, white space and tags not: (len(original),)."""
