@@ -35,7 +35,7 @@ from polyvigil.learn.balance import training_weights
 from polyvigil.learn.linear import LinearLearner
 from polyvigil.metrics import average_precision
 from polyvigil.scoring.batch import score_file
-from polyvigil.text.normalise import model_text
+from polyvigil.text.normalise import NORMALISATION, model_text
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import train as training
 from polyvigil.workflows.train import TrainingData
@@ -55,7 +55,11 @@ def main() -> None:
     test = [item for item in items if item.post.split == "test"]
     spec = LinearSpec()
 
-    common = {"min_df": spec.min_posts, "sublinear_tf": spec.sublinear, "preprocessor": lambda t: model_text(t).lower()}
+    common = {
+        "min_df": spec.min_posts,
+        "sublinear_tf": spec.sublinear,
+        "preprocessor": lambda t: model_text(t, NORMALISATION).lower(),
+    }
     pipeline = make_pipeline(
         FeatureUnion(
             [

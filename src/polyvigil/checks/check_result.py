@@ -16,7 +16,7 @@ import numpy as np
 from polyvigil.checks.label_leak import LabelLeak
 from polyvigil.data.labels import LabelValue
 from polyvigil.data.read import Reading
-from polyvigil.text.normalise import model_text, no_text_reason
+from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
 from polyvigil.types import Frozen, Labels, Post
 
 Severity = Literal["error", "warning", "info"]
@@ -250,7 +250,7 @@ class KeyCounts:
 
 def checked_posts(readings: Sequence[Reading]) -> CheckedPosts:
     """The posts of the files, in their order."""
-    texts = [model_text(item.post.text) for reading in readings for item in reading.posts]
+    texts = [model_text(item.post.text, NORMALISATION) for reading in readings for item in reading.posts]
     return CheckedPosts(
         posts=[item.post for reading in readings for item in reading.posts],
         labels=np.array([item.label for reading in readings for item in reading.posts], dtype=np.int8),

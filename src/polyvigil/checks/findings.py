@@ -10,6 +10,7 @@ from polyvigil.checks.check_result import CheckResult, Finding, Leak, ScriptCoun
 from polyvigil.checks.label_leak import EMPTY, HIDDEN, LabelLeak
 from polyvigil.data.shown import shown_column, shown_name, shown_value
 from polyvigil.text.language import base_language, is_cadec
+from polyvigil.text.normalise import FIRST_NORMALISATION
 
 LEAK_ERROR = 0.01  # share of the smaller split from which on a leak makes metrics wrong
 FEW_POSITIVES = 10  # in dev: under this a threshold is a guess
@@ -206,9 +207,9 @@ _SUSPECTS: dict[SuspectKind, tuple[Severity, str, str]] = {
     "repeated_id": ("warning", "several times in the file, id, text and label alike", "leave one of each"),
     "mojibake": ("warning", "wrongly decoded, by the look of it", "write the file again from its source as UTF-8"),
     "html": (
-        "warning",
-        "with entities or tags of HTML in it (&amp; &#39; <br>), which a model reads as letters",
-        "write the file again as plain text, as with html.unescape of Python",
+        "info",
+        "with entities or tags of HTML in it (&amp; &#39; <br>), undone before a model reads it",
+        f"bundles of normalisation {FIRST_NORMALISATION} read them as letters; train those again",
     ),
     "very_long": ("warning", "longer than 16,384 characters", "look for a missing quote or separator"),
     "empty": ("info", "empty but for invisible characters", "they are decided as no_text, without a model"),

@@ -347,8 +347,8 @@ def descend(
     Minimises |w|^2 / 2 + sum of C_i log(1 + exp(-y_i w.x_i)) by its dual, alpha_i in (0, C_i) (Yu, Huang and Lin 2011,
     algorithm 5). ``signs`` y, ``most`` C, ``dual`` alpha, ``domains`` 0 or 1: (n_posts,) of the block. ``state``
     (n_columns, 3): idf x weight of each domain's posts, and idf^2 x scale^2. A hapax is no column: only its own post
-    moves its weight, so it stands in the margin and the curvature of that post. ``steps`` (n_posts,): how far each moved
-    when it was last looked at; those that moved less than ``least_step`` are passed over.
+    moves its weight, so it stands in the margin and the curvature of that post. ``steps`` (n_posts,): how far each
+    moved when it was last looked at; those that moved less than ``least_step`` are passed over.
     """
     moved = 0.0
     for place in range(len(order)):

@@ -82,7 +82,7 @@ def write_submission(
         name, notes = table.name, (*table.notes, *columns.guesses)
     if not posts:
         raise DataError("no post to answer" + (f" in split {split!r}" if split else ""), where=name)
-    if all(no_text_reason(model_text(post.text)) in MISSING_TEXT for post in posts):
+    if all(no_text_reason(model_text(post.text, bundle.normalisation)) in MISSING_TEXT for post in posts):
         raise no_text_error(cells, column=columns.columns["text"], posts=len(posts), where=name)
     flags = [
         bool(decision.decision)

@@ -103,7 +103,7 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
     lengths = bundle.lengths(posts)
     windows = bundle.windows(posts, scores)
     disagreements = np.nanmax(members, axis=0) - np.nanmin(members, axis=0)
-    texts = model_texts([post.text for post in posts])
+    texts = model_texts([post.text for post in posts], bundle.normalisation)
     thresholds = {language: bundle.policy.threshold(language) for language in dict.fromkeys(languages)}
     written_thresholds = {language: rounded(threshold.value) for language, threshold in thresholds.items()}
     group_flags = {language: flags_of_group(bundle, language) for language in thresholds}

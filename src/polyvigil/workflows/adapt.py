@@ -17,7 +17,7 @@ from polyvigil.data.atomic import whole_folder
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.read import OnError, read_unlabelled
 from polyvigil.errors import DataError, RecipeError, require
-from polyvigil.text.normalise import model_text, no_text_reason
+from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
 from polyvigil.types import Frozen
 from polyvigil.workflows.learners import RunOptions
 
@@ -82,10 +82,12 @@ def gather(
     """Read the posts, without those whose text is in a file of ``kept_out``. Raises DataError for under 20 texts."""
     files = [read_unlabelled(path, recipe.data, on_error=on_error) for path in posts]
     banned = [read_unlabelled(path, recipe.data, on_error=on_error) for path in kept_out]
-    readable = [post for file in files for post in file.posts if not no_text_reason(model_text(post.text))]
+    readable = [
+        post for file in files for post in file.posts if not no_text_reason(model_text(post.text, NORMALISATION))
+    ]
     out = np.isin(post_hashes(readable), post_hashes(post for file in banned for post in file.posts))
     rest = [post for post, gone in zip(readable, out.tolist(), strict=True) if not gone]
-    texts = list(dict.fromkeys(model_text(post.text) for post in rest))
+    texts = list(dict.fromkeys(model_text(post.text, NORMALISATION) for post in rest))
     if len(texts) < _LEAST_POSTS:
         raise DataError(
             f"{len(texts)} different texts are too few to adapt to", where="--posts", hint="give thousands of posts"
