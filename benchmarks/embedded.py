@@ -2,7 +2,7 @@
 
     python benchmarks/embedded.py [POSTS.csv] [--json FILE]
 
-Both arms read the same normalised texts, use the same n-grams, weights and solver. Without POSTS.csv (which needs a
+Both arms read the same normalised texts and fit the same model: no scale, no skip-grams. Without POSTS.csv (which needs a
 split column) the synthetic sample corpus is used, and the values say nothing about real posts.
 
 Last, a CSV file of 20,000 posts is scored into another one: by the command's own function, with all its columns, checks
@@ -53,7 +53,7 @@ def main() -> None:
     items = read_labelled(arguments.posts).posts if arguments.posts else sample_corpus()
     train = [item for item in items if item.post.split == "train"]
     test = [item for item in items if item.post.split == "test"]
-    spec = LinearSpec()
+    spec = LinearSpec(C=4.0, scale="none", skip_words=0, translated_likeness=1.0)
 
     common = {
         "min_df": spec.min_posts,
