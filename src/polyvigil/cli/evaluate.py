@@ -186,9 +186,14 @@ def _check_output(options: _ReportOptions, *inputs: str) -> None:
 
 
 def _read(out: Output, folder: str, file: str, posts: PostsInput) -> Reading:
-    """The labelled posts to measure on. Raises DataError, which says what to do with posts without labels."""
+    """The labelled posts to measure on. Raises DataError, which says what to do with posts without labels.
+
+    Rows without a label are a caution of the evaluation (evaluation.measure), so no note is made of them here.
+    """
+    from polyvigil.data.read import NO_LABEL
+
     reading = posts.read_labelled(file, unlabelled_hint=_unlabelled_hint(folder, file))
-    out.notes(reading.notes)
+    out.notes(note for note in reading.notes if NO_LABEL not in note)
     return reading
 
 
@@ -261,10 +266,11 @@ def _write_report(out: Output, result: Measured, bundle: Bundle, options: _Repor
 
 
 def _leave_one_out(out: Output, bundle: Bundle, reading: Reading) -> Answer:
-    from polyvigil.evaluation.measure import left_out
+    from polyvigil.evaluation.measure import left_out, unlabelled_rows
 
     out.log(f"scoring {len(reading.posts):,} posts")
     parts = left_out(bundle, reading)
+    out.notes(unlabelled_rows(reading))
     report_judge_usage(out, bundle.usage, endpoint_skipped=bundle.has_endpoint)
     return Answer({"left_out": [part.model_dump(mode="json") for part in parts]}, left_out_lines(parts))
 

@@ -145,6 +145,12 @@ class PostsInput:
         on_error = self.on_labelled_row_error
         return read_labelled(path, spec, split=self.split, on_error=on_error, unlabelled_hint=unlabelled_hint)
 
+    def read_with_labels_if_any(self, path: str | Path, spec: DataSpec | None = None) -> Reading | Unlabelled:
+        """Read a file of posts, labelled or not, of which every row counts."""
+        from polyvigil.data.read import read_with_labels_if_any
+
+        return read_with_labels_if_any(path, spec or self.spec(), split=self.split)
+
     def read_unlabelled(self, path: str | Path, spec: DataSpec | None = None) -> Unlabelled:
         """Read a file of posts for their texts, as ``read_labelled``; the split is not looked at."""
         from polyvigil.data.read import read_unlabelled
