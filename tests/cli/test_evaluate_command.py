@@ -234,6 +234,42 @@ def test_rows_without_labels_are_counted_and_skipped(ran: Ran, made: Path, tmp_p
     assert f"polyvigil submit BUNDLE {made / 'train.csv'} -o submission.zip" in err
 
 
+def test_predictions_are_what_submit_and_score_write(ran: Ran, made: Path, tmp_path: Path) -> None:
+    gold = made / "test.csv"
+    assert ran("submit", made / "bundle", gold, "-o", tmp_path / "s.zip")[0] == 0
+    code, out, _ = ran("evaluate", "--predictions", tmp_path / "s.zip", gold, "--json")
+    assert code == 0
+    scores = json.loads(out)["data"]
+    assert {"F1", "F1-en", "F1-ru"} <= scores.keys()
+    for name in ("o.csv", "o.jsonl.gz", "o.parquet", "parts/"):
+        parts = ["--part-posts", "100"] if name == "parts/" else []
+        assert ran("score", made / "bundle", gold, "-o", f"{tmp_path}/{name}", *parts)[0] == 0
+        code, out, err = ran("evaluate", "--predictions", f"{tmp_path}/{name}", gold, "--json")
+        assert code == 0, err
+        assert json.loads(out)["data"] == scores
+    assert len([*(tmp_path / "parts").glob("part-*")]) > 1
+
+
+def test_predictions_that_cannot_be_matched_are_refused(ran: Ran, made: Path, tmp_path: Path) -> None:
+    gold = made / "test.csv"
+    bare = _write(tmp_path / "bare.csv", _rows(gold)[:5], without="id")
+    assert ran("score", made / "bundle", bare, "-o", tmp_path / "o.csv")[0] == 0
+    code, _, err = ran("evaluate", "--predictions", tmp_path / "o.csv", gold)
+    assert code == ERROR
+    assert f"{tmp_path / 'o.csv'}: the scored posts have no column of ids, by which they are matched" in err
+    assert "give the posts an id and score them again" in err
+    named = _write(tmp_path / "named.csv", [{**row, "key": row["id"]} for row in _rows(gold)], without="id")
+    assert ran("score", made / "bundle", named, "-o", tmp_path / "k.csv")[0] == 0
+    code, _, err = ran("evaluate", "--predictions", tmp_path / "k.csv", named, "--column", "id=key")
+    assert code == 0, err
+    (tmp_path / "other.csv").write_text("post,answer\na,1\n", encoding="utf-8")
+    code, _, err = ran("evaluate", "--predictions", tmp_path / "other.csv", gold)
+    assert code == ERROR
+    assert (
+        "the header must be id,predicted_label, or that of an output of polyvigil score; it has 'post', 'answer'" in err
+    )
+
+
 def test_check_looks_at_files_without_labels(ran: Ran, made: Path, tmp_path: Path) -> None:
     """The shared task's own test file: leaks, repeated ids and languages are found, and nothing is said of labels."""
     rows = [*_rows(made / "test.csv"), *_rows(made / "train.csv")[:20]]

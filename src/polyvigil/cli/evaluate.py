@@ -87,7 +87,12 @@ def evaluate(
         ),
     ],
     predictions: Annotated[
-        str, typer.Option("--predictions", help="Score this id,predicted_label file by the task's official metric.")
+        str,
+        typer.Option(
+            "--predictions",
+            help="Score this by the task's official metric: an id,predicted_label file, a submission's zip, or what "
+            "polyvigil score wrote (a file of any kind, a folder).",
+        ),
     ] = "",
     output: Annotated[
         Path | None,
@@ -287,11 +292,11 @@ def _official(predictions: str, gold: str, output: Path | None, posts: PostsInpu
     if output:
         check_output(output, SCORES, replace=replace, inputs=[predictions, gold])
     hint = _unlabelled_hint("BUNDLE", gold)
-    reading = read_labelled(gold, posts.spec(), split=posts.split, unlabelled_hint=hint)  # _check_gold takes every row
+    spec = posts.spec()
+    reading = read_labelled(gold, spec, split=posts.split, unlabelled_hint=hint)  # _check_gold takes every row
     _check_gold(reading)
-    scores = official_scores(
-        reading.posts, read_predictions(predictions), gold_file=reading.name, predictions_file=predictions
-    )
+    predicted = read_predictions(predictions, id_column=spec.columns.get("id", ""))
+    scores = official_scores(reading.posts, predicted, gold_file=reading.name, predictions_file=predictions)
     if output:
         write_whole(output, scores.to_json() + "\n", replace=replace)
     data = json.loads(scores.to_json())

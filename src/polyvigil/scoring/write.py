@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import regex
 
 from polyvigil.data.formats import format_of
+from polyvigil.data.protection import FLAGS, protected, with_flag
 from polyvigil.data.write import csv_text
 from polyvigil.scoring.stream import compressed
 from polyvigil.scoring.wire import flags_text
@@ -28,19 +28,6 @@ _AS_CSV_HAS_THEM = frozenset({float, int, type(None)})
 _GROUP_ROWS = 20_000
 _GROUP_BYTES = 64 * 1024 * 1024
 
-_FORMULA = regex.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
-_NUMBER = regex.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
-
-
-def neutralised(cell: str) -> str:
-    """A cell that no spreadsheet runs as a formula: ``'`` before a leading = + - @, tab, CR or full-width form of them.
-
-    Plain numbers stay as they are.
-    """
-    if cell[:1].isalnum():
-        return cell
-    return "'" + cell if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
-
 
 def header(columns: Sequence[str], *, ending: str, raw: bool) -> bytes:
     """What a file begins with, before any row: nothing but for CSV and TSV; packed by itself where the file is."""
@@ -49,7 +36,8 @@ def header(columns: Sequence[str], *, ending: str, raw: bool) -> bytes:
         return b""
     held = io.BytesIO()
     with compressed(held, ending) as stream:
-        stream.write(_delimited([columns], kind=kind, raw=raw))
+        names = columns if raw else [protected(column) for column in columns]
+        stream.write(csv_text([names], delimiter=_DELIMITERS[kind]).encode())
     return held.getvalue()
 
 
@@ -69,24 +57,38 @@ def row_writer(
         if kind == "jsonl":
             yield json_writer(packed)
         else:
+            cells_of = _text_cells if raw else _protected_cells
             yield lambda rows: packed.write(
-                _delimited(([row.get(column) for column in columns] for row in rows), kind=kind, raw=raw)
+                csv_text((cells_of(row, columns) for row in rows), delimiter=_DELIMITERS[kind]).encode()
             )
 
 
-def _delimited(rows: Iterable[Sequence[Any]], *, kind: str, raw: bool) -> bytes:
-    """RFC 4180 with ``\\n``."""
+def _text_cells(row: Cells, columns: Sequence[str]) -> list[Any]:
+    """The cells of a row as the csv module takes them."""
+    values = map(row.get, columns)
+    return [value if type(value) in _AS_CSV_HAS_THEM else _text_cell(value) for value in values]
 
-    def cell(value: Any) -> str:
-        if not isinstance(value, str):
-            return _as_text(value)
-        if not value or (value.isascii() and value[0].isalnum()):
-            return value  # as most are
-        text = replace_lone_surrogates(value)
-        return text if raw else neutralised(text)
 
-    cells = ([value if type(value) in _AS_CSV_HAS_THEM else cell(value) for value in row] for row in rows)
-    return csv_text(cells, delimiter=_DELIMITERS[kind]).encode()
+def _protected_cells(row: Cells, columns: Sequence[str]) -> list[Any]:
+    """The same with a ``'`` before those that a spreadsheet would run; the flags of the row then say so."""
+    cells = _text_cells(row, columns)
+    unlike = [n for n, cell in enumerate(cells) if type(cell) is str and cell and not cell[0].isalnum()]
+    changed = {n: safe for n in unlike if (safe := protected(cells[n])) != cells[n]}
+    if not changed:
+        return cells
+    for n, safe in changed.items():
+        cells[n] = safe
+    index = columns.index(FLAGS)
+    cells[index] = with_flag(cells[index])
+    return cells
+
+
+def _text_cell(value: Any) -> str:
+    if not isinstance(value, str):
+        return _as_text(value)
+    if not value or (value.isascii() and value[0].isalnum()):
+        return value  # as most are
+    return replace_lone_surrogates(value)
 
 
 def json_writer(stream: IO[bytes]) -> RowWriter:
