@@ -55,12 +55,13 @@ def score(
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
     sources: Annotated[
         list[str],
-        typer.Argument(
-            metavar="IN...", help="Files (csv, tsv, jsonl, parquet, also .gz or .zst), folders, globs; - is stdin."
-        ),
+        typer.Argument(metavar="IN...", help="Files (csv, tsv, json, parquet, xlsx, ...), folders, globs; - is stdin."),
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", help="The same kinds of file; a folder (scored/); - is CSV on stdout.")
+        str,
+        typer.Option(
+            "--output", "-o", help="A file (csv, tsv, jsonl, parquet, xlsx); a folder (scored/); - is CSV on stdout."
+        ),
     ],
     output_format: Annotated[
         str, typer.Option("--output-format", help="Of the files in a folder: parquet, csv, jsonl.gz, ...")
@@ -71,6 +72,9 @@ def score(
     device: Device = "auto",
     raw_csv: Annotated[
         bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")
+    ] = False,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="Begin CSV with a byte order mark, by which Excel knows that it is UTF-8.")
     ] = False,
     evidence: Annotated[
         bool, typer.Option("--evidence", help="Add columns: where the sentence is that carries the score of a flag.")
@@ -97,7 +101,9 @@ def score(
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
     if output == "-" and out.json:
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
-    spec = _score_spec(part_posts, dedup, evidence=evidence, raw_csv=raw_csv, ask_endpoint=ask_endpoint, posts=posts)
+    spec = _score_spec(
+        part_posts, dedup, evidence=evidence, raw_csv=raw_csv, excel=excel, ask_endpoint=ask_endpoint, posts=posts
+    )
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
     started = time.monotonic()
@@ -214,7 +220,14 @@ def _engine(
 
 
 def _score_spec(
-    part_posts: int | None, dedup: Dedup, *, evidence: bool, raw_csv: bool, ask_endpoint: bool, posts: PostsInput
+    part_posts: int | None,
+    dedup: Dedup,
+    *,
+    evidence: bool,
+    raw_csv: bool,
+    excel: bool,
+    ask_endpoint: bool,
+    posts: PostsInput,
 ) -> ScoreSpec:
     rows = ScoreSpec().part_posts if part_posts is None else part_posts
     try:
@@ -223,6 +236,7 @@ def _score_spec(
             dedup=dedup.value,
             evidence=evidence,
             raw_csv=raw_csv,
+            excel=excel,
             ask_endpoint=ask_endpoint,
             on_error=posts.on_row_error,
         )

@@ -27,7 +27,17 @@ from polyvigil.data.delimited import Broken, Header, Records, RowShape, header_o
 from polyvigil.data.exports import with_derived
 from polyvigil.data.json_rows import json_document_rows, json_texts, jsonl_rows
 from polyvigil.data.protection import unprotected_table
-from polyvigil.data.recognise import FORMATS, READABLE, Source, format_of, recognised, shown_path, text_stream
+from polyvigil.data.recognise import (
+    FORMATS,
+    READABLE,
+    WRITABLE,
+    Source,
+    format_of,
+    promised_format,
+    recognised,
+    shown_path,
+    text_stream,
+)
 from polyvigil.data.streams import STDIN, HeadedStream, Lines, open_raw
 from polyvigil.data.table import FilePosition, Row, RowError, Table
 from polyvigil.data.workbook import lost_digits, open_sheet
@@ -36,6 +46,7 @@ from polyvigil.errors import DataError
 __all__ = [
     "FORMATS",
     "READABLE",
+    "WRITABLE",
     "FilePosition",
     "Row",
     "RowError",
@@ -43,6 +54,7 @@ __all__ = [
     "format_of",
     "open_source",
     "open_table",
+    "promised_format",
     "recognise",
     "undecoded_reason",
 ]

@@ -17,7 +17,7 @@ from polyvigil.bundle.outputs import REJECTS as REJECTED_ROWS
 from polyvigil.bundle.outputs import OutputKind, check_output, json_document, rejects_of
 from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
-from polyvigil.data.formats import FORMATS, Table, format_of, open_table, recognise
+from polyvigil.data.formats import WRITABLE, Table, format_of, open_table, recognise
 from polyvigil.data.inputs import FOLDER_MANIFEST, MANIFEST, REJECTS, Input
 from polyvigil.data.offsets import is_splittable, split_positions
 from polyvigil.data.streams import COMPRESSION, STDIN
@@ -26,7 +26,9 @@ from polyvigil.scoring.job import InputFacts, Job, WorkItem
 from polyvigil.scoring.part import columns_of, our_columns, output_columns, renamed_notes, shown
 from polyvigil.scoring.stream import stem
 from polyvigil.scoring.wire import ARROW_TYPES
+from polyvigil.scoring.workbook import check_columns
 
+_NOT_PACKED = {f"{name}{packed}" for name in (".parquet", ".pq", ".xlsx") for packed in COMPRESSION}
 _FOLDER_REJECTS = "_rejects.jsonl"
 _FOLDER_NAMES = frozenset({FOLDER_MANIFEST, _FOLDER_REJECTS})
 _MANIFEST_KIND = json_document("manifest of scores", ("job", "bundle", "inputs", "outputs"))
@@ -48,10 +50,12 @@ class Target:
             return cls(output, ".csv", folder=False)
         if ending or output.endswith("/") or Path(output).is_dir():
             whole = f".{(ending or 'parquet').removeprefix('.').lower()}"
-            known = {f".{name.removeprefix('.')}{packed}" for name in FORMATS for packed in ("", *COMPRESSION)}
-            if whole not in known or (whole.endswith(tuple(COMPRESSION)) and format_of(f"x{whole}") == "parquet"):
+            known = {f".{name.removeprefix('.')}{packed}" for name in WRITABLE for packed in ("", *COMPRESSION)}
+            if whole not in known or whole in _NOT_PACKED:
                 raise RecipeError(
-                    f"{ending!r} is no kind of file", where="--output-format", hint="as parquet, csv, jsonl.gz, tsv.zst"
+                    f"{ending!r} is no kind of file",
+                    where="--output-format",
+                    hint="as parquet, csv, jsonl.gz, tsv.zst, xlsx",
                 )
             if not Path(output).name.strip("."):
                 raise DataError("is no folder for outputs alone", where=output, hint="name a new one, as scored/")
@@ -139,6 +143,9 @@ def plan(
     The output has the columns of all inputs, in the order in which they are met, then ours; what an input lacks is
     empty. In Parquet a column that has two types is made text.
     """
+    output_kind = format_of(f"x{target.ending}")
+    if spec.excel and output_kind not in ("csv", "tsv", "xlsx"):
+        raise RecipeError(f"Excel does not open {output_kind}", where="--excel", hint="write .csv or .xlsx")
     facts: list[InputFacts] = []
     schemas: list[Mapping[str, pa.DataType]] = []
     fields: dict[str, pa.DataType] = {}
@@ -169,12 +176,14 @@ def plan(
             held = fields.setdefault(name, kind)
             if held != kind:
                 fields[name] = kind if pa.types.is_null(held) else held if pa.types.is_null(kind) else pa.string()
+    if output_kind == "xlsx":
+        check_columns((*fields, *added), where=target.name)
     job = provisional.model_copy(
         update={
             "inputs": tuple(facts),
             "columns": (*fields, *added),
             "renamed": tuple((column, name) for column, name in names.items() if column != name),
-            "arrow_schema": _schema(fields, added) if format_of(f"x{target.ending}") == "parquet" else "",
+            "arrow_schema": _schema(fields, added) if output_kind == "parquet" else "",
         }
     )
     return Plan(job, (*_fewer(notes), *renamed_notes(job.renamed)))

@@ -1,4 +1,4 @@
-"""Rows to files: CSV, TSV, JSONL and Parquet, by the name's ending."""
+"""Rows to files: CSV, TSV, JSONL, Parquet and Excel workbooks, by the name's ending."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import format_of
 from polyvigil.data.protection import FLAGS, protected, with_flag
 from polyvigil.data.write import csv_text
 from polyvigil.scoring.stream import compressed
 from polyvigil.scoring.wire import flags_text
+from polyvigil.scoring.workbook import workbook_rows
 from polyvigil.text.normalise import replace_lone_surrogates
 
 Cells = Mapping[str, Any]
@@ -25,19 +27,21 @@ RowWriter = Callable[[Sequence[Cells]], object]
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _AS_CSV_HAS_THEM = frozenset({float, int, type(None)})
 """Types that the csv module writes as _plain does."""
+_PLAIN = _AS_CSV_HAS_THEM | {bool}
 _GROUP_ROWS = 20_000
 _GROUP_BYTES = 64 * 1024 * 1024
 
 
-def header(columns: Sequence[str], *, ending: str, raw: bool) -> bytes:
+def header(columns: Sequence[str], *, ending: str, spec: ScoreSpec) -> bytes:
     """What a file begins with, before any row: nothing but for CSV and TSV; packed by itself where the file is."""
     kind = format_of(f"x{ending}")
     if kind not in _DELIMITERS:
         return b""
     held = io.BytesIO()
     with compressed(held, ending) as stream:
-        names = columns if raw else [protected(column) for column in columns]
-        stream.write(csv_text([names], delimiter=_DELIMITERS[kind]).encode())
+        names = columns if spec.raw_csv else [protected(column) for column in columns]
+        text = csv_text([names], delimiter=_DELIMITERS[kind])
+        stream.write(text.encode("utf-8-sig" if spec.excel else "utf-8"))
     return held.getvalue()
 
 
@@ -46,12 +50,17 @@ def row_writer(
     stream: IO[bytes], columns: Sequence[str], *, ending: str, schema: pa.Schema | None, raw: bool
 ) -> Iterator[RowWriter]:
     """A writer of rows without the header. What it writes until it is closed is packed by itself: such pieces, one
-    after another behind the header, are one file, but for Parquet. ``raw`` leaves formulas as they are."""
+    after another behind the header, are one file, but for Parquet and workbooks. ``raw`` leaves formulas in CSV as
+    they are."""
     kind = format_of(f"x{ending}")
     if kind == "parquet":
         assert schema is not None
         with _parquet_writer(stream, schema) as write:
             yield write
+        return
+    if kind == "xlsx":
+        with workbook_rows(stream, columns) as sheet:
+            yield lambda rows: sheet.add([plain_cells(row) for row in rows])
         return
     with compressed(stream, ending) as packed:
         if kind == "jsonl":
@@ -61,6 +70,12 @@ def row_writer(
             yield lambda rows: packed.write(
                 csv_text((cells_of(row, columns) for row in rows), delimiter=_DELIMITERS[kind]).encode()
             )
+
+
+def plain_cells(row: Cells) -> dict[str, Any]:
+    """The cells of a row as a workbook takes them: numbers and booleans as they are, NaN as nothing, else text."""
+    cells = {name: cell if type(cell) in _PLAIN else _as_text(cell) for name, cell in row.items()}
+    return {name: None if cell != cell else cell for name, cell in cells.items()}  # noqa: PLR0124
 
 
 def _text_cells(row: Cells, columns: Sequence[str]) -> list[Any]:
