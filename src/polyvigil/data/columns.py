@@ -12,7 +12,7 @@ from polyvigil.errors import DataError
 
 ROLES: tuple[str, ...] = get_args(Role)
 _ALIASES: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "id": (("post_id", "tweet_id", "doc_id", "document_id", "comment_id", "uid", "id_str"),),
+    "id": (("post_id", "tweet_id", "doc_id", "document_id", "comment_id", "uid", "id_str"), ("__index_level_0__",)),
     "text": (
         ("full_text",),
         (

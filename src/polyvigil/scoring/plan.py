@@ -17,6 +17,7 @@ from polyvigil.bundle.outputs import REJECTS as REJECTED_ROWS
 from polyvigil.bundle.outputs import OutputKind, check_output, json_document, rejects_of
 from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
+from polyvigil.data.columnar import pandas_metadata
 from polyvigil.data.formats import WRITABLE, Table, format_of, open_table, recognise
 from polyvigil.data.inputs import FOLDER_MANIFEST, MANIFEST, REJECTS, Input
 from polyvigil.data.offsets import is_splittable, split_positions
@@ -147,7 +148,7 @@ def plan(
     if spec.excel and output_kind not in ("csv", "tsv", "xlsx"):
         raise RecipeError(f"Excel does not open {output_kind}", where="--excel", hint="write .csv or .xlsx")
     facts: list[InputFacts] = []
-    schemas: list[Mapping[str, pa.DataType]] = []
+    schemas: list[pa.Schema] = []
     fields: dict[str, pa.DataType] = {}
     notes: list[str] = []
     added = our_columns(spec)
@@ -165,12 +166,13 @@ def plan(
         with _opened(given, stdin, data) as table:
             input_facts = _facts(given, table)
             mapping = columns_of(input_facts, provisional)
-            schemas.append({field.name: field.type for field in table.schema} if table.schema else {})
+            schemas.append(table.schema or pa.schema([]))
         notes.extend(table.notes)
         notes.extend(f"{shown(input_facts)}: {guess}" if len(inputs) > 1 else guess for guess in mapping.guesses)
         facts.append(input_facts)
     names = output_columns(tuple(dict.fromkeys(column for one in facts for column in one.columns)), added)
-    for input_facts, types in zip(facts, schemas, strict=True):
+    for input_facts, schema in zip(facts, schemas, strict=True):
+        types = {field.name: field.type for field in schema}
         for column in input_facts.columns:
             kind, name = types.get(column, pa.string()), names[column]
             held = fields.setdefault(name, kind)
@@ -183,7 +185,9 @@ def plan(
             "inputs": tuple(facts),
             "columns": (*fields, *added),
             "renamed": tuple((column, name) for column, name in names.items() if column != name),
-            "arrow_schema": _schema(fields, added) if output_kind == "parquet" else "",
+            "arrow_schema": _schema(fields, added, _pandas_metadata(schemas, fields, names))
+            if output_kind == "parquet"
+            else "",
         }
     )
     return Plan(job, (*_fewer(notes), *renamed_notes(job.renamed)))
@@ -240,8 +244,20 @@ def _facts(given: Input, table: Table) -> InputFacts:
     )
 
 
-def _schema(fields: Mapping[str, pa.DataType], added: Sequence[str]) -> str:
-    schema = pa.schema([*fields.items(), *((name, ARROW_TYPES.get(name, pa.string())) for name in added)])
+def _pandas_metadata(
+    schemas: Sequence[pa.Schema], fields: Mapping[str, pa.DataType], names: Mapping[str, str]
+) -> dict[bytes, bytes]:
+    """What pandas keeps in an input, where all inputs have its columns: their index is that of the output."""
+    first = schemas[0]
+    if any(schema.names != first.names for schema in schemas):
+        return {}
+    copied = {field.name: names[field.name] for field in first if fields[names[field.name]] == field.type}
+    return pandas_metadata(first, copied)
+
+
+def _schema(fields: Mapping[str, pa.DataType], added: Sequence[str], metadata: Mapping[bytes, bytes]) -> str:
+    ours = [(name, ARROW_TYPES.get(name, pa.string())) for name in added]
+    schema = pa.schema([*fields.items(), *ours], metadata=metadata or None)
     return base64.b64encode(schema.serialize().to_pybytes()).decode()
 
 

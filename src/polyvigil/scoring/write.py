@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import math
@@ -162,8 +163,23 @@ def _plain(value: Any) -> str:
     if isinstance(value, tuple):
         return flags_text(value)
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json.dumps(value, ensure_ascii=False, default=_json_default)
+    if isinstance(value, bytes):
+        return _bytes_text(value)
     return str(value)
+
+
+def _bytes_text(value: bytes) -> str:
+    """Bytes as the UTF-8 text that they are, else as base64."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode()
+
+
+def _json_default(value: Any) -> str:
+    """What JSON has no type for, as text."""
+    return _bytes_text(value) if isinstance(value, bytes) else str(value)
 
 
 def _json_value(value: Any) -> Any:
@@ -174,9 +190,9 @@ def _json_value(value: Any) -> Any:
 
 def _json_line(row: Cells) -> str:
     cells = {key: _json_value(value) for key, value in row.items()}
-    line = json.dumps(cells, ensure_ascii=False, default=str)
+    line = json.dumps(cells, ensure_ascii=False, default=_json_default)
     try:
         line.encode()
     except UnicodeEncodeError:
-        line = json.dumps(cells, ensure_ascii=True, default=str)
+        line = json.dumps(cells, ensure_ascii=True, default=_json_default)
     return line + "\n"
