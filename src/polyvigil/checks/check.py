@@ -285,7 +285,7 @@ def _label_leaks(
 
 def _columns(reading: Reading, spec: DataSpec) -> dict[str, list[str | None]]:
     names = tuple(dict.fromkeys(name for row in reading.rows for name in row.cells))
-    roles = map_columns(names, spec.columns, required=(), where=reading.name)
+    roles = map_columns(names, spec, required=(), where=reading.name)
     columns: dict[str, list[str | None]] = {
         name: [_cell(row.cell(name)) for row in reading.rows]
         for name in names

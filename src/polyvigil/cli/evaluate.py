@@ -197,7 +197,7 @@ def _read(out: Output, folder: str, file: str, posts: PostsInput) -> Reading:
     """
     from polyvigil.data.read import NO_LABEL
 
-    reading = posts.read_labelled(file, unlabelled_hint=_unlabelled_hint(folder, file))
+    reading = posts.read_labelled(file, bundle=folder, unlabelled_hint=_unlabelled_hint(folder, file))
     out.notes(note for note in reading.notes if NO_LABEL not in note)
     return reading
 
@@ -209,7 +209,9 @@ def _measure(
     from polyvigil.evaluation.columns import columns_to_slice
     from polyvigil.evaluation.measure import cross_fitted_dev, measured
 
-    columns = columns_to_slice(reading, options.slice_columns, posts.spec())  # first: a wrong name costs no time
+    columns = columns_to_slice(
+        reading, options.slice_columns, posts.spec(bundle=folder)
+    )  # first: a wrong name costs no time
     out.log(f"scoring {len(reading.posts):,} posts")
     result = measured(
         bundle,

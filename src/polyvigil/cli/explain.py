@@ -13,6 +13,7 @@ from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
+    from polyvigil.config.data import DataSpec
     from polyvigil.scoring.explain import ExplainSummary
 
 
@@ -46,13 +47,13 @@ def explain(
     from polyvigil.data.terms import read_terms
     from polyvigil.scoring.explain import HTML_SUFFIX, explain_file
 
-    spec = posts.spec()
+    spec = posts.spec(bundle=bundle)
     if test_deletion:
         if output != "-" or flagged_only or drugs or reactions:
             raise typer.BadParameter(
                 "goes with none of -o, --flagged-only, --drugs, --reactions", param_hint="--faithfulness"
             )
-        return _deletion_test(out, load(bundle, device=device), source, posts)
+        return _deletion_test(out, load(bundle, device=device), source, posts, spec)
     if output == "-" and out.json:
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
     terms = [
@@ -91,11 +92,11 @@ def _lines(summary: ExplainSummary, output: str, *, seconds: float) -> list[str]
     return lines
 
 
-def _deletion_test(out: Output, bundle: Bundle, source: str, posts: PostsInput) -> Answer:
+def _deletion_test(out: Output, bundle: Bundle, source: str, posts: PostsInput, spec: DataSpec) -> Answer:
     from polyvigil.cli.views.table import table
     from polyvigil.evaluation.deletion_test import deletion_test
 
-    reading = posts.read_unlabelled(source)
+    reading = posts.read_unlabelled(source, spec)
     out.notes(reading.notes)
     result = deletion_test(bundle, reading.posts)
     header = ("language", "flagged", "compared", "better than another stretch", "95%", "P falls by", "by the other")

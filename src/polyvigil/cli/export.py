@@ -62,7 +62,7 @@ def export(
     if to is not FormOption.bf16 and device not in {"auto", "cpu"}:
         raise RecipeError(f"{to.value} is made and judged on the CPU", where="--device", hint="leave it out")
     check_output(output, BUNDLE, replace=replace, inputs=[bundle, file])
-    reading = posts.read_labelled(file)
+    reading = posts.read_labelled(file, bundle=bundle)
     out.notes(reading.notes)
     loaded = load(bundle, device=device if to is FormOption.bf16 else "cpu")
     if to is FormOption.onnx:

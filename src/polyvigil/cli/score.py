@@ -109,7 +109,7 @@ def score(
     started = time.monotonic()
     with _hint_to_resume(out, output, replace=replace):
         summary = _score(
-            out, by, sources, output, posts, spec, output_format=output_format, resume=resume, replace=replace
+            out, bundle, by, sources, output, posts, spec, output_format=output_format, resume=resume, replace=replace
         )
     _warn(out, summary)
     lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
@@ -127,6 +127,7 @@ def _stdout_lines(out: Output, lines: list[str], output: str) -> list[str]:
 
 def _score(
     out: Output,
+    bundle: str,
     engine: Engine,
     sources: list[str],
     output: str,
@@ -146,7 +147,7 @@ def _score(
             engine,
             sources,
             output,
-            data=posts.spec(),
+            data=posts.spec(bundle=bundle),
             spec=spec,
             output_format=output_format,
             resume=resume,

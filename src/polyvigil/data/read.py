@@ -120,7 +120,7 @@ def read_with_labels_if_any(
 
 def _columns(table: Table, spec: DataSpec, *, split: str, required: Sequence[str]) -> ColumnMap:
     """The columns of a table. Raises DataError where a part that is needed has none."""
-    columns = map_columns(table.columns, spec.columns, required=required, where=table.name, derived=table.derived)
+    columns = map_columns(table.columns, spec, required=required, where=table.name, derived=table.derived)
     if split and columns.get("split") is None:
         raise DataError(f"no column for split, so split {split!r} cannot be picked", where=table.name)
     return columns
@@ -147,7 +147,7 @@ class _AllRows:
         """The labelled posts among them. Raises DataError as ``read_labelled``."""
         name, column = self.table.name, self.columns.columns["label"]
         given = Counter(item.label_given for item in self.items if isinstance(item, ReadPost))
-        labels = label_map(given, self.spec.labels)
+        labels = label_map(given, self.spec.labels, trained=self.spec.trained_labels)
         if on_error != "quarantine":
             labels.check(name, column)
         items = [_labelled(item, labels, column) for item in self.items]
@@ -242,7 +242,7 @@ def read_unlabelled(
     row_errors: list[RowError] = []
     error_counts, spellings = RowErrorCounts(), LanguageSpellings()
     with open_source(source, spec) as table:
-        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name, derived=table.derived)
+        columns = map_columns(table.columns, spec, required=("text",), where=table.name, derived=table.derived)
         for item in read_rows(table, columns, spec, labelled=False):
             if isinstance(item, ReadPost):
                 posts.append(item.post)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from polyvigil.bundle.outputs import json_document
-from polyvigil.config.data import Role
+from polyvigil.config.data import DataSpec, Role
 from polyvigil.data.columns import column_list, map_columns
 from polyvigil.data.formats import RowError, Table, open_table
 from polyvigil.data.inputs import find_inputs
@@ -87,7 +87,9 @@ def _prediction_columns(table: Table, id_column: str) -> tuple[str, str]:
     """The columns of the ids and of the predictions. Raises PredictionsError where there are none."""
     if is_output(table.columns):
         given: dict[Role, str] = {"id": id_column} if id_column in table.columns else {}
-        columns = map_columns(table.columns, given, required=(), where=table.name, derived=table.derived)
+        columns = map_columns(
+            table.columns, DataSpec(columns=given), required=(), where=table.name, derived=table.derived
+        )
         if identities := columns.get("id"):
             return identities, DECISION_COLUMN
         raise PredictionsError(

@@ -210,17 +210,17 @@ def explain_file(
     rejects_path = free_rejects("explained") if output == STDIN else rejects_of(output)
     _check(output, rejects_path, replace=replace, inputs=(source, *inputs), sets_aside=on_error != "fail")
     row_errors, spellings, counts = RowErrorCounts(), LanguageSpellings(), Counter[str]()
+    spec = spec or DataSpec()
     with ExitStack() as stack:
         table = stack.enter_context(open_table(source, spec))
-        given = (spec or DataSpec()).columns
-        columns = map_columns(table.columns, given, required=("text",), where=table.name, derived=table.derived)
+        columns = map_columns(table.columns, spec, required=("text",), where=table.name, derived=table.derived)
         hashed = Hashed(
             sys.stdout.buffer if output == STDIN else stack.enter_context(whole_file(Path(output), replace=replace))
         )
         stream: IO[bytes] = stack.enter_context(compressed(hashed, output))
 
         rejects = _Rejects(rejects_path, table.name, stack, fail=on_error == "fail", replace=replace)
-        chunks = _good_rows(table, columns, spec or DataSpec(), row_errors, rejects, spellings)
+        chunks = _good_rows(table, columns, spec, row_errors, rejects, spellings)
         rows = _explained_rows(bundle, chunks, lexicon(terms), counts, flagged_only=flagged_only)
         if output.lower().endswith(HTML_SUFFIX):
             stream.writelines(render_html(rows, bundle=bundle.id))
@@ -245,7 +245,7 @@ def explain_file(
             *columns.guesses,
             *row_errors.messages(table.name),
             *table.late_notes(),
-            *spellings.messages(table.name, default=(spec or DataSpec()).language),
+            *spellings.messages(table.name, default=spec.language),
         ),
     )
 

@@ -112,7 +112,7 @@ def left_out_notes(where: str, records: Sequence[PartRecord]) -> tuple[str, ...]
 
 def columns_of(facts: InputFacts, job: Job) -> ColumnMap:
     """Which column of an input plays which part. Raises DataError where none holds the text."""
-    return map_columns(facts.columns, job.data.columns, required=("text",), where=shown(facts), derived=facts.derived)
+    return map_columns(facts.columns, job.data, required=("text",), where=shown(facts), derived=facts.derived)
 
 
 def schema_of(job: Job) -> pa.Schema | None:
@@ -407,7 +407,7 @@ def check_some_text(job: Job, records: Sequence[PartRecord]) -> None:
 def _head_of(facts: str, data: str) -> tuple[HeadRow, ...]:
     """The first rows of an input of which a part is read; its facts and the settings as JSON, to be remembered by."""
     given, spec = InputFacts.model_validate_json(facts), DataSpec.model_validate_json(data)
-    columns = map_columns(given.columns, spec.columns, required=("text",), where=shown(given), derived=given.derived)
+    columns = map_columns(given.columns, spec, required=("text",), where=shown(given), derived=given.derived)
     with open_table(given.path, spec, columns=given.columns) as table:
         return tuple(head_of(_with_keys(table.rows, dict(given.partition)), columns))
 
