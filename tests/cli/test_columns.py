@@ -53,7 +53,7 @@ def test_columns_of_one_file_alone(ran: Ran, made: Path, tmp_path: Path) -> None
     code, _, err = ran("check", made / "train.csv", words, "--column", "label=gold")
     assert code == ERROR
     assert f"{made / 'train.csv'}: there is no column 'gold' (given for label)" in err
-    assert "of one file alone: --column train.csv:label=NAME" in err
+    assert "of one file alone: --column FILE:label=NAME" in err
     for name in ("test.csv", str(words)):
         own = ["--column", f"{name}:label=gold", "--column", f"{name}:text=words"]
         code, out, err = ran("check", made / "train.csv", words, *own, "--json")

@@ -102,6 +102,6 @@ def _files(arguments: Sequence[str]) -> Iterator[str]:
             yield argument
         elif (path.is_dir() and not (path / MANIFEST).exists()) or (glob.has_magic(argument) and not path.exists()):
             try:
-                yield from (found.path for found in find_inputs([argument]).files)
+                yield from (given.path for given in find_inputs([argument]).files)
             except DataError:  # no input, or one that its reader refuses
                 continue

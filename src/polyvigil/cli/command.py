@@ -132,8 +132,8 @@ def _arguments(parameters: list[inspect.Parameter], options: dict[str, Any]) -> 
             given = {field: arguments.pop(field) for field in fields}
             for field in ("columns", "settings"):
                 given[field] = tuple(given[field] or ())
-            others = (value for key, value in options.items() if key not in given)
-            arguments[parameter.name] = PostsInput(**given, arguments=tuple(_texts(others)))
+            further = (value for key, value in options.items() if key not in given)
+            arguments[parameter.name] = PostsInput(**given, arguments=tuple(_texts(further)))
     return arguments
 
 

@@ -48,6 +48,14 @@ SliceColumns = Annotated[
     list[str] | None,
     typer.Option("--by", metavar="COLUMN", help="Slice the posts by type, origin or any other column. Repeatable."),
 ]
+Predictions = Annotated[
+    str,
+    typer.Option(
+        "--predictions",
+        help="Score this by the task's official metric: an id,predicted_label file, a submission's zip, or what "
+        "polyvigil score wrote (a file of any kind, a folder).",
+    ),
+]
 LeaveOneOut = Annotated[
     bool,
     typer.Option(
@@ -86,14 +94,7 @@ def evaluate(
             "--predictions.",
         ),
     ],
-    predictions: Annotated[
-        str,
-        typer.Option(
-            "--predictions",
-            help="Score this by the task's official metric: an id,predicted_label file, a submission's zip, or what "
-            "polyvigil score wrote (a file of any kind, a folder).",
-        ),
-    ] = "",
+    predictions: Predictions = "",
     output: Annotated[
         Path | None,
         typer.Option(

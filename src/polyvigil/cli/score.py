@@ -44,6 +44,17 @@ class Dedup(StrEnum):
     near = "near"
 
 
+OutputName = Annotated[
+    str,
+    typer.Option(
+        "--output", "-o", help="A file (csv, tsv, jsonl, parquet, xlsx); a folder (scored/); - is CSV on stdout."
+    ),
+]
+ForExcel = Annotated[
+    bool, typer.Option("--excel", help="Begin CSV with a byte order mark, by which Excel knows that it is UTF-8.")
+]
+
+
 @command(
     examples=(
         "polyvigil score BUNDLE posts.csv -o scored.csv",
@@ -57,12 +68,7 @@ def score(
         list[str],
         typer.Argument(metavar="IN...", help="Files (csv, tsv, json, parquet, xlsx, ...), folders, globs; - is stdin."),
     ],
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output", "-o", help="A file (csv, tsv, jsonl, parquet, xlsx); a folder (scored/); - is CSV on stdout."
-        ),
-    ],
+    output: OutputName,
     output_format: Annotated[
         str, typer.Option("--output-format", help="Of the files in a folder: parquet, csv, jsonl.gz, ...")
     ] = "",
@@ -73,9 +79,7 @@ def score(
     raw_csv: Annotated[
         bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")
     ] = False,
-    excel: Annotated[
-        bool, typer.Option("--excel", help="Begin CSV with a byte order mark, by which Excel knows that it is UTF-8.")
-    ] = False,
+    excel: ForExcel = False,
     evidence: Annotated[
         bool, typer.Option("--evidence", help="Add columns: where the sentence is that carries the score of a flag.")
     ] = False,

@@ -76,8 +76,8 @@ class DataSpec(Spec):
 
     def columns_of(self, file: str) -> dict[Role, str]:
         """The columns that are given for a file: its own before those of all files."""
-        own = (columns for name, columns in self.file_columns.items() if names_file(name, file))
-        return {**self.columns, **{role: column for columns in own for role, column in columns.items()}}
+        of_file = (columns for name, columns in self.file_columns.items() if names_file(name, file))
+        return {**self.columns, **{role: column for columns in of_file for role, column in columns.items()}}
 
 
 def names_file(name: str, file: str) -> bool:

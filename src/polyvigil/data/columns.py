@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import get_args
 
 from polyvigil.config.data import DataSpec, Role
@@ -106,7 +105,7 @@ def _given(name: str, header: Sequence[str], *, role: str, where: str) -> str:
         raise DataError(
             f"there is no column {shown_name(name)} (given for {role})",
             where=where,
-            hint=f"it has {column_list(header)}; of one file alone: --column {PurePath(where).name}:{role}=NAME",
+            hint=f"it has {column_list(header)}; of one file alone: --column FILE:{role}=NAME",
         )
     return name
 

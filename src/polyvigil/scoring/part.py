@@ -369,8 +369,8 @@ class PartScorer:
             if column in self._names:
                 continue
             taken = {*self._names.values(), *self._job.columns}
-            is_ours = column in our_columns(self._job.how)
-            self._names[column] = unused_name(f"input_{column}" if is_ours else column, taken)
+            is_reserved = column in our_columns(self._job.how)
+            self._names[column] = unused_name(f"input_{column}" if is_reserved else column, taken)
             self._late_columns.append(column)
 
     def _report_counts(self, posts: int, set_aside: int, *, known: bool = False) -> None:
