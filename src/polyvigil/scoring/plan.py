@@ -256,8 +256,8 @@ def _pandas_metadata(
 
 
 def _schema(fields: Mapping[str, pa.DataType], added: Sequence[str], metadata: Mapping[bytes, bytes]) -> str:
-    ours = [(name, ARROW_TYPES.get(name, pa.string())) for name in added]
-    schema = pa.schema([*fields.items(), *ours], metadata=metadata or None)
+    further = [(name, ARROW_TYPES.get(name, pa.string())) for name in added]
+    schema = pa.schema([*fields.items(), *further], metadata=metadata or None)
     return base64.b64encode(schema.serialize().to_pybytes()).decode()
 
 
