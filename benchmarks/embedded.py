@@ -2,8 +2,8 @@
 
     python benchmarks/embedded.py [POSTS.csv] [--json FILE]
 
-Both arms read the same normalised texts and fit the same model: no scale, no skip-grams. Without POSTS.csv (which needs a
-split column) the synthetic sample corpus is used, and the values say nothing about real posts.
+Both arms read the same normalised texts and fit the same model: no scale, no skip-grams. Without POSTS.csv (which
+needs a split column) the synthetic sample corpus is used, and the values say nothing about real posts.
 
 Last, a CSV file of 20,000 posts is scored into another one: by the command's own function, with all its columns, checks
 and hashes; and as a short script would, read and written by Arrow, with a probability and a decision for each post.

@@ -50,8 +50,9 @@ def _n(number: int, noun: str) -> str:
 
 
 def _one_class(result: CheckResult) -> Iterator[Finding]:
-    posts, positives = sum(file.posts for file in result.files), sum(file.positives for file in result.files)
-    if positives in (0, posts):
+    labelled = [(file.posts, file.positives) for file in result.files if file.positives is not None]
+    posts, positives = sum(n for n, _ in labelled), sum(n for _, n in labelled)
+    if posts and positives in (0, posts):
         yield _finding(
             "error",
             "one-class",
@@ -126,10 +127,10 @@ def _no_positives(result: CheckResult) -> Iterator[Finding]:
 
 
 def _by_language(result: CheckResult, split: str | None = None) -> dict[str, tuple[int, int]]:
-    """Posts and positives of each language, over all files, of one split or of all."""
+    """Labelled posts and positives of each language, over all files, of one split or of all."""
     counts: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for row in result.languages:
-        if split is None or row.split == split:
+        if row.positives is not None and (split is None or row.split == split):
             posts, positives = counts[row.language]
             counts[row.language] = (posts + row.posts, positives + row.positives)
     return dict(counts)

@@ -70,7 +70,7 @@ def judge(
     if output and not dry_run:
         check_output(output, BUNDLE, replace=replace, inputs=[bundle, with_, endpoint, dev])
     loaded = load(bundle, device=device)
-    plan = _plan(out, dev, posts, at_most)
+    plan = _plan(out, bundle, dev, posts, at_most)
     if spec and dry_run:
         return _dry_run(loaded, spec, plan.dev, at_most, show_masked)
     second = _second_stage(loaded, spec, with_ or bundle, offline=offline, device=device)
@@ -89,14 +89,14 @@ def _check_options(other: Path | None, endpoint: Path | None, dev: str, output: 
         raise typer.BadParameter("say where the judged bundle goes", param_hint="-o")
 
 
-def _plan(out: Output, dev: str, posts: PostsInput, at_most: float) -> JudgePlan:
+def _plan(out: Output, bundle: str | Path, dev: str, posts: PostsInput, at_most: float) -> JudgePlan:
     """On which posts the bands are found: those of a file, else those whose scores the bundle holds."""
     from polyvigil.data.translated import refuse_translated
     from polyvigil.workflows.judge import JudgePlan
 
     if not dev:
         return JudgePlan(at_most)
-    reading = posts.read_labelled(dev)
+    reading = posts.read_labelled(dev, bundle=bundle)
     out.notes(reading.notes)
     refuse_translated(reading.posts, part="dev", where=reading.name)
     return JudgePlan(at_most, dev=reading.posts, data=Path(reading.name).name)

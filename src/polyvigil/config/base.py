@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import ConfigDict
 
 from polyvigil.types import Frozen
@@ -11,6 +13,8 @@ class Spec(Frozen):
     """Base of all specs: frozen, no unknown keys, no silent conversion of types."""
 
     model_config = ConfigDict(strict=True)
+    unwritten_defaults: ClassVar[frozenset[str]] = frozenset()
+    """Settings that a recipe's text holds only where they are set."""
 
 
 REVISION = "a branch, tag, commit or pull request of the hub, such as refs/pr/5; empty: the main branch"

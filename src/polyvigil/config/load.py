@@ -13,6 +13,7 @@ from typing import Any, get_args
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from polyvigil.config.base import Spec
 from polyvigil.config.recipe import MODEL_KINDS, RECIPE_ADAPTER, RECIPE_KINDS, Recipe
 from polyvigil.errors import RecipeError
 
@@ -119,6 +120,8 @@ def _sections(path: str, description: str | None, spec: BaseModel) -> list[str]:
     settings, inside = [], []
     for key, field in type(spec).model_fields.items():
         value = getattr(spec, key)
+        if isinstance(spec, Spec) and key in spec.unwritten_defaults and not value:
+            continue
         if isinstance(value, BaseModel):
             inside += _sections(f"{path}.{key}", field.description, value)
         else:
@@ -127,13 +130,20 @@ def _sections(path: str, description: str | None, spec: BaseModel) -> list[str]:
 
 
 def _setting(name: str, description: str | None, value: Any) -> str:
-    if isinstance(value, dict):  # inline, since a table of its own would end the section
-        shown = "{" + ", ".join(tomli_w.dumps({key: inner}).strip() for key, inner in value.items()) + "}"
+    if isinstance(value, dict):
+        shown = _inline(value)
     elif isinstance(value, tuple):
         shown = "[" + ", ".join(map(_scalar, value)) + "]"
     else:
         shown = _scalar(value)
     return (f"# {description}\n" if description else "") + f"{name} = {shown}\n"
+
+
+def _inline(table: Mapping[str, Any]) -> str:
+    """A table on one line, since one of its own would end the section."""
+    keys = (tomli_w.dumps({key: 0}).strip().removesuffix("0") for key in table)
+    values = (_inline(value) if isinstance(value, Mapping) else _scalar(value) for value in table.values())
+    return "{" + ", ".join(key + value for key, value in zip(keys, values, strict=True)) + "}"
 
 
 def _scalar(value: Any) -> str:

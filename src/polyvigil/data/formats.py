@@ -26,7 +26,18 @@ from polyvigil.data.columnar import arrow_table, parquet_table
 from polyvigil.data.delimited import Broken, Header, Records, RowShape, header_of, rows_of, undecoded_reason
 from polyvigil.data.exports import with_derived
 from polyvigil.data.json_rows import json_document_rows, json_texts, jsonl_rows
-from polyvigil.data.recognise import FORMATS, READABLE, Source, format_of, recognised, shown_path, text_stream
+from polyvigil.data.protection import unprotected_table
+from polyvigil.data.recognise import (
+    FORMATS,
+    READABLE,
+    WRITABLE,
+    Source,
+    format_of,
+    promised_format,
+    recognised,
+    shown_path,
+    text_stream,
+)
 from polyvigil.data.streams import STDIN, HeadedStream, Lines, open_raw
 from polyvigil.data.table import FilePosition, Row, RowError, Table
 from polyvigil.data.workbook import lost_digits, open_sheet
@@ -35,6 +46,7 @@ from polyvigil.errors import DataError
 __all__ = [
     "FORMATS",
     "READABLE",
+    "WRITABLE",
     "FilePosition",
     "Row",
     "RowError",
@@ -42,6 +54,7 @@ __all__ = [
     "format_of",
     "open_source",
     "open_table",
+    "promised_format",
     "recognise",
     "undecoded_reason",
 ]
@@ -152,7 +165,7 @@ def _table_at(source: Source, text: io.TextIOWrapper, at: FilePosition, columns:
         return _with_export(Table(source.name, tuple(columns), rows), source)
     header = delimited_header(source)
     records = delimited_records(source, text, header, before=at.line)
-    return Table(source.name, header.columns, rows_of(records, header, codec=source.codec))
+    return unprotected_table(Table(source.name, header.columns, rows_of(records, header, codec=source.codec)))
 
 
 def delimited_header(source: Source) -> Header:
@@ -200,7 +213,8 @@ def _delimited_table(source: Source, text: io.TextIOWrapper) -> Table:
         text.readline()
     records = delimited_records(source, text, header, before=before)
     rows = rows_of(records, header, codec=source.codec)
-    return Table(source.name, header.columns, rows, late_notes=lambda: records.long_rows(source.name))
+    table = Table(source.name, header.columns, rows, late_notes=lambda: records.long_rows(source.name))
+    return unprotected_table(table, head=source.head)
 
 
 def _json_table(
@@ -270,7 +284,7 @@ def _sheet_table(source: Source, stream: HeadedStream, spec: DataSpec) -> Table:
     if any(lost_digits(cells) for _, cells in leading):
         notes.append(f"{source.name}: numbers of over 15 digits, of which Excel keeps 15: ids may have lost their ends")
     rows = (_sheet_row(number, cells, header) for number, cells in chain(leading[start + spec.header :], records))
-    return Table(source.name, header, rows, notes=tuple(notes))
+    return unprotected_table(Table(source.name, header, rows, notes=tuple(notes)))
 
 
 def _sheet_row(number: int, cells: Sequence[Any], header: Sequence[str]) -> Row | RowError:

@@ -237,7 +237,7 @@ def explain_file(
     row_errors, spellings, counts = RowErrorCounts(), LanguageSpellings(), Counter[str]()
     with ExitStack() as stack:
         table = stack.enter_context(open_table(source, spec))
-        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name, derived=table.derived)
+        columns = map_columns(table.columns, spec, required=("text",), where=table.name, derived=table.derived)
         hashed = Hashed(
             sys.stdout.buffer if output == STDIN else stack.enter_context(whole_file(Path(output), replace=replace))
         )

@@ -60,7 +60,7 @@ def write_submission(
     lines: dict[str, int] = {}
     with open_table(source, spec) as table:
         required = ("id", "text", *(("split",) if split else ()))
-        columns = map_columns(table.columns, spec.columns, required=required, where=table.name, derived=table.derived)
+        columns = map_columns(table.columns, spec, required=required, where=table.name, derived=table.derived)
         for item in read_rows(table, columns, spec, labelled=False):
             if isinstance(item, RowError):
                 raise row_error(item, table.name)

@@ -46,8 +46,8 @@ class Decision:
     ``tokens start-end``, where a tokenizer does not tell characters); empty where the post was read whole."""
     flags: tuple[str, ...]
     """What to know about this row; files join them by ``;``: no_text:REASON, language_not_trained, ABSTAINED,
-    threshold_doubtful (it carries a warning), language_detected, lone_surrogate, near_duplicate (scoring.dedup), and
-    one of JUDGING where a second stage was to decide."""
+    threshold_doubtful (it carries a warning), language_detected, lone_surrogate, near_duplicate (scoring.dedup), one
+    of JUDGING where a second stage was to decide, and in CSV cell_protected (data.protection)."""
     bundle: str
     """Id of the bundle that decided."""
 
