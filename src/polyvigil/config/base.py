@@ -8,9 +8,9 @@ from polyvigil.types import Frozen
 
 
 class Spec(Frozen):
-    """Base of all specs: frozen, no unknown keys, no silent conversion of types."""
+    """Base of all specs: frozen, no unknown keys, no silent conversion of types, no infinite numbers."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 REVISION = "a branch, tag, commit or pull request of the hub, such as refs/pr/5; empty: the main branch"

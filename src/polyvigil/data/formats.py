@@ -8,12 +8,8 @@ the cells as lone surrogates (PEP 383), so that nothing is lost before the row i
 from __future__ import annotations
 
 import difflib
-import gzip
 import io
-import lzma
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -99,7 +95,7 @@ def read_errors(path: str | Path) -> Iterator[None]:
     name = shown_path(path)
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except EOFError as error:
         raise DataError(
             f"compressed data break off or are damaged ({error})", where=name, hint="copy it again"
         ) from error
@@ -170,7 +166,14 @@ def delimited_header(source: Source) -> Header:
         raise DataError(
             f"unreadable header ({cells.reason})", where=f"{source.name}:{line}", hint="mend it, or try --quoting none"
         )
-    return header_of(cells, dialect, source.name)
+    header = header_of(cells, dialect, source.name)
+    if reason := next(filter(None, (undecoded_reason(column, source.codec) for column in header.columns)), ""):
+        raise DataError(
+            f"the header is {reason}",
+            where=f"{source.name}:{line}",
+            hint="mend it, or if the file is in another encoding, say which: --encoding cp1252",
+        )
+    return header
 
 
 def delimited_records(source: Source, lines: Lines, header: Header, *, before: int) -> Records:
@@ -225,7 +228,7 @@ def _json_table(
 
 def _json_rows(source: Source, text: io.TextIOWrapper) -> Iterator[Row | RowError]:
     if source.kind == "json":
-        return json_document_rows(source.name, text)
+        return json_document_rows(source.name, text, codec=source.codec)
     return jsonl_rows(json_texts(source.name, text), codec=source.codec, pages=source.has_pages)
 
 
