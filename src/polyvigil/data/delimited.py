@@ -176,7 +176,11 @@ class Records:
         except _SwallowedLinesError:
             return self._first_line("a quoted cell opens here and does not close before the next rows")
         except csv.Error as error:
-            if "end of data" in str(error) or "field larger" in str(error):
+            if "field larger" in str(error):
+                return self._first_line(
+                    f"a cell of over {MAX_CELL:,} characters, or a quote opens here and does not close"
+                )
+            if "end of data" in str(error):
                 return self._first_line("a quoted cell opens here and does not close")
             return self._first_line(f"broken quoting ({error})")
         if len(self._taken) > 1 and self._rows_inside == len(self._taken) - 1:

@@ -34,7 +34,7 @@ def json_texts(name: str, lines: Lines, *, before: int = 0) -> Texts:
             raise DataError(
                 f"a line of over {2 * MAX_CELL:,} characters",
                 where=f"{name}:{line}",
-                hint="is it one JSON array? --set data.format=json",
+                hint="leave it out; is it one JSON array? --set data.format=json",
             )
         if text.strip():
             yield line, text
@@ -167,7 +167,9 @@ class _Document:
             except RecursionError as error:
                 raise self._not_json("nested too deeply") from error
             except ValueError as error:
-                if len(self._text) - self._at > 2 * MAX_CELL or not self._more():
+                if len(self._text) - self._at > 2 * MAX_CELL:
+                    raise self._not_json(f"{_reason(error)}, or a value of over {2 * MAX_CELL:,} characters") from error
+                if not self._more():
                     raise self._not_json(_reason(error)) from error
                 continue
             if end == len(self._text) and not isinstance(value, dict | list) and self._more():

@@ -375,7 +375,7 @@ def _advice(row_errors: list[RowError]) -> str:
         return "label these rows 0 or 1, or leave them out"
     if reason.endswith(_NOT_A_LABEL):
         return "map it with data.labels, e.g. --set data.labels.yes=1"
-    if reason == _TOO_LONG:
+    if reason == _TOO_LONG or reason.startswith(("a cell of over", "a line of over")):
         return "cut it into posts, or leave the row out; if a quote opens it by mistake: --quoting none"
     if reason.endswith("is not a language"):
         return "use codes such as en, de, ja, or names; leave the cell empty to have it detected"
