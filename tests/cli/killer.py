@@ -64,7 +64,7 @@ def _child(line: list[str], at: int) -> int:
     return int(calls)
 
 
-def _contents(path: Path) -> str:
+def contents(path: Path) -> str:
     """A hash of a file, or of a folder's files; of a bundle, which holds a time, its id, once it is verified."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -75,24 +75,24 @@ def _contents(path: Path) -> str:
         return json.dumps({name: files[name] for name in files if name != "_manifest.json"}) if files else "nothing"
 
 
-def _inputs() -> dict[str, str]:
-    return {str(file): _contents(file) for file in sorted(Path("in").rglob("*")) if file.is_file()}
+def inputs() -> dict[str, str]:
+    return {str(file): contents(file) for file in sorted(Path("in").rglob("*")) if file.is_file()}
 
 
 def main(folder: Path, kills: int) -> dict[str, object]:
     os.chdir(folder)
     program.run(["score", "in/bundle", "in/few.csv", "-o", "warm.csv", "-q", "--json"])
     program.run(["explain", "in/bundle", "in/few.csv", "-o", "warm.jsonl", "-q", "--json"])
-    before, chance, runs = _inputs(), random.Random(11), {}
+    before, chance, runs = inputs(), random.Random(11), {}
     for number, (name, (line, output, older)) in enumerate(LINES.items()):
         shutil.rmtree("out", ignore_errors=True)
         Path("out").mkdir()
         arguments = line.format(f"out/{output}").split()
         _child([*arguments, *older.split()], 0)
-        old = _contents(Path("out") / output)
+        old = contents(Path("out") / output)
         shutil.copytree("out", "kept", dirs_exist_ok=True)
         calls = _child([*arguments, "--replace"], 0)
-        new = _contents(Path("out") / output)
+        new = contents(Path("out") / output)
         assert calls > 0, name
         here = kills // len(LINES) + (number < kills % len(LINES))
         seen = {"old": 0, "new": 0}
@@ -101,10 +101,10 @@ def main(folder: Path, kills: int) -> dict[str, object]:
             shutil.copytree("kept", "out")
             at = chance.randint(1, calls)
             _child([*arguments, "--replace"], at)
-            left = _contents(Path("out") / output)
+            left = contents(Path("out") / output)
             assert left in {old, new}, (name, at)
             seen["new" if left == new else "old"] += 1
-            assert _inputs() == before, (name, at)
+            assert inputs() == before, (name, at)
         shutil.rmtree("kept")
         runs[name] = {"calls": calls, "kills": here, **seen}
     return runs

@@ -243,3 +243,17 @@ def test_every_file_of_a_bundle_follows_the_umask(ran: Ran, place: Path) -> None
     modes = {path.stat().st_mode & 0o777 for path in Path("b").rglob("*") if path.is_file()}
     folders = {path.stat().st_mode & 0o777 for path in (Path("b"), *Path("b").rglob("*")) if path.is_dir()}
     assert (modes, folders) == ({0o640}, {0o750})
+
+
+def test_a_full_disk_leaves_the_old(place: Path) -> None:
+    """A real disk in memory, full before a command is done: 20 points; ``make nightly`` does 100."""
+    points = int(os.environ.get("POLYVIGIL_FULL_DISKS", "20"))
+    apart = ["unshare", "--user", "--map-root-user", "--mount"]
+    if not shutil.which("unshare") or subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("a disk can be mounted here by nobody but the administrator")
+    line = [*apart, sys.executable, str(Path(__file__).with_name("filler.py")), str(place), str(points)]
+    done = subprocess.run(line, capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(done.stdout.splitlines()[-1])
+    assert sum(run["points"] for run in runs.values()) == points
+    assert sum(run["full"] for run in runs.values()) > points / 2

@@ -95,7 +95,7 @@ class Records:
         self._lines = lines
         self._dialect = dialect
         self.shape = shape
-        self._line = before
+        self._line = self._before = before
         self._pending: deque[str] = deque()
         self._taken: list[str] = []
         self._rows_inside = 0
@@ -129,7 +129,7 @@ class Records:
 
     def long_rows(self, name: str) -> tuple[str, ...]:
         """One line that names the rows which are far longer than the others, if there are any so far."""
-        usual = self._line / max(self._n_records, 1)
+        usual = (self._line - self._before) / max(self._n_records, 1)
         far_longer = [(line, lines) for line, lines in self._long if lines > _FAR_LONGER * usual]
         if not far_longer:
             return ()

@@ -148,7 +148,8 @@ def _table_at(source: Source, text: io.TextIOWrapper, at: FilePosition, columns:
         return _with_export(Table(source.name, tuple(columns), rows), source)
     header = delimited_header(source)
     records = delimited_records(source, text, header, before=at.line)
-    return Table(source.name, header.columns, rows_of(records, header, codec=source.codec))
+    rows = rows_of(records, header, codec=source.codec)
+    return Table(source.name, header.columns, rows, late_notes=lambda: records.long_rows(source.name))
 
 
 def delimited_header(source: Source) -> Header:

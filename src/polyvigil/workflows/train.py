@@ -29,6 +29,7 @@ from polyvigil.workflows import distil
 from polyvigil.workflows.assemble import BundleDraft, assemble_bundle, decisions
 from polyvigil.workflows.learners import Log, RunOptions
 from polyvigil.workflows.members import Made, Run, make_members
+from polyvigil.workflows.work_folder import check_work_folder, work_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def train(
     seen = store.Seen(learned.seen, np.unique(post_hashes(posts)))
     bundle_draft = BundleDraft(members, combination, decided, dev, gold, data=data.data, seen=seen, recipe=recipe)
     assembled = assemble_bundle(bundle_draft, output=output, replace=replace, device="cpu")
-    shutil.rmtree(_work(output), ignore_errors=True)
+    shutil.rmtree(work_folder(output), ignore_errors=True)
     subsets = member_subsets(
         dev.by_member,
         dev.labels,
@@ -175,7 +176,8 @@ def learn(
 ) -> Learned:
     """One member for each seed. Of several processes (learn.ranks) the first calls ``train``, the others this alone,
     and get no members."""
-    work, train, dev = _work(output), data.train, data.dev
+    work, train, dev = work_folder(output), data.train, data.dev
+    check_work_folder(work, seeds=recipe.member_seeds if recipe.encoder else ())
     teacher_result = distil.score_with_teacher(
         recipe.teacher, train, data.unlabelled, dev=dev, work=work, device=options.device, log=log
     )
@@ -186,11 +188,6 @@ def learn(
     return Learned(
         tuple(one.member for one in made), scores, np.union1d(seen, teacher_result.seen) if teacher_result else seen
     )
-
-
-def _work(output: Path) -> Path:
-    """Where checkpoints stand until the bundle does."""
-    return output.with_name(output.name + ".work")
 
 
 def _role(reading: Reading, role: str, notes: list[str]) -> tuple[LabelledPost, ...]:
