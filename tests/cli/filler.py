@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from killer import LINES, contents, inputs
+from killer import contents, inputs, lines
 
 from polyvigil.cli import main as program
 
@@ -62,7 +62,7 @@ def main(folder: Path, points: int) -> dict[str, object]:
     program.run(["score", "in/bundle", "in/few.csv", "-o", "warm.csv", "-q", "--json"])
     program.run(["explain", "in/bundle", "in/few.csv", "-o", "warm.jsonl", "-q", "--json"])
     before, chance, runs = inputs(), random.Random(13), {}
-    for number, (name, (line, output, older)) in enumerate(LINES.items()):
+    for number, (name, (line, output, older)) in enumerate((chosen := lines()).items()):
         arguments, path = line.format(f"out/{output}").split(), Path("out") / output
         _mount(size=_ROOM)
         assert _child([*arguments, *older.split()])[0] == 0, name
@@ -71,7 +71,7 @@ def main(folder: Path, points: int) -> dict[str, object]:
         assert _child([*arguments, "--replace"])[0] == 0, name
         new, most = contents(path), least + _used() + 4 * _PAGE
         _unmount()
-        here = points // len(LINES) + (number < points % len(LINES))
+        here = points // len(chosen) + (number < points % len(chosen))
         seen = {"full": 0, "enough": 0}
         for _ in range(here):
             _mount(size=_ROOM)

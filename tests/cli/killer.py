@@ -32,6 +32,18 @@ LINES = {
     "augment": ("augment translate in/train.csv -o {} --to fa --mapping arabic", "fa.csv", "--max 9"),
 }
 """Command line, the output's name, and what was different when the older output was made."""
+ENCODER_LINES = {
+    "export": ("export in/encoder in/encoder_dev.csv -o {} --to bf16 --device cpu", "b", "--to int8"),
+    "adapt": (
+        "adapt in/model --posts in/encoder_train.csv -o {} --set adapt.epochs=1 --set model.max_tokens=24 --offline "
+        "--device cpu",
+        "m",
+        "--set adapt.learning_rate=0.01",
+    ),
+}
+"""The same of those that need torch."""
+TIMED = {"_manifest.json", "adaptation.json"}
+"""Files that hold a time."""
 EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "os.chmod", "ctypes.dlsym"}
 
 
@@ -72,7 +84,18 @@ def contents(path: Path) -> str:
         return verify(path).id
     except BundleError:
         files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(path.rglob("*.*"))}
-        return json.dumps({name: files[name] for name in files if name != "_manifest.json"}) if files else "nothing"
+        return json.dumps({name: files[name] for name in files if name not in TIMED}) if files else "nothing"
+
+
+def lines() -> dict[str, tuple[str, str, str]]:
+    """The command lines that can run here; what those with an encoder import is loaded."""
+    try:
+        import transformers  # noqa: F401
+
+        from polyvigil.nn import int8
+    except ImportError:
+        return LINES
+    return LINES | ENCODER_LINES if int8._works() else LINES
 
 
 def inputs() -> dict[str, str]:
@@ -84,7 +107,7 @@ def main(folder: Path, kills: int) -> dict[str, object]:
     program.run(["score", "in/bundle", "in/few.csv", "-o", "warm.csv", "-q", "--json"])
     program.run(["explain", "in/bundle", "in/few.csv", "-o", "warm.jsonl", "-q", "--json"])
     before, chance, runs = inputs(), random.Random(11), {}
-    for number, (name, (line, output, older)) in enumerate(LINES.items()):
+    for number, (name, (line, output, older)) in enumerate((chosen := lines()).items()):
         shutil.rmtree("out", ignore_errors=True)
         Path("out").mkdir()
         arguments = line.format(f"out/{output}").split()
@@ -94,7 +117,7 @@ def main(folder: Path, kills: int) -> dict[str, object]:
         calls = _child([*arguments, "--replace"], 0)
         new = contents(Path("out") / output)
         assert calls > 0, name
-        here = kills // len(LINES) + (number < kills % len(LINES))
+        here = kills // len(chosen) + (number < kills % len(chosen))
         seen = {"old": 0, "new": 0}
         for _ in range(here):
             shutil.rmtree("out")
