@@ -70,6 +70,7 @@ def main(folder: Path, points: int) -> dict[str, object]:
         old, least = contents(path), _used()
         assert _child([*arguments, "--replace"])[0] == 0, name
         new, most = contents(path), least + _used() + 4 * _PAGE
+        assert new != old, name
         _unmount()
         here = points // len(chosen) + (number < points % len(chosen))
         seen = {"full": 0, "enough": 0}

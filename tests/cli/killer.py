@@ -28,7 +28,7 @@ LINES = {
     "score": ("score in/bundle in/test.csv -o {} --part-posts 40", "s.csv", "--evidence"),
     "score folder": ("score in/bundle in/test.csv -o {} --output-format csv --part-posts 40", "s", "--evidence"),
     "explain": ("explain in/bundle in/few.csv -o {}", "e.jsonl", "--flagged-only"),
-    "submit": ("submit in/bundle in/test.csv -o {}", "s.zip", "--split test"),
+    "submit": ("submit in/bundle in/test.csv -o {}", "s.zip", "--column text=split"),
     "augment": ("augment translate in/train.csv -o {} --to fa --mapping arabic", "fa.csv", "--max 9"),
 }
 """Command line, the output's name, and what was different when the older output was made."""
@@ -117,6 +117,7 @@ def main(folder: Path, kills: int) -> dict[str, object]:
         calls = _child([*arguments, "--replace"], 0)
         new = contents(Path("out") / output)
         assert calls > 0, name
+        assert new != old, name
         here = kills // len(chosen) + (number < kills % len(chosen))
         seen = {"old": 0, "new": 0}
         for _ in range(here):
