@@ -10,9 +10,9 @@ from polyvigil.types import Frozen
 
 
 class Spec(Frozen):
-    """Base of all specs: frozen, no unknown keys, no silent conversion of types."""
+    """Base of all specs: frozen, no unknown keys, no silent conversion of types, no infinite numbers."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
     unwritten_defaults: ClassVar[frozenset[str]] = frozenset()
     """Settings that a recipe's text holds only where they are set."""
 

@@ -205,8 +205,7 @@ def _message(problem: Any, kind: Any) -> str:
         del keys[2]
     path = ".".join(keys) or "recipe"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    shown = repr(problem["input"])
-    shown = shown if len(shown) <= 60 else shown[:60] + "..."
+    shown = _shown_input(problem["input"])
     if path == "model.kind":
         return f"{path}: must be one of {', '.join(MODEL_KINDS)} (it is {shown})"
     if problem["type"] == "extra_forbidden":
@@ -216,6 +215,15 @@ def _message(problem: Any, kind: Any) -> str:
         close = difflib.get_close_matches(path, known_keys(), n=1, cutoff=0.5)
         return f"{path}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
     return f"{path}: {message} (it is {shown})"
+
+
+def _shown_input(value: object) -> str:
+    """A value for a message: its first 60 characters."""
+    try:
+        shown = repr(value)
+    except (RecursionError, ValueError):  # thousands of tables inside each other, a number of thousands of digits
+        return "too long or too deep to be shown"
+    return shown if len(shown) <= 60 else shown[:60] + "..."
 
 
 def _base_of(problem: Any) -> str:

@@ -29,12 +29,13 @@ def parquet_table(name: str, raw: IO[bytes], *, skip: int = 0) -> Table:
         nonlocal done
         try:
             for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH, row_groups=groups):
+                batch.validate(full=True)
                 unread = min(max(skip - done, 0), len(batch))
                 done += unread
                 for cells in _cells(batch.slice(unread)):
                     done += 1
                     yield Row(done, cells)
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a date beyond all years
             raise _damaged(f"{name}: after row {done}", error, kind="Parquet") from error
 
     total = max(file.metadata.num_rows, 1)
@@ -59,11 +60,12 @@ def arrow_table(name: str, raw: IO[bytes]) -> Table:
         done = 0
         try:
             for batch in batches:
+                batch.validate(full=True)  # offsets that lead outside would end the process
                 for start in range(0, len(batch), _ROWS_PER_BATCH):
                     for cells in _cells(batch.slice(start, _ROWS_PER_BATCH)):
                         done += 1
                         yield Row(done, cells)
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a date beyond all years
             raise _damaged(f"{name}: after row {done}", error, kind="Arrow") from error
 
     return Table(name, tuple(schema.names), rows(), schema)

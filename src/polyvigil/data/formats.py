@@ -8,12 +8,8 @@ the cells as lone surrogates (PEP 383), so that nothing is lost before the row i
 from __future__ import annotations
 
 import difflib
-import gzip
 import io
-import lzma
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -112,7 +108,7 @@ def read_errors(path: str | Path) -> Iterator[None]:
     name = shown_path(path)
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except EOFError as error:
         raise DataError(
             f"compressed data break off or are damaged ({error})", where=name, hint="copy it again"
         ) from error
@@ -165,7 +161,9 @@ def _table_at(source: Source, text: io.TextIOWrapper, at: FilePosition, columns:
         return _with_export(Table(source.name, tuple(columns), rows), source)
     header = delimited_header(source)
     records = delimited_records(source, text, header, before=at.line)
-    return unprotected_table(Table(source.name, header.columns, rows_of(records, header, codec=source.codec)))
+    rows = rows_of(records, header, codec=source.codec)
+    table = Table(source.name, header.columns, rows, late_notes=lambda: records.long_rows(source.name))
+    return unprotected_table(table)
 
 
 def delimited_header(source: Source) -> Header:
@@ -183,7 +181,14 @@ def delimited_header(source: Source) -> Header:
         raise DataError(
             f"unreadable header ({cells.reason})", where=f"{source.name}:{line}", hint="mend it, or try --quoting none"
         )
-    return header_of(cells, dialect, source.name)
+    header = header_of(cells, dialect, source.name)
+    if reason := next(filter(None, (undecoded_reason(column, source.codec) for column in header.columns)), ""):
+        raise DataError(
+            f"the header is {reason}",
+            where=f"{source.name}:{line}",
+            hint="mend it, or if the file is in another encoding, say which: --encoding cp1252",
+        )
+    return header
 
 
 def delimited_records(source: Source, lines: Lines, header: Header, *, before: int) -> Records:
@@ -239,7 +244,7 @@ def _json_table(
 
 def _json_rows(source: Source, text: io.TextIOWrapper) -> Iterator[Row | RowError]:
     if source.kind == "json":
-        return json_document_rows(source.name, text)
+        return json_document_rows(source.name, text, codec=source.codec)
     return jsonl_rows(json_texts(source.name, text), codec=source.codec, pages=source.has_pages)
 
 

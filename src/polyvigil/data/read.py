@@ -27,6 +27,9 @@ OnError = Literal["quarantine", "fail"]
 _NOT_A_LABEL = " is not 0 or 1"
 NO_LABEL = f"''{_NOT_A_LABEL}"
 """The reason of a row whose label is empty."""
+MAX_CHARACTERS = 1_000_000
+"""Of a text, an id or another part of a post: what is longer is no post, and would take much memory to score."""
+_TOO_LONG = "too many characters for a post"
 _NUMERIC_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 _SPLITS = {
     "train": "train",
@@ -400,8 +403,14 @@ def _read_row(row: Row, columns: ColumnMap, languages: FileLanguages, *, labelle
         return RowError(row.line, columns.get(role) or role, reason, row.cells)
 
     for role, name in columns.columns.items():
-        if isinstance(row.cell(name), bytes) and (reason := undecoded_reason(cells[role])):
+        if len(cells[role]) > MAX_CHARACTERS:
+            return invalid(role, f"{_TOO_LONG} ({len(cells[role]):,}; the most are {MAX_CHARACTERS:,})")
+        if cells[role].isascii() or not (reason := undecoded_reason(cells[role])):
+            continue
+        if isinstance(row.cell(name), bytes):
             return invalid(role, reason)
+        if role != "text":  # JSON can escape half of a character; in a text it is replaced
+            return invalid(role, "is no Unicode text: half of a character stands in it")
     text = cells["text"]
     if labelled and not text.strip("\0 \t\r\n"):
         return invalid("text", "empty")
@@ -447,6 +456,8 @@ def _advice(row_errors: list[RowError]) -> str:
         return "label these rows 0 or 1, or leave them out"
     if reason.endswith(_NOT_A_LABEL):
         return "map it with data.labels, e.g. --set data.labels.yes=1"
+    if reason == _TOO_LONG or reason.startswith(("a cell of over", "a line of over")):
+        return "cut it into posts, or leave the row out; if a quote opens it by mistake: --quoting none"
     if reason.endswith("is not a language"):
         return "use codes such as en, de, ja, or names; leave the cell empty to have it detected"
     return ""

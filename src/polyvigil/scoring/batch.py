@@ -26,7 +26,7 @@ from polyvigil.scoring.engine import Engine, ThisProcess
 from polyvigil.scoring.job import Job, LanguageCounts, PartRecord, ProgressEvent, total
 from polyvigil.scoring.judge_counts import JudgeCounts, judge_counts
 from polyvigil.scoring.output import OutputFile, check_complete, write_output
-from polyvigil.scoring.part import LateFile, PartScorer, check_some_text, left_out_notes, open_input, shown
+from polyvigil.scoring.part import LateFile, PartScorer, check_some_text, late_notes, left_out_notes, open_input, shown
 from polyvigil.scoring.plan import Target, plan, work_items
 from polyvigil.scoring.stream import Hashed
 from polyvigil.scoring.work import Work, locked
@@ -248,6 +248,7 @@ class _Run:
                 row_errors.add_kinds(record.counts.faults)
                 spellings.add_all(record.counts.spellings)
             notes.extend(row_errors.messages(shown(facts)))
+            notes.extend(late_notes(input_records))
             notes.extend(spellings.messages(shown(facts), default=self.job.data.language))
             notes.extend(left_out_notes(shown(facts), input_records))
         all_counts = total(record.counts for record in records)

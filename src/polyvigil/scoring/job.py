@@ -117,6 +117,8 @@ class Counts(Frozen):
     """How many posts have each flag of wire.JUDGING, by flag."""
     left_out: tuple[str, ...] = ()
     """Columns of piped JSON that were first met when the columns of the output, which are fixed, stood already."""
+    late_notes: tuple[str, ...] = ()
+    """What is known once the rows have been read (data.table): at the end of an input, or of a part read by itself."""
 
 
 class PartRecord(Frozen):

@@ -110,6 +110,11 @@ def left_out_notes(where: str, records: Sequence[PartRecord]) -> tuple[str, ...]
     )
 
 
+def late_notes(records: Sequence[PartRecord]) -> tuple[str, ...]:
+    """What was known of an input once its rows had been read."""
+    return tuple(dict.fromkeys(note for record in records for note in record.counts.late_notes))
+
+
 def columns_of(facts: InputFacts, job: Job) -> ColumnMap:
     """Which column of an input plays which part. Raises DataError where none holds the text."""
     return map_columns(facts.columns, job.data, required=("text",), where=shown(facts), derived=facts.derived)
@@ -270,6 +275,7 @@ class PartScorer:
         self._names = {column: renamed.get(column, column) for column in self._facts.columns}
         self._late_columns: list[str] = []
         rows = _with_keys(table.rows, dict(self._facts.partition))
+        self._from_start = from_start
         if from_start:
             self._languages, rows = languages_of(rows, self._columns, job.data)
         else:
@@ -324,7 +330,9 @@ class PartScorer:
                 running.add(decisions)
                 self._report_counts(len(good), len(bad))
         late = () if self._job.kind == "jsonl" else tuple(self._late_columns)
-        return running.counts(row_errors, spellings, copied=alike.copied).model_copy(update={"left_out": late})
+        late_notes = self._table.late_notes() if self.ended or not self._from_start else ()
+        counts = running.counts(row_errors, spellings, copied=alike.copied)
+        return counts.model_copy(update={"left_out": late, "late_notes": late_notes})
 
     def _chunks(self, table: Table) -> Generator[tuple[list[ReadPost | RowError], MemoCache | None], None, None]:
         """Rows in handfuls, tokenised where a member needs that: ahead of the one that is scored, in a thread."""

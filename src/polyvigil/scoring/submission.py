@@ -79,7 +79,7 @@ def write_submission(
             posts.append(item.post)
             if len(cells) < _HEAD_ROWS:
                 cells.append(item.row.cells)
-        name, notes = table.name, (*table.notes, *columns.guesses)
+        name, notes = table.name, (*table.notes, *columns.guesses, *table.late_notes())
     if not posts:
         raise DataError("no post to answer" + (f" in split {split!r}" if split else ""), where=name)
     if all(no_text_reason(model_text(post.text, bundle.normalisation)) in MISSING_TEXT for post in posts):

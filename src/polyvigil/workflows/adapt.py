@@ -20,6 +20,7 @@ from polyvigil.errors import DataError, RecipeError, require
 from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
 from polyvigil.types import Frozen
 from polyvigil.workflows.learners import RunOptions
+from polyvigil.workflows.work_folder import check_work_folder, work_folder
 
 Log = Callable[[str], None]
 RECORD_FILE = "adaptation.json"
@@ -119,6 +120,7 @@ def adapt(
     where ``output`` exists, or torch is missing; and as learn.adapt does.
     """
     check_output(output, ADAPTED_MODEL, replace=replace)
+    check_work_folder(work := work_folder(output), seeds=None)
     spec = recipe.encoder
     require("torch", "transformers", extra="encoders", needed_by="adapting an encoder", where="model.kind")
     from polyvigil.learn.adapt import adapt as train
@@ -132,7 +134,6 @@ def adapt(
         log(f"{spec.name} has no masked-language head: a fresh one is drawn, and much of the training goes into it")
     model.to(options.device)
     log(f"adapting {spec.name} to {len(posts.train):,} posts; {len(posts.held_out):,} are only looked at")
-    work = output.with_name(output.name + ".work")
     done = train(
         model,
         model.tokenise(posts.train),
