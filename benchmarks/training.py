@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--architecture", choices=ARCHITECTURES)
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--vocabulary", type=int, default=VOCABULARY, help="rows of the table of word vectors")
-    parser.add_argument("--json", help="write the figures here too")
+    parser.add_argument("--json", help="write the numbers here too")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     sizes = [size for size in BARS if arguments.architecture in {None, size.architecture}]

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from polyvigil.bundle import store
 from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.temporary import output_folder
+from polyvigil.bundle.trained import as_trained, recipe_as_trained
 from polyvigil.bundle.verify import verify
 from polyvigil.config.data import DataSpec
 from polyvigil.config.load import load as load_recipe
@@ -31,7 +32,6 @@ from polyvigil.config.recipe import BaseRecipe, Recipe
 from polyvigil.data.atomic import whole_folder
 from polyvigil.data.frames import Posts, column_array, extended, frame_of, source_of
 from polyvigil.data.read import OnError, Reading, Unlabelled, read_labelled, read_unlabelled
-from polyvigil.data.terms import read_terms
 from polyvigil.data.translated import refuse_translated
 from polyvigil.errors import BundleError, DataWarning, RecipeError
 from polyvigil.evaluation.columns import columns_to_slice
@@ -40,7 +40,7 @@ from polyvigil.evaluation.compare import compare as compare_bundles
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.measure import cross_fitted_dev, measured, measured_on_dev
 from polyvigil.judge.endpoint import EndpointPermission
-from polyvigil.scoring.explain import as_record, explain_posts
+from polyvigil.scoring.explain import as_record, explain_posts, terms_of
 from polyvigil.scoring.table import open_posts, score_rows, warn_of
 from polyvigil.text.mentions import lexicon
 
@@ -90,7 +90,7 @@ class Bundle(store.Bundle):
         with open_posts(texts, languages=languages) as read:
             for chunk in read.chunks():
                 posts = [item.post for item in chunk]
-                flags.append(self.policy.flags(self.probabilities(posts), [post.language for post in posts]))
+                flags.append(self.flags(posts, self.probabilities(posts)))
         return np.concatenate(flags).astype(np.int64) if flags else np.zeros(0, dtype=np.int64)
 
     def decide(self, posts: Posts, languages: Iterable[object] | None = None, **options: Any) -> Any:
@@ -185,8 +185,9 @@ def train(
     """Learn from the posts ``train``, tune one threshold per language on ``dev``, and give the bundle.
 
     ``recipe``: the name of a shipped recipe (``linear``), a recipe file, or a Recipe; ``settings`` change it. Without
-    ``dev`` a share of the training posts (``data.dev_share``) is held out. ``output``: the bundle's folder; without
-    one it stands in a temporary folder until ``Bundle.save``. ``text``, ``label`` and ``language`` name columns;
+    ``dev`` a linear model is tuned on folds of the training posts (``data.folds``), any other one on a share of them
+    that is held out (``data.dev_share``). ``output``: the bundle's folder; without one it stands in a temporary folder
+    until ``Bundle.save``. ``text``, ``label`` and ``language`` name columns;
     further ones are named by settings such as ``data.columns.group``. ``on_error``: raise at the first bad row
     (``fail``), or set bad rows aside with a DataWarning (``quarantine``). ``log`` is given each stage as a line.
 
@@ -255,11 +256,12 @@ def tune(
     recipe = load_text(
         to_toml(recipe_of(loaded.files)), values=_values(text, label, language, settings), where="settings"
     )
-    labelled = None if dev is None else read_labelled(source_of(dev, name="dev"), recipe.data, on_error=on_error)
+    data = recipe_as_trained(recipe.data, loaded.files)
+    labelled = None if dev is None else read_labelled(source_of(dev, name="dev"), data, on_error=on_error)
     further = (
         None
         if unlabelled is None
-        else read_unlabelled(source_of(unlabelled, name="unlabelled"), recipe.data, on_error=on_error)
+        else read_unlabelled(source_of(unlabelled, name="unlabelled"), data, on_error=on_error)
     )
     if labelled:
         refuse_translated(labelled.posts, part="dev", where=labelled.name)
@@ -302,7 +304,7 @@ def evaluate(
     loaded = _loaded(bundle)
     if posts is None:
         return measured_on_dev(loaded, budgets=budgets, prevalence=prevalence).evaluation
-    spec = _data_spec(text, label, language, settings)
+    spec = _data_spec(text, label, language, settings, bundle=bundle)
     reading = read_labelled(
         source_of(posts, name="posts"),
         spec,
@@ -335,7 +337,7 @@ def compare(
     SplitError when one was trained on most of the posts, DataError when both are the same.
     """
     bundles = _loaded(first), _loaded(second)
-    spec = _data_spec(text, label, language, settings)
+    spec = _data_spec(text, label, language, settings, bundle=second)
     reading = read_labelled(source_of(posts, name="posts"), spec, split=split, on_error=on_error)
     _report_reading(reading, log)
     return compare_bundles(*bundles, reading)
@@ -360,15 +362,9 @@ def explain(
     are not flagged. ``drugs``, ``reactions``: files of terms to find in the posts. Raises DataError for a row or a
     term that cannot be used.
     """
-    terms = [
-        term
-        for kind, path in (("drug", drugs), ("reaction", reactions))
-        if path
-        for term in read_terms(path, kind=kind)
-    ]
-    loaded, compiled = _loaded(bundle), lexicon(terms)
+    loaded, compiled = _loaded(bundle), lexicon(terms_of(drugs=drugs, reactions=reactions))
     records: list[dict[str, Any]] = []
-    spec = _data_spec(text, "", language, settings)
+    spec = _data_spec(text, "", language, settings, bundle=bundle)
     with open_posts(posts, languages=languages, spec=spec, on_error=on_error) as read:
         for chunk in read.chunks():
             rows = explain_posts(
@@ -403,7 +399,7 @@ def score(
     """
     loaded = _loaded(bundle)
     frame = frame_of(posts, name="posts")
-    spec = _data_spec(text, "", language, settings)
+    spec = _data_spec(text, "", language, settings, bundle=bundle)
     with open_posts(posts if frame is None else frame, languages=languages, spec=spec, on_error=on_error) as read:
         scored = score_rows(loaded, read, evidence=evidence)
         schema = read.table.schema
@@ -427,10 +423,15 @@ def _values(text: str, label: str, language: str, settings: Settings | None) -> 
     return values | {f"data.columns.{role}": column for role, column in named.items() if column}
 
 
-def _data_spec(text: str, label: str, language: str, settings: Settings | None) -> DataSpec:
+def _data_spec(
+    text: str, label: str, language: str, settings: Settings | None, *, bundle: store.Bundle | str | Path
+) -> DataSpec:
+    """How posts are read; the columns that the ``bundle`` was trained with are taken where the posts have them."""
     if wrong := [key for key in settings or () if not key.startswith("data.")]:
         raise RecipeError(f"{wrong[0]!r}: only data.* can be set here", hint="for example data.labels.yes")
-    return parse_values(_values(text, label, language, settings), where="settings").data
+    spec = parse_values(_values(text, label, language, settings), where="settings").data
+    folder = bundle.files if isinstance(bundle, Bundle) else bundle
+    return spec if isinstance(folder, store.Bundle) else as_trained(spec, folder)
 
 
 def _report(notes: Sequence[str], *, set_aside: int, log: Log) -> None:

@@ -19,7 +19,7 @@ from polyvigil.cli.output import Answer, Output
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "_SILENT_SECONDS", 0.2)
-    monkeypatch.setattr(output, "_TICK_SECONDS", 0.02)
+    monkeypatch.setattr(output, "_CHECK_SECONDS", 0.02)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -114,7 +114,7 @@ def test_every_stage_of_a_training_is_named_and_counted(
     monkeypatch.setattr(output, "_SILENT_SECONDS", 60.0)
     counted: list[tuple[str, int, int]] = []
     monkeypatch.setattr(Output, "count", lambda _, what, __, done, total: counted.append((what, done, total)))
-    monkeypatch.setattr(transformer, "_TOKENISED_AT_ONCE", 50)
+    monkeypatch.setattr(transformer, "_TOKENISED_TOGETHER", 50)
     for name, number in (("train", 120), ("dev", 60)):
         write_posts(tmp_path / f"{name}.csv", _posts(number, name))
     tiny_folder(tmp_path / "model", "modernbert")

@@ -80,7 +80,7 @@ def test_training_posts_are_noticed_and_refused() -> None:
     assert told[0].startswith("1 of 4 posts have the text of a training post")
     assert told[1].startswith("2 of 4 posts have the text of a post the thresholds were tuned on")
     assert seen_before(items, none, none, data="x.csv") == ()
-    with pytest.raises(SplitError, match=r"x\.csv: 2 of 4 posts were trained on; figures on them prove nothing"):
+    with pytest.raises(SplitError, match=r"x\.csv: 2 of 4 posts were trained on; metrics on them prove nothing"):
         seen_before(items, hashes[:2], none, data="x.csv")
 
 
@@ -180,7 +180,7 @@ def test_gold_ids_must_not_repeat() -> None:
         ("id,predicted_label\na,2\n", r"is not the integer 0 or 1"),
         (
             "id,label\na,1\n",
-            r"no column 'predicted_label'; the header must be id,predicted_label; it has 'id', 'label'",
+            r"no column 'predicted_label'; the header must be id,predicted_label, or that of an output",
         ),
         ("id,predicted_label\na\n", r"p\.csv:2: 1 cells where the header has 2"),
     ],

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import count
@@ -123,7 +122,7 @@ def head_of(path: Path, size: int = 1 << 20) -> bytes | None:
             raw.seek(0)
             with decompressed(raw, container, name=str(path)) as plain:
                 return plain.read(size)
-    except (OSError, EOFError, ValueError, zlib.error):
+    except (OSError, EOFError, DataError):
         return None
 
 
@@ -159,7 +158,7 @@ def free_rejects(name: str) -> Path:
     return next(path for path in names if not os.path.lexists(path))
 
 
-def write_rejects(path: Path, lines: str, *, replace: bool, inputs: Iterable[str | Path] = ()) -> None:
+def write_rejects(path: Path, lines: str, *, replace: bool, inputs: Iterable[str | Path | None] = ()) -> None:
     """Keep rejected rows, all at once; the same rows, of a run that was ended, may stand there already."""
     if path.is_file() and not path.is_symlink() and path.read_bytes() == lines.encode():
         return

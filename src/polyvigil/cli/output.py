@@ -21,6 +21,8 @@ from polyvigil.cli.signals import request_stop
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from polyvigil.workflows.learners import RunOptions
+
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -40,7 +42,7 @@ _PROGRESS_SECONDS = 4.0
 """Between two lines of progress where stderr is no terminal; on one the line is rewritten five times a second."""
 _SILENT_SECONDS = 5.0
 """After so many without a word, a line says that the last stage that was named still goes on."""
-_TICK_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Answer:
     data: BaseModel | dict[str, Any]
     lines: Sequence[str] = ()
     exit_code: int = 0
+    stdout_is_data: bool = False
+    """Whether the command has written its data to stdout, so that the lines go to stderr, as messages."""
 
 
 @dataclass(slots=True)
@@ -96,7 +100,7 @@ class Output:
 
     def _beat(self, ended: threading.Event) -> None:
         begun, stage = self._spoken, ""
-        while not ended.wait(_TICK_SECONDS):
+        while not ended.wait(_CHECK_SECONDS):
             with self._writing:
                 now = time.monotonic()
                 if self._stage != stage:
@@ -167,6 +171,12 @@ class Output:
                 self._clear_line()
         self._last = 0.0
 
+    def writes_to_stdout(self, output: str) -> bool:
+        """Whether the command's data goes to stdout: ``-o -``. Raises a usage error where ``--json`` would, too."""
+        if output == "-" and self.json:
+            raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
+        return output == "-"
+
     def give(self, command: str, answer: Answer) -> None:
         """Write the answer to stdout: lines for people, or exactly one JSON document."""
         if self.mute:
@@ -175,8 +185,11 @@ class Output:
             data = answer.data if isinstance(answer.data, dict) else answer.data.model_dump(mode="json")
             document = {"ok": answer.exit_code == 0, "command": command, "data": data, "warnings": self.warnings}
             typer.echo(escaped_json(document))
-        else:
-            for line in answer.lines:
+            return
+        for line in answer.lines:
+            if answer.stdout_is_data:
+                self.log(line)
+            else:
                 typer.echo(escaped(line))
 
 
@@ -193,6 +206,23 @@ def graceful_stop(out: Output) -> Iterator[Callable[[], bool]]:
 
     with request_stop(on_first):
         yield lambda: stop_requested
+
+
+@contextmanager
+def training_options(out: Output, what: str, *, device: str, offline: bool) -> Iterator[RunOptions]:
+    """The options of a training: its steps are shown as ``what``, and the first Ctrl-C ends it after a step, saved."""
+    from polyvigil.workflows.learners import RunOptions
+
+    started = time.monotonic()
+    with graceful_stop(out) as stop:
+        yield RunOptions(
+            device=device,
+            offline=offline,
+            progress=lambda done, steps, rate, left: out.steps(what, started, done, steps, rate, left),
+            counted=lambda stage, done, total: out.count(stage, started, done, total),
+            stop=stop,
+        )
+    out.end_progress()
 
 
 _LEFT_OUT = frozenset({"context", "json_", "quiet", "debug", "replace"})

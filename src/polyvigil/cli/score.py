@@ -44,6 +44,17 @@ class Dedup(StrEnum):
     near = "near"
 
 
+OutputName = Annotated[
+    str,
+    typer.Option(
+        "--output", "-o", help="A file (csv, tsv, jsonl, parquet, xlsx); a folder (scored/); - is CSV on stdout."
+    ),
+]
+ForExcel = Annotated[
+    bool, typer.Option("--excel", help="Begin CSV with a byte order mark, by which Excel knows that it is UTF-8.")
+]
+
+
 @command(
     examples=(
         "polyvigil score BUNDLE posts.csv -o scored.csv",
@@ -55,13 +66,9 @@ def score(
     bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
     sources: Annotated[
         list[str],
-        typer.Argument(
-            metavar="IN...", help="Files (csv, tsv, jsonl, parquet, also .gz or .zst), folders, globs; - is stdin."
-        ),
+        typer.Argument(metavar="IN...", help="Files (csv, tsv, json, parquet, xlsx, ...), folders, globs; - is stdin."),
     ],
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="The same kinds of file; a folder (scored/); - is CSV on stdout.")
-    ],
+    output: OutputName,
     output_format: Annotated[
         str, typer.Option("--output-format", help="Of the files in a folder: parquet, csv, jsonl.gz, ...")
     ] = "",
@@ -72,6 +79,7 @@ def score(
     raw_csv: Annotated[
         bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")
     ] = False,
+    excel: ForExcel = False,
     evidence: Annotated[
         bool, typer.Option("--evidence", help="Add columns: where the sentence is that carries the score of a flag.")
     ] = False,
@@ -95,32 +103,25 @@ def score(
     ] = None,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
-    if output == "-" and out.json:
-        raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
-    spec = _score_spec(part_posts, dedup, evidence=evidence, raw_csv=raw_csv, ask_endpoint=ask_endpoint, posts=posts)
+    to_stdout = out.writes_to_stdout(output)
+    spec = _score_spec(
+        part_posts, dedup, evidence=evidence, raw_csv=raw_csv, excel=excel, ask_endpoint=ask_endpoint, posts=posts
+    )
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
     started = time.monotonic()
     with _hint_to_resume(out, output, replace=replace):
         summary = _score(
-            out, by, sources, output, posts, spec, output_format=output_format, resume=resume, replace=replace
+            out, bundle, by, sources, output, posts, spec, output_format=output_format, resume=resume, replace=replace
         )
     _warn(out, summary)
     lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
-    return Answer(summary, _stdout_lines(out, lines, output), posts.exit_code(set_aside=summary.set_aside))
-
-
-def _stdout_lines(out: Output, lines: list[str], output: str) -> list[str]:
-    """The lines that go to stdout: none where it is the data, and they go to stderr."""
-    if output != "-":
-        return lines
-    for line in lines:
-        out.log(line)
-    return []
+    return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside), stdout_is_data=to_stdout)
 
 
 def _score(
     out: Output,
+    bundle: str,
     engine: Engine,
     sources: list[str],
     output: str,
@@ -140,7 +141,7 @@ def _score(
             engine,
             sources,
             output,
-            data=posts.spec(),
+            data=posts.spec(bundle=bundle),
             spec=spec,
             output_format=output_format,
             resume=resume,
@@ -162,6 +163,16 @@ def _warn(out: Output, summary: ScoreSummary) -> None:
         out.warn(f"{summary.no_text:,} of {summary.posts:,} posts ({share:.0%}) hold no text; flags say why (no_text)")
     if foreign := [counts.language for counts in summary.languages if not counts.trained]:
         out.warn(f"not validated for {name_list(foreign)}: the bundle was not trained on it; do not rely on its scores")
+    for counts in summary.languages:
+        if counts.abstained:
+            why = (
+                "the language has no threshold; polyvigil tune BUNDLE -o TUNED --unlabelled POSTS gives it one"
+                if counts.threshold_source == "fallback"
+                else "the model knows too few of their n-grams; have some labelled"
+            )
+            out.warn(
+                f"{counts.language}: {counts.abstained:,} of {counts.posts:,} posts are not flagged, sort by p: {why}"
+            )
 
 
 def _lines(summary: ScoreSummary, output: str, *, seconds: float, dedup: Dedup) -> list[str]:
@@ -214,7 +225,14 @@ def _engine(
 
 
 def _score_spec(
-    part_posts: int | None, dedup: Dedup, *, evidence: bool, raw_csv: bool, ask_endpoint: bool, posts: PostsInput
+    part_posts: int | None,
+    dedup: Dedup,
+    *,
+    evidence: bool,
+    raw_csv: bool,
+    excel: bool,
+    ask_endpoint: bool,
+    posts: PostsInput,
 ) -> ScoreSpec:
     rows = ScoreSpec().part_posts if part_posts is None else part_posts
     try:
@@ -223,6 +241,7 @@ def _score_spec(
             dedup=dedup.value,
             evidence=evidence,
             raw_csv=raw_csv,
+            excel=excel,
             ask_endpoint=ask_endpoint,
             on_error=posts.on_row_error,
         )

@@ -32,7 +32,7 @@ from polyvigil.learn.trim import Trimmed, trim
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.source import needs_fetching, settings_bytes
 from polyvigil.nn.windows import LongRule, TokenIds
-from polyvigil.text.normalise import model_text, no_text_reason
+from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
 from polyvigil.types import LabelledPost, Labels
 
 _SILENT = TrainingCallbacks()
@@ -40,7 +40,7 @@ _RULE = DecideSpec()
 _EVERY_WEIGHT = LoraSpec()
 _NAME_BYTES = 160
 """Of a tensor in the header of a safetensors file: its name, shape and place (measured: 100 to 150)."""
-_TOKENISED_AT_ONCE = 4_000
+_TOKENISED_TOGETHER = 4_000
 _HEADER_BYTES = 4_000
 """Of a checkpoint's JSON: a few hundred for each epoch."""
 
@@ -125,6 +125,7 @@ class EncoderLearner:
             counts=language_counts(train),
         )
         config = EncoderConfig(
+            normalisation=NORMALISATION,
             max_tokens=self.spec.max_tokens,
             long_posts=self.spec.long_posts,
             window_overlap=self.spec.window_overlap,
@@ -162,18 +163,18 @@ class EncoderLearner:
         """Check the posts, load the model, tokenise once."""
         labels, dev_labels = _labels(train), _labels(dev)
         _check(labels, np.ones(len(labels), dtype=bool), part="training")
-        dev_texts = [model_text(item.post.text) for item in dev]
+        dev_texts = [model_text(item.post.text, NORMALISATION) for item in dev]
         readable = np.array([not no_text_reason(text) for text in dev_texts], dtype=bool)
         _check(dev_labels, readable, part="dev")
-        self._say(f"loading {self.spec.name}")
+        self._announce(f"loading {self.spec.name}")
         encoder = self._encoder(seed)
         adapters = adapt(encoder, spec=self.lora, seed=seed) if self.lora.rank else None
         encoder.to(self.device)
         further = self.teacher_targets.unlabelled if self.teacher_targets else ()
         all_posts = [*(item.post for item in train), *further]
-        self._say(f"tokenising {len(all_posts):,} training and {len(dev):,} dev posts")
+        self._announce(f"tokenising {len(all_posts):,} training and {len(dev):,} dev posts")
         posts = TrainSet(
-            tokens=self._tokens(encoder, [model_text(post.text) for post in all_posts]),
+            tokens=self._tokens(encoder, [model_text(post.text, NORMALISATION) for post in all_posts]),
             labels=np.append(labels, np.zeros(len(further), dtype=np.int8)),
             languages=[post.language for post in all_posts],
             weights=np.append(training_weights(train, self.balance), np.zeros(len(further))),
@@ -217,10 +218,10 @@ class EncoderLearner:
             counted=self.counted,
         )
         shown = ", ".join(f"{name} {value:.3f}" for name, value in choice.figures.items())
-        self._say(f"windows of a long post are pooled by {choice.chosen} ({shown or 'too few to tell'})")
+        self._announce(f"windows of a long post are pooled by {choice.chosen} ({shown or 'too few to tell'})")
         return choice
 
-    def _say(self, message: str) -> None:
+    def _announce(self, message: str) -> None:
         """Log it, once of several processes."""
         if this_rank().rank == 0:
             self.log(message)
@@ -228,8 +229,8 @@ class EncoderLearner:
     def _tokens(self, encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
         """Token ids of normalised texts, some thousand at a time."""
         tokens: list[TokenIds] = []
-        for start in range(0, len(texts), _TOKENISED_AT_ONCE):
-            tokens += encoder.tokenise(texts[start : start + _TOKENISED_AT_ONCE])
+        for start in range(0, len(texts), _TOKENISED_TOGETHER):
+            tokens += encoder.tokenise(texts[start : start + _TOKENISED_TOGETHER])
             self.counted("tokenising", len(tokens), len(texts))
         return tokens
 

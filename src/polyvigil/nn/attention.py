@@ -51,12 +51,12 @@ def lay_out(items: Sequence[NDArray[np.int32]], *, padding: int | None, device: 
         real = ids != padding
         before = np.concatenate([[0], np.cumsum(real)])
         positions = (before[1:] - np.repeat(before[starts[:-1]], lengths)) * real + padding
-    sizes, first = np.unique(-lengths, return_index=True)
+    sizes, first = np.unique(-lengths, return_index=True)  # negated, since unique sorts upward and posts stand downward
     counts = np.diff(np.append(first, len(lengths)))
     return Posts(
         ids=torch.from_numpy(ids).to(device),
         positions=torch.from_numpy(positions).to(device),
-        starts=torch.from_numpy(starts.astype(np.int32)).to(device),
+        starts=torch.from_numpy(starts.astype(np.int32)).to(device),  # varlen_attn takes no other type
         runs=tuple(zip((-sizes).tolist(), counts.tolist(), strict=True)),
     )
 
@@ -85,7 +85,7 @@ def attend(
     ``first_only``: rows are the posts' first tokens, otherwise all tokens. ``reach``: how many tokens before and after
     it a token sees; None: the whole post.
     """
-    if dropout == 0 and _flash_takes(query):
+    if dropout == 0 and _flash_takes(query):  # the kernel knows no dropout
         return _flash(query, key, value, posts, reach=reach, first_only=first_only)
     outputs, row, token = [], 0, 0
     for length, count in posts.runs:

@@ -28,6 +28,7 @@ def packed_logits(model: nn.Module, plan: Plan, items: Sequence[NDArray[np.int32
 
     Each item holds at least one token and no more than the model has positions.
     """
+    # equally long posts side by side: attention takes each such group as one rectangle, with nothing to mask
     order = np.argsort([-len(item) for item in items], kind="stable")
     backbone = model.get_submodule(plan.architecture.backbone)
     embeddings = backbone.get_submodule(plan.architecture.embeddings)
@@ -51,7 +52,7 @@ def _embedded(embeddings: nn.Module, posts: Posts, plan: Plan) -> Tensor:
     if plan.architecture.rotary:
         vectors: Tensor = embeddings(posts.ids[None])[0]
         return vectors
-    vectors = embeddings(
+    vectors = embeddings(  # all posts as one row: the positions say where each begins
         input_ids=posts.ids[None],
         token_type_ids=torch.zeros_like(posts.ids)[None],
         position_ids=posts.positions[None],

@@ -47,7 +47,7 @@ class OpenPosts:
     columns: ColumnMap
     spec: DataSpec
     on_error: OnError
-    own_columns: tuple[str, ...]
+    input_columns: tuple[str, ...]
     """Those of the posts themselves, without that of the languages that were given beside them."""
 
     def read(self) -> Iterator[list[ReadPost | RowError]]:
@@ -78,9 +78,7 @@ def open_posts(
     """Open posts in memory or in a file. ``languages``: one a post, in place of the column that holds them."""
     spec = spec or DataSpec()
     with open_source(source_of(posts, name="posts"), spec) as opened:
-        columns = map_columns(
-            opened.columns, spec.columns, required=("text",), where=opened.name, derived=opened.derived
-        )
+        columns = map_columns(opened.columns, spec, required=("text",), where=opened.name, derived=opened.derived)
         if languages is None:
             yield OpenPosts(opened, columns, spec, on_error, opened.columns)
             return
@@ -127,7 +125,7 @@ def score_rows(bundle: Bundle, opened: OpenPosts, *, evidence: bool) -> ScoredTa
         pa.table({name: _column(cells, name) for name in added}),
         tuple(posts),
         tuple(kept),
-        dict(output_columns(opened.own_columns, added)),
+        dict(output_columns(opened.input_columns, added)),
         tuple(row_errors),
     )
 

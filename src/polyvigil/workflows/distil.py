@@ -23,7 +23,7 @@ from polyvigil.data.read import OnError, read_unlabelled
 from polyvigil.errors import RecipeError, SplitError
 from polyvigil.learn.distil import TeacherTargets
 from polyvigil.learn.launch import launched
-from polyvigil.text.normalise import model_text, no_text_reason
+from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
 from polyvigil.types import LabelledPost, Post, Probabilities
 
 Log = Callable[[str], None]
@@ -97,7 +97,7 @@ def score_with_teacher(
             hint="give teacher and student the same train posts, and the same dev posts",
         )
     if known:
-        log(f"{known:,} of {len(dev):,} dev posts are training posts of the teacher: figures on them are flattered")
+        log(f"{known:,} of {len(dev):,} dev posts are training posts of the teacher: metrics on them are flattered")
     posts = [*(item.post for item in train), *unlabelled]
     log(f"asking the teacher, bundle {teacher.id} of {len(teacher.members)} members, about {len(posts):,} posts")
     p = _cached_scores(teacher, posts, work=work)
@@ -126,7 +126,7 @@ def _read(path: str, spec: DataSpec, *, on_error: OnError) -> Further:
     kept = tuple(
         post
         for post in file.posts
-        if not no_text_reason(model_text(post.text)) and (not mixed or post.split == "train")
+        if not no_text_reason(model_text(post.text, NORMALISATION)) and (not mixed or post.split == "train")
     )
     notes = list(file.notes)
     if len(kept) < len(file.posts):
