@@ -19,6 +19,7 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from polyvigil.detect.base import FitRecord, TrainingLog
 from polyvigil.detect.transformer import EncoderConfig, EncoderDetector
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.predict import probabilities, token_budget
+from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Post
 from side_by_side import Ratio, compare, line, report, write
 from synthetic import (
@@ -196,10 +198,11 @@ def members(encoder: Encoder, posts: list[str]) -> tuple[Callable[[], object], C
         fallback=Threshold(value=middle, source="fallback", rule="mean", posts=0, positives=0),
         dev_fingerprint="",
     )
+    manifest: Any = SimpleNamespace(normalisation=NORMALISATION)
     unused: Any = None
     cascade = Cascade(first=0, band=band, stated=0.0, learned=tally, verified=tally)
     made = [
-        Bundle(unused, detectors, combination, policy, unused, unused, unused)
+        Bundle(manifest, detectors, combination, policy, unused, unused, unused)
         for combination in (Combination(cascade=cascade), Combination())
     ]
     asked = made[0].staged_probabilities(items)
