@@ -230,8 +230,8 @@ class ScoringQueue(Generic[P, R]):
             self._waiting -= weight
             self._scored_weight = _FORGET * self._scored_weight + weight
             self._scored_seconds = _FORGET * self._scored_seconds + seconds
-        _deliver(complete)
         self._observe(BatchEvent(len(batch), failed, seconds, waits))
+        _deliver(complete)
 
     def _scored(
         self, score: Callable[[Sequence[P]], Sequence[R]], batch: list[tuple[Ticket[P, R], int]], posts: list[P]

@@ -34,7 +34,8 @@ _BACKLOG = 2048
 def listening_socket(spec: ServeSpec) -> socket.socket:
     """A socket that listens, so that a port that is taken is known before anything is loaded. Raises ServiceError."""
     family = socket.AF_INET6 if ":" in spec.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol named: asyncio sets TCP_NODELAY on such sockets alone, and without it an answer takes 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((spec.host, spec.port))
