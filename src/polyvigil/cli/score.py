@@ -44,6 +44,19 @@ class Dedup(StrEnum):
     near = "near"
 
 
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="IN...",
+        show_default=False,
+        help="Files (csv, tsv, jsonl, parquet, also .gz or .zst), folders, globs; - is stdin.",
+    ),
+]
+Server = Annotated[
+    str, typer.Option("--server", help="Score by polyvigil serve at this URL, in place of a bundle here.")
+]
+
+
 @command(
     examples=(
         "polyvigil score BUNDLE posts.csv -o scored.csv",
@@ -52,22 +65,18 @@ class Dedup(StrEnum):
 )
 def score(
     out: Output,
-    bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IN...", help="Files (csv, tsv, jsonl, parquet, also .gz or .zst), folders, globs; - is stdin."
-        ),
-    ],
+    bundle: Annotated[str, typer.Argument(help="The bundle's folder; with --server it is left out.")],
     output: Annotated[
         str, typer.Option("--output", "-o", help="The same kinds of file; a folder (scored/); - is CSV on stdout.")
     ],
+    sources: Sources = None,
     output_format: Annotated[
         str, typer.Option("--output-format", help="Of the files in a folder: parquet, csv, jsonl.gz, ...")
     ] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was ended.")] = False,
     posts: QuarantinedPosts = DEFAULT_POSTS,
     replace: Replace = False,
+    server: Server = "",
     device: Device = "auto",
     raw_csv: Annotated[
         bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")
@@ -99,11 +108,15 @@ def score(
         raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
     spec = _score_spec(part_posts, dedup, evidence=evidence, raw_csv=raw_csv, ask_endpoint=ask_endpoint, posts=posts)
     allowed = endpoint_permission(ask_endpoint, offline=offline)
-    by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
+    inputs = _inputs(bundle, sources, server=server)
+    if server:
+        by = _remote_engine(server, engine, processes=processes, evidence=evidence, ask_endpoint=ask_endpoint)
+    else:
+        by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
     started = time.monotonic()
     with _hint_to_resume(out, output, replace=replace):
         summary = _score(
-            out, by, sources, output, posts, spec, output_format=output_format, resume=resume, replace=replace
+            out, by, inputs, output, posts, spec, output_format=output_format, resume=resume, replace=replace
         )
     _warn(out, summary)
     lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
@@ -211,6 +224,32 @@ def _engine(
     if processes and processes > 1:
         return Processes.of(bundle, count=processes, device=device)
     return ThisProcess(load(bundle, device=device, permission=allowed))
+
+
+def _inputs(bundle: str, sources: list[str] | None, *, server: str) -> list[str]:
+    """What is scored; with ``server`` no bundle is named, and the first argument is an input too."""
+    inputs = [*([bundle] if server else ()), *(sources or ())]
+    if not inputs:
+        raise typer.BadParameter("name a file, a folder or a glob", param_hint="IN...")
+    return inputs
+
+
+def _remote_engine(
+    server: str, kind: EngineOption, *, processes: int | None, evidence: bool, ask_endpoint: bool
+) -> Engine:
+    """The bundle of a service, asked from this process. Raises RecipeError for an option of a bundle here."""
+    from polyvigil.scoring.engine import ThisProcess
+    from polyvigil.serve.client import Client
+
+    local_options = {
+        "--engine ray": kind is EngineOption.ray,
+        "--processes": processes is not None,
+        "--evidence": evidence,
+        "--ask-endpoint": ask_endpoint,
+    }
+    if given := [option for option, is_given in local_options.items() if is_given]:
+        raise RecipeError(f"{given[0]} is for a bundle here", where="--server", hint="leave one of them out")
+    return ThisProcess(Client(server).remote_bundle())
 
 
 def _score_spec(

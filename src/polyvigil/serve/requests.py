@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 from polyvigil.data.languages import FileLanguages
 from polyvigil.data.shown import shown_name, shown_value
 from polyvigil.serve.refusal import RefusalError, error_fields
+from polyvigil.text.language import UNDETERMINED
 from polyvigil.types import Post
 
 
@@ -30,7 +31,7 @@ POST_FIELDS = {
     "language": PostField(str, False, "A code such as en, de, ja, or a name; empty or absent: it is detected."),
     "type": PostField(str, False, "The kind of post, as in files: tweet, forum post, drug_review."),
     "language_detected": PostField(
-        bool, False, "The language was detected by the sender, and the flags of the result say so."
+        bool, False, "The sender detected the language (und: it could not be); the flags of the result say so."
     ),
 }
 """Of each post of POST /v1/score and /v1/explain."""
@@ -190,6 +191,8 @@ class PostReader:
 
     def read(self, post: RequestPost, index: int) -> ReadPost | PostError:
         """The post with its language, detected where none is given, by this post alone."""
+        if post.language_detected and post.language.strip() == UNDETERMINED:
+            return ReadPost(Post(post.id, post.text, UNDETERMINED, post.type), True)
         try:
             language = self._languages.group(post.language.strip(), post.text, type=post.type, id=post.id)
         except ValueError:
