@@ -135,6 +135,34 @@ class DrainingServer(uvicorn.Server):
         task.add_done_callback(self._tasks.discard)
 
 
+class _BufferedTransport:
+    """A transport that sends what is written in one turn of the event loop as one: uvicorn writes head and body apart,
+    and each send lets the scoring thread in, which under load costs a millisecond."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Send these bytes soon."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Send what is left, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._parts:
+            parts, self._parts = self._parts, []
+            self._transport.write(b"".join(parts))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 def _protocol(spec: ServeSpec) -> type[HttpToolsProtocol]:
     """uvicorn's protocol with limits of what comes before a request: time and bytes of headers, open connections."""
 
@@ -145,7 +173,7 @@ def _protocol(spec: ServeSpec) -> type[HttpToolsProtocol]:
         _header_timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
+            super().connection_made(_BufferedTransport(transport, self.loop))  # type: ignore[arg-type]
             if len(self.connections) > spec.max_connections:
                 self._refused = True
                 transport.abort()
