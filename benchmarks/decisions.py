@@ -214,7 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worlds", type=int, default=96, help="simulated worlds for each table")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", help="write the figures here too")
+    parser.add_argument("--json", help="write the numbers here too")
     arguments = parser.parse_args()
     begun = time.monotonic()
     tables = {

@@ -3,7 +3,7 @@
     python benchmarks/embedded.py [POSTS.csv] [--json FILE]
 
 Both arms read the same normalised texts, use the same n-grams, weights and solver. Without POSTS.csv (which needs a
-split column) the synthetic sample corpus is used, and the figures say nothing about real posts.
+split column) the synthetic sample corpus is used, and the values say nothing about real posts.
 
 Last, a CSV file of 20,000 posts is scored into another one: by the command's own function, with all its columns, checks
 and hashes; and as a short script would, read and written by Arrow, with a probability and a decision for each post.
@@ -47,7 +47,7 @@ FILE_POSTS = 20_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("posts", nargs="?", help="labelled posts with a split column")
-    parser.add_argument("--json", help="write the figures here too")
+    parser.add_argument("--json", help="write the numbers here too")
     parser.add_argument("--tolerance", type=float, default=1e-6, help="of the other arm's solver; its default is 1e-4")
     arguments = parser.parse_args()
     items = read_labelled(arguments.posts).posts if arguments.posts else sample_corpus()

@@ -11,7 +11,7 @@ default (with `--encoder`, the encoder in that folder, for 2 epochs) on the trai
 - v2: their positives, and negatives until 27.5% are positive, as its second;
 - v3: as many posts as v2, drawn at their own prevalence.
 
-Twice: with the paper's balance (positives three times, no weights), and with the default (weights by group). Figures
+Twice: with the paper's balance (positives three times, no weights), and with the default (weights by group). Values
 are of mapped en and ru test posts, of the corpus's dev posts, and of `polyvigil audit shortcuts`.
 """
 
@@ -154,7 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", help="a model folder, in place of the linear default")
     parser.add_argument("--seed", type=int, default=42, help="of the corpus")
-    parser.add_argument("--json", help="write the figures here too")
+    parser.add_argument("--json", help="write the numbers here too")
     arguments = parser.parse_args()
     recipe: Recipe = LinearRecipe()
     if arguments.encoder:

@@ -189,12 +189,12 @@ def some_language(random: np.random.Generator, name: str, *, positives: int = 0)
     positives = positives or max(round(share * posts), 10)
     apart, base = random.uniform(1.5, 3.5), random.normal(-3.0, 0.5)
     language = Language(name, positives, posts - positives, apart, base, base)
-    figures = f1(
+    values = f1(
         positives * language.recall(GRID),
         language.negatives * language.false_rate(GRID),
         positives * (1 - language.recall(GRID)),
     )
-    return replace(language, cut=float(GRID[np.argmax(figures)]) + random.normal(0, 0.2))
+    return replace(language, cut=float(GRID[np.argmax(values)]) + random.normal(0, 0.2))
 
 
 def draw(random: np.random.Generator, first: Sequence[Language], second: Sequence[Language]) -> Drawn:
@@ -249,7 +249,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=2_000)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--json", help="write the figures here too")
+    parser.add_argument("--json", help="write the numbers here too")
     arguments = parser.parse_args()
     rows = measure(arguments.simulations, workers=arguments.workers)
     for row in rows:

@@ -103,7 +103,7 @@ def plan(folder: Path, model: Path) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", help="write the figures here too")
+    parser.add_argument("--json", help="write the numbers here too")
     arguments = parser.parse_args()
     random = np.random.default_rng(0)
     letters = list("abcdefghijklmnopqrstuvwxyz")

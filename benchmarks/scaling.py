@@ -3,7 +3,7 @@
     python benchmarks/scaling.py [--posts 1000 10000 100000] [--processes 1 2] [--bundle FOLDER] [--svg FILE]
 
 Without a bundle the linear default is trained on the synthetic sample corpus, whose posts, numbered, are what is
-scored. Wall time is of a shared machine; posts per second of CPU time is the steadier figure. Memory is the peak of
+scored. Wall time is of a shared machine; posts per second of CPU time is the steadier number. Memory is the peak of
 the largest process. The slope of log(time) against log(posts) is that of the time above an empty run's.
 """
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--bundle", help="score with this one")
     parser.add_argument("--svg", help="draw the plot here")
-    parser.add_argument("--json", help="write the figures here")
+    parser.add_argument("--json", help="write the numbers here")
     arguments = parser.parse_args()
     runs: list[Run] = []
     with tempfile.TemporaryDirectory() as name:

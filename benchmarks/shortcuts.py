@@ -136,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--first", type=int, default=1, help="the seed of the first world")
     parser.add_argument("--worlds", type=int, default=100)
-    parser.add_argument("--json", help="write the figures here too")
+    parser.add_argument("--json", help="write the numbers here too")
     arguments = parser.parse_args()
     refused: dict[Arm, list[dict[str, object]]] = {arm: [] for arm in ARMS}
     gates: dict[Arm, Counter[str]] = {arm: Counter() for arm in ARMS}

@@ -64,12 +64,12 @@ def _compare(name: str, ours: Callable[[], object], theirs: Callable[[], object]
     while len(kept) < rounds and len(disturbed) < 2 * rounds:
         one = _Round(*_timed(ours), *_timed(theirs))
         (disturbed if abs(one.wall / one.cpu - 1) > DISTURBED else kept).append(one)
-    figures = [one.wall for one in kept] or [one.cpu for one in disturbed]
+    values = [one.wall for one in kept] or [one.cpu for one in disturbed]
     return Ratio(
         name,
-        statistics.median(figures),
-        min(figures),
-        max(figures),
+        statistics.median(values),
+        min(values),
+        max(values),
         len(kept),
         len(disturbed),
         statistics.median(one.ours_wall if kept else one.ours_cpu for one in kept or disturbed),

@@ -20,7 +20,7 @@ DEV = {"en": (888, 61), "ja": (3045, 72), "ru": (2669, 272), "zh": (379, 38), "d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", help="write the figures here too")
+    parser.add_argument("--json", help="write the numbers here too")
     arguments = parser.parse_args()
     random = np.random.default_rng(42)
     sets = {}
@@ -39,8 +39,8 @@ def main() -> None:
     def theirs() -> list[float]:
         found = []
         for scores, labels in sets.values():
-            figures = [f1_score(labels, scores >= t, zero_division=0) for t in PAPER_GRID]
-            found.append(float(PAPER_GRID[int(np.argmax(figures))]))
+            values = [f1_score(labels, scores >= t, zero_division=0) for t in PAPER_GRID]
+            found.append(float(PAPER_GRID[int(np.argmax(values))]))
         return found
 
     if ours() != theirs():

@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=384, help="a multiple of 64")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--vocabulary", type=int, default=VOCABULARY, help="rows of the table of word vectors")
-    parser.add_argument("--json", help="write the figures here too")
+    parser.add_argument("--json", help="write the numbers here too")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     sizes = [(arguments.layers, arguments.width)] if arguments.layers else list(BARS)

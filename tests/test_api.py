@@ -28,7 +28,7 @@ from polyvigil.config.score import ScoreSpec
 from polyvigil.data.write import write_posts
 from polyvigil.errors import BundleError, DataError, RecipeError
 from polyvigil.scoring.batch import score_file
-from polyvigil.scoring.explain import explain_file
+from polyvigil.scoring.explain import ExplainOptions, explain_file, terms_of
 from polyvigil.scoring.wire import COLUMNS
 from polyvigil.types import LabelledPost
 
@@ -322,12 +322,9 @@ def test_evaluate_gives_the_metrics_of_the_file(
 def test_explain_gives_the_records_of_the_file(bundle: Bundle, rows: list[dict[str, Any]], tmp_path: Path) -> None:
     _write(tmp_path / "posts.csv", rows[:60])
     (tmp_path / "drugs.csv").write_text("term\nibuprofen\nsertraline\n", encoding="utf-8")
-    from polyvigil.data.terms import read_terms
-
     explained = tmp_path / "explained.jsonl"
-    explain_file(
-        bundle, str(tmp_path / "posts.csv"), str(explained), terms=read_terms(tmp_path / "drugs.csv", kind="drug")
-    )
+    terms = terms_of(drugs=tmp_path / "drugs.csv", reactions="")
+    explain_file(bundle, str(tmp_path / "posts.csv"), str(explained), ExplainOptions(terms=terms))
     lines = [json.loads(line) for line in explained.read_text(encoding="utf-8").splitlines()]
     records = bundle.explain(pd.DataFrame(rows[:60]), drugs=tmp_path / "drugs.csv")
     assert json.loads(json.dumps(records)) == lines

@@ -127,6 +127,25 @@ def test_no_name_holds_a_banned_word() -> None:
     assert not wrong, "rename, or add to FIELDS or NAMES with a reason:\n" + "\n".join(sorted(wrong))
 
 
+def messages() -> Iterator[tuple[str, str]]:
+    """(text, file:line) of each text in src/ that people may read: strings and docstrings, templates without markup."""
+    for path in sorted(SRC.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value, f"{path.relative_to(SRC)}:{node.lineno}"
+    for path in sorted(SRC.rglob("*.j2")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            yield re.sub(r"<[^>]*>|{[{%].*?[%}]}", " ", line), f"{path.relative_to(SRC)}:{number}"
+
+
+def test_a_value_is_no_figure() -> None:
+    """A figure is a picture; what is measured is a metric, a value or a number. JSON keys keep their names."""
+    texts = list(messages())
+    assert {path.partition(":")[0].rpartition(".")[2] for _, path in texts} == {"py", "j2"}
+    wrong = [path for text, path in texts if text != "figures" and re.search(r"\bfigures?\b", text, re.IGNORECASE)]
+    assert not wrong, "say metric, value or number: " + ", ".join(wrong)
+
+
 def test_each_exception_is_in_use() -> None:
     names = {used for name, field, _ in banned_names() for used in (name, field)}
     assert not (FIELDS.keys() | NAMES.keys()) - names

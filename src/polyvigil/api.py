@@ -30,7 +30,6 @@ from polyvigil.config.recipe import BaseRecipe, Recipe
 from polyvigil.data.atomic import whole_folder
 from polyvigil.data.frames import Posts, source_of
 from polyvigil.data.read import OnError, Reading, Unlabelled, read_labelled, read_unlabelled
-from polyvigil.data.terms import read_terms
 from polyvigil.data.translated import refuse_translated
 from polyvigil.errors import BundleError, DataWarning, RecipeError
 from polyvigil.evaluation.columns import columns_to_slice
@@ -39,7 +38,7 @@ from polyvigil.evaluation.compare import compare as compare_bundles
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.measure import cross_fitted_dev, measured, measured_on_dev
 from polyvigil.judge.endpoint import EndpointPermission
-from polyvigil.scoring.explain import as_record, explain_posts
+from polyvigil.scoring.explain import as_record, explain_posts, terms_of
 from polyvigil.scoring.table import open_posts, score_table
 from polyvigil.text.mentions import lexicon
 
@@ -89,7 +88,7 @@ class Bundle(store.Bundle):
         with open_posts(texts, languages=languages) as read:
             for chunk in read.chunks():
                 posts = [item.post for item in chunk]
-                flags.append(self.policy.flags(self.probabilities(posts), [post.language for post in posts]))
+                flags.append(self.flags(posts, self.probabilities(posts)))
         return np.concatenate(flags).astype(np.int64) if flags else np.zeros(0, dtype=np.int64)
 
     def decide(self, posts: Posts, languages: Iterable[object] | None = None, **options: Any) -> Any:
@@ -184,8 +183,9 @@ def train(
     """Learn from the posts ``train``, tune one threshold per language on ``dev``, and give the bundle.
 
     ``recipe``: the name of a shipped recipe (``linear``), a recipe file, or a Recipe; ``settings`` change it. Without
-    ``dev`` a share of the training posts (``data.dev_share``) is held out. ``output``: the bundle's folder; without
-    one it stands in a temporary folder until ``Bundle.save``. ``text``, ``label`` and ``language`` name columns;
+    ``dev`` a linear model is tuned on folds of the training posts (``data.folds``), any other one on a share of them
+    that is held out (``data.dev_share``). ``output``: the bundle's folder; without one it stands in a temporary folder
+    until ``Bundle.save``. ``text``, ``label`` and ``language`` name columns;
     further ones are named by settings such as ``data.columns.group``. ``on_error``: raise at the first bad row
     (``fail``), or set bad rows aside with a DataWarning (``quarantine``). ``log`` is given each stage as a line.
 
@@ -359,13 +359,7 @@ def explain(
     are not flagged. ``drugs``, ``reactions``: files of terms to find in the posts. Raises DataError for a row or a
     term that cannot be used.
     """
-    terms = [
-        term
-        for kind, path in (("drug", drugs), ("reaction", reactions))
-        if path
-        for term in read_terms(path, kind=kind)
-    ]
-    loaded, compiled = _loaded(bundle), lexicon(terms)
+    loaded, compiled = _loaded(bundle), lexicon(terms_of(drugs=drugs, reactions=reactions))
     records: list[dict[str, Any]] = []
     spec = _data_spec(text, "", language, settings)
     with open_posts(posts, languages=languages, spec=spec, on_error=on_error) as read:

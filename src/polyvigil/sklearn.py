@@ -43,7 +43,7 @@ class ADEClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         languages: Iterable[object] | None = None,
         groups: Iterable[object] | None = None,
     ) -> ADEClassifier:
-        """Train on texts ``X`` and labels ``y`` (0 or 1), one each; thresholds are tuned on a held-out share of them.
+        """Train on texts ``X`` and labels ``y`` (0 or 1), one each, of which some, or folds of all, tune thresholds.
 
         ``languages``: a code for each text; a missing one is detected. ``groups``: texts of one group are held out
         together. Raises RecipeError for a wrong setting, DataError for a row that cannot be used.

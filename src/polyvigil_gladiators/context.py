@@ -11,10 +11,10 @@ from polyvigil.checks.audit.shortcuts import ShortcutAudit
 from polyvigil.errors import BundleError, DataError
 from polyvigil.workflows.train import TrainingData
 from polyvigil_gladiators.after import read_audit, read_scores
+from polyvigil_gladiators.environment import Environment
 from polyvigil_gladiators.plan import Audit, Row, Scoring, Step, Training
 from polyvigil_gladiators.result import Measured, Metric, verdict
 from polyvigil_gladiators.run import Done
-from polyvigil_gladiators.survey import Environment
 from polyvigil_gladiators.test_posts import TestPosts
 
 

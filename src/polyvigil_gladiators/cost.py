@@ -15,9 +15,10 @@ from polyvigil.text.language import base_language
 from polyvigil.types import Frozen, LabelledPost
 from polyvigil.workflows.estimate import estimate_cost
 from polyvigil.workflows.learners import Log, RunOptions
+from polyvigil_gladiators.environment import Environment
 from polyvigil_gladiators.plan import Audit, Scoring, Step, Training, Translation
 from polyvigil_gladiators.posts import of_language
-from polyvigil_gladiators.survey import Environment, StepStatus
+from polyvigil_gladiators.survey import StepStatus
 
 
 class Cost(Frozen):

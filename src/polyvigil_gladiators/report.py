@@ -12,11 +12,11 @@ from polyvigil.evaluation.intervals import Interval
 from polyvigil.workflows.learners import Log
 from polyvigil_gladiators import plan
 from polyvigil_gladiators.context import context_of
+from polyvigil_gladiators.environment import Environment
 from polyvigil_gladiators.plan import Audit, Row, Scoring, Step, Table, Training, Translation
 from polyvigil_gladiators.posts import differences
 from polyvigil_gladiators.result import VERDICTS, Metric, Reproduction, StepKind, StepRecord
 from polyvigil_gladiators.run import Done
-from polyvigil_gladiators.survey import Environment
 from polyvigil_gladiators.tables import measure_rows
 
 _TITLES: dict[Table, str] = {
@@ -26,9 +26,9 @@ _TITLES: dict[Table, str] = {
     "table4": "Table 4: seed 42 by epoch",
     "table5": "Table 5: sets of seeds",
     "thresholds": "The 3-seed ensemble on the dev posts, by language",
-    "text": "Figures of the paper's text",
+    "text": "Values of the paper's text",
 }
-HEADER = ("row", "figure", "paper", "ours", "95%", "cross-fitted", "95%", "verdict")
+HEADER = ("row", "metric", "paper", "ours", "95%", "cross-fitted", "95%", "verdict")
 _COMPETITION = ("mean", "median")
 """Further columns of Table 3, after the paper's own: of all systems in the shared task."""
 LEFT = 2
@@ -97,7 +97,7 @@ def _cells(metric: Metric, *, doubt: str) -> tuple[str, ...]:
 
 
 MEANINGLESS = (
-    f"Every figure here is meaningless: the models have random weights, and the posts are made up. {SAMPLE_NOTE}"
+    f"Every value here is meaningless: the models have random weights, and the posts are made up. {SAMPLE_NOTE}"
 )
 
 
@@ -142,21 +142,23 @@ _KINDS: Mapping[type, StepKind] = {
 }
 
 
-def write(result: Reproduction, folder: Path) -> tuple[Path, Path]:
-    """Write both files and return their paths."""
-    document, markdown = folder / "reproduction.json", folder / "reproduction.md"
+def report_files(folder: Path) -> tuple[Path, Path]:
+    """Where ``write`` puts the document and the page."""
+    return folder / "reproduction.json", folder / "reproduction.md"
+
+
+def write(result: Reproduction, folder: Path) -> None:
+    """Write the reproduction as a JSON document and as a Markdown page."""
+    document, markdown = report_files(folder)
     write_whole(document, result.model_dump_json(indent=2) + "\n", replace=True)
     write_whole(markdown, _markdown(result), replace=True)
-    return document, markdown
 
 
 def cautions(result: Reproduction) -> list[str]:
     """What a reader must know before any metric."""
     lines = [MEANINGLESS] if result.meaningless else []
     if result.differences and not result.meaningless:
-        lines.append(
-            "The posts are others than the paper's, so no figure is compared: " + "; ".join(result.differences)
-        )
+        lines.append("The posts are others than the paper's, so no value is compared: " + "; ".join(result.differences))
     return lines
 
 

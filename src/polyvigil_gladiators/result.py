@@ -16,10 +16,10 @@ Verdict = Literal[
 StepKind = Literal["translation", "training", "scores", "audit"]
 
 VERDICTS: dict[Verdict, str] = {
-    "reproduced": "the paper's figure lies in the 95% interval of ours on the same posts, as printed",
+    "reproduced": "the paper's value lies in the 95% interval of ours on the same posts, as printed",
     "differs": "it does not",
     "not judged": "ours has no interval",
-    "ours alone": "the paper has no such figure",
+    "ours alone": "the paper has no such value",
     "other data": "ours is on other posts than the paper's, so the two are not to be compared",
     "meaningless": "models with random weights and synthetic posts: it shows that the path runs, and nothing else",
     "cannot run": "something is missing here, and the reason says what",

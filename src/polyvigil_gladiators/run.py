@@ -18,13 +18,13 @@ from polyvigil.data.read import read_labelled
 from polyvigil.data.translated import is_translated, without_translations_of
 from polyvigil.errors import DataError, InterruptError, PolyvigilError
 from polyvigil.learn.launch import launched
-from polyvigil.workflows import train as training
 from polyvigil.workflows.learners import Log, RunOptions
-from polyvigil.workflows.train import TrainingData
+from polyvigil.workflows.train import TrainingData, train_in_this_process
 from polyvigil_gladiators.after import audit_bundle, score_test_posts
+from polyvigil_gladiators.environment import Environment
 from polyvigil_gladiators.plan import Scoring, Step, Training, Translation, source_of
 from polyvigil_gladiators.posts import of_language
-from polyvigil_gladiators.survey import Environment, StepStatus
+from polyvigil_gladiators.survey import StepStatus
 
 Progress = Callable[[str, int, float, float], None]
 """What is done, of how many posts, since when (time.monotonic), and which share of it is done, in [0, 1]."""
@@ -161,10 +161,7 @@ def _is_used(row: Translated, *, sieved: bool) -> bool:
 def _train(step: Training, status: StepStatus, environment: Environment, options: StepOptions) -> None:
     assert status.recipe is not None
     data = _training_data(step, status, environment)
-    if launched().rank:  # the first process alone writes the bundle
-        training.learn(status.recipe, data, output=status.output, options=options.run_options)
-    else:
-        training.train(status.recipe, data, output=status.output, options=options.run_options, log=options.log)
+    train_in_this_process(status.recipe, data, output=status.output, options=options.run_options, log=options.log)
 
 
 def _training_data(step: Training, status: StepStatus, environment: Environment) -> TrainingData:

@@ -19,25 +19,14 @@ from polyvigil.config.load import load, shipped
 from polyvigil.config.recipe import Recipe
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.workflows.models import models_of
-from polyvigil.workflows.train import TrainingData
-from polyvigil_gladiators.models import Model, ModelFolder, find, lacking
+from polyvigil_gladiators.environment import Environment
+from polyvigil_gladiators.models import Model, find, lacking
 from polyvigil_gladiators.plan import Audit, Row, Scoring, Step, Training, Translation
 from polyvigil_gladiators.posts import digest, of_language
 from polyvigil_gladiators.test_posts import TestPosts
 from polyvigil_gladiators.tiny import Scale
 
 State = Literal["done", "begun", "to do", "cannot run", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """What a reproduction works with, and the folder that it writes to."""
-
-    output: Path
-    scale: Scale
-    models: ModelFolder
-    data: TrainingData
-    test: TestPosts | None = None
 
 
 @dataclass(frozen=True, slots=True)

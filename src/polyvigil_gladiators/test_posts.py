@@ -77,7 +77,7 @@ def check_unseen(test: TestPosts, train: Sequence[LabelledPost], dev: Sequence[L
         shared = int(np.isin(hashes, post_hashes(item.post for item in items)).sum())
         if 2 * shared >= len(test.posts):
             raise SplitError(
-                f"{shared:,} of {len(test.posts):,} test posts are {part} posts; figures on them prove nothing",
+                f"{shared:,} of {len(test.posts):,} test posts are {part} posts; metrics on them prove nothing",
                 where=test.name,
                 hint="give the task's test file: --test FILE",
             )

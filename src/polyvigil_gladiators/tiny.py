@@ -41,7 +41,6 @@ from polyvigil.data.write import write_posts
 from polyvigil.nn.pretrained import quiet
 from polyvigil.nn.translator import CODES
 from polyvigil.types import LabelledPost
-from polyvigil_gladiators.models import lacking
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,11 +281,9 @@ def tiny_posts(folder: Path) -> Path:
 def tiny_models(folder: Path) -> Path:
     """Write the models that are not there yet, under the last part of their names on the hub; return ``folder``.
 
-    None without torch and transformers, and none of GLiNER2 without that library: rows that need it cannot run.
+    None of GLiNER2 without that library: rows that need it cannot run.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if lacking(()):
-        return folder
     for name, make in _makers().items():
         if not (folder / name).is_dir():
             with whole_folder(folder / name, replace=True) as partial:
@@ -296,15 +293,10 @@ def tiny_models(folder: Path) -> Path:
 
 def one_thread() -> None:
     """Models this small only wait for a second thread, and on a busy machine they wait long. For the whole process."""
-    if not lacking(()):
-        import torch
-
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
 
 
 def _makers() -> dict[str, Callable[[Path], object]]:
-    from polyvigil_gladiators.tiny import encoder_folder, gliner_folder, japanese_folder, nli_folder, nllb_folder
-
     texts = [item.post.text for item in _some(sample_corpus())]
     makers: dict[str, Callable[[Path], object]] = {
         "xlm-roberta-base": lambda path: encoder_folder(path, "xlm-roberta", texts=texts),

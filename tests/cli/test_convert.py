@@ -365,6 +365,16 @@ def test_a_model_of_the_hub_is_fetched_with_its_weights(
     ]
 
 
+def test_a_model_of_the_hub_needs_the_library_of_the_hub(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    code, _, err = run(capfd, "someone/mdeberta", "-o", tmp_path / "new")
+    assert code == 2
+    assert "someone/mdeberta: fetching a model needs huggingface_hub, which is not installed" in err
+    assert "polyvigil[encoders]" in err
+
+
 def test_converting_imports_no_torch(checkpoint: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from polyvigil.cli.main import run; "

@@ -138,7 +138,7 @@ def test_a_note_says_that_a_cascade_is_left_out(
         ("ensemble a b -o a", "input and output are one folder"),
         ("tune a -o x --cascade 0.01", "--cascade: the bundle has one member, and a cascade needs another to call"),
         ("tune joined -o x --cascade 1.5", "--cascade: 1.5 is no share of posts"),
-        ("tune joined -o x --cascade 0.01 --cascade-first 5", "--cascade-first: there is no member at place 5"),
+        ("tune joined -o x --cascade 0.01 --cascade-first 5", "--cascade-first: there is no member 5"),
         ("tune joined -o x --cascade 0.01 --cascade-costs 1", "--cascade-costs: 1 costs given for 2 members"),
         ("tune joined -o x --cascade-first 1", "there is no cascade to ask for"),
         ("tune joined dev.csv -o x --like a --cascade 0.1", "with --like give one file of posts and nothing else"),

@@ -179,7 +179,7 @@ def test_values_are_shown_short_and_no_text_is(ran: Ran, made: Path, tmp_path: P
         (("{}/bundle", "{}/test.csv", "--by", "nope"), "there is no column 'nope' to slice by"),
         (("{}/bundle", "{}/test.csv", "--by", "language"), "leave --by language out"),
         (("{}/bundle", "{}/test.csv", "--by", "id"), "distinct values in"),
-        (("--predictions", "p.csv", "{}/test.csv", "--by", "type"), "slices are of a bundle's own figures"),
+        (("--predictions", "p.csv", "{}/test.csv", "--by", "type"), "slices are of a bundle's own metrics"),
         (("{}/bundle", "{}/test.csv", "--by", "type", "--leave-one-language-out"), "slices are of a bundle's own"),
     ],
 )

@@ -128,7 +128,7 @@ def test_no_text_stands_in_a_report_that_was_not_asked_for_it(ran: Ran, made: Pa
         (("evaluate", "{}/bundle", "{}/test.csv", "--show-errors", "3"), "give its folder"),
         (("report", "{}/bundle", "--show-errors", "3"), "a bundle keeps no text of its dev posts"),
         (("report", "{}/bundle", "--prevalence", "2"), "a prevalence lies between 0 and 1"),
-        (("report", "{}/bundle", "{}/train.csv"), "were trained on; figures on them prove nothing"),
+        (("report", "{}/bundle", "{}/train.csv"), "were trained on; metrics on them prove nothing"),
     ],
 )
 def test_what_cannot_be_reported_is_refused(ran: Ran, made: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -57,8 +57,9 @@ def test_contributions_equal_brute_force(detector: LinearDetector) -> None:
     text = "the pills, the pills made me ill and the headache stays"
     laid = lay_out([text])
     expected = np.zeros(len(text))
+    words = {"low": 1, "high": 2, "skipped": 2}
     for block, grams, places in (
-        (detector.words, word_ngrams(laid, low=1, high=2), word_spans(laid, low=1, high=2)),
+        (detector.words, word_ngrams(laid, **words), word_spans(laid, **words)),
         (detector.characters, character_ngrams(laid, low=2, high=5), character_spans(laid, low=2, high=5)),
     ):
         known = {int(h): n for n, h in enumerate(block.vocabulary.hashes)}

@@ -51,7 +51,12 @@ def _scikit_learn(train: tuple[LabelledPost, ...], test: tuple[LabelledPost, ...
 
 @pytest.mark.parametrize(
     "spec",
-    [LinearSpec(), LinearSpec(min_posts=3, sublinear=False, word_ngrams=(1, 1), character_ngrams=(3, 4), C=1.0)],
+    [
+        LinearSpec(scale="none", skip_words=0),
+        LinearSpec(
+            min_posts=3, sublinear=False, word_ngrams=(1, 1), character_ngrams=(3, 4), C=1.0, scale="none", skip_words=0
+        ),
+    ],
 )
 def test_probabilities_equal_scikit_learns(english: tuple[LabelledPost, ...], spec: LinearSpec) -> None:
     train, test = _split(english, "train"), _split(english, "test")

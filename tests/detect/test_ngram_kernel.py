@@ -13,9 +13,9 @@ import pytest
 from polyvigil.detect import ngram_scorer
 from polyvigil.detect.base import FitRecord
 from polyvigil.detect.linear import Block, LinearConfig, LinearDetector, load
-from polyvigil.detect.ngram_features import Vocabulary, table
+from polyvigil.detect.ngram_features import NgramSpace, Vocabulary, table
 from polyvigil.detect.ngram_scorer import Warming
-from polyvigil.text.hashing import character_ngrams, lay_out, word_ngrams
+from polyvigil.text.hashing import lay_out
 from polyvigil.types import Post
 
 ALPHABETS = (
@@ -34,22 +34,21 @@ def _any_text(rng: random.Random) -> str:
     return "".join(rng.choices(rng.choice(ALPHABETS), k=int(rng.expovariate(1 / 30))))
 
 
-def _detector(texts: Sequence[str], *, share: float = 0.8, sublinear: bool = True, **lengths: object) -> LinearDetector:
+def _detector(
+    texts: Sequence[str], *, share: float = 0.8, sublinear: bool = True, skip_words: int = 2, **lengths: object
+) -> LinearDetector:
     """A detector that knows a share of the n-grams of the texts; its numbers are random."""
     rng = np.random.default_rng(1)
     spans = {"word_ngrams": (1, 2), "character_ngrams": (2, 5)} | lengths
     laid = lay_out(texts)
     blocks = []
-    for grams, (low, high) in (
-        (word_ngrams, spans["word_ngrams"]),
-        (character_ngrams, spans["character_ngrams"]),
-    ):
-        hashes = np.unique(grams(laid, low=low, high=high).hashes)
+    for grams in NgramSpace(spans["word_ngrams"], spans["character_ngrams"], skip_words).blocks(laid):
+        hashes = np.unique(grams.hashes)
         hashes = hashes[rng.random(len(hashes)) < share]
         numbers = rng.normal(size=(2, len(hashes))).astype(np.float32)
         blocks.append(Block(Vocabulary.of(hashes), 1 + np.abs(numbers[0]), numbers[1]))
     record = FitRecord(seed=1, posts=0, positives=0, languages=(), train_fingerprint="", counts=())
-    config = LinearConfig(**spans, sublinear=sublinear, intercept=-0.3, fit_record=record)
+    config = LinearConfig(**spans, skip_words=skip_words, sublinear=sublinear, intercept=-0.3, fit_record=record)
     return LinearDetector(config, *blocks)
 
 
@@ -159,4 +158,4 @@ def test_compiles_without_a_writable_cache_folder(monkeypatch: pytest.MonkeyPatc
         return compiling(**options)
 
     monkeypatch.setattr(ngram_kernel, "njit", njit)
-    assert ngram_kernel._compiled(lambda number: number + 1)(1) == 2
+    assert ngram_kernel.compiled(lambda number: number + 1)(1) == 2

@@ -80,7 +80,7 @@ def test_training_posts_are_noticed_and_refused() -> None:
     assert told[0].startswith("1 of 4 posts have the text of a training post")
     assert told[1].startswith("2 of 4 posts have the text of a post the thresholds were tuned on")
     assert seen_before(items, none, none, data="x.csv") == ()
-    with pytest.raises(SplitError, match=r"x\.csv: 2 of 4 posts were trained on; figures on them prove nothing"):
+    with pytest.raises(SplitError, match=r"x\.csv: 2 of 4 posts were trained on; metrics on them prove nothing"):
         seen_before(items, hashes[:2], none, data="x.csv")
 
 

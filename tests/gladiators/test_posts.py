@@ -121,7 +121,7 @@ def test_test_posts_have_all_their_labels_or_none(few: Path, tmp_path: Path) -> 
     seen = read_test([tmp_path / "seen.csv"])
     assert seen is not None
     with pytest.raises(
-        SplitError, match=r"seen\.csv: 120 of 120 test posts are dev posts; figures on them prove nothing"
+        SplitError, match=r"seen\.csv: 120 of 120 test posts are dev posts; metrics on them prove nothing"
     ):
         check_unseen(seen, material.train, material.dev)
 

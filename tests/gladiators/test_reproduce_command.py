@@ -29,10 +29,11 @@ from polyvigil_gladiators import models as models_module
 from polyvigil_gladiators import paper, plan, preconditions
 from polyvigil_gladiators import survey as survey_module
 from polyvigil_gladiators.context import context_of
+from polyvigil_gladiators.environment import Environment
 from polyvigil_gladiators.models import ModelFolder
 from polyvigil_gladiators.posts import Files, read
 from polyvigil_gladiators.run import Done
-from polyvigil_gladiators.survey import Environment, survey
+from polyvigil_gladiators.survey import survey
 from polyvigil_gladiators.tables import measure_rows
 from polyvigil_gladiators.tiny import TINY
 
@@ -123,7 +124,7 @@ def test_rows_with_available_models_are_measured(finished: tuple[Path, Path]) ->
     assert ours["interval"] == pytest.approx(pooled["f1_interval"])
     assert ours["cross_fitted"] == pytest.approx(pooled["cross_fitted"]["f1"])
     page = (output / "reproduction.md").read_text()
-    assert "**Every figure here is meaningless" in page
+    assert "**Every value here is meaningless" in page
     assert f"needs xlm-roberta-base in {models}" in page
 
 
@@ -136,7 +137,7 @@ def test_tables_of_finished_steps_are_printed_at_once(
     assert program.run([part for part in wish if part != "--json"]) == 0  # this one is for people
     shown, errors = capfd.readouterr()
     assert "learning from" not in errors
-    assert shown.startswith("Every figure here is meaningless: the models have random weights")
+    assert shown.startswith("Every value here is meaningless: the models have random weights")
     assert "0.155, 5,177 flagged" in shown
     assert f"needs xlm-roberta-base in {models}" in shown
     assert program.run(line("table4", data=few, models=models, output=tmp_path / "out")) == 0
@@ -393,6 +394,17 @@ def test_the_plan_with_nothing_fetched_estimates_every_step(
     assert "to be fetched: about 9.6 GB, " in shown
     assert "cannot run: table3: no test labels: give the task's test file, --test FILE" in shown
     assert "cannot run: farsi-v1, farsi-v2, farsi-v3, scores: no test posts: give" in shown
+
+
+def test_without_torch_the_missing_extra_is_named(
+    few: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert program.run(line("table1", data=few, models=tmp_path, output=tmp_path / "out")) == 2
+    error = answered(capfd)[0]["error"]
+    assert error["message"] == "reproducing needs torch, which is not installed"
+    assert "polyvigil[encoders]" in error["hint"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_for_models_is_made(few: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,10 +11,11 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from polyvigil_gladiators import models, plan
+from polyvigil_gladiators.environment import Environment
 from polyvigil_gladiators.models import ModelFolder, find, lacking
 from polyvigil_gladiators.plan import Step
 from polyvigil_gladiators.posts import Files, of_language, read
-from polyvigil_gladiators.survey import Environment, StepStatus, leftovers, survey
+from polyvigil_gladiators.survey import StepStatus, leftovers, survey
 from polyvigil_gladiators.tiny import FULL, TINY
 
 FARSI = ("fa-v1", "fa-v2", "fa-v3")

@@ -16,10 +16,11 @@ from polyvigil.data.translated import is_translated
 from polyvigil.errors import InterruptError
 from polyvigil.workflows.learners import RunOptions
 from polyvigil_gladiators import plan
+from polyvigil_gladiators.environment import Environment
 from polyvigil_gladiators.models import ModelFolder
 from polyvigil_gladiators.posts import Files, read
 from polyvigil_gladiators.run import Done, StepOptions, run_steps
-from polyvigil_gladiators.survey import Environment, survey
+from polyvigil_gladiators.survey import survey
 from polyvigil_gladiators.tiny import FULL, TINY
 
 SMALL = dataclasses.replace(TINY, negatives=4, batch_tokens=1024)

@@ -12,6 +12,7 @@ import pytest
 
 from polyvigil.config.judge import ChatSpec
 from polyvigil.judge.client import ChatClient, Failure, Reply
+from polyvigil.judge.deadline import Deadline
 
 SECONDS = 1.0
 Serve = Callable[[socket.socket], None]
@@ -128,3 +129,21 @@ def test_an_interim_answer_before_a_real_one_is_passed_over() -> None:
         outcome = _client(url).request("system", "post")
     assert isinstance(outcome, Reply)
     assert outcome.content == "{}"
+
+
+def test_a_connection_made_at_the_last_moment_is_shut_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timer goes off while the connection is being made, and has nothing to shut down yet."""
+
+    class Late(socket.socket):
+        def connect(self, address: tuple[str, int]) -> None:  # type: ignore[override]
+            super().connect(address)
+            time.sleep(0.5)
+
+    with server(_silent) as address:
+        port = int(address.removesuffix("/v1").rpartition(":")[2])
+        monkeypatch.setattr(socket, "socket", Late)
+        with Deadline(0.2) as deadline, deadline.connect(("127.0.0.1", port)) as connection:
+            connection.settimeout(5)
+            started = time.monotonic()
+            assert connection.recv(1) == b""
+            assert time.monotonic() - started < 1

@@ -17,7 +17,7 @@ from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.errors import DataError
 from polyvigil.scoring.batch import score_file
-from polyvigil.scoring.explain import explain_file, marked
+from polyvigil.scoring.explain import ExplainOptions, explain_file, marked
 from polyvigil.scoring.wire import COLUMNS, score_posts
 from polyvigil.text.mentions import Mention, Term, lexicon, mentions
 from polyvigil.types import Post
@@ -60,7 +60,7 @@ def _read(path: Path) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("name", ["o.jsonl", "o.jsonl.gz", "o.ndjson.zst"])
 def test_rows_hold_offsets_and_no_text(bundle: Bundle, source: str, tmp_path: Path, name: str) -> None:
-    summary = explain_file(bundle, source, str(tmp_path / name), terms=TERMS)
+    summary = explain_file(bundle, source, str(tmp_path / name), ExplainOptions(terms=TERMS))
     with open_table(tmp_path / name) as table:
         rows = [dict(row.cells) for row in table.rows]
     posts = [Post(row["id"], row["text"], row["language"]) for row in POSTS]
@@ -87,7 +87,7 @@ def test_rows_hold_offsets_and_no_text(bundle: Bundle, source: str, tmp_path: Pa
 
 
 def test_flagged_only(bundle: Bundle, source: str, tmp_path: Path) -> None:
-    summary = explain_file(bundle, source, str(tmp_path / "o.jsonl"), flagged_only=True)
+    summary = explain_file(bundle, source, str(tmp_path / "o.jsonl"), ExplainOptions(flagged_only=True))
     rows = _read(tmp_path / "o.jsonl")
     assert {row["decision"] for row in rows} == {1}
     assert summary.explained == summary.flagged == len(rows) == 3
@@ -123,7 +123,7 @@ class _Tags(HTMLParser):
 
 
 def test_the_page_escapes_everything_and_shows_the_text_whole(bundle: Bundle, source: str, tmp_path: Path) -> None:
-    explain_file(bundle, source, str(tmp_path / "o.html"), terms=TERMS)
+    explain_file(bundle, source, str(tmp_path / "o.html"), ExplainOptions(terms=TERMS))
     page = (tmp_path / "o.html").read_text(encoding="utf-8")
     tags = _Tags()
     tags.feed(page)
@@ -173,7 +173,7 @@ def test_bad_rows_are_set_aside_and_nothing_is_left_behind(bundle: Bundle, tmp_p
         assert summary.notes
         (tmp_path / name).unlink()
         with pytest.raises(DataError, match="is not a language"):
-            explain_file(bundle, str(path), str(tmp_path / name), on_error="fail")
+            explain_file(bundle, str(path), str(tmp_path / name), ExplainOptions(on_error="fail"))
         assert not (tmp_path / name).exists()
     path.write_text("id,text,language\n1,fine pills,en\n", encoding="utf-8")
     explain_file(bundle, str(path), str(tmp_path / "p.jsonl"))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from polyvigil.text.hashing import Grams, character_ngrams, code_points, lay_out, word_ngrams
+from polyvigil.text.hashing import Grams, character_ngrams, code_points, lay_out, word_ngrams, word_spans
 from polyvigil.text.normalise import model_text
 
 TEXTS = st.lists(st.text(st.sampled_from("abİß_ 0é頭痛зم\u200c😀.@-'ΣA"), max_size=25).map(model_text), max_size=6)
@@ -44,6 +44,26 @@ def test_character_ngrams_are_those_of_char_wb(texts: list[str]) -> None:
 def test_word_ngrams_are_those_of_the_default_token_pattern(texts: list[str]) -> None:
     grams = word_ngrams(lay_out(texts), low=1, high=2)
     _check(grams, _expected(texts, ngram_range=(1, 2)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(TEXTS, st.integers(1, 4))
+def test_skip_grams_are_pairs_of_words_with_others_between_them(texts: list[str], skipped: int) -> None:
+    laid = lay_out(texts)
+    grams, plain = word_ngrams(laid, low=1, high=2, skipped=skipped), word_ngrams(laid, low=1, high=2)
+    first = len(plain.hashes)
+    assert np.array_equal(grams.hashes[:first], plain.hashes)
+    words = _expected(texts, ngram_range=(1, 1))
+    pairs = [
+        [f"{one} {found[at + between]}" for between in range(2, skipped + 2) for at, one in enumerate(found[:-between])]
+        for found in words
+    ]
+    _check(Grams(grams.hashes[first:], grams.rows[first:]), pairs)
+    assert not set(grams.hashes[first:].tolist()) & set(plain.hashes.tolist())
+    spans = word_spans(laid, low=1, high=2, skipped=skipped)
+    assert len(spans.starts) == len(grams.hashes)
+    starts, ends = spans.starts[first:], spans.ends[first:]
+    assert (laid.word[starts] & laid.word[ends - 1] & ~laid.word[starts - 1] & ~laid.word[ends]).all()
 
 
 def test_hash_depends_on_the_string_alone() -> None:

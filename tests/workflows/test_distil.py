@@ -215,7 +215,7 @@ def test_a_teacher_trained_on_the_dev_posts_is_refused(files: Path, teacher: Bun
         distil.score_with_teacher(spec, DEV, [], dev=TRAIN[:48], **options)
     taught = distil.score_with_teacher(spec, DEV, [], dev=[*DEV, *TRAIN[:3]], **options)
     assert taught is not None
-    assert "3 of 51 dev posts are training posts of the teacher: figures on them are flattered" in lines
+    assert "3 of 51 dev posts are training posts of the teacher: metrics on them are flattered" in lines
 
 
 def test_a_file_without_posts_is_refused(files: Path, tmp_path: Path) -> None:

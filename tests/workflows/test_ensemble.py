@@ -197,9 +197,9 @@ def test_scoring_uses_further_members_only_near_a_threshold(cascaded: Bundle, ma
     expected = np.where(called, cascaded.combination.mean(everyone), everyone[cascade.first])
     assert np.array_equal(cascaded.probabilities(posts), expected)
     decisions = score_posts(cascaded, posts)
-    assert [decision.p for decision in decisions] == expected.tolist()
+    assert [decision.p for decision in decisions] == pytest.approx(expected.tolist(), rel=1e-5)
     spreads = np.where(called, np.abs(everyone[0] - everyone[1]), 0.0)
-    assert [decision.spread for decision in decisions] == spreads.tolist()
+    assert [decision.spread for decision in decisions] == pytest.approx(spreads.tolist(), rel=1e-5)
     together = cascaded.policy.flags(cascaded.combination.mean(everyone), [post.language for post in posts])
     otherwise = sum(bool(decision.decision) != flag for decision, flag in zip(decisions, together, strict=True))
     assert otherwise == cascade.learned.disagreeing + cascade.verified.disagreeing
@@ -250,7 +250,7 @@ def test_an_impossible_cascade_is_refused(
         ),
         (folder, joined.bundle, CascadeOptions(1.0), "1 is no share of posts, at least 0 and below 1; as 0.005"),
         (folder, joined.bundle, CascadeOptions(-0.1), "-0.1 is no share of posts"),
-        (folder, joined.bundle, CascadeOptions(0.01, first=2), "no member at place 2; the places are 0 to 1"),
+        (folder, joined.bundle, CascadeOptions(0.01, first=2), "no member 2; members have the indices 0 to 1"),
         (folder, joined.bundle, CascadeOptions(0.01, costs=(1.0,)), "1 costs given for 2 members"),
         (folder, joined.bundle, CascadeOptions(0.01, costs=(1.0, 0.0)), "give each member one above 0"),
     ):

@@ -210,7 +210,7 @@ def test_unsupported_exports_are_refused(
         (small, files / "dev.csv", "int8", "members/00-encoder is in int8 already", 2),
         (small, files / "dev.csv", "onnx", "members/00-encoder is in int8 already", 2),
         (files / "bundle", tmp_path / "negatives.csv", "int8", "hold 0 positives; the gate needs both classes", 2),
-        (files / "bundle", files / "train.csv", "int8", "posts were trained on; figures on them prove nothing", 2),
+        (files / "bundle", files / "train.csv", "int8", "posts were trained on; metrics on them prove nothing", 2),
     ):
         assert program.run(["export", str(source), str(posts), "-o", f"{tmp_path}/out", "--to", form]) == code
         assert message in capfd.readouterr().err

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from polyvigil.config.load import parse
+from polyvigil.config.model import LinearSpec
 from polyvigil.config.recipe import LinearRecipe
+from polyvigil.config.training import BalanceSpec
 from polyvigil.data.write import write_posts
+from polyvigil.detect.linear import LinearDetector
 from polyvigil.errors import BundleError, DataError, SplitError
-from polyvigil.types import LabelledPost
+from polyvigil.learn.folds import out_of_fold
+from polyvigil.learn.linear import LinearLearner
+from polyvigil.metrics import average_precision
+from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import train as training
 
 
@@ -34,11 +42,91 @@ def test_separate_files_and_one_mixed_file_give_the_same_posts(files: dict[str, 
     assert any("the 500 rows of split dev are used" in note for note in mixed.notes)
 
 
-def test_without_dev_posts_some_are_held_out(files: dict[str, str]) -> None:
+def test_without_dev_posts_all_posts_tune_out_of_fold(files: dict[str, str]) -> None:
     material = training.gather(LinearRecipe(), train=[files["train"]], dev=[])
+    assert material.train == material.dev
+    assert len(material.train) == 1600
+    assert material.fold_of is not None
+    assert np.bincount(material.fold_of).tolist() == pytest.approx([320] * 5, abs=25)
+    assert material.data == "train.csv, out of 5 folds"
+    assert any("tuned on all 1,600 posts, each scored by a model that has not learned" in n for n in material.notes)
+
+
+def test_without_folds_some_posts_are_held_out(files: dict[str, str]) -> None:
+    material = training.gather(parse({"data": {"folds": 0}}), train=[files["train"]], dev=[])
     assert len(material.train) + len(material.dev) == 1600
     assert 250 < len(material.dev) < 400
     assert not set(material.train) & set(material.dev)
+
+
+def test_folds_give_the_scores_of_models_fitted_by_hand(files: dict[str, str], tmp_path: Path) -> None:
+    recipe = parse({"data": {"folds": 3}, "model": {"character_ngrams": [2, 3]}})
+    assert isinstance(recipe, LinearRecipe)
+    data = training.gather(recipe, train=[files["dev"]], dev=[])
+    assert data.fold_of is not None
+    trained = training.train(recipe, data, output=tmp_path / "bundle")
+    learner, by_hand = LinearLearner(recipe.model, recipe.balance), np.empty(len(data.dev))
+    for fold in range(3):
+        rest = [item for item, own in zip(data.train, data.fold_of, strict=True) if own != fold]
+        held = np.flatnonzero(data.fold_of == fold)
+        by_hand[held] = learner.fit(rest, (), seed=recipe.seed).probabilities([data.dev[at].post for at in held])
+    assert np.array_equal(trained.bundle.dev.by_member[0], by_hand)
+    whole = learner.fit(data.train, (), seed=recipe.seed).probabilities([item.post for item in data.dev])
+    assert np.array_equal(trained.bundle.member_probabilities([item.post for item in data.dev])[0], whole)
+    assert trained.evaluation.data == "dev.csv, out of 3 folds"
+
+
+def test_labels_that_mean_nothing_give_ap_at_prevalence(corpus: tuple[LabelledPost, ...], tmp_path: Path) -> None:
+    """Nothing leaks from a fold into its scores: a model scored on its own posts would rank them perfectly."""
+    draw = np.random.default_rng(3)
+    posts = [item for item in corpus if item.post.language == "en"][:1500]
+    shuffled = [dataclasses.replace(item, label=int(draw.random() < 0.3)) for item in posts]
+    write_posts(tmp_path / "noise.csv", shuffled)
+    data = training.gather(LinearRecipe(), train=[str(tmp_path / "noise.csv")], dev=[], on_error="quarantine")
+    trained = training.train(LinearRecipe(), data, output=tmp_path / "bundle")
+    labels = np.array([item.label for item in data.dev], dtype=np.int8)
+    prevalence = labels.mean()
+    assert average_precision(labels, trained.bundle.dev.by_member[0]) == pytest.approx(prevalence, abs=0.04)
+    own = trained.bundle.member_probabilities([item.post for item in data.dev])[0]
+    assert average_precision(labels, own) > 0.9
+
+
+def test_translations_learn_in_other_folds_alone(corpus: tuple[LabelledPost, ...]) -> None:
+    posts = [item for item in corpus if item.post.language == "en"][:60]
+    translated = [
+        LabelledPost(Post(f"t{n}", f"übersetzt {n}", "de", origin="translated:x", group=item.post.id), item.label)
+        for n, item in enumerate(posts)
+    ]
+    fold_of = np.arange(60) % 4
+    seen = []
+
+    def fit(fold: int, rest: Sequence[LabelledPost]) -> LinearDetector:
+        seen.append({item.post.id for item in rest})
+        return LinearLearner(LinearSpec(), BalanceSpec()).fit(rest, (), seed=1)
+
+    out_of_fold(posts, fold_of, fit, further=translated)
+    for fold, ids in enumerate(seen):
+        others = [n for n in range(60) if n % 4 != fold]
+        assert ids == {posts[n].post.id for n in others} | {f"t{n}" for n in others}
+
+
+def test_posts_that_cannot_be_dealt_into_folds_say_so(corpus: tuple[LabelledPost, ...], tmp_path: Path) -> None:
+    posts = [item for item in corpus if item.post.language == "en"][:40]
+    grouped = [
+        dataclasses.replace(item, post=dataclasses.replace(item.post, group="p" if item.label else f"n{n}", split=""))
+        for n, item in enumerate(posts)
+    ]
+    write_posts(tmp_path / "one.csv", grouped)
+    with pytest.raises(SplitError, match="all posts with label 1 belong to one group") as raised:
+        training.gather(LinearRecipe(), train=[str(tmp_path / "one.csv")], dev=[])
+    assert "dev file" in str(raised.value.hint)
+    write_posts(
+        tmp_path / "few.csv",
+        [dataclasses.replace(item, post=dataclasses.replace(item.post, group="n", split="")) for item in posts],
+    )
+    with pytest.raises(SplitError, match="1 groups of posts are too few for 5 folds") as raised:
+        training.gather(LinearRecipe(), train=[str(tmp_path / "few.csv")], dev=[])
+    assert "data.folds" in str(raised.value.hint)
 
 
 def test_training_posts_cannot_tune(files: dict[str, str]) -> None:
@@ -83,7 +171,7 @@ def test_the_task_s_joined_train_files_are_read(files: dict[str, str], tmp_path:
 def test_a_file_of_one_split_is_accepted(files: dict[str, str]) -> None:
     assert len(training.gather(LinearRecipe(), train=[files["test"]], dev=[files["dev"]]).train) == 600
     held_out = training.gather(LinearRecipe(), train=[files["dev"]], dev=[])
-    assert len(held_out.train) + len(held_out.dev) == 500
+    assert len(held_out.train) == len(held_out.dev) == 500
 
 
 def test_an_existing_output_is_refused_before_training(material: training.TrainingData, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def free_rejects(name: str) -> Path:
     return next(path for path in names if not os.path.lexists(path))
 
 
-def write_rejects(path: Path, lines: str, *, replace: bool, inputs: Iterable[str | Path] = ()) -> None:
+def write_rejects(path: Path, lines: str, *, replace: bool, inputs: Iterable[str | Path | None] = ()) -> None:
     """Keep rejected rows, all at once; the same rows, of a run that was ended, may stand there already."""
     if path.is_file() and not path.is_symlink() and path.read_bytes() == lines.encode():
         return

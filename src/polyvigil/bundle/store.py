@@ -30,7 +30,7 @@ from polyvigil.decide.combine import Combination
 from polyvigil.decide.judge import Judge
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
-from polyvigil.detect.base import Detector, FitRecord, Lengths, Scores, Tokenises, Window
+from polyvigil.detect.base import Detector, FitRecord, KnowsShares, Lengths, Scores, Tokenises, Window
 from polyvigil.detect.member_scores import MemberScores, carrying_windows, score_members
 from polyvigil.errors import BundleError
 from polyvigil.judge.endpoint import Endpoint, EndpointPermission, Usage
@@ -101,6 +101,35 @@ class Bundle:
     def is_trained_on(self, language: str) -> bool:
         """Whether posts of both classes in this group were trained on; if not, its scores are not validated."""
         return language in self.manifest.trained_languages
+
+    def flags(self, posts: Sequence[Post], probabilities: Probabilities) -> NDArray[np.bool_]:
+        """Whether each post is flagged, (n_posts,), given its P: by its threshold, unless the bundle abstains."""
+        flags = self.policy.flags(probabilities, [post.language for post in posts])
+        return flags & ~self.abstains(posts)
+
+    def abstains(self, posts: Sequence[Post]) -> NDArray[np.bool_]:
+        """Which posts are not flagged whatever their P, (n_posts,), because nothing says what it means there.
+
+        Of a bundle that reads n-grams alone, those of a language it was not trained on, if the language has no
+        threshold (workflows.tune gives it one from posts without labels), or if every member knows a smaller share of
+        the post than ``policy.least_known``. 0 there: none.
+        """
+        result = np.zeros(len(posts), dtype=np.bool_)
+        foreign = {post.language for post in posts if not self.is_trained_on(post.language)}
+        if not foreign or not self.reads_ngrams_alone or not self.policy.least_known:
+            return result
+        indices = [index for index, post in enumerate(posts) if post.language in foreign]
+        chosen = [posts[index] for index in indices]
+        members = [member for member in self.members if isinstance(member, KnowsShares)]
+        shares = np.max([member.known_shares(chosen) for member in members], axis=0)
+        unknown = np.array([post.language not in self.policy.thresholds for post in chosen], dtype=np.bool_)
+        result[indices] = unknown | (shares < self.policy.least_known)
+        return result
+
+    @property
+    def reads_ngrams_alone(self) -> bool:
+        """Whether nothing in it knows more of a language than the n-grams of its training posts."""
+        return self.second_stage is None and all(isinstance(member, KnowsShares) for member in self.members)
 
     def member_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         """See ``member_probabilities`` of this module; shape (n_members, n_posts)."""

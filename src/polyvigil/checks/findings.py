@@ -22,7 +22,7 @@ _NONE_POSITIVE = 50  # posts without one positive
 _CADEC_GAP = 0.2
 _MANY = 50  # values of a column; such a column names authors or threads, not sources
 _SOURCE = "a model may learn the source in place of the ADE: have both labels for each value, or report on each value"
-_WITHIN = "look at the figures inside each value before trusting the total"
+_WITHIN = "look at the metrics inside each value before trusting the total"
 _MANY_VALUES = "keep all posts of one value on one side of every split, and out of what the model reads"
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 

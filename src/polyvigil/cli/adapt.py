@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,8 +10,9 @@ import typer
 
 from polyvigil.cli.command import command
 from polyvigil.cli.options import DEFAULT_POSTS, Device, Offline, Posts, Replace
-from polyvigil.cli.output import Answer, Output, graceful_stop
+from polyvigil.cli.output import Answer, Output, training_options
 from polyvigil.errors import RecipeError
+from polyvigil.learn.launch import launched
 
 if TYPE_CHECKING:
     from polyvigil.workflows.adapt import Adaptation, AdaptPosts
@@ -46,28 +46,18 @@ def adapt(
     Ended at any moment, the same command goes on from its last checkpoint.
     """
     from polyvigil.bundle.outputs import check_output
-    from polyvigil.learn.launch import launched
     from polyvigil.workflows.adapt import ADAPTED_MODEL, gather, recipe_for
-    from polyvigil.workflows.adapt import adapt as run
-    from polyvigil.workflows.learners import RunOptions
+    from polyvigil.workflows.adapt import adapt as adapt_model
 
     if launched().size > 1:
         raise RecipeError("adapting runs in one process", where="torchrun", hint="run polyvigil adapt without it")
-    chosen = posts_input.all_settings() + ([f"seed={seed}"] if seed is not None else [])
-    recipe = recipe_for(model, settings=chosen)
+    settings = posts_input.all_settings() + ([f"seed={seed}"] if seed is not None else [])
+    recipe = recipe_for(model, settings=settings)
     check_output(output, ADAPTED_MODEL, replace=replace, inputs=[model, *posts, *(kept_out or [])])
     corpus = gather(recipe, posts=posts, kept_out=kept_out or (), on_error=posts_input.on_row_error)
     _note_left_out(out, corpus, kept_out or ())
-    started = time.monotonic()
-    with graceful_stop(out) as stop:
-        run_options = RunOptions(
-            device=device,
-            offline=offline,
-            progress=lambda done, steps, rate, left: out.steps("adapting", started, done, steps, rate, left),
-            stop=stop,
-        )
-        result = run(recipe, corpus, output=output, replace=replace, options=run_options, log=out.log)
-    out.end_progress()
+    with training_options(out, "adapting", device=device, offline=offline) as options:
+        result = adapt_model(recipe, corpus, output=output, replace=replace, options=options, log=out.log)
     return _answer(out, result, output)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from polyvigil.checks.behaviour_suite import LANGUAGES, MAX_FAILURE
 from polyvigil.cli.command import command
-from polyvigil.cli.options import Device, Replace
+from polyvigil.cli.options import GATE, Device, Replace
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -56,8 +56,6 @@ def behaviour(
     from polyvigil.bundle.store import load
     from polyvigil.checks.behaviour import BEHAVIOUR
     from polyvigil.checks.behaviour import behaviour as run_behaviour
-    from polyvigil.data.atomic import write_whole
-    from polyvigil.errors import name_list
 
     if output:
         check_output(output, BEHAVIOUR, replace=replace, inputs=[bundle])
@@ -69,16 +67,24 @@ def behaviour(
         max_failure=max_failure,
         gate_untrained=gate_untrained,
     )
+    return _answer(out, result, output, replace=replace, gate_untrained=gate_untrained)
+
+
+def _answer(
+    out: Output, result: BehaviourResult, output: Path | None, *, replace: bool, gate_untrained: bool
+) -> Answer:
+    """The table of failures; everything goes to the file, if one was named. Exit code 3 where a cell fails."""
+    from polyvigil.data.atomic import write_whole
+    from polyvigil.errors import name_list
+
     if result.not_trained:
-        out.note(
-            f"not trained on {name_list(result.not_trained)}: reported, "
-            + ("and counted, as asked" if gate_untrained else "but not counted (--gate-untrained)")
-        )
+        counted = "and counted, as asked" if gate_untrained else "but not counted (--gate-untrained)"
+        out.note(f"not trained on {name_list(result.not_trained)}: reported, {counted}")
     lines = behaviour_lines(result)
     if output:
         write_whole(output, result.model_dump_json(indent=2) + "\n", replace=replace)
         lines.append(f"everything: {output}")
-    return Answer(result, lines, 3 if result.failing else 0)
+    return Answer(result, lines, GATE if result.failing else 0)
 
 
 def behaviour_lines(result: BehaviourResult) -> list[str]:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,14 +16,11 @@ from polyvigil.cli.command import command
 from polyvigil.cli.options import DEFAULT_POSTS, Device, Offline, Replace, SourcePosts
 from polyvigil.cli.output import Answer, Output
 from polyvigil.config.augment import TranslationSpec
-from polyvigil.errors import RecipeError, require
 
 if TYPE_CHECKING:
-    from polyvigil.augment.choose import Chosen
     from polyvigil.augment.prevalence import Prevalence
     from polyvigil.augment.translate import Translated
-    from polyvigil.augment.translator import Translator
-    from polyvigil.data.read import Reading
+    from polyvigil.workflows.translate import TranslateResult, TranslationPlan
 
 _DEFAULTS = TranslationSpec()
 
@@ -86,14 +84,9 @@ def translate(
 
     OUT.csv.translations.jsonl keeps what is translated: ended at any moment, the same command goes on from there.
     """
-    from polyvigil.augment.choose import choose, training_posts
-    from polyvigil.augment.prevalence import prevalences
-    from polyvigil.augment.translate import has_translations, write_translated
-    from polyvigil.bundle.outputs import OutputKind, check_output
+    from polyvigil.workflows.translate import check_translations, open_translator, plan_translation
 
-    if output.suffix.lower() != ".csv":
-        raise RecipeError("translations are written as CSV", where=str(output), hint="give a name that ends in .csv")
-    check_output(output, OutputKind("file of translated posts", has_translations), replace=replace, inputs=files)
+    check_translations(output, replace=replace, inputs=files)
     spec = TranslationSpec(
         model=model,
         revision=revision,
@@ -105,78 +98,30 @@ def translate(
         seed=seed,
     )
     readings = [posts.read_labelled(file) for file in files]
-    originals, notes = training_posts(readings)
-    out.notes((*(note for reading in readings for note in reading.notes), *notes))
-    translator = _translator(spec, mapping, device=device, offline=offline)
-    chosen = [choose(originals, translator, spec, target=name, sources=from_ or ()) for name in dict.fromkeys(to)]
-    out.notes(note for one in chosen for note in one.notes)
-    rows = _translate(out, chosen, translator, spec, output)
-    used = _write_rejects(out, readings, rows, output, replace=replace)
-    write_translated(output, used, replace=replace)
-    return _answer(rows, _warn_of_prevalence(out, prevalences(used, originals)), output=output)
+    open_model = partial(open_translator, spec, mapped=mapping is not None, device=device, offline=offline)
+    plan = plan_translation(readings, spec, open_model, targets=to, sources=from_ or (), note=out.note)
+    return _answer(out, _translate(out, plan, output, replace=replace), output)
 
 
-def _translate(
-    out: Output, chosen: Sequence[Chosen], translator: Translator, spec: TranslationSpec, output: Path
-) -> tuple[Translated, ...]:
-    """Translate the chosen posts; what is done is kept beside ``output``, so that the next run goes on from there."""
-    from polyvigil.augment.translate import Cache
-    from polyvigil.augment.translate import translate as run
+def _translate(out: Output, plan: TranslationPlan, output: Path, *, replace: bool) -> TranslateResult:
+    """Translate the posts of the plan, and show how far it is."""
+    from polyvigil.workflows.translate import translate_posts
 
-    number = sum(len(one.posts) for one in chosen)
-    targets = ", ".join(dict.fromkeys(one.target for one in chosen))
-    out.log(f"translating {number:,} posts to {targets} by {translator.identity}")
-    output.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    rows = run(
-        chosen,
-        translator,
-        Cache(output.with_name(output.name + ".translations.jsonl")),
-        batch_tokens=max(1, spec.batch_tokens // spec.beams),
-        progress=lambda share: out.progress("translating", started, round(share * number), 0, share),
+    result = translate_posts(
+        plan,
+        output=output,
+        replace=replace,
+        log=out.log,
+        note=out.note,
+        progress=lambda share: out.progress("translating", started, round(share * plan.posts), 0, share),
     )
     out.end_progress()
-    return rows
+    return result
 
 
-def _write_rejects(
-    out: Output, readings: Sequence[Reading], rows: Sequence[Translated], output: Path, *, replace: bool
-) -> list[Translated]:
-    """Keep what was set aside beside ``output``; return the rows that can be used. Raises DataError for none."""
-    from polyvigil.augment.translate import reject_line
-    from polyvigil.bundle.outputs import rejects_of, write_rejects
-    from polyvigil.data.read import reject_line as row_error_record
-    from polyvigil.errors import DataError
-
-    used, rejected = [row for row in rows if not row.reason], [row for row in rows if row.reason]
-    row_errors = [row_error_record(reading.name, row_error) for reading in readings for row_error in reading.row_errors]
-    rejects = rejects_of(output)
-    if row_errors or rejected:
-        lines = "".join([*row_errors, *map(reject_line, rejected)])
-        write_rejects(rejects, lines, replace=replace, inputs=[reading.name for reading in readings])
-        parts = [f"{len(row_errors):,} rows of the files"] * bool(row_errors)
-        parts += [f"{len(rejected):,} of {len(rows):,} translations"] * bool(rejected)
-        out.note(f"set aside: {' and '.join(parts)} -> {rejects}")
-    if not used:
-        raise DataError(
-            f"none of {len(rows):,} translations can be used", where=str(rejects), hint="its reasons say what is wrong"
-        )
-    return used
-
-
-def _translator(spec: TranslationSpec, mapping: MappingOption | None, *, device: str, offline: bool) -> Translator:
-    if mapping:
-        from polyvigil.augment.mapping import Mapping
-
-        return Mapping()
-    require("torch", "transformers", extra="encoders", needed_by="translating", where="--model")
-    from polyvigil.nn.translator import load_translator
-
-    return load_translator(spec.model, beams=spec.beams, device=device, offline=offline, revision=spec.revision)
-
-
-def _warn_of_prevalence(out: Output, prevalences: Sequence[Prevalence]) -> Sequence[Prevalence]:
-    """Say of which target languages the share of positives is far from the sources'; they are returned."""
+def _warn_of_prevalence(out: Output, prevalences: Sequence[Prevalence]) -> None:
+    """Say of which target languages the share of positives is far from the sources'."""
     for one in prevalences:
         if one.positives_alone:
             out.warn(
@@ -189,15 +134,16 @@ def _warn_of_prevalence(out: Output, prevalences: Sequence[Prevalence]) -> Seque
                 f"{one.language}: {one.share:.1%} of {one.posts:,} posts to train on are positive, {one.usual:.1%} in"
                 " other languages; keep balance.weights = group, and run polyvigil audit shortcuts on the bundle",
             )
-    return prevalences
 
 
-def _answer(rows: Sequence[Translated], prevalences: Sequence[Prevalence], *, output: Path) -> Answer:
+def _answer(out: Output, result: TranslateResult, output: Path) -> Answer:
     """The table by source and target language, and the reasons of what was set aside."""
     from polyvigil.augment.filters import REASONS
     from polyvigil.cli.views.table import table
     from polyvigil.text.language import base_language
 
+    _warn_of_prevalence(out, result.prevalences)
+    rows = result.rows
     pairs: dict[tuple[str, str], list[Translated]] = {}
     for row in rows:
         names = base_language(row.source.post.language), base_language(row.item.post.language)
@@ -215,7 +161,7 @@ def _answer(rows: Sequence[Translated], prevalences: Sequence[Prevalence], *, ou
     reasons = Counter(row.reason for row in rows if row.reason)
     prevalence = [
         {"language": one.language, "posts": one.posts, "positives": one.positives, "elsewhere": one.usual}
-        for one in prevalences
+        for one in result.prevalences
     ]
     data = {"output": str(output), "pairs": counts, "set_aside": dict(reasons), "prevalence": prevalence}
     cells = [

@@ -12,7 +12,6 @@ import typer
 from polyvigil.cli.command import command
 from polyvigil.cli.options import Offline, Replace
 from polyvigil.cli.output import Answer, Output
-from polyvigil.errors import not_installed
 
 if TYPE_CHECKING:
     from polyvigil.workflows.convert import ConvertedModel
@@ -38,13 +37,10 @@ def convert(
 
     Its tensors, configuration and tokenizer are kept as they are; a file that holds anything but tensors is refused.
     """
-    try:
-        from polyvigil.workflows.convert import convert as run
-    except ModuleNotFoundError as error:
-        raise not_installed(error.name, extra="encoders", needed_by="converting") from error
+    from polyvigil.workflows.convert import convert as convert_model
 
     started = time.monotonic()
-    result = run(
+    result = convert_model(
         model,
         output=output,
         revision=revision,
@@ -54,10 +50,9 @@ def convert(
         progress=lambda share: out.share("converting", started, share),
     )
     out.end_progress()
-    if not any(name.startswith(("tokenizer", "vocab", "spm", "sentencepiece")) for name in result.files):
+    if not result.has_tokenizer:
         out.note("the model has no tokenizer files: copy those that it was trained with into the folder")
-    lines = _lines(result, model, output)
-    return Answer(asdict(result) | {"folder": str(output), "revision": revision}, lines)
+    return Answer(asdict(result) | {"folder": str(output), "revision": revision}, _lines(result, model, output))
 
 
 def _lines(result: ConvertedModel, model: str, output: Path) -> list[str]:

@@ -43,45 +43,30 @@ def explain(
 ) -> Answer:
     """Say which sentence and words of each post carry its score, and where your drugs and reactions stand in it."""
     from polyvigil.bundle.store import load
-    from polyvigil.data.terms import read_terms
-    from polyvigil.scoring.explain import HTML_SUFFIX, explain_file
+    from polyvigil.scoring.explain import ExplainOptions, explain_file, terms_of
 
-    spec = posts.spec()
+    if test_deletion and (output != "-" or flagged_only or drugs or reactions):
+        hint = "--faithfulness"
+        raise typer.BadParameter("goes with none of -o, --flagged-only, --drugs, --reactions", param_hint=hint)
     if test_deletion:
-        if output != "-" or flagged_only or drugs or reactions:
-            raise typer.BadParameter(
-                "goes with none of -o, --flagged-only, --drugs, --reactions", param_hint="--faithfulness"
-            )
         return _deletion_test(out, load(bundle, device=device), source, posts)
-    if output == "-" and out.json:
-        raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
-    terms = [
-        term
-        for kind, path in (("drug", drugs), ("reaction", reactions))
-        if path
-        for term in read_terms(path, kind=kind)
-    ]
-    started = time.monotonic()
-    summary = explain_file(
-        load(bundle, device=device),
-        source,
-        output,
-        spec=spec,
-        terms=terms,
-        flagged_only=flagged_only,
-        on_error=posts.on_row_error,
-        replace=replace,
-        inputs=[path for path in (bundle, drugs, reactions) if path],
-    )
+    to_stdout = out.writes_to_stdout(output)
+    terms = terms_of(drugs=drugs, reactions=reactions)
+    options = ExplainOptions(posts.spec(), terms, flagged_only=flagged_only, on_error=posts.on_row_error)
+    started, inputs = time.monotonic(), [path for path in (bundle, drugs, reactions) if path]
+    summary = explain_file(load(bundle, device=device), source, output, options, replace=replace, inputs=inputs)
+    _warn(out, summary, output)
+    lines = _lines(summary, output, seconds=time.monotonic() - started)
+    return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside), stdout_is_data=to_stdout)
+
+
+def _warn(out: Output, summary: ExplainSummary, output: str) -> None:
+    """What to know before the file is used."""
+    from polyvigil.scoring.explain import HTML_SUFFIX
+
     out.notes(summary.notes)
     if output.lower().endswith(HTML_SUFFIX):
         out.warn("the page holds the text of posts, which may identify people; keep it as you keep the posts")
-    lines = _lines(summary, output, seconds=time.monotonic() - started)
-    if output == "-":  # stdout is the data
-        for line in lines:
-            out.log(line)
-        lines = []
-    return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside))
 
 
 def _lines(summary: ExplainSummary, output: str, *, seconds: float) -> list[str]:

@@ -11,7 +11,6 @@ import typer
 from polyvigil.cli.command import command
 from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, Replace
 from polyvigil.cli.output import Answer, Output
-from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
     from polyvigil.checks.export_gate import ExportComparison
@@ -53,39 +52,22 @@ def export(
 ) -> Answer:
     """Write a bundle's encoders as int8, bf16 or ONNX, if they decide as before on labelled posts. Exit 3 if not."""
     from polyvigil.bundle.outputs import BUNDLE, check_output
-    from polyvigil.bundle.store import load
-    from polyvigil.workflows.export_lean import export_lean
-    from polyvigil.workflows.export_onnx import export_onnx
+    from polyvigil.workflows.export import check_form
+    from polyvigil.workflows.export import export as export_bundle
 
-    if replace and to is FormOption.onnx:
-        raise RecipeError("only a bundle is replaced", where="--replace", hint="choose another folder")
-    if to is not FormOption.bf16 and device not in {"auto", "cpu"}:
-        raise RecipeError(f"{to.value} is made and judged on the CPU", where="--device", hint="leave it out")
+    check_form(to.value, device=device, replace=replace)
     check_output(output, BUNDLE, replace=replace, inputs=[bundle, file])
     reading = posts.read_labelled(file)
     out.notes(reading.notes)
-    loaded = load(bundle, device=device if to is FormOption.bf16 else "cpu")
-    if to is FormOption.onnx:
-        if loaded.combination.cascade:
-            out.note("the cascade is left out: all members are asked")
-        made: Exported = export_onnx(Path(bundle), loaded, reading, output=output, log=out.log)
-    else:
-        made = export_lean(
-            Path(bundle),
-            loaded,
-            reading,
-            form="bf16" if to is FormOption.bf16 else "int8",
-            output=output,
-            device=device if to is FormOption.bf16 else "cpu",
-            replace=replace,
-            log=out.log,
-        )
+    made = export_bundle(
+        Path(bundle), reading, form=to.value, output=output, device=device, replace=replace, log=out.log
+    )
     return _answer(out, made, to, output)
 
 
 def _answer(out: Output, made: Exported, to: FormOption, output: Path) -> Answer:
     """What was written, or that the gate said no and nothing was."""
-    out.notes(made.comparison.cautions)
+    out.notes((*made.left_out, *made.comparison.cautions))
     passed = made.comparison.passed
     data = {
         "folder": str(output) if passed else None,

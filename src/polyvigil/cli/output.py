@@ -20,6 +20,8 @@ from polyvigil.cli.signals import request_stop
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from polyvigil.workflows.learners import RunOptions
+
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -42,6 +44,8 @@ class Answer:
     data: BaseModel | dict[str, Any]
     lines: Sequence[str] = ()
     exit_code: int = 0
+    stdout_is_data: bool = False
+    """Whether the command has written its data to stdout, so that the lines go to stderr, as messages."""
 
 
 @dataclass(slots=True)
@@ -113,6 +117,12 @@ class Output:
             sys.stderr.write("\r\x1b[2K")
         self._last = 0.0
 
+    def writes_to_stdout(self, output: str) -> bool:
+        """Whether the command's data goes to stdout: ``-o -``. Raises a usage error where ``--json`` would, too."""
+        if output == "-" and self.json:
+            raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
+        return output == "-"
+
     def give(self, command: str, answer: Answer) -> None:
         """Write the answer to stdout: lines for people, or exactly one JSON document.
 
@@ -125,8 +135,11 @@ class Output:
             data = answer.data if isinstance(answer.data, dict) else answer.data.model_dump(mode="json")
             document = {"ok": answer.exit_code == 0, "command": command, "data": data, "warnings": self.warnings}
             typer.echo(escaped_json(document))
-        else:
-            for line in answer.lines:
+            return
+        for line in answer.lines:
+            if answer.stdout_is_data:
+                self.log(line)
+            else:
                 typer.echo(escaped(line))
 
 
@@ -143,6 +156,22 @@ def graceful_stop(out: Output) -> Iterator[Callable[[], bool]]:
 
     with request_stop(on_first):
         yield lambda: stop_requested
+
+
+@contextmanager
+def training_options(out: Output, what: str, *, device: str, offline: bool) -> Iterator[RunOptions]:
+    """The options of a training: its steps are shown as ``what``, and the first Ctrl-C ends it after a step, saved."""
+    from polyvigil.workflows.learners import RunOptions
+
+    started = time.monotonic()
+    with graceful_stop(out) as stop:
+        yield RunOptions(
+            device=device,
+            offline=offline,
+            progress=lambda done, steps, rate, left: out.steps(what, started, done, steps, rate, left),
+            stop=stop,
+        )
+    out.end_progress()
 
 
 _LEFT_OUT = frozenset({"context", "json_", "quiet", "debug", "replace"})

@@ -104,8 +104,7 @@ def score(
     ] = None,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
-    if output == "-" and out.json:
-        raise typer.BadParameter("- and --json would both write to stdout", param_hint="-o")
+    to_stdout = out.writes_to_stdout(output)
     spec = _score_spec(part_posts, dedup, evidence=evidence, raw_csv=raw_csv, ask_endpoint=ask_endpoint, posts=posts)
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     inputs = _inputs(bundle, sources, server=server)
@@ -120,16 +119,7 @@ def score(
         )
     _warn(out, summary)
     lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
-    return Answer(summary, _stdout_lines(out, lines, output), posts.exit_code(set_aside=summary.set_aside))
-
-
-def _stdout_lines(out: Output, lines: list[str], output: str) -> list[str]:
-    """The lines that go to stdout: none where it is the data, and they go to stderr."""
-    if output != "-":
-        return lines
-    for line in lines:
-        out.log(line)
-    return []
+    return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside), stdout_is_data=to_stdout)
 
 
 def _score(
@@ -175,6 +165,16 @@ def _warn(out: Output, summary: ScoreSummary) -> None:
         out.warn(f"{summary.no_text:,} of {summary.posts:,} posts ({share:.0%}) hold no text; flags say why (no_text)")
     if foreign := [counts.language for counts in summary.languages if not counts.trained]:
         out.warn(f"not validated for {name_list(foreign)}: the bundle was not trained on it; do not rely on its scores")
+    for counts in summary.languages:
+        if counts.abstained:
+            why = (
+                "the language has no threshold; polyvigil tune BUNDLE -o TUNED --unlabelled POSTS gives it one"
+                if counts.threshold_source == "fallback"
+                else "the model knows too few of their n-grams; have some labelled"
+            )
+            out.warn(
+                f"{counts.language}: {counts.abstained:,} of {counts.posts:,} posts are not flagged, sort by p: {why}"
+            )
 
 
 def _lines(summary: ScoreSummary, output: str, *, seconds: float, dedup: Dedup) -> list[str]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +11,7 @@ import typer
 
 from polyvigil.cli.command import command
 from polyvigil.cli.options import DEFAULT_POSTS, Device, ForDevice, Offline, QuarantinedPosts, Replace, needs_dry_run
-from polyvigil.cli.output import Answer, Output, graceful_stop
+from polyvigil.cli.output import Answer, Output, training_options
 from polyvigil.cli.together import local_device, together
 from polyvigil.learn.launch import launched
 
@@ -38,7 +36,8 @@ def train(
         typer.Option("--train", help="Posts to learn from; a zero-shot recipe needs none. Repeatable."),
     ] = None,
     dev_files: Annotated[
-        list[str] | None, typer.Option("--dev", help="Posts to tune thresholds on; else some are held out.")
+        list[str] | None,
+        typer.Option("--dev", help="Posts to tune thresholds on; else folds of the train posts, or some held out."),
     ] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="A bundle whose P(ADE) is learned too, as --set distil.teacher=...")
@@ -63,43 +62,24 @@ def train(
     """Train a bundle: learn from the train posts, tune one threshold per language on the dev posts."""
     from polyvigil.bundle.outputs import BUNDLE, check_output
     from polyvigil.config.load import load
-    from polyvigil.workflows import train as training
+    from polyvigil.workflows.train import gather, train_in_this_process
 
     needs_dry_run(for_device, dry_run=dry_run)
     resolved = load(recipe, settings=[*posts.all_settings(), *_settings(seed, teacher)])
-    launch = launched()
-    launch.check(resolved)
-    inputs: list[str | Path] = [*(train_files or []), *(dev_files or []), *(unlabelled or []), recipe]
-    inputs += [teacher] if teacher else []
+    launched().check(resolved)
+    train_files, dev_files, unlabelled = train_files or [], dev_files or [], unlabelled or []
+    inputs = [*train_files, *dev_files, *unlabelled, recipe, teacher]
     check_output(output, BUNDLE, replace=replace, inputs=inputs)
-    data = training.gather(
-        resolved,
-        train=train_files or [],
-        dev=dev_files or [],
-        unlabelled=unlabelled or [],
-        on_error=posts.on_labelled_row_error,
-    )
+    on_error = posts.on_labelled_row_error
+    data = gather(resolved, train=train_files, dev=dev_files, unlabelled=unlabelled, on_error=on_error)
     out.notes(data.notes)
-    device = local_device(launch, device)
+    device = local_device(launched(), device)
     if dry_run:
         return _dry_run(out, resolved, data, device=device, for_device=for_device, offline=offline)
-    if data.row_errors:
-        _write_rejects(out, data, output, replace=replace, inputs=inputs, write=not launch.rank)
-    job = _Job(resolved, data, output, replace, device=device, offline=offline, rank=launch.rank)
-    return _train(out, job, exit_code=posts.exit_code(set_aside=len(data.row_errors)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A training that may begin: everything was checked. ``rank`` is this process's among those that train together."""
-
-    recipe: Recipe
-    data: TrainingData
-    output: Path
-    replace: bool
-    device: str
-    offline: bool
-    rank: int
+    _write_rejects(out, data, output, replace=replace, inputs=inputs)
+    with training_options(out, "training", device=device, offline=offline) as options:
+        trained = train_in_this_process(resolved, data, output=output, replace=replace, options=options, log=out.log)
+    return _answer(trained, _counts(resolved, data), output, posts.exit_code(set_aside=len(data.row_errors)))
 
 
 def _settings(seed: int | None, teacher: Path | None) -> list[str]:
@@ -114,14 +94,16 @@ def _counts(recipe: Recipe, data: TrainingData) -> dict[str, int]:
 
 
 def _write_rejects(
-    out: Output, data: TrainingData, output: Path, *, replace: bool, inputs: Sequence[str | Path], write: bool
+    out: Output, data: TrainingData, output: Path, *, replace: bool, inputs: Sequence[str | Path | None]
 ) -> None:
-    """Keep the rows that cannot be used beside the bundle, and say so; ``write``: one process of several does it."""
+    """Keep the rows that cannot be used beside the bundle, and say so; of several processes the first writes them."""
     from polyvigil.bundle.outputs import rejects_of, write_rejects
     from polyvigil.data.read import reject_line
 
+    if not data.row_errors:
+        return
     rejects = rejects_of(output)
-    if write:
+    if not launched().rank:
         lines = "".join(reject_line(name, row_error) for name, row_error in data.row_errors)
         write_rejects(rejects, lines, replace=replace, inputs=inputs)
     out.warn(f"{len(data.row_errors):,} rows set aside -> {rejects}; use --on-error fail to stop at the first")
@@ -152,28 +134,11 @@ def _dry_run(out: Output, recipe: Recipe, data: TrainingData, *, device: str, fo
     return Answer(counts | {"rehearsal": cost, "recipe": recipe.model_dump(mode="json")}, plan)
 
 
-def _train(out: Output, job: _Job, *, exit_code: int) -> Answer:
-    """Train; the first process alone writes the bundle and has something to say."""
-    from polyvigil.workflows import train as training
-    from polyvigil.workflows.learners import RunOptions
-
-    started = time.monotonic()
-    counts = _counts(job.recipe, job.data)
-    with graceful_stop(out) as stop:
-        options = RunOptions(
-            device=job.device,
-            offline=job.offline,
-            progress=lambda done, steps, rate, left: out.steps("training", started, done, steps, rate, left),
-            stop=stop,
-        )
-        if job.rank:
-            training.learn(job.recipe, job.data, output=job.output, options=options)
-            return Answer(counts, (), exit_code)
-        trained = training.train(
-            job.recipe, job.data, output=job.output, replace=job.replace, options=options, log=out.log
-        )
-    document = counts | _document(trained, job.output)
-    return Answer(document, _lines(trained, job.output), exit_code)
+def _answer(trained: Trained | None, counts: dict[str, int], output: Path, exit_code: int) -> Answer:
+    """What was trained; None in a process that only took part."""
+    if trained is None:
+        return Answer(counts, (), exit_code)
+    return Answer(counts | _document(trained, output), _lines(trained, output), exit_code)
 
 
 def _document(trained: Trained, output: Path) -> dict[str, object]:

@@ -46,11 +46,12 @@ def tune(
     cascade: Annotated[
         float | None,
         typer.Option(
-            "--cascade", help="Ask one member first, all only near a threshold: share it may decide otherwise."
+            "--cascade",
+            help="Ask one member first, all only near a threshold: largest share of posts whose decision may change.",
         ),
     ] = None,
     cascade_first: Annotated[
-        int | None, typer.Option("--cascade-first", help="The place of the member to ask first; else the cheapest way.")
+        int | None, typer.Option("--cascade-first", help="The index of the member to ask first; else the cheapest.")
     ] = None,
     cascade_costs: Annotated[
         str, typer.Option("--cascade-costs", help="What asking each member costs: 1,4,4. Else all the same.")
@@ -62,28 +63,31 @@ def tune(
     """Find new thresholds for a bundle, its members untouched: other rule or objective, other posts, new languages."""
     from polyvigil.bundle.outputs import BUNDLE, check_output
     from polyvigil.bundle.store import load
-    from polyvigil.config.load import load_text, to_toml
-    from polyvigil.workflows.tune import CascadeOptions, recipe_of
 
     check_output(output, BUNDLE, replace=replace, inputs=[bundle, dev, like, *(unlabelled or [])])
-    loaded = load(bundle, device=device, stale=True)
-    settings = posts.tuning_settings()
-    if cascade is None and (cascade_first is not None or cascade_costs):
-        raise RecipeError(
-            "there is no cascade to ask for", where="--cascade-first, --cascade-costs", hint="--cascade 0.005"
-        )
-    if cascade is None and loaded.combination.cascade:
+    options = _cascade_options(cascade, first=cascade_first, costs=cascade_costs)
+    target = _open(Path(bundle), posts, output=output, replace=replace, device=device)
+    if not options and target.bundle.combination.cascade:
         out.note("the cascade is left out, since it was learned for the old thresholds; --cascade learns one anew")
-    recipe = load_text(to_toml(recipe_of(Path(bundle))), settings=settings, where="options")
-    target = _Target(Path(bundle), loaded, recipe, output, replace)
     if like:
-        if not dev or unlabelled or prior or cascade is not None:
+        if not dev or unlabelled or prior or options:
             raise typer.BadParameter("with --like give one file of posts and nothing else", param_hint="DEV")
-        return _answer(out, _tune_like(out, target, load(like, device=device), dev, posts), output)
-    costs = numbers(cascade_costs, option="--cascade-costs")
-    options = CascadeOptions(cascade, first=cascade_first, costs=costs) if cascade is not None else None
-    tuned = _tune(out, target, posts, dev=dev, unlabelled=unlabelled or (), prior=prior or (), cascade=options)
+        tuned = _tune_like(out, target, load(like, device=device), dev, posts)
+    else:
+        tuned = _tune(out, target, posts, dev=dev, unlabelled=unlabelled or (), prior=prior or (), cascade=options)
     return _answer(out, tuned, output)
+
+
+def _cascade_options(stated: float | None, *, first: int | None, costs: str) -> CascadeOptions | None:
+    """What the cascade is to be; None where none is asked for. Raises RecipeError for further options without one."""
+    from polyvigil.workflows.tune import CascadeOptions
+
+    if stated is not None:
+        return CascadeOptions(stated, first=first, costs=numbers(costs, option="--cascade-costs"))
+    if first is not None or costs:
+        where = "--cascade-first, --cascade-costs"
+        raise RecipeError("there is no cascade to ask for", where=where, hint="--cascade 0.005")
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,17 @@ class _Target:
     recipe: Recipe
     output: Path
     replace: bool
+
+
+def _open(folder: Path, posts: PostsInput, *, output: Path, replace: bool, device: str) -> _Target:
+    """The bundle, even one whose thresholds are stale, and its recipe with the user's settings."""
+    from polyvigil.bundle.store import load
+    from polyvigil.config.load import load_text, to_toml
+    from polyvigil.workflows.tune import recipe_of
+
+    bundle = load(folder, device=device, stale=True)
+    recipe = load_text(to_toml(recipe_of(folder)), settings=posts.tuning_settings(), where="options")
+    return _Target(folder, bundle, recipe, output, replace)
 
 
 def _tune_like(out: Output, target: _Target, older: Bundle, file: str, posts: PostsInput) -> TuneResult:

@@ -60,3 +60,15 @@ class DataSpec(Spec):
     )
     header: bool = Field(default=True, description="whether the first line names the columns; else they are 1, 2, ...")
     sheet: str = Field(default="", description="the sheet of a workbook; empty: the first that holds anything")
+
+
+class FoldedDataSpec(DataSpec):
+    """Of a model that is learned in seconds, so that it can be learned several times."""
+
+    folds: int = Field(
+        default=5,
+        ge=0,
+        le=50,
+        description="without a dev file: thresholds are tuned on all posts, each scored by a model that has not "
+        "learned from its fold, of so many; below 2: dev_share is held out instead",
+    )

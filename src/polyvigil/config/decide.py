@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from polyvigil.config.base import Spec
 
 ThresholdRule = Literal["fixed", "paper-grid", "argmax", "bagged-argmax", "platt-fstar", "blend", "pooled", "shrunk"]
-UnlabelledRule = Literal["overlap", "mean"]
+UnlabelledRule = Literal["auto", "overlap", "share", "mean"]
 CalibrationKind = Literal["identity", "temperature", "platt", "hierarchical-platt", "beta", "isotonic"]
 
 
@@ -75,9 +75,17 @@ class DecideSpec(Spec):
     )
     objective: Objective = Field(default=F1Objective(), discriminator="kind", description="what a threshold is best at")
     unlabelled: UnlabelledRule = Field(
-        default="overlap",
+        default="auto",
         description="a language of which unlabelled posts are given: overlap weighs the labelled languages by how like "
-        "their scores are and keeps the share of flags near theirs; mean: the paper's mean of all thresholds",
+        "their scores are and keeps the share of flags near theirs; share: flags the share they flag; mean: the "
+        "paper's mean of all thresholds; auto: share, of a linear model not trained on the language, else overlap",
+    )
+    least_known: float = Field(
+        default=0.35,
+        ge=0,
+        le=1,
+        description="linear models: a post of a language that was not trained is not flagged where the model knows a "
+        "smaller share of its character n-grams (docs/decisions/0019), or the language has no threshold; 0: it is",
     )
     calibration: CalibrationKind = Field(
         default="hierarchical-platt",

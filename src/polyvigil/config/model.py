@@ -28,7 +28,24 @@ class LinearSpec(Spec):
         default=1, ge=1, description="an n-gram in fewer training posts is left out; 1 ranks best (docs/decisions/0003)"
     )
     sublinear: bool = Field(default=True, description="count n-grams as 1 + log(count)")
-    C: float = Field(default=4.0, gt=0, description="inverse of the L2 penalty (liblinear)")
+    C: float = Field(default=8.0, gt=0, description="inverse of the L2 penalty")
+    scale: Literal["naive-bayes", "none"] = Field(
+        default="naive-bayes",
+        description="naive-bayes: the penalty is weaker on n-grams that stand in posts of one class (Wang and Manning "
+        "2012); none: the same on all",
+    )
+    skip_words: int = Field(
+        default=2, ge=0, le=4, description="pairs of words with 1 to so many words between them are n-grams too"
+    )
+    translated_likeness: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="what translated posts teach about posts as people wrote them; 1: as much as any, 0: nothing",
+    )
+    most_ngrams: int = Field(
+        default=1 << 21, ge=1000, description="the model keeps so many n-grams, those of the largest weights"
+    )
 
     @model_validator(mode="after")
     def _ranges(self) -> LinearSpec:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from polyvigil.config.base import Spec
-from polyvigil.config.data import DataSpec
+from polyvigil.config.data import DataSpec, FoldedDataSpec
 from polyvigil.config.decide import DecideSpec
 from polyvigil.config.model import EncoderSpec, LinearSpec, NerSpec, NliSpec, StackedSpec
 from polyvigil.config.training import AdaptSpec, BalanceSpec, DistilSpec, LoraSpec, TrainingSpec
@@ -64,7 +64,7 @@ class BaseRecipe(Spec):
 class LinearRecipe(BaseRecipe):
     """A linear model on n-grams. It has one optimum, whatever the seed, so there is one member."""
 
-    data: DataSpec = DataSpec()
+    data: FoldedDataSpec = FoldedDataSpec()
     model: LinearSpec = LinearSpec()
     balance: BalanceSpec = BalanceSpec()
     decide: DecideSpec = DecideSpec()

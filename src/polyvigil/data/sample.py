@@ -24,7 +24,7 @@ from polyvigil.types import LabelledPost, Post
 
 SAMPLE_NOTE: str = (
     "The sample corpus is synthetic text for showing and testing the program: "
-    "figures on it say nothing about quality on real posts."
+    "metrics on it say nothing about quality on real posts."
 )
 
 _SPLITS = ("train", "dev", "test")

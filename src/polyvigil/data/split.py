@@ -56,17 +56,28 @@ def split_off(items: Sequence[LabelledPost], *, dev_share: float, seed: int) -> 
     return split
 
 
-def assign_folds(items: Sequence[LabelledPost], *, folds: int, seed: int) -> NDArray[np.int64]:
+def assign_folds(
+    items: Sequence[LabelledPost], *, folds: int, seed: int, setting: str = "model.folds"
+) -> NDArray[np.int64]:
     """The fold of each post, from 0, (n_posts,): stratified by language x label, groups whole; the seed decides.
 
-    Raises SplitError when there are fewer groups than folds.
+    Raises SplitError, which names the ``setting`` of the folds, when there are fewer groups than folds, or when all
+    posts of a class stand in one fold, so that the others hold one class only.
     """
     groups = _groups(items)
     if len(set(groups)) < folds:
         raise SplitError(
-            f"{len(set(groups))} groups of posts are too few for {folds} folds", hint="set model.folds lower"
+            f"{len(set(groups))} groups of posts are too few for {folds} folds", hint=f"set {setting} lower"
         )
-    return _assign(items, groups, folds=folds, seed=seed)
+    fold_of = _assign(items, groups, folds=folds, seed=seed)
+    for label in (0, 1):
+        where = {int(fold) for item, fold in zip(items, fold_of, strict=True) if item.label == label}
+        if len(where) < 2:
+            raise SplitError(
+                f"all posts with label {label} belong to one group or stand in one fold: none to learn from without it",
+                hint="give a dev file, or more posts of that label",
+            )
+    return fold_of
 
 
 def _groups(items: Sequence[LabelledPost]) -> list[str]:

@@ -27,7 +27,7 @@ def refuse_translated(items: Iterable[LabelledPost], *, part: str, where: str = 
         raise SplitError(
             f"{number:,} of its {part} posts are translations, which are for training alone",
             where=where,
-            hint="thresholds and figures need posts as people wrote them: give the translations with --train only",
+            hint="thresholds and metrics need posts as people wrote them: give the translations with --train only",
         )
 
 

@@ -139,4 +139,4 @@ def smallest_band(apart: NDArray[np.float64], other: NDArray[np.bool_], *, state
     """
     allowed = int(stated * len(apart) + _ROUNDING)
     furthest = -np.sort(-apart[other])
-    return float(furthest[allowed]) if allowed < len(furthest) else 0.0
+    return float(furthest[allowed]) if allowed < len(furthest) else 0.0  # the edge itself lies in the band

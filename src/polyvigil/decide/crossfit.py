@@ -53,6 +53,7 @@ def assign_folds(
 
     A group is dealt as one, with the language and label of its first positive, or of its first post.
     """
+    # a post without a group is a group of its own
     names = np.array([group or f"\0{index}" for index, group in enumerate(groups or [""] * len(posts.labels))])
     _, unit_of = np.unique(names, return_inverse=True)
     order = np.lexsort((np.arange(len(names)), -posts.labels))
@@ -64,5 +65,5 @@ def assign_folds(
     for stratum in np.unique(strata):
         members = random.permutation(np.flatnonzero(strata == stratum))
         fold_of_unit[members] = (assigned + np.arange(len(members))) % folds
-        assigned += len(members)
+        assigned += len(members)  # the next stratum goes on where this one ended, so no fold gets all the remainders
     return fold_of_unit[unit_of]

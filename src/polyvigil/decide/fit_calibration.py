@@ -116,12 +116,12 @@ def _isotonic(probabilities: Probabilities, labels: _Floats) -> Isotonic:
     scores, which, posts = np.unique(probabilities, return_inverse=True, return_counts=True)
     positives = np.bincount(which, weights=labels)
     starts = np.arange(len(scores))
-    while not (rises := np.diff(positives / posts, prepend=-1) > 0).all():
+    while not (rises := np.diff(positives / posts, prepend=-1) > 0).all():  # -1: the first block always rises
         first = np.flatnonzero(rises)
         starts, positives, posts = starts[first], np.add.reduceat(positives, first), np.add.reduceat(posts, first)
     ends = np.append(starts[1:], len(scores)) - 1
     knots = np.stack([starts, ends], axis=1).ravel()
-    kept = np.append(True, np.diff(knots) > 0)
+    kept = np.append(True, np.diff(knots) > 0)  # a block of one score is one knot, not two
     return Isotonic(
         scores=tuple(scores[knots[kept]].tolist()), shares=tuple((positives / posts).repeat(2)[kept].tolist())
     )

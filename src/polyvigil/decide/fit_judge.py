@@ -138,6 +138,7 @@ def _reach(distances: NDArray[np.float64], number: int) -> float:
 def _bar(second: Probabilities, labels: Labels, value: Value) -> float:
     """The second stage's threshold: the mean logit of the best ones of bootstrap resamples (rule bagged-argmax)."""
     thresholds = bootstrap_thresholds(second, labels, value=value)
+    # never 0, which is the P of a post with nothing to read
     return float(np.clip(mean_logit(thresholds), 1e-6, 1.0)) if len(thresholds) else 0.5
 
 

@@ -71,6 +71,7 @@ def _newton(problem: Problem, weights: _Floats, *, pinned: Sequence[int]) -> _Fl
     free = np.ones(len(features))
     free[list(pinned)] = 0
     products = features[:, None] * features * np.outer(free, free)[:, :, None]
+    # a pinned weight has slope 0 and curvature 1 and no others: its step is 0, and the matrix can be inverted
     ridge = np.diag(np.where(free > 0, problem.precision[:, 0], 1.0))[:, :, None]
     loss, mean = _loss(problem, weights)
     for _ in range(_ROUNDS):
@@ -81,12 +82,13 @@ def _newton(problem: Problem, weights: _Floats, *, pinned: Sequence[int]) -> _Fl
         promised = (slope * step).sum(axis=0)
         going = promised > _DONE
         if not going.any():
-            return weights - step
+            return weights - step  # so near the optimum that the step need not be tried
         length = np.ones(len(starts))
         for _ in range(_HALVINGS):
             tried = weights - length * step
             new_loss, new_mean = _loss(problem, tried)
-            # The last term is the rounding of the loss itself.
+            # Armijo's rule: halved until it brings a ten-thousandth of what the slope promises of such a step. The last
+            # term is the rounding of the loss itself.
             short = going & (new_loss > loss - 1e-4 * length * promised + 1e-12 * np.abs(loss))
             if not short.any():
                 break
@@ -98,7 +100,7 @@ def _newton(problem: Problem, weights: _Floats, *, pinned: Sequence[int]) -> _Fl
 def _loss(problem: Problem, weights: _Floats) -> tuple[_Floats, _Floats]:
     """Minus the log of likelihood x prior of each group, (groups,), and P of each post, (n,)."""
     scores = (weights.repeat(problem.counts, axis=1) * problem.features).sum(axis=0)
-    tail = np.exp(-np.abs(scores))
+    tail = np.exp(-np.abs(scores))  # never of a positive number, which could overflow
     mean = np.where(scores >= 0, 1.0, tail) / (1 + tail)
     each = np.maximum(scores, 0) + np.log1p(tail) - problem.labels * scores
     prior = (problem.precision * (weights - problem.centre) ** 2).sum(axis=0) / 2

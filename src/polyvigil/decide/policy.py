@@ -51,6 +51,8 @@ class DecisionPolicy(Frozen):
     thresholds: Mapping[str, Threshold]
     fallback: Threshold
     dev_fingerprint: str
+    least_known: float = Field(default=0.0, ge=0, le=1)
+    """A bundle that knows less of a post, in a language it was not trained on, abstains (bundle.store.Bundle)."""
     tuned_for: str = ""
     """Hash of members and combination whose scores it was tuned on; a bundle of others refuses it."""
 
@@ -70,6 +72,7 @@ class DecisionPolicy(Frozen):
             thresholds=thresholds,
             fallback=self.fallback,
             dev_fingerprint=self.dev_fingerprint,
+            least_known=self.least_known,
             tuned_for=self.tuned_for,
         )
 

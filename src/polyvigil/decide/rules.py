@@ -237,7 +237,7 @@ def joint_argmax(posts: DevScores, names: Sequence[str]) -> dict[str, float]:
     positives = sum(int(np.count_nonzero(part.labels == 1)) for part in parts.values())
     best, reached = -1.0, 0.0
     optima: dict[str, Optimum] = {}
-    while reached > best:
+    while reached > best:  # F rises from round to round, and there are finitely many cuts: this ends
         best = reached
         optima = {name: _worth(part, best) for name, part in parts.items()}
         tp, flagged = (

@@ -90,7 +90,7 @@ def bootstrap_thresholds(
 
     The same whatever the order of the posts. A resample without a positive score above 0 gives none.
     """
-    order = np.lexsort((labels, -probabilities))
+    order = np.lexsort((labels, -probabilities))  # one order whatever the given one, and so the same resamples
     scores, gold = probabilities[order], (labels[order] == 1).astype(np.float64)
     random = np.random.default_rng(seed)
     thresholds = []
@@ -146,12 +146,12 @@ def _sweep(scores: Array, gold: Array, weights: Array, value: Value) -> Optimum:
         raise ValueError("no positive post with a score above 0")
     flagged = np.cumsum(weights)[last]
     values = value(tp, flagged - tp, positives.sum() - tp)
-    best = len(values) - 1 - int(np.argmax(values[::-1]))
+    best = len(values) - 1 - int(np.argmax(values[::-1]))  # of equal values the last: the lowest cut
     distinct = scores[last]
     above = distinct[best]
     below = distinct[best + 1] if best + 1 < len(distinct) else 0.0
     middle = (above + below) / 2
-    threshold = float(middle if middle > below else above)
+    threshold = float(middle if middle > below else above)  # between neighbouring floats the middle may be the lower
     return Optimum(threshold, float(values[best]), float(tp[best]), float(flagged[best]))
 
 

@@ -65,6 +65,7 @@ def tune(
             positives=sum(t.positives for t in own_thresholds),
         ),
         dev_fingerprint=dev_fingerprint,
+        least_known=spec.least_known,
     )
     with_f1 = _with_f1(policy, posts)
     return policy.with_thresholds(_with_intervals(with_f1, posts, spec, resamples) if resamples else with_f1)

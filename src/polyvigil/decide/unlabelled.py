@@ -1,7 +1,8 @@
 """A threshold for a language without labels, from the scores of its posts and from the labelled languages.
 
-By default the thresholds of the labelled languages are averaged, those whose scores look alike weighing most, and the
-result is held to a share of flagged posts near theirs. Estimating the prevalence first (SLD-EM, BBSE, PACC) does worse:
+The thresholds of the labelled languages are averaged, those whose scores look alike weighing most, and the result is
+held to a share of flagged posts near theirs. A linear model that was not trained on the language flags that share: its
+scores mean something else there (decisions/0019). Estimating the prevalence first (SLD-EM, BBSE, PACC) does worse:
 decisions/0006.
 """
 
@@ -9,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.config.decide import UnlabelledRule
 from polyvigil.decide.policy import DecisionPolicy, Threshold, flagged
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.thresholds import at_share, logit
@@ -21,10 +22,10 @@ from polyvigil.text.language import is_cadec
 from polyvigil.types import Probabilities
 
 _BINS = np.linspace(-7.0, 7.0, 29)
-_POWER = 4
-_CLAMP = 2.0
-_FAR = 3.0
-_UNLIKE = 0.5
+_POWER = 4  # of the overlaps as weights: the languages that look alike decide (docs/decisions/0006)
+_CLAMP = 2.0  # times the usual share of flags, or one such part of it, at most
+_FAR = 3.0  # times: two shares so far apart are worth a warning
+_UNLIKE = 0.5  # an overlap below this is worth one
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,11 @@ def references(posts: DevScores, policy: DecisionPolicy) -> tuple[Reference, ...
 
 
 def similar_threshold(
-    scores: Probabilities, known: Sequence[Reference], *, rule: UnlabelledRule = "overlap"
+    scores: Probabilities, known: Sequence[Reference], *, rule: Literal["overlap", "share", "mean"] = "overlap"
 ) -> Threshold:
     """A threshold for the language of unlabelled ``scores`` (n_posts,), n_posts > 0, with warnings where it is unsure.
 
-    ``overlap``: the default above; ``mean``: the paper's mean of thresholds. Raises ValueError without scores or
+    ``overlap`` and ``share``: as above; ``mean``: the paper's mean of thresholds. Raises ValueError without scores or
     without a labelled language.
     """
     if not len(scores) or not known:
@@ -68,9 +69,10 @@ def similar_threshold(
     clamped = _clamped(scores, weighted, share)
     best = int(np.argmax(overlaps))
     alike = rule == "overlap"
+    values = {"overlap": clamped, "share": at_share(scores, share), "mean": mean}
     return Threshold(
-        value=clamped if alike else mean,
-        source="similar" if alike else "fallback",
+        value=values[rule],
+        source="fallback" if rule == "mean" else "similar",
         rule=rule,
         posts=len(scores),
         positives=0,

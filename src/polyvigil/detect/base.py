@@ -181,6 +181,15 @@ class Scores(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsShares(Protocol):
+    """A detector that reads nothing but n-grams it met in training."""
+
+    def known_shares(self, posts: Sequence[Post]) -> NDArray[np.float64]:
+        """How much of each post it knows, (n_posts,) in [0, 1]."""
+        ...
+
+
 class Detector(Protocol):
     """Fitted and immutable: there is no unfitted detector."""
 

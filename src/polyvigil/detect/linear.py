@@ -23,6 +23,7 @@ from polyvigil.detect.ngram_features import (
     NgramSpace,
     Vocabulary,
     batches,
+    characters_of,
     count,
     logit_terms,
     table,
@@ -46,6 +47,7 @@ class LinearConfig(Frozen):
     normalisation: str = NORMALISATION
     word_ngrams: tuple[int, int]
     character_ngrams: tuple[int, int]
+    skip_words: int = 0
     sublinear: bool
     intercept: float
     fit_record: FitRecord
@@ -97,13 +99,24 @@ class LinearDetector:
     def compiled(self) -> CompiledScorer:
         """What computes ``logits`` compiled: for many texts ten times as fast."""
         words, characters = (
-            table(block.vocabulary, block.idf, block.weights, lengths=lengths)
-            for block, lengths in (
-                (self.words, self.config.word_ngrams),
-                (self.characters, self.config.character_ngrams),
+            table(block.vocabulary, block.idf, block.weights, lengths=lengths, skipped=skipped)
+            for block, lengths, skipped in (
+                (self.words, self.config.word_ngrams, self.config.skip_words),
+                (self.characters, self.config.character_ngrams, 0),
             )
         )
         return CompiledScorer(words, characters, self.config.intercept, self.config.sublinear)
+
+    def known_shares(self, posts: Sequence[Post]) -> NDArray[np.float64]:
+        """The share of the character n-grams of each post that the model knows, (n_posts,) in [0, 1]; 1 without any."""
+        shares = [np.empty(0)]
+        for batch in batches(posts):
+            grams = self._space.blocks(characters_of(batch))[1]
+            known = self.characters.vocabulary.columns(grams.hashes) >= 0
+            n_known = np.bincount(grams.rows[known], minlength=len(batch))
+            n_ngrams = np.bincount(grams.rows, minlength=len(batch))
+            shares.append(np.where(n_ngrams > 0, n_known / np.maximum(n_ngrams, 1), 1.0))
+        return np.concatenate(shares)
 
     def lengths(self, posts: Sequence[Post]) -> None:  # noqa: ARG002
         """None: it reads every n-gram of a post and counts no tokens."""
@@ -154,7 +167,7 @@ class LinearDetector:
 
     @property
     def _space(self) -> NgramSpace:
-        return NgramSpace(self.config.word_ngrams, self.config.character_ngrams)
+        return NgramSpace(self.config.word_ngrams, self.config.character_ngrams, self.config.skip_words)
 
     def _terms(self, counts: Counts, block: Block, n_rows: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See ngram_features.logit_terms."""

@@ -33,22 +33,24 @@ _T = TypeVar("_T", str, Post)
 
 @dataclass(frozen=True, slots=True)
 class NgramSpace:
-    """Which n-grams are looked at: words from-to and characters from-to."""
+    """Which n-grams are looked at: words from-to, characters from-to, and pairs of words with up to ``skip_words``
+    others between them, which belong to the word n-grams."""
 
     word_ngrams: tuple[int, int]
     character_ngrams: tuple[int, int]
+    skip_words: int = 0
 
     def blocks(self, characters: Characters) -> tuple[Grams, Grams]:
         """The word n-grams and the character n-grams, in this order."""
         return (
-            word_ngrams(characters, low=self.word_ngrams[0], high=self.word_ngrams[1]),
+            word_ngrams(characters, low=self.word_ngrams[0], high=self.word_ngrams[1], skipped=self.skip_words),
             character_ngrams(characters, low=self.character_ngrams[0], high=self.character_ngrams[1]),
         )
 
     def spans(self, characters: Characters) -> tuple[NgramSpans, NgramSpans]:
         """Where the n-grams of ``blocks`` stand."""
         return (
-            word_spans(characters, low=self.word_ngrams[0], high=self.word_ngrams[1]),
+            word_spans(characters, low=self.word_ngrams[0], high=self.word_ngrams[1], skipped=self.skip_words),
             character_spans(characters, low=self.character_ngrams[0], high=self.character_ngrams[1]),
         )
 
@@ -157,7 +159,7 @@ _LAST = np.uint64(2**64 - 1)
 
 
 class Table(NamedTuple):
-    """The n-grams of one block, ``low`` to ``high`` long.
+    """The n-grams of one block, ``low`` to ``high`` long, and pairs of words with up to ``skipped`` between them.
 
     ``keys`` uint64 (n_grams + 2,): their hashes, sorted, and 2^64 - 1 twice. ``starts`` int32: at ``hash >> shift``,
     where the keys with these top bits begin. ``pairs`` float32 (n_grams + 2, 2): inverse document frequency and weight.
@@ -169,10 +171,16 @@ class Table(NamedTuple):
     shift: np.uint64
     low: int
     high: int
+    skipped: int
 
 
 def table(
-    vocabulary: Vocabulary, idf: NDArray[np.float32], weights: NDArray[np.float32], *, lengths: tuple[int, int]
+    vocabulary: Vocabulary,
+    idf: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    *,
+    lengths: tuple[int, int],
+    skipped: int = 0,
 ) -> Table:
     """The table of a block whose n-grams are ``lengths`` long, from-to."""
     bits = max(len(vocabulary.hashes).bit_length(), 1)  # at most one key for each start, on average
@@ -180,4 +188,4 @@ def table(
     starts = np.searchsorted(vocabulary.hashes, np.arange(2**bits, dtype=np.uint64) << shift).astype(np.int32)
     pairs = np.zeros((len(idf) + 2, 2), dtype=np.float32)
     pairs[:-2, 0], pairs[:-2, 1] = idf, weights
-    return Table(np.append(vocabulary.hashes, [_LAST, _LAST]), starts, pairs, shift, *lengths)
+    return Table(np.append(vocabulary.hashes, [_LAST, _LAST]), starts, pairs, shift, *lengths, skipped)

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from polyvigil.detect.ngram_features import GRID, Table
-from polyvigil.text.hashing import BASE, MIX_1, MIX_2, SPACE
+from polyvigil.text.hashing import BASE, MIX_1, MIX_2, SKIPPED, SPACE
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _Hashes = NDArray[np.uint64]
@@ -24,7 +24,7 @@ _ONE = np.uint64(1)
 _ROOT = np.sqrt(GRID)
 
 
-def _compiled(function: _Function) -> _Function:
+def compiled(function: _Function) -> _Function:
     """Compiled at its first call, and kept on disk for later processes where there is a folder to keep it in."""
     try:
         made: _Function = njit(nogil=True, error_model="numpy", cache=True)(function)
@@ -33,20 +33,21 @@ def _compiled(function: _Function) -> _Function:
     return made
 
 
-@_compiled
-def _mix(value: np.uint64) -> np.uint64:
+@compiled
+def mix(value: np.uint64) -> np.uint64:
     value += BASE
     value = (value ^ (value >> np.uint64(30))) * MIX_1
     value = (value ^ (value >> np.uint64(27))) * MIX_2
     return value ^ (value >> np.uint64(31))
 
 
-@_compiled
-def _word_hashes(
+@compiled
+def word_hashes(
     points: NDArray[np.uint32], mixed: _Hashes, is_word: NDArray[np.bool_], powers: _Hashes, low: int, high: int,
-    hashes: _Hashes,
+    skipped: int, hashes: _Hashes,
 ) -> int:  # fmt: skip
-    """The hashes of the word n-grams of a text between two spaces, into ``hashes``; how many."""
+    """The hashes of the word n-grams of a text between two spaces, and of its pairs of words with 1 to ``skipped``
+    words between them, into ``hashes``; how many."""
     single = np.empty(len(points) // 2, np.uint64)
     words = index = 0
     while index < len(points):
@@ -56,7 +57,7 @@ def _word_hashes(
             value += mixed[index] * powers[index - start]
             index += 1
         if index - start >= 2:
-            single[words] = _mix(value)
+            single[words] = mix(value)
             words += 1
         index += 1
     n_hashes = 0
@@ -65,13 +66,17 @@ def _word_hashes(
         for n in range(1, min(high, words - first) + 1):
             value = value * BASE + single[first + n - 1]
             if n >= low:
-                hashes[n_hashes] = _mix(value ^ (np.uint64(n) << np.uint64(32)))
+                hashes[n_hashes] = mix(value ^ (np.uint64(n) << np.uint64(32)))
                 n_hashes += 1
+        for between in range(1, min(skipped, words - first - 2) + 1):
+            value = single[first] * BASE + single[first + between + 1]
+            hashes[n_hashes] = mix(value ^ (SKIPPED << np.uint64(32)))
+            n_hashes += 1
     return n_hashes
 
 
-@_compiled
-def _character_hashes(
+@compiled
+def character_hashes(
     points: NDArray[np.uint32], mixed: _Hashes, low: int, high: int, rooms: tuple[_Hashes, _Hashes], hashes: _Hashes
 ) -> int:
     """The hashes of the character n-grams of a text between two spaces, into ``hashes``; how many."""
@@ -89,7 +94,7 @@ def _character_hashes(
         for index in range(size - n + 1):  # a loop of vector instructions; the next one picks
             value = rolling[index] * BASE + mixed[index + n - 1]
             rolling[index] = value
-            whole[index] = _mix(value + np.uint64(n))
+            whole[index] = mix(value + np.uint64(n))
         if n < low:
             continue
         for index in range(size - n + 1):
@@ -101,7 +106,7 @@ def _character_hashes(
     return n_hashes
 
 
-@_compiled
+@compiled
 def _keys(hashes: _Hashes, count: int, table: Table, matches: _Hashes) -> int:
     """The places among the keys of those of the first ``count`` hashes that are keys, into ``found``; how many."""
     keys = table.keys
@@ -117,7 +122,7 @@ def _keys(hashes: _Hashes, count: int, table: Table, matches: _Hashes) -> int:
     return known
 
 
-@_compiled
+@compiled
 def _sum(
     hashes: _Hashes, count: int, table: Table, counts: _Counts, frequency: NDArray[np.float64], matches: _Hashes
 ) -> float:
@@ -136,7 +141,7 @@ def _sum(
     return 0.0 if squares == 0.0 else total / np.sqrt(squares) / _ROOT
 
 
-@_compiled
+@compiled
 def logits(
     points: NDArray[np.uint32], lengths: NDArray[np.int64], is_word: NDArray[np.bool_], words: Table, characters: Table,
     counts: _Counts, frequency: NDArray[np.float64], intercept: float,
@@ -149,7 +154,7 @@ def logits(
     for index in range(1, size):
         powers[index] = powers[index - 1] * BASE
     rooms = np.empty(size, np.uint64), np.empty(size, np.uint64)
-    hashes = np.empty(size * max(words.high, characters.high), np.uint64)
+    hashes = np.empty(size * max(words.high + words.skipped, characters.high), np.uint64)
     keys = np.empty_like(hashes)
     result = np.empty(len(lengths))
     start = 0
@@ -158,11 +163,11 @@ def logits(
         codes = points[start : start + size]
         start += size - 1
         for index in range(size):
-            mixed[index] = _mix(np.uint64(codes[index]))
+            mixed[index] = mix(np.uint64(codes[index]))
         logit = intercept
-        n_hashes = _word_hashes(codes, mixed, is_word, powers, words.low, words.high, hashes)
+        n_hashes = word_hashes(codes, mixed, is_word, powers, words.low, words.high, words.skipped, hashes)
         logit += _sum(hashes, n_hashes, words, counts, frequency, keys)
-        n_hashes = _character_hashes(codes, mixed, characters.low, characters.high, rooms, hashes)
+        n_hashes = character_hashes(codes, mixed, characters.low, characters.high, rooms, hashes)
         logit += _sum(hashes, n_hashes, characters, counts, frequency, keys)
         result[text] = logit
     return result

@@ -100,17 +100,21 @@ def evaluate(
     prevalence: float | None = None,
     columns: Sequence[Column] = (),
     cautions: Sequence[str] = (),
+    abstained: NDArray[np.bool_] | None = None,
 ) -> Evaluation:
     """Score stored ``probabilities`` (n_posts,) against ``gold``, in the same order.
 
     ``budgets`` (posts that can be read) and ``prevalence`` (where it will be used, in (0, 1)): see evaluation.workload.
-    ``columns``: what the posts are sliced by besides language and type. Raises ValueError when there are no posts, or
+    ``columns``: what the posts are sliced by besides language and type. ``abstained`` (n_posts,): posts that are not
+    flagged whatever their P (bundle.store.Bundle.abstains). Raises ValueError when there are no posts, or
     not as many probabilities as posts.
     """
     labels, languages, types = gold.labels, gold.languages, gold.types
     if not len(labels) or len(labels) != len(probabilities):
         raise ValueError(f"{len(labels)} posts, {len(probabilities)} probabilities")
     flags = policy.flags(probabilities, languages.tolist())
+    if abstained is not None:
+        flags &= ~abstained
     same_set = policy.was_tuned_on(gold.fingerprint)
     crossed = None
     if same_set:
@@ -155,14 +159,14 @@ def seen_before(
     trained = int(np.isin(hashes, train).sum())
     if 2 * trained >= len(items):
         raise SplitError(
-            f"{trained:,} of {len(items):,} posts were trained on; figures on them prove nothing",
+            f"{trained:,} of {len(items):,} posts were trained on; metrics on them prove nothing",
             where=data,
             hint="evaluate on posts the bundle has not seen (--split test, if the file mixes splits)",
         )
     messages = []
     if trained:
         messages.append(
-            f"{trained:,} of {len(items):,} posts have the text of a training post; figures on them are optimistic"
+            f"{trained:,} of {len(items):,} posts have the text of a training post; metrics on them are optimistic"
         )
     tuned = int(np.isin(hashes, dev).sum())
     if tuned and tuned < len(items):
@@ -188,12 +192,12 @@ def _cautions(languages: Sequence[Slice], *, same_set: bool) -> list[str]:
     cautions = []
     if same_set:
         cautions.append(
-            "the thresholds were tuned on these very posts: same-set figures are optimistic, stand by the cross-fitted"
+            "the thresholds were tuned on these very posts: same-set metrics are optimistic, stand by the cross-fitted"
         )
     if foreign := [part.name for part in languages if not part.validated]:
         cautions.append(f"not validated for {name_list(foreign)}: no member was trained on it")
     for part in languages:
         if part.positives < FEW_POSITIVES:
             noun = "positive" if part.positives == 1 else "positives"
-            cautions.append(f"{part.name}: only {part.positives} {noun}; its figures can move a lot")
+            cautions.append(f"{part.name}: only {part.positives} {noun}; its metrics can move a lot")
     return cautions

@@ -20,7 +20,7 @@ from polyvigil.metrics import count
 from polyvigil.text.language import is_cadec
 from polyvigil.types import Frozen
 
-FIXED, MEAN, OVERLAP, PRIOR = "fixed 0.5", "mean", "overlap", "prior (true)"
+FIXED, MEAN, OVERLAP, SHARE, PRIOR = "fixed 0.5", "mean", "overlap", "share", "prior (true)"
 
 
 class Guess(Frozen):
@@ -70,6 +70,7 @@ def _left_out(posts: DevScores, name: str, *, spec: DecideSpec) -> LeftOut:
         FIXED: 0.5,
         MEAN: similar_threshold(held_out.probabilities, known, rule="mean").value,
         OVERLAP: similar.value,
+        SHARE: similar_threshold(held_out.probabilities, known, rule="share").value,
         PRIOR: by_prior(held_out.probabilities, float(held_out.labels.mean())).value,
     }
     best = argmax(held_out.probabilities, held_out.labels).value

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from polyvigil.bundle import layout
@@ -59,6 +61,7 @@ def measured(
     cautions = cautions_about(bundle, reading)
     posts = tuple(item.post for item in reading.posts)
     gold, probabilities = gold_of(reading.posts), bundle.probabilities(posts)
+    abstained = bundle.abstains(posts)
     evaluation = evaluate(
         gold,
         probabilities,
@@ -70,12 +73,21 @@ def measured(
         budgets=budgets,
         prevalence=prevalence,
         columns=columns,
-        cautions=cautions,
+        cautions=(*cautions, *_abstention(posts, abstained)),
+        abstained=abstained,
     )
     if dev and not evaluation.same_set:
         comparison = compare_with_dev(evaluation.languages, dev)
         evaluation = evaluation.model_copy(update={"dev_comparison": comparison})
     return Measured(evaluation, gold, probabilities, posts)
+
+
+def _abstention(posts: Sequence[Post], abstained: NDArray[np.bool_]) -> tuple[str, ...]:
+    counts = Counter(post.language for post, abstains in zip(posts, abstained.tolist(), strict=True) if abstains)
+    return tuple(
+        f"{language}: {number:,} posts are not flagged: the model was not trained on it (tune --unlabelled may help)"
+        for language, number in sorted(counts.items())
+    )
 
 
 def cautions_about(bundle: Bundle, reading: Reading) -> tuple[str, ...]:

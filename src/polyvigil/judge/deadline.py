@@ -20,7 +20,7 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
         self._timer = threading.Timer(seconds, self._shut_down)
-        self._timer.daemon = True
+        self._timer.daemon = True  # a request under way does not keep the program from ending
         self._connection: socket.socket | None = None
 
     def __enter__(self) -> Deadline:
@@ -43,7 +43,7 @@ class Deadline:
         for family, kind, protocol, _, where in self._addresses(*address):
             connection = socket.socket(family, kind, protocol)
             try:
-                connection.settimeout(self._left())
+                connection.settimeout(self._left())  # the timer cannot reach a connection that is not made yet
                 connection.connect(where)
             except OSError as refused:
                 connection.close()
@@ -51,6 +51,8 @@ class Deadline:
                 continue
             # A second handle, since TLS takes the first one away.
             self._connection = connection.dup()
+            if self.passed:  # the timer may have gone off while there was nothing to shut down
+                self._shut_down()
             return connection
         raise error
 
@@ -83,5 +85,6 @@ class Deadline:
 
     def _shut_down(self) -> None:
         if self._connection is not None:
-            with suppress(OSError):
+            with suppress(OSError):  # the other side may have closed it
+                # not close, by which a thread that waits for a byte is not woken
                 self._connection.shutdown(socket.SHUT_RDWR)

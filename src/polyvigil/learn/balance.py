@@ -13,13 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.config.training import BalanceSpec
+from polyvigil.data.translated import is_translated
 from polyvigil.detect.base import LanguageCount
 from polyvigil.types import LabelledPost, Labels
 
 
 def trained_languages(train: Sequence[LabelledPost]) -> tuple[str, ...]:
-    """The language groups with a positive and a negative training post, sorted: those a detector can be trusted in."""
-    seen = {(item.post.language, item.label) for item in train}
+    """The language groups with a positive and a negative training post, sorted: those a detector can be trusted in.
+
+    Translated posts do not count: a model that knows a language from them alone was not trained on how people write it.
+    """
+    seen = {(item.post.language, item.label) for item in train if not is_translated(item.post)}
     return tuple(sorted(language for language, label in seen if label == 1 and (language, 0) in seen))
 
 

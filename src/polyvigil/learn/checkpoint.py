@@ -107,7 +107,7 @@ def fingerprint(parts: Iterable[str | NDArray[np.generic]]) -> str:
 def save(folder: Path, snapshot: Snapshot, *, fingerprint: str, environment: Mapping[str, str]) -> None:
     """Write a checkpoint into ``folder`` and remove all but the newest two. Raises TrainingError on a full disk."""
     progress = snapshot.progress
-    target = folder / f"{_PREFIX}{progress.epoch:04d}-{progress.step:08d}"
+    target = folder / f"{_PREFIX}{progress.epoch:04d}-{progress.step:08d}"  # zeros, so that names sort as numbers do
     try:
         with whole_folder(target, replace=True) as partial:
             files = {}
@@ -120,7 +120,7 @@ def save(folder: Path, snapshot: Snapshot, *, fingerprint: str, environment: Map
                 fingerprint=fingerprint, environment=dict(environment), progress=progress, files=files
             ).sealed()
             (partial / _HEADER).write_text(header.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        for old in _generations(folder)[KEPT:]:
+        for old in _generations(folder)[KEPT:]:  # only now that the new one is whole
             _remove(old)
     except (OSError, SafetensorError) as error:
         raise TrainingError(

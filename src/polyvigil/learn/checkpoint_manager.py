@@ -56,7 +56,7 @@ class CheckpointManager:
             load_weights(self.stepper.encoder.model, snapshot.model)
             self.stepper.restore_moments(snapshot.moments)
             self.stepper.restore_scale(snapshot.progress.scale, growth=snapshot.progress.growth)
-        fitting = min(snapshot.progress.micro_tokens, micro_tokens)
+        fitting = min(snapshot.progress.micro_tokens, micro_tokens)  # what fitted before, or less if less is set now
         return ResumeState(snapshot.progress.model_copy(update={"micro_tokens": fitting}), snapshot.best)
 
     def _newest(self, work: Path) -> Snapshot | None:

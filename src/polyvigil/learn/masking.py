@@ -55,6 +55,7 @@ def mask_tokens(
     ordinary = vocabulary.ordinary
     ids = np.concatenate(items) if items else np.empty(0, dtype=np.int32)
     selected = (random.random(len(ids)) < share) & ~np.isin(ids, vocabulary.special)
+    # drawn for every token, so that what becomes of one does not hang on which others were selected
     fate = random.random(len(ids))
     random_ids = ordinary[random.integers(len(ordinary), size=len(ids))]
     seen = np.where(selected & (fate < _MASKED), vocabulary.mask, ids)

@@ -47,6 +47,7 @@ def choose(
     values = {pooling: float(value(*counts.sum(axis=1, keepdims=True))[0]) for pooling, counts in outcomes.items()}
     best = max(POOLINGS, key=lambda pooling: values[pooling])
     size = outcomes[trained].shape[1]
+    # a fixed seed: every process must choose the same; and both poolings are compared on the same resamples
     resamples = np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), size=_RESAMPLES)
     better = value(*(outcomes[best] @ resamples.T)) > value(*(outcomes[trained] @ resamples.T))
     return choice.model_copy(update={"chosen": best if better.mean() >= SURE else trained, "figures": values})

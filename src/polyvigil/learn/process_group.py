@@ -75,7 +75,7 @@ def process_group(launch: Launch) -> Iterator[ErrorElection]:
     try:
         store, _, _ = next(rendezvous("env://", launch.rank, launch.size, timeout=_PATIENCE))
         distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if gpus else "gloo",
+            "cpu:gloo,cuda:nccl" if gpus else "gloo",  # flags and texts travel by gloo, gradients of GPUs by nccl
             store=store,
             rank=launch.rank,
             world_size=launch.size,

@@ -34,7 +34,7 @@ def epoch_order(
         members = pool[group == index]
         rounds = -(-len(slots) // len(members))
         again = [rng.permutation(members) for _ in range(rounds)]
-        order[slots] = np.concatenate([*again, members[:0]])[: len(slots)]
+        order[slots] = np.concatenate([*again, members[:0]])[: len(slots)]  # members[:0]: where it got no slot
     return order
 
 

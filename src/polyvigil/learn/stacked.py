@@ -20,6 +20,7 @@ from polyvigil.data.split import assign_folds
 from polyvigil.detect.base import CostEstimate, Detector, Learner
 from polyvigil.detect.stacked import Featured, StackedConfig, StackedDetector, design
 from polyvigil.errors import DataError
+from polyvigil.learn.folds import out_of_fold
 from polyvigil.types import LabelledPost, Probabilities
 
 _TOLERANCE = 1e-8
@@ -83,13 +84,9 @@ class StackedLearner:
 
     def _out_of_fold(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Probabilities:
         """P of each train post by a base that has not learned from it, nor from a post of its group: (n_posts,)."""
-        fold_of = assign_folds(train, folds=self.spec.folds, seed=seed)
-        result = np.empty(len(train))
-        for fold in range(self.spec.folds):
-            held_out = np.flatnonzero(fold_of == fold).tolist()
-            rest = [train[index] for index in np.flatnonzero(fold_of != fold).tolist()]
+
+        def fit(fold: int, rest: Sequence[LabelledPost]) -> Detector:
             self.log(f"fold {fold + 1} of {self.spec.folds}: learning the base from {len(rest):,} posts")
-            detector = self.base(f"fold-{fold}").fit(rest, dev, seed=seed)
-            result[held_out] = detector.probabilities([train[index].post for index in held_out])
-            del detector  # the next fold's needs its memory
-        return result
+            return self.base(f"fold-{fold}").fit(rest, dev, seed=seed)
+
+        return out_of_fold(train, assign_folds(train, folds=self.spec.folds, seed=seed), fit)

@@ -101,7 +101,7 @@ class Stepper(Generic[B]):
         self.parameters = [p for p in encoder.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
             parameter_groups(encoder.model, weight_decay=spec.weight_decay, on=spec.weight_decay_on),
-            lr=0.0,
+            lr=0.0,  # set at each step
             fused=self.device.type in _FUSED,
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=spec.precision == "fp16")
@@ -190,7 +190,7 @@ class Stepper(Generic[B]):
                     f"no memory for one post of {longest} tokens at a time", where=where, hint=NO_MEMORY
                 )
             fitting = micro_tokens
-            if loss is None:
+            if loss is None:  # half of what was tried, which may be less than the budget
                 fitting = max(1, min(micro_tokens, max(int(lengths[some].sum()) for some in micro_batches)) // 2)
             micro_tokens = self.ranks.lowest(fitting)
 
@@ -200,12 +200,13 @@ class Stepper(Generic[B]):
         Speaks to no other process, since it may fail in one alone.
         """
         losses = []
+        # dropout is seeded by the step; whatever else draws from the generators finds them as they were
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [], device_type="cuda"):
             torch.manual_seed(seed)
             for indices in micro_batches:
                 loss = self.losses(batch, indices, micro_tokens).sum()
                 torch.autograd.backward(self.scaler.scale(loss / len(batch.tokens)))
-                losses.append(loss.detach())
+                losses.append(loss.detach())  # read once, at the end: each reading waits for the device
         return float(torch.stack(losses).double().sum()) if losses else 0.0
 
 
@@ -222,6 +223,7 @@ def windows_of(batch: Tokens, indices: NDArray[np.int64]) -> Pieces:
 def parts(windows: Pieces, budget: int) -> list[Sequence[TokenIds]]:
     """A micro-batch as it is; or a post that is over the budget in runs of its windows that are not."""
     rows = windows.rows
+    # several posts are within the budget already, by which token_batches chose them; one alone may be over it
     if len(rows) == 1 or len(windows.starts) > 2 or sum(map(len, rows)) <= budget:
         return [rows]
     per_run = max(1, budget // len(rows[0]))

@@ -16,6 +16,7 @@ def token_batches(lengths: ArrayLike, *, budget: int, padded: bool = False) -> l
     if budget < 1:
         raise ValueError(f"a budget of {budget} tokens holds nothing; it must be at least 1")
     sizes = np.asarray(lengths, dtype=np.int64)
+    # neighbours of one length waste little on padding; longest first, so that what does not fit fails at once
     order = np.argsort(-sizes, kind="stable")
     batches: list[NDArray[np.int64]] = []
     start = held = longest = 0

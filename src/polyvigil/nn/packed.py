@@ -69,11 +69,12 @@ def packed_logits(model: nn.Module, plan: Plan, items: Sequence[NDArray[np.int32
 
     Each item holds at least one token and no more than the model has positions.
     """
+    # equally long posts side by side: attention takes each such group as one rectangle, with nothing to mask
     order = np.argsort([-len(item) for item in items], kind="stable")
     backbone = model.get_submodule(plan.backbone)
     embeddings = backbone.get_submodule("embeddings")
     posts = _lay_out([items[index] for index in order], padding=_padding_index(embeddings), device=device)
-    hidden = embeddings(
+    hidden = embeddings(  # all posts as one row: the positions say where each begins
         input_ids=posts.ids[None],
         token_type_ids=torch.zeros_like(posts.ids)[None],
         position_ids=posts.positions[None],
@@ -113,12 +114,12 @@ def _lay_out(items: Sequence[NDArray[np.int32]], *, padding: int | None, device:
         real = ids != padding
         before = np.concatenate([[0], np.cumsum(real)])
         positions = (before[1:] - np.repeat(before[starts[:-1]], lengths)) * real + padding
-    sizes, first = np.unique(-lengths, return_index=True)
+    sizes, first = np.unique(-lengths, return_index=True)  # negated, since unique sorts upward and posts stand downward
     counts = np.diff(np.append(first, len(lengths)))
     return _Posts(
         ids=torch.from_numpy(ids).to(device),
         positions=torch.from_numpy(positions).to(device),
-        starts=torch.from_numpy(starts.astype(np.int32)).to(device),
+        starts=torch.from_numpy(starts.astype(np.int32)).to(device),  # varlen_attn takes no other type
         runs=tuple(zip((-sizes).tolist(), counts.tolist(), strict=True)),
     )
 
@@ -147,7 +148,7 @@ def _attend(
     """Attention inside each post: query (n_rows, width), key and value (n_tokens, width) -> (n_rows, width)."""
     width = query.shape[-1] // heads
     query, key, value = (part.view(-1, heads, width) for part in (query, key, value))
-    if dropout == 0 and _flash_takes(query):
+    if dropout == 0 and _flash_takes(query):  # the kernel knows no dropout
         return _flash(query, key, value, posts, first_only=first_only)
     outputs, row, token = [], 0, 0
     for length, count in posts.runs:

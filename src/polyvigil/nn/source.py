@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from polyvigil.errors import RecipeError
+from polyvigil.errors import RecipeError, require
 
 KNOWN_NAMES = (
     "xlm-roberta-base",
@@ -157,6 +157,7 @@ def _folder(source: str, *, offline: bool, revision: str, files: Sequence[str] =
 
 
 def _fetched(name: str, *, offline: bool, revision: str = "", files: Sequence[str] = ()) -> Path:
+    require("huggingface_hub", extra="encoders", needed_by="fetching a model", where=name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError
 

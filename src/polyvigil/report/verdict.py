@@ -17,9 +17,9 @@ Level = Literal["pass", "warn", "fail"]
 
 _SEVERITY: tuple[Level, ...] = ("pass", "warn", "fail")
 _SUMMARY: dict[Level, str] = {
-    "pass": "The figures below hold, within their intervals.",
-    "warn": "The figures below hold only with the cautions given here.",
-    "fail": "These figures do not support the use of this detector.",
+    "pass": "The metrics below hold, within their intervals.",
+    "warn": "The metrics below hold only with the cautions given here.",
+    "fail": "These metrics do not support the use of this detector.",
 }
 
 
@@ -57,9 +57,9 @@ def verdict(evaluation: Evaluation) -> Verdict:
 
 def _posts(evaluation: Evaluation) -> Finding:
     if evaluation.same_set and evaluation.pooled.cross_fitted is None:
-        return Finding("fail", "The thresholds were tuned on these very posts, so the figures are optimistic.")
+        return Finding("fail", "The thresholds were tuned on these very posts, so the metrics are optimistic.")
     if evaluation.same_set:
-        return Finding("warn", "The thresholds were tuned on these very posts: stand by the cross-fitted figures.")
+        return Finding("warn", "The thresholds were tuned on these very posts: stand by the cross-fitted metrics.")
     return Finding("pass", "The thresholds were tuned on another set of posts than this one.")
 
 

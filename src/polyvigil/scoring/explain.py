@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -38,6 +38,7 @@ from polyvigil.data.formats import RowError, Table, open_table
 from polyvigil.data.languages import LanguageSpellings
 from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, reject_line, row_error
 from polyvigil.data.streams import STDIN
+from polyvigil.data.terms import read_terms
 from polyvigil.errors import DataError
 from polyvigil.scoring.stream import Hashed, chunked, compressed
 from polyvigil.scoring.wire import Decision, flags_text, score_posts
@@ -198,15 +199,31 @@ class ExplainSummary(Frozen):
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ExplainOptions:
+    """How a file is read and which of its posts are explained; the user's ``terms`` are looked for in these."""
+
+    spec: DataSpec = field(default_factory=DataSpec)
+    terms: Sequence[Term] = ()
+    flagged_only: bool = False
+    on_error: OnError = "quarantine"
+
+
+_DEFAULTS = ExplainOptions()
+
+
+def terms_of(*, drugs: str | Path, reactions: str | Path) -> tuple[Term, ...]:
+    """The terms of the user's lists, each a file, or empty where there is none. Raises DataError (data.terms)."""
+    lists = (("drug", drugs), ("reaction", reactions))
+    return tuple(term for kind, path in lists if path for term in read_terms(path, kind=kind))
+
+
 def explain_file(
     bundle: Bundle,
     source: str,
     output: str,
+    options: ExplainOptions = _DEFAULTS,
     *,
-    spec: DataSpec | None = None,
-    terms: Sequence[Term] = (),
-    flagged_only: bool = False,
-    on_error: OnError = "quarantine",
     replace: bool = False,
     inputs: Sequence[str] = (),
 ) -> ExplainSummary:
@@ -217,21 +234,21 @@ def explain_file(
     never one of the further ``inputs``. Raises DataError for a file or, with ``on_error="fail"``, a row that cannot be
     read; nothing is then left behind.
     """
+    spec, fails = options.spec, options.on_error == "fail"
     rejects_path = free_rejects("explained") if output == STDIN else rejects_of(output)
-    _check(output, rejects_path, replace=replace, inputs=(source, *inputs), sets_aside=on_error != "fail")
+    _check(output, rejects_path, replace=replace, inputs=(source, *inputs), sets_aside=not fails)
     row_errors, spellings, counts = RowErrorCounts(), LanguageSpellings(), Counter[str]()
     with ExitStack() as stack:
         table = stack.enter_context(open_table(source, spec))
-        given = (spec or DataSpec()).columns
-        columns = map_columns(table.columns, given, required=("text",), where=table.name, derived=table.derived)
+        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name, derived=table.derived)
         hashed = Hashed(
             sys.stdout.buffer if output == STDIN else stack.enter_context(whole_file(Path(output), replace=replace))
         )
         stream: IO[bytes] = stack.enter_context(compressed(hashed, output))
 
-        rejects = _Rejects(rejects_path, table.name, stack, fail=on_error == "fail", replace=replace)
-        chunks = _good_rows(table, columns, spec or DataSpec(), row_errors, rejects, spellings)
-        rows = _explained_rows(bundle, chunks, lexicon(terms), counts, flagged_only=flagged_only)
+        rejects = _Rejects(rejects_path, table.name, stack, fail=fails, replace=replace)
+        chunks = _good_rows(table, columns, spec, row_errors, rejects, spellings)
+        rows = _explained_rows(bundle, chunks, lexicon(options.terms), counts, flagged_only=options.flagged_only)
         if output.lower().endswith(HTML_SUFFIX):
             stream.writelines(render_html(rows, bundle=bundle.id))
         else:
@@ -255,7 +272,7 @@ def explain_file(
             *columns.guesses,
             *row_errors.messages(table.name),
             *table.late_notes(),
-            *spellings.messages(table.name, default=(spec or DataSpec()).language),
+            *spellings.messages(table.name, default=spec.language),
         ),
     )
 

@@ -85,6 +85,8 @@ class LanguageCounts(Frozen):
     threshold: float
     threshold_source: str
     trained: bool
+    abstained: int = 0
+    """Posts that were not flagged whatever their P (wire.ABSTAINED)."""
 
 
 class Counts(Frozen):
@@ -166,6 +168,7 @@ def total(counts: Iterable[Counts]) -> Counts:
                     update={
                         "posts": held.posts + language_counts.posts,
                         "flagged": held.flagged + language_counts.flagged,
+                        "abstained": held.abstained + language_counts.abstained,
                     }
                 )
                 if held

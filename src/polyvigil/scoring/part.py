@@ -51,7 +51,7 @@ from polyvigil.scoring.job import (
 from polyvigil.scoring.judge_counts import judging_of
 from polyvigil.scoring.remote import RemoteBundle
 from polyvigil.scoring.stream import Hashed, chunked, prefetch
-from polyvigil.scoring.wire import COLUMNS, Decision, as_cells
+from polyvigil.scoring.wire import ABSTAINED, COLUMNS, Decision, as_cells
 from polyvigil.scoring.work import Work
 from polyvigil.scoring.write import RowWriter, header, row_writer
 from polyvigil.text.memo import MemoCache, memoised
@@ -360,8 +360,8 @@ class PartScorer:
             if column in self._names:
                 continue
             taken = {*self._names.values(), *self._job.columns}
-            is_ours = column in our_columns(self._job.how)
-            self._names[column] = unused_name(f"input_{column}" if is_ours else column, taken)
+            is_added_too = column in our_columns(self._job.how)
+            self._names[column] = unused_name(f"input_{column}" if is_added_too else column, taken)
             self._late_columns.append(column)
 
     def _report_counts(self, posts: int, set_aside: int, *, known: bool = False) -> None:
@@ -437,6 +437,7 @@ class _RunningCounts:
         self._bundle = bundle
         self._posts: Counter[str] = Counter()
         self._flagged: Counter[str] = Counter()
+        self._abstained: Counter[str] = Counter()
         self._no_text = 0
         self._missing = 0
         self._judging: Counter[str] = Counter()
@@ -445,6 +446,7 @@ class _RunningCounts:
         self._judging += judging_of(decisions)
         self._posts.update(decision.language for decision in decisions)
         self._flagged.update(decision.language for decision in decisions if decision.decision)
+        self._abstained.update(d.language for d in decisions if d.threshold_source == ABSTAINED)
         reasons = [flag for decision in decisions for flag in decision.flags if flag.startswith("no_text")]
         self._no_text += len(reasons)
         self._missing += sum(reason.removeprefix("no_text:") in MISSING_TEXT for reason in reasons)
@@ -473,4 +475,5 @@ class _RunningCounts:
             threshold=threshold.value,
             threshold_source=threshold.source,
             trained=self._bundle.is_trained_on(language),
+            abstained=self._abstained[language],
         )

@@ -48,7 +48,7 @@ class OpenPosts:
     columns: ColumnMap
     spec: DataSpec
     on_error: OnError
-    own_columns: tuple[str, ...]
+    input_columns: tuple[str, ...]
     """Those of the posts themselves, without that of the languages that were given beside them."""
 
     def read(self) -> Iterator[list[ReadPost | RowError]]:
@@ -158,7 +158,7 @@ def score_rows(bundle: Bundle | RemoteBundle, opened: OpenPosts, *, evidence: bo
         pa.table({name: _column(cells, name) for name in added}),
         tuple(posts),
         tuple(kept),
-        dict(output_columns(opened.own_columns, added)),
+        dict(output_columns(opened.input_columns, added)),
         tuple(row_errors),
     )
 

@@ -36,7 +36,7 @@ class Decision:
     """The language group the post was decided in."""
     threshold: float
     threshold_source: str
-    """own, pooled, similar:LANGUAGE, prior, transported or fallback (decide.policy)."""
+    """own, pooled, similar:LANGUAGE, prior, transported or fallback (decide.policy); or ABSTAINED, with threshold 1."""
     spread: float
     """Largest minus smallest probability of the members that scored the post, of both stages; 0 with one."""
     n_tokens: int | None
@@ -47,9 +47,9 @@ class Decision:
     """The window of a long post that carried the score, ``start-end`` in characters of the post as it was written (or
     ``tokens start-end``, where a tokenizer does not tell characters); empty where the post was read whole."""
     flags: tuple[str, ...]
-    """What to know about this row; files join them by ``;``: no_text:REASON, language_not_trained, threshold_doubtful
-    (it carries a warning), language_detected, lone_surrogate, near_duplicate (scoring.dedup), and one of JUDGING where
-    a second stage was to decide."""
+    """What to know about this row; files join them by ``;``: no_text:REASON, language_not_trained, ABSTAINED,
+    threshold_doubtful (it carries a warning), language_detected, lone_surrogate, near_duplicate (scoring.dedup), and
+    one of JUDGING where a second stage was to decide."""
     bundle: str
     """Id of the bundle that decided."""
 
@@ -57,6 +57,9 @@ class Decision:
 JUDGED, SKIPPED, FAILED = "judged", "judge_not_asked", "judge_failed"
 JUDGING = (JUDGED, SKIPPED, FAILED)
 """The post is one that a judge decides: it did; it was not asked, or gave no answer, and the first stage decided."""
+
+ABSTAINED = "abstained"
+"""Not flagged because nothing says what a linear model's P means there: see bundle.store.Bundle.abstains."""
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Decision))
 ARROW_TYPES = {
@@ -96,7 +99,8 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
     members = scores.all_members.probabilities
     probabilities = bundle.combined(scores, languages)
     calibrated = bundle.calibration.calibrated(probabilities, languages)
-    flagged = bundle.policy.flags(probabilities, languages)
+    abstained = bundle.abstains(posts)
+    flagged = bundle.policy.flags(probabilities, languages) & ~abstained
     judging = _judging(bundle, scores)
     lengths = bundle.lengths(posts)
     windows = bundle.windows(posts, scores)
@@ -108,25 +112,45 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
     n_posts = len(posts)
     return [
         Decision(
-            p=rounded_probability(p, written_thresholds[post.language], flagged=chosen),
+            p=rounded_probability(p, 1.0 if abstains else written_thresholds[post.language], flagged=chosen),
             p_calibrated=rounded(p_calibrated),
             decision=int(chosen),
             language=post.language,
-            threshold=written_thresholds[post.language],
-            threshold_source=thresholds[post.language].source_name,
+            threshold=1.0 if abstains else written_thresholds[post.language],
+            threshold_source=ABSTAINED if abstains else thresholds[post.language].source_name,
             spread=rounded(disagreement),
             n_tokens=n_tokens,
             truncated=truncated,
             window=_window_text(window),
-            flags=flags_of(post, text, group_flags[post.language], detected=was_detected, judging=judged),
+            flags=flags_of(
+                post,
+                text,
+                [*group_flags[post.language], ABSTAINED] if abstains else group_flags[post.language],
+                detected=was_detected,
+                judging=judged,
+            ),
             bundle=bundle.id,
         )
-        for post, text, p, p_calibrated, chosen, disagreement, n_tokens, truncated, window, was_detected, judged in zip(
+        for (
+            post,
+            text,
+            p,
+            p_calibrated,
+            chosen,
+            abstains,
+            disagreement,
+            n_tokens,
+            truncated,
+            window,
+            was_detected,
+            judged,
+        ) in zip(
             posts,
             texts,
             probabilities.tolist(),
             calibrated.tolist(),
             flagged.tolist(),
+            abstained.tolist(),
             disagreements.tolist(),
             [None] * n_posts if lengths is None else lengths.tokens.tolist(),
             [False] * n_posts if lengths is None else lengths.truncated.tolist(),

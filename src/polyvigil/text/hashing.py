@@ -21,6 +21,8 @@ HASHING = "poly64-1"  # written into every model that stores hashes; changes whe
 BASE = np.uint64(0x9E3779B97F4A7C15)
 MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 MIX_2 = np.uint64(0x94D049BB133111EB)
+SKIPPED = np.uint64(64)
+"""In place of n in the hash of two words with others between them; how many others is not in it."""
 _INVERSE = np.uint64(pow(int(BASE), -1, 2**64))
 SPACE = ord(" ")
 _CHANGES_LENGTH = np.uint32(2**32 - 1)
@@ -126,10 +128,11 @@ def _character_starts(characters: Characters, *, low: int, high: int) -> Iterato
             yield n, np.flatnonzero(~between_posts)
 
 
-def word_ngrams(characters: Characters, *, low: int, high: int) -> Grams:
+def word_ngrams(characters: Characters, *, low: int, high: int, skipped: int = 0) -> Grams:
     """All n-grams of ``low`` to ``high`` words; a word is a run of two or more letters, digits or underscores.
 
-    The same n-grams, each as often, as scikit-learn's default token pattern with ``ngram_range=(low, high)``.
+    The same n-grams, each as often, as scikit-learn's default token pattern with ``ngram_range=(low, high)``. After
+    them the pairs of words of one text with 1 to ``skipped`` words between them (skip-grams, Guthrie et al. 2006).
     """
     starts, ends = _words(characters)
     rows = characters.rows[starts]
@@ -144,16 +147,30 @@ def word_ngrams(characters: Characters, *, low: int, high: int) -> Grams:
             inside = np.flatnonzero(rows[:count] == rows[n - 1 :])
             hashes.append(_mix(hash_n[inside] ^ np.uint64(n << 32)))
             owners.append(rows[inside])
+    for first, second in _skipping(rows, skipped):
+        hashes.append(_mix((single[first] * BASE + single[second]) ^ (SKIPPED << np.uint64(32))))
+        owners.append(rows[first])
     return _concatenated(hashes, owners)
 
 
-def word_spans(characters: Characters, *, low: int, high: int) -> NgramSpans:
+def _skipping(rows: NDArray[np.int32], skipped: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The first and the second words of the pairs with 1, 2, ... ``skipped`` words between; ``rows``: of each word."""
+    for between in range(2, min(skipped + 2, len(rows))):
+        first = np.flatnonzero(rows[:-between] == rows[between:])
+        yield first, first + between
+
+
+def word_spans(characters: Characters, *, low: int, high: int, skipped: int = 0) -> NgramSpans:
     """Where the n-grams of ``word_ngrams`` stand, in its order: from the first word's start to the last word's end."""
     starts, ends = _words(characters)
     rows = characters.rows[starts]
     sizes = range(low, min(high, len(rows)) + 1)
     inside = {n: np.flatnonzero(rows[: len(rows) - n + 1] == rows[n - 1 :]) for n in sizes}
-    return _concatenated_spans([starts[at] for at in inside.values()], [ends[at + n - 1] for n, at in inside.items()])
+    pairs = [(starts[first], ends[second]) for first, second in _skipping(rows, skipped)]
+    return _concatenated_spans(
+        [*(starts[at] for at in inside.values()), *(start for start, _ in pairs)],
+        [*(ends[at + n - 1] for n, at in inside.items()), *(end for _, end in pairs)],
+    )
 
 
 def _words(characters: Characters) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -44,6 +44,11 @@ class ConvertedModel:
     shared: dict[str, str]
     seconds: float
 
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether any file of a tokenizer was copied."""
+        return any(name.startswith(("tokenizer", "vocab", "spm", "sentencepiece")) for name in self.files)
+
 
 def convert(
     source: str,

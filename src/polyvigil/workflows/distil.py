@@ -97,7 +97,7 @@ def score_with_teacher(
             hint="give teacher and student the same train posts, and the same dev posts",
         )
     if known:
-        log(f"{known:,} of {len(dev):,} dev posts are training posts of the teacher: figures on them are flattered")
+        log(f"{known:,} of {len(dev):,} dev posts are training posts of the teacher: metrics on them are flattered")
     posts = [*(item.post for item in train), *unlabelled]
     log(f"asking the teacher, bundle {teacher.id} of {len(teacher.members)} members, about {len(posts):,} posts")
     p = _cached_scores(teacher, posts, work=work)

@@ -114,7 +114,7 @@ def leaks(dev: NDArray[np.uint64], train: NDArray[np.uint64]) -> tuple[str, ...]
             f"{summary}; weights and thresholds found on them would be worthless",
             hint="give other posts: --dev DEV.csv",
         )
-    return (f"{summary}; dev figures are a little optimistic",) if shared else ()
+    return (f"{summary}; dev metrics are a little optimistic",) if shared else ()
 
 
 def ensemble_sources(sources: Sequence[Source], kept: Sequence[int]) -> Sources:

@@ -21,12 +21,16 @@ ENCODER = "encoder"
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """``bundle_id``: of the new bundle; empty for ONNX, and where the gate said no. Sizes of the folders in bytes."""
+    """``bundle_id``: of the new bundle; empty for ONNX, and where the gate said no. Sizes of the folders in bytes.
+
+    ``left_out``: what the bundle has and the export lacks.
+    """
 
     comparison: ExportComparison
     bundle_id: str
     bytes_before: int
     bytes_after: int
+    left_out: tuple[str, ...] = ()
 
 
 def encoder_folders(source: Path, bundle: Bundle, *, every: bool) -> tuple[str, ...]:

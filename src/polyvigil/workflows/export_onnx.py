@@ -120,6 +120,7 @@ def export_onnx(source: Path, bundle: Bundle, reading: Reading, *, output: Path,
     folders = encoder_folders(source, bundle, every=True)
     check_installed()
     check_posts(bundle, reading)
+    left_out = ("the cascade is left out: all members are asked",) if bundle.combination.cascade else ()
     bundle = replace(bundle, combination=bundle.combination.of_all)
     posts = [item.post for item in reading.posts]
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +150,7 @@ def export_onnx(source: Path, bundle: Bundle, reading: Reading, *, output: Path,
         if comparison.passed:
             with whole_folder(output) as partial:
                 shutil.copytree(made, partial, dirs_exist_ok=True)
-        return Exported(comparison, "", size_of(source), size_of(made))
+        return Exported(comparison, "", size_of(source), size_of(made), left_out)
 
 
 @dataclass(frozen=True, slots=True)

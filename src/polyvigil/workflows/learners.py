@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,13 +58,29 @@ def learner_of(
         if isinstance(recipe, ZeroShotRecipe):
             return _zero_shot(recipe.model, options)
         if isinstance(recipe, LinearRecipe):
-            return LinearLearner(recipe.model, recipe.balance)
+            return LinearLearner(recipe.model, recipe.balance, _paced(log))
         if isinstance(recipe, EncoderRecipe):
             return _fine_tuned(recipe, work, options, log, teacher_targets, members=members)
         return _stacked(recipe, work, options, log, members=members)
     except ModuleNotFoundError as error:
         needed_by = _DISPLAY_NAMES[recipe.model.kind]
         raise not_installed(error.name, extra="encoders", needed_by=needed_by, where="model.kind") from error
+
+
+_EVERY = 5.0  # seconds
+
+
+def _paced(log: Log) -> Callable[[str, int, int], None]:
+    """Progress of a linear fit as a line every five seconds; a fit that is done sooner says nothing."""
+    last = time.monotonic()
+
+    def progress(stage: str, done: int, posts: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _EVERY:
+            last = time.monotonic()
+            log(stage if done == posts else f"{stage}: {done:,} of {posts:,} posts")
+
+    return progress
 
 
 _DISPLAY_NAMES = {

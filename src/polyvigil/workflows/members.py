@@ -12,13 +12,14 @@ import gc
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -27,9 +28,11 @@ from polyvigil.bundle import store
 from polyvigil.config.recipe import FineTunedRecipe, Recipe
 from polyvigil.config.training import RESUMABLE_SETTINGS, TrainingSpec
 from polyvigil.data.atomic import whole_folder
+from polyvigil.data.translated import is_translated
 from polyvigil.detect.base import Detector, FitRecord, TrainingLog
 from polyvigil.errors import TrainingError
 from polyvigil.learn.distil import TeacherTargets
+from polyvigil.learn.folds import out_of_fold
 from polyvigil.learn.launch import launched
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Frozen, LabelledPost, Post, Probabilities
@@ -90,6 +93,8 @@ class Run:
     options: RunOptions
     log: Log
     teacher_targets: TeacherTargets | None = field(default=None)
+    fold_of: NDArray[np.int64] | None = None
+    """The fold of each dev post, (n_dev,), where those are the training posts (workflows.train.TrainingData)."""
 
     @cached_property
     def key(self) -> str:
@@ -125,7 +130,10 @@ def make_members(run: Run) -> tuple[Scored, ...]:
 
 def _scored(detector: Detector, folder: Path, seed: int, run: Run) -> Scored:
     """``detector`` on the dev posts; an encoder is then written to ``folder`` instead of its checkpoints."""
-    dev = store.member_probabilities([detector], [item.post for item in run.dev])[0]
+    if run.fold_of is None:
+        dev = store.member_probabilities([detector], [item.post for item in run.dev])[0]
+    else:
+        dev = _out_of_fold(run.fold_of, seed, run)
     if run.recipe.encoder is None:  # learned in seconds, or taken as it is
         return Scored(detector, dev)
     target = folder / COMPLETED
@@ -150,6 +158,19 @@ def _scored(detector: Detector, folder: Path, seed: int, run: Run) -> Scored:
         ) from error
     _remove_checkpoints(folder)
     return Scored(CompletedMember(target / _MEMBER, record.kind, record.fit_record, record.log), dev)
+
+
+def _out_of_fold(fold_of: NDArray[np.int64], seed: int, run: Run) -> Probabilities:
+    """P(ADE) of each dev post by a detector like the member that has not learned from its fold, (n_dev,)."""
+    learner = learner_of(run.recipe, run.work, run.options, run.log, None)
+    further = [item for item in run.train if is_translated(item.post)]
+    n_folds = int(fold_of.max()) + 1
+
+    def fit(fold: int, rest: Sequence[LabelledPost]) -> Detector:
+        run.log(f"fold {fold + 1} of {n_folds}: learning from {len(rest):,} posts, to score the others")
+        return learner.fit(rest, (), seed=seed)
+
+    return out_of_fold(run.dev, fold_of, fit, further=further)
 
 
 def _completed(folder: Path, seed: int, run: Run) -> Scored | None:

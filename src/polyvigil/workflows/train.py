@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from polyvigil.bundle import store
 from polyvigil.bundle.dev import stored
 from polyvigil.bundle.outputs import BUNDLE, check_output
-from polyvigil.config.recipe import Recipe
+from polyvigil.config.recipe import LinearRecipe, Recipe
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import RowError, Table
 from polyvigil.data.read import SPLIT_ROLES, OnError, Reading, read_labelled
 from polyvigil.data.shown import shown_value
-from polyvigil.data.split import split_off
+from polyvigil.data.split import assign_folds, split_off
 from polyvigil.data.translated import is_translated, refuse_translated, without_translations_of
 from polyvigil.decide.combine import Combination
 from polyvigil.errors import DataError, RecipeError, SplitError
 from polyvigil.evaluation.evaluate import Evaluation, gold_of
 from polyvigil.evaluation.subsets import MemberSubset, member_subsets
+from polyvigil.learn.launch import launched
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import distil
 from polyvigil.workflows.assemble import BundleDraft, assemble_bundle, decisions
@@ -33,7 +34,7 @@ from polyvigil.workflows.members import Made, Run, make_members
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """The posts of a run, each split with its one use: train fits, dev tunes."""
+    """The posts of a run, each split with its one use: train fits, dev tunes; or, with folds, all posts do both."""
 
     train: tuple[LabelledPost, ...]
     dev: tuple[LabelledPost, ...]
@@ -42,6 +43,8 @@ class TrainingData:
     notes: tuple[str, ...]
     unlabelled: tuple[Post, ...] = ()
     """Further posts, of which only a teacher says what they are."""
+    fold_of: NDArray[np.int64] | None = None
+    """Where the dev posts are the training posts: the fold of each, (n_dev,); its score is by a model of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ def gather(
 
     A file with a split column gives its train rows to ``train`` and its dev rows to ``dev``.
 
-    Without dev files the dev rows of the train files are used; without any, ``data.dev_share`` of the posts are held
+    Without dev files the dev rows of the train files are used. Without any, a linear model is tuned on all posts, each
+    scored by a model of other folds (``data.folds``), and any other one on ``data.dev_share`` of them, which are held
     out, groups whole. Translated posts (data.translated) only train, and not where their source is a dev post.
     ``unlabelled``: files for a teacher to judge (workflows.distil). Raises SplitError when one set of posts plays both
     parts or translations are to be dev posts, and RecipeError when there is nothing to learn from and the model is no
@@ -91,26 +95,36 @@ def gather(
         if dev_posts:
             notes.append(f"no dev file given: the {len(dev_posts):,} rows of split dev are used")
     refuse_translated(dev_posts, part="dev", where=where)
-    if not dev_posts:
+    fold_of, folds = None, recipe.data.folds if isinstance(recipe, LinearRecipe) else 0
+    if not dev_posts and folds > 1:
+        dev_posts = [post for post in train_posts if not is_translated(post.post)]
+        fold_of = assign_folds(dev_posts, folds=folds, seed=recipe.seed, setting="data.folds")
+        notes.append(
+            f"no dev file given: thresholds are tuned on all {len(dev_posts):,} posts, each scored by a model that has "
+            f"not learned from it ({folds} folds)"
+        )
+    elif not dev_posts:
         written = [post for post in train_posts if not is_translated(post.post)]
         split = split_off(written, dev_share=recipe.data.dev_share, seed=recipe.seed)
         train_posts = [*split.train, *(post for post in train_posts if is_translated(post.post))]
         dev_posts = list(split.dev)
         notes.append(f"no dev file given: {len(dev_posts):,} of the training posts are held out for tuning")
-    kept = without_translations_of(train_posts, dev_posts)
+    kept = train_posts if fold_of is not None else without_translations_of(train_posts, dev_posts)
     if len(kept) < len(train_posts):
         notes.append(f"{len(train_posts) - len(kept):,} training posts are left out: translations of dev posts")
         train_posts = kept
-    notes += _shared(train_posts, dev_posts)
+    notes += _shared(train_posts, dev_posts) if fold_of is None else []
     row_errors = [(reading.name, error) for reading in (*train_readings, *dev_readings) for error in reading.row_errors]
     further = distil.read_further(recipe, unlabelled, dev=dev_posts, on_error=on_error or "quarantine")
     return TrainingData(
         tuple(train_posts),
         tuple(dev_posts),
-        ", ".join(Path(reading.name).name for reading in (dev_readings or train_readings)),
+        ", ".join(Path(reading.name).name for reading in (dev_readings or train_readings))
+        + (f", out of {folds} folds" if fold_of is not None else ""),
         (*row_errors, *further.row_errors),
         (*notes, *further.notes),
         further.posts,
+        fold_of,
     )
 
 
@@ -160,6 +174,25 @@ def train(
     return Trained(assembled.bundle, assembled.evaluation, subsets)
 
 
+def train_in_this_process(
+    recipe: Recipe,
+    data: TrainingData,
+    *,
+    output: Path,
+    replace: bool = False,
+    options: RunOptions = _HERE,
+    log: Log = lambda _: None,
+) -> Trained | None:
+    """``train`` in the first of several processes that train together (learn.launch), and in one that is alone.
+
+    The others take their part in the learning alone: they write no bundle and return None.
+    """
+    if launched().rank:
+        learn(recipe, data, output=output, options=options)
+        return None
+    return train(recipe, data, output=output, replace=replace, options=options, log=log)
+
+
 @dataclass(frozen=True, slots=True)
 class Learned:
     """``seen``: sorted 64-bit hashes of all posts that the members learned from, a teacher's included; none of a
@@ -173,14 +206,13 @@ class Learned:
 def learn(
     recipe: Recipe, data: TrainingData, *, output: Path, options: RunOptions = _HERE, log: Log = lambda _: None
 ) -> Learned:
-    """One member for each seed. Of several processes (learn.ranks) the first calls ``train``, the others this alone,
-    and get no members."""
+    """One member for each seed; of several processes (learn.ranks) only the first gets them."""
     work, train, dev = _work(output), data.train, data.dev
     teacher_result = distil.score_with_teacher(
         recipe.teacher, train, data.unlabelled, dev=dev, work=work, device=options.device, log=log
     )
     teacher_targets = teacher_result.targets if teacher_result else None
-    made = make_members(Run(recipe, train, dev, work, options, log, teacher_targets))
+    made = make_members(Run(recipe, train, dev, work, options, log, teacher_targets, data.fold_of))
     scores = np.array([one.dev for one in made]).reshape(len(made), len(dev))
     seen = np.unique(post_hashes(item.post for item in train if recipe.learns))
     return Learned(

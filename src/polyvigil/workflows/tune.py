@@ -54,7 +54,7 @@ def cascade_for(
     *,
     groups: Sequence[str],
 ) -> Cascade:
-    """The cascade that was wished for, learned on ``by_member`` (n_members, n_posts). Raises RecipeError."""
+    """The cascade that was requested, learned on ``by_member`` (n_members, n_posts). Raises RecipeError."""
     check(options, members=len(by_member))
     return fit_cascade(
         by_member, posts, policy, stated=options.stated, groups=groups, first=options.first, costs=options.costs
@@ -62,7 +62,7 @@ def cascade_for(
 
 
 def check(options: CascadeOptions, *, members: int) -> None:
-    """Raises RecipeError for a wish that a bundle of so many members cannot have; called before posts are scored."""
+    """Raises RecipeError for what a bundle of so many members cannot have; called before posts are scored."""
     if members < 2:
         raise RecipeError(
             "the bundle has one member, and a cascade needs another to call",
@@ -75,9 +75,9 @@ def check(options: CascadeOptions, *, members: int) -> None:
         )
     if options.first is not None and options.first not in range(members):
         raise RecipeError(
-            f"there is no member at place {options.first}",
+            f"there is no member {options.first}",
             where="--cascade-first",
-            hint=f"the places are 0 to {members - 1}; polyvigil inspect BUNDLE shows them",
+            hint=f"members have the indices 0 to {members - 1}; polyvigil inspect BUNDLE shows them",
         )
     if options.costs and (len(options.costs) != members or not all(0 < cost < np.inf for cost in options.costs)):
         raise RecipeError(
@@ -143,7 +143,7 @@ def tune_bundle(
     if plan.unlabelled:
         log(f"scoring {len(plan.unlabelled):,} posts without labels")
     fresh = bundle.probabilities(plan.unlabelled)
-    new_thresholds = _for_the_unlabelled(plan, decided.policy, scores=scores, fresh=fresh)
+    new_thresholds = _for_the_unlabelled(plan, decided.policy, bundle, scores=scores, fresh=fresh)
     policy = decided.policy.with_thresholds({**decided.policy.thresholds, **new_thresholds})
     both = np.concatenate([scores.probabilities, fresh])
     changes = shifts(
@@ -220,7 +220,7 @@ def _without_judge(source: Path, bundle: Bundle) -> Bundle:
 
 
 def _for_the_unlabelled(
-    plan: Plan, policy: DecisionPolicy, *, scores: DevScores, fresh: Probabilities
+    plan: Plan, policy: DecisionPolicy, bundle: Bundle, *, scores: DevScores, fresh: Probabilities
 ) -> dict[str, Threshold]:
     """A threshold for each language that has posts without labels and none of its own."""
     names = np.array([post.language for post in plan.unlabelled], dtype=np.str_)
@@ -243,7 +243,10 @@ def _for_the_unlabelled(
         if name in plan.priors:
             result[name] = by_prior(language_scores, plan.priors[name])
         elif known:
-            result[name] = similar_threshold(language_scores, known, rule=plan.decide.unlabelled)
+            rule = plan.decide.unlabelled
+            foreign = bundle.reads_ngrams_alone and not bundle.is_trained_on(name)
+            chosen = rule if rule != "auto" else "share" if foreign else "overlap"
+            result[name] = similar_threshold(language_scores, known, rule=chosen)
     return result
 
 

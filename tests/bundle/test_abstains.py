@@ -1,0 +1,122 @@
+"""A linear bundle in a language it was not trained on gives P for sorting, and flags nothing without a threshold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import polyvigil
+from polyvigil.bundle.store import Bundle, load
+from polyvigil.cli import main as program
+from polyvigil.config.decide import DecideSpec
+from polyvigil.data.write import write_posts
+from polyvigil.detect.ngram_features import characters_of
+from polyvigil.scoring.wire import ABSTAINED, score_posts
+from polyvigil.types import LabelledPost, Post
+from polyvigil.workflows.train import Trained
+from polyvigil.workflows.tune import Plan, tune_bundle
+
+
+@pytest.fixture(scope="module")
+def french(corpus: tuple[LabelledPost, ...]) -> list[Post]:
+    """Posts that share an alphabet with training, in a language that was not trained."""
+    return [item.post for item in corpus if item.post.language == "fr"][:200]
+
+
+@pytest.fixture(scope="module")
+def russian(corpus: tuple[LabelledPost, ...]) -> list[Post]:
+    """Posts of an alphabet that training did not have."""
+    return [item.post for item in corpus if item.post.language == "ru"][:200]
+
+
+def test_known_shares_are_those_of_a_set(trained: Trained, french: list[Post]) -> None:
+    (member,) = trained.bundle.members
+    known = set(member.characters.vocabulary.hashes.tolist())  # type: ignore[attr-defined]
+    posts = [*french[:40], Post("empty", ""), Post("own", "")]
+    shares = member.known_shares(posts)  # type: ignore[attr-defined]
+    for post, share in zip(posts, shares, strict=True):
+        hashes = member._space.blocks(characters_of([post]))[1].hashes.tolist()  # type: ignore[attr-defined]
+        assert share == (sum(value in known for value in hashes) / len(hashes) if hashes else 1.0)
+    assert 0.35 < shares[:40].mean() < 0.8
+
+
+def test_without_a_threshold_nothing_is_flagged(trained: Trained, french: list[Post], russian: list[Post]) -> None:
+    own = list(trained.bundle.policy.thresholds)
+    posts = [*french, *russian]
+    assert trained.bundle.abstains(posts).all()
+    for decision in score_posts(trained.bundle, posts):
+        assert (decision.decision, decision.threshold, decision.threshold_source) == (0, 1.0, ABSTAINED)
+        assert ABSTAINED in decision.flags
+        assert 0 < decision.p < 1
+    english = [dataclasses.replace(post, language="en") for post in posts]
+    assert "en" in own
+    assert not trained.bundle.abstains(english).any()  # a trained language is decided, however odd the post
+
+
+def test_with_a_threshold_by_share_known_posts_are_decided(
+    trained: Trained, bundle_folder: Path, french: list[Post], russian: list[Post], tmp_path: Path
+) -> None:
+    plan = Plan(DecideSpec(), unlabelled=(*french, *russian))
+    tuned = tune_bundle(bundle_folder, trained.bundle, plan, output=tmp_path / "tuned").bundle
+    threshold = tuned.policy.thresholds["fr"]
+    assert (threshold.source, threshold.rule) == ("similar", "share")
+    decisions = score_posts(tuned, [*french, *russian])
+    flagged = Counter(decision.language for decision in decisions if decision.decision)
+    shares = [
+        np.mean(tuned.policy.flags(scores, [language] * len(scores)))
+        for language in tuned.policy.thresholds
+        if tuned.policy.thresholds[language].source == "own" and not language.endswith("_cadec")
+        for scores in [tuned.dev_scores().of(language).probabilities]
+    ]
+    expected = np.exp(np.mean(np.log(shares)))
+    assert flagged["fr"] == pytest.approx(expected * len(french), abs=1.5)
+    assert flagged["ru"] == 0
+    assert all(ABSTAINED in decision.flags for decision in decisions if decision.language == "ru")
+
+
+def test_a_post_s_decision_hangs_on_that_post_alone(trained: Trained, french: list[Post], russian: list[Post]) -> None:
+    posts = [*french[:20], *russian[:20]]
+    together = trained.bundle.abstains(posts)
+    assert together.tolist() == [bool(trained.bundle.abstains([post])[0]) for post in posts]
+
+
+def test_bundles_of_before_decide_as_they_did(trained: Trained, french: list[Post]) -> None:
+    """Their policy says nothing of it."""
+    policy = trained.bundle.policy.model_copy(update={"least_known": 0.0})
+    before: Bundle = dataclasses.replace(trained.bundle, policy=policy)
+    assert not before.abstains(french).any()
+    stored = json.loads((Path(__file__).parents[1] / "golden" / "bundles" / "linear" / "policy.json").read_text())
+    assert "least_known" not in stored
+    assert load(Path(__file__).parents[1] / "golden" / "bundles" / "linear").policy.least_known == 0
+
+
+def test_python_and_the_command_line_say_the_same(
+    bundle_folder: Path, russian: list[Post], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bundle = polyvigil.load(bundle_folder)
+    texts = [post.text for post in russian]
+    assert not bundle.predict(texts, languages=["ru"] * len(texts)).any()
+    write_posts(tmp_path / "ru.csv", [LabelledPost(post, n % 2) for n, post in enumerate(russian)])
+    assert program.run(["score", str(bundle_folder), str(tmp_path / "ru.csv"), "-o", str(tmp_path / "out.csv")]) == 0
+    said = capfd.readouterr().err
+    assert "ru: 200 of 200 posts are not flagged, sort by p: the language has no threshold; polyvigil tune" in said
+    assert program.run(["evaluate", str(bundle_folder), str(tmp_path / "ru.csv"), "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["data"]["pooled"]["tp"] == document["data"]["pooled"]["fp"] == 0
+    assert any("ru: 200 posts are not flagged" in caution for caution in document["data"]["cautions"])
+
+
+def test_a_language_of_translations_alone_is_not_trained(corpus: tuple[LabelledPost, ...]) -> None:
+    from polyvigil.learn.balance import trained_languages
+
+    english = [item for item in corpus if item.post.language == "en"][:100]
+    translated = [
+        dataclasses.replace(item, post=dataclasses.replace(item.post, language="fr", origin="translated:x"))
+        for item in english
+    ]
+    assert trained_languages([*english, *translated]) == ("en",)
