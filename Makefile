@@ -19,10 +19,13 @@ test: .venv/ready-for-tests
 test-fast: .venv/ready-for-tests
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-# What takes too long for every day: 500 kills at file-system calls of the commands that write.
+# What takes too long for every day: 500 kills at file-system calls of the commands that write, 100 full disks, 20,000
+# files at random,
+# 5,000 damaged ones.
 nightly: .venv/ready-for-tests
-	POLYVIGIL_KILLS=500 $(BIN)/python -m pytest -k test_a_kill_leaves_the_old_or_the_new tests/cli/test_outputs.py
-	POLYVIGIL_NIGHTLY=1 $(BIN)/python -m pytest tests/data/test_random_files.py
+	POLYVIGIL_KILLS=500 POLYVIGIL_FULL_DISKS=100 $(BIN)/python -m pytest \
+	  -k "test_a_kill_leaves_the_old_or_the_new or test_a_full_disk_leaves_the_old" tests/cli/test_outputs.py
+	POLYVIGIL_NIGHTLY=1 $(BIN)/python -m pytest tests/data/test_random_files.py tests/cli/test_damaged_files.py
 
 # All eleven rows of the paper's Table 2, and Tables 3 to 5, on tiny random models and synthetic posts.
 reproduce-tiny: .venv/ready-for-tests

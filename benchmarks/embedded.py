@@ -2,8 +2,8 @@
 
     python benchmarks/embedded.py [POSTS.csv] [--json FILE]
 
-Both arms read the same normalised texts, use the same n-grams, weights and solver. Without POSTS.csv (which needs a
-split column) the synthetic sample corpus is used, and the values say nothing about real posts.
+Both arms read the same normalised texts and fit the same model: no scale, no skip-grams. Without POSTS.csv (which
+needs a split column) the synthetic sample corpus is used, and the values say nothing about real posts.
 
 Last, a CSV file of 20,000 posts is scored into another one: by the command's own function, with all its columns, checks
 and hashes; and as a short script would, read and written by Arrow, with a probability and a decision for each post.
@@ -35,7 +35,7 @@ from polyvigil.learn.balance import training_weights
 from polyvigil.learn.linear import LinearLearner
 from polyvigil.metrics import average_precision
 from polyvigil.scoring.batch import score_file
-from polyvigil.text.normalise import model_text
+from polyvigil.text.normalise import NORMALISATION, model_text
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import train as training
 from polyvigil.workflows.train import TrainingData
@@ -53,9 +53,13 @@ def main() -> None:
     items = read_labelled(arguments.posts).posts if arguments.posts else sample_corpus()
     train = [item for item in items if item.post.split == "train"]
     test = [item for item in items if item.post.split == "test"]
-    spec = LinearSpec()
+    spec = LinearSpec(C=4.0, scale="none", skip_words=0, translated_likeness=1.0)
 
-    common = {"min_df": spec.min_posts, "sublinear_tf": spec.sublinear, "preprocessor": lambda t: model_text(t).lower()}
+    common = {
+        "min_df": spec.min_posts,
+        "sublinear_tf": spec.sublinear,
+        "preprocessor": lambda t: model_text(t, NORMALISATION).lower(),
+    }
     pipeline = make_pipeline(
         FeatureUnion(
             [

@@ -173,8 +173,8 @@ def measure(server: str, port: int, clients: int, seconds: float) -> Load:
     seen: list[tuple[int, float]] = []
     asyncio.run(_score_some(port, clients, time.monotonic() + seconds, seen))
     times = sorted(1000 * spent for _, spent in seen)
-    statuses = Counter(status for status, _ in seen)
-    print(f"{server}, {clients} clients: {len(seen) / seconds:,.0f} requests/s, {dict(statuses)}", flush=True)
+    statuses = dict(Counter(status for status, _ in seen))
+    print(f"{server}, {clients} clients: {len(seen) / seconds:,.0f} requests/s, {statuses}", flush=True)
     return Load(server, clients, len(seen) / seconds, times[len(times) // 2], times[int(0.99 * len(times))], statuses)
 
 

@@ -97,7 +97,7 @@ def planted(train: Sequence[LabelledPost], *, seed: int, positives: float) -> li
 def trained(train: Sequence[LabelledPost], dev: Sequence[LabelledPost]) -> Bundle:
     """The linear default and its thresholds, in memory only."""
     member = LinearLearner(LinearSpec(), BalanceSpec()).fit(train, dev, seed=42)
-    by_member = member_probabilities([member], [item.post for item in dev])
+    by_member = member_probabilities([member], [item.post for item in dev], normalisation=member.normalisation)
     kept = stored(by_member, dev)
     policy = tune(
         by_member[0],
@@ -109,7 +109,7 @@ def trained(train: Sequence[LabelledPost], dev: Sequence[LabelledPost]) -> Bundl
     )
     manifest = Manifest(
         id="0" * 16,
-        normalisation="gladiators-1",
+        normalisation=member.normalisation,
         trained_languages=member.fit_record.languages,
         tuned_languages=tuple(policy.thresholds),
         members=(MemberEntry(folder="members/00-linear", kind="linear"),),

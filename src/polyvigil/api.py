@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from polyvigil.bundle import store
 from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.temporary import output_folder
+from polyvigil.bundle.trained import as_trained, recipe_as_trained
 from polyvigil.bundle.verify import verify
 from polyvigil.config.data import DataSpec
 from polyvigil.config.load import load as load_recipe
@@ -254,11 +255,12 @@ def tune(
     recipe = load_text(
         to_toml(recipe_of(loaded.files)), values=_values(text, label, language, settings), where="settings"
     )
-    labelled = None if dev is None else read_labelled(source_of(dev, name="dev"), recipe.data, on_error=on_error)
+    data = recipe_as_trained(recipe.data, loaded.files)
+    labelled = None if dev is None else read_labelled(source_of(dev, name="dev"), data, on_error=on_error)
     further = (
         None
         if unlabelled is None
-        else read_unlabelled(source_of(unlabelled, name="unlabelled"), recipe.data, on_error=on_error)
+        else read_unlabelled(source_of(unlabelled, name="unlabelled"), data, on_error=on_error)
     )
     if labelled:
         refuse_translated(labelled.posts, part="dev", where=labelled.name)
@@ -301,7 +303,7 @@ def evaluate(
     loaded = _loaded(bundle)
     if posts is None:
         return measured_on_dev(loaded, budgets=budgets, prevalence=prevalence).evaluation
-    spec = _data_spec(text, label, language, settings)
+    spec = _data_spec(text, label, language, settings, bundle=bundle)
     reading = read_labelled(
         source_of(posts, name="posts"),
         spec,
@@ -334,7 +336,7 @@ def compare(
     SplitError when one was trained on most of the posts, DataError when both are the same.
     """
     bundles = _loaded(first), _loaded(second)
-    spec = _data_spec(text, label, language, settings)
+    spec = _data_spec(text, label, language, settings, bundle=second)
     reading = read_labelled(source_of(posts, name="posts"), spec, split=split, on_error=on_error)
     _report_reading(reading, log)
     return compare_bundles(*bundles, reading)
@@ -361,7 +363,7 @@ def explain(
     """
     loaded, compiled = _loaded(bundle), lexicon(terms_of(drugs=drugs, reactions=reactions))
     records: list[dict[str, Any]] = []
-    spec = _data_spec(text, "", language, settings)
+    spec = _data_spec(text, "", language, settings, bundle=bundle)
     with open_posts(posts, languages=languages, spec=spec, on_error=on_error) as read:
         for chunk in read.chunks():
             rows = explain_posts(
@@ -394,7 +396,7 @@ def score(
     is detected. ``evidence``: add where the sentence is that carries the score of a flagged post. With
     ``on_error="quarantine"`` bad rows are left out with a DataWarning, else the first raises DataError.
     """
-    spec = _data_spec(text, "", language, settings)
+    spec = _data_spec(text, "", language, settings, bundle=bundle)
     return score_table(_loaded(bundle), posts, languages=languages, spec=spec, on_error=on_error, evidence=evidence)
 
 
@@ -405,10 +407,15 @@ def _values(text: str, label: str, language: str, settings: Settings | None) -> 
     return values | {f"data.columns.{role}": column for role, column in named.items() if column}
 
 
-def _data_spec(text: str, label: str, language: str, settings: Settings | None) -> DataSpec:
+def _data_spec(
+    text: str, label: str, language: str, settings: Settings | None, *, bundle: store.Bundle | str | Path
+) -> DataSpec:
+    """How posts are read; the columns that the ``bundle`` was trained with are taken where the posts have them."""
     if wrong := [key for key in settings or () if not key.startswith("data.")]:
         raise RecipeError(f"{wrong[0]!r}: only data.* can be set here", hint="for example data.labels.yes")
-    return parse_values(_values(text, label, language, settings), where="settings").data
+    spec = parse_values(_values(text, label, language, settings), where="settings").data
+    folder = bundle.files if isinstance(bundle, Bundle) else bundle
+    return spec if isinstance(folder, store.Bundle) else as_trained(spec, folder)
 
 
 def _report(notes: Sequence[str], *, set_aside: int, log: Log) -> None:

@@ -87,7 +87,7 @@ def _read_file(path: Path) -> TestPosts:
     posts: list[Post] = []
     labels: list[int] = []
     with open_table(path) as table:
-        columns = map_columns(table.columns, {}, required=("text",), where=table.name, derived=table.derived)
+        columns = map_columns(table.columns, DataSpec(), required=("text",), where=table.name, derived=table.derived)
         column = columns.get("label")
         for item in read_rows(table, columns, DataSpec(), labelled=False):
             if isinstance(item, RowError):

@@ -40,7 +40,7 @@ def test_known_shares_are_those_of_a_set(trained: Trained, french: list[Post]) -
     posts = [*french[:40], Post("empty", ""), Post("own", "")]
     shares = member.known_shares(posts)  # type: ignore[attr-defined]
     for post, share in zip(posts, shares, strict=True):
-        hashes = member._space.blocks(characters_of([post]))[1].hashes.tolist()  # type: ignore[attr-defined]
+        hashes = member._space.blocks(characters_of([post], member.normalisation))[1].hashes.tolist()  # type: ignore[attr-defined]
         assert share == (sum(value in known for value in hashes) / len(hashes) if hashes else 1.0)
     assert 0.35 < shares[:40].mean() < 0.8
 

@@ -28,10 +28,22 @@ LINES = {
     "score": ("score in/bundle in/test.csv -o {} --part-posts 40", "s.csv", "--evidence"),
     "score folder": ("score in/bundle in/test.csv -o {} --output-format csv --part-posts 40", "s", "--evidence"),
     "explain": ("explain in/bundle in/few.csv -o {}", "e.jsonl", "--flagged-only"),
-    "submit": ("submit in/bundle in/test.csv -o {}", "s.zip", "--split test"),
+    "submit": ("submit in/bundle in/test.csv -o {}", "s.zip", "--column text=split"),
     "augment": ("augment translate in/train.csv -o {} --to fa --mapping arabic", "fa.csv", "--max 9"),
 }
 """Command line, the output's name, and what was different when the older output was made."""
+ENCODER_LINES = {
+    "export": ("export in/encoder in/encoder_dev.csv -o {} --to bf16 --device cpu", "b", "--to int8"),
+    "adapt": (
+        "adapt in/model --posts in/encoder_train.csv -o {} --set adapt.epochs=1 --set model.max_tokens=24 --offline "
+        "--device cpu",
+        "m",
+        "--set adapt.learning_rate=0.01",
+    ),
+}
+"""The same of those that need torch."""
+TIMED = {"_manifest.json", "adaptation.json"}
+"""Files that hold a time."""
 EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "os.chmod", "ctypes.dlsym"}
 
 
@@ -64,7 +76,7 @@ def _child(line: list[str], at: int) -> int:
     return int(calls)
 
 
-def _contents(path: Path) -> str:
+def contents(path: Path) -> str:
     """A hash of a file, or of a folder's files; of a bundle, which holds a time, its id, once it is verified."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -72,39 +84,51 @@ def _contents(path: Path) -> str:
         return verify(path).id
     except BundleError:
         files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(path.rglob("*.*"))}
-        return json.dumps({name: files[name] for name in files if name != "_manifest.json"}) if files else "nothing"
+        return json.dumps({name: files[name] for name in files if name not in TIMED}) if files else "nothing"
 
 
-def _inputs() -> dict[str, str]:
-    return {str(file): _contents(file) for file in sorted(Path("in").rglob("*")) if file.is_file()}
+def lines() -> dict[str, tuple[str, str, str]]:
+    """The command lines that can run here; what those with an encoder import is loaded."""
+    try:
+        import transformers  # noqa: F401
+
+        from polyvigil.nn import int8
+    except ImportError:
+        return LINES
+    return LINES | ENCODER_LINES if int8._works() else LINES
+
+
+def inputs() -> dict[str, str]:
+    return {str(file): contents(file) for file in sorted(Path("in").rglob("*")) if file.is_file()}
 
 
 def main(folder: Path, kills: int) -> dict[str, object]:
     os.chdir(folder)
     program.run(["score", "in/bundle", "in/few.csv", "-o", "warm.csv", "-q", "--json"])
     program.run(["explain", "in/bundle", "in/few.csv", "-o", "warm.jsonl", "-q", "--json"])
-    before, chance, runs = _inputs(), random.Random(11), {}
-    for number, (name, (line, output, older)) in enumerate(LINES.items()):
+    before, chance, runs = inputs(), random.Random(11), {}
+    for number, (name, (line, output, older)) in enumerate((chosen := lines()).items()):
         shutil.rmtree("out", ignore_errors=True)
         Path("out").mkdir()
         arguments = line.format(f"out/{output}").split()
         _child([*arguments, *older.split()], 0)
-        old = _contents(Path("out") / output)
+        old = contents(Path("out") / output)
         shutil.copytree("out", "kept", dirs_exist_ok=True)
         calls = _child([*arguments, "--replace"], 0)
-        new = _contents(Path("out") / output)
+        new = contents(Path("out") / output)
         assert calls > 0, name
-        here = kills // len(LINES) + (number < kills % len(LINES))
+        assert new != old, name
+        here = kills // len(chosen) + (number < kills % len(chosen))
         seen = {"old": 0, "new": 0}
         for _ in range(here):
             shutil.rmtree("out")
             shutil.copytree("kept", "out")
             at = chance.randint(1, calls)
             _child([*arguments, "--replace"], at)
-            left = _contents(Path("out") / output)
+            left = contents(Path("out") / output)
             assert left in {old, new}, (name, at)
             seen["new" if left == new else "old"] += 1
-            assert _inputs() == before, (name, at)
+            assert inputs() == before, (name, at)
         shutil.rmtree("kept")
         runs[name] = {"calls": calls, "kills": here, **seen}
     return runs

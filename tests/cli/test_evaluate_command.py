@@ -215,7 +215,12 @@ def test_rows_without_labels_are_counted_and_skipped(ran: Ran, made: Path, tmp_p
     code, out, err = ran("evaluate", made / "bundle", file)
     assert code == 0
     assert f"caution: {bare:,} of {len(rows):,} rows have no label and are not measured" in out
-    assert f"{bare:,} such rows; label these rows 0 or 1, or leave them out" in err
+    assert "such rows" not in err
+    assert "no label" not in err
+    code, _, err = ran("evaluate", made / "bundle", file, "--leave-one-language-out")
+    assert code == 0
+    assert err.count(f"{bare:,} of {len(rows):,} rows have no label and are not measured") == 1
+    assert "such rows" not in err
     predictions = tmp_path / "p.csv"
     predictions.write_text("id,predicted_label\n" + "".join(f"{row['id']},0\n" for row in rows), encoding="utf-8")
     code, out, err = ran("evaluate", "--predictions", predictions, file)
@@ -227,6 +232,78 @@ def test_rows_without_labels_are_counted_and_skipped(ran: Ran, made: Path, tmp_p
     assert f"{predictions}: " in err
     assert "and no predicted id is in the gold file" in err
     assert f"polyvigil submit BUNDLE {made / 'train.csv'} -o submission.zip" in err
+
+
+def test_predictions_are_what_submit_and_score_write(ran: Ran, made: Path, tmp_path: Path) -> None:
+    gold = made / "test.csv"
+    assert ran("submit", made / "bundle", gold, "-o", tmp_path / "s.zip")[0] == 0
+    code, out, _ = ran("evaluate", "--predictions", tmp_path / "s.zip", gold, "--json")
+    assert code == 0
+    scores = json.loads(out)["data"]
+    assert {"F1", "F1-en", "F1-ru"} <= scores.keys()
+    for name in ("o.csv", "o.jsonl.gz", "o.parquet", "parts/"):
+        parts = ["--part-posts", "100"] if name == "parts/" else []
+        assert ran("score", made / "bundle", gold, "-o", f"{tmp_path}/{name}", *parts)[0] == 0
+        code, out, err = ran("evaluate", "--predictions", f"{tmp_path}/{name}", gold, "--json")
+        assert code == 0, err
+        assert json.loads(out)["data"] == scores
+    assert len([*(tmp_path / "parts").glob("part-*")]) > 1
+
+
+def test_predictions_that_cannot_be_matched_are_refused(ran: Ran, made: Path, tmp_path: Path) -> None:
+    gold = made / "test.csv"
+    bare = _write(tmp_path / "bare.csv", _rows(gold)[:5], without="id")
+    assert ran("score", made / "bundle", bare, "-o", tmp_path / "o.csv")[0] == 0
+    code, _, err = ran("evaluate", "--predictions", tmp_path / "o.csv", gold)
+    assert code == ERROR
+    assert f"{tmp_path / 'o.csv'}: the scored posts have no column of ids, by which they are matched" in err
+    assert "give the posts an id and score them again" in err
+    named = _write(tmp_path / "named.csv", [{**row, "key": row["id"]} for row in _rows(gold)], without="id")
+    assert ran("score", made / "bundle", named, "-o", tmp_path / "k.csv")[0] == 0
+    code, _, err = ran("evaluate", "--predictions", tmp_path / "k.csv", named, "--column", "id=key")
+    assert code == 0, err
+    (tmp_path / "other.csv").write_text("post,answer\na,1\n", encoding="utf-8")
+    code, _, err = ran("evaluate", "--predictions", tmp_path / "other.csv", gold)
+    assert code == ERROR
+    assert (
+        "the header must be id,predicted_label, or that of an output of polyvigil score; it has 'post', 'answer'" in err
+    )
+
+
+def test_check_looks_at_files_without_labels(ran: Ran, made: Path, tmp_path: Path) -> None:
+    """The shared task's own test file: leaks, repeated ids and languages are found, and nothing is said of labels."""
+    rows = [*_rows(made / "test.csv"), *_rows(made / "train.csv")[:20]]
+    bare = _write(tmp_path / "bare.csv", rows, without="label")
+    empty = _write(tmp_path / "empty.csv", [{**row, "label": ""} for row in rows])
+    for file, why in ((bare, "it has 'id', 'text', "), (empty, 'column "label" is empty')):
+        code, out, err = ran("check", made / "train.csv", file, "--json")
+        assert code == 0, err
+        result = json.loads(out)["data"]
+        train, test = result["files"]
+        assert (test["posts"], test["positives"], test["labels"]) == (len(rows), None, [])
+        assert train["positives"] == sum(row["label"] == "1" for row in _rows(made / "train.csv"))
+        of_test = [count for count in result["languages"] if count["file"] == str(file)]
+        assert {(count["positives"], count["share"]) for count in of_test} == {(None, None)}
+        assert not {"one-class", "no-positives", "few-dev-positives"} & {f["code"] for f in result["findings"]}
+        assert f"note: {file}: has no labels, and is read without them ({why}" in err
+    other = _write(tmp_path / "other.csv", [{**row, "split": "test"} for row in rows], without="label")
+    code, out, _ = ran("check", made / "train.csv", other, "--strict")
+    assert code == 3
+    assert f"of split 'test' of {other} stand in split 'train' of {made / 'train.csv'} too" in out
+    assert "labels of other.csv: none" in out
+    leaks = json.loads(ran("check", made / "train.csv", other, "--json")[1])["data"]["leaks"]
+    assert sum(leak["exact"] for leak in leaks if leak["first_split"] != leak["second_split"]) >= 20
+
+
+def test_check_of_unlabelled_files_alone(ran: Ran, made: Path, tmp_path: Path) -> None:
+    bare = _write(tmp_path / "bare.csv", [*_rows(made / "test.csv")] * 2, without="label")
+    code, out, _ = ran("check", bare, "--json")
+    assert code == 0
+    result = json.loads(out)["data"]
+    assert result["scripts"] == result["giveaways"] == []
+    codes = {finding["code"] for finding in result["findings"]}
+    assert {"repeated-id", "duplicates"} <= codes
+    assert "one-class" not in codes
 
 
 def test_check_prints_characters_by_language_and_type(ran: Ran, made: Path) -> None:

@@ -223,11 +223,22 @@ def test_what_came_there_meanwhile_stays(ran: Ran, place: Path, monkeypatch: pyt
     assert sorted(path.name for path in place.iterdir()) == ["in", "s.zip"]
 
 
-def test_a_kill_leaves_the_old_or_the_new(place: Path) -> None:
+@pytest.fixture
+def place_with_encoder(place: Path) -> Path:
+    """``place``, a bundle of an encoder and its posts, and the encoder itself."""
+    golden = Path(__file__).parents[1] / "golden"
+    shutil.copytree(golden / "bundles" / "encoder", place / "in" / "encoder")
+    shutil.copytree(golden / "models" / "encoder", place / "in" / "model")
+    for split in ("train", "dev"):
+        shutil.copy(golden / "posts" / f"{split}.csv", place / "in" / f"encoder_{split}.csv")
+    return place
+
+
+def test_a_kill_leaves_the_old_or_the_new(place_with_encoder: Path) -> None:
     """25 kills at file-system calls of the commands that write; ``make nightly`` does 500."""
     kills = int(os.environ.get("POLYVIGIL_KILLS", "25"))
     script = Path(__file__).with_name("killer.py")
-    line = [sys.executable, str(script), str(place), str(kills)]
+    line = [sys.executable, str(script), str(place_with_encoder), str(kills)]
     done = subprocess.run(line, capture_output=True, check=False, text=True)
     assert done.returncode == 0, done.stderr
     runs = json.loads(done.stdout.splitlines()[-1])
@@ -243,3 +254,17 @@ def test_every_file_of_a_bundle_follows_the_umask(ran: Ran, place: Path) -> None
     modes = {path.stat().st_mode & 0o777 for path in Path("b").rglob("*") if path.is_file()}
     folders = {path.stat().st_mode & 0o777 for path in (Path("b"), *Path("b").rglob("*")) if path.is_dir()}
     assert (modes, folders) == ({0o640}, {0o750})
+
+
+def test_a_full_disk_leaves_the_old(place_with_encoder: Path) -> None:
+    """A real disk in memory, full before a command is done: 20 points; ``make nightly`` does 100."""
+    points = int(os.environ.get("POLYVIGIL_FULL_DISKS", "20"))
+    apart = ["unshare", "--user", "--map-root-user", "--mount"]
+    if not shutil.which("unshare") or subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("a disk can be mounted here by nobody but the administrator")
+    line = [*apart, sys.executable, str(Path(__file__).with_name("filler.py")), str(place_with_encoder), str(points)]
+    done = subprocess.run(line, capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(done.stdout.splitlines()[-1])
+    assert sum(run["points"] for run in runs.values()) == points
+    assert sum(run["full"] for run in runs.values()) > points / 4

@@ -58,7 +58,13 @@ def test_the_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
     recipe = parse(
         {
             "seed": 7,
-            "data": {"columns": {"text": 'the "tweet"'}, "labels": {"yes": 1, "no, never": 0}},
+            "data": {
+                "columns": {"text": 'the "tweet"'},
+                "file_columns": {"a, b = c.csv": {"label": "gold = 1", "text": "t"}, 'the "d".csv': {"id": "key"}},
+                "trained_columns": {"text": "words"},
+                "labels": {"yes": 1, "no, never": 0},
+                "trained_labels": {"1": 0},
+            },
             "model": {"C": 0.5, "word_ngrams": [1, 3], "sublinear": False},
             "decide": {"rule": "paper-grid"},
         }

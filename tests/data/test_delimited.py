@@ -110,7 +110,7 @@ def test_a_missing_header_is_named_and_its_posts_are_not(tmp_path: Path) -> None
     path = tmp_path / "posts.csv"
     path.write_text(f"7,{secret},1\n2,{secret},0\n")
     with open_table(path) as table, pytest.raises(DataError, match="--no-header") as caught:
-        map_columns(table.columns, {}, required=("text",), where=table.name)
+        map_columns(table.columns, DataSpec(), required=("text",), where=table.name)
     assert "tablets" not in str(caught.value) + (caught.value.hint or "")
 
 

@@ -133,7 +133,7 @@ def _damaged(chance: random.Random, body: str, damage: str, delimiter: str) -> s
 def read_file(path: Path) -> tuple[list[str], int, list[str]]:
     """The texts that are read, the rows set aside, and what was said."""
     with open_table(path) as table:
-        columns = map_columns(table.columns, DataSpec().columns, required=("text",), where=table.name)
+        columns = map_columns(table.columns, DataSpec(), required=("text",), where=table.name)
         rows = list(table.rows)
         texts = [cell_text(row.cell(columns.columns["text"])) for row in rows if not isinstance(row, RowError)]
         return texts, len(rows) - len(texts), [note for note in table.notes if "recognised" in note]

@@ -352,7 +352,7 @@ def test_nul_bytes_and_a_megabyte_post_are_read(tmp_path: Path) -> None:
 
 def test_a_huge_cell_is_an_error(tmp_path: Path) -> None:
     path = _write(tmp_path / "p.csv", f'{HEADER}a,"{"x" * (MAX_CELL + 10)}",0,o,tweet,en,\n')
-    with pytest.raises(DataError, match=r"1 rows set aside, the first: a quoted cell opens here and does not close"):
+    with pytest.raises(DataError, match=r"1 rows set aside, the first: a cell of over 16,777,216 characters, or"):
         read_labelled(path)
 
 
@@ -430,3 +430,28 @@ def test_placeholders_are_set_aside_and_a_file_of_them_is_refused(tmp_path: Path
     with pytest.raises(DataError, match='no post has a text: column "text" is empty in all 4 rows') as caught:
         read_labelled(path)
     assert caught.value.hint == 'column "body" holds sentences: --column text=body'
+
+
+def test_labels_of_a_training_are_taken_where_they_fit(tmp_path: Path) -> None:
+    """1 and 2 that meant 0 and 1 say nothing of a file of 0 and 1; words do not depend on the others."""
+
+    def labels(values: str, trained: dict[str, int], **given: Any) -> list[int]:
+        path = tmp_path / "i.csv"
+        path.write_text("text,label\n" + "".join(f"pills,{value}\n" for value in values.split()), encoding="utf-8")
+        return [item.label for item in read_labelled(path, DataSpec(trained_labels=trained, **given)).posts]
+
+    assert labels("1 2 1 2", {"1": 0, "2": 1}) == [0, 1, 0, 1]
+    assert labels("0 1 1 0", {"1": 0, "2": 1}) == [0, 1, 1, 0]
+    assert labels("Hurt fine 0 1", {"hurt": 1, "fine": 0}) == [1, 0, 0, 1]
+    assert labels("1 2 1 2", {"1": 0, "2": 1}, labels={"1": 1, "2": 0}) == [1, 0, 1, 0]
+
+
+def test_a_column_of_a_training_is_no_demand(tmp_path: Path) -> None:
+    spec = DataSpec(trained_columns={"text": "words", "label": "gold"})
+    path = tmp_path / "i.csv"
+    path.write_text("text,words,label\nno,pills,1\n", encoding="utf-8")
+    reading = read_labelled(path, spec)
+    assert [(item.post.text, item.label) for item in reading.posts] == [("pills", 1)]
+    assert f"{path}: column 'words' is read as text, as when the bundle was trained" in reading.notes
+    path.write_text("text,label\npills,1\n", encoding="utf-8")
+    assert read_labelled(path, spec).posts[0].post.text == "pills"

@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.read import read_labelled
+from polyvigil.scoring.write import header, row_writer
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 BEGIN, END = "<!-- begin: formats -->", "<!-- end: formats -->"
@@ -94,6 +96,24 @@ def _arrow_stream(rows: Rows) -> bytes:
     return out.getvalue()
 
 
+def _pandas_index(rows: Rows) -> bytes:
+    import pandas as pd
+
+    out = io.BytesIO()
+    pd.DataFrame(objects(rows)).set_index("id").to_parquet(out)
+    return out.getvalue()
+
+
+def _scored(rows: Rows, ending: str) -> bytes:
+    """As ``polyvigil score`` writes rows: with its columns, and cells that a spreadsheet would run protected."""
+    further = {"p": 0.5, "decision": 1, "threshold": 0.25, "flags": (), "bundle": "0" * 16}
+    columns, out = (*HEADER, *further), io.BytesIO()
+    out.write(header(columns, ending=ending, spec=ScoreSpec(excel=True)))
+    with row_writer(out, columns, ending=ending, schema=None, raw=False) as write:
+        write([row | further for row in objects(rows)])
+    return out.getvalue()
+
+
 def _xlsx(rows: Rows) -> bytes:
     import xlsxwriter  # type: ignore[import-untyped]
 
@@ -120,6 +140,7 @@ def _long_window(data: bytes) -> bytes:
 
 LATIN = rows_in("de", "fr")
 ALL = rows_in("en", "de", "fr", "ru", "ja", "zh", "ko")
+FORMULAS = rows_in("en", "de", special=("=1+1 pills", "@home", "'=own", "''@own", "-5 mg, too much", "＝wide", "'tis"))
 NO_TABS = rows_in("en", "de", special=('he said "never again"', '"quoted" at the start', '"never closed'))
 
 
@@ -200,6 +221,10 @@ CASES = (
     Case("Arrow (Feather)", "posts.feather", ALL, _feather(ALL)),
     Case("Arrow stream", "posts.arrow", ALL, _arrow_stream(ALL)),
     Case("Excel workbook", "posts.xlsx", ALL, _xlsx(ALL)),
+    Case("Parquet of pandas, ids as its index", "posts.parquet", ALL, _pandas_index(ALL)),
+    Case("CSV of polyvigil score --excel", "scored.csv", FORMULAS, _scored(FORMULAS, ".csv")),
+    Case("JSON Lines of polyvigil score, gzip", "scored.jsonl.gz", FORMULAS, _scored(FORMULAS, ".jsonl.gz")),
+    Case("Excel workbook of polyvigil score", "scored.xlsx", FORMULAS, _scored(FORMULAS, ".xlsx")),
 )
 
 

@@ -97,7 +97,7 @@ def test_a_saved_model_holds_no_text(detector: LinearDetector, tmp_path: Path) -
         (lambda folder: (folder / "weights.safetensors").unlink(), "not a readable linear detector"),
         (
             lambda folder: (folder / "config.json").write_text(
-                (folder / "config.json").read_text().replace("gladiators-1", "gladiators-0")
+                (folder / "config.json").read_text().replace("gladiators-2", "gladiators-0")
             ),
             "made with normalisation 'gladiators-0'",
         ),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from polyvigil.detect.occlusion import MOST_PIECES, occlusion
+from polyvigil.text.normalise import FIRST_NORMALISATION, NORMALISATION, model_text
 from polyvigil.text.sentences import pieces
 from polyvigil.types import Post, Probabilities
 
@@ -50,22 +51,43 @@ class Counting:
 
 
 def test_occlusion_equals_brute_force() -> None:
-    for post, evidence in zip(POSTS, occlusion(Counting(), POSTS), strict=True):
+    for post, evidence in zip(POSTS, occlusion(Counting(), POSTS, NORMALISATION), strict=True):
         assert evidence.method == "occlusion"
         assert evidence.characters == pytest.approx(_brute_force(Counting(), post), abs=1e-9)
-    assert occlusion(Counting(), []) == []
+    assert occlusion(Counting(), [], NORMALISATION) == []
+
+
+def test_no_entity_and_no_tag_is_cut() -> None:
+    """Of a post with HTML the same parts are left out as of the plain one, and tags hold no evidence."""
+    plain = Post("p", "I took caf\u00e9 & milk. My head isn't well!! <3 We went home.", "en")
+    text = "<p title='a. b. c'>I took caf&eacute; &amp; milk.</p><br>My <b>head</b> isn&#39;t well!! &lt;3"
+    text += "<!-- no. --> We went home."
+
+    def read(posts: Sequence[Post]) -> Probabilities:
+        return Counting()([replace(post, text=model_text(post.text, NORMALISATION)) for post in posts])
+
+    (expected,) = occlusion(read, [plain], NORMALISATION)
+    (found,) = occlusion(read, [replace(plain, text=text)], NORMALISATION)
+    assert found.logit == expected.logit
+    assert found.characters.sum() == pytest.approx(expected.characters.sum(), abs=1e-12)
+    for inside, outside in (("I took", "<p title='a. b. c'>"), ("&eacute;", "</p><br>"), ("&#39;", "<!-- no. -->")):
+        assert found.characters[text.index(inside) :][: len(inside)].any()
+        assert not found.characters[text.index(outside) :][: len(outside)].any()
+    (as_before,) = occlusion(read, [replace(plain, text=text)], FIRST_NORMALISATION)
+    assert as_before.characters[text.index("<b>") :][:3].any()
 
 
 def test_the_cost_is_capped_and_batched() -> None:
     ask = Counting()
-    occlusion(ask, [replace(POSTS[7], id=str(n)) for n in range(100)])
+    occlusion(ask, [replace(POSTS[7], id=str(n)) for n in range(100)], NORMALISATION)
     assert sum(ask.calls) == 100 * (1 + MOST_PIECES)
     assert max(ask.calls) <= 1024 + MOST_PIECES
     assert len(ask.calls) == 4
 
 
 def test_certain_scores_have_finite_evidence() -> None:
-    (evidence,) = occlusion(lambda posts: np.array([1.0, *[0.0] * (len(posts) - 1)]), POSTS[:1])
+    certain = occlusion(lambda posts: np.array([1.0, *[0.0] * (len(posts) - 1)]), POSTS[:1], NORMALISATION)
+    (evidence,) = certain
     assert np.isfinite(evidence.logit)
     assert np.isfinite(evidence.characters).all()
 

@@ -24,6 +24,7 @@ from polyvigil.detect.stacked import StackedConfig, StackedDetector, assemble, d
 from polyvigil.errors import BundleError, DataError, SplitError
 from polyvigil.learn.linear import LinearLearner
 from polyvigil.learn.stacked import StackedLearner
+from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import LabelledPost, Post, Probabilities
 
 NAMES = ("characters", "ends_in_d")
@@ -36,6 +37,7 @@ class Counter:
     feature_names: ClassVar[tuple[str, ...]] = NAMES
     kind: ClassVar[str] = "nli"
     log: ClassVar[None] = None
+    normalisation: ClassVar[str] = NORMALISATION
     fit_record: FitRecord = field(default=FitRecord(seed=0, posts=0, positives=0, languages=(), train_fingerprint=""))
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:

@@ -143,7 +143,7 @@ def test_another_normalisation_is_refused(detector: EncoderDetector, tmp_path: P
     detector.save(tmp_path)
     file = tmp_path / "polyvigil.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"normalisation": "other-9"}))
-    with pytest.raises(BundleError, match=f"made with normalisation 'other-9'; this version .* has '{NORMALISATION}'"):
+    with pytest.raises(BundleError, match=f"made with normalisation 'other-9'; this .* and '{NORMALISATION}'"):
         load(tmp_path)
 
 

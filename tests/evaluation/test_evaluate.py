@@ -180,7 +180,7 @@ def test_gold_ids_must_not_repeat() -> None:
         ("id,predicted_label\na,2\n", r"is not the integer 0 or 1"),
         (
             "id,label\na,1\n",
-            r"no column 'predicted_label'; the header must be id,predicted_label; it has 'id', 'label'",
+            r"no column 'predicted_label'; the header must be id,predicted_label, or that of an output",
         ),
         ("id,predicted_label\na\n", r"p\.csv:2: 1 cells where the header has 2"),
     ],

@@ -107,16 +107,18 @@ def option_names(command: str) -> list[str]:
 
 
 def bundle_answers(folder: Path) -> dict[str, Any]:
-    """What a stored bundle is and says about the twelve posts, by the public names of the program."""
+    """What a stored bundle is and says about the twelve posts, to the last digit, which records do not hold."""
     bundle = polyvigil.load_bundle(folder, device="cpu")
     rows = table(POSTS / "twelve.csv")
     posts = [polyvigil.Post(row["id"], row["text"], language=row["language"]) for row in rows]
+    languages = [post.language for post in posts]
+    p = bundle.probabilities(posts)
     decisions = polyvigil.score_posts(bundle, posts)
     return {
         "id": bundle.id,
-        "p": [decision.p for decision in decisions],
-        "p_calibrated": [decision.p_calibrated for decision in decisions],
-        "threshold": [decision.threshold for decision in decisions],
+        "p": p.tolist(),
+        "p_calibrated": bundle.calibration.calibrated(p, languages).tolist(),
+        "threshold": bundle.policy.post_thresholds(languages).tolist(),
         "decision": [decision.decision for decision in decisions],
         "flags": [";".join(decision.flags) for decision in decisions],
     }

@@ -22,6 +22,7 @@ from polyvigil.judge.endpoint import (
     load_endpoint,
     open_endpoint,
 )
+from polyvigil.text.normalise import FIRST_NORMALISATION, NORMALISATION
 from polyvigil.types import Post
 
 KEY = "POLYVIGIL_TEST_KEY"
@@ -178,10 +179,11 @@ def test_hostile_posts_stay_data() -> None:
     with chat_server(lambda post, _: Said(post if "ade" in post else '{"ade": 0.5}')) as server:
         found = _open(server).request(_posts(*HOSTILE)).probabilities
     for text in HOSTILE:
-        assert json.loads(post_message(masked(text, most_characters=500))) == {
-            "post": masked(text, most_characters=500)
+        assert json.loads(post_message(masked(text, most_characters=500, normalisation=NORMALISATION))) == {
+            "post": masked(text, most_characters=500, normalisation=NORMALISATION)
         }
-    assert sorted(server.posts) == sorted(masked(text, most_characters=500) for text in HOSTILE)
+    sent = [masked(text, most_characters=500, normalisation=NORMALISATION) for text in HOSTILE]
+    assert sorted(server.posts) == sorted(sent)
     assert np.isnan(found[:2]).all()
     assert found[3] == 0.5
 
@@ -243,10 +245,22 @@ def test_response_format_is_dropped_if_unsupported() -> None:
     assert ["response_format" in body for body in server.requests] == [True, False, False]
 
 
+def test_html_is_undone_before_masking_as_the_bundle_reads() -> None:
+    text = "mail me<br>anna&#64;example.org, I&#39;m <b title='@x'>dizzy</b>"
+    with chat_server(lambda _, __: Said('{"ade": 0.5}')) as server:
+        new = open_endpoint(_spec(server), permission=EndpointPermission())
+        old = open_endpoint(_spec(server), permission=EndpointPermission(), normalisation=FIRST_NORMALISATION)
+        for endpoint in (new, old):
+            endpoint.request(_posts(text))
+    assert server.posts[0] == "mail me [EMAIL], I'm dizzy"
+    assert server.posts[1] == masked(text, most_characters=500, normalisation=FIRST_NORMALISATION)
+    assert "anna" in server.posts[1], "what a judge of an older bundle is sent has not changed"
+
+
 def test_a_long_post_is_truncated_after_masking() -> None:
     text = "x " * 99 + "@anna_k " + "y" * 5000
-    assert masked(text, most_characters=210) == "x " * 99 + "[USER] " + "y" * 5
-    assert len(masked("z" * 10_000, most_characters=100)) == 100
+    assert masked(text, most_characters=210, normalisation=NORMALISATION) == "x " * 99 + "[USER] " + "y" * 5
+    assert len(masked("z" * 10_000, most_characters=100, normalisation=NORMALISATION)) == 100
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from polyvigil.learn.linear import LinearLearner
 from polyvigil.learn.linear_problem import Largest, Problem
 from polyvigil.learn.linear_rows import RowStore, Texts, rows_of
 from polyvigil.learn.linear_scale import Scale
-from polyvigil.text.normalise import model_texts
+from polyvigil.text.normalise import NORMALISATION, model_texts
 from polyvigil.types import LabelledPost, Post
 
 SPACE = NgramSpace((1, 2), (2, 4), 1)
@@ -45,7 +45,7 @@ def train(corpus: tuple[LabelledPost, ...]) -> tuple[LabelledPost, ...]:
 
 @pytest.fixture(scope="module")
 def test_texts(corpus: tuple[LabelledPost, ...]) -> list[str]:
-    return model_texts([item.post.text for item in corpus if item.post.split == "test"])
+    return model_texts([item.post.text for item in corpus if item.post.split == "test"], NORMALISATION)
 
 
 def _problem(labels: Sequence[int], costs: Sequence[float] | None = None, *, naive_bayes: bool = False) -> Problem:
@@ -124,7 +124,7 @@ def test_rows_are_those_of_a_dictionary(
     labels = [random.randrange(2) for _ in texts]  # type: ignore[attr-defined]
     costs = [random.choice([0.5, 1.0, 2.0]) for _ in texts]  # type: ignore[attr-defined]
     counted = [[Counter(), Counter()] for _ in texts]
-    for half, grams in enumerate(SPACE.blocks(characters_of(posts))):
+    for half, grams in enumerate(SPACE.blocks(characters_of(posts, NORMALISATION))):
         for row, value in zip(grams.rows.tolist(), grams.hashes.tolist(), strict=True):
             counted[row][half][value] += 1
     n_posts = Counter(value for halves in counted for half in halves for value in half)
@@ -181,12 +181,12 @@ def _halves(rows: linear_rows.Rows) -> list[dict[int, int]]:
 
 def test_a_text_of_many_ngrams_is_counted_by_sorting() -> None:
     text = " ".join(f"w{n % 5000}" for n in range(30_000))
-    laid = linear_rows.code_points(model_texts([text]))
+    laid = linear_rows.code_points(model_texts([text], NORMALISATION))
     hashes, counts, ends = linear_kernel.distinct_ngrams(
         laid.points, laid.lengths, linear_rows.word_characters(), (1, 2, 0), (2, 3)
     )
     space = NgramSpace((1, 2), (2, 3))
-    for half, grams in enumerate(space.blocks(characters_of([Post("1", text)]))):
+    for half, grams in enumerate(space.blocks(characters_of([Post("1", text)], NORMALISATION))):
         part = slice(ends[0] if half else 0, ends[half])
         assert dict(zip(hashes[part].tolist(), counts[part].tolist(), strict=True)) == Counter(grams.hashes.tolist())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import random
 import subprocess
@@ -22,6 +23,7 @@ from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import open_table
 from polyvigil.data.inputs import find_inputs
+from polyvigil.data.read import read_unlabelled
 from polyvigil.errors import DataError
 from polyvigil.scoring.batch import score_file
 from polyvigil.scoring.part import score_work_item
@@ -30,7 +32,6 @@ from polyvigil.scoring.submission import write_submission
 from polyvigil.scoring.table import open_posts, score_rows
 from polyvigil.scoring.wire import COLUMNS, score_posts
 from polyvigil.scoring.work import Work
-from polyvigil.scoring.write import neutralised
 from polyvigil.types import LabelledPost, Post
 
 POSTS = [
@@ -57,7 +58,7 @@ def source(tmp_path: Path) -> str:
     return _jsonl(tmp_path / "posts.jsonl", POSTS)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["o.csv", "o.tsv", "o.jsonl", "o.parquet", "o.csv.gz", "o.jsonl.zst"])
+@pytest.mark.parametrize("name", ["o.csv", "o.tsv", "o.jsonl", "o.parquet", "o.csv.gz", "o.jsonl.zst", "o.xlsx"])
 def test_every_format_holds_the_same_values(bundle: Bundle, source: str, tmp_path: Path, name: str) -> None:
     summary = score_file(bundle, source, str(tmp_path / name))
     rows = _read(tmp_path / name)
@@ -70,7 +71,7 @@ def test_every_format_holds_the_same_values(bundle: Bundle, source: str, tmp_pat
         assert (float(row["p"]) >= float(row["threshold"])) == bool(int(row["decision"]))  # type: ignore[call-overload]
         for column in ("p", "p_calibrated", "threshold", "spread"):
             assert float(row[column]) == getattr(decision, column) == float(f"{float(row[column]):.6g}")  # type: ignore[arg-type]
-        assert row["flags"] == ";".join(decision.flags)
+        assert (row["flags"] or "") == ";".join(decision.flags)  # an empty cell of a workbook is none
         assert row["bundle"] == bundle.id
     assert rows[1]["text"] == "頭が痛い\nまた薬"
     assert (summary.posts, summary.no_text, summary.set_aside) == (5, 2, 0)
@@ -148,15 +149,46 @@ def test_columns_that_piped_json_has_late_are_kept_or_missed_aloud(bundle_folder
     assert " ".join(said.split()).count(message) == 1
 
 
-def test_formulas_are_escaped_by_default(bundle: Bundle, source: str, tmp_path: Path) -> None:
+def test_formulas_are_protected_and_read_as_they_were(bundle: Bundle, source: str, tmp_path: Path) -> None:
     score_file(bundle, source, str(tmp_path / "o.csv"))
-    assert [row["note"] for row in _read(tmp_path / "o.csv")] == ["'=cmd()", "-5", "'+49 170", "'@x", "fine"]
+    written = list(csv.DictReader(io.StringIO((tmp_path / "o.csv").read_text(encoding="utf-8"))))
+    assert [row["note"] for row in written] == ["'=cmd()", "-5", "'+49 170", "'@x", "fine"]
+    assert [row["flags"].split(";")[-1] == "cell_protected" for row in written] == [True, False, True, True, False]
+    read = _read(tmp_path / "o.csv")
+    assert [row["note"] for row in read] == [row["note"] for row in POSTS]
+    assert "cell_protected" not in " ".join(str(row["flags"]) for row in read)
     score_file(bundle, source, str(tmp_path / "raw.csv"), spec=ScoreSpec(raw_csv=True))
+    assert "cell_protected" not in (tmp_path / "raw.csv").read_text(encoding="utf-8")
     assert [row["note"] for row in _read(tmp_path / "raw.csv")] == [row["note"] for row in POSTS]
-    assert neutralised("\uff1dSUM(1)") == "'\uff1dSUM(1)"
-    assert neutralised("-1.5e3") == "-1.5e3"
-    assert neutralised("\tx") == "'\tx"
-    assert neutralised("plain = text") == "plain = text"
+
+
+def test_a_users_own_apostrophes_stay(bundle: Bundle, tmp_path: Path) -> None:
+    """Through two scorings, in rows that are protected and in rows that are not, and in files that are not ours."""
+    notes = ["'=own", "''=twice", "'-5", "'quoted'", "=1+1", "'", "-7", "＝wide", "\tx"]
+    posts = [{"id": str(n), "text": f"pills {n}", "language": "en", "note": note} for n, note in enumerate(notes)]
+    posts += [{"id": "both", "text": "'tis =fine", "language": "en", "note": "@home"}]
+    source = _jsonl(tmp_path / "i.jsonl", posts)  # type: ignore[arg-type]
+    score_file(bundle, source, str(tmp_path / "once.csv"))
+    score_file(bundle, str(tmp_path / "once.csv"), str(tmp_path / "twice.tsv"))
+    summary = score_file(bundle, str(tmp_path / "twice.tsv"), str(tmp_path / "thrice.jsonl"))
+    for name in ("once.csv", "twice.tsv", "thrice.jsonl"):
+        assert [row["note"] for row in _read(tmp_path / name)] == [post["note"] for post in posts]
+    assert [row["text"] for row in _read(tmp_path / "thrice.jsonl")] == [post["text"] for post in posts]
+    told = (
+        f"{tmp_path / 'twice.tsv'}: the ' that polyvigil score put before cells that a spreadsheet would run is taken"
+    )
+    assert sum(note.startswith(told) for note in summary.notes) == 1
+    (tmp_path / "theirs.csv").write_text("id,text,note\na,pills,'=own\n", encoding="utf-8")
+    assert _read(tmp_path / "theirs.csv") == [{"id": "a", "text": "pills", "note": "'=own"}]
+
+
+def test_a_mark_behind_the_head_is_said_when_it_was_read(bundle: Bundle, tmp_path: Path) -> None:
+    posts = [{"id": str(n), "text": f"pills {n} {'x' * 90}", "language": "en"} for n in range(900)]
+    posts.append({"id": "last", "text": "=pills", "language": "en"})
+    score_file(bundle, _jsonl(tmp_path / "i.jsonl", posts), str(tmp_path / "o.csv"))  # type: ignore[arg-type]
+    reading = read_unlabelled(tmp_path / "o.csv")
+    assert reading.posts[-1].text == "=pills"
+    assert sum("is taken away again" in note for note in reading.notes) == 1
 
 
 def test_bad_rows_are_kept_with_their_line_numbers(bundle: Bundle, tmp_path: Path) -> None:
@@ -199,7 +231,7 @@ def test_parquet_keeps_the_types_of_its_columns(bundle: Bundle, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("source", "output", "message"),
     [
-        ("posts.jsonl", "o.xlsx", "unknown kind of file"),
+        ("posts.jsonl", "o.docx", "unknown kind of file"),
         ("posts.jsonl", "posts.jsonl", "input and output are one file"),
         ("nope.csv", "o.csv", "no such file"),
     ],

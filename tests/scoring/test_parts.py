@@ -151,6 +151,25 @@ def test_several_inputs_give_the_union_of_their_columns(bundle: Bundle, tmp_path
     assert [row["tags"] for row in _read(tmp_path / "o.csv")] == ["", "", "", '["x"]']
 
 
+def test_rows_far_longer_than_the_others_are_told(bundle: Bundle, tmp_path: Path) -> None:
+    """What a reader knows at the end of a file alone is said once, however the file is cut; the manifest has it too."""
+    rows = [f"{number},the pills hurt,en" for number in range(30)]
+    rows[4] = '4,"' + "the pills hurt\n" * 60 + '",en'
+    source = tmp_path / "posts.csv"
+    source.write_text("\n".join(["id,text,language", *rows]) + "\n")
+    for number, size in enumerate((20_000, 7, 3)):
+        summary = _score(bundle, source, tmp_path / f"{number}.csv", spec=ScoreSpec(part_posts=size))
+        told = [note for note in summary.notes if "far longer" in note]
+        assert told == [
+            f"{source}: rows far longer than the others: 61 lines from line 6; if a quote opens them by mistake: "
+            "--quoting none"
+        ]
+        assert json.loads((tmp_path / f"{number}.csv.manifest.json").read_text())["notes"] == list(summary.notes)
+    with _ended_after(4):
+        _score(bundle, source, tmp_path / "o.csv", spec=ScoreSpec(part_posts=7))
+    assert _score(bundle, source, tmp_path / "o.csv", spec=ScoreSpec(part_posts=7), resume=True).notes == summary.notes
+
+
 def test_an_output_in_the_input_folder_is_not_read(bundle: Bundle, posts: Path, tmp_path: Path) -> None:
     shutil.copy(posts, tmp_path / "posts.csv")
     for _ in range(2):

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyvigil.text.normalise import clean, has_lone_surrogate, model_text, model_texts, no_text_reason, normalise
+from polyvigil.text.normalise import (
+    FIRST_NORMALISATION,
+    NORMALISATION,
+    NORMALISATIONS,
+    clean,
+    has_lone_surrogate,
+    model_text,
+    model_texts,
+    no_text_reason,
+    normalise,
+)
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=60)  # surrogates and controls included
 NASTY = st.text(
@@ -69,9 +79,33 @@ def test_clean_is_stable_encodable_and_nfc(text: str) -> None:
 @settings(max_examples=200)
 @given(st.one_of(ANY_TEXT, NASTY))
 def test_model_text_never_fails_and_collapses_space(text: str) -> None:
-    result = model_text(text)
-    assert result == result.strip()
-    assert "  " not in result
+    for normalisation in NORMALISATIONS:
+        result = model_text(text, normalisation)
+        assert result == result.strip()
+        assert "  " not in result
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I&#39;m <b>dizzy</b>", "I'm dizzy"),
+        ("<p>bad</p><p>worse&nbsp;&nbsp;now</p>", "bad worse now"),
+        ("&lt;3 &lt;user&gt; <user> <pi> x<y", "<3 @USER @USER [PLACE] x<y"),
+        ('<a href="https://x.y">https://x.y</a> &#64;bob', "[URL] @USER"),
+        ("e&#769; a&#0;b&#1;c head&shy;ache", "é a\ufffdbc headache"),
+        ("&#33;&#33;&#33;&#33;", "!!"),
+    ],
+)
+def test_html_is_undone_before_all_else(text: str, expected: str) -> None:
+    assert model_text(text, NORMALISATION) == expected
+    assert model_text(text) == model_text(text, FIRST_NORMALISATION) == normalise(clean(text)) != expected
+
+
+@settings(max_examples=200)
+@given(st.one_of(ANY_TEXT, NASTY))
+def test_without_entities_and_tags_both_read_the_same(text: str) -> None:
+    bare = text.replace("&", "").replace("<", "")
+    assert model_text(bare, NORMALISATION) == model_text(bare)
 
 
 HOSTILE = {
@@ -122,7 +156,9 @@ def test_lone_surrogate_is_noticed() -> None:
 
 PLAIN = st.text(st.sampled_from("abc XY.,!?:/é日本語からйπ😀"), max_size=40)
 PLAINLY_ODD = st.text(
-    st.sampled_from("ab  <@>\u0301\u1100\u1161\u11a8\u09c7\u09be\u0958\u2126\u212b\ufb1d\U0001d15e\U0002f800://htps"),
+    st.sampled_from(
+        "ab  <@>&;#3\u0301\u1100\u1161\u11a8\u09c7\u09be\u0958\u2126\u212b\ufb1d\U0001d15e\U0002f800://htps"
+    ),
     max_size=12,
 )
 
@@ -131,13 +167,21 @@ PLAINLY_ODD = st.text(
 @given(st.lists(st.one_of(PLAIN, ANY_TEXT, NASTY, PLAINLY_ODD), max_size=40))
 def test_many_texts_equal_each_alone(texts: list[str]) -> None:
     many = [*texts, *(["filler"] * 600)]
-    assert model_texts(many) == [model_text(text) for text in many]
+    for normalisation in NORMALISATIONS:
+        assert model_texts(many, normalisation) == [model_text(text, normalisation) for text in many]
 
 
 def test_characters_normalise_alike_beside_any_other() -> None:
     """Each code point of the planes that are looked at, after a letter and after one that composes, among many."""
     points = [*range(0x20000), *range(0x20000, 0x110000, 97)]
     texts = [form for c in map(chr, points) for form in (f"a{c}", f"\u1100{c}{c}")]
+    for normalisation in NORMALISATIONS:
+        assert model_texts(texts, normalisation) == [model_text(text, normalisation) for text in texts]
+
+
+def test_an_entity_alone_makes_a_text_special() -> None:
+    texts = [f"plain{n} &#{n % 90 + 33};x" for n in range(700)]
+    assert model_texts(texts, NORMALISATION) == [model_text(text, NORMALISATION) for text in texts]
     assert model_texts(texts) == [model_text(text) for text in texts]
 
 

@@ -68,6 +68,18 @@ def _line(folder: Path, output: Path, *more: str) -> list[str]:
     return ["adapt", f"{folder}/model", *files, *settings]
 
 
+def test_a_folder_of_another_program_is_left_alone(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    left = tmp_path / "adapted.work" / "parts" / "part-00000-00000.csv"
+    left.parent.mkdir(parents=True)
+    left.write_text("the only copy", encoding="utf-8")
+    assert program.run(_line(folder, tmp_path / "adapted", "adapt.epochs=1")) == 1
+    assert "adapted.work: holds parts/part-00000-00000.csv, which no earlier run" in capfd.readouterr().err
+    assert left.read_text(encoding="utf-8") == "the only copy"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapted.work"]
+
+
 def test_the_loss_of_held_out_posts_falls_and_the_folder_trains(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

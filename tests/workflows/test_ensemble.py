@@ -26,6 +26,7 @@ from polyvigil.workflows.ensemble import EnsemblePlan, EnsembleResult, Source, b
 from polyvigil.workflows.tune import CascadeOptions, Plan, keep_rates, recipe_of, tune_bundle
 
 SPEC = DecideSpec(rule="argmax")
+BUNDLES = Path(__file__).parents[1] / "golden" / "bundles"
 
 
 @pytest.fixture(scope="module")
@@ -137,27 +138,23 @@ def test_members_of_weight_0_are_left_out(sources: tuple[Source, Source], tmp_pa
     assert made.weight_gain.low <= made.weight_gain.gain <= made.weight_gain.high
 
 
-def _other_normalisation(source: Source, folder: Path) -> Source:
-    shutil.copytree(source.folder, folder)
-    manifest = Manifest.model_validate_json((folder / layout.MANIFEST).read_bytes())
-    changed = manifest.model_copy(update={"normalisation": "gladiators-0"})
-    changed = changed.model_copy(update={"id": bundle_id(changed)})
-    (folder / layout.MANIFEST).write_text(changed.model_dump_json())
-    return Source(folder, load(folder))
-
-
 def test_incompatible_bundles_are_refused(
     sources: tuple[Source, Source], material: training.TrainingData, tmp_path: Path
 ) -> None:
     first, second = sources
     fewer = replace(material, dev=material.dev[::2])
     halved = training.train(parse({"decide": {"rule": "argmax"}}), fewer, output=tmp_path / "h").bundle
-    old = _other_normalisation(second, tmp_path / "old")
+    old = Source(BUNDLES / "linear", load(BUNDLES / "linear"))
     learned = replace(second, bundle=replace(second.bundle, seen=Seen(first.bundle.seen.dev, first.bundle.seen.dev)))
     for given, plan, error, message in (
         ((first,), EnsemblePlan(SPEC), RecipeError, "one bundle is no ensemble; name two or more"),
         ((first, second, first), EnsemblePlan(SPEC), RecipeError, "the same bundle as .*; name each once"),
-        ((first, old), EnsemblePlan(SPEC), RecipeError, "normalised by gladiators-0, a joined bundle by gladiators-1"),
+        (
+            (first, old),
+            EnsemblePlan(SPEC),
+            RecipeError,
+            "by gladiators-1, those of .* by gladiators-2; train",
+        ),
         ((first, Source(tmp_path / "h", halved)), EnsemblePlan(SPEC), RecipeError, "other dev posts .*--dev DEV.csv"),
         ((first, learned), EnsemblePlan(SPEC), SplitError, "trained on by a member; .* worthless; give other posts"),
         (sources, EnsemblePlan(SPEC, weights=(1, 2, 3)), RecipeError, "3 weights for 2 bundles of 2 members"),

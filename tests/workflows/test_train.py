@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ from polyvigil.config.model import LinearSpec
 from polyvigil.config.recipe import LinearRecipe
 from polyvigil.config.training import BalanceSpec
 from polyvigil.data.write import write_posts
-from polyvigil.detect.linear import LinearDetector
 from polyvigil.errors import BundleError, DataError, SplitError
 from polyvigil.learn.folds import out_of_fold
 from polyvigil.learn.linear import LinearLearner
@@ -100,9 +99,9 @@ def test_translations_learn_in_other_folds_alone(corpus: tuple[LabelledPost, ...
     fold_of = np.arange(60) % 4
     seen = []
 
-    def fit(fold: int, rest: Sequence[LabelledPost]) -> LinearDetector:
+    def fit(fold: int, rest: Sequence[LabelledPost]) -> Callable[[Sequence[Post]], np.ndarray]:
         seen.append({item.post.id for item in rest})
-        return LinearLearner(LinearSpec(), BalanceSpec()).fit(rest, (), seed=1)
+        return LinearLearner(LinearSpec(), BalanceSpec()).fit(rest, (), seed=1).probabilities
 
     out_of_fold(posts, fold_of, fit, further=translated)
     for fold, ids in enumerate(seen):

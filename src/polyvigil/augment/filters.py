@@ -7,7 +7,7 @@ from typing import Literal
 import regex
 
 from polyvigil.text.language import UNDETERMINED, detect_languages
-from polyvigil.text.normalise import model_text, no_text_reason
+from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
 from polyvigil.text.script import main_script
 
 Reason = Literal["", "empty", "copy", "repetitive", "length", "script", "language", "too-long"]
@@ -43,7 +43,7 @@ def rejection_reason(source_text: str, translation: str, *, source: str, target:
 
     ``writes_language``: whether it is in a language at all, else its script alone is looked at (augment.translator).
     """
-    before, after = model_text(source_text), model_text(translation)
+    before, after = model_text(source_text, NORMALISATION), model_text(translation, NORMALISATION)
     if no_text_reason(after):
         return "empty"
     if _alike(before, after):

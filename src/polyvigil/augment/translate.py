@@ -27,7 +27,7 @@ from polyvigil.data.write import COLUMNS, csv_text
 from polyvigil.errors import DataError
 from polyvigil.nn.batching import token_batches
 from polyvigil.text.language import base_language, language_group
-from polyvigil.text.normalise import model_text
+from polyvigil.text.normalise import NORMALISATION, model_text
 from polyvigil.text.sentences import sentences
 from polyvigil.types import LabelledPost
 
@@ -48,7 +48,7 @@ class Segment:
 
 def segments(text: str) -> tuple[Segment, ...]:
     """The sentences of a stored post, normalised as a model reads it."""
-    plain = model_text(text)
+    plain = model_text(text, NORMALISATION)
     return tuple(_segment(plain[part.start : part.end].strip()) for part in sentences(plain))
 
 

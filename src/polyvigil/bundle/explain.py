@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from polyvigil.bundle.store import Bundle
 from polyvigil.decide.thresholds import logit
 from polyvigil.judge.endpoint import Endpoint
+from polyvigil.text.legible import LegibleText
 from polyvigil.text.normalise import model_text, no_text_reason
-from polyvigil.text.sentences import Span, sentences, units
+from polyvigil.text.sentences import Span
 from polyvigil.types import Post
 
 MOST_SPANS = 5
@@ -50,7 +51,8 @@ class Explanation:
 
 def explain(bundle: Bundle, posts: Sequence[Post]) -> list[Explanation]:
     """Explain the score of each post, in their order. Encoders are asked up to 33 times of a post, once a sentence."""
-    readable = [index for index, post in enumerate(posts) if not no_text_reason(model_text(post.text))]
+    normalisation = bundle.normalisation
+    readable = [index for index, post in enumerate(posts) if not no_text_reason(model_text(post.text, normalisation))]
     chosen = [posts[index] for index in readable]
     contributing = _contributing(bundle, chosen)
     weights = np.array(bundle.combination_record.weights or np.ones(len(bundle.all_members)))
@@ -65,7 +67,7 @@ def explain(bundle: Bundle, posts: Sequence[Post]) -> list[Explanation]:
             methods[index].add(evidence.method)
     result = [Explanation(None, (), "")] * len(posts)
     for index, post, total, method in zip(readable, chosen, totals, methods, strict=True):
-        result[index] = _explanation(post.text, total, "+".join(sorted(method)))
+        result[index] = _explanation(LegibleText.of(post.text, normalisation), total, "+".join(sorted(method)))
     return result
 
 
@@ -99,8 +101,8 @@ def _scales(bundle: Bundle) -> NDArray[np.float64]:
     return np.concatenate(scales)
 
 
-def _explanation(text: str, characters: NDArray[np.float64], method: str) -> Explanation:
-    parts = sentences(text)
+def _explanation(text: LegibleText, characters: NDArray[np.float64], method: str) -> Explanation:
+    parts = text.sentences()
     scores = [float(characters[part.start : part.end].sum()) for part in parts]
     best = int(np.argmax(scores))
     ranked = [
@@ -108,21 +110,13 @@ def _explanation(text: str, characters: NDArray[np.float64], method: str) -> Exp
     ]
     ranked.sort(key=lambda span: -span.score)
     spans = [span for span in ranked[:MOST_SPANS] if span.score >= _WORTH * ranked[0].score]
-    return Explanation(
-        _trimmed(text, parts[best], scores[best]), tuple(sorted(spans, key=lambda span: span.start)), method
-    )
+    strongest = ScoredSpan(*text.trimmed(parts[best]), scores[best])
+    return Explanation(strongest, tuple(sorted(spans, key=lambda span: span.start)), method)
 
 
-def _trimmed(text: str, part: Span, score: float) -> ScoredSpan:
-    """Without the white space at its ends, which is no evidence."""
-    inside = text[part.start : part.end]
-    start = part.start + len(inside) - len(inside.lstrip())
-    return ScoredSpan(start, start + len(inside.strip()), score)
-
-
-def _strong(text: str, parts: Sequence[Span], characters: NDArray[np.float64]) -> list[Span]:
+def _strong(text: LegibleText, parts: Sequence[Span], characters: NDArray[np.float64]) -> list[Span]:
     """Units with at least a quarter of the strongest one's evidence per character; neighbours in a sentence are one."""
-    words = list(units(text))  # at least one, since the text can be read
+    words = text.units()  # at least one, since the text can be read
     starts, ends = np.array(words).T
     density = np.add.reduceat(np.append(characters, 0.0), np.array(words).ravel())[::2] / (ends - starts)
     top = density.max()

@@ -120,6 +120,7 @@ class Manifest(Frozen):
     id: str = Field(pattern=r"^[0-9a-f]{16}$")
     """Hash of all that moves a decision: members, policy, normalisation."""
     normalisation: str
+    """How all members read posts: one of text.normalise.NORMALISATIONS."""
     trained_languages: tuple[str, ...]
     tuned_languages: tuple[str, ...]
     members: tuple[MemberEntry, ...] = Field(min_length=1)

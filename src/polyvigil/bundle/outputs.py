@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import count
@@ -123,7 +122,7 @@ def head_of(path: Path, size: int = 1 << 20) -> bytes | None:
             raw.seek(0)
             with decompressed(raw, container, name=str(path)) as plain:
                 return plain.read(size)
-    except (OSError, EOFError, ValueError, zlib.error):
+    except (OSError, EOFError, DataError):
         return None
 
 

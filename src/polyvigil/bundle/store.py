@@ -36,7 +36,6 @@ from polyvigil.errors import BundleError
 from polyvigil.judge.endpoint import Endpoint, EndpointPermission, Usage
 from polyvigil.judge.stage import SecondStage, SecondStageResult
 from polyvigil.text.memo import MemoCache, memoised
-from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Post, Probabilities
 
 
@@ -82,6 +81,11 @@ class Bundle:
     @property
     def id(self) -> str:
         return self.manifest.id
+
+    @property
+    def normalisation(self) -> str:
+        """How its members read posts: one of text.normalise.NORMALISATIONS."""
+        return self.manifest.normalisation
 
     @property
     def all_members(self) -> tuple[Detector | Endpoint, ...]:
@@ -133,7 +137,7 @@ class Bundle:
 
     def member_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         """See ``member_probabilities`` of this module; shape (n_members, n_posts)."""
-        return member_probabilities(self.members, posts)
+        return member_probabilities(self.members, posts, normalisation=self.normalisation)
 
     def lengths(self, posts: Sequence[Post]) -> Lengths | None:
         """Token counts by the first member that counts them; None when none does."""
@@ -202,7 +206,8 @@ class Bundle:
             return BundleScores(first, None)
         alone = self.combination.plain_mean(first.probabilities)
         thresholds = self.policy.post_thresholds([post.language for post in posts])
-        return BundleScores(first, self.second_stage.score(posts, alone, thresholds))
+        second = self.second_stage.score(posts, alone, thresholds, normalisation=self.normalisation)
+        return BundleScores(first, second)
 
     def windows(self, posts: Sequence[Post], scores: BundleScores) -> list[Window | None]:
         """Which window of each post carried its score (detect.member_scores.carrying_windows)."""
@@ -214,22 +219,29 @@ class Bundle:
         cascade all score every post."""
         first = self.combination.first_members(len(self.members))
         result = MemberScores.empty(len(self.members), len(posts))
-        result.assign(score_members([self.members[index] for index in first], posts), first, np.arange(len(posts)))
+        result.assign(self._scored_by(first, posts), first, np.arange(len(posts)))
         thresholds = self.policy.post_thresholds([post.language for post in posts])
         near = np.flatnonzero(self.combination.remaining_mask(result.probabilities[first], thresholds))
         remaining = [index for index in range(len(self.members)) if index not in first]
         chosen = [posts[index] for index in near.tolist()]
-        result.assign(score_members([self.members[index] for index in remaining], chosen), remaining, near)
+        result.assign(self._scored_by(remaining, chosen), remaining, near)
         return result
+
+    def _scored_by(self, members: Sequence[int], posts: Sequence[Post]) -> MemberScores:
+        chosen = [self.members[index] for index in members]
+        return score_members(chosen, posts, normalisation=self.normalisation)
 
     @property
     def _detectors(self) -> tuple[Detector, ...]:
         return (*self.members, *(self.second_stage.detectors if self.second_stage else ()))
 
 
-def member_probabilities(members: Sequence[Scores], posts: Sequence[Post]) -> NDArray[np.float64]:
-    """P(ADE) of each member for each post: shape (n_members, n_posts); exactly 0 with nothing to read."""
-    return score_members(members, posts).probabilities
+def member_probabilities(
+    members: Sequence[Scores], posts: Sequence[Post], *, normalisation: str
+) -> NDArray[np.float64]:
+    """P(ADE) of each member for each post: shape (n_members, n_posts); exactly 0 with nothing to read by the members'
+    ``normalisation``."""
+    return score_members(members, posts, normalisation=normalisation).probabilities
 
 
 class Member(Protocol):
@@ -241,6 +253,9 @@ class Member(Protocol):
     @property
     def fit_record(self) -> FitRecord: ...
 
+    @property
+    def normalisation(self) -> str: ...
+
     def save(self, folder: Path) -> None: ...
 
 
@@ -251,6 +266,7 @@ class Copied:
     source: Path
     kind: str
     fit_record: FitRecord
+    normalisation: str
 
     def save(self, folder: Path) -> None:
         """Copy the files."""
@@ -260,7 +276,7 @@ class Copied:
 def copied(folder: Path | str, bundle: Bundle) -> tuple[Copied, ...]:
     """The members of the first stage of the ``bundle`` that was loaded from ``folder``."""
     return tuple(
-        Copied(Path(folder) / entry.folder, entry.kind, member.fit_record)
+        Copied(Path(folder) / entry.folder, entry.kind, member.fit_record, bundle.normalisation)
         for entry, member in zip(bundle.manifest.members[: len(bundle.members)], bundle.members, strict=True)
     )
 
@@ -308,16 +324,20 @@ def save(
 
     ``card`` is given the manifest, with the bundle's id and all files but the card, and makes the model card's text.
 
-    Raises BundleError when ``folder`` exists, unless ``replace`` is set and it holds a bundle.
+    Raises BundleError when ``folder`` exists, unless ``replace`` is set and it holds a bundle, and for members that
+    read posts in different ways.
     """
     check_output(folder, BUNDLE, replace=replace)
+    further = second_stage.members if second_stage else ()
+    normalisation = _common_normalisation([*members, *further], where=folder)
     with whole_folder(folder, replace=replace) as partial:
         listed = _save_members(partial, members, stage=layout.MEMBERS)
-        further = second_stage.members if second_stage else ()
         listed_further = _save_members(partial, further, stage=layout.SECOND_STAGE)
         record = combination_record(combination, len(members), second_stage)
         (partial / layout.COMBINATION).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        locked = policy.model_copy(update={"tuned_for": scores_id((*listed, *listed_further), entries(partial))})
+        all_listed = (*listed, *listed_further)
+        tuned_for = scores_id(all_listed, entries(partial), normalisation=normalisation)
+        locked = policy.model_copy(update={"tuned_for": tuned_for})
         decided = {layout.POLICY: locked, layout.CALIBRATION: calibration}
         texts = {name: value.model_dump_json(indent=2) + "\n" for name, value in decided.items()}
         for name, text in {**texts, **documents}.items():
@@ -328,7 +348,7 @@ def save(
         provisional = Manifest(
             schema_version=layout.SCHEMA_WITH_SECOND_STAGE if further else layout.SCHEMA,
             id="0" * 16,
-            normalisation=NORMALISATION,
+            normalisation=normalisation,
             trained_languages=tuple(sorted(trained)),
             tuned_languages=tuple(policy.thresholds),
             members=listed,
@@ -343,6 +363,14 @@ def save(
             manifest = manifest.model_copy(update={"files": entries(partial)})
         (partial / layout.MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return load(folder, device=device)
+
+
+def _common_normalisation(members: Sequence[Member | Detector | Endpoint], *, where: Path) -> str:
+    """How all of them read posts. Raises BundleError where they differ."""
+    names = list(dict.fromkeys(member.normalisation for member in members))
+    if len(names) > 1:
+        raise BundleError(f"its members read posts by {' and '.join(names)}", where=str(where), hint=AGAIN)
+    return names[0]
 
 
 def _save_members(partial: Path, members: Sequence[Member], *, stage: str) -> tuple[MemberEntry, ...]:
@@ -392,7 +420,14 @@ def load(
     if record.judge:
         source = load_second_stage(folder, listed[first:], device=device, permission=permission)
         second_stage = SecondStage(record.judge, source, second_combination)
-    if not stale and policy.tuned_for != scores_id(listed, manifest.files):
+    every = (*members, *(second_stage.members if second_stage else ()))
+    if (normalisation := _common_normalisation(every, where=folder)) != manifest.normalisation:
+        raise BundleError(
+            f"its members read posts by {normalisation}, the bundle by {manifest.normalisation}",
+            where=str(folder),
+            hint=AGAIN,
+        )
+    if not stale and policy.tuned_for != scores_id(listed, manifest.files, normalisation=normalisation):
         raise BundleError(
             "its thresholds are stale: they were tuned on the scores of other members",
             where=str(folder),

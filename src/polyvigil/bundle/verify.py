@@ -10,7 +10,6 @@ from pathlib import Path
 from polyvigil.bundle import layout
 from polyvigil.bundle.layout import FileEntry, Manifest, MemberEntry
 from polyvigil.errors import BundleError
-from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Frozen
 
 AGAIN = "copy the bundle again from where it was made, or train it again"
@@ -77,10 +76,10 @@ def entries(folder: Path) -> dict[str, FileEntry]:
     return {path.relative_to(folder).as_posix(): _entry(path) for path in paths}
 
 
-def scores_id(members: tuple[MemberEntry, ...], files: Mapping[str, FileEntry]) -> str:
+def scores_id(members: tuple[MemberEntry, ...], files: Mapping[str, FileEntry], *, normalisation: str) -> str:
     """Hash of all that moves a score: what thresholds are tuned for. ``members``: of both stages."""
     moving = {name: files[name].sha256 for name in sorted(files) if layout.decides(name) and name != layout.POLICY}
-    payload = [NORMALISATION, [entry.model_dump() for entry in members], moving]
+    payload = [normalisation, [entry.model_dump() for entry in members], moving]
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:16]
 
 

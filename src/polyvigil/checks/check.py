@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from ftfy.badness import is_bad
 
 from polyvigil.checks.check_result import (
+    UNLABELLED,
     CheckedPosts,
     CheckResult,
     FileCount,
@@ -36,7 +37,7 @@ from polyvigil.config.data import DataSpec
 from polyvigil.data.columns import map_columns
 from polyvigil.data.exports import holds_label
 from polyvigil.data.formats import RowError
-from polyvigil.data.read import Reading
+from polyvigil.data.read import Reading, Unlabelled
 from polyvigil.errors import DataError
 from polyvigil.text.html import holds_html
 from polyvigil.text.language import UNDETERMINED, base_language, detect_languages
@@ -54,9 +55,11 @@ Progress = Callable[[str], None]
 
 
 def check(
-    readings: Sequence[Reading], *, spec: DataSpec | None = None, progress: Progress | None = None
+    readings: Sequence[Reading | Unlabelled], *, spec: DataSpec | None = None, progress: Progress | None = None
 ) -> CheckResult:
-    """Look at labelled files together. ``spec`` is the one they were read with; ``progress`` gets each stage's name.
+    """Look at files together. ``spec`` is the one they were read with; ``progress`` gets each stage's name.
+
+    In files without labels all is looked for that needs none: leaks to and from them, repeats, languages, texts.
 
     The same files always give the same result. Raises DataError when there is no file, or when one stands twice.
     """
@@ -65,6 +68,7 @@ def check(
     names = Counter(reading.name for reading in readings)
     if twice := next((name for name, number in names.items() if number > 1), None):
         raise DataError("the same file is given twice", where=twice, hint="name each file once")
+    unlabelled = {reading.name for reading in readings if isinstance(reading, Unlabelled)}
     report_stage = progress or (lambda _: None)
     report_stage("texts")
     posts = checked_posts(readings)
@@ -80,8 +84,8 @@ def check(
     report_stage("findings")
     result = CheckResult(
         files=tuple(_file_count(reading) for reading in readings),
-        languages=_languages(posts),
-        types=_types(posts),
+        languages=_languages(posts, unlabelled),
+        types=_types(posts, unlabelled),
         lengths=_lengths(posts),
         scripts=scripts,
         places=repeats.split_counts(),
@@ -95,15 +99,15 @@ def check(
     return result.model_copy(update={"findings": findings_of(result)})
 
 
-def _file_count(reading: Reading) -> FileCount:
+def _file_count(reading: Reading | Unlabelled) -> FileCount:
     reasons = Counter((row_error.column, _reason(row_error)) for row_error in reading.row_errors)
     return FileCount(
         file=reading.name,
         rows=len(reading.posts) + len(reading.row_errors),
         posts=len(reading.posts),
-        positives=sum(item.label for item in reading.posts),
+        positives=None if isinstance(reading, Unlabelled) else sum(item.label for item in reading.posts),
         set_aside=tuple(RowErrorCount(column=key[0], reason=key[1], rows=rows) for key, rows in reasons.most_common()),
-        labels=reading.label_values,
+        labels=() if isinstance(reading, Unlabelled) else reading.label_values,
     )
 
 
@@ -112,7 +116,7 @@ def _reason(row_error: RowError) -> str:
     return _SHOWN.sub("a value", row_error.reason).split(" (")[0]
 
 
-def _languages(posts: CheckedPosts) -> tuple[LanguageCount, ...]:
+def _languages(posts: CheckedPosts, unlabelled: Collection[str]) -> tuple[LanguageCount, ...]:
     keys = [
         (file, split, post.language) for file, split, post in zip(posts.files, posts.splits, posts.posts, strict=True)
     ]
@@ -122,14 +126,14 @@ def _languages(posts: CheckedPosts) -> tuple[LanguageCount, ...]:
             split=counts.key[1],
             language=counts.key[2],
             posts=counts.posts,
-            positives=counts.positives,
-            share=counts.share,
+            positives=None if counts.key[0] in unlabelled else counts.positives,
+            share=None if counts.key[0] in unlabelled else counts.share,
         )
         for counts in counts_by_key(keys, posts.labels)
     )
 
 
-def _types(posts: CheckedPosts) -> tuple[TypeCount, ...]:
+def _types(posts: CheckedPosts, unlabelled: Collection[str]) -> tuple[TypeCount, ...]:
     keys = [
         (file, split, post.language, kind)
         for file, split, post, kind in zip(posts.files, posts.splits, posts.posts, posts.types, strict=True)
@@ -141,8 +145,8 @@ def _types(posts: CheckedPosts) -> tuple[TypeCount, ...]:
             language=counts.key[2],
             type=counts.key[3],
             posts=counts.posts,
-            positives=counts.positives,
-            share=counts.share,
+            positives=None if counts.key[0] in unlabelled else counts.positives,
+            share=None if counts.key[0] in unlabelled else counts.share,
         )
         for counts in counts_by_key(keys, posts.labels)
     )
@@ -166,17 +170,17 @@ def _lengths(posts: CheckedPosts) -> tuple[LengthCount, ...]:
 
 
 def script_counts(posts: CheckedPosts) -> tuple[ScriptCount, ...]:
-    """Each language in each script it is written in, by name."""
+    """Each language of labelled posts in each script it is written in, by name."""
+    labelled = np.flatnonzero(posts.labels != UNLABELLED)
+    labels = posts.labels[labelled]
     keys = [
-        (post.language, main_script(_PLACEHOLDERS.sub(" ", text)))
-        for post, text in zip(posts.posts, posts.texts, strict=True)
+        (posts.posts[index].language, main_script(_PLACEHOLDERS.sub(" ", posts.texts[index])))
+        for index in labelled.tolist()
     ]
-    trains = np.array([split in ("train", "") for split in posts.splits])
+    trains = np.array([posts.splits[index] in ("train", "") for index in labelled.tolist()], dtype=bool)
     in_training = {
         counts.key: counts
-        for counts in counts_by_key(
-            [key for key, train in zip(keys, trains, strict=True) if train], posts.labels[trains]
-        )
+        for counts in counts_by_key([key for key, train in zip(keys, trains, strict=True) if train], labels[trains])
     }
     return tuple(
         ScriptCount(
@@ -188,7 +192,7 @@ def script_counts(posts: CheckedPosts) -> tuple[ScriptCount, ...]:
             training_posts=in_training[counts.key].posts if counts.key in in_training else 0,
             training_positives=in_training[counts.key].positives if counts.key in in_training else 0,
         )
-        for counts in counts_by_key(keys, posts.labels)
+        for counts in counts_by_key(keys, labels)
     )
 
 
@@ -248,7 +252,9 @@ def _has_enough_letters(text: str) -> bool:
     return letters >= _ENOUGH or (letters >= _ENOUGH_DENSE and main_script(text) in ("Han", "Japanese", "Hangul"))
 
 
-def _label_leaks(readings: Sequence[Reading], posts: CheckedPosts, spec: DataSpec) -> tuple[LabelLeak, ...]:
+def _label_leaks(
+    readings: Sequence[Reading | Unlabelled], posts: CheckedPosts, spec: DataSpec
+) -> tuple[LabelLeak, ...]:
     """Every column but text and label, of the ids their pattern: in each file and over all files that have the column.
 
     Of each column and language the measurement with the highest AUC; over all files when it is no lower than another.
@@ -258,7 +264,10 @@ def _label_leaks(readings: Sequence[Reading], posts: CheckedPosts, spec: DataSpe
     best: dict[tuple[str, str], LabelLeak] = {}
     start = 0
     for reading in readings:
-        here = slice(start, start + len(reading.rows))
+        here = slice(start, start + len(reading.posts))
+        start = here.stop
+        if isinstance(reading, Unlabelled):  # whose cells stay None, which is left out
+            continue
         columns = _columns(reading, spec)
         for name, cells in columns.items():
             everywhere.setdefault(name, [None] * len(labels))[here] = cells
@@ -268,7 +277,6 @@ def _label_leaks(readings: Sequence[Reading], posts: CheckedPosts, spec: DataSpe
         for item in leaks:
             known = best.get((item.column, item.language))
             best[item.column, item.language] = item if known is None or item.auc > known.auc else known
-        start = here.stop
     for item in measure_columns(everywhere, languages=languages, labels=labels, texts=posts.texts):
         known = best.get((item.column, item.language))
         best[item.column, item.language] = item if known is None or item.auc >= known.auc else known
@@ -277,7 +285,7 @@ def _label_leaks(readings: Sequence[Reading], posts: CheckedPosts, spec: DataSpe
 
 def _columns(reading: Reading, spec: DataSpec) -> dict[str, list[str | None]]:
     names = tuple(dict.fromkeys(name for row in reading.rows for name in row.cells))
-    roles = map_columns(names, spec.columns, required=(), where=reading.name)
+    roles = map_columns(names, spec, required=(), where=reading.name)
     columns: dict[str, list[str | None]] = {
         name: [_cell(row.cell(name)) for row in reading.rows]
         for name in names

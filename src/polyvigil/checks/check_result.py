@@ -1,22 +1,22 @@
 """What `polyvigil check` returns, and the posts of all checked files laid end to end.
 
-In: what was read of each file. Out: `CheckResult` and its parts, JSON-ready, and `CheckedPosts`: arrays in the order of
-the files, then of the rows. A result names files, lines and ids, never the text of a post.
+In: what was read of each file, labelled or not. Out: `CheckResult` and its parts, JSON-ready, and `CheckedPosts`:
+arrays in the order of the files, then of the rows. A result names files, lines and ids, never the text of a post.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from polyvigil.checks.label_leak import LabelLeak
 from polyvigil.data.labels import LabelValue
-from polyvigil.data.read import Reading
-from polyvigil.text.normalise import model_text, no_text_reason
+from polyvigil.data.read import Reading, Unlabelled
+from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
 from polyvigil.types import Frozen, Labels, Post
 
 Severity = Literal["error", "warning", "info"]
@@ -54,21 +54,22 @@ class FileCount(Frozen):
     file: str
     rows: int
     posts: int
-    positives: int
+    positives: int | None
+    """None of a file without labels."""
     set_aside: tuple[RowErrorCount, ...]
     labels: tuple[LabelValue, ...]
     """What stands in the column of labels, the most frequent first, and what it is read as."""
 
 
 class LanguageCount(Frozen):
-    """Posts and positives of a language in one split of a file; ``share`` = positives / posts."""
+    """Posts and positives of a language in one split of a file; ``share`` = positives / posts. None without labels."""
 
     file: str
     split: str
     language: str
     posts: int
-    positives: int
-    share: float
+    positives: int | None
+    share: float | None
 
 
 class TypeCount(LanguageCount):
@@ -92,7 +93,7 @@ class LengthCount(Frozen):
 
 
 class ScriptCount(Frozen):
-    """Posts of a language in one script over all files; ``training_*`` are those of split train or of no split."""
+    """Labelled posts of a language in one script over all files; ``training_*``: those of split train or of none."""
 
     language: str
     script: str
@@ -203,6 +204,8 @@ class CheckResult(Frozen):
     findings: tuple[Finding, ...]
 
 
+UNLABELLED = -1
+"""In ``CheckedPosts.labels``: the post has none."""
 EXAMPLES = 20  # posts or pairs named in a result, at most
 OTHER = "(other)"
 _NAMES = 30
@@ -211,15 +214,14 @@ _NAME_LENGTH = 40
 
 @dataclass(frozen=True, slots=True)
 class CheckedPosts:
-    """All fields run over the posts: labels (n_posts,); the files, lines and cells they were read from; their splits
-    and types (where a file has more than 30 of them, the rarer as ``(other)``); normalised texts; why there is no text
-    in them, or ``""``."""
+    """All fields run over the posts: labels (n_posts,), 0, 1 or UNLABELLED; the files and lines they were read from;
+    their splits and types (where a file has more than 30 of them, the rarer as ``(other)``); normalised texts; why
+    there is no text in them, or ``""``."""
 
     posts: Sequence[Post]
     labels: Labels
     files: Sequence[str]
     lines: Sequence[int]
-    cells: Sequence[Mapping[str, Any]]
     splits: Sequence[str]
     types: Sequence[str]
     texts: Sequence[str]
@@ -248,29 +250,43 @@ class KeyCounts:
         return self.positives / self.posts
 
 
-def checked_posts(readings: Sequence[Reading]) -> CheckedPosts:
+def checked_posts(readings: Sequence[Reading | Unlabelled]) -> CheckedPosts:
     """The posts of the files, in their order."""
-    texts = [model_text(item.post.text) for reading in readings for item in reading.posts]
+    posts = [_posts(reading) for reading in readings]
+    texts = [model_text(post.text, NORMALISATION) for of_file in posts for post in of_file]
     return CheckedPosts(
-        posts=[item.post for reading in readings for item in reading.posts],
-        labels=np.array([item.label for reading in readings for item in reading.posts], dtype=np.int8),
+        posts=[post for of_file in posts for post in of_file],
+        labels=np.array([label for reading in readings for label in _labels(reading)], dtype=np.int8),
         files=[reading.name for reading in readings for _ in reading.posts],
-        lines=[row.line for reading in readings for row in reading.rows],
-        cells=[row.cells for reading in readings for row in reading.rows],
-        splits=[name for reading in readings for name in _named([item.post.split for item in reading.posts])],
-        types=[name for reading in readings for name in _named([item.post.type for item in reading.posts])],
+        lines=[line for reading in readings for line in _lines(reading)],
+        splits=[name for of_file in posts for name in _named([post.split for post in of_file])],
+        types=[name for of_file in posts for name in _named([post.type for post in of_file])],
         texts=texts,
         no_text=[no_text_reason(text) for text in texts],
     )
 
 
+def _posts(reading: Reading | Unlabelled) -> Sequence[Post]:
+    return reading.posts if isinstance(reading, Unlabelled) else [item.post for item in reading.posts]
+
+
+def _labels(reading: Reading | Unlabelled) -> Sequence[int]:
+    if isinstance(reading, Unlabelled):
+        return [UNLABELLED] * len(reading.posts)
+    return [item.label for item in reading.posts]
+
+
+def _lines(reading: Reading | Unlabelled) -> Sequence[int]:
+    return reading.lines if isinstance(reading, Unlabelled) else [row.line for row in reading.rows]
+
+
 def counts_by_key(keys: Iterable[tuple[str, ...]], labels: Labels) -> list[KeyCounts]:
-    """One tally for each distinct key, in the order of the keys."""
+    """One tally for each distinct key, in the order of the keys; a key of posts without labels has no positives."""
     posts: Counter[tuple[str, ...]] = Counter()
     positives: Counter[tuple[str, ...]] = Counter()
     for key, label in zip(keys, labels.tolist(), strict=True):
         posts[key] += 1
-        positives[key] += label
+        positives[key] += label == 1
     return [KeyCounts(key, posts[key], positives[key]) for key in sorted(posts)]
 
 

@@ -10,6 +10,7 @@ from polyvigil.checks.check_result import CheckResult, Finding, Leak, ScriptCoun
 from polyvigil.checks.label_leak import EMPTY, HIDDEN, LabelLeak
 from polyvigil.data.shown import shown_column, shown_name, shown_value
 from polyvigil.text.language import base_language, is_cadec
+from polyvigil.text.normalise import FIRST_NORMALISATION
 
 LEAK_ERROR = 0.01  # share of the smaller split from which on a leak makes metrics wrong
 FEW_POSITIVES = 10  # in dev: under this a threshold is a guess
@@ -49,8 +50,9 @@ def _n(number: int, noun: str) -> str:
 
 
 def _one_class(result: CheckResult) -> Iterator[Finding]:
-    posts, positives = sum(file.posts for file in result.files), sum(file.positives for file in result.files)
-    if positives in (0, posts):
+    labelled = [(file.posts, file.positives) for file in result.files if file.positives is not None]
+    posts, positives = sum(n for n, _ in labelled), sum(n for _, n in labelled)
+    if posts and positives in (0, posts):
         yield _finding(
             "error",
             "one-class",
@@ -125,10 +127,10 @@ def _no_positives(result: CheckResult) -> Iterator[Finding]:
 
 
 def _by_language(result: CheckResult, split: str | None = None) -> dict[str, tuple[int, int]]:
-    """Posts and positives of each language, over all files, of one split or of all."""
+    """Labelled posts and positives of each language, over all files, of one split or of all."""
     counts: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for row in result.languages:
-        if split is None or row.split == split:
+        if row.positives is not None and (split is None or row.split == split):
             posts, positives = counts[row.language]
             counts[row.language] = (posts + row.posts, positives + row.positives)
     return dict(counts)
@@ -206,9 +208,9 @@ _SUSPECTS: dict[SuspectKind, tuple[Severity, str, str]] = {
     "repeated_id": ("warning", "several times in the file, id, text and label alike", "leave one of each"),
     "mojibake": ("warning", "wrongly decoded, by the look of it", "write the file again from its source as UTF-8"),
     "html": (
-        "warning",
-        "with entities or tags of HTML in it (&amp; &#39; <br>), which a model reads as letters",
-        "write the file again as plain text, as with html.unescape of Python",
+        "info",
+        "with entities or tags of HTML in it (&amp; &#39; <br>), undone before a model reads it",
+        f"bundles of normalisation {FIRST_NORMALISATION} read them as letters; train those again",
     ),
     "very_long": ("warning", "longer than 16,384 characters", "look for a missing quote or separator"),
     "empty": ("info", "empty but for invisible characters", "they are decided as no_text, without a model"),

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.checks.check_result import EXAMPLES, CheckedPosts, Conflicts, Leak, PostPair, SplitCount
+from polyvigil.checks.check_result import EXAMPLES, UNLABELLED, CheckedPosts, Conflicts, Leak, PostPair, SplitCount
 from polyvigil.checks.duplicates import find_duplicates
 
 Indices: TypeAlias = NDArray[np.int64]
@@ -65,7 +65,7 @@ class Repeats:
         both, first, second = np.intersect1d(self.exact[positive], self.exact[negative], return_indices=True)
         pairs = np.sort(np.stack([positive[first], negative[second]], axis=1), axis=1)
         return Conflicts(
-            posts=int(np.isin(self.exact, both).sum()),
+            posts=int((np.isin(self.exact, both) & (labels != UNLABELLED)).sum()),
             texts=len(both),
             pairs=self._pairs(pairs[np.argsort(pairs[:, 0])]),
         )

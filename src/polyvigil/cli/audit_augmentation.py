@@ -33,7 +33,7 @@ def augmentation(
     from polyvigil.bundle.store import load
     from polyvigil.checks.audit.augmentation import audit_augmentation
 
-    reading = posts.read_labelled(file)
+    reading = posts.read_labelled(file, bundle=after)
     bundles = [load(folder, device=device) for folder in (before, after)]
     out.notes(reading.notes)
     out.log(f"scoring {len(reading.posts):,} posts with both bundles")

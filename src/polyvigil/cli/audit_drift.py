@@ -35,7 +35,7 @@ def drift(
     from polyvigil.checks.audit.drift import audit_drift
     from polyvigil.cli.views.audit import drift_lines, gate_lines
 
-    reading = posts.read_unlabelled(file)
+    reading = posts.read_unlabelled(file, bundle=new)
     bundles = [load(folder, device=device) for folder in (old, new)]
     out.notes(reading.notes)
     out.log(f"scoring {len(reading.posts):,} posts with both bundles")

@@ -32,7 +32,7 @@ def similarity(
     from polyvigil.bundle.store import load
     from polyvigil.checks.audit.similarity import audit_similarity
 
-    reading = posts.read_unlabelled(file)
+    reading = posts.read_unlabelled(file, bundle=bundle)
     loaded = load(bundle, device=device)
     out.notes(reading.notes)
     audit = audit_similarity(loaded, reading.posts)

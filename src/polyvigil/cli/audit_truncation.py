@@ -32,7 +32,7 @@ def truncation(
     from polyvigil.bundle.store import load
     from polyvigil.checks.audit.truncation import audit_truncation
 
-    reading = posts.read_labelled(file)
+    reading = posts.read_labelled(file, bundle=bundle)
     loaded = load(bundle, device=device)
     out.notes(reading.notes)
     out.log(f"scoring {len(reading.posts):,} posts")

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from polyvigil.checks.check_result import CheckResult
 
 
-Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Labelled files, checked one by one and together.")]
+Files = Annotated[
+    list[str],
+    typer.Argument(metavar="FILE...", help="Files of posts, labelled or not, checked one by one and together."),
+]
 
 
 @command(
@@ -29,16 +32,26 @@ def check(
     posts: AllPosts = DEFAULT_POSTS,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when a finding is an error.")] = False,
 ) -> Answer:
-    """Look for what would spoil a training or its metrics: leaks, duplicates, contradictions, give-away columns."""
+    """Look for what would spoil a training or its metrics: leaks, duplicates, contradictions, give-away columns.
+
+    Files without labels are looked at for what needs none: leaks to and from them, duplicates, languages, texts.
+    """
     from polyvigil.checks.check import check as run_check
     from polyvigil.cli.views.table import table
 
     spec = posts.spec()
-    readings = [posts.read_labelled(file, spec) for file in files]
+    readings = [posts.read_with_labels_if_any(file, spec) for file in files]
     out.notes(note for reading in readings for note in reading.notes)
     result = run_check(readings, spec=spec, progress=lambda stage: out.log(f"looking at {stage}"))
     counts = [
-        (c.language, c.split or "-", c.file.rpartition("/")[2], f"{c.posts:,}", f"{c.positives:,}", f"{c.share:.1%}")
+        (
+            c.language,
+            c.split or "-",
+            c.file.rpartition("/")[2],
+            f"{c.posts:,}",
+            "-" if c.positives is None else f"{c.positives:,}",
+            "-" if c.share is None else f"{c.share:.1%}",
+        )
         for c in result.languages
     ]
     lines = [table(("language", "split", "file", "posts", "positives", "share"), counts, left=3), ""]
@@ -73,7 +86,7 @@ def _label_lines(result: CheckResult) -> list[str]:
             f"{value.value or '(empty)'} {value.rows:,}" + ("" if value.label is not None else " (set aside)")
             for value in part.labels
         )
-        lines.append(f"labels of {part.file.rpartition('/')[2]}: {', '.join(values)}")
+        lines.append(f"labels of {part.file.rpartition('/')[2]}: {', '.join(values) or 'none'}")
     return lines
 
 

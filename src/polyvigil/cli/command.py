@@ -11,8 +11,9 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import typer
@@ -131,8 +132,18 @@ def _arguments(parameters: list[inspect.Parameter], options: dict[str, Any]) -> 
             given = {field: arguments.pop(field) for field in fields}
             for field in ("columns", "settings"):
                 given[field] = tuple(given[field] or ())
-            arguments[parameter.name] = PostsInput(**given)
+            further = (value for key, value in options.items() if key not in given)
+            arguments[parameter.name] = PostsInput(**given, arguments=tuple(_texts(further)))
     return arguments
+
+
+def _texts(values: Iterable[Any]) -> Iterator[str]:
+    """All words and paths among the values of a command line."""
+    for value in values:
+        if isinstance(value, str | Path) and str(value):
+            yield str(value)
+        elif isinstance(value, list | tuple):
+            yield from _texts(value)
 
 
 def _posts_fields(parameter: inspect.Parameter) -> tuple[str, ...] | None:

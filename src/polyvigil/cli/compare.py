@@ -43,7 +43,7 @@ def compare(
     if output:
         check_output(output, COMPARISON, replace=replace, inputs=[first, second, file])
     bundles = load(first, device=device), load(second, device=device)
-    reading = posts.read_labelled(file)
+    reading = posts.read_labelled(file, bundle=second)
     out.notes(reading.notes)
     out.log(f"scoring {len(reading.posts):,} posts with both bundles")
     comparison = compared(*bundles, reading)

@@ -45,6 +45,7 @@ def ensemble(
     """Join bundles into one: members copied, weighed, compared with and without each; thresholds tuned again."""
     from polyvigil.bundle.outputs import BUNDLE, check_output
     from polyvigil.bundle.store import load
+    from polyvigil.bundle.trained import recipe_as_trained
     from polyvigil.config.load import load_text, to_toml
     from polyvigil.data.translated import refuse_translated
     from polyvigil.workflows.ensemble import EnsemblePlan, Source, build_ensemble
@@ -55,7 +56,7 @@ def ensemble(
     chosen = posts.tuning_settings()
     sources = [Source(folder, load(folder, device=device)) for folder in bundles]
     recipe = load_text(to_toml(recipe_of(bundles[0])), settings=chosen, where="options")
-    reading = posts.read_labelled(dev, recipe.data) if dev else None
+    reading = posts.read_labelled(dev, recipe_as_trained(recipe.data, bundles[0])) if dev else None
     out.notes(reading.notes if reading else ())
     if reading:
         refuse_translated(reading.posts, part="dev", where=reading.name)

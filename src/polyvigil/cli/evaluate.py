@@ -48,6 +48,14 @@ SliceColumns = Annotated[
     list[str] | None,
     typer.Option("--by", metavar="COLUMN", help="Slice the posts by type, origin or any other column. Repeatable."),
 ]
+Predictions = Annotated[
+    str,
+    typer.Option(
+        "--predictions",
+        help="Score this by the task's official metric: an id,predicted_label file, a submission's zip, or what "
+        "polyvigil score wrote (a file of any kind, a folder).",
+    ),
+]
 LeaveOneOut = Annotated[
     bool,
     typer.Option(
@@ -86,9 +94,7 @@ def evaluate(
             "--predictions.",
         ),
     ],
-    predictions: Annotated[
-        str, typer.Option("--predictions", help="Score this id,predicted_label file by the task's official metric.")
-    ] = "",
+    predictions: Predictions = "",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -186,9 +192,14 @@ def _check_output(options: _ReportOptions, *inputs: str) -> None:
 
 
 def _read(out: Output, folder: str, file: str, posts: PostsInput) -> Reading:
-    """The labelled posts to measure on. Raises DataError, which says what to do with posts without labels."""
-    reading = posts.read_labelled(file, unlabelled_hint=_unlabelled_hint(folder, file))
-    out.notes(reading.notes)
+    """The labelled posts to measure on. Raises DataError, which says what to do with posts without labels.
+
+    Rows without a label are a caution of the evaluation (evaluation.measure), so no note is made of them here.
+    """
+    from polyvigil.data.read import NO_LABEL
+
+    reading = posts.read_labelled(file, bundle=folder, unlabelled_hint=_unlabelled_hint(folder, file))
+    out.notes(note for note in reading.notes if NO_LABEL not in note)
     return reading
 
 
@@ -199,7 +210,9 @@ def _measure(
     from polyvigil.evaluation.columns import columns_to_slice
     from polyvigil.evaluation.measure import cross_fitted_dev, measured
 
-    columns = columns_to_slice(reading, options.slice_columns, posts.spec())  # first: a wrong name costs no time
+    columns = columns_to_slice(
+        reading, options.slice_columns, posts.spec(bundle=folder)
+    )  # first: a wrong name costs no time
     out.log(f"scoring {len(reading.posts):,} posts")
     result = measured(
         bundle,
@@ -261,10 +274,11 @@ def _write_report(out: Output, result: Measured, bundle: Bundle, options: _Repor
 
 
 def _leave_one_out(out: Output, bundle: Bundle, reading: Reading) -> Answer:
-    from polyvigil.evaluation.measure import left_out
+    from polyvigil.evaluation.measure import left_out, unlabelled_rows
 
     out.log(f"scoring {len(reading.posts):,} posts")
     parts = left_out(bundle, reading)
+    out.notes(unlabelled_rows(reading))
     report_judge_usage(out, bundle.usage, endpoint_skipped=bundle.has_endpoint)
     return Answer({"left_out": [part.model_dump(mode="json") for part in parts]}, left_out_lines(parts))
 
@@ -281,11 +295,11 @@ def _official(predictions: str, gold: str, output: Path | None, posts: PostsInpu
     if output:
         check_output(output, SCORES, replace=replace, inputs=[predictions, gold])
     hint = _unlabelled_hint("BUNDLE", gold)
-    reading = read_labelled(gold, posts.spec(), split=posts.split, unlabelled_hint=hint)  # _check_gold takes every row
+    spec = posts.spec()
+    reading = read_labelled(gold, spec, split=posts.split, unlabelled_hint=hint)  # _check_gold takes every row
     _check_gold(reading)
-    scores = official_scores(
-        reading.posts, read_predictions(predictions), gold_file=reading.name, predictions_file=predictions
-    )
+    predicted = read_predictions(predictions, id_column=spec.columns.get("id", ""))
+    scores = official_scores(reading.posts, predicted, gold_file=reading.name, predictions_file=predictions)
     if output:
         write_whole(output, scores.to_json() + "\n", replace=replace)
     data = json.loads(scores.to_json())

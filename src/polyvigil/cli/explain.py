@@ -13,6 +13,7 @@ from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
+    from polyvigil.config.data import DataSpec
     from polyvigil.scoring.explain import ExplainSummary
 
 
@@ -48,11 +49,12 @@ def explain(
     if test_deletion and (output != "-" or flagged_only or drugs or reactions):
         hint = "--faithfulness"
         raise typer.BadParameter("goes with none of -o, --flagged-only, --drugs, --reactions", param_hint=hint)
+    spec = posts.spec(bundle=bundle)
     if test_deletion:
-        return _deletion_test(out, load(bundle, device=device), source, posts)
+        return _deletion_test(out, load(bundle, device=device), source, posts, spec)
     to_stdout = out.writes_to_stdout(output)
     terms = terms_of(drugs=drugs, reactions=reactions)
-    options = ExplainOptions(posts.spec(), terms, flagged_only=flagged_only, on_error=posts.on_row_error)
+    options = ExplainOptions(spec, terms, flagged_only=flagged_only, on_error=posts.on_row_error)
     started, inputs = time.monotonic(), [path for path in (bundle, drugs, reactions) if path]
     summary = explain_file(load(bundle, device=device), source, output, options, replace=replace, inputs=inputs)
     _warn(out, summary, output)
@@ -76,11 +78,11 @@ def _lines(summary: ExplainSummary, output: str, *, seconds: float) -> list[str]
     return lines
 
 
-def _deletion_test(out: Output, bundle: Bundle, source: str, posts: PostsInput) -> Answer:
+def _deletion_test(out: Output, bundle: Bundle, source: str, posts: PostsInput, spec: DataSpec) -> Answer:
     from polyvigil.cli.views.table import table
     from polyvigil.evaluation.deletion_test import deletion_test
 
-    reading = posts.read_unlabelled(source)
+    reading = posts.read_unlabelled(source, spec)
     out.notes(reading.notes)
     result = deletion_test(bundle, reading.posts)
     header = ("language", "flagged", "compared", "better than another stretch", "95%", "P falls by", "by the other")

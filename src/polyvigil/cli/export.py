@@ -57,7 +57,7 @@ def export(
 
     check_form(to.value, device=device, replace=replace)
     check_output(output, BUNDLE, replace=replace, inputs=[bundle, file])
-    reading = posts.read_labelled(file)
+    reading = posts.read_labelled(file, bundle=bundle)
     out.notes(reading.notes)
     made = export_bundle(
         Path(bundle), reading, form=to.value, output=output, device=device, replace=replace, log=out.log

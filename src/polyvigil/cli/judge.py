@@ -70,10 +70,10 @@ def judge(
     if output and not dry_run:
         check_output(output, BUNDLE, replace=replace, inputs=[bundle, with_, endpoint, dev])
     loaded = load(bundle, device=device)
-    plan = _plan(out, dev, posts, at_most)
+    plan = _plan(out, bundle, dev, posts, at_most)
     if spec and dry_run:
         return _dry_run(loaded, spec, plan.dev, at_most, show_masked)
-    second = _second_stage(spec, with_ or bundle, offline=offline, device=device)
+    second = _second_stage(loaded, spec, with_ or bundle, offline=offline, device=device)
     return _judge(out, Source(bundle, loaded), second, plan, output=output or bundle, replace=replace)
 
 
@@ -89,27 +89,30 @@ def _check_options(other: Path | None, endpoint: Path | None, dev: str, output: 
         raise typer.BadParameter("say where the judged bundle goes", param_hint="-o")
 
 
-def _plan(out: Output, dev: str, posts: PostsInput, at_most: float) -> JudgePlan:
+def _plan(out: Output, bundle: str | Path, dev: str, posts: PostsInput, at_most: float) -> JudgePlan:
     """On which posts the bands are found: those of a file, else those whose scores the bundle holds."""
     from polyvigil.data.translated import refuse_translated
     from polyvigil.workflows.judge import JudgePlan
 
     if not dev:
         return JudgePlan(at_most)
-    reading = posts.read_labelled(dev)
+    reading = posts.read_labelled(dev, bundle=bundle)
     out.notes(reading.notes)
     refuse_translated(reading.posts, part="dev", where=reading.name)
     return JudgePlan(at_most, dev=reading.posts, data=Path(reading.name).name)
 
 
-def _second_stage(spec: ChatSpec | None, folder: Path, *, offline: bool, device: str) -> Source | Endpoint:
-    """The endpoint of ``spec``; without one the bundle in ``folder``."""
+def _second_stage(
+    first: Bundle, spec: ChatSpec | None, folder: Path, *, offline: bool, device: str
+) -> Source | Endpoint:
+    """The endpoint of ``spec``, which reads posts as ``first`` does; without one the bundle in ``folder``."""
     from polyvigil.bundle.store import load
     from polyvigil.judge.endpoint import EndpointPermission, open_endpoint
     from polyvigil.workflows.ensemble import Source
 
     if spec:
-        return open_endpoint(spec, permission=EndpointPermission(offline=offline))
+        permission = EndpointPermission(offline=offline)
+        return open_endpoint(spec, permission=permission, normalisation=first.normalisation)
     return Source(folder, load(folder, device=device))
 
 
@@ -137,8 +140,11 @@ def _dry_run(bundle: Bundle, spec: ChatSpec, dev: tuple[LabelledPost, ...], at_m
     from polyvigil.workflows.judge import estimate, near
 
     posts = near(bundle, dev, at_most=at_most)
-    expected = estimate(spec, posts)
-    shown = [masked(post.text, most_characters=spec.most_characters) for post in posts[:show]]
+    normalisation = bundle.normalisation
+    expected = estimate(spec, posts, normalisation=normalisation)
+    shown = [
+        masked(post.text, most_characters=spec.most_characters, normalisation=normalisation) for post in posts[:show]
+    ]
     lines = [*estimate_lines(expected, spec, dev=len(dev), at_most=at_most)]
     lines += [f"masked: {text}" for text in shown]
     return Answer(expected.model_dump(mode="json") | {"masked": shown}, lines)

@@ -137,6 +137,7 @@ def _system_error(error: OSError) -> tuple[str, str, str]:
         errno.ENOSPC: "free some space and run the same command again; nothing half-written is left behind",
         errno.EACCES: "check the permissions",
         errno.EROFS: "choose a place that can be written to",
+        errno.ENAMETOOLONG: "choose a shorter name",
         errno.EMFILE: "close other programs or raise the limit of open files",
     }
     return error.strerror or type(error).__name__, hints.get(error.errno or 0, "check the path and the disk"), where

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from polyvigil.cli.columns import ColumnOptions
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class PostsInput:
     language: str = ""
     on_error: OnErrorOption | None = None
     fail_on_quarantine: bool = False
+    arguments: tuple[str, ...] = ()
+    """The other values of the command line, files among them; no option itself."""
 
     @property
     def on_row_error(self) -> Literal["quarantine", "fail"]:
@@ -96,10 +99,9 @@ class PostsInput:
         return self.on_error.value if self.on_error else None
 
     def all_settings(self) -> list[str]:
-        """The options that say how posts are read as one list of settings. Raises RecipeError for a --column without
-        ``=``."""
-        columns = (_column_setting(column) for column in self.columns)
-        return [*self._file_settings(), *columns, *self.settings]
+        """The options that say how posts are read as one list of settings. Raises RecipeError as ColumnOptions."""
+        columns = ColumnOptions.of(self.columns, self.arguments)
+        return [*self._file_settings(), *columns.settings(), *self.settings]
 
     def _file_settings(self) -> list[str]:
         """``--from --encoding --delimiter --quoting --no-header --language`` as settings."""
@@ -113,8 +115,10 @@ class PostsInput:
         settings = [f"data.{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value]
         return [*settings, "data.header=false"] if self.no_header else settings
 
-    def spec(self) -> DataSpec:
-        """The data settings of a command that takes no recipe. Raises RecipeError for a setting of another section."""
+    def spec(self, *, bundle: str | Path = "") -> DataSpec:
+        """The data settings of a command that takes no recipe; the columns that a ``bundle`` was trained with below
+        them. Raises RecipeError for a setting of another section."""
+        from polyvigil.bundle.trained import as_trained
         from polyvigil.config.load import apply_setting, parse
 
         tree: dict[str, Any] = {}
@@ -124,7 +128,8 @@ class PostsInput:
                     f"--set {setting!r}: only data.* can be set here", hint="for example data.labels.yes=1"
                 )
             apply_setting(tree, setting)
-        return parse(tree, where="options").data
+        spec = parse(tree, where="options").data
+        return as_trained(spec, bundle) if bundle else spec
 
     def tuning_settings(self) -> list[str]:
         """The settings of a command that tunes. Raises RecipeError for one that would change the members."""
@@ -134,33 +139,40 @@ class PostsInput:
             raise RecipeError(message)
         return settings
 
-    def read_labelled(self, path: str | Path, spec: DataSpec | None = None, *, unlabelled_hint: str = "") -> Reading:
+    def read_labelled(
+        self,
+        path: str | Path,
+        spec: DataSpec | None = None,
+        *,
+        bundle: str | Path = "",
+        unlabelled_hint: str = "",
+    ) -> Reading:
         """Read a file of labelled posts by these options, or by the data settings ``spec`` of a recipe.
 
-        ``unlabelled_hint``: what to do with a file without labels. Raises DataError, RecipeError.
+        ``bundle``: whose columns are taken where the file has them. ``unlabelled_hint``: what to do with a file
+        without labels. Raises DataError, RecipeError.
         """
         from polyvigil.data.read import read_labelled
 
-        spec = spec or self.spec()
+        spec = spec or self.spec(bundle=bundle)
         on_error = self.on_labelled_row_error
         return read_labelled(path, spec, split=self.split, on_error=on_error, unlabelled_hint=unlabelled_hint)
 
-    def read_unlabelled(self, path: str | Path, spec: DataSpec | None = None) -> Unlabelled:
+    def read_with_labels_if_any(self, path: str | Path, spec: DataSpec | None = None) -> Reading | Unlabelled:
+        """Read a file of posts, labelled or not, of which every row counts."""
+        from polyvigil.data.read import read_with_labels_if_any
+
+        return read_with_labels_if_any(path, spec or self.spec(), split=self.split)
+
+    def read_unlabelled(self, path: str | Path, spec: DataSpec | None = None, *, bundle: str | Path = "") -> Unlabelled:
         """Read a file of posts for their texts, as ``read_labelled``; the split is not looked at."""
         from polyvigil.data.read import read_unlabelled
 
-        return read_unlabelled(path, spec or self.spec(), on_error=self.on_row_error)
+        return read_unlabelled(path, spec or self.spec(bundle=bundle), on_error=self.on_row_error)
 
     def exit_code(self, *, set_aside: int) -> int:
         """5 where rows were set aside and ``--fail-on-quarantine`` was given, else 0."""
         return QUARANTINED if self.fail_on_quarantine and set_aside else 0
-
-
-def _column_setting(column: str) -> str:
-    role, equals, name = column.partition("=")
-    if not equals or not role or not name:
-        raise RecipeError(f"--column {column!r} is not part=NAME", hint="for example --column text=tweet")
-    return f"data.columns.{role}={json.dumps(name, ensure_ascii=False)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +189,11 @@ POSTS_OPTIONS: dict[str, tuple[Any, Any]] = {
     ),
     "columns": (
         Annotated[
-            list[str] | None, typer.Option("--column", help="Which column plays which part: text=tweet. Repeatable.")
+            list[str] | None,
+            typer.Option(
+                "--column",
+                help="Which column plays which part: text=tweet; of one file alone: train.csv:label=gold. Repeatable.",
+            ),
         ],
         None,
     ),

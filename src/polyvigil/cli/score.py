@@ -49,11 +49,36 @@ Sources = Annotated[
     typer.Argument(
         metavar="IN...",
         show_default=False,
-        help="Files (csv, tsv, jsonl, parquet, also .gz or .zst), folders, globs; - is stdin.",
+        help="Files (csv, tsv, json, parquet, xlsx, ...), folders, globs; - is stdin.",
     ),
 ]
 Server = Annotated[
     str, typer.Option("--server", help="Score by polyvigil serve at this URL, in place of a bundle here.")
+]
+OutputName = Annotated[
+    str,
+    typer.Option(
+        "--output", "-o", help="A file (csv, tsv, jsonl, parquet, xlsx); a folder (scored/); - is CSV on stdout."
+    ),
+]
+ForExcel = Annotated[
+    bool, typer.Option("--excel", help="Begin CSV with a byte order mark, by which Excel knows that it is UTF-8.")
+]
+OutputFormat = Annotated[
+    str, typer.Option("--output-format", help="Of the files in a folder: parquet, csv, jsonl.gz, ...")
+]
+Evidence = Annotated[
+    bool, typer.Option("--evidence", help="Add columns: where the sentence is that carries the score of a flag.")
+]
+ProcessCount = Annotated[
+    int | None,
+    typer.Option("--processes", min=1, max=4096, help="How many score at a time, each with the bundle loaded (1)."),
+]
+Address = Annotated[
+    str, typer.Option("--address", help="Of the Ray cluster: auto, HOST:PORT; without it one is started here.")
+]
+PartPosts = Annotated[
+    int | None, typer.Option("--part-posts", help="Rows of one part, which is kept once it is done (20,000).")
 ]
 
 
@@ -66,13 +91,9 @@ Server = Annotated[
 def score(
     out: Output,
     bundle: Annotated[str, typer.Argument(help="The bundle's folder; with --server it is left out.")],
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="The same kinds of file; a folder (scored/); - is CSV on stdout.")
-    ],
+    output: OutputName,
     sources: Sources = None,
-    output_format: Annotated[
-        str, typer.Option("--output-format", help="Of the files in a folder: parquet, csv, jsonl.gz, ...")
-    ] = "",
+    output_format: OutputFormat = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was ended.")] = False,
     posts: QuarantinedPosts = DEFAULT_POSTS,
     replace: Replace = False,
@@ -81,31 +102,25 @@ def score(
     raw_csv: Annotated[
         bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")
     ] = False,
-    evidence: Annotated[
-        bool, typer.Option("--evidence", help="Add columns: where the sentence is that carries the score of a flag.")
-    ] = False,
+    excel: ForExcel = False,
+    evidence: Evidence = False,
     ask_endpoint: AskEndpoint = False,
     offline: FromDisk = False,
     dedup: Annotated[
         Dedup, typer.Option("--dedup", help="Score posts once that read the same (exact), or nearly so (near).")
     ] = Dedup.off,
-    processes: Annotated[
-        int | None,
-        typer.Option("--processes", min=1, max=4096, help="How many score at a time, each with the bundle loaded (1)."),
-    ] = None,
+    processes: ProcessCount = None,
     engine: Annotated[EngineOption, typer.Option("--engine", help="On this machine, or on a Ray cluster.")] = (
         EngineOption.local
     ),
-    address: Annotated[
-        str, typer.Option("--address", help="Of the Ray cluster: auto, HOST:PORT; without it one is started here.")
-    ] = "",
-    part_posts: Annotated[
-        int | None, typer.Option("--part-posts", help="Rows of one part, which is kept once it is done (20,000).")
-    ] = None,
+    address: Address = "",
+    part_posts: PartPosts = None,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
     to_stdout = out.writes_to_stdout(output)
-    spec = _score_spec(part_posts, dedup, evidence=evidence, raw_csv=raw_csv, ask_endpoint=ask_endpoint, posts=posts)
+    spec = _score_spec(
+        part_posts, dedup, evidence=evidence, raw_csv=raw_csv, excel=excel, ask_endpoint=ask_endpoint, posts=posts
+    )
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     inputs = _inputs(bundle, sources, server=server)
     if server:
@@ -115,7 +130,16 @@ def score(
     started = time.monotonic()
     with _hint_to_resume(out, output, replace=replace):
         summary = _score(
-            out, by, inputs, output, posts, spec, output_format=output_format, resume=resume, replace=replace
+            out,
+            "" if server else bundle,
+            by,
+            inputs,
+            output,
+            posts,
+            spec,
+            output_format=output_format,
+            resume=resume,
+            replace=replace,
         )
     _warn(out, summary)
     lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
@@ -124,6 +148,7 @@ def score(
 
 def _score(
     out: Output,
+    bundle: str,
     engine: Engine,
     sources: list[str],
     output: str,
@@ -143,7 +168,7 @@ def _score(
             engine,
             sources,
             output,
-            data=posts.spec(),
+            data=posts.spec(bundle=bundle),
             spec=spec,
             output_format=output_format,
             resume=resume,
@@ -253,7 +278,14 @@ def _remote_engine(
 
 
 def _score_spec(
-    part_posts: int | None, dedup: Dedup, *, evidence: bool, raw_csv: bool, ask_endpoint: bool, posts: PostsInput
+    part_posts: int | None,
+    dedup: Dedup,
+    *,
+    evidence: bool,
+    raw_csv: bool,
+    excel: bool,
+    ask_endpoint: bool,
+    posts: PostsInput,
 ) -> ScoreSpec:
     rows = ScoreSpec().part_posts if part_posts is None else part_posts
     try:
@@ -262,6 +294,7 @@ def _score_spec(
             dedup=dedup.value,
             evidence=evidence,
             raw_csv=raw_csv,
+            excel=excel,
             ask_endpoint=ask_endpoint,
             on_error=posts.on_row_error,
         )

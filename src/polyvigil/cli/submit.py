@@ -36,7 +36,9 @@ def submit(
 
     check_output(output, SUBMISSION, replace=replace, inputs=[bundle, source])
     loaded = load(bundle, device=device, permission=endpoint_permission(ask_endpoint))
-    result = write_submission(loaded, source, output, spec=posts.spec(), split=posts.split, replace=replace)
+    result = write_submission(
+        loaded, source, output, spec=posts.spec(bundle=bundle), split=posts.split, replace=replace
+    )
     report_judge_usage(out, loaded.usage, endpoint_skipped=loaded.has_endpoint)
     out.notes(result.notes)
     return Answer(result, [f"{result.posts:,} answers, {result.flagged:,} positive -> {output} ({result.member})"])

@@ -16,6 +16,7 @@ from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
+    from polyvigil.config.data import DataSpec
     from polyvigil.config.recipe import Recipe
     from polyvigil.workflows.tune import CascadeOptions, TuneResult
 
@@ -100,6 +101,13 @@ class _Target:
     output: Path
     replace: bool
 
+    @property
+    def data(self) -> DataSpec:
+        """How posts are read: by the columns it was trained with, where a file has them."""
+        from polyvigil.bundle.trained import recipe_as_trained
+
+        return recipe_as_trained(self.recipe.data, self.folder)
+
 
 def _open(folder: Path, posts: PostsInput, *, output: Path, replace: bool, device: str) -> _Target:
     """The bundle, even one whose thresholds are stale, and its recipe with the user's settings."""
@@ -116,7 +124,7 @@ def _tune_like(out: Output, target: _Target, older: Bundle, file: str, posts: Po
     """Thresholds by which the bundle flags as many posts of each language as an older one."""
     from polyvigil.workflows.tune import keep_rates
 
-    reading = posts.read_unlabelled(file, target.recipe.data)
+    reading = posts.read_unlabelled(file, target.data)
     tuned = keep_rates(
         target.folder,
         target.bundle,
@@ -144,10 +152,10 @@ def _tune(
     from polyvigil.data.translated import refuse_translated
     from polyvigil.workflows.tune import Plan, tune_bundle
 
-    labelled = posts.read_labelled(dev, target.recipe.data) if dev else None
+    labelled = posts.read_labelled(dev, target.data) if dev else None
     if labelled:
         refuse_translated(labelled.posts, part="dev", where=labelled.name)
-    further = [posts.read_unlabelled(path, target.recipe.data) for path in unlabelled]
+    further = [posts.read_unlabelled(path, target.data) for path in unlabelled]
     plan = Plan(
         target.recipe.decide,
         dev=labelled.posts if labelled else (),

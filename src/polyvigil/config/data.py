@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import PurePath
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -32,12 +33,24 @@ FileFormat = Literal[
 class DataSpec(Spec):
     """How files are read, and how their columns and labels are named."""
 
+    unwritten_defaults: ClassVar[frozenset[str]] = frozenset({"file_columns", "trained_columns", "trained_labels"})
+
     columns: dict[Role, str] = Field(
         default={}, description='which column of the file plays which part, e.g. {text = "tweet"}'
+    )
+    file_columns: dict[str, dict[Role, str]] = Field(
+        default={},
+        description='the same for one file alone, by its name or the end of its path, e.g. {"old.csv" = {label = "y"}}',
+    )
+    trained_columns: dict[Role, str] = Field(
+        default={}, description="columns that a bundle was trained with: taken where a file has them"
     )
     labels: dict[str, Literal[0, 1]] = Field(
         default={},
         description="what other labels mean, e.g. {yes = 1, no = 0}; 0, 1 and yes, no need no entry",
+    )
+    trained_labels: dict[str, Literal[0, 1]] = Field(
+        default={}, description="what labels meant that a bundle was trained with: taken where they fit the file"
     )
     language: str = Field(
         default="",
@@ -61,6 +74,11 @@ class DataSpec(Spec):
     header: bool = Field(default=True, description="whether the first line names the columns; else they are 1, 2, ...")
     sheet: str = Field(default="", description="the sheet of a workbook; empty: the first that holds anything")
 
+    def columns_of(self, file: str) -> dict[Role, str]:
+        """The columns that are given for a file: its own before those of all files."""
+        of_file = (columns for name, columns in self.file_columns.items() if names_file(name, file))
+        return {**self.columns, **{role: column for columns in of_file for role, column in columns.items()}}
+
 
 class FoldedDataSpec(DataSpec):
     """Of a model that is learned in seconds, so that it can be learned several times."""
@@ -72,3 +90,9 @@ class FoldedDataSpec(DataSpec):
         description="without a dev file: thresholds are tuned on all posts, each scored by a model that has not "
         "learned from its fold, of so many; below 2: dev_share is held out instead",
     )
+
+
+def names_file(name: str, file: str) -> bool:
+    """Whether a file is called ``name``: that is its path or the end of it, as ``train.csv`` of ``data/train.csv``."""
+    parts = PurePath(name).parts
+    return bool(parts) and PurePath(file).parts[-len(parts) :] == parts

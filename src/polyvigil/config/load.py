@@ -13,6 +13,7 @@ from typing import Any, get_args
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from polyvigil.config.base import Spec
 from polyvigil.config.recipe import MODEL_KINDS, RECIPE_ADAPTER, RECIPE_KINDS, Recipe
 from polyvigil.errors import RecipeError
 
@@ -119,6 +120,8 @@ def _sections(path: str, description: str | None, spec: BaseModel) -> list[str]:
     settings, inside = [], []
     for key, field in type(spec).model_fields.items():
         value = getattr(spec, key)
+        if isinstance(spec, Spec) and key in spec.unwritten_defaults and not value:
+            continue
         if isinstance(value, BaseModel):
             inside += _sections(f"{path}.{key}", field.description, value)
         else:
@@ -127,13 +130,20 @@ def _sections(path: str, description: str | None, spec: BaseModel) -> list[str]:
 
 
 def _setting(name: str, description: str | None, value: Any) -> str:
-    if isinstance(value, dict):  # inline, since a table of its own would end the section
-        shown = "{" + ", ".join(tomli_w.dumps({key: inner}).strip() for key, inner in value.items()) + "}"
+    if isinstance(value, dict):
+        shown = _inline(value)
     elif isinstance(value, tuple):
         shown = "[" + ", ".join(map(_scalar, value)) + "]"
     else:
         shown = _scalar(value)
     return (f"# {description}\n" if description else "") + f"{name} = {shown}\n"
+
+
+def _inline(table: Mapping[str, Any]) -> str:
+    """A table on one line, since one of its own would end the section."""
+    keys = (tomli_w.dumps({key: 0}).strip().removesuffix("0") for key in table)
+    values = (_inline(value) if isinstance(value, Mapping) else _scalar(value) for value in table.values())
+    return "{" + ", ".join(key + value for key, value in zip(keys, values, strict=True)) + "}"
 
 
 def _scalar(value: Any) -> str:
@@ -195,8 +205,7 @@ def _message(problem: Any, kind: Any) -> str:
         del keys[2]
     path = ".".join(keys) or "recipe"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    shown = repr(problem["input"])
-    shown = shown if len(shown) <= 60 else shown[:60] + "..."
+    shown = _shown_input(problem["input"])
     if path == "model.kind":
         return f"{path}: must be one of {', '.join(MODEL_KINDS)} (it is {shown})"
     if problem["type"] == "extra_forbidden":
@@ -206,6 +215,15 @@ def _message(problem: Any, kind: Any) -> str:
         close = difflib.get_close_matches(path, known_keys(), n=1, cutoff=0.5)
         return f"{path}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
     return f"{path}: {message} (it is {shown})"
+
+
+def _shown_input(value: object) -> str:
+    """A value for a message: its first 60 characters."""
+    try:
+        shown = repr(value)
+    except (RecursionError, ValueError):  # thousands of tables inside each other, a number of thousands of digits
+        return "too long or too deep to be shown"
+    return shown if len(shown) <= 60 else shown[:60] + "..."
 
 
 def _base_of(problem: Any) -> str:

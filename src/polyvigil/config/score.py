@@ -25,6 +25,9 @@ class ScoreSpec(Spec):
     )
     evidence: bool = Field(default=False, description="add the columns that say where a flagged post's score is from")
     raw_csv: bool = Field(default=False, description="leave cells that a spreadsheet would run as they are")
+    excel: bool = Field(
+        default=False, description="begin CSV with a byte order mark, by which Excel knows that it is UTF-8"
+    )
     ask_endpoint: bool = Field(default=False, description="put posts near a threshold to the bundle's chat endpoint")
     on_error: Literal["quarantine", "fail"] = Field(
         default="quarantine", description="a row that cannot be used: set it aside, or stop there"

@@ -7,11 +7,14 @@ out on reading, and the next append ends it first, so that it harms no other lin
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from polyvigil.data.atomic import named_if_full
 
 
 def read_entries(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
@@ -48,13 +51,16 @@ def drop_torn_line(path: Path, *, begins: str = "") -> bool:
 def append_entries(path: Path, entries: Iterable[Mapping[str, Any]], *, mode: int = 0o666) -> None:
     """Append objects, each as one line; on the disk when it returns. ``mode``: of a file that is made here."""
     lines = "".join(json.dumps(entry) + "\n" for entry in entries)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode)
-    try:
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        # One write: with O_APPEND the lines of two processes never mix.
-        os.write(descriptor, (("\n" if torn else "") + lines).encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with named_if_full(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode)
+        try:
+            size = os.fstat(descriptor).st_size
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            # One write: with O_APPEND the lines of two processes never mix.
+            data = (("\n" if torn else "") + lines).encode()
+            if os.write(descriptor, data) < len(data):  # a disk that becomes full takes a part, and says nothing
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

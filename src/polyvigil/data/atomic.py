@@ -9,6 +9,7 @@ import ctypes
 import errno
 import glob
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,12 +22,14 @@ from typing import IO
 def whole_file(path: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
     """A binary file that takes the name ``path`` when the block ends well, and vanishes when it does not.
 
-    Raises FileExistsError at its end where something has that name by then, unless ``replace`` is set.
+    Raises FileExistsError at its end where something has that name by then, unless ``replace`` is set; an OSError that
+    names ``path`` where the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    with named_if_full(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with named_if_full(path), os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -47,12 +50,14 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """A folder that takes the name ``path`` when the block ends well; an older one there is replaced no sooner.
 
     Its files are as readable as the umask says, whoever wrote them. Raises OSError at its end where something but an
-    empty folder has that name by then, unless ``replace`` is set.
+    empty folder has that name by then, unless ``replace`` is set; one that names ``path`` where the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    with named_if_full(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
-        yield partial
+        with named_if_full(path):
+            yield partial
         mask = _umask()
         inside = [entry for entry in partial.rglob("*") if not entry.is_symlink()]
         for file in (entry for entry in inside if entry.is_file()):
@@ -65,6 +70,26 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NUMBER_IN_TEXT = re.compile(r"\b(?:os error|[Ee]rrno) (\d+)\b")
+
+
+@contextmanager
+def named_if_full(path: Path) -> Iterator[None]:
+    """Inside, the error of a full disk names ``path``, not the temporary name, and is an OSError whoever raises it.
+
+    Python names no file where a write fails; safetensors, shutil and pyarrow give the number in their text alone.
+    """
+    try:
+        yield
+    except Exception as error:
+        in_text = _NUMBER_IN_TEXT.search(str(error))
+        number = (isinstance(error, OSError) and error.errno) or (int(in_text[1]) if in_text else 0)
+        if number not in _FULL:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def install_folder(folder: Path, path: Path, *, replace: bool = False) -> None:

@@ -1,8 +1,9 @@
-"""Parquet and Arrow (Feather) files to rows, a batch at a time."""
+"""Parquet and Arrow (Feather) files to rows, a batch at a time; and what pandas keeps in them beside the columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from polyvigil.data.table import Row, RowError, Table
 from polyvigil.errors import DataError
 
 _ROWS_PER_BATCH = 1024
+_PANDAS = b"pandas"
 
 
 def parquet_table(name: str, raw: IO[bytes], *, skip: int = 0) -> Table:
@@ -27,12 +29,13 @@ def parquet_table(name: str, raw: IO[bytes], *, skip: int = 0) -> Table:
         nonlocal done
         try:
             for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH, row_groups=groups):
+                batch.validate(full=True)
                 unread = min(max(skip - done, 0), len(batch))
                 done += unread
-                for cells in batch.slice(unread).to_pylist():
+                for cells in _cells(batch.slice(unread)):
                     done += 1
                     yield Row(done, cells)
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a date beyond all years
             raise _damaged(f"{name}: after row {done}", error, kind="Parquet") from error
 
     total = max(file.metadata.num_rows, 1)
@@ -57,14 +60,34 @@ def arrow_table(name: str, raw: IO[bytes]) -> Table:
         done = 0
         try:
             for batch in batches:
+                batch.validate(full=True)  # offsets that lead outside would end the process
                 for start in range(0, len(batch), _ROWS_PER_BATCH):
-                    for cells in batch.slice(start, _ROWS_PER_BATCH).to_pylist():
+                    for cells in _cells(batch.slice(start, _ROWS_PER_BATCH)):
                         done += 1
                         yield Row(done, cells)
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a date beyond all years
             raise _damaged(f"{name}: after row {done}", error, kind="Arrow") from error
 
     return Table(name, tuple(schema.names), rows(), schema)
+
+
+def _cells(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a batch as Python's own values.
+
+    Moments that Python has no value for (beyond the year 9999) are whole numbers in the unit of their column, from
+    which Arrow makes the moment again.
+    """
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except (OverflowError, ValueError):
+        arrays = [
+            array.cast(pa.int32() if array.type.bit_width == 32 else pa.int64())
+            if pa.types.is_temporal(array.type)
+            else array
+            for array in batch.columns
+        ]
+        rows = pa.RecordBatch.from_arrays(arrays, names=batch.schema.names).to_pylist()
+    return rows
 
 
 def _checked(name: str, schema: pa.Schema) -> pa.Schema:
@@ -85,3 +108,23 @@ def _groups_from(metadata: Any, skip: int) -> tuple[list[int], int]:
 def _damaged(where: str, error: Exception, *, kind: str) -> DataError:
     first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
     return DataError(f"not readable as {kind} ({first_line})", where=where, hint="write the file again")
+
+
+def pandas_metadata(schema: pa.Schema, names: Mapping[str, str]) -> dict[bytes, bytes]:
+    """What pandas keeps in a file (which columns are its index, types that Arrow lacks), for a copy of its columns.
+
+    ``names``: the columns that are copied with their type, and what they are called in the copy. Empty where pandas
+    did not write the file.
+    """
+    try:
+        kept = json.loads((schema.metadata or {})[_PANDAS])
+        index = [names[column] for column in kept["index_columns"] if isinstance(column, str) and column in names]
+        columns = [_renamed(column, names) for column in kept["columns"] if column["field_name"] in names]
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return {}
+    return {_PANDAS: json.dumps({**kept, "index_columns": index, "columns": columns}).encode()}
+
+
+def _renamed(column: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    new = names[column["field_name"]]
+    return {**column, "field_name": new, "name": new if column["name"] == column["field_name"] else column["name"]}

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from polyvigil.config.data import Role
+from polyvigil.config.data import DataSpec, Role
 from polyvigil.data.shown import shown_name
 from polyvigil.errors import DataError
 
 ROLES: tuple[str, ...] = get_args(Role)
 _ALIASES: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "id": (("post_id", "tweet_id", "doc_id", "document_id", "comment_id", "uid", "id_str"),),
+    "id": (("post_id", "tweet_id", "doc_id", "document_id", "comment_id", "uid", "id_str"), ("__index_level_0__",)),
     "text": (
         ("full_text",),
         (
@@ -53,24 +53,31 @@ class ColumnMap:
 
 def map_columns(
     header: Sequence[str],
-    given: Mapping[Role, str],
+    spec: DataSpec,
     *,
     required: Sequence[str],
     where: str,
     derived: Sequence[str] = (),
 ) -> ColumnMap:
-    """Match the columns of a file with the parts: as given, else as an export gives them (``Table.derived``), else by
-    name, else by a usual other name.
+    """Match the columns of a file with the parts: as given, else as a bundle was trained, else as an export gives them
+    (``Table.derived``), else by name, else by a usual other name.
+
+    ``where``: the name of the file, for messages and for what ``spec`` says of that file alone.
 
     Raises DataError when a given column does not exist, a required part has none, or several may be the text or the
     label.
     """
     columns: dict[str, str] = {}
     guesses = []
+    given = spec.columns_of(where)
     from_export = {name.partition(":")[2]: name for name in derived}
-    for role in ROLES:
+    for role in get_args(Role):
         if role in given:
-            columns[role] = _given(given[role], header, role=role, where=where)  # type: ignore[index]  # a key of Role
+            columns[role] = _given(given[role], header, role=role, where=where)
+        elif role in spec.trained_columns and _has(header, spec.trained_columns[role]):
+            columns[role] = spec.trained_columns[role]
+            if columns[role] != role:
+                guesses.append(f"column {shown_name(columns[role])} is read as {role}, as when the bundle was trained")
         elif role in from_export:
             columns[role] = from_export[role]
         elif role in _by_name(header) and not _is_outdone(role, header):
@@ -94,13 +101,17 @@ def column_list(columns: Sequence[str]) -> str:
 
 def _given(name: str, header: Sequence[str], *, role: str, where: str) -> str:
     """The column that a user names, by its path too (``data.text``)."""
-    if name not in header and not any(name.startswith(f"{column}.") for column in header):
+    if not _has(header, name):
         raise DataError(
             f"there is no column {shown_name(name)} (given for {role})",
             where=where,
-            hint=f"it has {column_list(header)}",
+            hint=f"it has {column_list(header)}; of one file alone: --column FILE:{role}=NAME",
         )
     return name
+
+
+def _has(header: Sequence[str], name: str) -> bool:
+    return name in header or any(name.startswith(f"{column}.") for column in header)
 
 
 def _by_name(header: Sequence[str]) -> Mapping[str, str]:

@@ -95,7 +95,7 @@ class Records:
         self._lines = lines
         self._dialect = dialect
         self.shape = shape
-        self._line = before
+        self._line = self._before = before
         self._pending: deque[str] = deque()
         self._taken: list[str] = []
         self._rows_inside = 0
@@ -129,7 +129,7 @@ class Records:
 
     def long_rows(self, name: str) -> tuple[str, ...]:
         """One line that names the rows which are far longer than the others, if there are any so far."""
-        usual = self._line / max(self._n_records, 1)
+        usual = (self._line - self._before) / max(self._n_records, 1)
         far_longer = [(line, lines) for line, lines in self._long if lines > _FAR_LONGER * usual]
         if not far_longer:
             return ()
@@ -176,7 +176,11 @@ class Records:
         except _SwallowedLinesError:
             return self._first_line("a quoted cell opens here and does not close before the next rows")
         except csv.Error as error:
-            if "end of data" in str(error) or "field larger" in str(error):
+            if "field larger" in str(error):
+                return self._first_line(
+                    f"a cell of over {MAX_CELL:,} characters, or a quote opens here and does not close"
+                )
+            if "end of data" in str(error):
                 return self._first_line("a quoted cell opens here and does not close")
             return self._first_line(f"broken quoting ({error})")
         if len(self._taken) > 1 and self._rows_inside == len(self._taken) - 1:

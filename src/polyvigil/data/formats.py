@@ -8,12 +8,8 @@ the cells as lone surrogates (PEP 383), so that nothing is lost before the row i
 from __future__ import annotations
 
 import difflib
-import gzip
 import io
-import lzma
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -26,7 +22,18 @@ from polyvigil.data.columnar import arrow_table, parquet_table
 from polyvigil.data.delimited import Broken, Header, Records, RowShape, header_of, rows_of, undecoded_reason
 from polyvigil.data.exports import with_derived
 from polyvigil.data.json_rows import json_document_rows, json_texts, jsonl_rows
-from polyvigil.data.recognise import FORMATS, READABLE, Source, format_of, recognised, shown_path, text_stream
+from polyvigil.data.protection import unprotected_table
+from polyvigil.data.recognise import (
+    FORMATS,
+    READABLE,
+    WRITABLE,
+    Source,
+    format_of,
+    promised_format,
+    recognised,
+    shown_path,
+    text_stream,
+)
 from polyvigil.data.streams import STDIN, HeadedStream, Lines, open_raw
 from polyvigil.data.table import FilePosition, Row, RowError, Table
 from polyvigil.data.workbook import lost_digits, open_sheet
@@ -35,6 +42,7 @@ from polyvigil.errors import DataError
 __all__ = [
     "FORMATS",
     "READABLE",
+    "WRITABLE",
     "FilePosition",
     "Row",
     "RowError",
@@ -42,6 +50,7 @@ __all__ = [
     "format_of",
     "open_source",
     "open_table",
+    "promised_format",
     "recognise",
     "undecoded_reason",
 ]
@@ -99,7 +108,7 @@ def read_errors(path: str | Path) -> Iterator[None]:
     name = shown_path(path)
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except EOFError as error:
         raise DataError(
             f"compressed data break off or are damaged ({error})", where=name, hint="copy it again"
         ) from error
@@ -152,7 +161,9 @@ def _table_at(source: Source, text: io.TextIOWrapper, at: FilePosition, columns:
         return _with_export(Table(source.name, tuple(columns), rows), source)
     header = delimited_header(source)
     records = delimited_records(source, text, header, before=at.line)
-    return Table(source.name, header.columns, rows_of(records, header, codec=source.codec))
+    rows = rows_of(records, header, codec=source.codec)
+    table = Table(source.name, header.columns, rows, late_notes=lambda: records.long_rows(source.name))
+    return unprotected_table(table)
 
 
 def delimited_header(source: Source) -> Header:
@@ -170,7 +181,14 @@ def delimited_header(source: Source) -> Header:
         raise DataError(
             f"unreadable header ({cells.reason})", where=f"{source.name}:{line}", hint="mend it, or try --quoting none"
         )
-    return header_of(cells, dialect, source.name)
+    header = header_of(cells, dialect, source.name)
+    if reason := next(filter(None, (undecoded_reason(column, source.codec) for column in header.columns)), ""):
+        raise DataError(
+            f"the header is {reason}",
+            where=f"{source.name}:{line}",
+            hint="mend it, or if the file is in another encoding, say which: --encoding cp1252",
+        )
+    return header
 
 
 def delimited_records(source: Source, lines: Lines, header: Header, *, before: int) -> Records:
@@ -200,7 +218,8 @@ def _delimited_table(source: Source, text: io.TextIOWrapper) -> Table:
         text.readline()
     records = delimited_records(source, text, header, before=before)
     rows = rows_of(records, header, codec=source.codec)
-    return Table(source.name, header.columns, rows, late_notes=lambda: records.long_rows(source.name))
+    table = Table(source.name, header.columns, rows, late_notes=lambda: records.long_rows(source.name))
+    return unprotected_table(table, head=source.head)
 
 
 def _json_table(
@@ -225,7 +244,7 @@ def _json_table(
 
 def _json_rows(source: Source, text: io.TextIOWrapper) -> Iterator[Row | RowError]:
     if source.kind == "json":
-        return json_document_rows(source.name, text)
+        return json_document_rows(source.name, text, codec=source.codec)
     return jsonl_rows(json_texts(source.name, text), codec=source.codec, pages=source.has_pages)
 
 
@@ -270,7 +289,7 @@ def _sheet_table(source: Source, stream: HeadedStream, spec: DataSpec) -> Table:
     if any(lost_digits(cells) for _, cells in leading):
         notes.append(f"{source.name}: numbers of over 15 digits, of which Excel keeps 15: ids may have lost their ends")
     rows = (_sheet_row(number, cells, header) for number, cells in chain(leading[start + spec.header :], records))
-    return Table(source.name, header, rows, notes=tuple(notes))
+    return unprotected_table(Table(source.name, header, rows, notes=tuple(notes)))
 
 
 def _sheet_row(number: int, cells: Sequence[Any], header: Sequence[str]) -> Row | RowError:

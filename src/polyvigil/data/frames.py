@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from polyvigil.data.formats import Row, RowError, Table, format_of
+from polyvigil.data.formats import Row, RowError, Table, format_of, promised_format
 from polyvigil.data.read import cell_text
 from polyvigil.errors import DataError
 from polyvigil.text.normalise import replace_lone_surrogates
@@ -117,6 +117,8 @@ def column_array(values: Sequence[object], kind: pa.DataType | None = None) -> p
 
 
 def _path(path: str | Path, name: str) -> Path:
+    if promised_format(path):
+        return Path(path)
     try:
         format_of(path)
     except DataError as error:

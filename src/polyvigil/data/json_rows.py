@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from polyvigil.data.delimited import MAX_CELL, undecoded_cell
+from polyvigil.data.delimited import MAX_CELL, undecoded_cell, undecoded_reason
 from polyvigil.data.streams import Lines
 from polyvigil.data.table import Row, RowError
 from polyvigil.errors import DataError
@@ -34,7 +34,7 @@ def json_texts(name: str, lines: Lines, *, before: int = 0) -> Texts:
             raise DataError(
                 f"a line of over {2 * MAX_CELL:,} characters",
                 where=f"{name}:{line}",
-                hint="is it one JSON array? --set data.format=json",
+                hint="leave it out; is it one JSON array? --set data.format=json",
             )
         if text.strip():
             yield line, text
@@ -55,10 +55,11 @@ def jsonl_rows(texts: Texts, *, codec: str = "utf-8", pages: bool = True) -> Ite
         yield from _rows_in(line, value, raw) if pages else [_row(line, value, raw)]
 
 
-def json_document_rows(name: str, stream: io.TextIOBase) -> Iterator[Row | RowError]:
+def json_document_rows(name: str, stream: io.TextIOBase, *, codec: str = "utf-8") -> Iterator[Row | RowError]:
     """The rows of one JSON document: an array, a page, or values one after another. It is never held whole.
 
-    Raises DataError, with the line, where the text is not JSON; what stands before is given.
+    ``codec``: that the text was decoded by, for messages. Raises DataError, with the line, where the text is not JSON;
+    what stands before is given.
     """
     document = _Document(name, stream)
     in_array = document.next_character() == "["
@@ -70,8 +71,10 @@ def json_document_rows(name: str, stream: io.TextIOBase) -> Iterator[Row | RowEr
         elif in_array and character == "]":
             return
         else:
-            line = document.line
-            yield from _rows_in(line, document.value(), {})
+            line, (value, text) = document.line, document.value()
+            raw = {"line": text}
+            undecoded = undecoded_cell(line, "line", raw, codec)
+            yield from [undecoded] if undecoded else _rows_in(line, value, {})
     if in_array:
         raise DataError("the JSON array does not end", where=f"{name}:{document.line}", hint="copy the file again")
 
@@ -112,6 +115,8 @@ def _row(line: int, value: Any, raw: dict[str, str]) -> Row | RowError:
         key, inner = next(iter(value.items()))
         value = inner if key in _WRAPPERS and isinstance(inner, dict) else value
     if isinstance(value, dict) and value:
+        if not all(key.isascii() or not undecoded_reason(key) for key in value):
+            return RowError(line, "", "a key that is no Unicode text", raw)
         return Row(line, value)
     return RowError(line, "", "not a JSON object with columns", raw)
 
@@ -154,21 +159,24 @@ class _Document:
         """Go past ``number`` characters."""
         self._advance(self._at + number)
 
-    def value(self) -> Any:
-        """The value that begins here."""
+    def value(self) -> tuple[Any, str]:
+        """The value that begins here, and its text."""
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
             except RecursionError as error:
                 raise self._not_json("nested too deeply") from error
             except ValueError as error:
-                if len(self._text) - self._at > 2 * MAX_CELL or not self._more():
+                if len(self._text) - self._at > 2 * MAX_CELL:
+                    raise self._not_json(f"{_reason(error)}, or a value of over {2 * MAX_CELL:,} characters") from error
+                if not self._more():
                     raise self._not_json(_reason(error)) from error
                 continue
             if end == len(self._text) and not isinstance(value, dict | list) and self._more():
                 continue  # a number may go on
+            text = self._text[self._at : end]
             self._advance(end)
-            return value
+            return value, text
 
     def _advance(self, end: int) -> None:
         self.line += self._text.count("\n", self._at, end)

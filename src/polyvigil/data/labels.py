@@ -101,7 +101,9 @@ class LabelMap:
 
     def messages(self, name: str, column: str) -> list[str]:
         """One line that says which words were read as labels; none for 0 and 1."""
-        words = [value for value in self.values if value.label is not None and _plain_number(value.value) is None]
+        words = [
+            value for value in self.values if value.label is not None and _plain_number(value.value) != value.label
+        ]
         if not words:
             return []
         read = ", ".join(f"{value.value!r} ({value.rows:,} rows) as {value.label}" for value in words)
@@ -137,8 +139,16 @@ def is_missing(value: str) -> bool:
     return not value or value.casefold() in _MISSING
 
 
-def label_map(counts: Mapping[str, int], given: Mapping[str, int]) -> LabelMap:
-    """What the values of a file mean. ``given``: ``data.labels``, matched as written, else whatever the case."""
+def label_map(
+    counts: Mapping[str, int], given: Mapping[str, int], *, trained: Mapping[str, int] | None = None
+) -> LabelMap:
+    """What the values of a file mean. ``given``: ``data.labels``, matched as written, else whatever the case.
+
+    ``trained``: what labels meant when a bundle was trained. Where numbers are among them they count in a file of no
+    other values alone: 1 and 2 that meant 0 and 1 say nothing of a file of 0 and 1.
+    """
+    if trained and (not any(_number(value) is not None for value in trained) or _explains(trained, counts)):
+        given = {**trained, **given}
     folded = {_folded(value): label for value, label in given.items()}
     labels = {value: given.get(value, folded.get(_folded(value))) for value in counts}
     labels |= {value: _plain_number(value) for value, label in labels.items() if label is None}
@@ -155,6 +165,11 @@ def label_map(counts: Mapping[str, int], given: Mapping[str, int]) -> LabelMap:
     if not given and set(numbers.values()) == {-1.0, 1.0}:  # beside 0 it may stand for no label, and is asked about
         labels |= {value: 0 for value, number in numbers.items() if number == -1.0}
     return LabelMap({value: label for value, label in labels.items() if label is not None}, dict(counts))
+
+
+def _explains(labels: Mapping[str, int], counts: Mapping[str, int]) -> bool:
+    known = {*labels, *map(_folded, labels)}
+    return all(is_missing(value) or value in known or _folded(value) in known for value in counts)
 
 
 def _word(value: str) -> int | None:

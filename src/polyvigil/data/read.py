@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,9 @@ OnError = Literal["quarantine", "fail"]
 _NOT_A_LABEL = " is not 0 or 1"
 NO_LABEL = f"''{_NOT_A_LABEL}"
 """The reason of a row whose label is empty."""
+MAX_CHARACTERS = 1_000_000
+"""Of a text, an id or another part of a post: what is longer is no post, and would take much memory to score."""
+_TOO_LONG = "too many characters for a post"
 _NUMERIC_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 _SPLITS = {
     "train": "train",
@@ -85,59 +88,136 @@ def read_labelled(
 
     Raises DataError when nothing usable remains, for such labels, and at the first bad row with ``on_error="fail"``.
     """
-    spec = spec or DataSpec()
-    split = split_name(split)
+    spec, split = spec or DataSpec(), split_name(split)
     with open_source(source, spec) as table:
-        required = ("text",) if unlabelled_hint else ("text", "label")
-        columns = map_columns(table.columns, spec.columns, required=required, where=table.name, derived=table.derived)
+        columns = _columns(table, spec, split=split, required=("text",) if unlabelled_hint else ("text", "label"))
         if columns.get("label") is None:
             raise DataError(
                 "no label column, so nothing can be measured",
                 where=table.name,
                 hint=f"it has {column_list(table.columns)}: name it with --column label=NAME, or {unlabelled_hint}",
             )
-        if split and columns.get("split") is None:
-            raise DataError(f"no column for split, so split {split!r} cannot be picked", where=table.name)
-        items = list(read_rows(table, columns, spec, labelled=True))
-    labels = label_map(Counter(item.label_given for item in items if isinstance(item, ReadPost)), spec.labels)
-    column = columns.columns["label"]
-    if on_error != "quarantine":
-        labels.check(table.name, column)
-    items = [_labelled(item, labels, column) for item in items]
-    row_errors = [item for item in items if isinstance(item, RowError)]
-    if row_errors and on_error == "fail":
-        raise row_error(row_errors[0], table.name)
-    good = [item for item in items if isinstance(item, ReadPost) and (not split or item.post.split == split)]
-    if unlabelled_hint and not good and row_errors and all(error.reason == NO_LABEL for error in row_errors):
+        rows = _AllRows(table, columns, list(read_rows(table, columns, spec, labelled=True)), spec)
+    if unlabelled_hint and rows.are_unlabelled:
         raise DataError(
-            f"none of {len(row_errors):,} rows has a label ({shown_column(column)}), so nothing can be measured",
-            where=table.name,
+            f"none of {len(rows.items):,} rows has a label ({shown_column(columns.columns['label'])}), so nothing can "
+            "be measured",
+            where=rows.table.name,
             hint=f"label them 0 or 1, or {unlabelled_hint}",
         )
-    if not good and row_errors and all(error.column == columns.columns["text"] for error in row_errors):
-        cells = (error.cells for error in row_errors)
-        raise no_text_error(cells, column=columns.columns["text"], posts=len(row_errors), where=table.name)
-    if not good:
+    return rows.with_labels(split=split, on_error=on_error)
+
+
+def read_with_labels_if_any(
+    source: str | Path | Table, spec: DataSpec | None = None, *, split: str = ""
+) -> Reading | Unlabelled:
+    """Read a file as ``read_labelled`` does; one without a column of labels, or with an empty one, for its posts."""
+    spec, split = spec or DataSpec(), split_name(split)
+    with open_source(source, spec) as table:
+        columns = _columns(table, spec, split=split, required=("text",))
+        rows = _AllRows(table, columns, list(read_rows(table, columns, spec, labelled=True)), spec)
+    if rows.are_unlabelled:
+        return rows.without_labels(split=split)
+    return rows.with_labels(split=split, on_error=None)
+
+
+def _columns(table: Table, spec: DataSpec, *, split: str, required: Sequence[str]) -> ColumnMap:
+    """The columns of a table. Raises DataError where a part that is needed has none."""
+    columns = map_columns(table.columns, spec, required=required, where=table.name, derived=table.derived)
+    if split and columns.get("split") is None:
+        raise DataError(f"no column for split, so split {split!r} cannot be picked", where=table.name)
+    return columns
+
+
+@dataclass(frozen=True, slots=True)
+class _AllRows:
+    """All rows of a table that was read to its end, their labels as they were written."""
+
+    table: Table
+    columns: ColumnMap
+    items: Sequence[ReadPost | RowError]
+    spec: DataSpec
+
+    @property
+    def are_unlabelled(self) -> bool:
+        """Whether no post among them has a label, or the table no column of labels."""
+        if self.columns.get("label") is None:
+            return True
+        given = [item.label_given for item in self.items if isinstance(item, ReadPost)]
+        return bool(given) and all(map(is_missing, given))
+
+    def with_labels(self, *, split: str, on_error: OnError | None) -> Reading:
+        """The labelled posts among them. Raises DataError as ``read_labelled``."""
+        name, column = self.table.name, self.columns.columns["label"]
+        given = Counter(item.label_given for item in self.items if isinstance(item, ReadPost))
+        labels = label_map(given, self.spec.labels, trained=self.spec.trained_labels)
+        if on_error != "quarantine":
+            labels.check(name, column)
+        items = [_labelled(item, labels, column) for item in self.items]
+        row_errors = [item for item in items if isinstance(item, RowError)]
+        if row_errors and on_error == "fail":
+            raise row_error(row_errors[0], name)
+        good = self._chosen(items, split=split)
+        return Reading(
+            name,
+            tuple(LabelledPost(item.post, item.label) for item in good if item.label is not None),
+            tuple(item.row for item in good),
+            tuple(row_errors),
+            self._notes(good, row_errors, labels.messages(name, column)),
+            labels.values,
+        )
+
+    def without_labels(self, *, split: str) -> Unlabelled:
+        """The posts among them. Raises DataError where there is none."""
+        good = self._chosen(self.items, split=split)
+        name, row_errors = self.table.name, [item for item in self.items if isinstance(item, RowError)]
+        column = self.columns.get("label")
+        if column:
+            reason = f"{shown_column(column)} is empty"
+        else:
+            reason = f"it has {column_list(self.table.columns)}; if one of them holds labels: --column label=NAME"
+        return Unlabelled(
+            name,
+            tuple(item.post for item in good),
+            tuple(row_errors),
+            self._notes(good, row_errors, [f"{name}: has no labels, and is read without them ({reason})"]),
+            tuple(item.row.line for item in good),
+        )
+
+    def _chosen(self, items: Sequence[ReadPost | RowError], *, split: str) -> list[ReadPost]:
+        """The posts of a split. Raises DataError where there is none."""
+        good = [item for item in items if isinstance(item, ReadPost) and (not split or item.post.split == split)]
+        row_errors = [item for item in items if isinstance(item, RowError)]
+        if good:
+            return good
+        text = self.columns.columns["text"]
+        if row_errors and all(error.column == text for error in row_errors):
+            cells = (error.cells for error in row_errors)
+            raise no_text_error(cells, column=text, posts=len(row_errors), where=self.table.name)
         what = f" of split {split!r}" if split else ""
         raise DataError(
             f"no usable row{what}; {len(row_errors):,} rows set aside"
             + (f", the first: {_description(row_errors[0])}" if row_errors else ""),
-            where=table.name,
+            where=self.table.name,
             hint=_advice(row_errors) or "check the file",
         )
-    posts = tuple(LabelledPost(item.post, item.label) for item in good if item.label is not None)
-    detected = sum(item.language_detected for item in good)
-    error_counts, spellings = RowErrorCounts(), LanguageSpellings()
-    for error in row_errors:
-        error_counts.add(error)
-    for item in good:
-        spellings.add(item.language_given)
-    guesses = (f"{table.name}: {guess}" for guess in columns.guesses)
-    notes = [*table.notes, *guesses, *error_counts.messages(table.name), *table.late_notes()]
-    notes += [*labels.messages(table.name, column), *spellings.messages(table.name, default=spec.language)]
-    if detected:
-        notes.append(f"{table.name}: language detected for {detected:,} posts without one")
-    return Reading(table.name, posts, tuple(item.row for item in good), tuple(row_errors), tuple(notes), labels.values)
+
+    def _notes(
+        self, good: Sequence[ReadPost], row_errors: Sequence[RowError], of_labels: Sequence[str]
+    ) -> tuple[str, ...]:
+        """What a user should know: what was guessed, which rows were set aside, what labels and languages mean."""
+        name = self.table.name
+        error_counts, spellings = RowErrorCounts(), LanguageSpellings()
+        for error in row_errors:
+            error_counts.add(error)
+        for item in good:
+            spellings.add(item.language_given)
+        guesses = (f"{name}: {guess}" for guess in self.columns.guesses)
+        notes = [*self.table.notes, *guesses, *error_counts.messages(name), *self.table.late_notes(), *of_labels]
+        notes += spellings.messages(name, default=self.spec.language)
+        if detected := sum(item.language_detected for item in good):
+            notes.append(f"{name}: language detected for {detected:,} posts without one")
+        return tuple(notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +228,8 @@ class Unlabelled:
     posts: tuple[Post, ...]
     row_errors: tuple[RowError, ...]
     notes: tuple[str, ...]
+    lines: tuple[int, ...] = ()
+    """The line that each post starts on."""
 
 
 def read_unlabelled(
@@ -159,13 +241,15 @@ def read_unlabelled(
     """
     spec = spec or DataSpec()
     posts: list[Post] = []
+    lines: list[int] = []
     row_errors: list[RowError] = []
     error_counts, spellings = RowErrorCounts(), LanguageSpellings()
     with open_source(source, spec) as table:
-        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name, derived=table.derived)
+        columns = map_columns(table.columns, spec, required=("text",), where=table.name, derived=table.derived)
         for item in read_rows(table, columns, spec, labelled=False):
             if isinstance(item, ReadPost):
                 posts.append(item.post)
+                lines.append(item.row.line)
                 spellings.add(item.language_given)
                 continue
             if on_error == "fail":
@@ -179,7 +263,7 @@ def read_unlabelled(
         *table.late_notes(),
         *spellings.messages(table.name, default=spec.language),
     )
-    return Unlabelled(table.name, tuple(posts), tuple(row_errors), notes)
+    return Unlabelled(table.name, tuple(posts), tuple(row_errors), notes, tuple(lines))
 
 
 def read_rows(
@@ -319,8 +403,14 @@ def _read_row(row: Row, columns: ColumnMap, languages: FileLanguages, *, labelle
         return RowError(row.line, columns.get(role) or role, reason, row.cells)
 
     for role, name in columns.columns.items():
-        if isinstance(row.cell(name), bytes) and (reason := undecoded_reason(cells[role])):
+        if len(cells[role]) > MAX_CHARACTERS:
+            return invalid(role, f"{_TOO_LONG} ({len(cells[role]):,}; the most are {MAX_CHARACTERS:,})")
+        if cells[role].isascii() or not (reason := undecoded_reason(cells[role])):
+            continue
+        if isinstance(row.cell(name), bytes):
             return invalid(role, reason)
+        if role != "text":  # JSON can escape half of a character; in a text it is replaced
+            return invalid(role, "is no Unicode text: half of a character stands in it")
     text = cells["text"]
     if labelled and not text.strip("\0 \t\r\n"):
         return invalid("text", "empty")
@@ -366,6 +456,8 @@ def _advice(row_errors: list[RowError]) -> str:
         return "label these rows 0 or 1, or leave them out"
     if reason.endswith(_NOT_A_LABEL):
         return "map it with data.labels, e.g. --set data.labels.yes=1"
+    if reason == _TOO_LONG or reason.startswith(("a cell of over", "a line of over")):
+        return "cut it into posts, or leave the row out; if a quote opens it by mistake: --quoting none"
     if reason.endswith("is not a language"):
         return "use codes such as en, de, ja, or names; leave the cell empty to have it detected"
     return ""

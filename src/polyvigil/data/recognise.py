@@ -37,7 +37,9 @@ from polyvigil.data.workbook import ENDINGS as WORKBOOKS
 from polyvigil.errors import DataError
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
-"""Endings of files that are read and written."""
+"""Endings of files of rows, which are read and written, also compressed."""
+WRITABLE = {**FORMATS, ".xlsx": "xlsx"}
+"""Endings of files that are written."""
 READABLE = {
     **FORMATS,
     **dict.fromkeys((".txt", ".tab"), "tsv"),
@@ -84,18 +86,20 @@ class Source:
 
 
 def format_of(path: str | Path) -> str:
-    """``csv``, ``tsv``, ``jsonl`` or ``parquet``: the format of a file to write, by its name. Raises DataError for
-    another ending."""
+    """``csv``, ``tsv``, ``jsonl``, ``parquet`` or ``xlsx``: the format of a file to write, by its name. Raises
+    DataError for another ending."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    known = WRITABLE
     if suffixes and suffixes[-1] in (".gz", ".zst"):
         suffixes.pop()
-    if not suffixes or suffixes[-1] not in FORMATS:
+        known = FORMATS
+    if not suffixes or suffixes[-1] not in known:
         raise DataError(
             f"unknown kind of file {''.join(suffixes[-1:]) or '(no ending)'}",
             where=str(path),
-            hint=f"use one of {', '.join(FORMATS)}, each also as .gz or .zst, or - for standard input",
+            hint=f"use one of {', '.join(FORMATS)}, each also as .gz or .zst, or .xlsx, or - for standard input",
         )
-    return FORMATS[suffixes[-1]]
+    return known[suffixes[-1]]
 
 
 def promised_format(path: str | Path) -> str:

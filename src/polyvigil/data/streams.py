@@ -6,16 +6,19 @@ What a file is packed with is known by its first bytes, not by its name: a plain
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
 import os
+import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from polyvigil.errors import DataError
 
@@ -86,7 +89,7 @@ def open_raw(path: str | Path) -> BinaryIO:
 class HeadedStream(io.RawIOBase):
     """A raw stream whose first bytes have been looked at and are given again."""
 
-    def __init__(self, source: IO[bytes], *, size: int = HEAD) -> None:
+    def __init__(self, source: Readable, *, size: int = HEAD) -> None:
         """Reads up to ``size`` bytes, fewer only where the source ends."""
         self._source = source
         pieces: list[bytes] = []
@@ -114,50 +117,77 @@ def packed_as(head: bytes) -> str:
     return next((ending for magic, ending in _MAGIC.items() if head.startswith(magic)), "")
 
 
+class Readable(Protocol):
+    """Bytes that are drawn from."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Unpacked:
+    """Decompressed bytes, whose damages are all told in one way: EOFError, as where they break off."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+
+    def read(self, size: int, /) -> bytes:
+        with _translated_damages():
+            return self._stream.read(size)
+
+
 @contextmanager
-def decompressed(raw: BinaryIO, container: str, *, name: str) -> Iterator[IO[bytes]]:
+def decompressed(raw: BinaryIO, container: str, *, name: str) -> Iterator[Readable]:
     """What ``raw`` holds. ``container`` as ``packed_as`` gives it. Raises DataError for a ZIP archive of several
-    files, or under a password."""
+    files, or under a password; EOFError, also while it is read, for what is damaged or breaks off."""
     with ExitStack() as stack:
         if container == ".gz":
-            unpacked: IO[bytes] = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
-            yield stack.enter_context(closing(unpacked))
+            unpacked: Readable = stack.enter_context(gzip.GzipFile(fileobj=raw))
         elif container == ".bz2":
-            yield stack.enter_context(bz2.BZ2File(raw))
+            unpacked = stack.enter_context(bz2.BZ2File(raw))
         elif container == ".xz":
-            yield stack.enter_context(lzma.LZMAFile(raw))
+            unpacked = stack.enter_context(lzma.LZMAFile(raw))
         elif container == ".zst":
             from backports import zstd
 
             options: dict[int, int] = {int(zstd.DecompressionParameter.window_log_max): _LARGEST_WINDOW_LOG}
-            with _translated_zstd_errors():
-                unpacked = zstd.ZstdFile(raw, options=options)  # type: ignore[assignment]
-                yield stack.enter_context(closing(unpacked))
+            unpacked = stack.enter_context(zstd.ZstdFile(raw, options=options))
         elif container == ".zip":
             archive = stack.enter_context(_archive(raw, name))
-            yield stack.enter_context(archive.open(_only_member(archive, name)))
+            member = _only_member(archive, name)
+            with _translated_damages():
+                unpacked = stack.enter_context(archive.open(member))
         else:
             yield raw
+            return
+        yield _Unpacked(unpacked)
 
 
 @contextmanager
-def _translated_zstd_errors() -> Iterator[None]:
-    """Damaged zstd data as the EOFError that the other containers raise where data break off."""
+def _translated_damages() -> Iterator[None]:
+    """What the libraries raise for damaged data as EOFError. An error of the disk, which has a number, stays one."""
     from backports.zstd import ZstdError
 
     try:
         yield
-    except ZstdError as error:
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # EINVAL: a ZIP archive whose index leads before its beginning
+            raise
+        raise EOFError(error.strerror or str(error)) from error
+    except (ZstdError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
         raise EOFError(str(error)) from error
+    except (
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        struct.error,
+    ) as error:  # a ZIP archive of odd methods, sizes
+        raise EOFError(str(error) or type(error).__name__) from error
 
 
 def _archive(raw: BinaryIO, name: str) -> zipfile.ZipFile:
     if not raw.seekable():
         raise DataError("a ZIP archive cannot be read from a pipe", where=name, hint="name the file, or unzip -p it")
-    try:
+    with _translated_damages():
         return zipfile.ZipFile(raw)
-    except zipfile.BadZipFile as error:
-        raise EOFError(str(error)) from error
 
 
 def member_ending(raw: BinaryIO, name: str) -> str:
@@ -178,7 +208,9 @@ def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     members = [
         member
         for member in archive.infolist()
-        if not member.is_dir() and not member.filename.startswith("__MACOSX/") and not _is_hidden(member.filename)
+        if not member.filename.endswith("/")
+        and not member.filename.startswith("__MACOSX/")
+        and not _is_hidden(member.filename)
     ]
     if len(members) != 1:
         shown = ", ".join(repr(member.filename) for member in members[:5])

@@ -199,6 +199,11 @@ class Detector(Protocol):
     def fit_record(self) -> FitRecord: ...
 
     @property
+    def normalisation(self) -> str:
+        """How it reads posts: one of text.normalise.NORMALISATIONS."""
+        ...
+
+    @property
     def log(self) -> TrainingLog | None:
         """How it was trained, epoch by epoch; None from a detector without epochs."""
         ...

@@ -29,10 +29,11 @@ from polyvigil.detect.ngram_features import (
     table,
 )
 from polyvigil.detect.ngram_scorer import CompiledScorer, Warming
+from polyvigil.detect.reading import check_made_with
 from polyvigil.errors import BundleError
 from polyvigil.text.align import align
 from polyvigil.text.hashing import HASHING, lay_out
-from polyvigil.text.normalise import NORMALISATION, model_texts
+from polyvigil.text.normalise import NORMALISATION, NORMALISATIONS, model_texts
 from polyvigil.types import Frozen, Post, Probabilities
 
 CONFIG_FILE = "config.json"
@@ -78,6 +79,10 @@ class LinearDetector:
         return self.config.fit_record
 
     @property
+    def normalisation(self) -> str:
+        return self.config.normalisation
+
+    @property
     def log(self) -> None:
         """None: it is solved at once, without epochs."""
         return
@@ -86,7 +91,7 @@ class LinearDetector:
         """See detect.base.Detector. Bit-equal whatever posts stand beside a post, with numpy and compiled."""
         if not posts:
             return np.empty(0)
-        texts = model_texts([post.text for post in posts])
+        texts = model_texts([post.text for post in posts], self.normalisation)
         scorer = self.warming.after(sum(map(len, texts)), self.compiled)
         logits = self.logits(texts) if scorer is None else scorer.logits(texts)
         probabilities: Probabilities = 1.0 / (1.0 + np.exp(-logits))
@@ -111,7 +116,7 @@ class LinearDetector:
         """The share of the character n-grams of each post that the model knows, (n_posts,) in [0, 1]; 1 without any."""
         shares = [np.empty(0)]
         for batch in batches(posts):
-            grams = self._space.blocks(characters_of(batch))[1]
+            grams = self._space.blocks(characters_of(batch, self.normalisation))[1]
             known = self.characters.vocabulary.columns(grams.hashes) >= 0
             n_known = np.bincount(grams.rows[known], minlength=len(batch))
             n_ngrams = np.bincount(grams.rows, minlength=len(batch))
@@ -143,7 +148,7 @@ class LinearDetector:
         return logits
 
     def _evidence(self, posts: Sequence[Post]) -> list[Evidence]:
-        aligned = [align(post.text) for post in posts]
+        aligned = [align(post.text, self.normalisation) for post in posts]
         characters = lay_out([alignment.text for alignment in aligned])
         logits = np.full(len(posts), self.config.intercept)
         shares = np.zeros(len(characters.rows))
@@ -188,16 +193,8 @@ def load(folder: Path, *, device: str = "auto") -> LinearDetector:  # noqa: ARG0
             where=str(folder),
             hint="copy the bundle again from where it was made, or train it again",
         ) from error
-    for name, stored, known in (
-        ("normalisation", config.normalisation, NORMALISATION),
-        ("hashing", config.hashing, HASHING),
-    ):
-        if stored != known:
-            raise BundleError(
-                f"made with {name} {stored!r}; this version of polyvigil has {known!r}",
-                where=str(folder / CONFIG_FILE),
-                hint="score it with the version that made it, or train it again",
-            )
+    check_made_with("normalisation", config.normalisation, known=NORMALISATIONS, where=folder / CONFIG_FILE)
+    check_made_with("hashing", config.hashing, known=[HASHING], where=folder / CONFIG_FILE)
     return LinearDetector(config, words, characters)
 
 

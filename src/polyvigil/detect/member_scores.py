@@ -41,13 +41,13 @@ class MemberScores:
 
 
 @memoised()
-def score_members(members: Sequence[Scores], posts: Sequence[Post]) -> MemberScores:
+def score_members(members: Sequence[Scores], posts: Sequence[Post], *, normalisation: str) -> MemberScores:
     """Every member reads every post once.
 
-    A post with nothing to read (empty, a link, only emoji) is given to no member and has exactly 0, which no threshold
-    flags.
+    A post with nothing to read (empty, a link, only emoji) by the members' ``normalisation`` is given to none of them
+    and has exactly 0, which no threshold flags.
     """
-    texts = model_texts([post.text for post in posts])
+    texts = model_texts([post.text for post in posts], normalisation)
     readable = [index for index, text in enumerate(texts) if not no_text_reason(text)]
     chosen = [posts[index] for index in readable]
     result = MemberScores.empty(len(members), len(posts))

@@ -107,9 +107,9 @@ def batches(items: Sequence[_T], *, characters: int = BATCH_CHARACTERS) -> Itera
         start = end
 
 
-def characters_of(posts: Sequence[Post]) -> Characters:
+def characters_of(posts: Sequence[Post], normalisation: str) -> Characters:
     """The normalised characters of the posts, laid out for hashing."""
-    return lay_out(model_texts([post.text for post in posts]))
+    return lay_out(model_texts([post.text for post in posts], normalisation))
 
 
 def count(grams: Grams, vocabulary: Vocabulary) -> Counts:

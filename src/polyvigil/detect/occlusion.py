@@ -1,19 +1,21 @@
 """Evidence of a detector of which nothing but its answers is known: what it says of the post without one of its parts.
 
-The parts are the post's sentences, or smaller ones where it has a single sentence (text.pieces). They are cut from the
+The parts are the post's sentences, or smaller ones where it has a single sentence (text.legible). They are cut from the
 text as it was written, and the rest is normalised as any post is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.detect.base import Evidence
-from polyvigil.text.sentences import Span, pieces
+from polyvigil.text.legible import LegibleText
+from polyvigil.text.sentences import Span
 from polyvigil.types import Post, Probabilities
 
 MOST_PIECES = 32
@@ -23,30 +25,45 @@ _TEXTS_PER_BATCH = 1024
 _CLOSEST = 1e-12  # probabilities are held this far from 0 and 1, so that logits are finite
 
 
-def occlusion(probabilities: Callable[[Sequence[Post]], Probabilities], posts: Sequence[Post]) -> list[Evidence]:
+def occlusion(
+    probabilities: Callable[[Sequence[Post]], Probabilities], posts: Sequence[Post], normalisation: str
+) -> list[Evidence]:
     """Evidence by leaving parts out, in the order of ``posts``; a part's drop is spread evenly over what is seen of it.
 
-    ``probabilities`` is asked of each post with and without each part, of about 1,000 texts at once. The drops do not
-    add up to the logit: two sentences that say the same may both drop nothing.
+    ``probabilities`` is asked of each post with and without each part, of about 1,000 texts at once; ``normalisation``
+    is how it reads them. The drops do not add up to the logit: two sentences that say the same may both drop nothing.
     """
     result: list[Evidence] = []
-    for batch in _batches([(post, pieces(post.text, most=MOST_PIECES)) for post in posts]):
-        variants = [variant for post, parts in batch for variant in _variants(post, parts)]
+    for batch in _batches(_divide(post, normalisation) for post in posts):
+        variants = [variant for item in batch for variant in _variants(item)]
         logits = _logits(probabilities(variants))
         at = 0
-        for post, parts in batch:
-            whole, without = float(logits[at]), logits[at + 1 : at + 1 + len(parts)]
-            result.append(Evidence("occlusion", whole, _distributed(post.text, parts, whole - without)))
-            at += 1 + len(parts)
+        for item in batch:
+            whole, without = float(logits[at]), logits[at + 1 : at + 1 + len(item.parts)]
+            result.append(Evidence("occlusion", whole, _distributed(item, whole - without)))
+            at += 1 + len(item.parts)
     return result
 
 
-def _batches(items: Sequence[tuple[Post, list[Span]]]) -> Iterator[list[tuple[Post, list[Span]]]]:
-    batch: list[tuple[Post, list[Span]]] = []
+class _DividedPost(NamedTuple):
+    """A post, and its parts as they are left out one by one."""
+
+    post: Post
+    text: LegibleText
+    parts: list[Span]
+
+
+def _divide(post: Post, normalisation: str) -> _DividedPost:
+    text = LegibleText.of(post.text, normalisation)
+    return _DividedPost(post, text, text.pieces(most=MOST_PIECES))
+
+
+def _batches(items: Iterable[_DividedPost]) -> Iterator[list[_DividedPost]]:
+    batch: list[_DividedPost] = []
     texts = 0
-    for post, parts in items:
-        batch.append((post, parts))
-        texts += 1 + len(parts)
+    for item in items:
+        batch.append(item)
+        texts += 1 + len(item.parts)
         if texts >= _TEXTS_PER_BATCH:
             yield batch
             batch, texts = [], 0
@@ -54,10 +71,10 @@ def _batches(items: Sequence[tuple[Post, list[Span]]]) -> Iterator[list[tuple[Po
         yield batch
 
 
-def _variants(post: Post, parts: Sequence[Span]) -> Iterator[Post]:
-    yield post
-    for part in parts:
-        yield replace(post, text=post.text[: part.start] + post.text[part.end :])
+def _variants(item: _DividedPost) -> Iterator[Post]:
+    yield item.post
+    for part in item.parts:
+        yield replace(item.post, text=item.post.text[: part.start] + item.post.text[part.end :])
 
 
 def _logits(p: Probabilities) -> NDArray[np.float64]:
@@ -66,10 +83,11 @@ def _logits(p: Probabilities) -> NDArray[np.float64]:
     return logits
 
 
-def _distributed(text: str, parts: Sequence[Span], drops: NDArray[np.float64]) -> NDArray[np.float64]:
-    characters = np.zeros(len(text))
-    for part, drop in zip(parts, drops.tolist(), strict=True):
-        seen = [position for position in range(part.start, part.end) if not text[position].isspace()]
-        positions = seen or range(part.start, part.end)
-        characters[list(positions)] = drop / len(positions)
+def _distributed(item: _DividedPost, drops: NDArray[np.float64]) -> NDArray[np.float64]:
+    characters = np.zeros(len(item.post.text))
+    visible = item.text.visible()
+    for part, drop in zip(item.parts, drops.tolist(), strict=True):
+        seen = part.start + np.flatnonzero(visible[part.start : part.end])
+        positions = seen if len(seen) else np.arange(part.start, part.end)
+        characters[positions] = drop / len(positions)
     return characters

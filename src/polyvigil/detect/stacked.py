@@ -85,6 +85,11 @@ class StackedDetector:
         return self.base.fit_record
 
     @property
+    def normalisation(self) -> str:
+        """The base's, which is the further detector's too (``assemble``)."""
+        return self.base.normalisation
+
+    @property
     def log(self) -> TrainingLog | None:
         """The base's, of its training on all posts."""
         return self.base.log
@@ -114,7 +119,7 @@ class StackedDetector:
 
     def evidence(self, posts: Sequence[Post]) -> list[Evidence]:
         """See detect.base.Detector: occlusion."""
-        return occlusion(self.probabilities, posts)
+        return occlusion(self.probabilities, posts, self.normalisation)
 
     def save(self, folder: Path) -> None:
         """Write ``config.json``, and each of the two detectors into a folder of its own."""
@@ -139,8 +144,8 @@ def read(folder: Path) -> StackedConfig:
 def assemble(folder: Path, config: StackedConfig, *, base: Detector, further: Featured) -> StackedDetector:
     """The detector of ``config`` with the two in it, which the bundle's loader has read.
 
-    Raises BundleError where the features are others than those it was fitted on.
+    Raises BundleError where the features are others than those it was fitted on, or the two read posts differently.
     """
-    if further.feature_names != config.features:
+    if further.feature_names != config.features or further.normalisation != base.normalisation:
         raise unreadable(folder, ValueError("other features"), what="stacked detector")
     return StackedDetector(base, further, config)

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 from polyvigil.config.model import LongPosts, Pooling
 from polyvigil.detect.base import Evidence, FitRecord, Lengths, Read, TrainingLog, Window
 from polyvigil.detect.occlusion import occlusion
+from polyvigil.detect.reading import check_made_with
 from polyvigil.errors import BundleError, PolyvigilError
 from polyvigil.nn.encoder import Arithmetic, Encoder, load_encoder
 from polyvigil.nn.predict import token_budget, window_scores
 from polyvigil.nn.windows import LongRule
 from polyvigil.text.align import align
-from polyvigil.text.normalise import NORMALISATION, model_texts
+from polyvigil.text.normalise import NORMALISATION, NORMALISATIONS, model_texts
 from polyvigil.types import Frozen, Post, Probabilities
 
 CONFIG_FILE = "polyvigil.json"
@@ -56,19 +57,23 @@ class EncoderDetector:
     def fit_record(self) -> FitRecord:
         return self.config.fit_record
 
+    @property
+    def normalisation(self) -> str:
+        return self.config.normalisation
+
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """See detect.base.Detector. The same within 1e-5 whatever posts stand beside a post."""
         return self.read(posts).probabilities
 
     def read(self, posts: Sequence[Post]) -> Read:
         """See detect.base.ReadsWindows."""
-        items = self.encoder.tokenise(model_texts([post.text for post in posts]))
+        items = self.encoder.tokenise(self._texts(posts))
         scores = window_scores(self.encoder, items, budget=token_budget(self.encoder.device))
         return Read(scores.pooled(self.config.pooling), scores.strongest())
 
     def locate(self, posts: Sequence[Post], carried: NDArray[np.int64]) -> list[Window]:
         """See detect.base.ReadsWindows: in tokens where the tokenizer keeps no offsets (Japanese BERTs)."""
-        texts = [align(post.text) for post in posts]
+        texts = [align(post.text, self.normalisation) for post in posts]
         spans = self.encoder.window_spans([text.text for text in texts])
         if spans is None:
             token_spans = self.encoder.window_tokens([text.text for text in texts])
@@ -84,22 +89,25 @@ class EncoderDetector:
 
     def tokenise(self, posts: Sequence[Post]) -> None:
         """See detect.base.Tokenises."""
-        self.encoder.token_counts(model_texts([post.text for post in posts]))
+        self.encoder.token_counts(self._texts(posts))
 
     def lengths(self, posts: Sequence[Post]) -> Lengths:
         """See detect.base.Detector."""
-        tokens = self.encoder.token_counts(model_texts([post.text for post in posts]))
+        tokens = self.encoder.token_counts(self._texts(posts))
         return Lengths(tokens, tokens > self.encoder.reader.capacity)
 
     def evidence(self, posts: Sequence[Post]) -> list[Evidence]:
         """See detect.base.Detector: occlusion, the post is read at most 33 times. What is cut off is no evidence."""
-        return occlusion(self.probabilities, posts)
+        return occlusion(self.probabilities, posts, self.normalisation)
 
     def save(self, folder: Path) -> None:
         """Write a folder that AutoModelForSequenceClassification.from_pretrained opens, and two files of ours."""
         self.encoder.save(folder)
         for name, document in ((CONFIG_FILE, self.config), (LOG_FILE, self.log)):
             (folder / name).write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    def _texts(self, posts: Sequence[Post]) -> list[str]:
+        return model_texts([post.text for post in posts], self.normalisation)
 
 
 def load(folder: Path, *, device: str = "auto") -> EncoderDetector:
@@ -112,12 +120,7 @@ def load(folder: Path, *, device: str = "auto") -> EncoderDetector:
         log = TrainingLog.model_validate_json((folder / LOG_FILE).read_bytes())
     except (OSError, ValidationError) as error:
         raise _unreadable(folder, error) from error
-    if config.normalisation != NORMALISATION:
-        raise BundleError(
-            f"made with normalisation {config.normalisation!r}; this version of polyvigil has {NORMALISATION!r}",
-            where=str(folder / CONFIG_FILE),
-            hint="score it with the version that made it, or train it again",
-        )
+    check_made_with("normalisation", config.normalisation, known=NORMALISATIONS, where=folder / CONFIG_FILE)
     try:
         encoder = load_encoder(
             str(folder),

@@ -54,6 +54,10 @@ class NerDetector:
         return self.config.fit_record
 
     @property
+    def normalisation(self) -> str:
+        return self.config.normalisation
+
+    @property
     def log(self) -> None:
         """None: nothing is trained."""
         return
@@ -62,7 +66,7 @@ class NerDetector:
         """What is found in the normalised text of each post, in the order of ``posts``; each span once a role."""
         config = self.config
         by_post = self.finder.find(
-            [model_text(post.text) for post in posts],
+            [model_text(post.text, self.normalisation) for post in posts],
             (*config.drug_labels, *config.reaction_labels),
             least_score=config.least_score,
             chunk_words=config.chunk_words,
@@ -85,7 +89,7 @@ class NerDetector:
     def features(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         """The nine features of each post, (n_posts, 9), in the order of ``posts`` and of ``feature_names``."""
         rows = [
-            features(entities, characters=len(model_text(post.text)))
+            features(entities, characters=len(model_text(post.text, self.normalisation)))
             for post, entities in zip(posts, self.entities(posts), strict=True)
         ]
         return np.array(rows, dtype=float).reshape(len(posts), len(FEATURES))
@@ -96,7 +100,7 @@ class NerDetector:
 
     def evidence(self, posts: Sequence[Post]) -> list[Evidence]:
         """See detect.base.Detector: occlusion, at most 33 forward passes a post."""
-        return occlusion(self.probabilities, posts)
+        return occlusion(self.probabilities, posts, self.normalisation)
 
     def save(self, folder: Path) -> None:
         """Write a folder that gliner2's AutoExtractor.from_pretrained opens, and one file of ours."""

@@ -63,6 +63,10 @@ class NliDetector:
         return self.config.fit_record
 
     @property
+    def normalisation(self) -> str:
+        return self.config.normalisation
+
+    @property
     def log(self) -> None:
         """None: nothing is trained."""
         return
@@ -84,7 +88,7 @@ class NliDetector:
 
     def evidence(self, posts: Sequence[Post]) -> list[Evidence]:
         """See detect.base.Detector: occlusion, at most 33 forward passes a post. Nothing beyond the cut is evidence."""
-        return occlusion(self.probabilities, posts)
+        return occlusion(self.probabilities, posts, self.normalisation)
 
     def save(self, folder: Path) -> None:
         """Write a folder that AutoModelForSequenceClassification.from_pretrained opens, and one file of ours."""
@@ -92,7 +96,8 @@ class NliDetector:
         (folder / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     def _pairs(self, posts: Sequence[Post]) -> tuple[list[str], list[str]]:
-        return model_texts([post.text for post in posts]), [self.config.hypothesis(post.language) for post in posts]
+        texts = model_texts([post.text for post in posts], self.normalisation)
+        return texts, [self.config.hypothesis(post.language) for post in posts]
 
 
 def class_order(labels: Sequence[str], *, neutral: Literal["left-out", "counted"]) -> tuple[int, ...]:

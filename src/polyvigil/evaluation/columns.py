@@ -42,7 +42,7 @@ def columns_to_slice(reading: Reading, names: Sequence[str], spec: DataSpec) -> 
     if not names:
         return ()
     header = tuple(dict.fromkeys(column for row in reading.rows for column in row.cells))
-    roles = map_columns(header, spec.columns, required=(), where=reading.name)
+    roles = map_columns(header, spec, required=(), where=reading.name)
     resolved = dict.fromkeys(_resolve(name, header, roles, reading.name) for name in names)
     return tuple(_column(name, reading, roles, header) for name in resolved)
 

@@ -14,7 +14,8 @@ import numpy as np
 from polyvigil.bundle.explain import Explanation, explain
 from polyvigil.bundle.store import Bundle
 from polyvigil.evaluation.intervals import Interval, share_interval
-from polyvigil.text.sentences import Span, units
+from polyvigil.text.legible import LegibleText
+from polyvigil.text.sentences import Span
 from polyvigil.types import Frozen, Post
 
 POOLED = "pooled"
@@ -68,7 +69,8 @@ def deletion_test(bundle: Bundle, posts: Sequence[Post], *, seed: int = 0) -> De
     flagged = [posts[index] for index in indices]
     random = np.random.default_rng(seed)
     attempts = [
-        _trial(post, explanation, random) for post, explanation in zip(flagged, explain(bundle, flagged), strict=True)
+        _trial(post, LegibleText.of(post.text, bundle.normalisation).units(), explanation, random)
+        for post, explanation in zip(flagged, explain(bundle, flagged), strict=True)
     ]
     trials = [trial for trial in attempts if trial is not None]
     whole = probabilities[[index for index, trial in zip(indices, attempts, strict=True) if trial is not None]]
@@ -98,19 +100,19 @@ def deletion_test(bundle: Bundle, posts: Sequence[Post], *, seed: int = 0) -> De
     )
 
 
-def _trial(post: Post, explanation: Explanation, random: np.random.Generator) -> _Trial | None:
+def _trial(post: Post, words: Sequence[Span], explanation: Explanation, random: np.random.Generator) -> _Trial | None:
     """The carrying sentence, or else the strongest span, with a span as long apart from it; None if there is none.
 
-    The other span begins where a word begins.
+    The other span begins where one of the ``words`` of the post begins.
     """
     sentence = explanation.sentence
     strongest = max(explanation.spans, key=lambda span: span.score, default=None)
     for pointed in filter(None, (sentence, strongest)):
         size = pointed.end - pointed.start
         starts = [
-            unit.start
-            for unit in units(post.text)
-            if unit.start + size <= (pointed.start if unit.start < pointed.end else len(post.text))
+            word.start
+            for word in words
+            if word.start + size <= (pointed.start if word.start < pointed.end else len(post.text))
         ]
         if starts:
             start = int(random.choice(starts))

@@ -105,11 +105,16 @@ def cautions_about(bundle: Bundle, reading: Reading) -> tuple[str, ...]:
         )
     refuse_translated(reading.posts, part="test", where=reading.name)
     seen = seen_before(reading.posts, bundle.seen.train, bundle.seen.dev, data=reading.name)
+    return (*seen, *unlabelled_rows(reading))
+
+
+def unlabelled_rows(reading: Reading) -> tuple[str, ...]:
+    """One sentence on the rows of a file that have no label; none where all have one."""
     unlabelled = sum(row_error.reason == NO_LABEL for row_error in reading.row_errors)
     if not unlabelled:
-        return seen
+        return ()
     rows = len(reading.posts) + len(reading.row_errors)
-    return (*seen, f"{unlabelled:,} of {rows:,} rows have no label and are not measured")
+    return (f"{unlabelled:,} of {rows:,} rows have no label and are not measured",)
 
 
 def measured_on_dev(bundle: Bundle, *, budgets: Sequence[int] = (), prevalence: float | None = None) -> Measured:

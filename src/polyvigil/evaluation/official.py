@@ -15,8 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from polyvigil.bundle.outputs import json_document
-from polyvigil.data.columns import column_list
-from polyvigil.data.formats import RowError, open_table
+from polyvigil.config.data import DataSpec, Role
+from polyvigil.data.columns import column_list, map_columns
+from polyvigil.data.formats import RowError, Table, open_table
+from polyvigil.data.inputs import find_inputs
+from polyvigil.data.protection import is_output
+from polyvigil.data.read import cell_text
 from polyvigil.data.shown import shown_value
 from polyvigil.data.write import csv_text
 from polyvigil.errors import PredictionsError
@@ -26,6 +30,8 @@ from polyvigil.types import LabelledPost
 
 ID_COLUMN = "id"
 LABEL_COLUMN = "predicted_label"
+DECISION_COLUMN = "decision"
+"""Of an output of ``polyvigil score``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +49,63 @@ class OfficialScores:
 SCORES = json_document("scores file", ("F1",))
 
 
-def read_predictions(path: str | Path) -> dict[str, int]:
-    """Read ``id,predicted_label``. Raises PredictionsError, with line and value, for anything else than one integer
-    0 or 1 for each id."""
+def read_predictions(source: str | Path, *, id_column: str = "") -> dict[str, int]:
+    """Read a file of ``id,predicted_label``, such as a submission's zip, or what ``polyvigil score`` wrote, whose
+    ``decision`` is the prediction: a file of any kind, or a folder of parts.
+
+    ``id_column``: of the gold posts, where it is named; scored posts have a column of that name too.
+
+    Raises PredictionsError, with line and value, for anything else than one integer 0 or 1 for each id.
+    """
+    paths: Sequence[str | Path] = [source]
+    if Path(source).is_dir():
+        paths = [file.path for file in find_inputs([str(source)]).files]
     predictions: dict[str, int] = {}
-    with open_table(path) as table:
-        for column in (ID_COLUMN, LABEL_COLUMN):
-            if column not in table.columns:
-                raise PredictionsError(
-                    f"no column {column!r}",
-                    where=table.name,
-                    hint=f"the header must be {ID_COLUMN},{LABEL_COLUMN}; it has {column_list(table.columns)}",
-                )
-        for row in table.rows:
-            where = f"{table.name}:{row.line}"
-            if isinstance(row, RowError):
-                raise PredictionsError(row.reason, where=where, hint="mend the row")
-            identity, label = str(row.cells[ID_COLUMN]), str(row.cells[LABEL_COLUMN])
-            if label not in ("0", "1"):
-                raise PredictionsError(
-                    f"{LABEL_COLUMN} {shown_value(label)} of id {shown_value(identity)} is not the integer 0 or 1",
-                    where=where,
-                )
-            if identity in predictions:
-                raise PredictionsError(
-                    f"id {shown_value(identity)} stands twice", where=where, hint="give each id one row"
-                )
-            predictions[identity] = int(label)
+    for path in paths:
+        with open_table(path) as table:
+            identities, labels = _prediction_columns(table, id_column)
+            for row in table.rows:
+                where = f"{table.name}:{row.line}"
+                if isinstance(row, RowError):
+                    raise PredictionsError(row.reason, where=where, hint="mend the row")
+                identity, label = cell_text(row.cell(identities)), cell_text(row.cell(labels))
+                if label not in ("0", "1"):
+                    raise PredictionsError(
+                        f"{labels} {shown_value(label)} of id {shown_value(identity)} is not the integer 0 or 1",
+                        where=where,
+                        hint="mend the row",
+                    )
+                if identity in predictions:
+                    raise PredictionsError(
+                        f"id {shown_value(identity)} stands twice", where=where, hint="give each id one row"
+                    )
+                predictions[identity] = int(label)
     return predictions
+
+
+def _prediction_columns(table: Table, id_column: str) -> tuple[str, str]:
+    """The columns of the ids and of the predictions. Raises PredictionsError where there are none."""
+    if is_output(table.columns):
+        given: dict[Role, str] = {"id": id_column} if id_column in table.columns else {}
+        columns = map_columns(
+            table.columns, DataSpec(columns=given), required=(), where=table.name, derived=table.derived
+        )
+        if identities := columns.get("id"):
+            return identities, DECISION_COLUMN
+        raise PredictionsError(
+            "the scored posts have no column of ids, by which they are matched with the gold posts",
+            where=table.name,
+            hint=f"it has {column_list(table.columns)}; give the posts an id and score them again",
+        )
+    for column in (ID_COLUMN, LABEL_COLUMN):
+        if column not in table.columns:
+            raise PredictionsError(
+                f"no column {column!r}",
+                where=table.name,
+                hint=f"the header must be {ID_COLUMN},{LABEL_COLUMN}, or that of an output of polyvigil score; "
+                f"it has {column_list(table.columns)}",
+            )
+    return ID_COLUMN, LABEL_COLUMN
 
 
 def official_scores(

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from polyvigil.config.judge import ChatSpec
 from polyvigil.judge.deadline import Deadline
 from polyvigil.text.mask import mask
+from polyvigil.text.normalise import without_html
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
 _MASKED_FACTOR = 5  # times the characters that are sent: enough to mask, and bounded
@@ -172,8 +173,9 @@ def read_prompt(version: str) -> Prompt:
     return Prompt(version, path.read_text(encoding="utf-8").strip())
 
 
-def masked(text: str, *, most_characters: int) -> str:
-    """What of a post is sent: masked (text.mask), then cut."""
+def masked(text: str, *, most_characters: int, normalisation: str) -> str:
+    """What of a post is sent: HTML undone where the ``normalisation`` does that, masked (text.mask), then cut."""
+    text = without_html(text, normalisation)
     return mask(text[: _MASKED_FACTOR * most_characters])[:most_characters].rstrip()
 
 

@@ -47,6 +47,7 @@ class EndpointConfig(Frozen):
 
     kind: Literal["chat"] = KIND
     normalisation: str = NORMALISATION
+    """That of the bundle; of its steps, HTML is undone before a post is masked."""
     spec: ChatSpec
     prompt_sha256: str
     fit_record: FitRecord
@@ -88,10 +89,11 @@ class EndpointResult:
 class EndpointSession:
     """An open session with one endpoint. ``usage`` adds up all requests since it was opened."""
 
-    def __init__(self, spec: ChatSpec, prompt: Prompt, permission: EndpointPermission) -> None:
+    def __init__(self, config: EndpointConfig, prompt: Prompt, permission: EndpointPermission) -> None:
         """Raises RecipeError where the key's environment variable is empty."""
+        self._spec = spec = config.spec
         self.usage = total_usage(spec, ())
-        self._spec = spec
+        self._normalisation = config.normalisation
         self._prompt = prompt
         self._answers = AnswerLog(answers_path(), model=spec.model, prompt=prompt.sha256)
         self._client = None if permission.offline else ChatClient(spec, key=_key(spec))
@@ -100,7 +102,10 @@ class EndpointSession:
 
     def request(self, posts: Sequence[Post]) -> EndpointResult:
         """P(ADE) of each post, in their order. The same masked text is sent once."""
-        texts = [masked(post.text, most_characters=self._spec.most_characters) for post in posts]
+        texts = [
+            masked(post.text, most_characters=self._spec.most_characters, normalisation=self._normalisation)
+            for post in posts
+        ]
         by_text = {text: self._answers.get(text) for text in texts}
         cached = sum(by_text[text] is not None for text in texts)
         unknown = [text for text, answer in by_text.items() if answer is None]
@@ -190,6 +195,10 @@ class Endpoint:
         return self.config.fit_record
 
     @property
+    def normalisation(self) -> str:
+        return self.config.normalisation
+
+    @property
     def log(self) -> None:
         """None: nothing is trained."""
         return
@@ -205,12 +214,17 @@ class Endpoint:
         (folder / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def open_endpoint(spec: ChatSpec, *, permission: EndpointPermission | None) -> Endpoint:
-    """The endpoint of a configuration. Raises RecipeError where posts are to be sent and the key is missing."""
+def open_endpoint(
+    spec: ChatSpec, *, permission: EndpointPermission | None, normalisation: str = NORMALISATION
+) -> Endpoint:
+    """The endpoint of a configuration, for a bundle with this normalisation.
+
+    Raises RecipeError where posts are to be sent and the key is missing.
+    """
     prompt = read_prompt(spec.prompt)
     nothing = FitRecord(seed=spec.seed, posts=0, positives=0, languages=(), train_fingerprint=fingerprint([]))
-    config = EndpointConfig(spec=spec, prompt_sha256=prompt.sha256, fit_record=nothing)
-    return Endpoint(config, EndpointSession(spec, prompt, permission) if permission else None)
+    config = EndpointConfig(normalisation=normalisation, spec=spec, prompt_sha256=prompt.sha256, fit_record=nothing)
+    return Endpoint(config, EndpointSession(config, prompt, permission) if permission else None)
 
 
 def load_endpoint(folder: Path, *, permission: EndpointPermission | None = None) -> Endpoint:
@@ -226,7 +240,7 @@ def load_endpoint(folder: Path, *, permission: EndpointPermission | None = None)
             where=str(folder / CONFIG_FILE),
             hint="run polyvigil judge again",
         )
-    return Endpoint(config, EndpointSession(config.spec, prompt, permission) if permission else None)
+    return Endpoint(config, EndpointSession(config, prompt, permission) if permission else None)
 
 
 def _key(spec: ChatSpec) -> str:

@@ -67,8 +67,11 @@ class SecondStage:
         """What all requests took since the bundle was loaded; None where none is allowed."""
         return self.source.session.usage if isinstance(self.source, Endpoint) and self.source.session else None
 
-    def score(self, posts: Sequence[Post], first: Probabilities, thresholds: NDArray[np.float64]) -> SecondStageResult:
-        """Score the posts that are in their band by the first stage's P, ``first``, and their ``thresholds``."""
+    def score(
+        self, posts: Sequence[Post], first: Probabilities, thresholds: NDArray[np.float64], *, normalisation: str
+    ) -> SecondStageResult:
+        """Score the posts that are in their band by the first stage's P, ``first``, and their ``thresholds``;
+        ``normalisation`` is how both stages read posts."""
         in_band = self.judge.inside(first, thresholds, [post.language for post in posts])
         indices = np.flatnonzero(in_band)
         chosen = [posts[index] for index in indices.tolist()]
@@ -79,7 +82,9 @@ class SecondStage:
             result.probabilities[0, indices] = reply.probabilities
             usage = reply.usage
         else:
-            result.assign(score_members(self.source, chosen), range(len(self.source)), indices)
+            result.assign(
+                score_members(self.source, chosen, normalisation=normalisation), range(len(self.source)), indices
+            )
         return SecondStageResult(in_band, result, usage)
 
     def decide(

@@ -22,7 +22,7 @@ from polyvigil.learn.disk import DiskUse
 from polyvigil.learn.schedule import steps_per_epoch
 from polyvigil.nn.shapes import ModelShape
 from polyvigil.nn.windows import LongRule, Reader
-from polyvigil.text.normalise import model_texts
+from polyvigil.text.normalise import NORMALISATION, model_texts
 from polyvigil.text.token_counts import ASSUMPTION, estimated_rows, estimated_tokens
 from polyvigil.types import LabelledPost, Post
 
@@ -127,7 +127,9 @@ def estimate_scoring(recipe: Recipe, shape: ModelShape, rate: DeviceRate, dev: S
     """Of a zero-shot model, which takes no steps: the dev posts are scored once."""
     further = _PAIR_TOKENS if recipe.model.kind == "nli" else 2 * _PAIR_TOKENS
     limit = getattr(recipe.model, "max_tokens", shape.positions)
-    lengths = np.minimum(estimated_tokens(model_texts([item.post.text for item in dev])) + further, limit)
+    lengths = np.minimum(
+        estimated_tokens(model_texts([item.post.text for item in dev], NORMALISATION)) + further, limit
+    )
     operations = sum(shape.forward_operations(int(length)) for length in lengths)
     member = 4 * shape.parameters + _TOKENIZER_BYTES
     return CostEstimate(
@@ -161,7 +163,7 @@ def _windows(posts: Sequence[Post], spec: EncoderSpec, shape: ModelShape) -> _Wi
     """How each post is read, by its estimated tokens."""
     rule = LongRule(spec.long_posts, spec.window_overlap, spec.most_windows)
     reader = Reader(spec.max_tokens, 1, 1, rule)
-    tokens = estimated_tokens(model_texts([post.text for post in posts]))
+    tokens = estimated_tokens(model_texts([post.text for post in posts], NORMALISATION))
     length = np.minimum(tokens, spec.max_tokens)
     many = np.ones_like(length)
     if spec.long_posts == "windows":

@@ -22,6 +22,7 @@ from polyvigil.learn.balance import language_counts, trained_languages, training
 from polyvigil.learn.linear_problem import Problem, Weights
 from polyvigil.learn.linear_scale import Scale
 from polyvigil.text.language import is_cadec
+from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import LabelledPost, Labels, Post
 
 WORTH_CHARACTERS = 1 << 20
@@ -52,6 +53,7 @@ class LinearLearner:
         weights = self._weights(posts, self._problem(train, labels), seed=seed)
         words, characters = (_block(weights, own) for own in (weights.is_words, ~weights.is_words))
         config = LinearConfig(
+            normalisation=NORMALISATION,
             word_ngrams=self.spec.word_ngrams,
             character_ngrams=self.spec.character_ngrams,
             skip_words=self.spec.skip_words,

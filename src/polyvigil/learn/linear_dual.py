@@ -16,7 +16,9 @@ from polyvigil.learn.linear_rows import Progress, Rows, Texts
 
 STOP = 1e-4
 """Epochs end when a post's dual variable moves by less than this share of C, on average."""
-MOST_EPOCHS = 30
+MOST_EPOCHS = 40
+_WHOLE = 4
+"""Every so many epochs all posts are looked at; in the others those that still move."""
 
 
 def solve(
@@ -51,9 +53,9 @@ def solve(
     state[:, 2] = idf * idf * scales * scales
     bias, dual = np.zeros(1), np.zeros(n_posts)
     signs, domains = np.where(problem.labels == 1, 1.0, -1.0), problem.translated.astype(np.uint8)
-    random = np.random.default_rng(seed)
+    random, steps = np.random.default_rng(seed), np.ones(n_posts)
     for epoch in range(1, MOST_EPOCHS + 1):
-        moved = 0.0
+        moved, whole = 0.0, epoch % _WHOLE == 0
         for at in random.permutation(len(rows.store.blocks)):
             block = rows.store.blocks[at]
             posts = slice(block.first, block.first + block.n_posts)
@@ -61,10 +63,11 @@ def solve(
             moved += kernel.descend(
                 rows.store.entries(block), block.ends, random.permutation(block.n_posts), signs[posts],
                 problem.costs[posts], domains[posts], problem.likeness, dual[posts], state, inverse[halves],
-                alone[halves], diagonal[halves], bias, frequency, texts.sublinear,
+                alone[halves], diagonal[halves], bias, frequency, texts.sublinear, steps[posts],
+                0.0 if whole else stop / 10,
             )  # fmt: skip
         progress(f"fitting, epoch {epoch}", n_posts, n_posts)
-        if moved / n_posts < stop:
+        if whole and moved / n_posts < stop:
             break
     weights = ((state[:, 0] + problem.likeness * state[:, 1]) / idf).astype(np.float32)
     likeness = np.where(problem.translated, problem.likeness, 1.0)

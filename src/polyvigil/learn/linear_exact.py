@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from polyvigil.detect.ngram_features import Counts, NgramSpace, Vocabulary, batches, characters_of, term_weights
 from polyvigil.learn.linear_problem import Largest, Problem, Weights, idf_of
 from polyvigil.text.hashing import Grams
+from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Post
 
 _TOLERANCE = 1e-6  # scikit-learn's 1e-4 stops where the order of the features still shows in the fifth digit
@@ -85,7 +86,7 @@ def _distinct_grams(posts: Sequence[Post], space: NgramSpace) -> list[_DistinctG
     """The word block and the character block of all posts; each text is hashed once."""
     parts: tuple[list[_DistinctGrams], list[_DistinctGrams]] = ([], [])
     for batch in batches(posts):
-        for part, grams in zip(parts, space.blocks(characters_of(batch)), strict=True):
+        for part, grams in zip(parts, space.blocks(characters_of(batch, NORMALISATION)), strict=True):
             part.append(_distinct(grams, n_texts=len(batch)))
     return [
         _DistinctGrams(

@@ -340,18 +340,21 @@ def _optimum(old: float, most: float, margin: float, curvature: float) -> float:
 def descend(
     entries: _Entries, ends: _Ends, order: NDArray[np.int64], signs: _Floats, most: _Floats, domains: NDArray[np.uint8],
     likeness: float, dual: _Floats, state: _Floats, inverse: _Floats, alone: _Floats, diagonal: _Floats,
-    bias: _Floats, frequency: _Floats, sublinear: bool,
+    bias: _Floats, frequency: _Floats, sublinear: bool, steps: _Floats, least_step: float,
 ) -> float:  # fmt: skip
     """Dual coordinate descent over the posts of a block in ``order``; the sum of the steps, each as a share of C.
 
     Minimises |w|^2 / 2 + sum of C_i log(1 + exp(-y_i w.x_i)) by its dual, alpha_i in (0, C_i) (Yu, Huang and Lin 2011,
     algorithm 5). ``signs`` y, ``most`` C, ``dual`` alpha, ``domains`` 0 or 1: (n_posts,) of the block. ``state``
     (n_columns, 3): idf x weight of each domain's posts, and idf^2 x scale^2. A hapax is no column: only its own post
-    moves its weight, so it stands in the margin and the curvature of that post.
+    moves its weight, so it stands in the margin and the curvature of that post. ``steps`` (n_posts,): how far each
+    moved when it was last looked at; those that moved less than ``least_step`` are passed over.
     """
     moved = 0.0
     for place in range(len(order)):
         post = order[place]
+        if steps[post] < least_step:
+            continue
         first = ends[2 * post - 1] if post > 0 else 0
         middle, last = ends[2 * post], ends[2 * post + 1]
         own = domains[post]
@@ -361,6 +364,7 @@ def descend(
         margin = signs[post] * (words + characters + bias[0]) + old * (alone[2 * post] + alone[2 * post + 1])
         curvature = 1.0 + diagonal[2 * post] + diagonal[2 * post + 1]  # 1: the intercept's feature
         step = _optimum(old, most[post], margin, curvature) - old
+        steps[post] = abs(step) / most[post]
         if step != 0.0:
             dual[post] = old + step
             moved += abs(step) / most[post]

@@ -21,7 +21,7 @@ from polyvigil.errors import TrainingError
 from polyvigil.learn import linear_kernel as kernel
 from polyvigil.learn.linear_problem import Problem
 from polyvigil.text.hashing import code_points, word_characters
-from polyvigil.text.normalise import model_texts
+from polyvigil.text.normalise import NORMALISATION, model_texts
 from polyvigil.types import Post
 
 IN_MEMORY = 1 << 28
@@ -60,7 +60,7 @@ class Texts:
         words = (*self.space.word_ngrams, self.space.skip_words)
         first = 0
         for batch in batches(self.posts, characters=_BATCH_CHARACTERS):
-            laid = code_points(model_texts([post.text for post in batch]))
+            laid = code_points(model_texts([post.text for post in batch], NORMALISATION))
             yield (
                 first,
                 *kernel.distinct_ngrams(

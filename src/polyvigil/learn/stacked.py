@@ -21,7 +21,7 @@ from polyvigil.detect.base import CostEstimate, Detector, Learner
 from polyvigil.detect.stacked import Featured, StackedConfig, StackedDetector, design
 from polyvigil.errors import DataError
 from polyvigil.learn.folds import out_of_fold
-from polyvigil.types import LabelledPost, Probabilities
+from polyvigil.types import LabelledPost, Post, Probabilities
 
 _TOLERANCE = 1e-8
 
@@ -85,8 +85,8 @@ class StackedLearner:
     def _out_of_fold(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Probabilities:
         """P of each train post by a base that has not learned from it, nor from a post of its group: (n_posts,)."""
 
-        def fit(fold: int, rest: Sequence[LabelledPost]) -> Detector:
+        def fit(fold: int, rest: Sequence[LabelledPost]) -> Callable[[Sequence[Post]], Probabilities]:
             self.log(f"fold {fold + 1} of {self.spec.folds}: learning the base from {len(rest):,} posts")
-            return self.base(f"fold-{fold}").fit(rest, dev, seed=seed)
+            return self.base(f"fold-{fold}").fit(rest, dev, seed=seed).probabilities
 
         return out_of_fold(train, assign_folds(train, folds=self.spec.folds, seed=seed), fit)

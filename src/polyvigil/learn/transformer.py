@@ -32,7 +32,7 @@ from polyvigil.learn.trim import Trimmed, trim
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.source import needs_fetching, settings_bytes
 from polyvigil.nn.windows import LongRule
-from polyvigil.text.normalise import model_text, no_text_reason
+from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
 from polyvigil.types import LabelledPost, Labels
 
 _SILENT = TrainingCallbacks()
@@ -123,6 +123,7 @@ class EncoderLearner:
             counts=language_counts(train),
         )
         config = EncoderConfig(
+            normalisation=NORMALISATION,
             max_tokens=self.spec.max_tokens,
             long_posts=self.spec.long_posts,
             window_overlap=self.spec.window_overlap,
@@ -160,7 +161,7 @@ class EncoderLearner:
         """Check the posts, load the model, tokenise once."""
         labels, dev_labels = _labels(train), _labels(dev)
         _check(labels, np.ones(len(labels), dtype=bool), part="training")
-        dev_texts = [model_text(item.post.text) for item in dev]
+        dev_texts = [model_text(item.post.text, NORMALISATION) for item in dev]
         readable = np.array([not no_text_reason(text) for text in dev_texts], dtype=bool)
         _check(dev_labels, readable, part="dev")
         encoder = self._encoder(seed)
@@ -169,7 +170,7 @@ class EncoderLearner:
         further = self.teacher_targets.unlabelled if self.teacher_targets else ()
         all_posts = [*(item.post for item in train), *further]
         posts = TrainSet(
-            tokens=encoder.tokenise([model_text(post.text) for post in all_posts]),
+            tokens=encoder.tokenise([model_text(post.text, NORMALISATION) for post in all_posts]),
             labels=np.append(labels, np.zeros(len(further), dtype=np.int8)),
             languages=[post.language for post in all_posts],
             weights=np.append(training_weights(train, self.balance), np.zeros(len(further))),

@@ -13,6 +13,7 @@ from polyvigil.detect.zeroshot_nli import NliConfig, NliDetector, check_room, cl
 from polyvigil.nn.entities import load_entity_finder
 from polyvigil.nn.pairs import load_pair_classifier
 from polyvigil.nn.source import needs_fetching
+from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import LabelledPost
 
 
@@ -33,6 +34,7 @@ class NliLearner:
         """
         spec = self.spec
         config = NliConfig(
+            normalisation=NORMALISATION,
             max_tokens=spec.max_tokens,
             hypotheses=spec.hypotheses,
             hypothesis_language=spec.hypothesis_language,
@@ -69,6 +71,7 @@ class NerLearner:
         """
         spec = self.spec
         config = NerConfig(
+            normalisation=NORMALISATION,
             drug_labels=spec.drug_labels,
             reaction_labels=spec.reaction_labels,
             least_score=spec.least_score,

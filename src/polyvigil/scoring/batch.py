@@ -26,10 +26,11 @@ from polyvigil.scoring.engine import Engine, ThisProcess
 from polyvigil.scoring.job import Job, LanguageCounts, PartRecord, ProgressEvent, total
 from polyvigil.scoring.judge_counts import JudgeCounts, judge_counts
 from polyvigil.scoring.output import OutputFile, check_complete, write_output
-from polyvigil.scoring.part import LateFile, PartScorer, check_some_text, left_out_notes, open_input, shown
+from polyvigil.scoring.part import LateFile, PartScorer, check_some_text, late_notes, left_out_notes, open_input, shown
 from polyvigil.scoring.plan import Target, plan, work_items
 from polyvigil.scoring.stream import Hashed
 from polyvigil.scoring.work import Work, locked
+from polyvigil.scoring.workbook import sheets_note
 from polyvigil.scoring.write import header
 from polyvigil.types import Frozen
 
@@ -160,7 +161,7 @@ class _Run:
     stop: Callable[[], bool]
 
     def to_files(self, *, resume: bool) -> ScoreSummary:
-        job, work = self.job, Work(self.target.work, self.target.ending)
+        job, work = self.job, Work(self.target.work, self.job.part_ending)
         if resume and not work.folder.exists() and (done := self._done_before()):
             return done
         work.begin(job, resume=resume)
@@ -198,7 +199,7 @@ class _Run:
     def to_stdout(self) -> ScoreSummary:
         assert isinstance(self.engine, ThisProcess)
         stream = Hashed(sys.stdout.buffer)
-        stream.write(header(self.job.columns, ending=self.job.ending, raw=self.job.how.raw_csv))
+        stream.write(header(self.job.columns, ending=self.job.ending, spec=self.job.how))
         records: list[PartRecord] = []
         with ExitStack() as stack:
             rejects = LateFile(stack, rejects_path := free_rejects("scored"), replace=False)
@@ -247,9 +248,12 @@ class _Run:
                 row_errors.add_kinds(record.counts.faults)
                 spellings.add_all(record.counts.spellings)
             notes.extend(row_errors.messages(shown(facts)))
+            notes.extend(late_notes(input_records))
             notes.extend(spellings.messages(shown(facts), default=self.job.data.language))
             notes.extend(left_out_notes(shown(facts), input_records))
         all_counts = total(record.counts for record in records)
+        if self.job.kind == "xlsx" and not self.job.folder:
+            notes.extend(sheets_note(all_counts.posts))
         return ScoreSummary(
             job=self.job.id,
             bundle=self.job.bundle,

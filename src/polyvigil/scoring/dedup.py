@@ -61,7 +61,7 @@ class Deduplicated:
         if self.kind == "off":
             self._cells = [{} for _ in posts]
             return decide_posts(self.bundle, posts, detected=detected)
-        texts = model_texts([post.text for post in posts])
+        texts = model_texts([post.text for post in posts], self.bundle.normalisation)
         keys = [self._key(post, text) for post, text in zip(posts, texts, strict=True)]
         fresh: dict[bytes, int] = {}
         for index, key in enumerate(keys):

@@ -43,6 +43,7 @@ from polyvigil.errors import DataError
 from polyvigil.scoring.stream import Hashed, chunked, compressed
 from polyvigil.scoring.wire import Decision, flags_text, score_posts
 from polyvigil.scoring.write import json_writer
+from polyvigil.text.legible import LegibleText
 from polyvigil.text.mentions import Lexicon, Mention, Term, lexicon, mentions
 from polyvigil.types import Frozen, Post
 
@@ -75,9 +76,15 @@ def explain_posts(
     ]
     explanations = explain(bundle, [post for post, _ in selected])
     return [
-        ExplainedPost(post, decision, explanation, tuple(mentions(post.text, terms)))
+        ExplainedPost(post, decision, explanation, _mentions(LegibleText.of(post.text, bundle.normalisation), terms))
         for (post, decision), explanation in zip(selected, explanations, strict=True)
     ]
+
+
+def _mentions(text: LegibleText, terms: Lexicon) -> tuple[Mention, ...]:
+    """The terms that a reader sees in a post, by where they stand in it as it was written."""
+    seen = mentions(text.seen.text, terms)
+    return tuple(Mention(*text.written(mention.start, mention.end), mention.term) for mention in seen)
 
 
 def as_record(row: ExplainedPost) -> dict[str, object]:
@@ -240,7 +247,7 @@ def explain_file(
     row_errors, spellings, counts = RowErrorCounts(), LanguageSpellings(), Counter[str]()
     with ExitStack() as stack:
         table = stack.enter_context(open_table(source, spec))
-        columns = map_columns(table.columns, spec.columns, required=("text",), where=table.name, derived=table.derived)
+        columns = map_columns(table.columns, spec, required=("text",), where=table.name, derived=table.derived)
         hashed = Hashed(
             sys.stdout.buffer if output == STDIN else stack.enter_context(whole_file(Path(output), replace=replace))
         )

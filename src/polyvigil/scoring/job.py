@@ -13,6 +13,7 @@ from functools import cached_property
 
 from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
+from polyvigil.data.formats import format_of
 from polyvigil.data.languages import LanguageSpelling
 from polyvigil.data.read import RowErrorKind
 from polyvigil.types import Frozen
@@ -50,6 +51,16 @@ class Job(Frozen):
     """The output's schema where it is Parquet: Arrow's serialisation, base64."""
     data: DataSpec
     how: ScoreSpec
+
+    @property
+    def kind(self) -> str:
+        """The format of the output: csv, tsv, jsonl, parquet or xlsx."""
+        return format_of(f"x{self.ending}")
+
+    @property
+    def part_ending(self) -> str:
+        """Of the files of parts: those of a workbook are JSON lines until it is made."""
+        return ".jsonl" if self.kind == "xlsx" and not self.folder else self.ending
 
     @property
     def id(self) -> str:
@@ -106,6 +117,8 @@ class Counts(Frozen):
     """How many posts have each flag of wire.JUDGING, by flag."""
     left_out: tuple[str, ...] = ()
     """Columns of piped JSON that were first met when the columns of the output, which are fixed, stood already."""
+    late_notes: tuple[str, ...] = ()
+    """What is known once the rows have been read (data.table): at the end of an input, or of a part read by itself."""
 
 
 class PartRecord(Frozen):

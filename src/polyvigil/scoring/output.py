@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,14 +13,14 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from polyvigil.data.atomic import install_folder, sweep, whole_file, write_whole
-from polyvigil.data.formats import format_of
 from polyvigil.errors import DataError
 from polyvigil.scoring.job import Job, PartRecord
 from polyvigil.scoring.part import schema_of
 from polyvigil.scoring.plan import Target
 from polyvigil.scoring.stream import Hashed
 from polyvigil.scoring.work import Work
-from polyvigil.scoring.write import header, write_row_group
+from polyvigil.scoring.workbook import workbook_rows
+from polyvigil.scoring.write import header, plain_cells, write_row_group
 from polyvigil.types import Frozen
 
 _BLOCK = 1 << 20
@@ -88,10 +89,12 @@ def _as_file(
 ) -> None:
     with whole_file(target.path, replace=replace) as file:
         stream = Hashed(file)
-        if format_of(f"x{job.ending}") == "parquet":
+        if job.kind == "parquet":
             _concatenate_parquet(job, work, records, stream)
+        elif job.kind == "xlsx":
+            _make_workbook(job, work, records, stream)
         else:
-            stream.write(header(job.columns, ending=job.ending, raw=job.how.raw_csv))
+            stream.write(header(job.columns, ending=job.ending, spec=job.how))
             for record in records:
                 _copy(work.part(record.name), record.sha256, stream)
         posts = sum(record.counts.posts for record in records)
@@ -142,6 +145,17 @@ def _concatenate_parquet(job: Job, work: Work, records: Sequence[PartRecord], st
             with pq.ParquetFile(path) as part:
                 for group in range(part.num_row_groups):
                     write_row_group(writer, part.read_row_group(group).cast(schema_of(job)))
+
+
+def _make_workbook(job: Job, work: Work, records: Sequence[PartRecord], stream: IO[bytes]) -> None:
+    """The parts, which are JSON lines, as one workbook; the work folder holds its rows meanwhile."""
+    with workbook_rows(stream, job.columns, folder=work.parts) as sheet:
+        for record in records:
+            path = work.part(record.name)
+            _copy(path, record.sha256, None)
+            with path.open("rb") as lines:
+                for line in lines:
+                    sheet.add([plain_cells(json.loads(line))])
 
 
 def _copy(path: Path, sha256: str, to: IO[bytes] | None) -> None:

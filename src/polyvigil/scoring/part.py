@@ -20,7 +20,7 @@ from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import ColumnMap, column_list, map_columns
-from polyvigil.data.formats import FilePosition, Row, RowError, Table, format_of, open_table
+from polyvigil.data.formats import FilePosition, Row, RowError, Table, open_table
 from polyvigil.data.languages import FileLanguages, HeadRow, LanguageSpellings
 from polyvigil.data.no_text import no_text_error
 from polyvigil.data.read import (
@@ -53,7 +53,8 @@ from polyvigil.scoring.remote import RemoteBundle
 from polyvigil.scoring.stream import Hashed, chunked, prefetch
 from polyvigil.scoring.wire import ABSTAINED, COLUMNS, Decision, as_cells
 from polyvigil.scoring.work import Work
-from polyvigil.scoring.write import RowWriter, header, row_writer
+from polyvigil.scoring.workbook import check_cells
+from polyvigil.scoring.write import RowWriter, header, plain_cells, row_writer
 from polyvigil.text.memo import MemoCache, memoised
 from polyvigil.text.normalise import MISSING_TEXT
 
@@ -110,9 +111,14 @@ def left_out_notes(where: str, records: Sequence[PartRecord]) -> tuple[str, ...]
     )
 
 
+def late_notes(records: Sequence[PartRecord]) -> tuple[str, ...]:
+    """What was known of an input once its rows had been read."""
+    return tuple(dict.fromkeys(note for record in records for note in record.counts.late_notes))
+
+
 def columns_of(facts: InputFacts, job: Job) -> ColumnMap:
     """Which column of an input plays which part. Raises DataError where none holds the text."""
-    return map_columns(facts.columns, job.data.columns, required=("text",), where=shown(facts), derived=facts.derived)
+    return map_columns(facts.columns, job.data, required=("text",), where=shown(facts), derived=facts.derived)
 
 
 def schema_of(job: Job) -> pa.Schema | None:
@@ -214,7 +220,7 @@ def _scored(scorer: PartScorer, job: Job, work: Work, part: int, *, last: bool |
         stream = Hashed(stack.enter_context(whole_file(work.part(name), replace=True)))
         rejects = LateFile(stack, work.rejects(name), replace=True)
         if job.folder:
-            stream.write(header(job.columns, ending=job.ending, raw=job.how.raw_csv))
+            stream.write(header(job.columns, ending=job.ending, spec=job.how))
         counts = scorer.score(stream, rejects.add)
     record = PartRecord(
         of=job.part_ids[scorer.input],
@@ -270,6 +276,7 @@ class PartScorer:
         self._names = {column: renamed.get(column, column) for column in self._facts.columns}
         self._late_columns: list[str] = []
         rows = _with_keys(table.rows, dict(self._facts.partition))
+        self._from_start = from_start
         if from_start:
             self._languages, rows = languages_of(rows, self._columns, job.data)
         else:
@@ -298,7 +305,11 @@ class PartScorer:
         with (
             _seldom_collected(),
             row_writer(
-                stream, self._job.columns, ending=self._job.ending, schema=schema_of(self._job), raw=spec.raw_csv
+                stream,
+                self._job.columns,
+                ending=self._job.part_ending,
+                schema=schema_of(self._job),
+                raw=spec.raw_csv,
             ) as write,
             closing(self._chunks(table)) as chunks,
         ):
@@ -319,8 +330,10 @@ class PartScorer:
                 self._write(good, decisions, alike.cells(), write)
                 running.add(decisions)
                 self._report_counts(len(good), len(bad))
-        late = () if format_of(f"x{self._job.ending}") == "jsonl" else tuple(self._late_columns)
-        return running.counts(row_errors, spellings, copied=alike.copied).model_copy(update={"left_out": late})
+        late = () if self._job.kind == "jsonl" else tuple(self._late_columns)
+        late_notes = self._table.late_notes() if self.ended or not self._from_start else ()
+        counts = running.counts(row_errors, spellings, copied=alike.copied)
+        return counts.model_copy(update={"left_out": late, "late_notes": late_notes})
 
     def _chunks(self, table: Table) -> Generator[tuple[list[ReadPost | RowError], MemoCache | None], None, None]:
         """Rows in handfuls, tokenised where a member needs that: ahead of the one that is scored, in a thread."""
@@ -342,7 +355,11 @@ class PartScorer:
         if self._job.how.evidence and isinstance(self._bundle, Bundle):
             evidence = evidence_cells(self._bundle, [item.post for item in good], decisions)
             rows = [row | more for row, more in zip(rows, evidence, strict=True)]
-        write([self._input_cells(item) | row for item, row in zip(good, rows, strict=True)])
+        cells = [self._input_cells(item) | row for item, row in zip(good, rows, strict=True)]
+        if self._job.kind == "xlsx":
+            for item, row in zip(good, cells, strict=True):
+                check_cells(plain_cells(row), where=f"{shown(self._facts)}:{item.row.line}")
+        write(cells)
 
     def _head(self) -> tuple[HeadRow, ...]:
         return _head_of(self._facts.model_dump_json(), self._job.data.model_dump_json())
@@ -360,8 +377,8 @@ class PartScorer:
             if column in self._names:
                 continue
             taken = {*self._names.values(), *self._job.columns}
-            is_added_too = column in our_columns(self._job.how)
-            self._names[column] = unused_name(f"input_{column}" if is_added_too else column, taken)
+            is_reserved = column in our_columns(self._job.how)
+            self._names[column] = unused_name(f"input_{column}" if is_reserved else column, taken)
             self._late_columns.append(column)
 
     def _report_counts(self, posts: int, set_aside: int, *, known: bool = False) -> None:
@@ -398,7 +415,7 @@ def check_some_text(job: Job, records: Sequence[PartRecord]) -> None:
 def _head_of(facts: str, data: str) -> tuple[HeadRow, ...]:
     """The first rows of an input of which a part is read; its facts and the settings as JSON, to be remembered by."""
     given, spec = InputFacts.model_validate_json(facts), DataSpec.model_validate_json(data)
-    columns = map_columns(given.columns, spec.columns, required=("text",), where=shown(given), derived=given.derived)
+    columns = map_columns(given.columns, spec, required=("text",), where=shown(given), derived=given.derived)
     with open_table(given.path, spec, columns=given.columns) as table:
         return tuple(head_of(_with_keys(table.rows, dict(given.partition)), columns))
 

@@ -17,7 +17,8 @@ from polyvigil.bundle.outputs import REJECTS as REJECTED_ROWS
 from polyvigil.bundle.outputs import OutputKind, check_output, json_document, rejects_of
 from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
-from polyvigil.data.formats import FORMATS, Table, format_of, open_table, recognise
+from polyvigil.data.columnar import pandas_metadata
+from polyvigil.data.formats import WRITABLE, Table, format_of, open_table, recognise
 from polyvigil.data.inputs import FOLDER_MANIFEST, MANIFEST, REJECTS, Input
 from polyvigil.data.offsets import is_splittable, split_positions
 from polyvigil.data.streams import COMPRESSION, STDIN
@@ -26,7 +27,9 @@ from polyvigil.scoring.job import InputFacts, Job, WorkItem
 from polyvigil.scoring.part import columns_of, our_columns, output_columns, renamed_notes, shown
 from polyvigil.scoring.stream import stem
 from polyvigil.scoring.wire import ARROW_TYPES
+from polyvigil.scoring.workbook import check_columns
 
+_NOT_PACKED = {f"{name}{packed}" for name in (".parquet", ".pq", ".xlsx") for packed in COMPRESSION}
 _FOLDER_REJECTS = "_rejects.jsonl"
 _FOLDER_NAMES = frozenset({FOLDER_MANIFEST, _FOLDER_REJECTS})
 _MANIFEST_KIND = json_document("manifest of scores", ("job", "bundle", "inputs", "outputs"))
@@ -48,10 +51,12 @@ class Target:
             return cls(output, ".csv", folder=False)
         if ending or output.endswith("/") or Path(output).is_dir():
             whole = f".{(ending or 'parquet').removeprefix('.').lower()}"
-            known = {f".{name.removeprefix('.')}{packed}" for name in FORMATS for packed in ("", *COMPRESSION)}
-            if whole not in known or (whole.endswith(tuple(COMPRESSION)) and format_of(f"x{whole}") == "parquet"):
+            known = {f".{name.removeprefix('.')}{packed}" for name in WRITABLE for packed in ("", *COMPRESSION)}
+            if whole not in known or whole in _NOT_PACKED:
                 raise RecipeError(
-                    f"{ending!r} is no kind of file", where="--output-format", hint="as parquet, csv, jsonl.gz, tsv.zst"
+                    f"{ending!r} is no kind of file",
+                    where="--output-format",
+                    hint="as parquet, csv, jsonl.gz, tsv.zst, xlsx",
                 )
             if not Path(output).name.strip("."):
                 raise DataError("is no folder for outputs alone", where=output, hint="name a new one, as scored/")
@@ -139,8 +144,11 @@ def plan(
     The output has the columns of all inputs, in the order in which they are met, then ours; what an input lacks is
     empty. In Parquet a column that has two types is made text.
     """
+    output_kind = format_of(f"x{target.ending}")
+    if spec.excel and output_kind not in ("csv", "tsv", "xlsx"):
+        raise RecipeError(f"Excel does not open {output_kind}", where="--excel", hint="write .csv or .xlsx")
     facts: list[InputFacts] = []
-    schemas: list[Mapping[str, pa.DataType]] = []
+    schemas: list[pa.Schema] = []
     fields: dict[str, pa.DataType] = {}
     notes: list[str] = []
     added = our_columns(spec)
@@ -158,23 +166,28 @@ def plan(
         with _opened(given, stdin, data) as table:
             input_facts = _facts(given, table)
             mapping = columns_of(input_facts, provisional)
-            schemas.append({field.name: field.type for field in table.schema} if table.schema else {})
+            schemas.append(table.schema or pa.schema([]))
         notes.extend(table.notes)
         notes.extend(f"{shown(input_facts)}: {guess}" if len(inputs) > 1 else guess for guess in mapping.guesses)
         facts.append(input_facts)
     names = output_columns(tuple(dict.fromkeys(column for one in facts for column in one.columns)), added)
-    for input_facts, types in zip(facts, schemas, strict=True):
+    for input_facts, schema in zip(facts, schemas, strict=True):
+        types = {field.name: field.type for field in schema}
         for column in input_facts.columns:
             kind, name = types.get(column, pa.string()), names[column]
             held = fields.setdefault(name, kind)
             if held != kind:
                 fields[name] = kind if pa.types.is_null(held) else held if pa.types.is_null(kind) else pa.string()
+    if output_kind == "xlsx":
+        check_columns((*fields, *added), where=target.name)
     job = provisional.model_copy(
         update={
             "inputs": tuple(facts),
             "columns": (*fields, *added),
             "renamed": tuple((column, name) for column, name in names.items() if column != name),
-            "arrow_schema": _schema(fields, added) if format_of(f"x{target.ending}") == "parquet" else "",
+            "arrow_schema": _schema(fields, added, _pandas_metadata(schemas, fields, names))
+            if output_kind == "parquet"
+            else "",
         }
     )
     return Plan(job, (*_fewer(notes), *renamed_notes(job.renamed)))
@@ -231,8 +244,20 @@ def _facts(given: Input, table: Table) -> InputFacts:
     )
 
 
-def _schema(fields: Mapping[str, pa.DataType], added: Sequence[str]) -> str:
-    schema = pa.schema([*fields.items(), *((name, ARROW_TYPES.get(name, pa.string())) for name in added)])
+def _pandas_metadata(
+    schemas: Sequence[pa.Schema], fields: Mapping[str, pa.DataType], names: Mapping[str, str]
+) -> dict[bytes, bytes]:
+    """What pandas keeps in an input, where all inputs have its columns: their index is that of the output."""
+    first = schemas[0]
+    if any(schema.names != first.names for schema in schemas):
+        return {}
+    copied = {field.name: names[field.name] for field in first if fields[names[field.name]] == field.type}
+    return pandas_metadata(first, copied)
+
+
+def _schema(fields: Mapping[str, pa.DataType], added: Sequence[str], metadata: Mapping[bytes, bytes]) -> str:
+    further = [(name, ARROW_TYPES.get(name, pa.string())) for name in added]
+    schema = pa.schema([*fields.items(), *further], metadata=metadata or None)
     return base64.b64encode(schema.serialize().to_pybytes()).decode()
 
 

@@ -198,7 +198,7 @@ def _serve(connection: Connection, job_json: str, work_folder: str, bundle_folde
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     try:
         job = Job.model_validate_json(job_json)
-        work = Work(Path(work_folder), job.ending)
+        work = Work(Path(work_folder), job.part_ending)
         bundle = load_as(bundle_folder, job.bundle, device=device)
         while work_item := connection.recv():
             # While a span is scored, all that can come is the request to stop.

@@ -149,7 +149,7 @@ class Scorer:
     def __init__(self, job_json: str, work_folder: str, bundle_folder: str, device: str, here: str) -> None:
         """``here``: the folder that relative inputs are relative to."""
         self._job = Job.model_validate_json(job_json)
-        self._work = Work(Path(work_folder), self._job.ending)
+        self._work = Work(Path(work_folder), self._job.part_ending)
         self._folder = bundle_folder
         self._device = device
         self._here = here

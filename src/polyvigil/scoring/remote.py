@@ -25,6 +25,11 @@ class RemoteBundle:
     def id(self) -> str:
         return self.manifest.id
 
+    @property
+    def normalisation(self) -> str:
+        """See Bundle.normalisation."""
+        return self.manifest.normalisation
+
     def is_trained_on(self, language: str) -> bool:
         """See Bundle.is_trained_on."""
         return language in self.manifest.trained_languages

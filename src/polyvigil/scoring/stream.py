@@ -18,7 +18,7 @@ from polyvigil.data.read import ReadPost
 
 _CHUNK_POSTS = 2000
 _CHUNK_CHARACTERS = 4_000_000
-_ENDINGS = frozenset({".gz", ".zst", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".html"})
+_ENDINGS = frozenset({".gz", ".zst", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".xlsx", ".html"})
 
 
 def chunked(items: Iterator[ReadPost | RowError]) -> Iterator[list[ReadPost | RowError]]:

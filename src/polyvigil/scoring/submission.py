@@ -60,7 +60,7 @@ def write_submission(
     lines: dict[str, int] = {}
     with open_table(source, spec) as table:
         required = ("id", "text", *(("split",) if split else ()))
-        columns = map_columns(table.columns, spec.columns, required=required, where=table.name, derived=table.derived)
+        columns = map_columns(table.columns, spec, required=required, where=table.name, derived=table.derived)
         for item in read_rows(table, columns, spec, labelled=False):
             if isinstance(item, RowError):
                 raise row_error(item, table.name)
@@ -79,10 +79,10 @@ def write_submission(
             posts.append(item.post)
             if len(cells) < _HEAD_ROWS:
                 cells.append(item.row.cells)
-        name, notes = table.name, (*table.notes, *columns.guesses)
+        name, notes = table.name, (*table.notes, *columns.guesses, *table.late_notes())
     if not posts:
         raise DataError("no post to answer" + (f" in split {split!r}" if split else ""), where=name)
-    if all(no_text_reason(model_text(post.text)) in MISSING_TEXT for post in posts):
+    if all(no_text_reason(model_text(post.text, bundle.normalisation)) in MISSING_TEXT for post in posts):
         raise no_text_error(cells, column=columns.columns["text"], posts=len(posts), where=name)
     flags = [
         bool(decision.decision)

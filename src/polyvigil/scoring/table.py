@@ -79,9 +79,7 @@ def open_posts(
     """Open posts in memory or in a file. ``languages``: one a post, in place of the column that holds them."""
     spec = spec or DataSpec()
     with open_source(source_of(posts, name="posts"), spec) as opened:
-        columns = map_columns(
-            opened.columns, spec.columns, required=("text",), where=opened.name, derived=opened.derived
-        )
+        columns = map_columns(opened.columns, spec, required=("text",), where=opened.name, derived=opened.derived)
         if languages is None:
             yield OpenPosts(opened, columns, spec, on_error, opened.columns)
             return

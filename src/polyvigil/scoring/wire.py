@@ -48,8 +48,8 @@ class Decision:
     ``tokens start-end``, where a tokenizer does not tell characters); empty where the post was read whole."""
     flags: tuple[str, ...]
     """What to know about this row; files join them by ``;``: no_text:REASON, language_not_trained, ABSTAINED,
-    threshold_doubtful (it carries a warning), language_detected, lone_surrogate, near_duplicate (scoring.dedup), and
-    one of JUDGING where a second stage was to decide."""
+    threshold_doubtful (it carries a warning), language_detected, lone_surrogate, near_duplicate (scoring.dedup), one
+    of JUDGING where a second stage was to decide, and in CSV cell_protected (data.protection)."""
     bundle: str
     """Id of the bundle that decided."""
 
@@ -105,7 +105,7 @@ def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[boo
     lengths = bundle.lengths(posts)
     windows = bundle.windows(posts, scores)
     disagreements = np.nanmax(members, axis=0) - np.nanmin(members, axis=0)
-    texts = model_texts([post.text for post in posts])
+    texts = model_texts([post.text for post in posts], bundle.normalisation)
     thresholds = {language: bundle.policy.threshold(language) for language in dict.fromkeys(languages)}
     written_thresholds = {language: rounded(threshold.value) for language, threshold in thresholds.items()}
     group_flags = {language: flags_of_group(bundle, language) for language in thresholds}

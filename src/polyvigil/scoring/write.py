@@ -1,22 +1,25 @@
-"""Rows to files: CSV, TSV, JSONL and Parquet, by the name's ending."""
+"""Rows to files: CSV, TSV, JSONL, Parquet and Excel workbooks, by the name's ending."""
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import regex
 
+from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import format_of
+from polyvigil.data.protection import FLAGS, protected, with_flag
 from polyvigil.data.write import csv_text
 from polyvigil.scoring.stream import compressed
 from polyvigil.scoring.wire import flags_text
+from polyvigil.scoring.workbook import workbook_rows
 from polyvigil.text.normalise import replace_lone_surrogates
 
 Cells = Mapping[str, Any]
@@ -25,31 +28,21 @@ RowWriter = Callable[[Sequence[Cells]], object]
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _AS_CSV_HAS_THEM = frozenset({float, int, type(None)})
 """Types that the csv module writes as _plain does."""
+_PLAIN = _AS_CSV_HAS_THEM | {bool}
 _GROUP_ROWS = 20_000
 _GROUP_BYTES = 64 * 1024 * 1024
 
-_FORMULA = regex.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
-_NUMBER = regex.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
-
-def neutralised(cell: str) -> str:
-    """A cell that no spreadsheet runs as a formula: ``'`` before a leading = + - @, tab, CR or full-width form of them.
-
-    Plain numbers stay as they are.
-    """
-    if cell[:1].isalnum():
-        return cell
-    return "'" + cell if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
-
-
-def header(columns: Sequence[str], *, ending: str, raw: bool) -> bytes:
+def header(columns: Sequence[str], *, ending: str, spec: ScoreSpec) -> bytes:
     """What a file begins with, before any row: nothing but for CSV and TSV; packed by itself where the file is."""
     kind = format_of(f"x{ending}")
     if kind not in _DELIMITERS:
         return b""
     held = io.BytesIO()
     with compressed(held, ending) as stream:
-        stream.write(_delimited([columns], kind=kind, raw=raw))
+        names = columns if spec.raw_csv else [protected(column) for column in columns]
+        text = csv_text([names], delimiter=_DELIMITERS[kind])
+        stream.write(text.encode("utf-8-sig" if spec.excel else "utf-8"))
     return held.getvalue()
 
 
@@ -58,35 +51,60 @@ def row_writer(
     stream: IO[bytes], columns: Sequence[str], *, ending: str, schema: pa.Schema | None, raw: bool
 ) -> Iterator[RowWriter]:
     """A writer of rows without the header. What it writes until it is closed is packed by itself: such pieces, one
-    after another behind the header, are one file, but for Parquet. ``raw`` leaves formulas as they are."""
+    after another behind the header, are one file, but for Parquet and workbooks. ``raw`` leaves formulas in CSV as
+    they are."""
     kind = format_of(f"x{ending}")
     if kind == "parquet":
         assert schema is not None
         with _parquet_writer(stream, schema) as write:
             yield write
         return
+    if kind == "xlsx":
+        with workbook_rows(stream, columns) as sheet:
+            yield lambda rows: sheet.add([plain_cells(row) for row in rows])
+        return
     with compressed(stream, ending) as packed:
         if kind == "jsonl":
             yield json_writer(packed)
         else:
+            cells_of = _text_cells if raw else _protected_cells
             yield lambda rows: packed.write(
-                _delimited(([row.get(column) for column in columns] for row in rows), kind=kind, raw=raw)
+                csv_text((cells_of(row, columns) for row in rows), delimiter=_DELIMITERS[kind]).encode()
             )
 
 
-def _delimited(rows: Iterable[Sequence[Any]], *, kind: str, raw: bool) -> bytes:
-    """RFC 4180 with ``\\n``."""
+def plain_cells(row: Cells) -> dict[str, Any]:
+    """The cells of a row as a workbook takes them: numbers and booleans as they are, NaN as nothing, else text."""
+    cells = {name: cell if type(cell) in _PLAIN else _as_text(cell) for name, cell in row.items()}
+    return {name: None if cell != cell else cell for name, cell in cells.items()}  # noqa: PLR0124
 
-    def cell(value: Any) -> str:
-        if not isinstance(value, str):
-            return _as_text(value)
-        if not value or (value.isascii() and value[0].isalnum()):
-            return value  # as most are
-        text = replace_lone_surrogates(value)
-        return text if raw else neutralised(text)
 
-    cells = ([value if type(value) in _AS_CSV_HAS_THEM else cell(value) for value in row] for row in rows)
-    return csv_text(cells, delimiter=_DELIMITERS[kind]).encode()
+def _text_cells(row: Cells, columns: Sequence[str]) -> list[Any]:
+    """The cells of a row as the csv module takes them."""
+    values = map(row.get, columns)
+    return [value if type(value) in _AS_CSV_HAS_THEM else _text_cell(value) for value in values]
+
+
+def _protected_cells(row: Cells, columns: Sequence[str]) -> list[Any]:
+    """The same with a ``'`` before those that a spreadsheet would run; the flags of the row then say so."""
+    cells = _text_cells(row, columns)
+    unlike = [n for n, cell in enumerate(cells) if type(cell) is str and cell and not cell[0].isalnum()]
+    changed = {n: safe for n in unlike if (safe := protected(cells[n])) != cells[n]}
+    if not changed:
+        return cells
+    for n, safe in changed.items():
+        cells[n] = safe
+    index = columns.index(FLAGS)
+    cells[index] = with_flag(cells[index])
+    return cells
+
+
+def _text_cell(value: Any) -> str:
+    if not isinstance(value, str):
+        return _as_text(value)
+    if not value or (value.isascii() and value[0].isalnum()):
+        return value  # as most are
+    return replace_lone_surrogates(value)
 
 
 def json_writer(stream: IO[bytes]) -> RowWriter:
@@ -145,8 +163,23 @@ def _plain(value: Any) -> str:
     if isinstance(value, tuple):
         return flags_text(value)
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json.dumps(value, ensure_ascii=False, default=_json_default)
+    if isinstance(value, bytes):
+        return _bytes_text(value)
     return str(value)
+
+
+def _bytes_text(value: bytes) -> str:
+    """Bytes as the UTF-8 text that they are, else as base64."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode()
+
+
+def _json_default(value: Any) -> str:
+    """What JSON has no type for, as text."""
+    return _bytes_text(value) if isinstance(value, bytes) else str(value)
 
 
 def _json_value(value: Any) -> Any:
@@ -157,9 +190,9 @@ def _json_value(value: Any) -> Any:
 
 def _json_line(row: Cells) -> str:
     cells = {key: _json_value(value) for key, value in row.items()}
-    line = json.dumps(cells, ensure_ascii=False, default=str)
+    line = json.dumps(cells, ensure_ascii=False, default=_json_default)
     try:
         line.encode()
     except UnicodeEncodeError:
-        line = json.dumps(cells, ensure_ascii=True, default=str)
+        line = json.dumps(cells, ensure_ascii=True, default=_json_default)
     return line + "\n"

@@ -9,25 +9,18 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from polyvigil.text.normalise import AFTER_NFC, CLEANING, NORMALISING
+from polyvigil.text.html import Change, html_changes
+from polyvigil.text.normalise import AFTER_NFC, CLEANING, FIRST_NORMALISATION, NORMALISING
 
 # A letter with the marks and the Hangul vowels and finals after it: NFC composes nothing across such borders, since
 # everything that composes with a character before it is a mark or a Hangul vowel or final (UAX 15).
 _COMPOSED = regex.compile(r"[^\p{M}\u1160-\u11ff]?[\p{M}\u1160-\u11ff]*", regex.DOTALL)
-
-
-class _Change(NamedTuple):
-    """``text[start:end]`` becomes ``new``."""
-
-    start: int
-    end: int
-    new: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +44,10 @@ class Alignment:
         return np.asarray(result, dtype=np.float64)
 
 
-def align(original: str) -> Alignment:
-    """``model_text(original)``, and where each of its characters is from. Time is linear in the text."""
-    alignment = Alignment(original, np.arange(len(original)), np.arange(1, len(original) + 1))
-    if not (original.isascii() and original.isprintable()):
+def align(original: str, normalisation: str = FIRST_NORMALISATION) -> Alignment:
+    """``model_text(original, normalisation)``, and where each of its characters is from. Time is linear in the text."""
+    alignment = align_html(original, normalisation)
+    if not (alignment.text.isascii() and alignment.text.isprintable()):
         alignment = _replaced(alignment, CLEANING)
         alignment = _replaced(_composed(alignment), AFTER_NFC)
     alignment = _replaced(alignment, NORMALISING)
@@ -62,11 +55,18 @@ def align(original: str) -> Alignment:
     return Alignment(alignment.text[first:last], alignment.starts[first:last], alignment.ends[first:last])
 
 
+def align_html(original: str, normalisation: str) -> Alignment:
+    """``without_html(original, normalisation)``: the text as a reader sees it, nothing repaired or replaced yet."""
+    alignment = Alignment(original, np.arange(len(original)), np.arange(1, len(original) + 1))
+    changes = [] if normalisation == FIRST_NORMALISATION else list(html_changes(original))
+    return _changed(alignment, changes) if changes else alignment
+
+
 def _replaced(alignment: Alignment, steps: Sequence[tuple[Any, str]]) -> Alignment:
     for pattern, replacement in steps:
         is_template = "\\" in replacement
         changes = [
-            _Change(match.start(), match.end(), match.expand(replacement) if is_template else replacement)
+            Change(match.start(), match.end(), match.expand(replacement) if is_template else replacement)
             for match in pattern.finditer(alignment.text)
         ]
         if changes:
@@ -78,14 +78,14 @@ def _composed(alignment: Alignment) -> Alignment:
     if unicodedata.is_normalized("NFC", alignment.text):
         return alignment
     changes = [
-        _Change(match.start(), match.end(), composed)
+        Change(match.start(), match.end(), composed)
         for match in _COMPOSED.finditer(alignment.text)
         if (composed := unicodedata.normalize("NFC", match.group())) != match.group()
     ]
     return _changed(alignment, changes)
 
 
-def _changed(alignment: Alignment, changes: Sequence[_Change]) -> Alignment:
+def _changed(alignment: Alignment, changes: Sequence[Change]) -> Alignment:
     """The alignment after these changes, which are in order and do not overlap."""
     starts, ends = (np.array([change[part] for change in changes]) for part in (0, 1))
     size = len(alignment.text)

@@ -22,17 +22,24 @@ _NONE = frozenset(
 _NONE_CODES = frozenset(("und", "zxx", "mul", "mis", "art"))  # ISO 639-2: undetermined, no linguistic content, several
 _LOCAL_USE = regex.compile(r"q[a-t][a-z]")  # ISO 639-2, local use: qme, qht, qam, qst of Twitter
 _TAG = regex.compile(r"[a-z]{2,3}(?:[-_][a-z0-9]{1,8})*(?:\.[a-z0-9-]+)?(?:@\w+)?", regex.IGNORECASE)
+_LONGEST = 200  # characters of a code or a name
 _OF_MACROLANGUAGE = {"nb": "no", "nn": "no"}  # which langcodes leaves as they are
 _SHORTEST_NAME = 4  # of letters of the Latin script; a shorter word is a code or nothing
 
 
-@lru_cache(maxsize=1024)
 def standard_language(given: str) -> str:
     """The code of a language by any usual code or name; empty where ``given`` says that none is known.
 
     Script, region and encoding are dropped (``zh-Hans``, ``en_US.UTF-8``), a member of a macrolanguage goes by its
     name (``cmn`` is ``zh``, ``nb`` is ``no``). Raises ValueError for a word that is no language.
     """
+    if len(given) > _LONGEST or "\0" in given:  # at a NUL the table of names is read beyond its end
+        raise ValueError(given[:_LONGEST])
+    return _standard(given)
+
+
+@lru_cache(maxsize=1024)
+def _standard(given: str) -> str:
     word = " ".join(given.split()).lower()
     if word in _PLAIN_CODES:
         return word

@@ -1,7 +1,9 @@
-"""The one normalisation: Unicode repair (`clean`), then the steps of the paper (`normalise`).
+"""What a model reads of a post: HTML undone, Unicode repaired (`clean`), then the steps of the paper (`normalise`).
 
-Posts are stored as they came; `model_text` is what a model reads. ``NORMALISATION`` names the pair, is written into
-every bundle, and changes when one character of any result changes.
+Posts are stored as they came; `model_text` is what a model reads. A normalisation has a name, which is written into
+every bundle, and of which no character of any result ever changes: what a bundle was trained to read it reads for ever.
+
+``gladiators-1``: `clean`, then `normalise`. ``gladiators-2``: text.html.undo_html before them (docs/decisions/0018).
 """
 
 from __future__ import annotations
@@ -9,15 +11,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from polyvigil.text.html import undo_html
 from polyvigil.text.memo import memoised_map
 
-NORMALISATION = "gladiators-1"
+FIRST_NORMALISATION = "gladiators-1"
+"""By which posts are recognised: fingerprints, duplicates in files, detected languages. Never another one, so that the
+same posts are the same to bundles of all ages."""
+NORMALISATION = "gladiators-2"
+"""The newest one, by which newly fitted detectors read."""
+NORMALISATIONS = (FIRST_NORMALISATION, NORMALISATION)
 
 _CONTROLS = regex.compile(r"[\p{Cc}--\s]|[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]", regex.V1)
 _JOINABLE = r"[\p{L}\p{M}\p{Extended_Pictographic}\p{Emoji_Modifier}]"
@@ -88,25 +96,32 @@ def normalise(text: str) -> str:
     return " ".join(text.split())
 
 
-def model_text(text: str) -> str:
-    """What a model reads of a stored post: ``normalise(clean(text))``."""
-    return normalise(clean(text))
+def model_text(text: str, normalisation: str = FIRST_NORMALISATION) -> str:
+    """What a model reads of a stored post, by one of ``NORMALISATIONS``; a detector names its own."""
+    return normalise(clean(without_html(text, normalisation)))
 
 
-def model_texts(texts: Sequence[str]) -> list[str]:
+def model_texts(texts: Sequence[str], normalisation: str = FIRST_NORMALISATION) -> list[str]:
     """``model_text`` of each, in their order; inside ``text.memo`` of each different one once."""
-    return memoised_map(texts, _model_texts, work=NORMALISATION)
+    return memoised_map(texts, partial(_model_texts, normalisation=normalisation), work=normalisation)
 
 
-def _model_texts(texts: Sequence[str]) -> list[str]:
+def without_html(text: str, normalisation: str) -> str:
+    """The text with its HTML undone where this normalisation does that."""
+    return text if normalisation == FIRST_NORMALISATION else undo_html(text)
+
+
+def _model_texts(texts: Sequence[str], *, normalisation: str) -> list[str]:
     """Of many texts, those that no step can change are recognised by their characters and skipped."""
     if len(texts) < _MANY:
-        return [model_text(text) for text in texts]
+        return [model_text(text, normalisation) for text in texts]
     result: list[str] = []
     for start in range(0, len(texts), _MANY):
         some = texts[start : start + _MANY]
-        changing = _may_change(some).tolist()
-        result += [model_text(text) if changes else text for text, changes in zip(some, changing, strict=True)]
+        changing = _may_change(some, normalisation).tolist()
+        result += [
+            model_text(text, normalisation) if changes else text for text, changes in zip(some, changing, strict=True)
+        ]
     return result
 
 
@@ -146,10 +161,11 @@ def has_lone_surrogate(text: str) -> bool:
     return not text.isascii() and _SURROGATE.search(text) is not None
 
 
-def _may_change(texts: Sequence[str]) -> NDArray[np.bool_]:
+def _may_change(texts: Sequence[str], normalisation: str) -> NDArray[np.bool_]:
     """False, (n_texts,), only where ``model_text`` returns the text as it is.
 
-    Such a text is of plain characters, with no space at its ends, no two in a row, no ``://`` and nothing three times.
+    Such a text is of plain characters, with no space at its ends, no two in a row, no ``://`` and nothing three times;
+    where HTML is undone, no ``&`` begins an entity.
     """
     combined = " ".join(["", *texts, ""])
     points = np.frombuffer(combined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
@@ -158,6 +174,9 @@ def _may_change(texts: Sequence[str]) -> NDArray[np.bool_]:
     is_special[1:] |= same & (points[1:] == ord(" "))
     is_special[2:] |= same[1:] & same[:-1]
     is_special[1:] |= (points[1:] == ord("/")) & (points[:-1] == ord(":"))
+    if normalisation != FIRST_NORMALISATION and "&" in combined:
+        is_letter = (points | 0x20) - ord("a") < 26
+        is_special[:-1] |= (points[:-1] == ord("&")) & (is_letter[1:] | (points[1:] == ord("#")))
     ends = np.cumsum(np.fromiter((len(text) + 1 for text in texts), dtype=np.int64, count=len(texts)))
     result = np.zeros(len(texts), dtype=bool)
     result[np.searchsorted(ends, np.flatnonzero(is_special))] = True  # the space after a text is the text's

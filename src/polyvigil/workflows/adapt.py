@@ -17,9 +17,10 @@ from polyvigil.data.atomic import whole_folder
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.read import OnError, read_unlabelled
 from polyvigil.errors import DataError, RecipeError, require
-from polyvigil.text.normalise import model_text, no_text_reason
+from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
 from polyvigil.types import Frozen
 from polyvigil.workflows.learners import RunOptions
+from polyvigil.workflows.work_folder import check_work_folder, work_folder
 
 Log = Callable[[str], None]
 RECORD_FILE = "adaptation.json"
@@ -82,10 +83,12 @@ def gather(
     """Read the posts, without those whose text is in a file of ``kept_out``. Raises DataError for under 20 texts."""
     files = [read_unlabelled(path, recipe.data, on_error=on_error) for path in posts]
     banned = [read_unlabelled(path, recipe.data, on_error=on_error) for path in kept_out]
-    readable = [post for file in files for post in file.posts if not no_text_reason(model_text(post.text))]
+    readable = [
+        post for file in files for post in file.posts if not no_text_reason(model_text(post.text, NORMALISATION))
+    ]
     out = np.isin(post_hashes(readable), post_hashes(post for file in banned for post in file.posts))
     rest = [post for post, gone in zip(readable, out.tolist(), strict=True) if not gone]
-    texts = list(dict.fromkeys(model_text(post.text) for post in rest))
+    texts = list(dict.fromkeys(model_text(post.text, NORMALISATION) for post in rest))
     if len(texts) < _LEAST_POSTS:
         raise DataError(
             f"{len(texts)} different texts are too few to adapt to", where="--posts", hint="give thousands of posts"
@@ -117,6 +120,7 @@ def adapt(
     where ``output`` exists, or torch is missing; and as learn.adapt does.
     """
     check_output(output, ADAPTED_MODEL, replace=replace)
+    check_work_folder(work := work_folder(output), seeds=None)
     spec = recipe.encoder
     require("torch", "transformers", extra="encoders", needed_by="adapting an encoder", where="model.kind")
     from polyvigil.learn.adapt import adapt as train
@@ -130,7 +134,6 @@ def adapt(
         log(f"{spec.name} has no masked-language head: a fresh one is drawn, and much of the training goes into it")
     model.to(options.device)
     log(f"adapting {spec.name} to {len(posts.train):,} posts; {len(posts.held_out):,} are only looked at")
-    work = output.with_name(output.name + ".work")
     done = train(
         model,
         model.tokenise(posts.train),

@@ -23,7 +23,7 @@ from polyvigil.data.read import OnError, read_unlabelled
 from polyvigil.errors import RecipeError, SplitError
 from polyvigil.learn.distil import TeacherTargets
 from polyvigil.learn.launch import launched
-from polyvigil.text.normalise import model_text, no_text_reason
+from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
 from polyvigil.types import LabelledPost, Post, Probabilities
 
 Log = Callable[[str], None]
@@ -126,7 +126,7 @@ def _read(path: str, spec: DataSpec, *, on_error: OnError) -> Further:
     kept = tuple(
         post
         for post in file.posts
-        if not no_text_reason(model_text(post.text)) and (not mixed or post.split == "train")
+        if not no_text_reason(model_text(post.text, NORMALISATION)) and (not mixed or post.split == "train")
     )
     notes = list(file.notes)
     if len(kept) < len(file.posts):

@@ -35,7 +35,7 @@ from polyvigil.evaluation.subsets import (
     member_subsets,
     weight_gain,
 )
-from polyvigil.text.normalise import NORMALISATION
+from polyvigil.text.normalise import FIRST_NORMALISATION
 from polyvigil.types import Frozen, LabelledPost
 from polyvigil.workflows.assemble import BundleDraft, assemble_bundle, decisions
 from polyvigil.workflows.tune import recipe_of
@@ -82,12 +82,7 @@ def check(sources: Sequence[Source], plan: EnsemblePlan) -> None:
                 where=str(source.folder),
                 hint="join the bundles of the first stage, then run polyvigil judge",
             )
-        if (theirs := source.bundle.manifest.normalisation) != NORMALISATION:
-            raise RecipeError(
-                f"its members read posts normalised by {theirs}, a joined bundle by {NORMALISATION}",
-                where=str(source.folder),
-                hint="train it again",
-            )
+    check_read_alike(sources)
     sizes = [len(source.bundle.members) for source in sources]
     if sum(sizes) > _MOST_MEMBERS:
         raise RecipeError(f"{sum(sizes)} members are too many for one bundle", hint=f"at most {_MOST_MEMBERS}")
@@ -103,6 +98,18 @@ def check(sources: Sequence[Source], plan: EnsemblePlan) -> None:
         raise RecipeError(
             f"a weight must be above 0, not {wrong[0]:g}", where="--weights", hint="leave the bundle out instead"
         )
+
+
+def check_read_alike(sources: Sequence[Source]) -> None:
+    """Raises RecipeError for bundles whose members read posts by another normalisation than those of the first."""
+    first = sources[0].bundle.normalisation
+    for source in sources[1:]:
+        if (other := source.bundle.normalisation) != first:
+            raise RecipeError(
+                f"its members read posts by {other}, those of {sources[0].folder} by {first}",
+                where=str(source.folder),
+                hint=f"train again the one that reads by {FIRST_NORMALISATION}",
+            )
 
 
 def leaks(dev: NDArray[np.uint64], train: NDArray[np.uint64]) -> tuple[str, ...]:

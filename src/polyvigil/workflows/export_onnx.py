@@ -45,6 +45,7 @@ from polyvigil.nn.windows import LongRule, Reader, WindowScores, pieces
 from polyvigil.text.normalise import model_text, no_text_reason
 from transformers import AutoTokenizer
 
+NORMALISATION = "{normalisation}"
 here = Path(".")  # this folder
 policy = json.loads((here / "policy.json").read_text())
 
@@ -63,7 +64,7 @@ weights = json.loads((here / "combination.json").read_text())["weights"] or [1.0
 
 def flag(text, language):
     """P(ADE) of a post, and whether it is flagged."""
-    clean = model_text(text)
+    clean = model_text(text, NORMALISATION)
     if no_text_reason(clean):
         return 0.0, False
     found = []
@@ -95,7 +96,7 @@ several members is their mean, by the weights in `combination.json`. `policy.jso
 normalised as in training ({normalisation}): `pip install polyvigil onnxruntime transformers`; no torch is needed.
 
 ```python
-{PROGRAM}```
+{PROGRAM.replace("{normalisation}", normalisation)}```
 
 Compared with the bundle on {comparison.data}, run by ONNX Runtime (`parity.json`):
 
@@ -136,7 +137,7 @@ def export_onnx(source: Path, bundle: Bundle, reading: Reading, *, output: Path,
             (made / folder / READING_FILE).write_text(json.dumps(reading_settings, indent=2) + "\n", encoding="utf-8")
             runners.append(_OnnxMember(detector, OnnxEncoder(made / folder / ONNX_FILE)))
         log(f"scoring {len(posts):,} posts as they are and by ONNX Runtime")
-        p = bundle.combination.mean(member_probabilities(runners, posts))
+        p = bundle.combination.mean(member_probabilities(runners, posts, normalisation=bundle.normalisation))
         after = Decided(bundle.policy.flags(p, [post.language for post in posts]), p)
         comparison = judged("onnx", bundle, decided(bundle, reading), after, reading)
         for name, document in (
@@ -145,7 +146,7 @@ def export_onnx(source: Path, bundle: Bundle, reading: Reading, *, output: Path,
             (layout.PARITY, comparison),
         ):
             (made / name).write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        text = onnx_readme(comparison, normalisation=bundle.manifest.normalisation)
+        text = onnx_readme(comparison, normalisation=bundle.normalisation)
         (made / layout.CARD).write_text(text, encoding="utf-8")
         if comparison.passed:
             with whole_folder(output) as partial:
@@ -162,6 +163,7 @@ class _OnnxMember:
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         encoder = self.detector.encoder
-        windows = pieces(encoder.tokenise(model_texts([post.text for post in posts])))
+        texts = model_texts([post.text for post in posts], self.detector.normalisation)
+        windows = pieces(encoder.tokenise(texts))
         p = self.runner.probabilities(windows.rows, padding=encoder.padding)
         return WindowScores(p, windows.starts).pooled(self.detector.config.pooling)

@@ -32,10 +32,9 @@ from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.paired import Paired, System, compare_systems
 from polyvigil.judge.client import estimated_tokens, masked, post_message, read_prompt
 from polyvigil.judge.endpoint import Endpoint, EndpointResult, Usage, price, total_usage
-from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Frozen, LabelledPost, Post, Probabilities
 from polyvigil.workflows.assemble import BundleDraft, Decisions, assemble_bundle
-from polyvigil.workflows.ensemble import EnsemblePlan, Source, dev_of, ensemble_sources, leaks
+from polyvigil.workflows.ensemble import EnsemblePlan, Source, check_read_alike, dev_of, ensemble_sources, leaks
 from polyvigil.workflows.tune import recipe_of
 
 Log = Callable[[str], None]
@@ -101,7 +100,7 @@ def judge(
     """
     check_output(output, BUNDLE, replace=replace)
     other = second if isinstance(second, Source) else None
-    check(first, other, plan)
+    check(first, second, plan)
     sources = [first, *([other] if other else [])]
     dev, gold = dev_of(sources, EnsemblePlan(first.bundle.policy.spec, dev=plan.dev, data=plan.data), log)
     fresh = np.unique(post_hashes(item.post for item in plan.dev)) if plan.dev else first.bundle.seen.dev
@@ -242,42 +241,46 @@ def chat_toml(spec: ChatSpec) -> str:
     return tomli_w.dumps(spec.model_dump(exclude_none=True))
 
 
-def check(first: Source, second: Source | None, plan: JudgePlan) -> None:
+def check(first: Source, second: Source | Endpoint | None, plan: JudgePlan) -> None:
     """Raises RecipeError for what cannot be a first or second stage, or a share that is none."""
     if not 0 < plan.at_most <= 1:
         raise RecipeError(
             f"{plan.at_most:g} is no share of posts above 0 and at most 1", where="--ask-at-most", hint="as 0.1"
         )
-    for source in (first, second):
-        if source is None:
-            continue
+    sources = [source for source in (first, second) if isinstance(source, Source)]
+    for source in sources:
         if source.bundle.second_stage:
             raise RecipeError(
                 "has a judge already", where=str(source.folder), hint="name the bundle of its first stage"
             )
-        if (theirs := source.bundle.manifest.normalisation) != NORMALISATION:
-            raise RecipeError(
-                f"its members read posts normalised by {theirs}, a judged bundle by {NORMALISATION}",
-                where=str(source.folder),
-                hint="train it again",
-            )
-    if second and second.bundle.id == first.bundle.id:
+    check_read_alike(sources)
+    if isinstance(second, Source) and second.bundle.id == first.bundle.id:
         raise RecipeError("a bundle cannot judge itself", where=str(second.folder), hint="name another with --with")
+    if isinstance(second, Endpoint) and second.normalisation != first.bundle.normalisation:
+        raise RecipeError(
+            f"is opened for posts read by {second.normalisation}, those of the bundle are by"
+            f" {first.bundle.normalisation}",
+            where=second.config.spec.base_url,
+            hint="open_endpoint(spec, permission=..., normalisation=bundle.normalisation)",
+        )
 
 
-def estimate(spec: ChatSpec, posts: Sequence[Post]) -> EndpointEstimate:
-    """What sending these posts to an endpoint would take."""
+def estimate(spec: ChatSpec, posts: Sequence[Post], *, normalisation: str) -> EndpointEstimate:
+    """What sending these posts to an endpoint would take; ``normalisation`` is that of the first stage."""
+
+    def message(text: str) -> str:
+        return post_message(masked(text, most_characters=spec.most_characters, normalisation=normalisation))
+
     prompt = read_prompt(spec.prompt).text
-    each = [post_message(masked(post.text, most_characters=spec.most_characters)) for post in posts]
+    each = [message(post.text) for post in posts]
     sent = len(each) * estimated_tokens(prompt) + sum(map(estimated_tokens, each))
     answered = len(each) * estimated_tokens(_ANSWER)
-    shown = post_message(masked(SYNTHETIC.text, most_characters=spec.most_characters))
     return EndpointEstimate(
         posts=len(each),
         tokens_in=sent,
         tokens_out=answered,
         cost=price(spec, sent, answered),
-        example=f"system:\n{prompt}\n\nuser:\n{shown}",
+        example=f"system:\n{prompt}\n\nuser:\n{message(SYNTHETIC.text)}",
     )
 
 

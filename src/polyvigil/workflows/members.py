@@ -12,9 +12,9 @@ import gc
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -58,6 +58,7 @@ class CompletedMember:
     kind: str
     fit_record: FitRecord
     log: TrainingLog | None
+    normalisation: str = NORMALISATION  # what is fitted in this run reads by it, and a run's key holds it
 
     def save(self, folder: Path) -> None:
         """Give its files a second name in ``folder``: a link where the file system can, else a copy."""
@@ -130,10 +131,7 @@ def make_members(run: Run) -> tuple[Scored, ...]:
 
 def _scored(detector: Detector, folder: Path, seed: int, run: Run) -> Scored:
     """``detector`` on the dev posts; an encoder is then written to ``folder`` instead of its checkpoints."""
-    if run.fold_of is None:
-        dev = store.member_probabilities([detector], [item.post for item in run.dev])[0]
-    else:
-        dev = _out_of_fold(run.fold_of, seed, run)
+    dev = _probabilities(detector, [item.post for item in run.dev]) if run.fold_of is None else _out_of_fold(run, seed)
     if run.recipe.encoder is None:  # learned in seconds, or taken as it is
         return Scored(detector, dev)
     target = folder / COMPLETED
@@ -160,17 +158,24 @@ def _scored(detector: Detector, folder: Path, seed: int, run: Run) -> Scored:
     return Scored(CompletedMember(target / _MEMBER, record.kind, record.fit_record, record.log), dev)
 
 
-def _out_of_fold(fold_of: NDArray[np.int64], seed: int, run: Run) -> Probabilities:
+def _probabilities(detector: Detector, posts: Sequence[Post]) -> Probabilities:
+    """P(ADE) as a bundle of this detector alone gives it, (n_posts,)."""
+    (probabilities,) = store.member_probabilities([detector], posts, normalisation=detector.normalisation)
+    return np.asarray(probabilities, dtype=np.float64)
+
+
+def _out_of_fold(run: Run, seed: int) -> Probabilities:
     """P(ADE) of each dev post by a detector like the member that has not learned from its fold, (n_dev,)."""
+    assert run.fold_of is not None
     learner = learner_of(run.recipe, run.work, run.options, run.log, None)
     further = [item for item in run.train if is_translated(item.post)]
-    n_folds = int(fold_of.max()) + 1
+    n_folds = int(run.fold_of.max()) + 1
 
-    def fit(fold: int, rest: Sequence[LabelledPost]) -> Detector:
+    def fit(fold: int, rest: Sequence[LabelledPost]) -> Callable[[Sequence[Post]], Probabilities]:
         run.log(f"fold {fold + 1} of {n_folds}: learning from {len(rest):,} posts, to score the others")
-        return learner.fit(rest, (), seed=seed)
+        return partial(_probabilities, learner.fit(rest, (), seed=seed))
 
-    return out_of_fold(run.dev, fold_of, fit, further=further)
+    return out_of_fold(run.dev, run.fold_of, fit, further=further)
 
 
 def _completed(folder: Path, seed: int, run: Run) -> Scored | None:

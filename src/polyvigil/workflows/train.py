@@ -30,6 +30,7 @@ from polyvigil.workflows import distil
 from polyvigil.workflows.assemble import BundleDraft, assemble_bundle, decisions
 from polyvigil.workflows.learners import Log, RunOptions
 from polyvigil.workflows.members import Made, Run, make_members
+from polyvigil.workflows.work_folder import check_work_folder, work_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def train(
     seen = store.Seen(learned.seen, np.unique(post_hashes(posts)))
     bundle_draft = BundleDraft(members, combination, decided, dev, gold, data=data.data, seen=seen, recipe=recipe)
     assembled = assemble_bundle(bundle_draft, output=output, replace=replace, device="cpu")
-    shutil.rmtree(_work(output), ignore_errors=True)
+    shutil.rmtree(work_folder(output), ignore_errors=True)
     subsets = member_subsets(
         dev.by_member,
         dev.labels,
@@ -207,7 +208,8 @@ def learn(
     recipe: Recipe, data: TrainingData, *, output: Path, options: RunOptions = _HERE, log: Log = lambda _: None
 ) -> Learned:
     """One member for each seed; of several processes (learn.ranks) only the first gets them."""
-    work, train, dev = _work(output), data.train, data.dev
+    work, train, dev = work_folder(output), data.train, data.dev
+    check_work_folder(work, seeds=recipe.member_seeds if recipe.encoder else ())
     teacher_result = distil.score_with_teacher(
         recipe.teacher, train, data.unlabelled, dev=dev, work=work, device=options.device, log=log
     )
@@ -218,11 +220,6 @@ def learn(
     return Learned(
         tuple(one.member for one in made), scores, np.union1d(seen, teacher_result.seen) if teacher_result else seen
     )
-
-
-def _work(output: Path) -> Path:
-    """Where checkpoints stand until the bundle does."""
-    return output.with_name(output.name + ".work")
 
 
 def _role(reading: Reading, role: str, notes: list[str]) -> tuple[LabelledPost, ...]:

@@ -20,7 +20,7 @@ from polyvigil.checks.audit.gate import PROBE_LIFT, PROBE_SHARE, Gate, Measured,
 from polyvigil.decide.policy import flagged
 from polyvigil.decide.thresholds import logit
 from polyvigil.evaluation.intervals import Interval, share_interval
-from polyvigil.text.normalise import model_text
+from polyvigil.text.normalise import FIRST_NORMALISATION, model_text
 from polyvigil.text.script import LETTERS, SCRIPTS, alphabet, main_script
 from polyvigil.types import Frozen, LabelledPost, Post
 
@@ -58,14 +58,21 @@ def junk(letters: str, *, number: int = TEXTS, seed: int = 0) -> list[str]:
     ]
 
 
-def mapped(texts: Sequence[str], letters: str, *, number: int = TEXTS, seed: int = 0) -> list[str]:
+def mapped(
+    texts: Sequence[str],
+    letters: str,
+    *,
+    normalisation: str = FIRST_NORMALISATION,
+    number: int = TEXTS,
+    seed: int = 0,
+) -> list[str]:
     """Texts whose letters are replaced by ``letters``, one to one while there are enough, in four different ways.
 
-    Words, marks and placeholders stay as they are. At most ``number`` texts, none when none holds enough letters.
-    Deterministic.
+    They are normalised first. Words, marks and placeholders stay as they are. At most ``number`` texts, none when
+    none holds enough letters. Deterministic.
     """
     generator = random.Random(seed)
-    plain = [model_text(text) for text in texts]
+    plain = [model_text(text, normalisation) for text in texts]
     plain = [text for text in plain if sum(map(str.isalpha, text)) >= _LEAST]
     plain = generator.sample(plain, min(number, len(plain)))
     lowered = [_lower(text) for text in plain]
@@ -120,7 +127,7 @@ class Probe(Frozen):
 def probe(bundle: Bundle, items: Sequence[LabelledPost]) -> tuple[Probe, ...]:
     """Every script that text.script distinguishes, both kinds; the mapped texts are negatives among ``items`` that are
     written in another alphabet."""
-    scripts = [main_script(model_text(item.post.text)) for item in items]
+    scripts = [main_script(model_text(item.post.text, bundle.normalisation)) for item in items]
     results: list[Probe] = []
     for script in SCRIPTS:
         script_posts = [item.post for item, name in zip(items, scripts, strict=True) if name == script]
@@ -132,7 +139,7 @@ def probe(bundle: Bundle, items: Sequence[LabelledPost]) -> tuple[Probe, ...]:
         ]
         threshold = _lowest_threshold(bundle, script_posts)
         results.append(_probe(bundle, "junk", script, junk(letters), letters=letters, threshold=threshold))
-        if texts := mapped(other_texts, letters):
+        if texts := mapped(other_texts, letters, normalisation=bundle.normalisation):
             results.append(_probe(bundle, "mapped", script, texts, letters=letters, threshold=threshold))
     return tuple(_with_lift(part, results) for part in sorted(results, key=lambda part: part.kind))
 

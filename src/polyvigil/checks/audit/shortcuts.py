@@ -15,7 +15,7 @@ from polyvigil.checks.audit.training import TrainingAudit, audit_training, recor
 from polyvigil.data.read import Reading
 from polyvigil.text.normalise import model_text
 from polyvigil.text.script import main_script
-from polyvigil.types import Frozen, LabelledPost, Labels, Probabilities
+from polyvigil.types import Frozen, Labels, Probabilities
 
 
 class LengthCell(Frozen):
@@ -52,11 +52,12 @@ def audit_shortcuts(bundle: Bundle, reading: Reading, *, train: Reading | None =
     scores = bundle.probabilities([item.post for item in items])
     labels = np.array([item.label for item in items], dtype=np.int8)
     languages = [item.post.language for item in items]
+    texts = [model_text(item.post.text, bundle.normalisation) for item in items]
     cells = flag_cells(
         labels,
         bundle.policy.flags(scores, languages),
         languages,
-        [main_script(model_text(item.post.text)) for item in items],
+        [main_script(text) for text in texts],
         dev_labels=bundle.dev.labels,
         dev_languages=bundle.dev.languages,
     )
@@ -64,7 +65,7 @@ def audit_shortcuts(bundle: Bundle, reading: Reading, *, train: Reading | None =
     negatives = np.flatnonzero((labels == 0) & (scores > 0)).tolist()
     by_language = eta_squared(scores[negatives], [languages[index] for index in negatives])
     by_type = eta_squared(scores[negatives], [items[index].post.type for index in negatives])
-    lengths = tuple(_lengths(items, labels, scores))
+    lengths = tuple(_lengths(texts, languages, labels, scores))
     training = audit_training(train or reading, is_train=train is not None)
     return ShortcutAudit(
         bundle=bundle.id,
@@ -99,11 +100,12 @@ def _eta_squared_gate(what: str, value: float, posts: int) -> Gate:
     return gate_of(f"{what}-spread", ETA_SQUARED, [measured] if posts >= LEAST_POSTS else [])
 
 
-def _lengths(items: Sequence[LabelledPost], labels: Labels, scores: Probabilities) -> Iterator[LengthCell]:
-    languages = np.array([item.post.language for item in items], dtype=np.str_)
-    characters = np.array([len(model_text(item.post.text)) for item in items], dtype=np.float64)
-    for language in np.unique(languages).tolist():
-        mask = (languages == language) & (labels == 0) & (scores > 0)
+def _lengths(
+    texts: Sequence[str], languages: Sequence[str], labels: Labels, scores: Probabilities
+) -> Iterator[LengthCell]:
+    characters = np.array([len(text) for text in texts], dtype=np.float64)
+    for language in sorted(set(languages)):
+        mask = (np.array(languages) == language) & (labels == 0) & (scores > 0)
         if mask.sum() >= LEAST_POSTS:
             correlation = rank_correlation(characters[mask], scores[mask])
             yield LengthCell(language=language, posts=int(mask.sum()), correlation=correlation)

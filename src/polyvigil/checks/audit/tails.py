@@ -19,7 +19,7 @@ def parts(bundle: Bundle, posts: Sequence[Post]) -> list[list[str]]:
 
     Found by bisection with ``bundle.lengths`` alone, all posts at once. Raises ValueError when no member counts tokens.
     """
-    rests = [model_text(post.text) for post in posts]
+    rests = [model_text(post.text, bundle.normalisation) for post in posts]
     results: list[list[str]] = [[] for _ in posts]
     for _ in range(_MOST):
         open_ = [index for index, rest in enumerate(rests) if rest]

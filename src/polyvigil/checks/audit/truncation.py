@@ -68,7 +68,11 @@ def audit_truncation(bundle: Bundle, reading: Reading) -> TruncationAudit:
     scores = bundle.probabilities(posts)
     flags = bundle.policy.flags(scores, languages)
     lengths = bundle.lengths(posts)
-    sizes = np.array([len(model_text(post.text)) for post in posts]) if lengths is None else lengths.tokens
+    sizes = (
+        np.array([len(model_text(post.text, bundle.normalisation)) for post in posts])
+        if lengths is None
+        else lengths.tokens
+    )
     truncated = np.zeros(len(posts), dtype=np.bool_) if lengths is None else lengths.truncated
     hidden = np.flatnonzero(truncated & (labels == 1) & ~flags).tolist()
     lost = tuple(_lost(bundle, [posts[index] for index in hidden], scores[hidden]))
