@@ -8,6 +8,7 @@ spawned each have their own.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,8 +45,9 @@ class ScoringApp:
 
     @asynccontextmanager
     async def _lifespan(self, _: object) -> AsyncIterator[None]:
+        await asyncio.to_thread(self.service.serving.smoke_score)  # compiles and fills caches: no client waits for that
         self.service.start()
-        await self.service.is_ready()  # the first post compiles and fills caches: no client waits for that
+        await self.service.is_ready()
         try:
             yield
         finally:

@@ -43,8 +43,10 @@ class LoadedBundle:
         self._terms = lexicon(())
 
     def smoke_score(self) -> None:
-        """Score two posts, without a chat endpoint. Raises BundleError where that fails or gives no probability."""
+        """Warm up, then score two posts, without a chat endpoint. Raises BundleError where that fails or gives no
+        probability."""
         try:
+            self.bundle.warm_up()
             results = self.score_without_endpoint(list(enumerate(SMOKE_POSTS)))
         except Exception as error:
             message = f"a first post could not be scored ({type(error).__name__})"
