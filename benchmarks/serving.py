@@ -108,7 +108,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(arguments.bundle) if arguments.bundle else _train(Path(name))
         loads = [load for _ in range(arguments.rounds) for load in compare(folder, Path(name), arguments.seconds)]
-        print_table(loads)
+        if loads:
+            print_table(loads)
         results: dict[str, object] = {"loads": [asdict(load) for load in loads]}
         if arguments.soak:
             results["soak"] = soak(folder, arguments.soak)

@@ -56,11 +56,36 @@ class Ticket(Generic[P, R]):
     """Posts without a result."""
     cancelled: bool = False
     """Nobody waits for it: it is dropped before it is scored."""
+    lane: int = 0
     queued: float = 0.0
 
     def __post_init__(self) -> None:
         self.results = [None] * len(self.posts)
         self.left = len(self.posts)
+
+
+@dataclass(slots=True)
+class _Pace:
+    """How fast the posts of one lane are scored, by a moving average, and how many wait or are being scored."""
+
+    weight: float
+    seconds: float = 1.0
+    waiting: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Weight per second, of late."""
+        return self.weight / self.seconds
+
+    @property
+    def time(self) -> float:
+        """Seconds until all that waits is scored."""
+        return self.waiting / self.rate
+
+    def scored(self, weight: int, seconds: float) -> None:
+        self.waiting -= weight
+        self.weight = _FORGET * self.weight + weight
+        self.seconds = _FORGET * self.seconds + seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +103,14 @@ class ScoringQueue(Generic[P, R]):
     """The queue and its thread. All methods but ``start`` and ``stop`` may be used from the event loop."""
 
     def __init__(self, observe: Callable[[BatchEvent], None], *, rate: float = 1000.0) -> None:
-        """``rate``: weight per second to begin with."""
+        """``rate``: weight per second to begin with. Lane 1 goes behind lane 0; each has a rate of its own."""
         self._observe = observe
         self._lanes: tuple[deque[Ticket[P, R]], ...] = (deque(), deque())
         self._first: deque[Ticket[P, R]] = deque()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopping = False
-        self._scored_weight, self._scored_seconds = rate, 1.0
-        self._waiting = 0
+        self._paces = (_Pace(rate), _Pace(rate))
         self._batch: list[tuple[Ticket[P, R], int]] = []
         self.deaths = 0
         """Threads that have died."""
@@ -96,17 +120,11 @@ class ScoringQueue(Generic[P, R]):
     @property
     def waiting(self) -> int:
         """Weight of the posts that wait or are being scored."""
-        return self._waiting
+        return sum(pace.waiting for pace in self._paces)
 
-    @property
-    def rate(self) -> float:
-        """Weight per second, of late."""
-        return self._scored_weight / self._scored_seconds
-
-    @property
-    def expected_wait(self) -> float:
+    def expected_wait(self, lane: int = 0) -> float:
         """Seconds until a post that came now would be scored."""
-        return self._waiting / self.rate
+        return sum(pace.time for pace in self._paces[: lane + 1])
 
     @property
     def thread_id(self) -> int | None:
@@ -130,11 +148,11 @@ class ScoringQueue(Generic[P, R]):
             self._thread.join(timeout=5)
 
     def add(self, ticket: Ticket[P, R], *, lane: int = 0, first: bool = False) -> None:
-        """Queue a ticket. ``lane`` 1 goes behind lane 0; ``first``: before all others."""
-        ticket.queued = time.monotonic()
+        """Queue a ticket. ``first``: before all others."""
+        ticket.queued, ticket.lane = time.monotonic(), lane
         with self._condition:
             (self._first if first else self._lanes[lane]).append(ticket)
-            self._waiting += sum(ticket.weights)
+            self._paces[lane].waiting += sum(ticket.weights)
             self._condition.notify()
 
     def _run(self, pause: float) -> None:
@@ -154,7 +172,8 @@ class ScoringQueue(Generic[P, R]):
             tickets = list({id(ticket): ticket for ticket, _ in batch}.values())
             for ticket in tickets:
                 ticket.cancelled = True
-            self._waiting -= sum(ticket.weights[index] for ticket, index in batch)
+            for ticket, index in batch:
+                self._paces[ticket.lane].waiting -= ticket.weights[index]
         for ticket in tickets:
             message = "the thread that scores has died while this request was in it"
             _fail(ticket, RefusalError("scoring_stopped", message, hint="send it again", retry_after=1))
@@ -179,7 +198,8 @@ class ScoringQueue(Generic[P, R]):
 
     def _fill(self, lane: deque[Ticket[P, R]]) -> list[tuple[Ticket[P, R], int]]:
         """Take posts of the tickets of a lane in turn, all of them scored by the function of the first."""
-        room = min(max(self.rate * _BATCH_SECONDS, 1.0), _LARGEST_BATCH)
+        pace = self._paces[lane[0].lane] if lane else self._paces[0]
+        room = min(max(pace.rate * _BATCH_SECONDS, 1.0), _LARGEST_BATCH)
         batch: list[tuple[Ticket[P, R], int]] = []
         later: list[Ticket[P, R]] = []
         now = time.monotonic()
@@ -204,7 +224,7 @@ class ScoringQueue(Generic[P, R]):
         return batch
 
     def _drop(self, ticket: Ticket[P, R]) -> None:
-        self._waiting -= sum(ticket.weights[ticket.taken :])
+        self._paces[ticket.lane].waiting -= sum(ticket.weights[ticket.taken :])
         if not ticket.cancelled:
             _fail(ticket, RefusalError("deadline", "not scored in the time that the request gave"))
 
@@ -227,9 +247,7 @@ class ScoringQueue(Generic[P, R]):
                 complete.append(ticket)
         with self._condition:
             self._batch = []
-            self._waiting -= weight
-            self._scored_weight = _FORGET * self._scored_weight + weight
-            self._scored_seconds = _FORGET * self._scored_seconds + seconds
+            self._paces[batch[0][0].lane].scored(weight, seconds)
         self._observe(BatchEvent(len(batch), failed, seconds, waits))
         _deliver(complete)
 

@@ -15,7 +15,7 @@ from polyvigil.serve.loaded import Result
 from polyvigil.serve.metrics import CONTENT_TYPE
 from polyvigil.serve.refusal import RefusalError
 from polyvigil.serve.requests import PostError, RequestPost, check_keys, read_posts
-from polyvigil.serve.service import Service
+from polyvigil.serve.service import EXPLAIN, Service
 
 _STATIC = Path(__file__).with_name("static")
 _STATIC_FILES = {  # path: file, type
@@ -103,7 +103,7 @@ class Handlers:
 
     async def explain(self, exchange: Exchange) -> Reply:
         """POST /v1/explain."""
-        with self._service.admitted():
+        with self._service.admitted(EXPLAIN):
             posts = read_posts(await exchange.json(), most=self._spec.max_explained)
             exchange.note(posts)
             results = await self._service.explain(posts, limit=exchange.limit, gone=exchange.gone)

@@ -25,7 +25,8 @@ from polyvigil.serve.requests import PostError, RequestPost
 
 LOG = logging.getLogger("polyvigil.serve")
 _PROBE_TIME = 5.0  # seconds in which a readiness check must have its post scored
-_SCORE, _EXPLAIN = 0, 1  # lanes of the queue
+SCORE, EXPLAIN = 0, 1
+"""Lanes of the queue: explanations wait behind scores, and what they cost says nothing of what those do."""
 
 
 class Service:
@@ -57,7 +58,7 @@ class Service:
         self.metrics.gauge(
             "queue_posts", "Weight of the posts that wait or are being scored", lambda: self.queue.waiting
         )
-        self.metrics.gauge("expected_wait_seconds", "Wait of a post that came now", lambda: self.queue.expected_wait)
+        self.metrics.gauge("expected_wait_seconds", "Wait of a post that came now", self.queue.expected_wait)
         self.metrics.gauge("scoring_thread_deaths", "Threads that died while they scored", lambda: self.queue.deaths)
         self.metrics.gauge("draining", "1 while no new post is taken", lambda: self.draining)
         self.metrics.gauge("endpoint_posts", "Posts that were put to the chat endpoint", self._endpoint_posts)
@@ -92,14 +93,14 @@ class Service:
     # requests of posts
 
     @contextlib.contextmanager
-    def admitted(self) -> Iterator[None]:
+    def admitted(self, lane: int = SCORE) -> Iterator[None]:
         """Around a request of posts, from before its body is read.
 
         Raises RefusalError where it would wait too long, too many are open, or the service is stopping.
         """
         if self.draining:
             raise RefusalError("draining", "the service is stopping", hint="send it to another", retry_after=1)
-        self._check_wait()
+        self._check_wait(lane)
         if self.open_requests >= self.spec.max_open:
             message = f"{self.open_requests:,} requests are open; the limit is {self.spec.max_open:,}"
             raise RefusalError("busy", message, hint="send it again after Retry-After seconds", retry_after=1)
@@ -109,8 +110,8 @@ class Service:
         finally:
             self.open_requests -= 1
 
-    def _check_wait(self) -> None:
-        wait = self.queue.expected_wait
+    def _check_wait(self, lane: int) -> None:
+        wait = self.queue.expected_wait(lane)
         if wait > self.spec.max_wait:
             message = f"a post would wait {wait:.1f} s; the limit is {self.spec.max_wait:g} s"
             raise RefusalError("busy", message, hint="send it again after Retry-After seconds", retry_after=wait)
@@ -120,13 +121,13 @@ class Service:
     ) -> list[Result]:
         """A record or an error for each post, in order. ``limit``: seconds until they must be there; ``gone`` begins
         to watch for the client's leaving. Raises RefusalError."""
-        return await self._results(posts, self.serving, self.serving.score, _SCORE, limit=limit, gone=gone)
+        return await self._results(posts, self.serving, self.serving.score, SCORE, limit=limit, gone=gone)
 
     async def explain(
         self, posts: Sequence[RequestPost], *, limit: float | None, gone: Callable[[], asyncio.Task[None]]
     ) -> list[Result]:
         """As ``score``, with explanations; behind all posts that are to be scored alone."""
-        return await self._results(posts, self.serving, self.serving.explain, _EXPLAIN, limit=limit, gone=gone)
+        return await self._results(posts, self.serving, self.serving.explain, EXPLAIN, limit=limit, gone=gone)
 
     async def _results(
         self,
@@ -138,7 +139,7 @@ class Service:
         limit: float | None,
         gone: Callable[[], asyncio.Task[None]],
     ) -> list[Result]:
-        self._check_wait()  # again: others may have come while the body was read
+        self._check_wait(lane)  # again: others may have come while the body was read
         errors = loaded.errors(posts)
         good = [(index, post) for index, post in enumerate(posts) if index not in errors]
         scored: list[Result] = []
