@@ -140,7 +140,7 @@ def messages() -> Iterator[tuple[str, str]]:
 
 def test_a_value_is_no_figure() -> None:
     """A figure is a picture; what is measured is a metric, a value or a number. JSON keys keep their names."""
-    texts = list(messages())
+    texts = [(text, path) for text, path in messages() if not path.startswith("polyvigil/text/html.py")]  # an element
     assert {path.partition(":")[0].rpartition(".")[2] for _, path in texts} == {"py", "j2"}
     wrong = [path for text, path in texts if text != "figures" and re.search(r"\bfigures?\b", text, re.IGNORECASE)]
     assert not wrong, "say metric, value or number: " + ", ".join(wrong)

@@ -51,7 +51,7 @@ class LinearLearner:
             )
         posts = [item.post for item in train]
         weights = self._weights(posts, self._problem(train, labels), seed=seed)
-        words, characters = (_block(weights, own) for own in (weights.is_words, ~weights.is_words))
+        words, characters = (_block(weights, mask) for mask in (weights.is_words, ~weights.is_words))
         config = LinearConfig(
             normalisation=NORMALISATION,
             word_ngrams=self.spec.word_ngrams,
@@ -113,7 +113,7 @@ class LinearLearner:
             store.close()
 
 
-def _block(weights: Weights, own: NDArray[np.bool_]) -> Block:
-    order = np.flatnonzero(own)
+def _block(weights: Weights, mask: NDArray[np.bool_]) -> Block:
+    order = np.flatnonzero(mask)
     order = order[np.argsort(weights.hashes[order])]
     return Block(Vocabulary.of(weights.hashes[order]), weights.idf[order], weights.weights[order])

@@ -85,11 +85,11 @@ def _add_hapaxes(
     if not rows.hapaxes.any():
         return
     for first, hashes, counts, ends in texts.ngrams():
-        own = factors[2 * first : 2 * first + len(ends)]
+        of_batch = factors[2 * first : 2 * first + len(ends)]
         out, weights = np.empty(len(hashes), dtype=np.uint64), np.empty(len(hashes), dtype=np.float32)
         is_words = np.empty(len(hashes), dtype=bool)
         n_out = kernel.hapax_weights(
-            hashes, counts, ends, rows.sketch, rows.keys, rows.ids, rows.new_ids, own, texts.frequency,
+            hashes, counts, ends, rows.sketch, rows.keys, rows.ids, rows.new_ids, of_batch, texts.frequency,
             texts.sublinear, kept.smallest, out, weights, is_words,
         )  # fmt: skip
         idfs = np.full(n_out, idf, dtype=np.float32)

@@ -42,18 +42,18 @@ def solve(
     features = hstack([block.matrix for block in blocks], format="csr") @ diags_array(
         np.concatenate([block.scale for block in blocks])
     )
-    own, shared = np.sqrt(1 - problem.likeness), np.sqrt(problem.likeness)
+    separate, shared = np.sqrt(1 - problem.likeness), np.sqrt(problem.likeness)
     if problem.translated.any():
         written = diags_array((~problem.translated).astype(np.float64)) @ features
         translated = diags_array(problem.translated.astype(np.float64)) @ features
-        features = hstack([shared * features, own * written, own * translated], format="csr")
+        features = hstack([shared * features, separate * written, separate * translated], format="csr")
     model = LogisticRegression(C=1.0, solver="liblinear", tol=tolerance, random_state=seed, max_iter=1000)
     with threadpool_limits(1):  # sums of several threads differ in their last digits from machine to machine
         model.fit(features, problem.labels, sample_weight=problem.costs)
     n_ngrams = sum(len(block.idf) for block in blocks)
     weights = model.coef_[0][:n_ngrams]
     if problem.translated.any():
-        weights = shared * weights + own * model.coef_[0][n_ngrams : 2 * n_ngrams]
+        weights = shared * weights + separate * model.coef_[0][n_ngrams : 2 * n_ngrams]
     kept, at = Largest(most_ngrams), 0
     for block, is_words in zip(blocks, (True, False), strict=True):
         hashes = block.vocabulary.hashes

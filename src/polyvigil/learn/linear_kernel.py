@@ -32,7 +32,7 @@ _Floats = NDArray[np.float64]
 
 @compiled
 def _distinct(
-    hashes: _Hashes, n_hashes: int, keys: _Hashes, stamps: _Counts, places: NDArray[np.int32], stamp: np.uint32,
+    hashes: _Hashes, n_hashes: int, keys: _Hashes, stamps: _Counts, positions: NDArray[np.int32], stamp: np.uint32,
     out: _Hashes, counts: _Counts,
 ) -> int:  # fmt: skip
     """The distinct ones of the first ``n_hashes`` hashes into ``out``, how often each into ``counts``; how many."""
@@ -56,12 +56,12 @@ def _distinct(
         if stamps[slot] != stamp:
             stamps[slot] = stamp
             keys[slot] = value
-            places[slot] = n_out
+            positions[slot] = n_out
             out[n_out] = value
             counts[n_out] = 1
             n_out += 1
         else:
-            counts[places[slot]] += 1
+            counts[positions[slot]] += 1
     return n_out
 
 
@@ -84,7 +84,7 @@ def distinct_ngrams(
     size = 2
     while size < 2 * min(len(hashes), _IN_TABLE):
         size *= 2
-    keys, stamps, places = np.empty(size, np.uint64), np.zeros(size, np.uint32), np.empty(size, np.int32)
+    keys, stamps, positions = np.empty(size, np.uint64), np.zeros(size, np.uint32), np.empty(size, np.int32)
     room = 0
     for text in range(len(lengths)):
         room += (lengths[text] + 2) * (characters[1] - characters[0] + 1)
@@ -104,7 +104,7 @@ def distinct_ngrams(
             else:
                 n_hashes = character_hashes(codes, mixed, characters[0], characters[1], rooms, hashes)
             stamp = np.uint32(2 * text + half + 1)
-            n_out += _distinct(hashes, n_hashes, keys, stamps, places, stamp, out[n_out:], counts[n_out:])
+            n_out += _distinct(hashes, n_hashes, keys, stamps, positions, stamp, out[n_out:], counts[n_out:])
             ends[2 * text + half] = n_out
     return out[:n_out], counts[:n_out], ends
 
@@ -282,10 +282,10 @@ def norms(
 
 @compiled
 def _dot(
-    entries: _Entries, start: int, end: int, state: _Floats, own: int, likeness: float, frequency: _Floats,
+    entries: _Entries, start: int, end: int, state: _Floats, domain: int, likeness: float, frequency: _Floats,
     sublinear: bool,
 ) -> float:  # fmt: skip
-    """Sum over the entries of frequency x (own + likeness x other) of their columns."""
+    """Sum over the entries of frequency x (this domain + likeness x the other) of their columns."""
     total = 0.0
     at = start
     while at < end:
@@ -296,13 +296,13 @@ def _dot(
         else:
             value = frequency[count]
         at += 1
-        total += value * (state[column, own] + likeness * state[column, 1 - own])
+        total += value * (state[column, domain] + likeness * state[column, 1 - domain])
     return total
 
 
 @compiled
 def _add(
-    entries: _Entries, start: int, end: int, state: _Floats, own: int, factor: float, frequency: _Floats,
+    entries: _Entries, start: int, end: int, state: _Floats, domain: int, factor: float, frequency: _Floats,
     sublinear: bool,
 ) -> None:  # fmt: skip
     """Add factor x frequency x squared scale to what the entries' columns hold for this domain."""
@@ -315,7 +315,7 @@ def _add(
         else:
             value = frequency[count]
         at += 1
-        state[column, own] += factor * value * state[column, 2]
+        state[column, domain] += factor * value * state[column, 2]
 
 
 @compiled
@@ -351,15 +351,15 @@ def descend(
     moved when it was last looked at; those that moved less than ``least_step`` are passed over.
     """
     moved = 0.0
-    for place in range(len(order)):
-        post = order[place]
+    for rank in range(len(order)):
+        post = order[rank]
         if steps[post] < least_step:
             continue
         first = ends[2 * post - 1] if post > 0 else 0
         middle, last = ends[2 * post], ends[2 * post + 1]
-        own = domains[post]
-        words = _dot(entries, first, middle, state, own, likeness, frequency, sublinear) * inverse[2 * post]
-        characters = _dot(entries, middle, last, state, own, likeness, frequency, sublinear) * inverse[2 * post + 1]
+        domain = domains[post]
+        words = _dot(entries, first, middle, state, domain, likeness, frequency, sublinear) * inverse[2 * post]
+        characters = _dot(entries, middle, last, state, domain, likeness, frequency, sublinear) * inverse[2 * post + 1]
         old = dual[post]
         margin = signs[post] * (words + characters + bias[0]) + old * (alone[2 * post] + alone[2 * post + 1])
         curvature = 1.0 + diagonal[2 * post] + diagonal[2 * post + 1]  # 1: the intercept's feature
@@ -369,8 +369,8 @@ def descend(
             dual[post] = old + step
             moved += abs(step) / most[post]
             factor = step * signs[post]
-            _add(entries, first, middle, state, own, factor * inverse[2 * post], frequency, sublinear)
-            _add(entries, middle, last, state, own, factor * inverse[2 * post + 1], frequency, sublinear)
+            _add(entries, first, middle, state, domain, factor * inverse[2 * post], frequency, sublinear)
+            _add(entries, middle, last, state, domain, factor * inverse[2 * post + 1], frequency, sublinear)
             bias[0] += factor
     return moved
 

@@ -72,12 +72,12 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows of consecutive posts from ``first`` on. ``ends``: see learn.linear_kernel; ``place``: its first byte in the
-    file, or its entries."""
+    """Rows of consecutive posts from ``first`` on. ``ends``: see learn.linear_kernel; ``location``: its first byte in
+    the file, or its entries."""
 
     first: int
     ends: NDArray[np.int64]
-    place: int | NDArray[np.uint32]
+    location: int | NDArray[np.uint32]
 
     @property
     def n_posts(self) -> int:
@@ -100,26 +100,26 @@ class RowStore:
             self._file = _written(tempfile.TemporaryFile, prefix="polyvigil-")
             for at, block in enumerate(self.blocks):
                 self.blocks[at] = Block(block.first, block.ends, self._append(self.entries(block)))
-        place = entries.copy() if self._file is None else self._append(entries)
-        self.blocks.append(Block(first, ends, place))
+        location = entries.copy() if self._file is None else self._append(entries)
+        self.blocks.append(Block(first, ends, location))
 
     def entries(self, block: Block) -> NDArray[np.uint32]:
         """The entries of a block; of one in the file, they hold until the next call."""
         size = int(block.ends[-1])
-        if not isinstance(block.place, int):
-            return block.place[:size]
+        if not isinstance(block.location, int):
+            return block.location[:size]
         assert self._file is not None
         if len(self._room) < size:
             self._room = np.empty(size, dtype=np.uint32)
-        self._file.seek(block.place)
+        self._file.seek(block.location)
         self._file.readinto(self._room[:size].view(np.uint8))  # type: ignore[attr-defined]
         return self._room[:size]
 
     def rewrite(self, block: Block, entries: NDArray[np.uint32]) -> None:
         """Keep ``entries``, no more than there were, as those of a block whose ``ends`` say so."""
-        if isinstance(block.place, int):
+        if isinstance(block.location, int):
             assert self._file is not None
-            self._file.seek(block.place)
+            self._file.seek(block.location)
             _written(self._file.write, entries.tobytes())
         else:
             at = self.blocks.index(block)
@@ -132,9 +132,9 @@ class RowStore:
 
     def _append(self, entries: NDArray[np.uint32]) -> int:
         assert self._file is not None
-        place = self._file.seek(0, 2)
+        location = self._file.seek(0, 2)
         _written(self._file.write, entries.tobytes())
-        return place
+        return location
 
 
 def _written(write: Callable[..., object], *given: object, **named: object) -> IO[bytes]:

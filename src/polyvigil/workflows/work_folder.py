@@ -18,7 +18,7 @@ from pathlib import Path
 
 from polyvigil.errors import TrainingError
 
-_OURS = re.compile(r"\.?(checkpoint-\d+-\d+|finished)(\..*)?")
+_KNOWN = re.compile(r"\.?(checkpoint-\d+-\d+|finished)(\..*)?")
 _TEACHER = re.compile(r"\.?teacher-[0-9a-f]{16}\.safetensors(\..*)?")
 
 
@@ -40,7 +40,7 @@ def check_work_folder(work: Path, *, seeds: Sequence[int] | None) -> None:
         if (path.is_dir() and not path.is_symlink()) or (len(parts) == 1 and _TEACHER.fullmatch(parts[0])):
             continue
         inside = parts[:1] if seeds is None else parts[1:-1] if parts[0] in folders else ()
-        if len(parts) == 1 or not any(map(_OURS.fullmatch, inside)):
+        if len(parts) == 1 or not any(map(_KNOWN.fullmatch, inside)):
             raise _foreign(work, f"holds {'/'.join(parts)}, which no earlier run of this recipe has put there")
 
 
