@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from polyvigil.evaluation.measure import measure
     from polyvigil.scoring.batch import score_file
     from polyvigil.scoring.wire import Decision, score_posts
+    from polyvigil.serve.client import Client
     from polyvigil.sklearn import ADEClassifier
     from polyvigil.types import LabelledPost, Post
 
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "ADEClassifier": ("polyvigil.sklearn", "ADEClassifier"),
     "Bundle": ("polyvigil.api", "Bundle"),
+    "Client": ("polyvigil.serve.client", "Client"),
     "Comparison": ("polyvigil.evaluation.compare", "Comparison"),
     "DataWarning": ("polyvigil.errors", "DataWarning"),
     "Decision": ("polyvigil.scoring.wire", "Decision"),
@@ -59,6 +61,7 @@ _PUBLIC = {
 __all__ = [
     "ADEClassifier",
     "Bundle",
+    "Client",
     "Comparison",
     "DataWarning",
     "Decision",

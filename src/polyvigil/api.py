@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from polyvigil.bundle import store
@@ -30,7 +29,7 @@ from polyvigil.config.load import load as load_recipe
 from polyvigil.config.load import load_text, parse_values, to_toml
 from polyvigil.config.recipe import BaseRecipe, Recipe
 from polyvigil.data.atomic import whole_folder
-from polyvigil.data.frames import Posts, column_array, extended, frame_of, source_of
+from polyvigil.data.frames import Posts, source_of
 from polyvigil.data.read import OnError, Reading, Unlabelled, read_labelled, read_unlabelled
 from polyvigil.data.translated import refuse_translated
 from polyvigil.errors import BundleError, DataWarning, RecipeError
@@ -41,7 +40,7 @@ from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.measure import cross_fitted_dev, measured, measured_on_dev
 from polyvigil.judge.endpoint import EndpointPermission
 from polyvigil.scoring.explain import as_record, explain_posts, terms_of
-from polyvigil.scoring.table import open_posts, score_rows, warn_of
+from polyvigil.scoring.table import open_posts, score_table
 from polyvigil.text.mentions import lexicon
 
 Log = Callable[[str], None]
@@ -397,23 +396,8 @@ def score(
     is detected. ``evidence``: add where the sentence is that carries the score of a flagged post. With
     ``on_error="quarantine"`` bad rows are left out with a DataWarning, else the first raises DataError.
     """
-    loaded = _loaded(bundle)
-    frame = frame_of(posts, name="posts")
     spec = _data_spec(text, "", language, settings, bundle=bundle)
-    with open_posts(posts if frame is None else frame, languages=languages, spec=spec, on_error=on_error) as read:
-        scored = score_rows(loaded, read, evidence=evidence)
-        schema = read.table.schema
-    warn_of(read.table.name, scored.row_errors)
-    if frame is not None:
-        return extended(frame, scored.kept, scored.names, scored.decisions)
-    inputs = {
-        name: column_array(
-            [item.row.cells.get(column) for item in scored.posts], schema.field(column).type if schema else None
-        )
-        for column, name in scored.names.items()
-    }
-    decisions = {name: scored.decisions.column(name) for name in scored.decisions.column_names}
-    return pa.table({**inputs, **decisions})
+    return score_table(_loaded(bundle), posts, languages=languages, spec=spec, on_error=on_error, evidence=evidence)
 
 
 def _values(text: str, label: str, language: str, settings: Settings | None) -> dict[str, object]:

@@ -9,6 +9,7 @@
     ├── PredictionsError     predictions  2  a predictions file does not answer the gold file
     ├── BundleError          bundle       4  a bundle is missing, damaged or not to be trusted
     ├── ScoringError         scoring      1  a scoring run cannot go on: its processes are killed, the cluster is gone
+    ├── ServiceError         service      1  the scoring service cannot start, or cannot be asked
     ├── TrainingError        training     1  a training run cannot go on: no memory, no disk, numbers that overflow
     ├── EndpointError        endpoint     1  a chat endpoint cannot be asked
     └── InterruptError       interrupted 130  the user pressed Ctrl-C (143: SIGTERM, 129: SIGHUP)
@@ -99,6 +100,13 @@ class ScoringError(PolyvigilError):
     """A scoring run cannot go on."""
 
     code = "scoring"
+    exit_code = 1
+
+
+class ServiceError(PolyvigilError):
+    """The scoring service cannot start, or one at a URL cannot be asked."""
+
+    code = "service"
     exit_code = 1
 
 

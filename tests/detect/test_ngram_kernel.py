@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from polyvigil.bundle.store import load as load_bundle
 from polyvigil.detect import ngram_scorer
 from polyvigil.detect.base import FitRecord
 from polyvigil.detect.linear import Block, LinearConfig, LinearDetector, load
@@ -139,6 +140,14 @@ def test_switching_to_compiled_scores_changes_no_bit(
     after = loaded.probabilities(posts)
     assert loaded.warming.scorer is not None
     assert np.array_equal(before, after)
+
+
+def test_a_bundle_that_serves_is_compiled_before_its_first_post(bundle_folder: Path) -> None:
+    loaded = load_bundle(bundle_folder)
+    loaded.warm_up()
+    (member,) = loaded.members
+    assert isinstance(member, LinearDetector)
+    assert member.warming.scorer is not None
 
 
 def test_numpy_is_used_without_numba(detector: LinearDetector, monkeypatch: pytest.MonkeyPatch) -> None:

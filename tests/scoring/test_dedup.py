@@ -44,7 +44,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the posts that are scored."""
     found: list[str] = []
     monkeypatch.setattr(
-        dedup, "score_posts", lambda b, p, **o: (found.extend(post.id for post in p), score_posts(b, p, **o))[1]
+        dedup, "decide_posts", lambda b, p, **o: (found.extend(post.id for post in p), score_posts(b, p, **o))[1]
     )
     return found
 

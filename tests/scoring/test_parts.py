@@ -215,8 +215,8 @@ def _ended_after(parts: int) -> Iterator[None]:
 def scored_again(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The posts that are scored, handful by handful."""
     calls: list[int] = []
-    whole = dedup.score_posts
-    monkeypatch.setattr(dedup, "score_posts", lambda b, p, **o: (calls.append(len(p)), whole(b, p, **o))[1])
+    whole = dedup.decide_posts
+    monkeypatch.setattr(dedup, "decide_posts", lambda b, p, **o: (calls.append(len(p)), whole(b, p, **o))[1])
     return calls
 
 

@@ -30,7 +30,7 @@ from polyvigil.decide.combine import Combination
 from polyvigil.decide.judge import Judge
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
-from polyvigil.detect.base import Detector, FitRecord, KnowsShares, Lengths, Scores, Tokenises, Window
+from polyvigil.detect.base import Detector, FitRecord, KnowsShares, Lengths, Scores, Tokenises, WarmsUp, Window
 from polyvigil.detect.member_scores import MemberScores, carrying_windows, score_members
 from polyvigil.errors import BundleError
 from polyvigil.judge.endpoint import Endpoint, EndpointPermission, Usage
@@ -158,6 +158,13 @@ class Bundle:
                 if isinstance(detector, Tokenises):
                     detector.tokenise(posts)
         return cache
+
+    def warm_up(self) -> None:
+        """Do now what scoring would else do when it is first worth it, such as compiling: before the first post of a
+        process that is there to score."""
+        for detector in self._detectors:
+            if isinstance(detector, WarmsUp):
+                detector.warm_up()
 
     @property
     def usage(self) -> Usage | None:

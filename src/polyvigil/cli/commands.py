@@ -122,6 +122,9 @@ COMMANDS: Mapping[str, Entry | Group] = {
     "score": Entry(
         "score", "Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."
     ),
+    "serve": Entry(
+        "serve", "Score posts over HTTP: the decisions of the command line, with limits, metrics and a page to try it."
+    ),
     "explain": Entry(
         "explain",
         "Say which sentence and words of each post carry its score, and where your drugs and reactions stand in it.",

@@ -73,6 +73,7 @@ class Output:
     _stage: str = ""
     _spoken: float = 0.0
     _writing: Any = field(default_factory=threading.RLock)
+    _given: bool = False
 
     def log(self, message: str) -> None:
         """A message about what happens, on stderr."""
@@ -178,9 +179,13 @@ class Output:
         return output == "-"
 
     def give(self, command: str, answer: Answer) -> None:
-        """Write the answer to stdout: lines for people, or exactly one JSON document."""
-        if self.mute:
+        """Write the answer to stdout: lines for people, or exactly one JSON document.
+
+        A command that goes on for long, as a server, may give its answer itself when it is ready; no second is written.
+        """
+        if self.mute or self._given:
             return
+        self._given = True
         if self.json:
             data = answer.data if isinstance(answer.data, dict) else answer.data.model_dump(mode="json")
             document = {"ok": answer.exit_code == 0, "command": command, "data": data, "warnings": self.warnings}

@@ -44,6 +44,17 @@ class Dedup(StrEnum):
     near = "near"
 
 
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="IN...",
+        show_default=False,
+        help="Files (csv, tsv, json, parquet, xlsx, ...), folders, globs; - is stdin.",
+    ),
+]
+Server = Annotated[
+    str, typer.Option("--server", help="Score by polyvigil serve at this URL, in place of a bundle here.")
+]
 OutputName = Annotated[
     str,
     typer.Option(
@@ -52,6 +63,22 @@ OutputName = Annotated[
 ]
 ForExcel = Annotated[
     bool, typer.Option("--excel", help="Begin CSV with a byte order mark, by which Excel knows that it is UTF-8.")
+]
+OutputFormat = Annotated[
+    str, typer.Option("--output-format", help="Of the files in a folder: parquet, csv, jsonl.gz, ...")
+]
+Evidence = Annotated[
+    bool, typer.Option("--evidence", help="Add columns: where the sentence is that carries the score of a flag.")
+]
+ProcessCount = Annotated[
+    int | None,
+    typer.Option("--processes", min=1, max=4096, help="How many score at a time, each with the bundle loaded (1)."),
+]
+Address = Annotated[
+    str, typer.Option("--address", help="Of the Ray cluster: auto, HOST:PORT; without it one is started here.")
+]
+PartPosts = Annotated[
+    int | None, typer.Option("--part-posts", help="Rows of one part, which is kept once it is done (20,000).")
 ]
 
 
@@ -63,44 +90,31 @@ ForExcel = Annotated[
 )
 def score(
     out: Output,
-    bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
-    sources: Annotated[
-        list[str],
-        typer.Argument(metavar="IN...", help="Files (csv, tsv, json, parquet, xlsx, ...), folders, globs; - is stdin."),
-    ],
+    bundle: Annotated[str, typer.Argument(help="The bundle's folder; with --server it is left out.")],
     output: OutputName,
-    output_format: Annotated[
-        str, typer.Option("--output-format", help="Of the files in a folder: parquet, csv, jsonl.gz, ...")
-    ] = "",
+    sources: Sources = None,
+    output_format: OutputFormat = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was ended.")] = False,
     posts: QuarantinedPosts = DEFAULT_POSTS,
     replace: Replace = False,
+    server: Server = "",
     device: Device = "auto",
     raw_csv: Annotated[
         bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")
     ] = False,
     excel: ForExcel = False,
-    evidence: Annotated[
-        bool, typer.Option("--evidence", help="Add columns: where the sentence is that carries the score of a flag.")
-    ] = False,
+    evidence: Evidence = False,
     ask_endpoint: AskEndpoint = False,
     offline: FromDisk = False,
     dedup: Annotated[
         Dedup, typer.Option("--dedup", help="Score posts once that read the same (exact), or nearly so (near).")
     ] = Dedup.off,
-    processes: Annotated[
-        int | None,
-        typer.Option("--processes", min=1, max=4096, help="How many score at a time, each with the bundle loaded (1)."),
-    ] = None,
+    processes: ProcessCount = None,
     engine: Annotated[EngineOption, typer.Option("--engine", help="On this machine, or on a Ray cluster.")] = (
         EngineOption.local
     ),
-    address: Annotated[
-        str, typer.Option("--address", help="Of the Ray cluster: auto, HOST:PORT; without it one is started here.")
-    ] = "",
-    part_posts: Annotated[
-        int | None, typer.Option("--part-posts", help="Rows of one part, which is kept once it is done (20,000).")
-    ] = None,
+    address: Address = "",
+    part_posts: PartPosts = None,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
     to_stdout = out.writes_to_stdout(output)
@@ -108,11 +122,24 @@ def score(
         part_posts, dedup, evidence=evidence, raw_csv=raw_csv, excel=excel, ask_endpoint=ask_endpoint, posts=posts
     )
     allowed = endpoint_permission(ask_endpoint, offline=offline)
-    by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
+    inputs = _inputs(bundle, sources, server=server)
+    if server:
+        by = _remote_engine(server, engine, processes=processes, evidence=evidence, ask_endpoint=ask_endpoint)
+    else:
+        by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
     started = time.monotonic()
     with _hint_to_resume(out, output, replace=replace):
         summary = _score(
-            out, bundle, by, sources, output, posts, spec, output_format=output_format, resume=resume, replace=replace
+            out,
+            "" if server else bundle,
+            by,
+            inputs,
+            output,
+            posts,
+            spec,
+            output_format=output_format,
+            resume=resume,
+            replace=replace,
         )
     _warn(out, summary)
     lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
@@ -222,6 +249,32 @@ def _engine(
     if processes and processes > 1:
         return Processes.of(bundle, count=processes, device=device)
     return ThisProcess(load(bundle, device=device, permission=allowed))
+
+
+def _inputs(bundle: str, sources: list[str] | None, *, server: str) -> list[str]:
+    """What is scored; with ``server`` no bundle is named, and the first argument is an input too."""
+    inputs = [*([bundle] if server else ()), *(sources or ())]
+    if not inputs:
+        raise typer.BadParameter("name a file, a folder or a glob", param_hint="IN...")
+    return inputs
+
+
+def _remote_engine(
+    server: str, kind: EngineOption, *, processes: int | None, evidence: bool, ask_endpoint: bool
+) -> Engine:
+    """The bundle of a service, asked from this process. Raises RecipeError for an option of a bundle here."""
+    from polyvigil.scoring.engine import ThisProcess
+    from polyvigil.serve.client import Client
+
+    local_options = {
+        "--engine ray": kind is EngineOption.ray,
+        "--processes": processes is not None,
+        "--evidence": evidence,
+        "--ask-endpoint": ask_endpoint,
+    }
+    if given := [option for option, is_given in local_options.items() if is_given]:
+        raise RecipeError(f"{given[0]} is for a bundle here", where="--server", hint="leave one of them out")
+    return ThisProcess(Client(server).remote_bundle())
 
 
 def _score_spec(

@@ -235,6 +235,15 @@ class Tokenises(Protocol):
 
 
 @runtime_checkable
+class WarmsUp(Protocol):
+    """A detector that becomes quicker once it has read much."""
+
+    def warm_up(self) -> None:
+        """Become so now, which takes a moment: for a process that is there to score."""
+        ...
+
+
+@runtime_checkable
 class ReadsWindows(Protocol):
     """What a detector can do besides that reads a long post in windows."""
 

@@ -28,7 +28,7 @@ from polyvigil.detect.ngram_features import (
     logit_terms,
     table,
 )
-from polyvigil.detect.ngram_scorer import CompiledScorer, Warming
+from polyvigil.detect.ngram_scorer import WORTH_CHARACTERS, CompiledScorer, Warming
 from polyvigil.detect.reading import check_made_with
 from polyvigil.errors import BundleError
 from polyvigil.text.align import align
@@ -96,6 +96,10 @@ class LinearDetector:
         logits = self.logits(texts) if scorer is None else scorer.logits(texts)
         probabilities: Probabilities = 1.0 / (1.0 + np.exp(-logits))
         return probabilities
+
+    def warm_up(self) -> None:
+        """See detect.base.WarmsUp: the compiled kernel is made."""
+        self.warming.after(WORTH_CHARACTERS, self.compiled)
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """(n_texts,) of normalised texts, with numpy."""

@@ -268,9 +268,7 @@ class _Run:
             set_aside=all_counts.set_aside,
             rejects=str(rejects or self.target.rejects) if all_counts.set_aside else None,
             languages=all_counts.languages,
-            judge=judge_counts(
-                all_counts, usage=self.engine.bundle.usage if isinstance(self.engine, ThisProcess) else None
-            ),
+            judge=judge_counts(all_counts, usage=self.engine.usage if isinstance(self.engine, ThisProcess) else None),
             how=self.job.how,
             libraries=self.job.libraries,
             notes=tuple(notes[:_NOTES]),

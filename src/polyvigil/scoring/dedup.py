@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.scoring.wire import Decision, flags_of, flags_of_group, judging_in, score_posts
+from polyvigil.scoring.remote import RemoteBundle, decide_posts
+from polyvigil.scoring.wire import Decision, flags_of, flags_of_group, judging_in
 from polyvigil.text.normalise import model_texts, no_text_reason
 from polyvigil.text.shingles import canonical
 from polyvigil.types import Post
@@ -39,7 +40,7 @@ class _First:
 class Deduplicated:
     """Decides on the posts of one part as they come. Memory: a decision for each distinct post of the part."""
 
-    bundle: Bundle
+    bundle: Bundle | RemoteBundle
     kind: Literal["off", "exact", "near"]
     copied: int = 0
     """Posts so far that took the decision of another."""
@@ -59,7 +60,7 @@ class Deduplicated:
         """
         if self.kind == "off":
             self._cells = [{} for _ in posts]
-            return score_posts(self.bundle, posts, detected=detected)
+            return decide_posts(self.bundle, posts, detected=detected)
         texts = model_texts([post.text for post in posts], self.bundle.normalisation)
         keys = [self._key(post, text) for post, text in zip(posts, texts, strict=True)]
         fresh: dict[bytes, int] = {}
@@ -67,7 +68,7 @@ class Deduplicated:
             if key and key not in self._known:
                 fresh.setdefault(key, index)
         indices = sorted([*fresh.values(), *(index for index, key in enumerate(keys) if not key)])
-        scored = score_posts(self.bundle, [posts[p] for p in indices], detected=[detected[p] for p in indices])
+        scored = decide_posts(self.bundle, [posts[p] for p in indices], detected=[detected[p] for p in indices])
         decided = dict(zip(indices, scored, strict=True))
         for index in fresh.values():
             self._known[keys[index]] = _First(
@@ -75,7 +76,9 @@ class Deduplicated:
             )
         copies = [index for index in range(len(posts)) if index not in decided]
         self.copied += len(copies)
-        lengths = self.bundle.lengths([posts[index] for index in copies]) if copies and self.kind == "near" else None
+        lengths = None
+        if copies and self.kind == "near" and isinstance(self.bundle, Bundle):
+            lengths = self.bundle.lengths([posts[index] for index in copies])
         for nth, index in enumerate(copies):
             first = self._known[keys[index]]
             judging = judging_in(first.decision.flags)

@@ -10,8 +10,10 @@ from typing import Protocol
 from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.formats import Table
+from polyvigil.judge.endpoint import Usage
 from polyvigil.scoring.job import Job, PartRecord, WorkItem
 from polyvigil.scoring.part import ProgressCallback, score_work_item
+from polyvigil.scoring.remote import RemoteBundle
 from polyvigil.scoring.work import Work
 
 
@@ -38,9 +40,9 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ThisProcess:
-    """The bundle that is at hand. ``stdin``: standard input, where that is what is scored."""
+    """The bundle that is at hand, or one that serves elsewhere. ``stdin``: standard input, where it is scored."""
 
-    bundle: Bundle
+    bundle: Bundle | RemoteBundle
     stdin: Table | None = None
 
     @property
@@ -50,6 +52,11 @@ class ThisProcess:
     @property
     def workers(self) -> int:
         return 1
+
+    @property
+    def usage(self) -> Usage | None:
+        """What requests to a chat endpoint took, where the bundle is here and may ask one."""
+        return self.bundle.usage if isinstance(self.bundle, Bundle) else None
 
     def run(
         self, job: Job, work: Work, todo: Iterator[WorkItem], *, report: ProgressCallback, stop: Callable[[], bool]

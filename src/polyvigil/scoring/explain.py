@@ -89,7 +89,8 @@ def _mentions(text: LegibleText, terms: Lexicon) -> tuple[Mention, ...]:
 
 def as_record(row: ExplainedPost) -> dict[str, object]:
     """The record as a line of JSONL: offsets in code points of the text as it was written, and none of the text."""
-    sentence = row.explanation.sentence
+    explanation = explanation_fields(row.explanation)
+    method = explanation.pop("method")
     return {
         "id": row.post.id,
         "p": row.decision.p,
@@ -97,13 +98,22 @@ def as_record(row: ExplainedPost) -> dict[str, object]:
         "language": row.decision.language,
         "threshold": row.decision.threshold,
         "flags": flags_text(row.decision.flags),
+        **explanation,
+        "mentions": [{"start": mention.start, "end": mention.end} | asdict(mention.term) for mention in row.mentions],
+        "method": method,
+        "bundle": row.decision.bundle,
+    }
+
+
+def explanation_fields(explanation: Explanation) -> dict[str, object]:
+    """An explanation as data: offsets in code points of the text as it was written, and none of the text."""
+    sentence = explanation.sentence
+    return {
         "sentence_start": sentence.start if sentence else None,
         "sentence_end": sentence.end if sentence else None,
         "sentence_score": sentence.score if sentence else None,
-        "spans": [asdict(span) for span in row.explanation.spans],
-        "mentions": [{"start": mention.start, "end": mention.end} | asdict(mention.term) for mention in row.mentions],
-        "method": row.explanation.method,
-        "bundle": row.decision.bundle,
+        "spans": [asdict(span) for span in explanation.spans],
+        "method": explanation.method,
     }
 
 

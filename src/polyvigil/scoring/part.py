@@ -49,6 +49,7 @@ from polyvigil.scoring.job import (
     total,
 )
 from polyvigil.scoring.judge_counts import judging_of
+from polyvigil.scoring.remote import RemoteBundle
 from polyvigil.scoring.stream import Hashed, chunked, prefetch
 from polyvigil.scoring.wire import ABSTAINED, COLUMNS, Decision, as_cells
 from polyvigil.scoring.work import Work
@@ -145,7 +146,7 @@ def check_unchanged(facts: InputFacts) -> None:
 
 
 def score_work_item(
-    bundle: Bundle,
+    bundle: Bundle | RemoteBundle,
     job: Job,
     work: Work,
     work_item: WorkItem,
@@ -255,7 +256,7 @@ class PartScorer:
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: Bundle | RemoteBundle,
         job: Job,
         input: int,
         table: Table,
@@ -338,11 +339,10 @@ class PartScorer:
         """Rows in handfuls, tokenised where a member needs that: ahead of the one that is scored, in a thread."""
         rows = read_rows(table, self._columns, self._job.data, labelled=False, languages=self._languages)
         chunks = chunked(rows)
-        if not self._bundle.tokenises:
+        bundle = self._bundle
+        if isinstance(bundle, RemoteBundle) or not bundle.tokenises:
             return ((chunk, None) for chunk in chunks)
-        return prefetch(
-            chunks, lambda some: self._bundle.pretokenise([x.post for x in some if isinstance(x, ReadPost)])
-        )
+        return prefetch(chunks, lambda some: bundle.pretokenise([x.post for x in some if isinstance(x, ReadPost)]))
 
     def _write(
         self,
@@ -352,7 +352,7 @@ class PartScorer:
         write: RowWriter,
     ) -> None:
         rows = [as_cells(decision) | duplicate for decision, duplicate in zip(decisions, duplicates, strict=True)]
-        if self._job.how.evidence:
+        if self._job.how.evidence and isinstance(self._bundle, Bundle):
             evidence = evidence_cells(self._bundle, [item.post for item in good], decisions)
             rows = [row | more for row, more in zip(rows, evidence, strict=True)]
         cells = [self._input_cells(item) | row for item, row in zip(good, rows, strict=True)]
@@ -450,7 +450,7 @@ def _with_keys(rows: Iterator[Row | RowError], keys: Mapping[str, str]) -> Itera
 class _RunningCounts:
     """Running counts of decisions."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle | RemoteBundle) -> None:
         self._bundle = bundle
         self._posts: Counter[str] = Counter()
         self._flagged: Counter[str] = Counter()

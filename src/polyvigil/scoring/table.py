@@ -15,13 +15,14 @@ from polyvigil.config.data import DataSpec
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.columns import ColumnMap, map_columns
 from polyvigil.data.formats import RowError, Table, open_source
-from polyvigil.data.frames import Posts, source_of, with_cells
+from polyvigil.data.frames import Posts, column_array, extended, frame_of, source_of, with_cells
 from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, row_error
 from polyvigil.errors import DataWarning
 from polyvigil.scoring.evidence import evidence_cells
 from polyvigil.scoring.part import our_columns, output_columns, unused_name
+from polyvigil.scoring.remote import RemoteBundle, decide_posts
 from polyvigil.scoring.stream import chunked
-from polyvigil.scoring.wire import ARROW_TYPES, as_cells, flags_text, score_posts
+from polyvigil.scoring.wire import ARROW_TYPES, as_cells, flags_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,37 @@ def open_posts(
         yield OpenPosts(table, columns, spec, on_error, opened.columns)
 
 
-def warn_of(name: str, row_errors: Sequence[RowError]) -> None:
+def score_table(
+    bundle: Bundle | RemoteBundle,
+    posts: Posts,
+    *,
+    languages: Iterable[object] | None,
+    spec: DataSpec,
+    on_error: OnError,
+    evidence: bool = False,
+) -> Any:
+    """Decide on posts: a table of the library that they are of (api.score says how its columns are named).
+
+    A DataWarning for rows that were set aside points at the caller's caller.
+    """
+    frame = frame_of(posts, name="posts")
+    with open_posts(posts if frame is None else frame, languages=languages, spec=spec, on_error=on_error) as read:
+        scored = score_rows(bundle, read, evidence=evidence)
+        schema = read.table.schema
+    warn_of(read.table.name, scored.row_errors, stacklevel=4)
+    if frame is not None:
+        return extended(frame, scored.kept, scored.names, scored.decisions)
+    inputs = {
+        name: column_array(
+            [item.row.cells.get(column) for item in scored.posts], schema.field(column).type if schema else None
+        )
+        for column, name in scored.names.items()
+    }
+    decisions = {name: scored.decisions.column(name) for name in scored.decisions.column_names}
+    return pa.table({**inputs, **decisions})
+
+
+def warn_of(name: str, row_errors: Sequence[RowError], *, stacklevel: int = 3) -> None:
     """A DataWarning of the rows that were set aside, if any: how many, where the first are, what to do."""
     if not row_errors:
         return
@@ -96,10 +127,10 @@ def warn_of(name: str, row_errors: Sequence[RowError]) -> None:
     for error in row_errors:
         counts.add(error)
     message = f"{counts.total:,} rows set aside: {'; '.join(counts.messages(name))}"
-    warnings.warn(message, DataWarning, stacklevel=3)
+    warnings.warn(message, DataWarning, stacklevel=stacklevel)
 
 
-def score_rows(bundle: Bundle, opened: OpenPosts, *, evidence: bool) -> ScoredTable:
+def score_rows(bundle: Bundle | RemoteBundle, opened: OpenPosts, *, evidence: bool) -> ScoredTable:
     """Score every row of an open table, as ``score_file`` scores a file: same chunks, same decisions."""
     added = our_columns(ScoreSpec(evidence=evidence))
     cells: list[dict[str, object]] = []
@@ -109,11 +140,11 @@ def score_rows(bundle: Bundle, opened: OpenPosts, *, evidence: bool) -> ScoredTa
     index = 0
     for chunk in opened.read():
         good = [item for item in chunk if isinstance(item, ReadPost)]
-        decisions = score_posts(
+        decisions = decide_posts(
             bundle, [item.post for item in good], detected=[item.language_detected for item in good]
         )
         rows = [as_cells(decision) for decision in decisions]
-        if evidence:
+        if evidence and isinstance(bundle, Bundle):
             more = evidence_cells(bundle, [item.post for item in good], decisions)
             rows = [row | further for row, further in zip(rows, more, strict=True)]
         cells += rows

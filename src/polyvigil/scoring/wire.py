@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from polyvigil.bundle.store import Bundle, BundleScores
+from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.detect.base import Window
 from polyvigil.scoring.digits import rounded, rounded_probability
 from polyvigil.text.memo import memoised
@@ -180,7 +182,16 @@ def judging_in(flags: Sequence[str]) -> str:
     return next((flag for flag in flags if flag in JUDGING), "")
 
 
-def flags_of_group(bundle: Bundle, language: str) -> list[str]:
+class DecidingBundle(Protocol):
+    """What of a bundle the flags of a language group follow from."""
+
+    @property
+    def policy(self) -> DecisionPolicy: ...
+
+    def is_trained_on(self, language: str) -> bool: ...
+
+
+def flags_of_group(bundle: DecidingBundle, language: str) -> list[str]:
     """The flags that every post of a language group has."""
     conditions = {
         "language_not_trained": not bundle.is_trained_on(language),

@@ -1,0 +1,301 @@
+"""How fast the scoring service is, beside a plain FastAPI endpoint and LitServe, and how it behaves under load.
+
+    python benchmarks/serving.py [--bundle FOLDER] [--seconds 5] [--rounds 2] [--soak 60] [--stops 20] [--json FILE]
+
+Needs fastapi, litserve and uvicorn. All servers score the same posts by the same bundle with ``score_posts``; each runs
+alone, one after the other, in turns, on 127.0.0.1 beside the clients, so that on a machine with few cores the clients
+are a good part of what is measured: read the ratios. Then 200 clients for a minute (memory, swapped answers), ten times
+what it can do (refusals), and SIGTERM under load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+CLIENTS = (1, 16, 64, 200)
+_HEAD = "POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+_PLAIN = """
+import sys
+from fastapi import FastAPI
+from pydantic import BaseModel
+import uvicorn
+from polyvigil import Post, load, score_posts
+from polyvigil.scoring.wire import as_cells
+
+app, bundle = FastAPI(), load(sys.argv[1])
+
+class Item(BaseModel):
+    id: str
+    text: str
+    language: str
+
+class Body(BaseModel):
+    posts: list[Item]
+
+@app.post("/v1/score")
+def score(body: Body) -> dict:
+    decisions = score_posts(bundle, [Post(item.id, item.text, item.language) for item in body.posts])
+    return {"data": [{"id": item.id, **as_cells(one)} for item, one in zip(body.posts, decisions)]}
+
+uvicorn.run(app, port=int(sys.argv[2]), log_level="error", access_log=False)
+"""
+_LITSERVE = """
+import sys
+import litserve
+from polyvigil import Post, load, score_posts
+from polyvigil.scoring.wire import as_cells
+
+class API(litserve.LitAPI):
+    def setup(self, device):
+        self.bundle = load(sys.argv[1])
+    def decode_request(self, request):
+        (item,) = request["posts"]
+        return Post(item["id"], item["text"], item["language"])
+    def batch(self, inputs):
+        return inputs
+    def predict(self, posts):
+        return list(zip(posts, score_posts(self.bundle, posts)))
+    def unbatch(self, output):
+        return output
+    def encode_response(self, output):
+        post, decision = output
+        return {"data": [{"id": post.id, **as_cells(decision)}]}
+
+if __name__ == "__main__":
+    api = API(max_batch_size=64, batch_timeout=0.002, api_path="/v1/score")
+    litserve.LitServer(api, accelerator="cpu", track_requests=False).run(
+        port=int(sys.argv[2]), log_level="error", generate_client_file=False, num_api_servers=1
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What clients saw of one server: requests per second, and milliseconds of an answer."""
+
+    server: str
+    clients: int
+    requests: float
+    p50: float
+    p99: float
+    statuses: dict[int, int]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", help="score with this one; else the linear default is trained on synthetic posts")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--soak", type=float, default=60.0, help="seconds of 200 clients")
+    parser.add_argument("--stops", type=int, default=20, help="times that SIGTERM is sent under load")
+    parser.add_argument("--json", help="write what was measured here")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(arguments.bundle) if arguments.bundle else _train(Path(name))
+        loads = [load for _ in range(arguments.rounds) for load in compare(folder, Path(name), arguments.seconds)]
+        if loads:
+            print_table(loads)
+        results: dict[str, object] = {"loads": [asdict(load) for load in loads]}
+        if arguments.soak:
+            results["soak"] = soak(folder, arguments.soak)
+            results["overload"] = overload(folder, min(arguments.soak, 15.0))
+        if arguments.stops:
+            results["stops"] = stops(folder, arguments.stops)
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def _train(folder: Path) -> Path:
+    from polyvigil.config.recipe import LinearRecipe
+    from polyvigil.data.sample import sample_corpus
+    from polyvigil.workflows.train import TrainingData, train
+
+    corpus = sample_corpus()
+    parts = {split: tuple(item for item in corpus if item.post.split == split) for split in ("train", "dev")}
+    data = TrainingData(**parts, data="synthetic", row_errors=(), notes=())
+    train(LinearRecipe(), data, output=folder / "bundle")
+    return folder / "bundle"
+
+
+def compare(folder: Path, scratch: Path, seconds: float) -> Iterator[Load]:
+    """Each server in turn, at each number of clients."""
+    programs = {"polyvigil": "", "fastapi": _PLAIN, "litserve": _LITSERVE}
+    for server, program in programs.items():
+        port = _free_port()
+        command = [sys.executable, "-m", "polyvigil", "serve", str(folder), "--port", str(port), "-q"]
+        if program:
+            path = scratch / f"{server}_server.py"
+            path.write_text(program, encoding="utf-8")
+            command = [sys.executable, str(path), str(folder), str(port)]
+        with running(command, port):
+            for clients in CLIENTS:
+                yield measure(server, port, clients, seconds)
+
+
+@contextmanager
+def running(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that answers at ``port``; it and its own processes end with the block."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        for _ in range(600):
+            with suppress(OSError):
+                asyncio.run(_score_some(port, 1, time.monotonic() + 0.3, []))
+                break
+            time.sleep(0.1)
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def measure(server: str, port: int, clients: int, seconds: float) -> Load:
+    """So many clients, each with one post a request on one connection, as fast as they are answered."""
+    asyncio.run(_score_some(port, clients, time.monotonic() + 1, []))
+    seen: list[tuple[int, float]] = []
+    asyncio.run(_score_some(port, clients, time.monotonic() + seconds, seen))
+    times = sorted(1000 * spent for _, spent in seen)
+    statuses = dict(Counter(status for status, _ in seen))
+    print(f"{server}, {clients} clients: {len(seen) / seconds:,.0f} requests/s, {statuses}", flush=True)
+    return Load(server, clients, len(seen) / seconds, times[len(times) // 2], times[int(0.99 * len(times))], statuses)
+
+
+async def _score_some(port: int, clients: int, end: float, seen: list[tuple[int, float]], *, posts: int = 1) -> None:
+    """Clients that send one request after the other until ``end``; an answer with another's id is an error."""
+
+    async def client(name: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        number = 0
+        try:
+            while time.monotonic() < end:
+                number += 1
+                ids = [f"{name}-{number}-{index}" for index in range(posts)]
+                text = f"these pills gave me a bad headache and I stopped taking them after {number} weeks"
+                body = json.dumps({"posts": [{"id": id, "text": text, "language": "en"} for id in ids]}).encode()
+                started = time.perf_counter()
+                writer.write(f"{_HEAD}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+                answer = await reader.readuntil(b"\r\n\r\n")
+                length = answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0]
+                content = await reader.readexactly(int(length))
+                status = int(answer[9:12])
+                seen.append((status, time.perf_counter() - started))
+                if status == 200:
+                    assert [record["id"] for record in json.loads(content)["data"]] == ids, "answers were swapped"
+                if b"connection: close" in answer.lower():
+                    return
+        except (ConnectionError, asyncio.IncompleteReadError):
+            seen.append((0, 0.0))
+        finally:
+            writer.close()
+
+    await asyncio.gather(*(client(name) for name in range(clients)))
+
+
+def soak(folder: Path, seconds: float) -> dict[str, object]:
+    """200 clients for a while: statuses, and memory after the first and in the last tenth."""
+    port = _free_port()
+    with running([sys.executable, "-m", "polyvigil", "serve", str(folder), "--port", str(port), "-q"], port) as process:
+        memory, statuses = [], Counter[int]()
+        for _ in range(10):
+            seen: list[tuple[int, float]] = []
+            asyncio.run(_score_some(port, 200, time.monotonic() + seconds / 10, seen))
+            statuses.update(status for status, _ in seen)
+            memory.append(_megabytes(process.pid))
+    print(f"200 clients, {seconds:g} s: {dict(statuses)}, memory {memory[0]:.0f} MB, then {memory[-1]:.0f} MB")
+    return {"statuses": statuses, "memory_mb": memory}
+
+
+def overload(folder: Path, seconds: float) -> dict[str, object]:
+    """64 clients, then 640 with 32 posts a request where 0.5 s is the longest wait: who is refused hears it soon."""
+    port = _free_port()
+    command = [sys.executable, "-m", "polyvigil", "serve", str(folder), "--port", str(port), "-q", "--max-wait", "0.5"]
+    with running(command, port):
+        capacity, beyond = [], []
+        asyncio.run(_score_some(port, 64, time.monotonic() + seconds / 3, capacity, posts=32))
+        asyncio.run(_score_some(port, 640, time.monotonic() + seconds, beyond, posts=32))
+    result = {
+        "refused": sum(status == 429 for status, _ in beyond),
+        "answered": sum(status == 200 for status, _ in beyond),
+        "refused_p50": _milliseconds(beyond, 429, 0.5),
+        "answered_p99": _milliseconds(beyond, 200, 0.99),
+        "answered_p99_at_capacity": _milliseconds(capacity, 200, 0.99),
+    }
+    print("ten times the clients:", ", ".join(f"{name} {value:,.0f}" for name, value in result.items()))
+    return result
+
+
+def stops(folder: Path, rounds: int) -> dict[str, object]:
+    """SIGTERM under the load of 32 clients: every answer is 200 or 503, and the exit code 0."""
+    codes, statuses = Counter[int](), Counter[int]()
+    for _ in range(rounds):
+        port = _free_port()
+        command = [sys.executable, "-m", "polyvigil", "serve", str(folder), "--port", str(port), "-q"]
+        with running(command, port) as process:
+            seen: list[tuple[int, float]] = []
+
+            async def stopped(port: int = port, process: subprocess.Popen[bytes] = process) -> None:
+                load = asyncio.create_task(_score_some(port, 32, time.monotonic() + 5, seen))  # noqa: B023
+                await asyncio.sleep(1)
+                process.send_signal(signal.SIGTERM)
+                await load
+
+            asyncio.run(stopped())
+            codes[process.wait(30)] += 1
+            statuses.update(status for status, _ in seen)
+    print(f"SIGTERM {rounds} times: exit codes {dict(codes)}, answers {dict(statuses)} (0: not taken on)")
+    return {"exit_codes": codes, "statuses": statuses}
+
+
+def print_table(loads: list[Load]) -> None:
+    """Requests per second and p99 of each server, medians over the rounds, and ratios to the others."""
+
+    def median(server: str, clients: int, name: str) -> float:
+        chosen = [getattr(load, name) for load in loads if (load.server, load.clients) == (server, clients)]
+        return statistics.median(chosen)
+
+    print(f"{'clients':>8} {'polyvigil':>20} {'fastapi':>20} {'litserve':>20} {'x fastapi':>10} {'x litserve':>10}")
+    for clients in CLIENTS:
+        rates = {server: median(server, clients, "requests") for server in ("polyvigil", "fastapi", "litserve")}
+        cells = [f"{rate:,.0f}/s p99 {median(server, clients, 'p99'):,.0f} ms" for server, rate in rates.items()]
+        ratios = [rates["polyvigil"] / rates[other] for other in ("fastapi", "litserve")]
+        print(f"{clients:>8} " + " ".join(f"{cell:>20}" for cell in cells) + "".join(f"{r:>11.2f}" for r in ratios))
+
+
+def _milliseconds(seen: list[tuple[int, float]], status: int, share: float) -> float:
+    times = sorted(spent for one, spent in seen if one == status)
+    return 1000 * times[int(share * len(times))] if times else float("nan")
+
+
+def _megabytes(pid: int) -> float:
+    """Resident memory of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()

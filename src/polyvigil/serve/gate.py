@@ -1,0 +1,183 @@
+"""What every request passes first: its Host, its token, its place in the counts, and its end as a response or an error.
+
+In: an ASGI request. Out: the response of the routes behind, a refusal as JSON, or 500 where the program failed. Each
+response names its request (``X-Request-Id``); a log entry has time, route, status, posts, characters and milliseconds,
+and nothing that a client wrote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+import random
+import re
+import time
+import traceback
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from polyvigil.serve.metrics import Metrics
+from polyvigil.serve.refusal import RefusalError, error_body
+from polyvigil.serve.service import ClientGoneError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+ErrorBody = Callable[[RefusalError], bytes]
+
+ACCESS = logging.getLogger("polyvigil.serve.access")
+LOG = logging.getLogger("polyvigil.serve")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_EVERYWHERE = {"0.0.0.0", "::"}
+_JSON = (b"content-type", b"application/json")
+
+
+@dataclass(slots=True)
+class RequestEvent:
+    """What is said about one request in the log; handlers add the posts."""
+
+    id: bytes
+    posts: int = 0
+    characters: int = 0
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRules:
+    """What the gate does with a route."""
+
+    name: str
+    """In metrics and log."""
+    counted: bool = True
+    open: bool = False
+    """Whether it needs no token."""
+    error_body: ErrorBody = error_body
+
+
+class Gate:
+    """An ASGI application around the routes."""
+
+    def __init__(
+        self, app: Application, routes: dict[str, RouteRules], metrics: Metrics, *, hosts: frozenset[str], token: str
+    ) -> None:
+        """``routes``: rules by path; others are ``other``. ``token``: empty where none is needed."""
+        self._app, self._routes, self._metrics, self._hosts = app, routes, metrics, hosts
+        self._token = hashlib.sha256(token.encode()).digest() if token else b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        rules = self._routes.get(scope["path"], _OTHER)
+        headers = dict(scope["headers"])
+        given_id = headers.get(b"x-request-id", b"")
+        # Not secret, so not from the system: that is a call that lets the scoring thread in, a millisecond of waiting.
+        event = RequestEvent(given_id if _REQUEST_ID.fullmatch(given_id) else b"%016x" % random.getrandbits(64))
+        scope["polyvigil.event"] = event
+
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                event.status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", event.id)]
+            await send(message)
+
+        started = time.perf_counter()
+        if rules.counted:
+            self._metrics.received(rules.name)
+        code = "internal"
+        try:
+            code = await self._answer(scope, receive, send_named, rules, headers)
+        finally:
+            if rules.counted:
+                self._metrics.ended(rules.name, code)
+                milliseconds = 1000 * (time.perf_counter() - started)
+                ACCESS.info(
+                    "%s %s %d %s %d posts %d characters %.1f ms",
+                    event.id.decode(), rules.name, event.status, code or "ok", event.posts, event.characters,
+                    milliseconds,
+                )  # fmt: skip
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, rules: RouteRules, headers: dict[bytes, bytes]
+    ) -> str:
+        """The code of what became of a request; empty for an answer."""
+        event: RequestEvent = scope["polyvigil.event"]
+        try:
+            self._check_host(headers.get(b"host", b""))
+            if self._token and not rules.open:
+                self._check_token(headers.get(b"authorization", b""))
+            await self._app(scope, receive, send)
+        except RefusalError as refusal:
+            await _send_refusal(send, refusal, rules.error_body)
+            return refusal.code
+        except ClientGoneError:
+            return "client_gone"
+        except Exception as error:
+            # Without the message, which may hold a post.
+            where = "; ".join(f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__))
+            LOG.error("request %s failed: %s at %s", event.id.decode(), type(error).__name__, where)
+            if not event.status:
+                failure = RefusalError(
+                    "internal", "the service failed on this request", hint="see its log", where=event.id.decode()
+                )
+                await _send_refusal(send, failure, rules.error_body)
+            return "internal"
+        return ""
+
+    def _check_host(self, value: bytes) -> None:
+        name = host_name(value.decode("latin-1"))
+        if name not in self._hosts:
+            raise RefusalError("host", "this Host is not served here", hint="start the service with --allow-host NAME")
+
+    def _check_token(self, value: bytes) -> None:
+        scheme, _, token = value.partition(b" ")
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(hashlib.sha256(token.strip()).digest(), self._token):
+            what = "the token is wrong" if value else "a token is needed"
+            raise RefusalError("token", what, hint="send the header Authorization: Bearer TOKEN")
+
+
+_OTHER = RouteRules("other")
+
+
+async def _send_refusal(send: Send, refusal: RefusalError, body_of: ErrorBody) -> None:
+    await send_response(send, body_of(refusal), status=refusal.status, headers=[_JSON, *refusal.headers()])
+
+
+async def send_response(
+    send: Send, body: bytes, *, status: int = 200, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    """A whole response at once; JSON unless ``headers`` say otherwise."""
+    length = (b"content-length", str(len(body)).encode())
+    start = {"type": "http.response.start", "status": status, "headers": [*(headers or [_JSON]), length]}
+    await send(start)
+    await send({"type": "http.response.body", "body": body})
+
+
+def host_name(value: str) -> str:
+    """The name in a Host header: lower case, without port and brackets."""
+    value = value.strip().lower()
+    if value.startswith("["):
+        return value[1:].partition("]")[0]
+    return value.rpartition(":")[0] if value.count(":") == 1 else value
+
+
+def allowed_hosts(host: str, names: tuple[str, ...]) -> frozenset[str]:
+    """The names that are answered: those of this computer itself, the address, and those that were given."""
+    listened = () if host in _EVERYWHERE else (host,)
+    return frozenset(host_name(name) for name in (*_LOOPBACK_NAMES, *listened, *names))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is of this computer alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

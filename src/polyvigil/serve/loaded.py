@@ -1,0 +1,109 @@
+"""A bundle that serves: loaded, tried on a few posts, and the functions that a batch is scored by."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from polyvigil.bundle.store import Bundle
+from polyvigil.config.serve import ServeSpec
+from polyvigil.errors import BundleError
+from polyvigil.judge.endpoint import Endpoint
+from polyvigil.scoring.explain import explain_posts, explanation_fields
+from polyvigil.scoring.wire import Decision, as_cells, flags_text, score_posts
+from polyvigil.serve.requests import PostError, PostReader, ReadPost, RequestPost
+from polyvigil.text.mentions import lexicon
+
+Record = dict[str, object]
+"""What a response holds about one post, beside its id: the columns of scored files."""
+Result = Record | PostError
+IndexedPost = tuple[int, RequestPost]
+"""A post and its index in the request, by which errors are named."""
+
+SMOKE_POSTS = (  # one without a language, so that what detects it is loaded too
+    RequestPost("smoke-1", "These tablets gave me a terrible headache, I had to stop taking them.", "en"),
+    RequestPost("smoke-2", "The train was late again this morning."),
+)
+
+
+def record_of(decision: Decision) -> Record:
+    """The record of a decision by the names of the files, its flags as one text."""
+    return as_cells(decision) | {"flags": flags_text(decision.flags)}
+
+
+class LoadedBundle:
+    """A bundle with what is needed to serve it; ``open_requests`` of it are on their way."""
+
+    def __init__(self, bundle: Bundle, spec: ServeSpec) -> None:
+        self.bundle = bundle
+        self.open_requests = 0
+        self._closed = without_endpoint(bundle)
+        self._endpoint_budget = spec.endpoint_posts
+        self._reader = PostReader(max_characters=spec.max_characters)
+        self._terms = lexicon(())
+
+    def smoke_score(self) -> None:
+        """Warm up, then score two posts, without a chat endpoint. Raises BundleError where that fails or gives no
+        probability."""
+        try:
+            self.bundle.warm_up()
+            results = self.score_without_endpoint(list(enumerate(SMOKE_POSTS)))
+        except Exception as error:
+            message = f"a first post could not be scored ({type(error).__name__})"
+            raise BundleError(message, where=self.bundle.id, hint="train it again") from error
+        for result in results:
+            p = None if isinstance(result, PostError) else result["p"]
+            if not isinstance(p, float) or not 0 <= p <= 1:
+                raise BundleError("a first post has no probability", where=self.bundle.id, hint="train it again")
+
+    def errors(self, posts: Sequence[RequestPost]) -> dict[int, PostError]:
+        """See PostReader.errors."""
+        return self._reader.errors(posts)
+
+    def score(self, posts: Sequence[IndexedPost]) -> list[Result]:
+        """The record of each post, in order; posts near a threshold go to the chat endpoint while its budget lasts."""
+        usage = self.bundle.usage
+        spent = usage is not None and usage.posts >= self._endpoint_budget
+        return self._decided(self._closed if spent else self.bundle, posts)
+
+    def score_without_endpoint(self, posts: Sequence[IndexedPost]) -> list[Result]:
+        """The same, and no chat endpoint is asked."""
+        return self._decided(self._closed, posts)
+
+    def explain(self, posts: Sequence[IndexedPost]) -> list[Result]:
+        """The record of each post with the columns that ``polyvigil explain`` writes; no endpoint is asked."""
+
+        def explained(good: Sequence[ReadPost]) -> list[Record]:
+            rows = explain_posts(
+                self._closed,
+                [item.post for item in good],
+                self._terms,
+                detected=[item.language_detected for item in good],
+            )
+            return [record_of(row.decision) | explanation_fields(row.explanation) for row in rows]
+
+        return self._of_good(posts, explained)
+
+    def _decided(self, bundle: Bundle, posts: Sequence[IndexedPost]) -> list[Result]:
+        def decided(good: Sequence[ReadPost]) -> list[Record]:
+            detected = [item.language_detected for item in good]
+            return [record_of(one) for one in score_posts(bundle, [item.post for item in good], detected=detected)]
+
+        return self._of_good(posts, decided)
+
+    def _of_good(
+        self, posts: Sequence[IndexedPost], decide: Callable[[Sequence[ReadPost]], list[Record]]
+    ) -> list[Result]:
+        """``decide`` of the posts that can be read; in the order of all, with the errors of the others."""
+        read = [self._reader.read(post, index) for index, post in posts]
+        records = iter(decide([item for item in read if isinstance(item, ReadPost)]))
+        return [item if isinstance(item, PostError) else next(records) for item in read]
+
+
+def without_endpoint(bundle: Bundle) -> Bundle:
+    """The same bundle, whose chat endpoint, if it has one, is closed."""
+    second = bundle.second_stage
+    if second is None or not isinstance(second.source, Endpoint) or second.source.session is None:
+        return bundle
+    source = dataclasses.replace(second.source, session=None)
+    return dataclasses.replace(bundle, second_stage=dataclasses.replace(second, source=source))

@@ -1,0 +1,268 @@
+"""Runs the application: one process, uvicorn with httptools, until a signal; and guards what comes before a request.
+
+SIGTERM or Ctrl-C: no new post is taken (503), what is queued is answered, at most ``drain`` seconds, then exit 0; a
+second one ends at once. SIGHUP: the bundle's folder is loaded again. uvicorn alone would close its socket at the first
+signal and end with 143.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from polyvigil.config.serve import ServeSpec
+from polyvigil.errors import ServiceError
+from polyvigil.serve.app import ScoringApp
+from polyvigil.serve.refusal import RefusalError, error_body
+from polyvigil.serve.service import Service
+
+LOG = logging.getLogger("polyvigil.serve")
+_POLL = 0.05  # seconds between looks at what is still open, while draining
+_BACKLOG = 2048
+
+
+def listening_socket(spec: ServeSpec) -> socket.socket:
+    """A socket that listens, so that a port that is taken is known before anything is loaded. Raises ServiceError."""
+    family = socket.AF_INET6 if ":" in spec.host else socket.AF_INET
+    # With its protocol named: asyncio sets TCP_NODELAY on such sockets alone, and without it an answer takes 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((spec.host, spec.port))
+    except (OSError, UnicodeError) as error:
+        listener.close()
+        message = f"cannot be listened on ({getattr(error, 'strerror', None) or type(error).__name__})"
+        raise ServiceError(
+            message, where=f"{spec.host}:{spec.port}", hint="choose another --port; 0 is a free one"
+        ) from error
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where a socket is reached."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run_server(app: ScoringApp, listener: socket.socket, *, on_ready: Callable[[], None]) -> int:
+    """Serve until a signal; how many requests were open when the time to drain was over.
+
+    ``on_ready`` is run when the first post has been scored. Raises ServiceError where it cannot start.
+    """
+    server = DrainingServer(server_config(app), app.service, on_ready)
+    try:
+        server.run(sockets=[listener])
+    except SystemExit as error:
+        raise ServiceError("could not start", where=url_of(listener), hint="see the messages above") from error
+    return server.left_open
+
+
+def server_config(app: ScoringApp) -> uvicorn.Config:
+    """uvicorn's settings for the application."""
+    spec = app.service.spec
+    return uvicorn.Config(
+        app,
+        http=_protocol(spec),
+        ws="none",
+        lifespan="on",
+        loop="asyncio",
+        backlog=_BACKLOG,
+        timeout_keep_alive=int(spec.keep_alive) or 1,
+        timeout_graceful_shutdown=1,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+    )
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server with our way to stop."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._service, self._on_ready = service, on_ready
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.left_open = 0
+        """Requests that were open when the time to drain was over."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, then say so."""
+        await super().startup(sockets)
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread; Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """The first signal drains, the next one ends at once."""
+        if self._service.draining:
+            self.left_open = self._service.open_requests
+            self.should_exit = self.force_exit = True
+            return
+        self._service.begin_draining()
+        asyncio.get_running_loop().call_soon_threadsafe(self._in_background, self._drain)
+
+    async def _drain(self) -> None:
+        LOG.info("stopping: %d requests are open", self._service.open_requests)
+        end = time.monotonic() + self._service.spec.drain
+        while self._service.open_requests and time.monotonic() < end:
+            await asyncio.sleep(_POLL)
+        self.left_open = self._service.open_requests
+        self.should_exit = True
+
+    def _reload(self) -> None:
+        self._in_background(self._reload_logged)
+
+    async def _reload_logged(self) -> None:
+        try:
+            await self._service.reload()
+        except RefusalError as refusal:
+            LOG.warning("SIGHUP changed nothing: %s", refusal.message)
+
+    def _in_background(self, work: Callable[[], Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _BufferedTransport:
+    """A transport that sends what is written in one turn of the event loop as one: uvicorn writes head and body apart,
+    and each send lets the scoring thread in, which under load costs a millisecond."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Send these bytes soon."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Send what is left, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._parts:
+            parts, self._parts = self._parts, []
+            self._transport.write(b"".join(parts))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def _protocol(spec: ServeSpec) -> type[HttpToolsProtocol]:
+    """uvicorn's protocol with limits of what comes before a request: time and bytes of headers, open connections."""
+
+    class GuardedProtocol(HttpToolsProtocol):
+        _header_bytes = 0
+        _in_headers = False
+        _refused = False
+        _header_timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(_BufferedTransport(transport, self.loop))  # type: ignore[arg-type]
+            if len(self.connections) > spec.max_connections:
+                self._refused = True
+                transport.abort()
+                return
+            self._expect_headers()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_timer()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self._refused:
+                return
+            super().data_received(data)
+            if self._in_headers:
+                self._header_bytes += len(data)
+                self._check_size(self._header_bytes)
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            if not self._in_headers:
+                self._expect_headers()
+
+        def on_headers_complete(self) -> None:
+            self._in_headers = False
+            self._stop_timer()
+            self._check_size(len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers))
+            if not self._refused:
+                super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            if not self._refused:
+                super().on_body(body)
+
+        def on_message_complete(self) -> None:
+            if not self._refused:
+                super().on_message_complete()
+
+        def _expect_headers(self) -> None:
+            self._in_headers, self._header_bytes = True, 0
+            message = f"the headers were not there in {spec.body_time:g} s"
+            self._header_timer = self.loop.call_later(spec.body_time, self._refuse, "slow_body", message)
+
+        def _check_size(self, size: int) -> None:
+            if size > spec.header_bytes:
+                self._refuse("headers", f"the headers have more than {spec.header_bytes:,} bytes")
+
+        def _stop_timer(self) -> None:
+            if self._header_timer:
+                self._header_timer.cancel()
+                self._header_timer = None
+
+        def _refuse(self, code: str, message: str) -> None:
+            """Answer before there is a request, and close."""
+            self._refused = True
+            if self.transport.is_closing():
+                return
+            refusal = RefusalError(code, message)
+            body = error_body(refusal)
+            reason = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}[refusal.status]
+            self.transport.write(
+                b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
+                % (refusal.status, reason, len(body), body)
+            )
+            self.transport.close()
+
+    return GuardedProtocol
+
+
+@contextlib.contextmanager
+def logging_to(write: Callable[[str], None], *, quiet: bool) -> Iterator[None]:
+    """Inside, what the service logs goes to ``write``, a time before it; with ``quiet`` warnings alone."""
+
+    class Writer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            write(self.format(record))
+
+    handler = Writer()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    loggers = [logging.getLogger(name) for name in ("polyvigil.serve", "uvicorn.error")]
+    before = [(logger, logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.WARNING if quiet or logger.name == "uvicorn.error" else logging.INFO)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, level, propagate in before:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate

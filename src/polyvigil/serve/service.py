@@ -1,0 +1,285 @@
+"""The state of one service: the bundle that serves, the queue, whether it takes requests, and its readiness.
+
+Nothing here knows HTTP. A bundle is replaced whole: a request is scored by the one that served when it came, also where
+another takes over meanwhile, and the old one is let go once none of its requests is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from polyvigil.bundle.store import Bundle, load
+from polyvigil.config.serve import ServeSpec
+from polyvigil.errors import PolyvigilError
+from polyvigil.judge.endpoint import EndpointPermission
+from polyvigil.serve.batching import ScoringQueue, Ticket, weight_of
+from polyvigil.serve.loaded import SMOKE_POSTS, IndexedPost, LoadedBundle, Result
+from polyvigil.serve.metrics import Metrics
+from polyvigil.serve.refusal import RefusalError
+from polyvigil.serve.requests import PostError, RequestPost
+
+LOG = logging.getLogger("polyvigil.serve")
+_PROBE_TIME = 5.0  # seconds in which a readiness check must have its post scored
+SCORE, EXPLAIN = 0, 1
+"""Lanes of the queue: explanations wait behind scores, and what they cost says nothing of what those do."""
+
+
+class Service:
+    """A bundle behind a queue. Made anywhere; ``start`` and everything async belong to one event loop."""
+
+    def __init__(
+        self,
+        bundle: Bundle | str | Path,
+        spec: ServeSpec,
+        *,
+        device: str = "auto",
+        ask_endpoint: bool = False,
+    ) -> None:
+        """``bundle``: a folder, which ``reload`` reads again, or a loaded bundle, which stays. Raises BundleError."""
+        self.spec = spec
+        self.metrics = Metrics()
+        self.folder = None if isinstance(bundle, Bundle) else Path(bundle)
+        """What ``reload`` reads again; None of a bundle that was given loaded."""
+        self._device = device
+        self._permission = EndpointPermission() if ask_endpoint else None
+        self.serving = self._loaded(bundle)
+        self._retiring: list[LoadedBundle] = []
+        self.queue: ScoringQueue[IndexedPost, Result] = ScoringQueue(self.metrics.batch)
+        self.draining = False
+        self._reloading = False
+        self._probe: asyncio.Task[bool] | None = None
+        self.open_requests = 0
+        """Requests of posts that were admitted and have no end yet."""
+        self.metrics.gauge(
+            "queue_posts", "Weight of the posts that wait or are being scored", lambda: self.queue.waiting
+        )
+        self.metrics.gauge("expected_wait_seconds", "Wait of a post that came now", self.queue.expected_wait)
+        self.metrics.gauge("scoring_thread_deaths", "Threads that died while they scored", lambda: self.queue.deaths)
+        self.metrics.gauge("draining", "1 while no new post is taken", lambda: self.draining)
+        self.metrics.gauge("endpoint_posts", "Posts that were put to the chat endpoint", self._endpoint_posts)
+
+    def _loaded(self, bundle: Bundle | str | Path) -> LoadedBundle:
+        if not isinstance(bundle, Bundle):
+            bundle = load(bundle, device=self._device, permission=self._permission)
+        return LoadedBundle(bundle, self.spec)
+
+    def _tried(self, folder: Path) -> LoadedBundle:
+        loaded = self._loaded(folder)
+        loaded.smoke_score()
+        return loaded
+
+    def _endpoint_posts(self) -> int:
+        usage = self.serving.bundle.usage
+        return usage.posts if usage else 0
+
+    def start(self) -> None:
+        """Begin to score, in a thread of this process: after any fork."""
+        self.queue.start()
+
+    def stop(self) -> None:
+        """End the thread; what waits is refused."""
+        self.draining = True
+        self.queue.stop()
+
+    def begin_draining(self) -> None:
+        """Take no more posts; what is queued is answered."""
+        self.draining = True
+
+    # requests of posts
+
+    @contextlib.contextmanager
+    def admitted(self, lane: int = SCORE) -> Iterator[None]:
+        """Around a request of posts, from before its body is read.
+
+        Raises RefusalError where it would wait too long, too many are open, or the service is stopping.
+        """
+        if self.draining:
+            raise RefusalError("draining", "the service is stopping", hint="send it to another", retry_after=1)
+        self._check_wait(lane)
+        if self.open_requests >= self.spec.max_open:
+            message = f"{self.open_requests:,} requests are open; the limit is {self.spec.max_open:,}"
+            raise RefusalError("busy", message, hint="send it again after Retry-After seconds", retry_after=1)
+        self.open_requests += 1
+        try:
+            yield
+        finally:
+            self.open_requests -= 1
+
+    def _check_wait(self, lane: int) -> None:
+        wait = self.queue.expected_wait(lane)
+        if wait > self.spec.max_wait:
+            message = f"a post would wait {wait:.1f} s; the limit is {self.spec.max_wait:g} s"
+            raise RefusalError("busy", message, hint="send it again after Retry-After seconds", retry_after=wait)
+
+    async def score(
+        self, posts: Sequence[RequestPost], *, limit: float | None, gone: Callable[[], asyncio.Task[None]]
+    ) -> list[Result]:
+        """A record or an error for each post, in order. ``limit``: seconds until they must be there; ``gone`` begins
+        to watch for the client's leaving. Raises RefusalError."""
+        return await self._results(posts, self.serving, self.serving.score, SCORE, limit=limit, gone=gone)
+
+    async def explain(
+        self, posts: Sequence[RequestPost], *, limit: float | None, gone: Callable[[], asyncio.Task[None]]
+    ) -> list[Result]:
+        """As ``score``, with explanations; behind all posts that are to be scored alone."""
+        return await self._results(posts, self.serving, self.serving.explain, EXPLAIN, limit=limit, gone=gone)
+
+    async def _results(
+        self,
+        posts: Sequence[RequestPost],
+        loaded: LoadedBundle,
+        score: Callable[[Sequence[IndexedPost]], list[Result]],
+        lane: int,
+        *,
+        limit: float | None,
+        gone: Callable[[], asyncio.Task[None]],
+    ) -> list[Result]:
+        self._check_wait(lane)  # again: others may have come while the body was read
+        errors = loaded.errors(posts)
+        good = [(index, post) for index, post in enumerate(posts) if index not in errors]
+        scored: list[Result] = []
+        if good:
+            ticket = self._ticket(good, score, limit)
+            loaded.open_requests += 1
+            try:
+                self.queue.add(ticket, lane=lane)
+                scored = await _wait(ticket, limit=limit, gone=gone)
+            finally:
+                ticket.cancelled = True
+                loaded.open_requests -= 1
+                self._let_go()
+        results = iter(scored)
+        every = [errors[index] if index in errors else next(results) for index in range(len(posts))]
+        for result in every:
+            if isinstance(result, PostError):
+                self.metrics.post_error(result.code)
+        return every
+
+    def _ticket(
+        self,
+        posts: Sequence[IndexedPost],
+        score: Callable[[Sequence[IndexedPost]], list[Result]],
+        limit: float | None,
+    ) -> Ticket[IndexedPost, Result]:
+        def failed(index: int) -> Result:
+            message = "the model failed on this post"
+            return PostError("scoring", message, "send it again, or leave it out", f"posts[{posts[index][0]}]")
+
+        return Ticket(
+            posts,
+            [weight_of(post.text) for _, post in posts],
+            score,
+            failed,
+            asyncio.get_running_loop().create_future(),
+            deadline=float("inf") if limit is None else time.monotonic() + limit,
+        )
+
+    # readiness
+
+    async def is_ready(self) -> bool:
+        """Whether posts are taken and one was scored lately; if none was, one is scored now."""
+        if self.draining:
+            return False
+        if time.monotonic() - self.queue.last_scored <= self.spec.ready_age:
+            return True
+        if self._probe is None or self._probe.done():  # checks that come together share one post
+            self._probe = asyncio.create_task(self._scores_a_post())
+        return await asyncio.shield(self._probe)
+
+    async def _scores_a_post(self) -> bool:
+        post = SMOKE_POSTS[0]
+        ticket = self._ticket([(0, post)], self.serving.score_without_endpoint, _PROBE_TIME)
+        self.queue.add(ticket, first=True)
+        try:
+            async with asyncio.timeout(_PROBE_TIME):
+                (result,) = await ticket.done
+        except (TimeoutError, RefusalError):
+            ticket.cancelled = True
+            return False
+        return not isinstance(result, PostError)
+
+    # replacing the bundle
+
+    async def reload(self) -> dict[str, str]:
+        """Load the folder again, try it, and let it serve: the ids of the new bundle and of the one before.
+
+        Raises RefusalError where it is not good, and the old one goes on.
+        """
+        if self.folder is None:
+            raise RefusalError(
+                "bundle", "the service was given a loaded bundle, no folder", hint="start it with a folder"
+            )
+        if self._reloading:
+            raise RefusalError("reloading", "a bundle is being loaded already", hint="wait for it", retry_after=1)
+        self._reloading = True
+        try:
+            loaded = await asyncio.to_thread(self._tried, self.folder)
+        except PolyvigilError as error:
+            self.metrics.reload("refused")
+            LOG.warning("reload refused, %s goes on: %s", self.serving.bundle.id, error.message)
+            raise RefusalError("bundle", error.message, hint=error.hint or "the old bundle goes on") from error
+        finally:
+            self._reloading = False
+        before = self.serving
+        self.metrics.reload("same" if loaded.bundle.id == before.bundle.id else "swapped")
+        self._retiring.append(before)
+        self.serving = loaded
+        self._let_go()
+        LOG.info("bundle %s serves in place of %s", loaded.bundle.id, before.bundle.id)
+        return {"bundle": loaded.bundle.id, "before": before.bundle.id}
+
+    def _let_go(self) -> None:
+        if self._retiring:
+            self._retiring = [loaded for loaded in self._retiring if loaded.open_requests]
+
+    def bundle_states(self) -> dict[tuple[str, str], int]:
+        """Open requests by (bundle id, serving or retiring)."""
+        states = {(loaded.bundle.id, "retiring"): loaded.open_requests for loaded in self._retiring}
+        return states | {(self.serving.bundle.id, "serving"): self.serving.open_requests}
+
+
+_WATCH_AFTER = 0.1  # seconds; most requests have ended by then, and a watcher costs as much as they do
+
+
+async def _wait(
+    ticket: Ticket[IndexedPost, Result], *, limit: float | None, gone: Callable[[], asyncio.Task[None]]
+) -> list[Result]:
+    """The results of a ticket. Raises RefusalError at its deadline, ClientGoneError when nobody waits for them."""
+    loop = asyncio.get_running_loop()
+    watchers: list[asyncio.Task[None]] = []
+
+    def give_up(error: Exception) -> None:
+        if not ticket.done.done():
+            ticket.done.set_exception(error)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            give_up(ClientGoneError())
+
+    def watch() -> None:
+        watcher = gone()
+        watcher.add_done_callback(ended)
+        watchers.append(watcher)
+
+    message = "not scored in the time that the request gave"
+    timers = [loop.call_later(_WATCH_AFTER, watch)]
+    if limit is not None:
+        timers.append(loop.call_later(limit, give_up, RefusalError("deadline", message, hint="give it more time")))
+    try:
+        return await ticket.done
+    finally:
+        for timer in timers:
+            timer.cancel()
+        for watcher in watchers:
+            watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watcher
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its answer."""
