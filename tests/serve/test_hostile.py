@@ -183,7 +183,7 @@ def test_200_clients_have_their_own_answers(bundle: Bundle) -> None:
 
         async def load() -> list[tuple[int, float]]:
             results: list[tuple[int, float]] = []
-            end = time.monotonic() + 3
+            end = time.monotonic() + 2
             await asyncio.gather(*(_client(running, name, end, results, posts=1, pause=0.05) for name in range(200)))
             return results
 
@@ -212,7 +212,7 @@ def test_overload_is_refused_and_small_and_large_requests_alike(
         async def load() -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
             small: list[tuple[int, float]] = []
             large: list[tuple[int, float]] = []
-            end = time.monotonic() + 4
+            end = time.monotonic() + 3
             clients = [(1, small, name) for name in range(30)] + [(32, large, name) for name in range(30, 60)]
             await asyncio.gather(
                 *(_client(running, n, end, into, posts=posts, pause=0.2) for posts, into, n in clients)
