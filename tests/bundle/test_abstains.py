@@ -16,6 +16,7 @@ from polyvigil.cli import main as program
 from polyvigil.config.decide import DecideSpec
 from polyvigil.data.write import write_posts
 from polyvigil.detect.ngram_features import characters_of
+from polyvigil.scoring.dedup import Deduplicated
 from polyvigil.scoring.wire import ABSTAINED, score_posts
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows.train import Trained
@@ -77,6 +78,13 @@ def test_with_a_threshold_by_share_known_posts_are_decided(
     assert flagged["fr"] == pytest.approx(expected * len(french), abs=1.5)
     assert flagged["ru"] == 0
     assert all(ABSTAINED in decision.flags for decision in decisions if decision.language == "ru")
+
+
+def test_copies_abstain_as_the_first_does(trained: Trained, french: list[Post]) -> None:
+    copies = [french[0], dataclasses.replace(french[0], id="copy")]
+    first, copy = Deduplicated(trained.bundle, "exact").decide(copies, detected=[False, False])
+    assert (first.decision, first.flags) == (copy.decision, copy.flags)
+    assert ABSTAINED in copy.flags
 
 
 def test_a_post_s_decision_hangs_on_that_post_alone(trained: Trained, french: list[Post], russian: list[Post]) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.scoring.remote import RemoteBundle, decide_posts
-from polyvigil.scoring.wire import Decision, flags_of, flags_of_group, judging_in
+from polyvigil.scoring.wire import ABSTAINED, Decision, flags_of, flags_of_group, judging_in
 from polyvigil.text.normalise import model_texts, no_text_reason
 from polyvigil.text.shingles import canonical
 from polyvigil.types import Post
@@ -83,6 +83,7 @@ class Deduplicated:
             first = self._known[keys[index]]
             judging = judging_in(first.decision.flags)
             group = flags_of_group(self.bundle, posts[index].language)
+            group += [ABSTAINED] if first.decision.threshold_source == ABSTAINED else []
             flags = flags_of(posts[index], texts[index], group, detected=detected[index], judging=judging)
             if first.text != _hash(texts[index]):
                 flags = (*flags, NEAR)
