@@ -20,8 +20,7 @@ test-fast: .venv/ready-for-tests
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 # What takes too long for every day: 500 kills at file-system calls of the commands that write, 100 full disks, 20,000
-# files at random,
-# 5,000 damaged ones.
+# files at random, 5,000 damaged ones.
 nightly: .venv/ready-for-tests
 	POLYVIGIL_KILLS=500 POLYVIGIL_FULL_DISKS=100 $(BIN)/python -m pytest \
 	  -k "test_a_kill_leaves_the_old_or_the_new or test_a_full_disk_leaves_the_old" tests/cli/test_outputs.py
@@ -54,7 +53,7 @@ coverage: .venv/ready-for-tests
 .venv/ready-for-tests: .venv/ready
 	@echo "installing what the tests need (once, a few minutes) ..."
 	@test -z "$(TORCH)" || $(PIP) $(TORCH)
-	@$(PIP) --editable ".[dev$(if $(TORCH),$(comma)encoders$(comma)ja$(comma)zero-shot$(comma)onnx)$(comma)ray]"
+	@$(PIP) --editable ".[dev$(if $(TORCH),$(comma)encoders$(comma)ja$(comma)zero-shot$(comma)onnx)$(comma)ray$(comma)serve]"
 	@touch $@
 
 comma := ,
