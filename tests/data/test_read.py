@@ -455,3 +455,16 @@ def test_a_column_of_a_training_is_no_demand(tmp_path: Path) -> None:
     assert f"{path}: column 'words' is read as text, as when the bundle was trained" in reading.notes
     path.write_text("text,label\npills,1\n", encoding="utf-8")
     assert read_labelled(path, spec).posts[0].post.text == "pills"
+
+
+def test_without_cells_posts_are_the_same_and_rejects_are_whole(tmp_path: Path) -> None:
+    rows = [f"{n},text number {n},{label},en,x{n}" for n, label in enumerate(["0", "1", "perhaps", "1", "", "0"])]
+    path = tmp_path / "posts.csv"
+    path.write_text("\n".join(["id,text,label,language,note", *rows]) + "\n")
+    whole, bare = (read_labelled(path, on_error="quarantine", keep_cells=keep) for keep in (True, False))
+    assert bare.posts == whole.posts
+    assert [row.line for row in bare.rows] == [row.line for row in whole.rows]
+    assert not any(row.cells for row in bare.rows)
+    assert bare.row_errors == whole.row_errors
+    assert [error.cells["note"] for error in bare.row_errors] == ["x2", "x4"]
+    assert bare.notes == whole.notes

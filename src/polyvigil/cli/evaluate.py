@@ -136,7 +136,7 @@ def evaluate(
 
     folder, file = paths
     bundle = load(folder, device=device, permission=endpoint_permission(ask_endpoint))
-    reading = _read(out, folder, file, posts)
+    reading = _read(out, folder, file, posts, keep_cells=bool(options.slice_columns))
     if leave_one_out:
         return _leave_one_out(out, bundle, reading)
     return _evaluation_answer(out, _measure(out, bundle, folder, reading, options, posts), bundle, options)
@@ -177,7 +177,7 @@ def report(
     if not file:
         return _evaluate_dev(out, folder, options)
     bundle = load(folder, device=device)
-    reading = _read(out, folder, file, posts)
+    reading = _read(out, folder, file, posts, keep_cells=bool(options.slice_columns))
     return _report_answer(out, _measure(out, bundle, folder, reading, options, posts), bundle, options)
 
 
@@ -191,14 +191,15 @@ def _check_output(options: _ReportOptions, *inputs: str) -> None:
     check_output(options.output, REPORT, replace=options.replace, inputs=[*inputs, options.older])
 
 
-def _read(out: Output, folder: str, file: str, posts: PostsInput) -> Reading:
+def _read(out: Output, folder: str, file: str, posts: PostsInput, *, keep_cells: bool) -> Reading:
     """The labelled posts to measure on. Raises DataError, which says what to do with posts without labels.
 
     Rows without a label are a caution of the evaluation (evaluation.measure), so no note is made of them here.
     """
     from polyvigil.data.read import NO_LABEL
 
-    reading = posts.read_labelled(file, bundle=folder, unlabelled_hint=_unlabelled_hint(folder, file))
+    hint = _unlabelled_hint(folder, file)
+    reading = posts.read_labelled(file, bundle=folder, unlabelled_hint=hint, keep_cells=keep_cells)
     out.notes(note for note in reading.notes if NO_LABEL not in note)
     return reading
 

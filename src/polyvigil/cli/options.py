@@ -146,17 +146,20 @@ class PostsInput:
         *,
         bundle: str | Path = "",
         unlabelled_hint: str = "",
+        keep_cells: bool = False,
     ) -> Reading:
         """Read a file of labelled posts by these options, or by the data settings ``spec`` of a recipe.
 
         ``bundle``: whose columns are taken where the file has them. ``unlabelled_hint``: what to do with a file
-        without labels. Raises DataError, RecipeError.
+        without labels. ``keep_cells``: see data.read.read_labelled. Raises DataError, RecipeError.
         """
         from polyvigil.data.read import read_labelled
 
         spec = spec or self.spec(bundle=bundle)
         on_error = self.on_labelled_row_error
-        return read_labelled(path, spec, split=self.split, on_error=on_error, unlabelled_hint=unlabelled_hint)
+        return read_labelled(
+            path, spec, split=self.split, on_error=on_error, unlabelled_hint=unlabelled_hint, keep_cells=keep_cells
+        )
 
     def read_with_labels_if_any(self, path: str | Path, spec: DataSpec | None = None) -> Reading | Unlabelled:
         """Read a file of posts, labelled or not, of which every row counts."""

@@ -82,8 +82,8 @@ def gather(
     """
     if recipe.learns and not train:
         raise RecipeError("there are no posts to learn from", where="--train", hint="give a file of labelled posts")
-    train_readings = [read_labelled(path, recipe.data, on_error=on_error) for path in train]
-    dev_readings = [read_labelled(path, recipe.data, on_error=on_error) for path in dev]
+    train_readings = [read_labelled(path, recipe.data, on_error=on_error, keep_cells=False) for path in train]
+    dev_readings = [read_labelled(path, recipe.data, on_error=on_error, keep_cells=False) for path in dev]
     notes = [note for reading in (*train_readings, *dev_readings) for note in reading.notes]
     train_posts = [post for reading in train_readings for post in _role(reading, "train", notes)]
     if dev_readings:
