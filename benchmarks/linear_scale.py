@@ -159,7 +159,7 @@ def _megabytes() -> float:
 
 def drawn(runs: Sequence[Run]) -> str:
     """Two panels as SVG, CPU seconds and megabytes by posts, a line for each arm; both axes logarithmic."""
-    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 740 270" font-family="sans-serif" font-size="11">']
+    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 270" font-family="sans-serif" font-size="11">']
     parts.append("<title>Time and memory of fitting the linear default by number of posts</title>")
     sizes = [run.posts for run in runs]
     for left, title, values in (
@@ -180,7 +180,9 @@ def drawn(runs: Sequence[Run]) -> str:
             for at in own:
                 x, y = across[at], down[at]
                 parts.append(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="2.5" fill="#246"/>')
-                parts.append(f'<text x="{x + 4:.0f}" y="{y - 4:.0f}">{values[at]:,.3g}</text>')
+                parts.append(
+                    f'<text x="{x + 4:.0f}" y="{y - 4:.0f}">{values[at]:,.{0 if values[at] >= 100 else 1}f}</text>'
+                )
     parts.append('<text x="40" y="262">training posts; line: default, dashes: plain, dots: scikit-learn</text></svg>')
     return "\n".join(parts) + "\n"
 
