@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 from benchmarks.farsi import Told, arm
+from benchmarks.shortcuts import PLAIN
 
-from polyvigil.config.model import LinearSpec
 from polyvigil.config.recipe import LinearRecipe
 from polyvigil.types import LabelledPost
 
@@ -18,7 +18,7 @@ GATES = {"positives-only", "trained-on-positives", "mapped-lift", "flag-rate", "
 def told(corpus: Sequence[LabelledPost], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
     """The default's arms on English and Russian, with fewer n-grams than the default has."""
     posts = [item for item in corpus if item.post.language in {"en", "ru"}]
-    recipe = LinearRecipe(model=LinearSpec(character_ngrams=(2, 3)))
+    recipe = LinearRecipe(model=PLAIN.model_copy(update={"character_ngrams": (2, 3)}))
     folder = tmp_path_factory.mktemp("farsi")
     found, before = {}, None
     for name in ("none", "v1", "v3"):

@@ -306,24 +306,16 @@ def test_the_result_is_json_and_the_same_each_time(tmp_path: Path) -> None:
     assert severities == sorted(severities, key=["error", "warning", "info"].index)
 
 
-def test_broken_unicode_in_ids_and_columns_gives_valid_json(tmp_path: Path) -> None:
+def test_broken_unicode_in_texts_gives_valid_json_and_elsewhere_costs_the_row(tmp_path: Path) -> None:
     path = tmp_path / "posts.jsonl"
-    lines = [
-        {
-            "id": "\ud800",
-            "text": f"my head hurts {i} \ud83d",
-            "label": i % 2,
-            "language": "en",
-            "type": "\udfff",
-            "\ud801": [i % 2],
-        }
-        for i in range(60)
-    ]
+    lines = [{"id": i, "text": f"my head hurts {i} \ud83d", "label": i % 2, "language": "en"} for i in range(60)]
     path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     result = check([read_labelled(path)])
     assert CheckResult.model_validate_json(result.model_dump_json()) == result
-    assert {item.column for item in result.giveaways} == {"\ufffd"}
-    assert result.suspects[0].examples[0].id == "\ufffd"
+    for name, value in (("id", "\ud800"), ("type", "\udfff"), ("\ud801", [1])):
+        path.write_text("\n".join(json.dumps(line | {name: value}) for line in lines), encoding="utf-8")
+        with pytest.raises(DataError, match=r"no usable row|no line holds"):
+            read_labelled(path)
 
 
 def test_stages_are_logged(tmp_path: Path) -> None:

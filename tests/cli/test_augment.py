@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from polyvigil.cli import main as program
+from polyvigil.config.load import parse
 from polyvigil.config.recipe import LinearRecipe
 from polyvigil.data.read import read_labelled
 from polyvigil.data.sample import sample_corpus
@@ -115,13 +116,16 @@ def test_translations_train_and_never_tune(posts: Path, tmp_path: Path, capfd: p
     _run(capfd, train, "-o", output, "--to", "fa", "--mapping", "arabic")
     with pytest.raises(SplitError, match=r"2,600 of its dev posts are translations, which are for training alone"):
         training.gather(LinearRecipe(), train=[str(train)], dev=[str(output)])
-    held_out = training.gather(LinearRecipe(), train=[str(train), str(output)], dev=[])
+    held_out = training.gather(parse({"data": {"folds": 0}}), train=[str(train), str(output)], dev=[])
     assert {item.post.language for item in held_out.dev} == {"en", "ru"}
     dev = {item.post.id for item in held_out.dev}
     kept = [item.post for item in held_out.train if item.post.language == "fa"]
     assert len(kept) == 2600 - len(dev)
     assert not dev & {post.group for post in kept}
     assert f"{len(dev):,} training posts are left out: translations of dev posts" in held_out.notes
+    folded = training.gather(LinearRecipe(), train=[str(train), str(output)], dev=[])
+    assert {item.post.language for item in folded.dev} == {"en", "ru"}
+    assert sum(item.post.language == "fa" for item in folded.train) == 2600
     both = training.gather(LinearRecipe(), train=[str(posts), str(output)], dev=[])
     assert sum(item.post.language == "fa" for item in both.train) == 2600
     assert len(both.dev) == 900

@@ -28,7 +28,7 @@ def folder(corpus: tuple[LabelledPost, ...], tmp_path_factory: pytest.TempPathFa
     for split in ("train", "dev", "test"):
         mine = [item for item in english if item.post.split == split]
         write_posts(where / f"{split}.csv", mine if split == "dev" else mine[::2])
-    for name, setting in (("weak", "model.C=0.01"), ("good", "model.C=4")):
+    for name, setting in (("weak", "model.C=0.01 --set model.scale=none"), ("good", "model.C=4")):
         line = f"train linear --train {where}/train.csv --dev {where}/dev.csv -o {where}/{name} -q --set {setting}"
         assert program.run(line.split()) == 0
     return where

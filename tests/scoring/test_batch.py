@@ -88,9 +88,9 @@ def test_flags_and_threshold_sources(bundle: Bundle) -> None:
         ("threshold_doubtful",),  # Japanese: few positives among the dev posts
         ("no_text:empty",),
         ("no_text:url_only", "threshold_doubtful"),
-        ("language_not_trained",),
+        ("language_not_trained", "abstained"),
     ]
-    assert [decision.threshold_source for decision in found] == ["own", "own", "own", "own", "fallback"]
+    assert [decision.threshold_source for decision in found] == ["own", "own", "own", "own", "abstained"]
     assert [decision.decision for decision in found[2:4]] == [0, 0]
     (detected,) = score_posts(bundle, [Post("x", "half \ud800 pair", "en")], detected=[True])
     assert detected.flags == ("language_detected", "lone_surrogate")
@@ -103,8 +103,8 @@ def test_missing_and_untrained_languages(bundle: Bundle, tmp_path: Path) -> None
     score_file(bundle, _jsonl(tmp_path / "i.jsonl", rows), str(tmp_path / "o.jsonl"))  # type: ignore[arg-type]
     first, second = _read(tmp_path / "o.jsonl")
     assert (first["language"], first["flags"]) == ("en", "language_detected")
-    assert (second["language"], second["threshold_source"]) == ("tlh", "fallback")
-    assert second["flags"] == "language_not_trained"
+    assert (second["language"], second["threshold_source"]) == ("tlh", "abstained")
+    assert second["flags"] == "language_not_trained;abstained"
 
 
 def test_input_columns_of_our_names_are_renamed(bundle: Bundle, source: str, tmp_path: Path) -> None:

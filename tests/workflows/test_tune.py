@@ -173,7 +173,7 @@ def test_the_command_shows_old_and_new_thresholds(
     told = capfd.readouterr().out
     assert "flagged before" in told
     assert "cross-fitted" in told
-    assert "similar:" in told
+    assert "similar" in told
     assert program.run([*line, "--unlabelled", str(tmp_path / "fr.csv"), "--replace", "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
     assert document["data"]["thresholds"]["fr"]["source"] == "similar"

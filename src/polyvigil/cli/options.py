@@ -128,7 +128,7 @@ class PostsInput:
                     f"--set {setting!r}: only data.* can be set here", hint="for example data.labels.yes=1"
                 )
             apply_setting(tree, setting)
-        spec = parse(tree, where="options").data
+        spec = parse(tree, where="options").data.of_files
         return as_trained(spec, bundle) if bundle else spec
 
     def tuning_settings(self) -> list[str]:

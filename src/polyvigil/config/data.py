@@ -74,6 +74,11 @@ class DataSpec(Spec):
     header: bool = Field(default=True, description="whether the first line names the columns; else they are 1, 2, ...")
     sheet: str = Field(default="", description="the sheet of a workbook; empty: the first that holds anything")
 
+    @property
+    def of_files(self) -> DataSpec:
+        """The settings that say how files are read, without those of a kind of model."""
+        return DataSpec(**{name: getattr(self, name) for name in DataSpec.model_fields})
+
     def columns_of(self, file: str) -> dict[Role, str]:
         """The columns that are given for a file: its own before those of all files."""
         of_file = (columns for name, columns in self.file_columns.items() if names_file(name, file))

@@ -159,7 +159,7 @@ def plan(
         ending=target.ending,
         folder=target.folder,
         columns=(),
-        data=data,
+        data=data.of_files,
         how=spec,
     )
     for given in inputs:
