@@ -169,7 +169,7 @@ class _Crew:
             self.engine.device,
         )
         process = context.Process(target=_serve, args=arguments, daemon=True)
-        with _threads(max((os.cpu_count() or 1) // self.engine.count, 1)):
+        with _threads(max((os.cpu_count() or 1) // self.engine.count, 1)), _signals_held():
             process.start()
         child_end.close()
         return _Member(process, parent_end, work_item)
@@ -191,11 +191,30 @@ def _threads(count: int) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Ctrl-C and its like reach all processes; the first one says what to do."""
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """A process that is started inside has the signals blocked until it ignores them, so none ends it before that; in
+    this one they arrive afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection, job_json: str, work_folder: str, bundle_folder: str, device: str) -> None:
     """A process: spans in, ticks and records out, until nothing more comes."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Ctrl-C reaches all; the first process says what to do
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     try:
         job = Job.model_validate_json(job_json)
         work = Work(Path(work_folder), job.part_ending)
