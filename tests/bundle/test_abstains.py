@@ -12,6 +12,8 @@ import pytest
 
 import polyvigil
 from polyvigil.bundle.store import Bundle, load
+from polyvigil.checks.behaviour import answer
+from polyvigil.checks.behaviour_suite import cases
 from polyvigil.cli import main as program
 from polyvigil.config.decide import DecideSpec
 from polyvigil.data.write import write_posts
@@ -85,6 +87,12 @@ def test_copies_abstain_as_the_first_does(trained: Trained, french: list[Post]) 
     first, copy = Deduplicated(trained.bundle, "exact").decide(copies, detected=[False, False])
     assert (first.decision, first.flags) == (copy.decision, copy.flags)
     assert ABSTAINED in copy.flags
+
+
+def test_behaviour_tests_decide_as_scoring_does(trained: Trained) -> None:
+    foreign, own = (answer(trained.bundle, cases(languages=[name])) for name in ("ru", "en"))
+    assert not any(flag for one in foreign for flag in one.flagged)
+    assert any(flag for one in own for flag in one.flagged)
 
 
 def test_a_post_s_decision_hangs_on_that_post_alone(trained: Trained, french: list[Post], russian: list[Post]) -> None:

@@ -296,4 +296,4 @@ def test_a_full_disk_names_the_folder_and_the_way_out(tmp_path: Path) -> None:
     )
     last = done.stderr.strip().splitlines()[-1]
     assert TrainingError.__name__ in last
-    assert "the n-grams of the training posts cannot be written" in last
+    assert "the n-grams of the training posts cannot be kept on disk" in last

@@ -141,10 +141,9 @@ def answer(bundle: Bundle, of: Sequence[Case]) -> tuple[Answered, ...]:
     for case in of:
         for text in case.texts:
             indices.setdefault((case.language, text), len(indices))
-    languages = [language for language, _ in indices]
     posts = [Post(f"behaviour-{index}", text, language) for (language, text), index in indices.items()]
     probabilities = bundle.probabilities(posts)
-    flags = bundle.policy.flags(probabilities, languages)
+    flags = bundle.flags(posts, probabilities)
     answers = []
     for case in of:
         at = [indices[case.language, text] for text in case.texts]

@@ -84,7 +84,7 @@ def compare(first: Bundle, second: Bundle, reading: Reading) -> Comparison:
     languages = gold.languages.tolist()
     posts = [item.post for item in reading.posts]
     scores = (first.probabilities(posts), second.probabilities(posts))
-    flags = (first.policy.flags(scores[0], languages), second.policy.flags(scores[1], languages))
+    flags = (first.flags(posts, scores[0]), second.flags(posts, scores[1]))
     turned = np.flatnonzero(flags[0] != flags[1])
     return Comparison(
         first=first.id,

@@ -64,7 +64,7 @@ def deletion_test(bundle: Bundle, posts: Sequence[Post], *, seed: int = 0) -> De
     An explained post is scored three times, and by an encoder once more for each sentence.
     """
     probabilities = bundle.probabilities(posts)
-    flags = bundle.policy.flags(probabilities, [post.language for post in posts])
+    flags = bundle.flags(posts, probabilities)
     indices = np.flatnonzero(flags).tolist()
     flagged = [posts[index] for index in indices]
     random = np.random.default_rng(seed)

@@ -8,10 +8,11 @@ of this process. An n-gram of one post alone needs no column (learn.linear_dual)
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,14 +91,15 @@ class RowStore:
 
     in_memory: int
     blocks: list[Block] = field(default_factory=list)
-    _file: IO[bytes] | None = None
+    _file: io.BufferedRandom | None = None
     _room: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, dtype=np.uint32))
 
     def add(self, first: int, ends: NDArray[np.int64], entries: NDArray[np.uint32]) -> None:
         """Append a block; ``entries`` is copied."""
         held = sum(4 * int(block.ends[-1]) for block in self.blocks)
         if self._file is None and held + entries.nbytes > self.in_memory:
-            self._file = _written(tempfile.TemporaryFile, prefix="polyvigil-")
+            with _disk_errors():
+                self._file = tempfile.TemporaryFile(prefix="polyvigil-")  # noqa: SIM115
             for at, block in enumerate(self.blocks):
                 self.blocks[at] = Block(block.first, block.ends, self._append(self.entries(block)))
         location = entries.copy() if self._file is None else self._append(entries)
@@ -111,18 +113,18 @@ class RowStore:
         assert self._file is not None
         if len(self._room) < size:
             self._room = np.empty(size, dtype=np.uint32)
-        self._file.seek(block.location)
-        self._file.readinto(self._room[:size].view(np.uint8))  # type: ignore[attr-defined]
+        with _disk_errors():
+            self._file.seek(block.location)
+            if self._file.readinto(self._room[:size].data.cast("B")) != 4 * size:
+                raise OSError("the file is shorter than it was")
         return self._room[:size]
 
-    def rewrite(self, block: Block, entries: NDArray[np.uint32]) -> None:
-        """Keep ``entries``, no more than there were, as those of a block whose ``ends`` say so."""
+    def rewrite(self, at: int, entries: NDArray[np.uint32]) -> None:
+        """Keep ``entries``, no more than there were, as those of ``blocks[at]``, whose ``ends`` say so."""
+        block = self.blocks[at]
         if isinstance(block.location, int):
-            assert self._file is not None
-            self._file.seek(block.location)
-            _written(self._file.write, entries.tobytes())
+            self._write(block.location, entries)
         else:
-            at = self.blocks.index(block)
             self.blocks[at] = Block(block.first, block.ends, entries.copy())
 
     def close(self) -> None:
@@ -132,17 +134,25 @@ class RowStore:
 
     def _append(self, entries: NDArray[np.uint32]) -> int:
         assert self._file is not None
-        location = self._file.seek(0, 2)
-        _written(self._file.write, entries.tobytes())
+        location = self._file.seek(0, io.SEEK_END)
+        self._write(location, entries)
         return location
 
+    def _write(self, location: int, entries: NDArray[np.uint32]) -> None:
+        assert self._file is not None
+        with _disk_errors():
+            self._file.seek(location)
+            self._file.write(entries.tobytes())
+            self._file.flush()  # a full disk is told here
 
-def _written(write: Callable[..., object], *given: object, **named: object) -> IO[bytes]:
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
     try:
-        return write(*given, **named)  # type: ignore[return-value]
+        yield
     except OSError as error:
         raise TrainingError(
-            f"the n-grams of the training posts cannot be written ({error})",
+            f"the n-grams of the training posts cannot be kept on disk ({error})",
             where=tempfile.gettempdir(),
             hint="free some disk, or name a folder with room for 1.3 kB a post in the environment variable TMPDIR",
         ) from error
@@ -196,11 +206,11 @@ def rows_of(
     if min_posts > 1:
         new_ids[new_ids == _HAPAX] = _LEFT_OUT
         hapaxes[:] = 0.0
-    for block in list(store.blocks):
+    for at, block in enumerate(store.blocks):
         entries = store.entries(block)
         part = hapaxes[2 * block.first : 2 * (block.first + block.n_posts)]
         n_kept = kernel.renumber(entries, block.ends, new_ids, part, texts.frequency, texts.sublinear)
-        store.rewrite(block, entries[:n_kept])
+        store.rewrite(at, entries[:n_kept])
     return Rows(store, columns, hapaxes, sketch, table.keys, table.ids, new_ids)
 
 

@@ -10,6 +10,7 @@ by post, so that one post fails alone; a thread that dies takes the requests of 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -18,6 +19,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from polyvigil.serve.refusal import RefusalError
+
+LOG = logging.getLogger("polyvigil.serve")
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -257,7 +260,8 @@ class ScoringQueue(Generic[P, R]):
         """A result for each post, and how many of them failed: all of them together, else one by one."""
         try:
             return score(posts), 0
-        except Exception:
+        except Exception as error:
+            LOG.error("%d posts could not be scored together: %s", len(posts), type(error).__name__)
             results: list[R] = []
             failed = 0
             for (ticket, index), post in zip(batch, posts, strict=True):

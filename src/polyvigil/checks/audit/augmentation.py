@@ -28,7 +28,7 @@ def audit_augmentation(before: Bundle, after: Bundle, reading: Reading) -> Augme
     first, second = measured(before, reading), measured(after, reading)
     languages = [post.language for post in first.posts]
     systems = [
-        System(bundle.policy.flags(side.probabilities, languages), side.probabilities)
+        System(bundle.flags(side.posts, side.probabilities), side.probabilities)
         for bundle, side in ((before, first), (after, second))
     ]
     paired = compare_systems(first.gold.labels, languages, systems[1], systems[0])

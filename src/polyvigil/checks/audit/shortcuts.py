@@ -55,7 +55,7 @@ def audit_shortcuts(bundle: Bundle, reading: Reading, *, train: Reading | None =
     texts = [model_text(item.post.text, bundle.normalisation) for item in items]
     cells = flag_cells(
         labels,
-        bundle.policy.flags(scores, languages),
+        bundle.policy.flags(scores, languages),  # also where the bundle abstains: what the scores learned is judged
         languages,
         [main_script(text) for text in texts],
         dev_labels=bundle.dev.labels,

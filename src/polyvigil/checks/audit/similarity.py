@@ -37,7 +37,7 @@ def audit_similarity(bundle: Bundle, posts: Sequence[Post]) -> SimilarityAudit:
         raise DataError("no posts to compare languages on", hint="give a file with posts")
     names = np.array([post.language for post in posts], dtype=np.str_)
     scores = bundle.probabilities(posts)
-    flags = bundle.policy.flags(scores, names.tolist())
+    flags = bundle.flags(posts, scores)
     languages = np.unique(names).tolist()
     return SimilarityAudit(
         bundle=bundle.id,

@@ -66,7 +66,7 @@ def audit_truncation(bundle: Bundle, reading: Reading) -> TruncationAudit:
     labels = np.array([item.label for item in reading.posts], dtype=np.int8)
     languages = [post.language for post in posts]
     scores = bundle.probabilities(posts)
-    flags = bundle.policy.flags(scores, languages)
+    flags = bundle.flags(posts, scores)
     lengths = bundle.lengths(posts)
     sizes = (
         np.array([len(model_text(post.text, bundle.normalisation)) for post in posts])
