@@ -112,3 +112,16 @@ def test_posts_that_are_not_scored(ran: Ran, tmp_path: Path) -> None:
     assert "is no output of polyvigil score" in err
     assert "--bundle BUNDLE" in err
     assert not (tmp_path / "w.csv").exists()
+
+
+@pytest.mark.parametrize("command", ["tune {linear} {reviewed}", "ensemble {linear} {words} --dev {reviewed}"])
+def test_commands_that_tune_refuse_reviewed_posts(ran: Ran, tmp_path: Path, command: str) -> None:
+    rows = [f"{n},post {n},{n % 2},en,{'audit,0.1' if n > 9 else 'queue,1.0'}" for n in range(16)]
+    reviewed = tmp_path / "reviewed.csv"
+    reviewed.write_text("\n".join(["id,text,label,language,purpose,inclusion_p", *rows]) + "\n")
+    given = command.format(linear=BUNDLE, words=BUNDLE.parent / "words", reviewed=reviewed)
+    code, _, err = ran(*given.split(), "-o", tmp_path / "out")
+    assert code == 2
+    assert "cannot be dev posts: 16 of its posts were read because of their score" in err
+    assert "next: learn from them" in err
+    assert not (tmp_path / "out").exists()

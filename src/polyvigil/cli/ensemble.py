@@ -47,6 +47,7 @@ def ensemble(
     from polyvigil.bundle.store import load
     from polyvigil.bundle.trained import recipe_as_trained
     from polyvigil.config.load import load_text, to_toml
+    from polyvigil.data.selection import refuse_selected
     from polyvigil.data.translated import refuse_translated
     from polyvigil.workflows.ensemble import EnsemblePlan, Source, build_ensemble
     from polyvigil.workflows.tune import recipe_of
@@ -60,6 +61,7 @@ def ensemble(
     out.notes(reading.notes if reading else ())
     if reading:
         refuse_translated(reading.posts, part="dev", where=reading.name)
+        refuse_selected(reading.selection, part="dev", where=reading.name)
     plan = EnsemblePlan(recipe.decide, weights=given, fit=fit_weights)
     if reading:
         plan = dataclasses.replace(plan, dev=reading.posts, data=Path(reading.name).name)
