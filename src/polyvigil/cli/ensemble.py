@@ -64,13 +64,16 @@ def ensemble(
 
 
 def _read_dev(out: Output, dev: str, posts: PostsInput, spec: DataSpec, bundle: Path) -> Reading:
-    """The posts to tune on, read as those of the first bundle were. Raises DataError for translated ones."""
+    """The posts to tune on, read as those of the first bundle were. Raises DataError for translated or chosen
+    ones."""
     from polyvigil.bundle.trained import recipe_as_trained
+    from polyvigil.data.selection import refuse_selected
     from polyvigil.data.translated import refuse_translated
 
     reading = posts.read_labelled(dev, recipe_as_trained(spec, bundle))
     out.notes(reading.notes)
     refuse_translated(reading.posts, part="dev", where=reading.name)
+    refuse_selected(reading.selection, part="dev", where=reading.name)
     return reading
 
 
