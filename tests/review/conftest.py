@@ -60,7 +60,7 @@ class PostgreSQL:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        options = f"-p {self.port} -k {self._sockets} -c listen_addresses=127.0.0.1 -c fsync=on -c max_connections=200"
+        options = f"-p {self.port} -k {self._sockets} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
         self._run("pg_ctl", "-D", self._data, "-w", "-t", "60", "-l", self._sockets / "log", "-o", options, "start")
 
     def stop(self, *, mode: str = "immediate") -> None:

@@ -66,10 +66,10 @@ def test_a_resent_decision_is_answered_with_the_first(store: Store) -> None:
     check(store)
 
 
-@pytest.mark.parametrize("bad", ["", "x" * 37, "é", "a\nb"])
-def test_a_key_is_needed(store: Store, bad: str) -> None:
-    with refused("usage"):
-        store.decide(ANA, 1, "ade", key=bad)
+def test_a_key_is_needed(store: Store) -> None:
+    for bad in ("", "x" * 37, "é", "a\nb"):
+        with refused("usage"):
+            store.decide(ANA, 1, "ade", key=bad)
 
 
 def test_what_is_refused_writes_nothing(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 import stat
 from pathlib import Path
@@ -32,20 +33,14 @@ def test_the_newest_migration_is_the_one_that_is_expected() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_VERSION
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE event SET reviewer = 9",
-        "DELETE FROM event",
-        "DELETE FROM event WHERE seq = 1",
-    ],
-)
-def test_the_log_cannot_be_changed(store: Store, statement: str) -> None:
+def test_the_log_cannot_be_changed(store: Store) -> None:
     before = store.head()
-    with pytest.raises(sa.exc.DBAPIError, match=APPEND_ONLY), store.database.engine.begin() as connection:
-        connection.execute(sa.text(statement))
-    with pytest.raises(StoreError, match="refuses what was to be written"):
-        store.write(lambda connection: connection.execute(sa.text(statement)))
+    for text in ("UPDATE event SET reviewer = 9", "DELETE FROM event", "DELETE FROM event WHERE seq = 1"):
+        statement = sa.text(text)
+        with pytest.raises(sa.exc.DBAPIError, match=APPEND_ONLY), store.database.engine.begin() as connection:
+            connection.execute(statement)
+        with pytest.raises(StoreError, match="refuses what was to be written"):
+            store.write(functools.partial(sa.Connection.execute, statement=statement))
     assert store.head() == before
 
 
