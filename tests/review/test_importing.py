@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from tests.review.scored import scored_rows, write_scored
 from tests.review.small import key
 
-from polyvigil.errors import DataError, RecipeError, StoreAwayError
+from polyvigil.config.review import ReviewSpec
+from polyvigil.errors import DataError, StoreAwayError
 from polyvigil.review import importing
-from polyvigil.review.choosing import TaskOptions
 from polyvigil.review.engine import Database
 from polyvigil.review.frames import audit_frame, rounds_of, sample_frame, union_inclusion
 from polyvigil.review.importing import add_file
@@ -26,7 +26,7 @@ from polyvigil.review.schema import SECOND_FOR_ADE, TWO_REVIEWS, batch, post, sc
 from polyvigil.review.store import Store, open_store
 from polyvigil.review.verify import verify
 
-PLAIN = TaskOptions(audit=0, double=0, blind_share=0)
+PLAIN = ReviewSpec(audit=0, double=0, blind_share=0)
 
 
 def rows_of(store: Store, table: sa.Table) -> list[sa.Row[tuple[object, ...]]]:
@@ -42,7 +42,7 @@ def whole(store: Store) -> None:
 def test_a_scored_file_becomes_a_queue_and_an_audit(empty_store: Store, tmp_path: Path) -> None:
     rows = list(scored_rows(600))
     n_flagged = sum(row["decision"] for row in rows)
-    result, notes = add_file(empty_store, write_scored(tmp_path / "scored.csv", rows), options=TaskOptions(audit=60))
+    result, notes = add_file(empty_store, write_scored(tmp_path / "scored.csv", rows), spec=ReviewSpec(audit=60))
     assert (result.rows, result.posts, result.queue, result.audit) == (600, 600, n_flagged, 60)
     assert (result.tasks, result.set_aside, result.was_there, result.bundle) == (
         n_flagged + 60,
@@ -68,7 +68,7 @@ def test_a_scored_file_becomes_a_queue_and_an_audit(empty_store: Store, tmp_path
 
 def test_the_queue_begins_with_the_likeliest(empty_store: Store, tmp_path: Path) -> None:
     rows = list(scored_rows(100, flagged=0.5))
-    add_file(empty_store, write_scored(tmp_path / "scored.csv", rows), options=PLAIN)
+    add_file(empty_store, write_scored(tmp_path / "scored.csv", rows), spec=PLAIN)
     empty_store.add_person("ana")
     likeliest = sorted((row["p_calibrated"] for row in rows if row["decision"]), reverse=True)
     cards = empty_store.lease_next(1, n=10)
@@ -91,12 +91,12 @@ def test_a_text_is_read_once(empty_store: Store, tmp_path: Path) -> None:
         *scored_rows(3, text="the same", flagged=1.0, language="en"),
         *scored_rows(1, seed=1, text="the same", flagged=1.0, language="de"),
     ]
-    result, _ = add_file(empty_store, write_scored(tmp_path / "scored.csv", rows), options=PLAIN)
+    result, _ = add_file(empty_store, write_scored(tmp_path / "scored.csv", rows), spec=PLAIN)
     assert (result.posts, result.copies, result.queue) == (4, 2, 2)
     later, _ = add_file(
         empty_store,
         write_scored(tmp_path / "later.csv", scored_rows(2, seed=2, text="the same", flagged=1.0, language="en")),
-        options=PLAIN,
+        spec=PLAIN,
     )
     assert (later.copies, later.tasks) == (2, 0)
     empty_store.add_person("ana")
@@ -107,17 +107,17 @@ def test_a_text_is_read_once(empty_store: Store, tmp_path: Path) -> None:
 
 def test_a_new_bundle_closes_what_it_no_longer_flags(empty_store: Store, tmp_path: Path) -> None:
     first = list(scored_rows(4, flagged=1.0))
-    add_file(empty_store, write_scored(tmp_path / "old.csv", first), options=PLAIN)
+    add_file(empty_store, write_scored(tmp_path / "old.csv", first), spec=PLAIN)
     empty_store.add_person("ana")
     empty_store.decide(1, 1, "ade", key=key())
     second = [row | {"bundle": "b" * 16, "decision": 0, "p": 0.1} for row in first]
     second[3] |= {"decision": 1}
-    result, _ = add_file(empty_store, write_scored(tmp_path / "new.csv", second), options=PLAIN)
+    result, _ = add_file(empty_store, write_scored(tmp_path / "new.csv", second), spec=PLAIN)
     assert (result.posts, result.rescored, result.tasks, result.closed) == (0, 4, 0, 2)
     assert Counter(row.state for row in rows_of(empty_store, task)) == {"done": 1, "closed": 2, "open": 1}
     assert len(rows_of(empty_store, scoring)) == 8
     third = [row | {"bundle": "c" * 16} for row in first]
-    again, _ = add_file(empty_store, write_scored(tmp_path / "third.csv", third), options=PLAIN)
+    again, _ = add_file(empty_store, write_scored(tmp_path / "third.csv", third), spec=PLAIN)
     assert again.queue == 2, "a third bundle flags what the second cleared"
     whole(empty_store)
 
@@ -128,7 +128,7 @@ def test_odd_texts_and_ids_are_kept_as_both_databases_can(empty_store: Store, tm
         {**next(scored_rows(1, flagged=1.0)), "id": name, "text": text} for name, text in ((None, odd), ("=1+1", "x"))
     ]
     (tmp_path / "scored.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    add_file(empty_store, tmp_path / "scored.jsonl", options=PLAIN)
+    add_file(empty_store, tmp_path / "scored.jsonl", spec=PLAIN)
     first, second = rows_of(empty_store, post)
     digest = hashlib.sha256((tmp_path / "scored.jsonl").read_bytes()).hexdigest()
     assert first.source_id == f"{digest[:12]}:row-1"
@@ -139,7 +139,7 @@ def test_odd_texts_and_ids_are_kept_as_both_databases_can(empty_store: Store, tm
 
 def test_ids_only_stores_no_text(empty_store: Store, tmp_path: Path) -> None:
     path = write_scored(tmp_path / "scored.csv", scored_rows(5, text="zebrafinch", flagged=1.0))
-    add_file(empty_store, path, options=PLAIN, keep_text=False)
+    add_file(empty_store, path, spec=PLAIN, keep_text=False)
     assert {(row.text, row.raw_text) for row in rows_of(empty_store, post)} == {(None, None)}
     empty_store.add_person("ana")
     assert empty_store.lease_next(1)[0].text is None
@@ -147,7 +147,7 @@ def test_ids_only_stores_no_text(empty_store: Store, tmp_path: Path) -> None:
 
 def test_protected_cells_are_as_they_were(empty_store: Store, tmp_path: Path) -> None:
     path = write_scored(tmp_path / "scored.csv", scored_rows(1, text="'=1+1 hurts", flags="cell_protected"))
-    _, notes = add_file(empty_store, path, options=PLAIN)
+    _, notes = add_file(empty_store, path, spec=PLAIN)
     assert rows_of(empty_store, post)[0].text == "=1+1 hurts"
     assert any("taken away again" in note for note in notes)
 
@@ -171,15 +171,13 @@ def test_bad_rows_are_set_aside_without_their_text(empty_store: Store, tmp_path:
         {**next(scored_rows(1, seed=8)), "bundle": "f" * 16},
     ]
     path = write_scored(tmp_path / "scored.csv", rows)
-    result, notes = add_file(empty_store, path, options=PLAIN)
+    result, notes = add_file(empty_store, path, spec=PLAIN)
     assert (result.posts, result.set_aside) == (3, len(BAD) + 1)
     message = notes[-1]
     assert "scored.csv:5" in message
     assert "zebrafinch" not in message
     with pytest.raises(DataError, match=r'other.csv:5: column "p": is not in \[0, 1\]'):
-        add_file(
-            empty_store, write_scored(tmp_path / "other.csv", [*rows, rows[0]]), options=PLAIN, fail_at_bad_row=True
-        )
+        add_file(empty_store, write_scored(tmp_path / "other.csv", [*rows, rows[0]]), spec=PLAIN, fail_at_bad_row=True)
 
 
 def test_what_is_no_scored_file_is_refused(empty_store: Store, tmp_path: Path) -> None:
@@ -194,7 +192,7 @@ def test_what_is_no_scored_file_is_refused(empty_store: Store, tmp_path: Path) -
     path = write_scored(tmp_path / "ids.csv", without)
     with pytest.raises(DataError, match="no column for text"):
         add_file(empty_store, path)
-    assert add_file(empty_store, path, options=PLAIN, keep_text=False)[0].queue == 2
+    assert add_file(empty_store, path, spec=PLAIN, keep_text=False)[0].queue == 2
 
 
 def test_a_file_that_was_changed_behind_its_manifest_is_refused(empty_store: Store, tmp_path: Path) -> None:
@@ -208,14 +206,8 @@ def test_a_file_that_was_changed_behind_its_manifest_is_refused(empty_store: Sto
     assert empty_store.head().seq == 0
 
 
-def test_shares_are_shares() -> None:
-    for options in ({"double": 1.5}, {"blind_share": -0.1}, {"audit": -1}):
-        with pytest.raises(RecipeError):
-            TaskOptions(**options)  # type: ignore[arg-type]
-
-
 def test_the_chance_of_each_audited_post_can_be_computed_again(empty_store: Store, tmp_path: Path) -> None:
-    add_file(empty_store, write_scored(tmp_path / "scored.csv", scored_rows(400)), options=TaskOptions(audit=50))
+    add_file(empty_store, write_scored(tmp_path / "scored.csv", scored_rows(400)), spec=ReviewSpec(audit=50))
     with empty_store.read() as connection:
         frame, rounds = audit_frame(connection, 1), rounds_of(connection)
     (one,) = rounds[1]
@@ -270,7 +262,7 @@ def test_an_import_that_stops_anywhere_goes_on(
     while True:
         left = stops + 1
         try:
-            result, _ = add_file(empty_store, path, options=TaskOptions(audit=20))
+            result, _ = add_file(empty_store, path, spec=ReviewSpec(audit=20))
             break
         except StoppedError:
             stops += 1

@@ -57,6 +57,21 @@ AUDITS = {
     ),
 }
 
+REVIEWS = {
+    "add": Entry(
+        "review_add",
+        "Put scored posts into a review store (made if need be), and choose which are read, audited and read twice.",
+    ),
+    "person": Entry(
+        "review_person",
+        "Add a person and print the secret of their link once; or renew it, list everybody, end somebody's access.",
+    ),
+    "verify": Entry(
+        "review_verify",
+        "Follow the log's chain, replay it, and compare what it says with every decision and task. Exit 3 on a break.",
+    ),
+}
+
 COMMANDS: Mapping[str, Entry | Group] = {
     "demo": Entry(
         "demo", "Do the main job once on synthetic posts in seven languages: check, train, evaluate, score, report."
@@ -124,6 +139,13 @@ COMMANDS: Mapping[str, Entry | Group] = {
     ),
     "serve": Entry(
         "serve", "Score posts over HTTP: the decisions of the command line, with limits, metrics and a page to try it."
+    ),
+    "review": Group(
+        "Put scored posts before people: a store, who reads what, every decision in a log, labels and metrics back.",
+        "\b\nExamples:\n  polyvigil review add review.db scored.csv\n  polyvigil review verify review.db\n\n"
+        "Put scored posts before people: a store on SQLite or PostgreSQL, who reads what, every decision in an "
+        "append-only log, labels and metrics back. Read docs/reviewing.md first.",
+        REVIEWS,
     ),
     "explain": Entry(
         "explain",

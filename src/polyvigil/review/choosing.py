@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from polyvigil.errors import RecipeError
+from polyvigil.config.review import ReviewSpec
 from polyvigil.review.bulk import insert_rows, next_id
 from polyvigil.review.event_log import append
 from polyvigil.review.frames import AuditFrame, AuditRound, audit_frame, possible_size, sample_frame
@@ -29,22 +29,6 @@ _ROWS, _PAUSE = 2_000, 0.02
 _MOST_SEED = 2**31
 _FIRST_OF_TEXT = sa.func.coalesce(post.c.copy_of, post.c.id)
 """Of posts with the same text and language the first."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskOptions:
-    """How many posts are audited, and which share of the tasks is blind or read twice. Raises RecipeError."""
-
-    audit: int = 200
-    double: float = 0.1
-    blind_share: float = 0.2
-
-    def __post_init__(self) -> None:
-        if self.audit < 0:
-            raise RecipeError(f"{self.audit} is no number of posts", where="--audit")
-        for name, share in (("--double", self.double), ("--blind-share", self.blind_share)):
-            if not 0 <= share <= 1:
-                raise RecipeError(f"{share:g} is no share in [0, 1]", where=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +55,11 @@ class MadeTasks:
 
 
 def choose_posts(
-    connection: sa.Connection, number: int, options: TaskOptions, *, seed: int
+    connection: sa.Connection, number: int, spec: ReviewSpec, *, seed: int
 ) -> tuple[list[Choice], AuditRound]:
     """The flagged posts of a batch's bundle that are not tasks yet, and an audit of those that it cleared."""
     frame = audit_frame(connection, number)
-    one = AuditRound(possible_size(frame, options.audit), seed)
+    one = AuditRound(possible_size(frame, spec.audit), seed)
     return [*_flagged(connection, frame.bundle), *audit_choices(frame, one)], one
 
 
@@ -113,11 +97,9 @@ def posts_with_tasks(connection: sa.Connection) -> set[int]:
     return set(connection.execute(query.where(task.c.state.not_in(("closed", "new")))).scalars())
 
 
-def store_tasks(
-    store: Store, choices: Sequence[Choice], bundle: str, options: TaskOptions, one: AuditRound
-) -> MadeTasks:
+def store_tasks(store: Store, choices: Sequence[Choice], bundle: str, spec: ReviewSpec, one: AuditRound) -> MadeTasks:
     """Store choices as tasks that are not to be seen yet. What an import that was killed left there is removed."""
-    rows, n_double = _task_rows(choices, bundle, options, one.seed)
+    rows, n_double = _task_rows(choices, bundle, spec, one.seed)
     with store.database.write() as connection:
         connection.execute(sa.delete(task).where(task.c.state == "new"))
     for start in range(0, len(rows), _ROWS):
@@ -131,15 +113,15 @@ def store_tasks(
 
 
 def _task_rows(
-    choices: Sequence[Choice], bundle: str, options: TaskOptions, seed: int
+    choices: Sequence[Choice], bundle: str, spec: ReviewSpec, seed: int
 ) -> tuple[list[tuple[Any, ...]], int]:
     """The rows of ``task`` without their ids, in the order of rank, and how many are read by two people."""
     random = np.random.default_rng([seed, 1])
     ranks = np.array([1 - choice.p_calibrated for choice in choices if choice.purpose != "audit"] or [0.0, 1.0])
-    blind_share = max(options.blind_share, options.double)
+    blind_share = max(spec.blind_share, spec.double)
     blind = random.random(len(choices)) < blind_share
     n_blind = max(int(sum(is_blind or one.purpose == "audit" for one, is_blind in zip(choices, blind, strict=True))), 1)
-    double = random.random(len(choices)) < min(options.double * len(choices) / n_blind, 1.0)
+    double = random.random(len(choices)) < min(spec.double * len(choices) / n_blind, 1.0)
     rows, n_double = [], 0
     for n, choice in enumerate(choices):
         is_blind = bool(blind[n]) or choice.purpose == "audit"

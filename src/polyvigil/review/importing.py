@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from polyvigil.config.data import DataSpec
+from polyvigil.config.review import ReviewSpec
 from polyvigil.data.read import RowErrorCounts, row_error
 from polyvigil.data.table import RowError
 from polyvigil.errors import DataError
@@ -24,7 +25,6 @@ from polyvigil.review.bulk import insert_rows, next_id
 from polyvigil.review.choosing import (
     Choice,
     MadeTasks,
-    TaskOptions,
     announce_tasks,
     choose_posts,
     open_announced,
@@ -101,8 +101,8 @@ def add_file(
     store: Store,
     path: str | Path,
     *,
-    spec: DataSpec | None = None,
-    options: TaskOptions | None = None,
+    data: DataSpec | None = None,
+    spec: ReviewSpec | None = None,
     keep_text: bool = True,
     fail_at_bad_row: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -113,8 +113,8 @@ def add_file(
     for a file that is none, that holds no usable row, or at the first bad row with ``fail_at_bad_row``;
     StoreAwayError while another import runs.
     """
-    options, counts, errors = options or TaskOptions(), _Counts(), RowErrorCounts()
-    with store.database.import_lock(), open_scored(path, spec, needs_text=keep_text) as file:
+    spec, counts, errors = spec or ReviewSpec(), _Counts(), RowErrorCounts()
+    with store.database.import_lock(), open_scored(path, data, needs_text=keep_text) as file:
         known = _known_batch(store, file.sha256)
         if known and known.state == "ready":
             return _was_there(file, known), [f"{file.name} is in the store already (batch {known.number})"]
@@ -123,7 +123,7 @@ def add_file(
             first = errors.messages(file.name)
             raise DataError("no row of it can be used", where=file.name, hint="; ".join(first[:1]) or "it has no rows")
         if loaded.state == "loading":
-            _make_tasks(store, file, path, spec, loaded, counts, options)
+            _make_tasks(store, file, path, data, loaded, counts, spec)
         open_tasks(store, loaded.number)
         result = _result(store, file, loaded, counts, errors.total, resumed_at=known.n_rows if known else 0)
     notes = list(file.notes)
@@ -136,29 +136,29 @@ def _make_tasks(
     store: Store,
     file: ScoredFile,
     path: str | Path,
-    spec: DataSpec | None,
+    data: DataSpec | None,
     loaded: _Batch,
     counts: _Counts,
-    options: TaskOptions,
+    spec: ReviewSpec,
 ) -> None:
     """Choose what is read, store it, and say so in the log."""
     seed = seed_of(file.sha256)
     open_announced(store)  # of another file, whose import was killed just there
     if file.is_worklist:
-        choices, one = _listed(store, path, spec), AuditRound(0, seed)
+        choices, one = _listed(store, path, data), AuditRound(0, seed)
     else:
         with store.read() as connection:
-            choices, one = choose_posts(connection, loaded.number, options, seed=seed)
-    made: MadeTasks = store_tasks(store, choices, loaded.bundle, options, one)
+            choices, one = choose_posts(connection, loaded.number, spec, seed=seed)
+    made: MadeTasks = store_tasks(store, choices, loaded.bundle, spec, one)
     body = {"file_sha256": file.sha256, "bundle": loaded.bundle, "rows": counts.rows, "worklist": file.is_worklist}
     with store.database.write() as connection:
         announce_tasks(connection, store, kind="add", number=loaded.number, made=made, body=body)
 
 
-def _listed(store: Store, path: str | Path, spec: DataSpec | None) -> list[Choice]:
+def _listed(store: Store, path: str | Path, data: DataSpec | None) -> list[Choice]:
     """The rows of a worklist as choices, each post once, but for those that are tasks already."""
     listed: dict[int, Choice] = {}
-    with open_scored(path, spec, needs_text=False) as file, store.read() as connection:
+    with open_scored(path, data, needs_text=False) as file, store.read() as connection:
         for _, chunk in _chunks(file, _LOOKED_UP):
             rows = [row for row in chunk if isinstance(row, ScoredRow) and row.purpose]
             macs = [keyed_hash(store.mac_key, row.text or row.source_id) for row in rows]
