@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from polyvigil.errors import RecipeError, StoreAwayError, StoreError, require
-from polyvigil.review.schema import SCHEMA_VERSION, TRIGGERS, triggers_on_event
+from polyvigil.review.schema import SCHEMA_VERSION, TRIGGERS, metadata, triggers_on_event
 
 _WRITERS, _SERVER, _IMPORT = 7_250_001, 7_250_002, 7_250_003
 """Keys of PostgreSQL's advisory locks, which belong to one database: of a transaction, the server, an import."""
@@ -268,13 +268,15 @@ def _version(connection: sa.Connection) -> str:
 
 def migrate(connection: sa.Connection, version: str = "head") -> None:
     """Make or change the tables by the migrations up to a version, in the transaction of the connection."""
-    from alembic import command
     from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, version)
+    scripts = ScriptDirectory(str(Path(__file__).with_name("migrations")))
+    steps: Any = lambda current, _: scripts._upgrade_revs(version, current)  # noqa: E731 - as alembic's own commands do
+    with EnvironmentContext(Config(), scripts, fn=steps) as environment:
+        environment.configure(connection=connection, target_metadata=metadata)
+        environment.run_migrations()
 
 
 def _check_triggers(database: Database) -> None:

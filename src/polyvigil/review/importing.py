@@ -358,6 +358,15 @@ def _post_cells(
 
 def _score_cells(identity: int, row: ScoredRow) -> tuple[Any, ...]:
     return (
-        *(identity, row.bundle, row.p, row.p_calibrated, row.threshold, row.threshold_source, row.decision, row.spread),
+        *(
+            identity,
+            row.bundle,
+            row.p,
+            row.p_calibrated,
+            row.threshold,
+            row.threshold_source,
+            row.decision,
+            row.disagreement,
+        ),
         *(row.evidence_start, row.evidence_end, row.flags),
     )

@@ -47,7 +47,7 @@ class ScoredRow:
     threshold: float
     threshold_source: str
     decision: int
-    spread: float | None
+    disagreement: float | None
     evidence_start: int | None
     evidence_end: int | None
     flags: str
@@ -169,7 +169,7 @@ def _scored_row(row: Row, columns: Mapping[str, str], digest: str) -> ScoredRow 
             threshold=_number("threshold", cells["threshold"]),
             threshold_source=_shown(_cell(cells.get("threshold_source"))),
             decision=_decision(cells["decision"]),
-            spread=_optional("spread", cells.get("spread")),
+            disagreement=_optional("spread", cells.get("spread")),
             evidence_start=_position("evidence_start", cells.get("evidence_start")),
             evidence_end=_position("evidence_end", cells.get("evidence_end")),
             flags=_shown(_cell(cells.get("flags"))),
