@@ -4,8 +4,8 @@
 
 STORE is a new file or an empty database, postgresql://user@host/name. In each round a process opens the store as its
 server and decides, undoes and puts off from as many threads as there are people; what is acknowledged is written to a
-pipe. After a random number of them and a random time it gets SIGKILL. Then each acknowledged event must be in the log with its key and task, no
-pair of task and reviewer twice, and the chain and the replay must hold.
+pipe. After a random number of events and a random time it gets SIGKILL. Then each acknowledged event must be in the log
+with its key and task, no pair of task and reviewer twice, and the chain and the replay must hold.
 """
 
 from __future__ import annotations
@@ -24,11 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
-from benchmarks.review_import import write_scored_posts
 
-from polyvigil.config.review import ReviewSpec
 from polyvigil.errors import ReviewError
-from polyvigil.review.importing import add_file
 from polyvigil.review.schema import event
 from polyvigil.review.store import Store, open_store
 from polyvigil.review.verify import verify
@@ -47,6 +44,11 @@ class Round:
 
 def fill_store(location: str, *, posts: int, people: int) -> None:
     """Make a store with so many flagged posts, some of which two people read, and people."""
+    from benchmarks.review_import import write_scored_posts
+
+    from polyvigil.config.review import ReviewSpec
+    from polyvigil.review.importing import add_file
+
     with tempfile.TemporaryDirectory() as folder, open_store(location, create=True) as store:
         write_scored_posts(Path(folder) / "scored.csv", posts, flagged=1.0)
         add_file(store, Path(folder) / "scored.csv", spec=ReviewSpec(audit=0, double=0.2, blind_share=0.3))

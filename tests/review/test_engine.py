@@ -60,7 +60,8 @@ def test_a_store_whose_guards_are_gone_is_not_opened(location: str) -> None:
         open_store(location)
 
 
-def test_a_store_has_one_server_and_any_number_of_commands(location: str) -> None:
+def test_a_store_has_one_server_and_any_number_of_commands(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polyvigil.review.engine._LOCK_SECONDS", 0.0)
     with open_store(location, create=True, server=True) as server:
         with pytest.raises(StoreAwayError, match="another server has this store open"):
             open_store(location, server=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from tests.review.scored import scored_rows, write_scored
-from tests.review.small import key
+from tests.review.small import decide_all, key
 
 from polyvigil.config.review import ReviewSpec
 from polyvigil.data.read import read_labelled
@@ -32,10 +32,7 @@ def read(empty_store: Store, tmp_path: Path) -> Store:
         empty_store.add_person(name, role=role)  # type: ignore[arg-type]
     rows = [row | {"text": f"{WRITTEN} no {n}"} for n, row in enumerate(scored_rows(40, flagged=0.4))]
     add_file(empty_store, write_scored(tmp_path / "scored.csv", rows), spec=ReviewSpec(audit=9, double=0.3))
-    for person in (ANA, BO):
-        while cards := empty_store.lease_next(person):
-            for card in cards:
-                empty_store.decide(person, card.task, "ade" if (card.task + person) % 3 else "not", key=key())
+    decide_all(empty_store, (ANA, BO), lambda card, person: "ade" if (card.task + person) % 3 else "not")
     conflicts = empty_store.conflicts(CY)
     assert conflicts
     empty_store.adjudicate(CY, conflicts[0].task, "ade", reason="he says so", key=key())

@@ -9,19 +9,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from tests.review.scored import scored_rows, write_scored
-from tests.review.small import fill, key
+from tests.review.small import decide_all, fill, key
 
 from polyvigil.config.review import ReviewSpec
 from polyvigil.errors import DataError
 from polyvigil.evaluation.agreement import agreement
-from polyvigil.review.decisions import decide
 from polyvigil.review.frames import audit_frame, rounds_of, union_inclusion
 from polyvigil.review.further import add_further
 from polyvigil.review.importing import add_file
 from polyvigil.review.measuring import ALL, measure
 from polyvigil.review.schema import post, task
 from polyvigil.review.store import Store, open_store
-from polyvigil.review.tasks import lease_next
 from polyvigil.review.verify import verify
 
 ANA, BO, CY = 1, 2, 3
@@ -41,15 +39,7 @@ def people(store: Store) -> None:
 
 def read_all(store: Store, labels: dict[str, str]) -> None:
     """Both reviewers read all that there is, and say what ``labels`` says of each post."""
-
-    def run(connection: sa.Connection) -> None:
-        for person in (ANA, BO):
-            while cards := lease_next(connection, now=store.clock(), reviewer=person, n=50):
-                for card in cards:
-                    given = {"verdict": labels[card.source_id], "key": key(), "seconds": 3.0}
-                    decide(connection, now=store.clock(), reviewer=person, number=card.task, **given)  # type: ignore[arg-type]
-
-    store.write(run)
+    decide_all(store, (ANA, BO), lambda card, _: labels[card.source_id])
 
 
 def world(tmp_path: Path, n: int = 900) -> tuple[Path, dict[str, str]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from polyvigil.review.schema import SCHEMA_VERSION, TRIGGERS, metadata, triggers
 
 _WRITERS, _SERVER, _IMPORT = 7_250_001, 7_250_002, 7_250_003
 """Keys of PostgreSQL's advisory locks, which belong to one database: of a transaction, the server, an import."""
+_LOCK_SECONDS = 3.0
+"""How long a lock of PostgreSQL is waited for: its server needs a moment to see that a process was killed."""
 _OLDEST_POSTGRESQL = 130_000
 _PRAGMAS = (
     ("busy_timeout", "10000", 10_000),
@@ -103,12 +106,14 @@ class Database:
                 raise in_use from None
             return held
         with database_errors(self.location):
-            held = self.engine.connect()
-            has_lock = held.execute(sa.select(sa.func.pg_try_advisory_lock(number))).scalar()
+            held, deadline = self.engine.connect(), time.monotonic() + _LOCK_SECONDS
+            while not held.execute(sa.select(sa.func.pg_try_advisory_lock(number))).scalar():
+                held.rollback()
+                if time.monotonic() >= deadline:
+                    held.close()
+                    raise in_use
+                time.sleep(0.05)
             held.commit()
-        if not has_lock:
-            held.close()
-            raise in_use
         return held
 
     def close(self) -> None:
