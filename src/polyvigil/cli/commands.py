@@ -157,6 +157,14 @@ COMMANDS: Mapping[str, Entry | Group] = {
     "score": Entry(
         "score", "Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."
     ),
+    "worklist": Entry(
+        "worklist",
+        "Choose the posts to read, most promising first, and a sample of the others; with a column for labels.",
+    ),
+    "estimate": Entry(
+        "estimate",
+        "Say what reading a worklist found, and what was missed: counted, estimated with intervals, or refused.",
+    ),
     "serve": Entry(
         "serve", "Score posts over HTTP: the decisions of the command line, with limits, metrics and a page to try it."
     ),
