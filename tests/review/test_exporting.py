@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from tests.review.scored import scored_rows, write_scored
 from tests.review.small import decide_all, key
 
+from polyvigil.cli import main as program
 from polyvigil.config.review import ReviewSpec
 from polyvigil.data.read import read_labelled
 from polyvigil.errors import DataError, RecipeError, ReviewError
@@ -18,7 +20,7 @@ from polyvigil.review.annotation_formats import FORMATS
 from polyvigil.review.exporting import ExportOptions, export
 from polyvigil.review.importing import add_file
 from polyvigil.review.labels_in import import_labels
-from polyvigil.review.store import Store
+from polyvigil.review.store import Store, open_store
 from polyvigil.review.verify import verify
 
 ANA, BO, CY = 1, 2, 3
@@ -179,3 +181,22 @@ def test_what_cannot_be_written_is_refused(read: Store, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         export(read, tmp_path / "a.csv", ExportOptions())
     assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.csv", "a.csv.manifest.json"]
+
+
+def test_a_worklist_read_in_a_store_is_estimated_as_one_that_was_filled_in(tmp_path: Path) -> None:
+    """worklist -> store -> two readers -> export -> estimate, all by the program."""
+    words = ("".join(chr(97 + n // 26**power % 26) for power in range(3)) * 9 for n in itertools.count())
+    rows = [row | {"text": word} for row, word in zip(scored_rows(400, flagged=0.1), words, strict=False)]
+    scored = write_scored(tmp_path / "scored.csv", rows)
+    listed, path, out = tmp_path / "worklist.csv", tmp_path / "review.db", tmp_path / "reviewed.csv"
+    assert program.run(["worklist", str(scored), "-o", str(listed), "--budget", "150", "-q"]) == 0
+    assert program.run(["review", "add", str(path), str(listed), "-q"]) == 0
+    with open_store(path) as store:
+        for name in ("ana", "bo"):
+            store.add_person(name)
+        decide_all(store, (ANA, BO), lambda card, _: "ade" if card.post % 4 == 0 else "not")
+    assert program.run(["review", "export", str(path), "-o", str(out), "-q"]) == 0
+    reviewed = cells(out)
+    assert len(reviewed) == 150
+    assert {row["label_2"] for row in reviewed if row["reviewers"] == "2"} <= {"0", "1"}
+    assert program.run(["estimate", str(scored), "--reviewed", str(out), "--json"]) == 0

@@ -36,7 +36,7 @@ LABEL_OPTIONS: tuple[LabelsOption, ...] = ("adjudicated", "all", "none")
 _SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "text", "language", "type")),
-        ("label", pa.int8()),
+        *((name, pa.int8()) for name in ("label", "label_2")),
         *((name, pa.string()) for name in ("provenance", "split", "purpose", "mode")),
         ("inclusion_p", pa.float64()),
         ("reviewers", pa.int32()),
@@ -46,6 +46,7 @@ _SCHEMA = pa.schema(
         ("decision", pa.int8()),
         ("flags", pa.string()),
         ("bundle", pa.string()),
+        ("scored_posts", pa.string()),
         ("seq", pa.int64()),
         ("task", pa.int64()),
         ("store", pa.string()),
@@ -189,7 +190,7 @@ def _query(*, of_decisions: bool) -> sa.Select[Any]:
         sa.select(
             *(post.c.source_id, post.c.text, post.c.type, post.c.raw_text, copies.label("copies")),
             *(task.c.id, task.c.language, task.c.label, task.c.purpose, task.c.mode, task.c.inclusion_p),
-            *(task.c.reviews, task.c.bundle, numbers[0].label("reviewers"), numbers[1].label("seq")),
+            *(task.c.stratum, task.c.reviews, task.c.bundle, numbers[0].label("reviewers"), numbers[1].label("seq")),
             *(numbers[2].label("verdicts"), scoring.c.p, scoring.c.p_calibrated, scoring.c.threshold),
             *(scoring.c.decision, scoring.c.flags),
             *((decision.c.reviewer, decision.c.verdict, decision.c.seq.label("own_seq")) if of_decisions else ()),
@@ -215,6 +216,9 @@ def _row(row: sa.Row[Any], store: str, options: ExportOptions) -> dict[str, Any]
         "language": row.language,
         "type": row.type,
         "label": LABELS.get(row.verdict) if of_decision else row.label,
+        "label_2": row.label
+        if row.reviewers > 1 and not of_decision
+        else None,  # as a worklist that two have filled in
         "provenance": "reviewed",
         "split": "test" if row.purpose == "audit" else "train",
         "purpose": row.purpose,
@@ -229,6 +233,7 @@ def _row(row: sa.Row[Any], store: str, options: ExportOptions) -> dict[str, Any]
         "decision": row.decision,
         "flags": row.flags or "",
         "bundle": row.bundle,
+        "scored_posts": row.stratum,
         "seq": row.own_seq if of_decision else row.seq,
         "task": row.id,
         "store": store,

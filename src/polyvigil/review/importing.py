@@ -165,7 +165,7 @@ def _listed(store: Store, path: str | Path, data: DataSpec | None) -> list[Choic
             known, roots = _known_posts(connection, macs)
             for row, mac in zip(rows, macs, strict=True):
                 number = roots.get((mac, row.language)) or known[mac, row.source_id]
-                choice = Choice(number, row.language, row.p_calibrated, row.purpose, row.inclusion_p)
+                choice = Choice(number, row.language, row.p_calibrated, row.purpose, row.inclusion_p, row.scored_posts)
                 listed.setdefault(number, choice)
         taken = posts_with_tasks(connection)
     return [choice for number, choice in listed.items() if number not in taken]

@@ -53,6 +53,8 @@ class ScoredRow:
     flags: str
     purpose: str = ""
     inclusion_p: float = 0.0
+    scored_posts: str = ""
+    """The name of the scored posts that a worklist was made of (review.scored_posts)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ def _scored_row(row: Row, columns: Mapping[str, str], digest: str) -> ScoredRow 
             flags=_shown(_cell(cells.get("flags"))),
             purpose=purpose,
             inclusion_p=_inclusion(cells.get("inclusion_p")) if purpose else 0.0,
+            scored_posts=_shown(_cell(cells.get("scored_posts"))),
         )
     except _BadCellError as error:
         return RowError(row.line, error.column, error.reason)
