@@ -12,12 +12,14 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from tests.review.small import fill
 
 import polyvigil.review
 from polyvigil.errors import PolyvigilError, RecipeError, StoreAwayError, StoreError
-from polyvigil.review.engine import database_errors, open_database
+from polyvigil.review.engine import open_database
 from polyvigil.review.schema import APPEND_ONLY, SCHEMA_VERSION, TRIGGERS, event, metadata, post
 from polyvigil.review.store import Store, open_store
+from polyvigil.review.verify import verify
 
 
 def test_the_migrations_make_what_the_queries_expect(empty_store: Store) -> None:
@@ -176,11 +178,24 @@ def test_errors_of_the_database_hold_no_post_text(store: Store) -> None:
     assert canary not in str(caught.value.__cause__ or "")
 
 
-def test_a_full_disk_is_a_store_that_is_away() -> None:
-    full = sqlite3.OperationalError("database or disk is full")
-    full.sqlite_errorname = "SQLITE_FULL"
-    with pytest.raises(StoreAwayError, match="the disk is full; nothing was written"), database_errors("x.db"):
-        raise sa.exc.OperationalError("INSERT", None, full)
+def test_a_full_disk_acknowledges_nothing(tmp_path: Path) -> None:
+    with open_store(tmp_path / "review.db", create=True) as store:
+        person, _ = store.add_person("ana")
+        fill(store, n=2)
+        with store.database.engine.connect() as connection:
+            n_pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        store.database.engine.dispose()
+        sa.event.listen(
+            store.database.engine,
+            "connect",
+            lambda connection, _: connection.execute(f"PRAGMA max_page_count={n_pages}").close(),
+        )
+        head = store.head()
+        with pytest.raises(StoreAwayError, match="the disk is full; nothing was written"):
+            store.note(person.id, 1, "x" * 19_000, key="k")
+        assert store.head() == head
+        with store.read() as connection:
+            assert verify(connection, store="", mac_key=store.mac_key).breaks == ()
 
 
 def test_the_log_is_read_in_the_order_of_seq(store: Store) -> None:
