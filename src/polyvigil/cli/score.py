@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, FromDisk, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import DEFAULT_POSTS, Device, PostsInput, QuarantinedPosts, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, Address, Device, EngineOption, PostsInput, QuarantinedPosts, Replace
 from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.config.score import ScoreSpec
 from polyvigil.errors import InterruptError, RecipeError, name_list
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
 
 
 _NO_TEXT_SHARE = 0.1  # of the posts; more are worth a warning
-
-
-class EngineOption(StrEnum):
-    """Who scores."""
-
-    local = "local"
-    ray = "ray"
 
 
 class Dedup(StrEnum):
@@ -78,9 +71,6 @@ Evidence = Annotated[
 ProcessCount = Annotated[
     int | None,
     typer.Option("--processes", min=1, max=4096, help="How many score at a time, each with the bundle loaded (1)."),
-]
-Address = Annotated[
-    str, typer.Option("--address", help="Of the Ray cluster: auto, HOST:PORT; without it one is started here.")
 ]
 Top = Annotated[
     int | None,
