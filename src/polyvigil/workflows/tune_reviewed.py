@@ -4,8 +4,8 @@ In: a bundle, and the posts of a worklist with its audit, each with a label and 
 chosen. Out: a new bundle with the same members. The scores are brought to the labels by an unweighted Platt map
 (whether a post has a label depends on its score alone, so that weights would add noise only); the best expected F1 is
 one of all posts, for which the reviewed ones stand with weights 1 / inclusion_p; the threshold moves half way, on the
-logit scale, to half of it. In simulation a full move lost F1 where the old threshold had been right, and labels tuned on
-without weights lost more than by any other rule (docs/worklist.md).
+logit scale, to half of it. In simulation a full move lost F1 where the old threshold had been right, and labels tuned
+on without weights lost more than by any other rule (docs/worklist.md).
 """
 
 from __future__ import annotations
