@@ -114,9 +114,12 @@ def test_posts_that_are_not_scored(ran: Ran, tmp_path: Path) -> None:
     assert not (tmp_path / "w.csv").exists()
 
 
-@pytest.mark.parametrize("command", ["tune {linear} {reviewed}", "ensemble {linear} {words} --dev {reviewed}"])
-def test_commands_that_tune_refuse_reviewed_posts(ran: Ran, tmp_path: Path, command: str) -> None:
-    rows = [f"{n},post {n},{n % 2},en,{'audit,0.1' if n > 9 else 'queue,1.0'}" for n in range(16)]
+@pytest.mark.parametrize(
+    ("command", "purpose"),
+    [("tune {linear} {reviewed}", "queue"), ("ensemble {linear} {words} --dev {reviewed}", "audit")],
+)
+def test_commands_that_tune_refuse_reviewed_posts(ran: Ran, tmp_path: Path, command: str, purpose: str) -> None:
+    rows = [f"{n},post {n},{n % 2},en,{f'{purpose},0.1' if n > 9 else 'queue,1.0'}" for n in range(16)]
     reviewed = tmp_path / "reviewed.csv"
     reviewed.write_text("\n".join(["id,text,label,language,purpose,inclusion_p", *rows]) + "\n")
     given = command.format(linear=BUNDLE, words=BUNDLE.parent / "words", reviewed=reviewed)

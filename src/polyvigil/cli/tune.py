@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
     from polyvigil.config.data import DataSpec
     from polyvigil.config.recipe import Recipe
+    from polyvigil.data.read import Reading
     from polyvigil.workflows.tune import CascadeOptions, TuneResult
 
 
@@ -154,6 +155,10 @@ def _tune(
     from polyvigil.workflows.tune import Plan, tune_bundle
 
     labelled = posts.read_labelled(dev, target.data) if dev else None
+    if labelled and labelled.selection.weighs:
+        if unlabelled or prior or cascade:
+            raise typer.BadParameter("a reviewed worklist moves thresholds, and nothing else", param_hint="DEV")
+        return _tune_on_reviewed(out, target, labelled)
     if labelled:
         refuse_translated(labelled.posts, part="dev", where=labelled.name)
         refuse_selected(labelled.selection, part="dev", where=labelled.name)
@@ -169,6 +174,20 @@ def _tune(
     tuned = tune_bundle(target.folder, target.bundle, plan, output=target.output, replace=target.replace, log=out.log)
     out.notes((*(labelled.notes if labelled else ()), *(note for file in further for note in file.notes)))
     return tuned
+
+
+def _tune_on_reviewed(out: Output, target: _Target, labelled: Reading) -> TuneResult:
+    """Thresholds half way to what a whole reviewed worklist says."""
+    import numpy as np
+
+    from polyvigil.workflows.tune_reviewed import ReviewedPosts, tune_on_reviewed
+
+    out.notes(labelled.notes)
+    out.note("a reviewed worklist: weighed by 1 / inclusion_p; thresholds move half way to what it says, for F1")
+    reviewed = ReviewedPosts(labelled.posts, np.array(labelled.selection.inclusion), labelled.name)
+    return tune_on_reviewed(
+        target.folder, target.bundle, reviewed, output=target.output, replace=target.replace, log=out.log
+    )
 
 
 def _priors(given: Sequence[str]) -> dict[str, float]:

@@ -7,6 +7,7 @@ never train.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,8 +24,8 @@ class Selection:
 
     purposes: tuple[str, ...]
     """Of each post, in the file's order; empty for a post that was not chosen by a worklist."""
-    without_probability: int = 0
-    """Chosen posts of which nothing says with what probability they were (``inclusion_p``)."""
+    inclusion: tuple[float, ...] = ()
+    """The probability with which each was chosen; NaN where nothing says it."""
     all_flagged: bool = False
     """Whether the file is an output of ``polyvigil score`` of which flagged rows alone are left."""
 
@@ -32,6 +33,17 @@ class Selection:
     def chosen(self) -> tuple[bool, ...]:
         """Whether each post was chosen to be read."""
         return tuple(self.all_flagged or bool(purpose) for purpose in self.purposes)
+
+    @property
+    def without_probability(self) -> int:
+        """Chosen posts of which nothing says with what probability they were (``inclusion_p``)."""
+        return sum(bool(purpose) and math.isnan(p) for purpose, p in zip(self.purposes, self.inclusion, strict=True))
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the posts, weighed by 1 / inclusion_p, stand for all posts: a whole worklist with its audit."""
+        whole = {*self.purposes} == {"queue", AUDIT} and not self.without_probability
+        return whole and not self.all_flagged
 
     @property
     def reason(self) -> str:
@@ -65,12 +77,12 @@ def refuse_selected(selection: Selection, *, part: str, where: str) -> None:
 def selection_of(purposes: Sequence[str], inclusions: Sequence[str], *, all_flagged: bool) -> Selection:
     """``purposes`` and ``inclusions``: the cells of each post, empty where the file has no such column."""
     known = tuple(purpose.strip().lower() if purpose.strip().lower() in PURPOSES else "" for purpose in purposes)
-    missing = sum(bool(purpose) and not _is_probability(cell) for purpose, cell in zip(known, inclusions, strict=True))
-    return Selection(known, missing, all_flagged)
+    return Selection(known, tuple(map(_probability, inclusions)), all_flagged)
 
 
-def _is_probability(cell: str) -> bool:
+def _probability(cell: str) -> float:
     try:
-        return 0 < float(cell) <= 1
+        value = float(cell)
     except ValueError:
-        return False
+        return math.nan
+    return value if 0 < value <= 1 else math.nan

@@ -16,6 +16,10 @@ from polyvigil.types import Frozen, Probabilities
 ThresholdSource = Literal["own", "pooled", "similar", "prior", "transported", "fallback"]
 
 
+REVIEWED = "reviewed"
+"""The rule of a threshold that was moved half way to what reviewed posts say (workflows.tune_reviewed)."""
+
+
 class Threshold(Frozen):
     """A threshold and how it was found."""
 
@@ -77,8 +81,9 @@ class DecisionPolicy(Frozen):
         )
 
     def was_tuned_on(self, fingerprint: str) -> bool:
-        """Whether these posts gave the thresholds; not where some keep the flag rates of an older bundle."""
-        kept = any(threshold.source == "transported" for threshold in self.thresholds.values())
+        """Whether these posts gave the thresholds; not where some keep the flag rates of an older bundle, or were moved
+        by reviewed posts."""
+        kept = any(one.source == "transported" or one.rule == REVIEWED for one in self.thresholds.values())
         return fingerprint == self.dev_fingerprint and not kept
 
     def threshold(self, language: str) -> Threshold:

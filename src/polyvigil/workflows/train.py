@@ -149,7 +149,11 @@ def _without_audit(reading: Reading, notes: list[str]) -> Reading:
         reading,
         posts=tuple(reading.posts[index] for index in kept),
         rows=tuple(reading.rows[index] for index in kept),
-        selection=dataclasses.replace(reading.selection, purposes=tuple(purposes[index] for index in kept)),
+        selection=dataclasses.replace(
+            reading.selection,
+            purposes=tuple(purposes[index] for index in kept),
+            inclusion=tuple(reading.selection.inclusion[index] for index in kept),
+        ),
     )
 
 

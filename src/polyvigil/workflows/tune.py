@@ -128,7 +128,7 @@ def tune_bundle(
     for a cascade that cannot be.
     """
     check_output(output, BUNDLE, replace=replace)
-    bundle = _without_judge(source, bundle)
+    bundle = without_judge(source, bundle)
     if plan.cascade:
         check(plan.cascade, members=len(bundle.members))
     dev = bundle.dev
@@ -187,7 +187,7 @@ def keep_rates(
     Languages that the posts do not hold keep the thresholds they have; a cascade is left out, as in ``retune``.
     """
     check_output(output, BUNDLE, replace=replace)
-    bundle = _without_judge(source, bundle)
+    bundle = without_judge(source, bundle)
     languages = [post.language for post in posts]
     log(f"scoring {len(posts):,} posts with both bundles")
     old, fresh = Side(like.policy, like.probabilities(posts)), bundle.probabilities(posts)
@@ -208,7 +208,7 @@ def keep_rates(
     return TuneResult(assembled.bundle, assembled.evaluation, changes)
 
 
-def _without_judge(source: Path, bundle: Bundle) -> Bundle:
+def without_judge(source: Path, bundle: Bundle) -> Bundle:
     """The bundle without its cascade. Raises RecipeError for a judge, whose bands are for the thresholds it has."""
     if bundle.second_stage:
         raise RecipeError(

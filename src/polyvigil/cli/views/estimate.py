@@ -77,7 +77,7 @@ def _missed(estimate: AuditEstimate, missed: Estimate, recall: Estimate, f1: Est
         number = "1 ADE was"
     sure = percent(estimate.level)
     return [
-        f"Recall {_stated(recall, '.2f', level=sure)}. At least {estimate.recall_at_least:.2f} with {sure} certainty: "
+        f"Recall: {_stated(recall, '.2f', level=sure)}. At least {estimate.recall_at_least:.2f} with {sure} certainty: "
         f"at most {estimate.missed_at_most:,.0f} missed.",
         f"{estimate.audited:,} of {estimate.unread:,} unread posts were audited, and {number} among them: missed "
         f"{_stated(missed, ',.0f')}. F1 {_stated(f1, '.2f')}.",
@@ -87,7 +87,7 @@ def _missed(estimate: AuditEstimate, missed: Estimate, recall: Estimate, f1: Est
 def _stated(estimate: Estimate, form: str, *, level: str = "") -> str:
     between = f"between {estimate.low:{form}} and {estimate.high:{form}}"
     if estimate.value is None:
-        return f"{level}: {between}" if level else between
+        return f"{between} ({level})" if level else between
     return f"{estimate.value:{form}} ({f'{level}: ' if level else ''}{between})"
 
 
