@@ -202,3 +202,11 @@ class StackedSpec(Spec):
         default="logit", description="the base's feature: ln(p / (1 - p)), or p as it is (paper: +7.01 for P)"
     )
     C: float = Field(default=1.0, gt=0, description="inverse of the L2 penalty on all coefficients but the intercept")
+
+
+class HybridSpec(Spec):
+    """Members of two kinds, an n-gram one and an encoder, each of which counts in the languages that it knows."""
+
+    kind: Literal["hybrid"] = "hybrid"
+    linear: LinearSpec = Field(default=LinearSpec(), description="the member that reads n-grams")
+    encoder: EncoderSpec = Field(default=EncoderSpec(), description="the other members, one for each seed")

@@ -34,6 +34,7 @@ from polyvigil.nn.pretrained import (
 from polyvigil.nn.source import model_folder
 from polyvigil.nn.windows import TRUNCATE, LongRule, Reader, TokenIds
 from polyvigil.text.memo import memoised_map
+from polyvigil.text.script import letter_share
 
 LABELS = {0: "no_ade", 1: "ade"}
 Arithmetic = Literal["fp32", "int8", "bf16"]
@@ -92,6 +93,25 @@ class Encoder:
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """Tokens of each text were it not cut, special tokens included: (n_texts,)."""
         return np.array([len(ids) for ids in self._ids(texts)], dtype=np.int32)
+
+    def known_shares(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """How well the vocabulary knows the language of each text, (n_texts,) in [0, 1]: text.script.letter_share.
+
+        By a tokenizer that keeps no offsets: the share of tokens that are not the unknown one.
+        """
+        unknown = self._tokenizer.unk_token_id
+        if not self._tokenizer.is_fast or not texts:
+            rows = [np.array(ids) for ids in self._ids(texts)]
+            return np.array([float(np.mean(row != unknown)) if len(row) else 1.0 for row in rows])
+        with self._tokenising:
+            encoding = self._tokenizer(
+                list(texts), return_offsets_mapping=True, add_special_tokens=False, verbose=False, truncation=False
+            )
+        shares = []
+        for text, ids, offsets in zip(texts, encoding["input_ids"], encoding["offset_mapping"], strict=True):
+            known = [span for token, span in zip(ids, offsets, strict=True) if token != unknown]
+            shares.append(letter_share(text, known))
+        return np.array(shares)
 
     def window_spans(self, texts: Sequence[str]) -> list[NDArray[np.int64]] | None:
         """Where in each normalised text its windows begin and end, in characters: (n_windows, 2) each.
