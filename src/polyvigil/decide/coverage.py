@@ -73,10 +73,10 @@ def coverage_of(
     Where no member would count, all do. Groups in which the same members count as elsewhere are left out.
     """
     everyone = tuple(range(members))
-    others = tuple(elsewhere) or everyone
+    further = tuple(elsewhere) or everyone
     named = {name: tuple(chosen) or everyone for name, chosen in languages.items()}
-    named = {name: chosen for name, chosen in named.items() if chosen != others}
-    return MemberCoverage(languages=named, elsewhere=others) if named or others != everyone else None
+    named = {name: chosen for name, chosen in named.items() if chosen != further}
+    return MemberCoverage(languages=named, elsewhere=further) if named or further != everyone else None
 
 
 def _check(members: tuple[int, ...]) -> tuple[int, ...]:

@@ -286,17 +286,17 @@ def _coverage(sources: Sequence[Source], plan: EnsemblePlan) -> MemberCoverage |
         chosen: list[int] = []
         offset = 0
         for source, coverage in zip(sources, measured, strict=True):
-            own = source.bundle.members
+            members = source.bundle.members
             if coverage and name in coverage.languages and name not in posts:
                 known = coverage.members(name)
             else:
-                known = knowing_members(own, name, posts.get(name, []), least_known=plan.decide.least_known)
+                known = knowing_members(members, name, posts.get(name, []), least_known=plan.decide.least_known)
             chosen += [offset + index for index in known]
-            offset += len(own)
+            offset += len(members)
         return chosen
 
-    members = sum(len(source.bundle.members) for source in sources)
-    return coverage_of({name: knowing(name) for name in sorted(names)}, knowing(""), members=members)
+    number = sum(len(source.bundle.members) for source in sources)
+    return coverage_of({name: knowing(name) for name in sorted(names)}, knowing(""), members=number)
 
 
 def _weights(
