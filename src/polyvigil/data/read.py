@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -20,6 +21,8 @@ from polyvigil.data.formats import Row, RowError, Table, open_source, undecoded_
 from polyvigil.data.labels import LabelMap, LabelValue, is_missing, label_map
 from polyvigil.data.languages import FileLanguages, HeadRow, LanguageSpellings, first_rows
 from polyvigil.data.no_text import no_text_error
+from polyvigil.data.protection import is_output
+from polyvigil.data.selection import Selection, selection_of
 from polyvigil.data.shown import shown_column, shown_value
 from polyvigil.errors import DataError
 from polyvigil.text.normalise import placeholder_reason
@@ -43,6 +46,7 @@ _SPLITS = {
     "validation": "dev",
     "test": "test",
 }
+_MARKS_SEEN = 10_000  # rows without a label by which a sheet of marks is known
 _ENDS_IN_ROLE = regex.compile(rf"[^a-z]({'|'.join(_SPLITS)})$")
 SPLIT_ROLES = ("train", "dev", "test")
 """The splits that have a use; others are names that mean nothing to this program."""
@@ -60,6 +64,10 @@ class ReadPost:
     """The language as the row writes it."""
     label_given: str = ""
     """The label as the row writes it, where the file is read for labels."""
+    purpose: str = ""
+    """Why people read the post, as a worklist writes it (data.selection)."""
+    inclusion_p: str = ""
+    """The probability with which it was chosen, as the row writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,8 @@ class Reading:
     notes: tuple[str, ...] = field(default=())
     label_values: tuple[LabelValue, ...] = field(default=())
     """What stands in the column of labels, the most frequent first."""
+    selection: Selection = field(default=Selection(()))
+    """How the posts came to be read, in their order."""
 
 
 def read_labelled(
@@ -103,7 +113,8 @@ def read_labelled(
                 where=table.name,
                 hint=f"it has {column_list(table.columns)}: name it with --column label=NAME, or {unlabelled_hint}",
             )
-        items = read_rows(table, columns, spec, labelled=True)
+        decisions = _DecisionCounts(table)
+        items = read_rows(decisions.table, columns, spec, labelled=True)
         rows = _AllRows(table, columns, list(items if keep_cells else map(_without_cells, items)), spec)
     if unlabelled_hint and rows.are_unlabelled:
         raise DataError(
@@ -112,7 +123,7 @@ def read_labelled(
             where=rows.table.name,
             hint=f"label them 0 or 1, or {unlabelled_hint}",
         )
-    return rows.with_labels(split=split, on_error=on_error)
+    return rows.with_labels(split=split, on_error=on_error, all_flagged=decisions.all_flagged)
 
 
 def read_with_labels_if_any(
@@ -136,6 +147,25 @@ def _columns(table: Table, spec: DataSpec, *, split: str, required: Sequence[str
     return columns
 
 
+class _DecisionCounts:
+    """Counts, while the rows of an output of ``polyvigil score`` go by, how many are flagged."""
+
+    def __init__(self, table: Table) -> None:
+        self._rows = self._flagged = 0
+        self.table = replace(table, rows=self._counted(table.rows)) if is_output(table.columns) else table
+
+    def _counted(self, rows: Iterator[Row | RowError]) -> Iterator[Row | RowError]:
+        for row in rows:
+            self._rows += 1
+            self._flagged += cell_text(row.cells.get("decision")).strip() in ("1", "1.0")
+            yield row
+
+    @property
+    def all_flagged(self) -> bool:
+        """Whether every row was flagged, of two at least."""
+        return self._rows > 1 and self._flagged == self._rows
+
+
 @dataclass(frozen=True, slots=True)
 class _AllRows:
     """All rows of a table that was read to its end, their labels as they were written."""
@@ -153,11 +183,15 @@ class _AllRows:
         given = [item.label_given for item in self.items if isinstance(item, ReadPost)]
         return bool(given) and all(map(is_missing, given))
 
-    def with_labels(self, *, split: str, on_error: OnError | None) -> Reading:
+    def with_labels(self, *, split: str, on_error: OnError | None, all_flagged: bool = False) -> Reading:
         """The labelled posts among them. Raises DataError as ``read_labelled``."""
         name, column = self.table.name, self.columns.columns["label"]
         given = Counter(item.label_given for item in self.items if isinstance(item, ReadPost))
         labels = label_map(given, self.spec.labels, trained=self.spec.trained_labels)
+        if labels.positives_alone and not self.spec.labels:
+            unmarked = (item.row for item in self.items if isinstance(item, ReadPost) and not item.label_given)
+            cells = ({key: cell_text(cell) for key, cell in row.cells.items()} for row in islice(unmarked, _MARKS_SEEN))
+            labels = labels.with_marks(cells, column)
         if on_error != "quarantine":
             labels.check(name, column)
         items = [_labelled(item, labels, column) for item in self.items]
@@ -172,6 +206,7 @@ class _AllRows:
             tuple(row_errors),
             self._notes(good, row_errors, labels.messages(name, column)),
             labels.values,
+            selection_of([item.purpose for item in good], [item.inclusion_p for item in good], all_flagged=all_flagged),
         )
 
     def without_labels(self, *, split: str) -> Unlabelled:
@@ -330,6 +365,7 @@ def _without_cells(item: ReadPost | RowError) -> ReadPost | RowError:
         row=Row(item.row.line, _NO_CELLS, _NO_CELLS),
         language_given=sys.intern(item.language_given),
         label_given=sys.intern(item.label_given),
+        purpose=sys.intern(item.purpose),
     )
 
 
@@ -450,7 +486,15 @@ def _read_row(row: Row, columns: ColumnMap, languages: FileLanguages, *, labelle
         return invalid("language", f"{shown_value(given)} is not a language")
     post = Post(identity, text, language.group, kind, cells["origin"], split_name(cells["split"]), cells["group"])
     label = cells["label"].strip() if labelled else ""
-    return ReadPost(post, row, language_detected=language.detected, language_given=given, label_given=label)
+    return ReadPost(
+        post,
+        row,
+        language_detected=language.detected,
+        language_given=given,
+        label_given=label,
+        purpose=cells["purpose"],
+        inclusion_p=cells["inclusion_p"],
+    )
 
 
 def cell_text(value: Any) -> str:
@@ -478,7 +522,7 @@ def _advice(row_errors: list[RowError]) -> str:
     if reason == "not UTF-8":
         return "if the file is in another encoding, say which: --encoding cp1252"
     if reason.endswith(_NOT_A_LABEL) and is_missing(reason.removesuffix(_NOT_A_LABEL).strip("'")):
-        return "label these rows 0 or 1, or leave them out"
+        return "label these rows 0 or 1, or leave them out; if empty cells mean no ADE: --set 'data.labels.\"\"=0'"
     if reason.endswith(_NOT_A_LABEL):
         return "map it with data.labels, e.g. --set data.labels.yes=1"
     if reason == _TOO_LONG or reason.startswith(("a cell of over", "a line of over")):
