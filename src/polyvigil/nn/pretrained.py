@@ -133,8 +133,8 @@ def _mean_classifier(stock: type[Any]) -> type[Any]:
         def __init__(self, config: Config) -> None:
             super().__init__(config)
             getattr(self, self.base_model_prefix).pooler = None
-            own = config.classifier_dropout
-            self.dropout = nn.Dropout(config.hidden_dropout_prob if own is None else own)
+            rate = config.classifier_dropout
+            self.dropout = nn.Dropout(config.hidden_dropout_prob if rate is None else rate)
             self.classifier = nn.Linear(config.hidden_size, config.num_labels or 2)
 
         def forward(
