@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from polyvigil.judge.endpoint import EndpointPermission
     from polyvigil.scoring.batch import ScoreSummary
     from polyvigil.scoring.engine import Engine
+    from polyvigil.scoring.remote import RemoteBundle
 
 
 _NO_TEXT_SHARE = 0.1  # of the posts; more are worth a warning
@@ -115,6 +116,8 @@ def score(
     top: Top = None,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
+    from polyvigil.scoring.engine import ThisProcess
+
     to_stdout = out.writes_to_stdout(output)
     listed = _worklist_beside(output, replace=replace) if top else None
     spec = _score_spec(
@@ -122,19 +125,21 @@ def score(
     )
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     inputs = _inputs(bundle, sources, server=server)
+    data = posts.spec(bundle="" if server else bundle)
     if server:
-        by = _remote_engine(server, engine, processes=processes, evidence=evidence, ask_endpoint=ask_endpoint)
+        remote = _remote_bundle(server, engine, processes=processes, evidence=evidence, ask_endpoint=ask_endpoint)
+        by: Engine = ThisProcess(remote)
+        data = data.model_copy(update={"trained_columns": dict(remote.trained_columns)})
     else:
         by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
     started = time.monotonic()
     with _hint_to_resume(out, output, replace=replace):
         summary = _score(
             out,
-            "" if server else bundle,
             by,
             inputs,
             output,
-            posts,
+            data,
             spec,
             output_format=output_format,
             resume=resume,
@@ -143,8 +148,7 @@ def score(
     _warn(out, summary)
     lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
     if top and listed:
-        spec_of_posts = posts.spec(bundle="" if server else bundle)
-        lines += ["", *_worklist(out, output, listed, top, spec_of_posts, replace=replace)]
+        lines += ["", *_worklist(out, output, listed, top, data, replace=replace)]
     return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside), stdout_is_data=to_stdout)
 
 
@@ -169,11 +173,10 @@ def _worklist(out: Output, scored: str, listed: Path, top: int, spec: DataSpec, 
 
 def _score(
     out: Output,
-    bundle: str,
     engine: Engine,
     sources: list[str],
     output: str,
-    posts: PostsInput,
+    data: DataSpec,
     spec: ScoreSpec,
     *,
     output_format: str,
@@ -189,7 +192,7 @@ def _score(
             engine,
             sources,
             output,
-            data=posts.spec(bundle=bundle),
+            data=data,
             spec=spec,
             output_format=output_format,
             resume=resume,
@@ -280,11 +283,10 @@ def _inputs(bundle: str, sources: list[str] | None, *, server: str) -> list[str]
     return inputs
 
 
-def _remote_engine(
+def _remote_bundle(
     server: str, kind: EngineOption, *, processes: int | None, evidence: bool, ask_endpoint: bool
-) -> Engine:
+) -> RemoteBundle:
     """The bundle of a service, asked from this process. Raises RecipeError for an option of a bundle here."""
-    from polyvigil.scoring.engine import ThisProcess
     from polyvigil.serve.client import Client
 
     local_options = {
@@ -295,7 +297,7 @@ def _remote_engine(
     }
     if given := [option for option, is_given in local_options.items() if is_given]:
         raise RecipeError(f"{given[0]} is for a bundle here", where="--server", hint="leave one of them out")
-    return ThisProcess(Client(server).remote_bundle())
+    return Client(server).remote_bundle()
 
 
 def _score_spec(

@@ -132,7 +132,7 @@ def _tell_ready(out: Output, url: str, bundle_id: str, spec: ServeSpec, *, token
     for text in _ready_lines(url, bundle_id, spec, token=token):
         out.log(text)
     if spec.insecure and not token:
-        out.warn("no token is needed: everybody who can reach this address can have posts scored")
+        out.warn("no token is needed: everybody who can reach this address can have posts scored", red=True)
     out.give("serve", Answer({"url": url, "bundle": bundle_id}))
 
 
