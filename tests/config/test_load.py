@@ -30,8 +30,8 @@ FURTHER = (
 
 def test_shipped_recipes_are_valid_and_show_their_command() -> None:
     assert set(shipped()) == {
-        *("adapt", "e5", "eurobert", "gladiators", "gliner", "granite-small", "japanese-bert", "linear", "lora"),
-        *("mdeberta", "mmbert", "mmbert-small", "nli", "quick", "stacked", "xlm-t", "xlmr-base"),
+        *("adapt", "e5", "eurobert", "gladiators", "gliner", "granite-small", "japanese-bert", "hybrid", "linear"),
+        *("lora", "mdeberta", "mmbert", "mmbert-small", "nli", "quick", "stacked", "xlm-t", "xlmr-base"),
     }
     for name, path in shipped().items():
         recipe = load(name)
@@ -137,7 +137,7 @@ def test_settings_change_a_recipe(setting: str, check: object) -> None:
         ("decide.rule=none", "Input should be 'fixed', 'paper-grid', 'argmax'"),
         ("seed.x=1", "there is no such setting|Input should be"),
         ("model.C.x=1", "Input should be a valid number"),
-        ("model.kind=2", r"model.kind: must be one of linear, encoder, nli, ner, stacked \(it is 2\)"),
+        ("model.kind=2", r"model.kind: must be one of linear, encoder, nli, ner, stacked, hybrid \(it is 2\)"),
         ("seeds=[1, 2]", "seeds changes nothing for model.kind = linear; remove it"),
         ("training.epochs=2", r"\[training\] changes nothing for model.kind = linear; remove it"),
         ("training={}", r"\[training\] changes nothing for model.kind = linear; remove it"),

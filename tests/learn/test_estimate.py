@@ -95,7 +95,8 @@ def test_estimated_memory_is_within_30_percent(
     config = tiny_config(kind, len(tokenizer), max_tokens=48, layers=4, hidden=256)
     config.intermediate_size, config.num_attention_heads = 1024, 4
     folder = tiny.write_random(tmp_path / "model", config, tokenizer, seed=0)
-    recipe = load("quick", settings=[f"model.name={folder}", "model.max_tokens=48", f"training.precision={precision}"])
+    settings = [f"model.name={folder}", "model.max_tokens=48", f"training.precision={precision}"]
+    recipe = load("quick", settings=[*settings, "model.token_pooling=model"])
     peaks: list[int] = []
     backward = Stepper._backward
 

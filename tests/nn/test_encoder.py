@@ -161,6 +161,22 @@ def test_texts_are_truncated_and_full_length_is_returned(tmp_path: Path, kind: s
     assert (items[1][0], items[1][-1]) == (items[0][0], items[0][-1])  # the special tokens survive the cut
 
 
+def test_what_a_vocabulary_knows_of_a_text(tmp_path: Path) -> None:
+    encoder = load(tiny_folder(tmp_path / "fast", "bert", texts=("pills gave me a rash", "боль")))
+    assert encoder.known_shares(["pills gave rash", "болт", "薬を飲んだ", ":)", ""]).tolist() == [
+        1.0,
+        0.0,
+        0.0,
+        1.0,
+        1.0,
+    ]
+    assert encoder.known_shares([]).shape == (0,)
+    slow = load(japanese_folder(tmp_path / "slow", words="basic"))
+    ids = slow._ids(["薬を飲んだら"])[0]
+    unknown = slow._tokenizer.unk_token_id
+    assert slow.known_shares(["薬を飲んだら"]).tolist() == [sum(token != unknown for token in ids) / len(ids)]
+
+
 def test_no_texts_give_no_tokens(tmp_path: Path) -> None:
     encoder = load(tiny_folder(tmp_path, "bert"))
     assert encoder.tokenise([]) == []

@@ -51,7 +51,11 @@ class StoredDev:
 
     def scores(self, combination: Combination) -> DevScores:
         """What thresholds are tuned on."""
-        return DevScores(combination.mean(self.by_member), self.labels, self.languages)
+        return DevScores(combination.mean(self.counted(combination)), self.labels, self.languages)
+
+    def counted(self, combination: Combination) -> NDArray[np.float64]:
+        """``by_member`` with NaN where a member does not count in a post's language."""
+        return combination.counted(self.by_member, self.languages.tolist())
 
     def indices_of(self, keys: NDArray[np.uint64]) -> NDArray[np.int64] | None:
         """Where the posts of these ``keys`` stand here, (n_posts,) in their order; None when they are other posts."""

@@ -77,7 +77,7 @@ def _contributing(bundle: Bundle, posts: Sequence[Post]) -> NDArray[np.bool_]:
     Where the second stage decided it is that stage alone; a chat endpoint gives no evidence, so there it is the first.
     """
     if not posts or (bundle.combination.cascade is None and bundle.second_stage is None):
-        return np.ones((len(bundle.all_members), len(posts)), dtype=bool)
+        return bundle.combination.mask([post.language for post in posts], members=len(bundle.all_members))
     scores = bundle.scores(posts)
     contributing = ~np.isnan(scores.all_members.probabilities)
     if scores.second:

@@ -34,6 +34,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from polyvigil.decide.cascade import Cascade
 from polyvigil.decide.combine import Combination
+from polyvigil.decide.coverage import MemberCoverage
 from polyvigil.decide.judge import Judge
 from polyvigil.types import Frozen
 
@@ -94,12 +95,19 @@ class CombinationRecord(Frozen):
     cascade: Cascade | None = None
     judge: Judge | None = None
     """Where set, the last ``judge.members`` of the members are the second stage."""
+    coverage: MemberCoverage | None = None
+    """Which members of the first stage count in which language; in the file only where not all of them always do."""
 
     @model_validator(mode="after")
     def _one_of_them(self) -> CombinationRecord:
         if self.cascade and self.judge:
             raise ValueError("a bundle has a cascade or a judge, not both")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_no_coverage(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialise(self)
+        return {name: value for name, value in fields.items() if name != "coverage" or value}
 
     @property
     def second_stage_members(self) -> int:
@@ -109,7 +117,7 @@ class CombinationRecord(Frozen):
     def stages(self, first: int) -> tuple[Combination, Combination]:
         """The combination of the ``first`` members, and that of the rest, which are the second stage."""
         second = Combination(weights=self.weights[first:])
-        return Combination(weights=self.weights[:first], cascade=self.cascade), second
+        return Combination(weights=self.weights[:first], cascade=self.cascade, coverage=self.coverage), second
 
 
 class Manifest(Frozen):

@@ -30,7 +30,17 @@ from polyvigil.decide.combine import Combination
 from polyvigil.decide.judge import Judge
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
-from polyvigil.detect.base import Detector, FitRecord, KnowsShares, Lengths, Scores, Tokenises, WarmsUp, Window
+from polyvigil.detect.base import (
+    NGRAM_KINDS,
+    Detector,
+    FitRecord,
+    KnowsShares,
+    Lengths,
+    Scores,
+    Tokenises,
+    WarmsUp,
+    Window,
+)
 from polyvigil.detect.member_scores import MemberScores, carrying_windows, score_members
 from polyvigil.errors import BundleError
 from polyvigil.judge.endpoint import Endpoint, EndpointPermission, Usage
@@ -100,6 +110,7 @@ class Bundle:
             weights=self.combination.weights + (second.combination.weights if second else ()),
             cascade=self.combination.cascade,
             judge=second.judge if second else None,
+            coverage=self.combination.coverage,
         )
 
     def is_trained_on(self, language: str) -> bool:
@@ -133,7 +144,7 @@ class Bundle:
     @property
     def reads_ngrams_alone(self) -> bool:
         """Whether nothing in it knows more of a language than the n-grams of its training posts."""
-        return self.second_stage is None and all(isinstance(member, KnowsShares) for member in self.members)
+        return self.second_stage is None and all(member.kind in NGRAM_KINDS for member in self.members)
 
     def member_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         """See ``member_probabilities`` of this module; shape (n_members, n_posts)."""
@@ -192,9 +203,12 @@ class Bundle:
         """The dev posts by their stored scores, all members scored: what thresholds are tuned on."""
         dev, languages = self.dev, self.dev.languages.tolist()
         if self.second_stage is None or dev.second_stage is None:
-            scores = self.combination.of_all.mean(dev.by_member)
+            scores = dev.scores(self.combination.of_all).probabilities
         else:
-            first, thresholds = self.combination.plain_mean(dev.by_member), self.policy.post_thresholds(languages)
+            first, thresholds = (
+                self.combination.plain_mean(dev.counted(self.combination)),
+                self.policy.post_thresholds(languages),
+            )
             scores = self.second_stage.decide(first, dev.second_stage, thresholds, languages)
         return DevScores(scores, dev.labels, dev.languages)
 
@@ -223,20 +237,32 @@ class Bundle:
     @memoised()
     def _first_scores(self, posts: Sequence[Post]) -> MemberScores:
         """The first members of a cascade score every post, the remaining ones those near the threshold; without a
-        cascade all score every post."""
+        cascade all score every post. A member that does not count in a post's language does not score it."""
         first = self.combination.first_members(len(self.members))
         result = MemberScores.empty(len(self.members), len(posts))
-        result.assign(self._scored_by(first, posts), first, np.arange(len(posts)))
-        thresholds = self.policy.post_thresholds([post.language for post in posts])
-        near = np.flatnonzero(self.combination.remaining_mask(result.probabilities[first], thresholds))
+        languages = [post.language for post in posts]
+        known = self.combination.mask(languages, members=len(self.members))
+        self._score(result, first, posts, known)
+        near = self.combination.remaining_mask(result.probabilities[first], self.policy.post_thresholds(languages))
         remaining = [index for index in range(len(self.members)) if index not in first]
-        chosen = [posts[index] for index in near.tolist()]
-        result.assign(self._scored_by(remaining, chosen), remaining, near)
+        self._score(result, remaining, posts, known & near)
         return result
 
-    def _scored_by(self, members: Sequence[int], posts: Sequence[Post]) -> MemberScores:
-        chosen = [self.members[index] for index in members]
-        return score_members(chosen, posts, normalisation=self.normalisation)
+    def _score(
+        self, result: MemberScores, members: Sequence[int], posts: Sequence[Post], mask: NDArray[np.bool_]
+    ) -> None:
+        """Write into ``result`` what ``members`` give the posts of their rows of ``mask``, (n_members, n_posts).
+
+        Those that score the same posts do it together.
+        """
+        alike: dict[bytes, list[int]] = {}
+        for index in members:
+            alike.setdefault(mask[index].tobytes(), []).append(index)
+        for indices in alike.values():
+            rows = np.flatnonzero(mask[indices[0]])
+            chosen = [posts[index] for index in rows.tolist()]
+            detectors = [self.members[index] for index in indices]
+            result.assign(score_members(detectors, chosen, normalisation=self.normalisation), indices, rows)
 
     @property
     def _detectors(self) -> tuple[Detector, ...]:
@@ -304,12 +330,16 @@ def combination_record(
 ) -> CombinationRecord:
     """How ``members`` and a second stage become one; where one stage has weights the members of the other have 1."""
     if second_stage is None:
-        return CombinationRecord(weights=combination.weights, cascade=combination.cascade)
+        return CombinationRecord(
+            weights=combination.weights, cascade=combination.cascade, coverage=combination.coverage
+        )
     weights: tuple[float, ...] = ()
     if combination.weights or second_stage.weights:
         first = combination.weights or (1.0,) * members
         weights = (*first, *(second_stage.weights or (1.0,) * len(second_stage.members)))
-    return CombinationRecord(weights=weights, cascade=combination.cascade, judge=second_stage.judge)
+    return CombinationRecord(
+        weights=weights, cascade=combination.cascade, judge=second_stage.judge, coverage=combination.coverage
+    )
 
 
 def save(
@@ -419,7 +449,7 @@ def load(
         first < 1
         or sizes != {len(listed)}
         or (manifest.second_stage and len(manifest.second_stage) != second)
-        or not {*combination.first_members(first)} <= {*range(first)}
+        or not {*combination.first_members(first), *combination.counting} <= {*range(first)}
     ):
         raise BundleError("its weights or dev scores are of other members", where=str(folder), hint=AGAIN)
     members = [load_member(folder, entry, device=device) for entry in listed[:first]]

@@ -34,10 +34,18 @@ def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle'
 
 
 def _lines(loaded: Bundle, recipe: str) -> list[str]:
-    from polyvigil.cli.views.bundle import cascade_lines, judge_lines, stack_lines, stacks, threshold_lines
+    from polyvigil.cli.views.bundle import (
+        cascade_lines,
+        coverage_lines,
+        judge_lines,
+        stack_lines,
+        stacks,
+        threshold_lines,
+    )
 
     manifest, combination = loaded.manifest, loaded.combination_record
     weights = [f", weight {weight:.4g}" for weight in combination.weights] or [""] * len(loaded.all_members)
+    coverage = coverage_lines(combination.coverage) if combination.coverage else []
     cascade = ["", *cascade_lines(combination.cascade)] if combination.cascade else []
     judge = ["", *judge_lines(combination.judge)] if combination.judge else []
     size = sum(entry.bytes for entry in manifest.files.values())
@@ -51,6 +59,7 @@ def _lines(loaded: Bundle, recipe: str) -> list[str]:
             f" {member.fit_record.positives:,} positive{weight}"
             for entry, member, weight in zip(manifest.all_members, loaded.all_members, weights, strict=True)
         ),
+        *coverage,
         *cascade,
         *judge,
         *stack_lines(stacks(loaded.all_members)),

@@ -187,7 +187,9 @@ def _kind_of(tree: Mapping[str, Any]) -> Any:
 
 def _without_empty_seeds(tree: Mapping[str, Any], kind: Any) -> Mapping[str, Any]:
     """``seeds = []`` says what is so anyway; bundles and recipes of kinds that have no seeds may hold it."""
-    return {key: value for key, value in tree.items() if key != "seeds" or value or kind in {"encoder", "stacked"}}
+    return {
+        key: value for key, value in tree.items() if key != "seeds" or value or kind in {"encoder", "stacked", "hybrid"}
+    }
 
 
 def _of_known_kind(problems: Sequence[Any], kind: Any) -> list[Any]:
@@ -199,7 +201,7 @@ def _of_known_kind(problems: Sequence[Any], kind: Any) -> list[Any]:
 
 def _message(problem: Any, kind: Any) -> str:
     keys = [str(part) for part in problem["loc"][1:]]  # the first is the class of the recipe
-    if keys[:1] == ["model"] and len(keys) > 1 and keys[1] in MODEL_KINDS:
+    if problem["loc"][0] == "zero-shot" and keys[:1] == ["model"] and len(keys) > 1:
         del keys[1]  # the kind, which is a value of the file and no key
     if keys[:2] in (["model", "base"], ["model", "further"], ["decide", "objective"]) and len(keys) > 3:
         del keys[2]
@@ -209,7 +211,7 @@ def _message(problem: Any, kind: Any) -> str:
     if path == "model.kind":
         return f"{path}: must be one of {', '.join(MODEL_KINDS)} (it is {shown})"
     if problem["type"] == "extra_forbidden":
-        if path in RECIPE_KINDS[0].model_fields:
+        if any(path in recipe_kind.model_fields for recipe_kind in RECIPE_KINDS):
             section = path if path == "seeds" else f"[{path}]"
             return f"{section} changes nothing for model.kind = {kind}{_base_of(problem)}; remove it"
         close = difflib.get_close_matches(path, known_keys(), n=1, cutoff=0.5)

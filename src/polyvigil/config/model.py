@@ -10,6 +10,7 @@ from polyvigil.config.base import REVISION, Spec
 
 LongPosts = Literal["cut", "windows", "head-tail"]
 Pooling = Literal["max", "mean", "noisy-or"]
+TokenPooling = Literal["model", "mean"]
 TRAINED_POOLING: Pooling = "max"
 """By what an encoder is trained whose pooling is chosen afterwards (docs/decisions/0008)."""
 
@@ -86,6 +87,12 @@ class EncoderSpec(Spec):
         default="auto",
         description="windows: how their P become the post's, in the loss as in scoring. max: the largest; mean; "
         "noisy-or: 1 - product of (1 - p); auto: trained as max, then one that is surely better on the dev posts",
+    )
+    token_pooling: TokenPooling = Field(
+        default="model",
+        description="what of a window the head reads. model: what the model's own head does (BERT, RoBERTa, XLM-R: the "
+        "first token); mean: the mean of its tokens, by one linear layer, for models whose first token was not trained "
+        "to stand for a text, as the E5 family's (docs/decisions/0021)",
     )
     packing: bool = Field(
         default=True,
@@ -202,3 +209,11 @@ class StackedSpec(Spec):
         default="logit", description="the base's feature: ln(p / (1 - p)), or p as it is (paper: +7.01 for P)"
     )
     C: float = Field(default=1.0, gt=0, description="inverse of the L2 penalty on all coefficients but the intercept")
+
+
+class HybridSpec(Spec):
+    """Members of two kinds, an n-gram one and an encoder, each of which counts in the languages that it knows."""
+
+    kind: Literal["hybrid"] = "hybrid"
+    linear: LinearSpec = Field(default=LinearSpec(), description="the member that reads n-grams")
+    encoder: EncoderSpec = Field(default=EncoderSpec(), description="the other members, one for each seed")

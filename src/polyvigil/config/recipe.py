@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, mod
 from polyvigil.config.base import Spec
 from polyvigil.config.data import DataSpec, FoldedDataSpec
 from polyvigil.config.decide import DecideSpec
-from polyvigil.config.model import EncoderSpec, LinearSpec, NerSpec, NliSpec, StackedSpec
+from polyvigil.config.model import EncoderSpec, HybridSpec, LinearSpec, NerSpec, NliSpec, StackedSpec
 from polyvigil.config.training import AdaptSpec, BalanceSpec, DistilSpec, LoraSpec, TrainingSpec
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
@@ -59,6 +59,11 @@ class BaseRecipe(Spec):
     def learns(self) -> bool:
         """Whether train posts are used at all: a zero-shot model is taken as it is."""
         return True
+
+    @property
+    def fits_weights(self) -> bool:
+        """Whether the members' weights are fitted to the dev posts; if not, all weigh the same."""
+        return False
 
 
 class LinearRecipe(BaseRecipe):
@@ -163,10 +168,73 @@ class StackedLinearRecipe(BaseRecipe):
         return self
 
 
-FineTunedRecipe: TypeAlias = EncoderRecipe | StackedRecipe
+class HybridRecipe(BaseRecipe):
+    """A linear member and one encoder for each seed, as one ensemble with fitted weights.
+
+    Each section but ``[data]``, ``[linear_balance]`` and ``[decide]`` is about the encoders.
+    """
+
+    seeds: Seeds = ()
+    data: DataSpec = DataSpec()
+    model: HybridSpec = HybridSpec()
+    adapt: AdaptSpec = AdaptSpec()
+    training: TrainingSpec = TrainingSpec()
+    lora: LoraSpec = LoraSpec()
+    distil: DistilSpec = DistilSpec()
+    balance: BalanceSpec = BalanceSpec()
+    linear_balance: BalanceSpec = BalanceSpec()
+    decide: DecideSpec = DecideSpec()
+
+    @property
+    def member_seeds(self) -> tuple[int, ...]:
+        """The seed of each encoder, in their order; the linear member has ``seed``."""
+        return self.seeds or (self.seed,)
+
+    @property
+    def encoder(self) -> EncoderSpec:
+        """What is fine-tuned."""
+        return self.model.encoder
+
+    @property
+    def teacher(self) -> DistilSpec | None:
+        """``[distil]`` where it names a bundle; the linear member learns from labels alone."""
+        return self.distil if self.distil.teacher else None
+
+    @property
+    def fits_weights(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def parts(self) -> tuple[LinearRecipe, EncoderRecipe]:
+        """What makes the members, in their order, each by itself."""
+        linear = LinearRecipe(seed=self.seed, model=self.model.linear, balance=self.linear_balance, decide=self.decide)
+        encoders = EncoderRecipe(
+            seed=self.seed,
+            seeds=self.seeds,
+            data=self.data,
+            model=self.model.encoder,
+            adapt=self.adapt,
+            training=self.training,
+            lora=self.lora,
+            distil=self.distil,
+            balance=self.balance,
+            decide=self.decide,
+        )
+        return linear, encoders
+
+
+FineTunedRecipe: TypeAlias = EncoderRecipe | StackedRecipe | HybridRecipe
 """The recipes whose encoder takes optimiser steps: they have ``training``, ``lora``, ``adapt`` and ``seeds``."""
 
-_KINDS = {"linear": "linear", "encoder": "encoder", "nli": "zero-shot", "ner": "zero-shot", "stacked": "stacked"}
+_KINDS = {
+    "linear": "linear",
+    "encoder": "encoder",
+    "nli": "zero-shot",
+    "ner": "zero-shot",
+    "stacked": "stacked",
+    "hybrid": "hybrid",
+}
 MODEL_KINDS = tuple(_KINDS)
 """The values of ``model.kind``."""
 
@@ -188,13 +256,23 @@ Recipe: TypeAlias = Annotated[
     | Annotated[EncoderRecipe, Tag("encoder")]
     | Annotated[ZeroShotRecipe, Tag("zero-shot")]
     | Annotated[StackedRecipe, Tag("stacked")]
-    | Annotated[StackedLinearRecipe, Tag("stacked-linear")],
+    | Annotated[StackedLinearRecipe, Tag("stacked-linear")]
+    | Annotated[HybridRecipe, Tag("hybrid")],
     Discriminator(_tag),
 ]
 """A recipe of any kind, by ``model.kind``."""
 
-RECIPE_KINDS = (EncoderRecipe, LinearRecipe, ZeroShotRecipe, StackedRecipe, StackedLinearRecipe)
-"""The classes of the union; the first has every section."""
+MemberRecipe: TypeAlias = LinearRecipe | EncoderRecipe | ZeroShotRecipe | StackedRecipe | StackedLinearRecipe
+"""A recipe whose members are all of one kind."""
+
+
+def member_recipes(recipe: Recipe) -> tuple[MemberRecipe, ...]:
+    """What makes the members of a recipe, in their order: the recipe itself, unless its members differ in kind."""
+    return recipe.parts if isinstance(recipe, HybridRecipe) else (recipe,)
+
+
+RECIPE_KINDS = (EncoderRecipe, LinearRecipe, ZeroShotRecipe, StackedRecipe, StackedLinearRecipe, HybridRecipe)
+"""The classes of the union."""
 
 RECIPE_ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 """Checks a tree of tables and makes a recipe of it; ``config.load.parse`` puts its errors into words."""

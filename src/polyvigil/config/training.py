@@ -55,6 +55,11 @@ class TrainingSpec(Spec):
     )
     gamma: float = Field(default=2.0, ge=0, description="focal: how much easy posts are played down")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="cross-entropy: share given to the other class")
+    head: Literal["random", "probe"] = Field(
+        default="random",
+        description="what the head starts from. random: small random weights; probe: the logistic regression on the "
+        "model's vectors of the training posts, as they are before any step (Kumar et al. 2022)",
+    )
     sampling: Literal["shuffle", "language"] = Field(
         default="shuffle", description="shuffle: every post once an epoch; language: drawn by share ** temperature"
     )

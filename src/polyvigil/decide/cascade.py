@@ -65,9 +65,10 @@ class Cascade(Frozen):
     def second_stage_mask(self, first: Probabilities, thresholds: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether the others are scored too: (n_posts,), of the first member's P and each post's threshold.
 
-        A P of exactly 0 means "nothing to read": no other member is scored.
+        A P of exactly 0 means "nothing to read": no other member is scored. NaN means that the first member does not
+        count in the post's language: those that do are scored.
         """
-        return (first > 0) & (distance(first, thresholds) <= self.band)
+        return np.isnan(first) | ((first > 0) & (distance(first, thresholds) <= self.band))
 
 
 def distance(probabilities: Probabilities, thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -91,33 +92,36 @@ def fit_cascade(
 ) -> Cascade:
     """The cascade with the smallest band whose disagreement is at most ``stated``, in [0, 1), on half of the posts.
 
-    ``by_member`` (n_members, n_posts) are the members' P of ``posts``, whose own are the combined ones; ``policy``
-    decides both. ``costs`` (n_members,) of asking each. Without ``first`` the member is taken that makes the cascade
-    cheapest, which with equal costs means fewest calls. Raises ValueError for one member or unlike lengths.
+    ``by_member`` (n_members, n_posts) are the members' P of ``posts``, NaN where a member does not count; those of
+    ``posts`` are the combined ones; ``policy`` decides both. ``costs`` (n_members,) of asking each. Without ``first``
+    the member is taken that makes the cascade cheapest, which with equal costs means fewest calls. Raises ValueError
+    for one member or unlike lengths.
     """
     members = len(by_member)
     if members < 2 or len(costs or by_member) != members or by_member.shape[1] != len(posts.labels):
         raise ValueError(f"{by_member.shape} scores of {len(posts.labels)} posts, {len(costs)} costs")
     fit_half = assign_folds(posts, groups=groups, folds=2, random=np.random.default_rng(0)) == 0
     languages = posts.languages.tolist()
+    known, price = ~np.isnan(by_member), np.array(costs or np.ones(members))
     thresholds = policy.post_thresholds(languages)
     together = policy.flags(posts.probabilities, languages)
 
     def with_first(member: int) -> Cascade:
+        counts = known[member]
         apart = distance(by_member[member], thresholds)
-        other = policy.flags(by_member[member], languages) != together
-        band = smallest_band(apart[fit_half], other[fit_half], stated=stated)
-        second_stage = (by_member[member] > 0) & (apart <= band)
-        price = np.array(costs or np.ones(members))
+        other = counts & (policy.flags(by_member[member], languages) != together)
+        band = smallest_band(apart[fit_half & counts], other[fit_half & counts], stated=stated)
+        second_stage = ~counts | ((by_member[member] > 0) & (apart <= band))
 
         def counts_of(half: NDArray[np.bool_]) -> CascadeCounts:
             size, n_second_stage = int(half.sum()), int(second_stage[half].sum())
-            rest = (price.sum() - price[member]) * n_second_stage
+            scored = known & second_stage
+            scored[member] = counts
             return CascadeCounts(
                 posts=size,
                 called=n_second_stage,
                 disagreeing=int((other & ~second_stage)[half].sum()),
-                cost=float((price[member] * size + rest) / (price.sum() * size)) if size else 0.0,
+                cost=float(price @ scored[:, half].sum(axis=1) / (price @ known[:, half].sum(axis=1))) if size else 0.0,
             )
 
         return Cascade(

@@ -181,12 +181,16 @@ class Scores(Protocol):
         ...
 
 
+NGRAM_KINDS = frozenset({"linear"})
+"""Kinds of detectors that know nothing of a language but the n-grams of their training posts."""
+
+
 @runtime_checkable
 class KnowsShares(Protocol):
-    """A detector that reads nothing but n-grams it met in training."""
+    """A detector that tells, without a label, how much of a post it can read."""
 
     def known_shares(self, posts: Sequence[Post]) -> NDArray[np.float64]:
-        """How much of each post it knows, (n_posts,) in [0, 1]."""
+        """How much of each post it knows, (n_posts,) in [0, 1]: of its n-grams, or of the letters of its pieces."""
         ...
 
 

@@ -96,6 +96,10 @@ class EncoderDetector:
         tokens = self.encoder.token_counts(self._texts(posts))
         return Lengths(tokens, tokens > self.encoder.reader.capacity)
 
+    def known_shares(self, posts: Sequence[Post]) -> NDArray[np.float64]:
+        """See detect.base.KnowsShares: of the letters that the tokenizer reads in pieces of some length."""
+        return self.encoder.known_shares(self._texts(posts))
+
     def evidence(self, posts: Sequence[Post]) -> list[Evidence]:
         """See detect.base.Detector: occlusion, the post is read at most 33 times. What is cut off is no evidence."""
         return occlusion(self.probabilities, posts, self.normalisation)

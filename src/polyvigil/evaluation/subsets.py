@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from polyvigil.config.decide import DecideSpec
-from polyvigil.decide.combine import Combination
+from polyvigil.decide.combine import Combination, weighted_mean
 from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune
@@ -69,7 +69,7 @@ def member_subsets(
     rows = []
     for size in range(1, len(names) + 1):
         for chosen in combinations(range(len(names)), size):
-            mean = together.of(chosen).mean(by_member[list(chosen)])
+            mean = together.mean_of(chosen, by_member, languages)
             flags = tune(mean, labels, languages, spec=spec, dev_fingerprint="").flags(mean, languages)
             crossed = None
             if len(names) <= _MOST_CROSSED:
@@ -109,12 +109,13 @@ class WeightGain(Frozen):
 def weight_gain(
     by_member: NDArray[np.float64], posts: DevScores, *, groups: Sequence[str] = (), rounds: int = RANKING_ROUNDS
 ) -> WeightGain:
-    """Of fitting weights for ``by_member`` (n_members, n_posts) on ``posts``, which give labels and languages.
+    """Of fitting weights for ``by_member`` (n_members, n_posts), NaN where a member does not count, on ``posts``, which
+    give labels and languages.
 
     The folds hold different posts, so their errors add up as those of independent metrics. Deterministic.
     """
     masks = groups_of(posts.languages.tolist())
-    equal = by_member.mean(axis=0)
+    equal = weighted_mean(by_member, np.ones(len(by_member)))
     fold_results = []
     for held_out, weights in cross_fitted_weights(by_member, posts, groups=groups):
         mask = held_out & masks.pooled
@@ -122,7 +123,11 @@ def weight_gain(
             continue
         fold_results.append(
             ranking_difference(
-                posts.labels[mask], weights @ by_member[:, mask], equal[mask], masks.names[mask], rounds=rounds
+                posts.labels[mask],
+                _mean_or_zero(by_member[:, mask], weights),
+                equal[mask],
+                masks.names[mask],
+                rounds=rounds,
             )
         )
     if not fold_results:
@@ -137,6 +142,12 @@ def weight_gain(
         high=min(difference + half, 1.0),
         folds=len(fold_results),
     )
+
+
+def _mean_or_zero(by_member: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Their weighted mean, 0 of a post that only members of weight 0 scored."""
+    mean = weighted_mean(by_member, weights)
+    return np.where(np.isnan(mean), 0.0, mean)
 
 
 MetricName = Literal["AP", "F1"]
@@ -180,7 +191,7 @@ def ablate_members(
 
     def of(chosen: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The mean of some members, and the cross-fitted decisions on it: pooled posts only."""
-        mean = combination.of(chosen).mean(by_member[list(chosen)])
+        mean = combination.mean_of(chosen, by_member, posts.languages.tolist())
         scores = DevScores(mean, posts.labels, posts.languages)
         flags = cross_fitted_flags(scores, spec=spec, groups=groups, repeats=1)[0]
         return mean[masks.pooled], flags[masks.pooled]

@@ -58,6 +58,7 @@ def estimate_training(
 ) -> CostEstimate:
     """Of one member of a recipe with an encoder of this ``shape``; ``seconds`` of a stack: of all its trainings."""
     spec, training = recipe.encoder, recipe.training
+    shape = shape.pooled_by(spec.token_pooling)
     labels = np.array([item.label for item in train], dtype=np.int8)
     posts = [*(item.post for item in train), *unlabelled]
     windows = _windows(posts, spec, shape)

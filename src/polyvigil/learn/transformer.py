@@ -23,6 +23,7 @@ from polyvigil.learn.dev import DevSet
 from polyvigil.learn.disk import DiskUse
 from polyvigil.learn.distil import TeacherTargets, soft_targets
 from polyvigil.learn.fine_tune import TrainSet
+from polyvigil.learn.head import start_head
 from polyvigil.learn.loop import TrainingCallbacks
 from polyvigil.learn.lora import Adapters, adapt
 from polyvigil.learn.pooling import choose
@@ -92,6 +93,9 @@ class EncoderLearner:
         first = this_rank().rank == 0
         if self.work is not None and first:
             checkpoint.check_disk(self.work, use=self._disk(ready))
+        if self.training.head == "probe":
+            self._announce("fitting a logistic regression on the model's vectors: what the head starts from")
+            start_head(encoder, trimmed.posts, budget=self.training.micro_tokens, counted=self.counted)
         log = fine_tune.train(
             encoder,
             trimmed.posts,
@@ -239,6 +243,7 @@ class EncoderLearner:
             self.spec.name,
             max_tokens=self.spec.max_tokens,
             long_posts=LongRule(self.spec.long_posts, self.spec.window_overlap, self.spec.most_windows),
+            token_pooling=self.spec.token_pooling,
             packing=self.spec.packing,
             offline=self.offline,
             revision=self.spec.revision,

@@ -160,6 +160,8 @@ def plan_for(model: nn.Module, config: Mapping[str, Any]) -> Plan | None:
         return None
     kinds = tuple(config.get("layer_types") or ["full_attention"] * layers)
     pooled = _POOLED.get(config.get("classifier_pooling", "cls"))
+    if config.get("polyvigil_token_pooling") == "mean":
+        architecture, pooled = replace(architecture, head=("dropout", "classifier")), "mean"
     if pooled is None or len(kinds) != layers or not set(kinds) <= {"full_attention", "sliding_attention"}:
         return None
     plan = Plan(

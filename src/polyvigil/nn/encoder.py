@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from polyvigil.config.model import TokenPooling
 from polyvigil.errors import BundleError, RecipeError
 from polyvigil.nn import int8
 from polyvigil.nn.architectures import Plan, plan_for, replace_linears
@@ -23,6 +25,7 @@ from polyvigil.nn.pretrained import (
     TextTokenizer,
     check_sizes,
     move,
+    pool_by_mean,
     quiet,
     read_classifier,
     read_config,
@@ -34,6 +37,7 @@ from polyvigil.nn.pretrained import (
 from polyvigil.nn.source import model_folder
 from polyvigil.nn.windows import TRUNCATE, LongRule, Reader, TokenIds
 from polyvigil.text.memo import memoised_map
+from polyvigil.text.script import letter_share
 
 LABELS = {0: "no_ade", 1: "ade"}
 Arithmetic = Literal["fp32", "int8", "bf16"]
@@ -93,6 +97,25 @@ class Encoder:
         """Tokens of each text were it not cut, special tokens included: (n_texts,)."""
         return np.array([len(ids) for ids in self._ids(texts)], dtype=np.int32)
 
+    def known_shares(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """How well the vocabulary knows the language of each text, (n_texts,) in [0, 1]: text.script.letter_share.
+
+        By a tokenizer that keeps no offsets: the share of tokens that are not the unknown one.
+        """
+        unknown = self._tokenizer.unk_token_id
+        if not self._tokenizer.is_fast or not texts:
+            rows = [np.array(ids) for ids in self._ids(texts)]
+            return np.array([float(np.mean(row != unknown)) if len(row) else 1.0 for row in rows])
+        with self._tokenising:
+            encoding = self._tokenizer(
+                list(texts), return_offsets_mapping=True, add_special_tokens=False, verbose=False, truncation=False
+            )
+        shares = []
+        for text, ids, offsets in zip(texts, encoding["input_ids"], encoding["offset_mapping"], strict=True):
+            known = [span for token, span in zip(ids, offsets, strict=True) if token != unknown]
+            shares.append(letter_share(text, known))
+        return np.array(shares)
+
     def window_spans(self, texts: Sequence[str]) -> list[NDArray[np.int64]] | None:
         """Where in each normalised text its windows begin and end, in characters: (n_windows, 2) each.
 
@@ -137,6 +160,35 @@ class Encoder:
         """From now on, training keeps no activations inside layers and computes them again: less memory, more time."""
         enable = getattr(self._model, "activation_checkpointing_enable", None)  # its newer name
         (enable or self._model.gradient_checkpointing_enable)({"use_reentrant": False})
+
+    def head_layer(self) -> nn.Linear:
+        """The last layer of the head, which makes two logits of a vector."""
+        layer = self.model.get_submodule(self._head_name())
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+    @contextmanager
+    def without_last_layer(self) -> Iterator[None]:
+        """Meanwhile ``logits`` gives what the head's last layer is given, (n_items, width), and dropout is off."""
+        parent, _, child = self._head_name().rpartition(".")
+        owner, layer, training = self.model.get_submodule(parent), self.head_layer(), self.model.training
+        setattr(owner, child, nn.Identity())
+        self.model.eval()
+        try:
+            yield
+        finally:
+            setattr(owner, child, layer)
+            self.model.train(training)
+
+    def _head_name(self) -> str:
+        """The path of the last linear layer, outside of the backbone, with as many outputs as there are classes."""
+        backbone = f"{self._model.base_model_prefix}."  # in it an adapter may have as many
+        names: list[str] = [
+            name
+            for name, part in self.model.named_modules()
+            if isinstance(part, nn.Linear) and part.out_features == len(LABELS) and not name.startswith(backbone)
+        ]
+        return names[-1]
 
     def word_table(self) -> nn.Embedding | None:
         """The table of word vectors, (n_words, width); None where it is no plain one or shares its memory."""
@@ -230,6 +282,7 @@ def load_encoder(
     *,
     max_tokens: int,
     long_posts: LongRule = TRUNCATE,
+    token_pooling: TokenPooling = "model",
     packing: bool = True,
     offline: bool = False,
     revision: str = "",
@@ -240,7 +293,8 @@ def load_encoder(
 
     With ``fresh_head`` a head the source lacks (or for other classes) is random, from ``seed``; without it that
     is a BundleError. ``packing`` asks for the forward pass without padding where the architecture allows it.
-    ``long_posts``: what becomes of a post of more than ``max_tokens``.
+    ``long_posts``: what becomes of a post of more than ``max_tokens``. ``token_pooling``: what the head reads (as
+    EncoderSpec); a folder that was saved with one of the mean says so itself.
     ``offline`` never uses the network; ``revision`` is one of the hub (nn.source.model_folder). Code of the model's own
     is never run, pickles are never opened.
 
@@ -253,6 +307,8 @@ def load_encoder(
         config.id2label = LABELS
         config.label2id = {name: number for number, name in LABELS.items()}
         config.problem_type = "single_label_classification"
+        if token_pooling == "mean":
+            pool_by_mean(config, source)
         tokenizer = read_tokenizer(folder, source)
         model = read_classifier(folder, source, config, seed=seed, fresh_head=fresh_head)
     check_sizes(model, tokenizer, source, max_tokens=max_tokens)

@@ -22,10 +22,14 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BertForSequenceClassification,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    RobertaForSequenceClassification,
+    XLMRobertaForSequenceClassification,
 )
+from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import logging
 
 from polyvigil.errors import BundleError, RecipeError, install_command
@@ -98,12 +102,62 @@ def read_classifier(folder: Path, source: str, config: Config, *, seed: int, fre
     BundleError. Raises BundleError for damaged weights, RecipeError for an architecture that cannot classify.
     """
     refusal = f"a {config.model_type!r} model cannot classify posts"
-    read = _read(AutoModelForSequenceClassification, folder, source, config, seed=seed, refusal=refusal)
+    mean = getattr(config, TOKEN_POOLING, "") == "mean"
+    kind = MEAN_CLASSIFIERS[config.model_type] if mean else AutoModelForSequenceClassification
+    read = _read(kind, folder, source, config, seed=seed, refusal=refusal)
     if read.lacking and not fresh_head:
         raise BundleError(
             f"holds no trained head ({read.lacking[0]} is missing)", where=source, hint="train it, or copy it again"
         )
     return read.model
+
+
+def pool_by_mean(config: Config, source: str) -> None:
+    """Ask, in a configuration, for a head that reads the mean of the tokens. Raises RecipeError where none can."""
+    if config.model_type in MEAN_CLASSIFIERS:
+        setattr(config, TOKEN_POOLING, "mean")
+    elif hasattr(config, "classifier_pooling"):  # ModernBERT and EuroBERT can themselves
+        config.classifier_pooling = "mean"
+    else:
+        raise RecipeError(
+            f"a {config.model_type!r} model has no head that reads the mean of its tokens",
+            where=source,
+            hint="set model.token_pooling = 'model', or choose a BERT, RoBERTa, XLM-R, ModernBERT or EuroBERT",
+        )
+
+
+def _mean_classifier(stock: type[Any]) -> type[Any]:
+    """The classifier of transformers with another head: dropout and a linear layer over the mean of the tokens."""
+
+    class MeanOfTokens(stock):  # type: ignore[misc]
+        def __init__(self, config: Config) -> None:
+            super().__init__(config)
+            getattr(self, self.base_model_prefix).pooler = None
+            rate = config.classifier_dropout
+            self.dropout = nn.Dropout(config.hidden_dropout_prob if rate is None else rate)
+            self.classifier = nn.Linear(config.hidden_size, config.num_labels or 2)
+
+        def forward(
+            self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **further: Any
+        ) -> SequenceClassifierOutput:
+            body = getattr(self, self.base_model_prefix)
+            hidden = body(input_ids=input_ids, attention_mask=attention_mask, **further)[0]
+            mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+            weights = mask.to(hidden.dtype)[..., None]
+            mean = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+            return SequenceClassifierOutput(logits=self.classifier(self.dropout(mean)))
+
+    MeanOfTokens.__name__ = f"MeanOfTokens{stock.__name__}"
+    return MeanOfTokens
+
+
+TOKEN_POOLING = "polyvigil_token_pooling"
+"""The entry of config.json that says by which head a folder's classifier is to be read."""
+MEAN_CLASSIFIERS = {
+    "bert": _mean_classifier(BertForSequenceClassification),
+    "roberta": _mean_classifier(RobertaForSequenceClassification),
+    "xlm-roberta": _mean_classifier(XLMRobertaForSequenceClassification),
+}
 
 
 @dataclass(frozen=True, slots=True)

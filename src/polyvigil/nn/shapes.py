@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from polyvigil.config.base import Spec
+from polyvigil.config.model import TokenPooling
 
 Architecture = Literal["bert", "xlm-roberta", "modernbert", "eurobert", "deberta-v2", "m2m_100", "gliner2"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -39,7 +40,8 @@ class ModelShape(Spec):
     """Sizes of a model. ``download``: approximate bytes that are fetched; 0 and no names of a local one.
 
     ``key_heads``: heads with keys and values of their own, 0 for all; in ``local_layers`` a token sees ``window``
-    tokens; ``head_reads``: the first token of a post or all; ``languages``: as its card says.
+    tokens; ``head_reads``: the first token of a post or all; ``linear_head``: whether the head is one linear layer;
+    ``languages``: as its card says.
     """
 
     names: tuple[str, ...] = Field(default=(), strict=False)
@@ -56,6 +58,7 @@ class ModelShape(Spec):
     local_layers: int = 0
     window: int = 0
     head_reads: Literal["first", "all"] = "first"
+    linear_head: bool = False
     languages: str = ""
     classes: int = 2
     stated: int = 0
@@ -94,13 +97,21 @@ class ModelShape(Spec):
         if self.architecture == "m2m_100":
             decoder = self.linear + 4 * (self.hidden**2 + self.hidden) + 6 * self.hidden
             return self.word_table + self.layers * (self.linear + norms + decoder) + norms
-        head = self.hidden**2 + self.hidden + (self.hidden + 1) * self.classes
+        dense = 0 if self.linear_head else self.hidden**2 + self.hidden
+        head = dense + (self.hidden + 1) * self.classes
         if self.architecture in _ROTARY:  # norms without biases, two in each layer and one beside the layers
             return self.word_table + self.layers * (self.linear + 2 * self.hidden) + self.hidden + head
         absolute = 0 if self.architecture == "deberta-v2" else self.positions + self.types
         relative = 2 * self.relative_buckets + 2 if self.relative_buckets else 0
         embeddings = self.word_table + (absolute + 2 + relative) * self.hidden
         return embeddings + self.layers * (self.linear + norms) + head
+
+    def pooled_by(self, token_pooling: TokenPooling) -> ModelShape:
+        """The same with the head that this setting asks for."""
+        if token_pooling == "model":
+            return self
+        update = {"head_reads": "all", "linear_head": self.architecture not in _ROTARY}
+        return self.model_copy(update=update)
 
     @property
     def packed(self) -> bool:

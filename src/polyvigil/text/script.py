@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 
+import numpy as np
 import regex
 
 SCRIPTS = {
@@ -34,6 +36,28 @@ def main_script(text: str) -> str:
     if counts[name]:
         return name
     return "other" if _LETTER.search(text) else "none"
+
+
+def letter_share(text: str, pieces: Sequence[tuple[int, int]]) -> float:
+    """The share of the letters of ``text`` that stand in a piece of two letters or more, in [0, 1]; 1 without letters.
+
+    ``pieces``: where a tokenizer's known tokens begin and end, in characters. A vocabulary that was not made for a
+    writing system spells it letter by letter, or in bytes. A Han letter is a word by itself: one piece of its own is
+    enough, several (its bytes) are not.
+    """
+    letters = np.array([character.isalpha() for character in text], dtype=np.int64)
+    if not letters.any():
+        return 1.0
+    before = np.concatenate([[0], np.cumsum(letters)])
+    known = np.zeros(len(text), dtype=np.bool_)
+    number = np.zeros(len(text), dtype=np.int64)
+    for start, end in pieces:
+        number[start:end] += 1
+        if before[end] - before[start] >= 2:
+            known[start:end] = True
+    for index in np.flatnonzero(~known & (letters == 1) & (number == 1)).tolist():
+        known[index] = SCRIPTS["Han"].match(text[index]) is not None
+    return float(known[letters == 1].mean())
 
 
 LETTERS = 150

@@ -14,7 +14,7 @@ from polyvigil.config.recipe import Recipe
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit
-from polyvigil.decide.policy import DecisionPolicy
+from polyvigil.decide.policy import DecisionPolicy, Threshold
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import RESAMPLES, tune
 from polyvigil.evaluation.evaluate import Evaluation, Gold, evaluate
@@ -30,8 +30,13 @@ class Decisions:
     calibration: Calibration
 
 
-def decisions(scores: DevScores, gold: Gold, spec: DecideSpec) -> Decisions:
-    """Tune thresholds with their intervals, and fit the calibration. Raises DataError for dev posts of one class."""
+def decisions(dev: StoredDev, combination: Combination, gold: Gold, spec: DecideSpec) -> Decisions:
+    """Tune thresholds with their intervals, and fit the calibration, on the dev scores of all members that count.
+
+    A language without dev posts gets the mean of thresholds that were tuned on the members that count there. Raises
+    DataError for dev posts of one class.
+    """
+    scores = dev.scores(combination.of_all)
     languages = scores.languages.tolist()
     policy = tune(
         scores.probabilities,
@@ -41,7 +46,37 @@ def decisions(scores: DevScores, gold: Gold, spec: DecideSpec) -> Decisions:
         dev_fingerprint=gold.fingerprint,
         resamples=RESAMPLES,
     )
-    return Decisions(policy, fit(spec.calibration, scores.probabilities, scores.labels, languages))
+    calibration = fit(spec.calibration, scores.probabilities, scores.labels, languages)
+    return Decisions(_with_fallbacks(policy, dev, combination, spec), calibration)
+
+
+def _with_fallbacks(
+    policy: DecisionPolicy, dev: StoredDev, combination: Combination, spec: DecideSpec
+) -> DecisionPolicy:
+    """The policy with fallbacks of languages without dev posts on the scale of the members that count there."""
+    coverage = combination.coverage
+    if coverage is None:
+        return policy
+
+    def fallback(members: Sequence[int]) -> Threshold:
+        return subset_policy(members, dev, combination, spec).fallback
+
+    further = {name: fallback(members) for name, members in coverage.languages.items() if name not in policy.thresholds}
+    elsewhere = policy.model_copy(update={"fallback": fallback(coverage.elsewhere)})
+    return elsewhere.with_thresholds({**policy.thresholds, **further})
+
+
+def subset_policy(members: Sequence[int], dev: StoredDev, combination: Combination, spec: DecideSpec) -> DecisionPolicy:
+    """What thresholds the members at these indices would have alone, without intervals."""
+    scores = subset_scores(members, dev, combination)
+    languages = scores.languages.tolist()
+    return tune(scores.probabilities, scores.labels, languages, spec=spec, dev_fingerprint="")
+
+
+def subset_scores(members: Sequence[int], dev: StoredDev, combination: Combination) -> DevScores:
+    """The dev scores of the members at these indices alone."""
+    languages = dev.languages.tolist()
+    return DevScores(combination.mean_of(members, dev.by_member, languages), dev.labels, dev.languages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.bundle import layout, store
+from polyvigil.bundle.coverage import knowing_members, posts_by_language
 from polyvigil.bundle.dev import StoredDev, stored
 from polyvigil.bundle.layout import Sources
 from polyvigil.bundle.outputs import BUNDLE, check_output
@@ -23,7 +24,7 @@ from polyvigil.bundle.store import Bundle, Seen
 from polyvigil.config.decide import DecideSpec
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.combine import Combination
-from polyvigil.decide.rules import DevScores
+from polyvigil.decide.coverage import MemberCoverage, coverage_of
 from polyvigil.decide.weights import fitted_weights, regime_weights
 from polyvigil.errors import BundleError, RecipeError, SplitError
 from polyvigil.evaluation.evaluate import Evaluation, Gold, gold_of, stored_gold
@@ -200,15 +201,18 @@ def build_ensemble(
     train = np.unique(np.concatenate([source.bundle.seen.train for source in sources]))
     notes = (*leaks(seen, train), *_cascades(sources))
     dev, gold = dev_of(sources, plan, log)
-    weights, improvement = _weights(sources, plan, dev)
+    coverage = Combination(coverage=_coverage(sources, plan))
+    weights, improvement = _weights(sources, plan, dev, coverage)
     members = _members(sources, weights)
     kept = [index for index, member in enumerate(members) if member.weight]
     dev = dataclasses.replace(dev, by_member=dev.by_member[kept])
-    combination = Combination(weights=tuple(weights[index] for index in kept) if weights else ())
+    combination = coverage.of(kept).model_copy(
+        update={"weights": tuple(weights[index] for index in kept) if weights else ()}
+    )
     scores = dev.scores(combination)
     languages = scores.languages.tolist()
     log(f"tuning thresholds on {len(languages):,} dev posts ({scores.labels.sum():,} positive)")
-    decided = decisions(scores, gold, plan.decide)
+    decided = decisions(dev, combination, gold, plan.decide)
     copies = [copy for source in sources for copy in store.copied(source.folder, source.bundle)]
     log(f"writing {output}")
     bundle_draft = BundleDraft(
@@ -271,14 +275,38 @@ def _cascades(sources: Sequence[Source]) -> list[str]:
     ]
 
 
+def _coverage(sources: Sequence[Source], plan: EnsemblePlan) -> MemberCoverage | None:
+    """Which members count where: what a source has measured of a language holds for its own."""
+    posts = posts_by_language(item.post for item in plan.dev)
+    trained = {name for source in sources for name in source.bundle.manifest.trained_languages}
+    measured = [source.bundle.combination.coverage for source in sources]
+    names = {*posts, *trained, *(name for coverage in measured if coverage for name in coverage.languages)}
+
+    def knowing(name: str) -> list[int]:
+        chosen: list[int] = []
+        offset = 0
+        for source, coverage in zip(sources, measured, strict=True):
+            members = source.bundle.members
+            if coverage and name in coverage.languages and name not in posts:
+                known = coverage.members(name)
+            else:
+                known = knowing_members(members, name, posts.get(name, []), least_known=plan.decide.least_known)
+            chosen += [offset + index for index in known]
+            offset += len(members)
+        return chosen
+
+    number = sum(len(source.bundle.members) for source in sources)
+    return coverage_of({name: knowing(name) for name in sorted(names)}, knowing(""), members=number)
+
+
 def _weights(
-    sources: Sequence[Source], plan: EnsemblePlan, dev: StoredDev
+    sources: Sequence[Source], plan: EnsemblePlan, dev: StoredDev, coverage: Combination
 ) -> tuple[tuple[float, ...], WeightGain | None]:
     """A weight for each member, none where all are the same, and what fitting gains."""
     if plan.fit:
-        equal = DevScores(dev.by_member.mean(axis=0), dev.labels, dev.languages)
-        improvement = weight_gain(dev.by_member, equal, groups=dev.group_names)
-        return tuple(fitted_weights(dev.by_member, equal).tolist()), improvement
+        equal, counted = dev.scores(coverage), dev.counted(coverage)
+        improvement = weight_gain(counted, equal, groups=dev.group_names)
+        return tuple(fitted_weights(counted, equal).tolist()), improvement
     if len(plan.weights) == len(sources):
         within = [source.bundle.combination.weights or (1.0,) * len(source.bundle.members) for source in sources]
         return regime_weights(plan.weights, within), None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from polyvigil.config.model import StackedSpec
-from polyvigil.config.recipe import FineTunedRecipe, Recipe
+from polyvigil.config.recipe import FineTunedRecipe, MemberRecipe, Recipe, member_recipes
 from polyvigil.config.training import DistilSpec
 from polyvigil.detect.base import CostEstimate
 from polyvigil.errors import RecipeError
@@ -31,6 +31,7 @@ def estimate_cost(
     whose shape is not known. Raises as ``run.train`` would before its first step, and RecipeError for a device that is
     not known or cannot be used.
     """
+    recipe = member_recipes(recipe)[-1]  # the linear member of a hybrid takes seconds
     models = () if _is_stack_over_linear(recipe) else models_of(recipe)
     if models and (options.for_device or any(map(_has_to_be_fetched, models))):
         return _estimated(recipe, data, options=options, log=log)
@@ -45,7 +46,7 @@ def estimate_cost(
     return _with_further(measured, weights, members=len(recipe.member_seeds), download=0)
 
 
-def _estimated(recipe: Recipe, data: TrainingData, *, options: RunOptions, log: Log) -> CostEstimate | None:
+def _estimated(recipe: MemberRecipe, data: TrainingData, *, options: RunOptions, log: Log) -> CostEstimate | None:
     models = models_of(recipe)
     shapes = [shape_of(model.name) for model in models]
     known = [shape for shape in shapes if shape is not None]

@@ -85,7 +85,8 @@ def decided(bundle: Bundle, reading: Reading) -> Decided:
     """What a bundle says: P of all members together; decisions by its cascade, if it has one."""
     posts = [item.post for item in reading.posts]
     languages = [post.language for post in posts]
-    p = bundle.combination.of_all.mean(bundle.member_probabilities(posts))
+    combination = bundle.combination.of_all
+    p = combination.mean(combination.counted(bundle.member_probabilities(posts), languages))
     decisive = bundle.probabilities(posts) if bundle.combination.cascade else p
     return Decided(bundle.policy.flags(decisive, languages), p)
 

@@ -122,6 +122,6 @@ def _tuned(bundle: Bundle, reading: Reading) -> tuple[Bundle, Gold]:
         return bundle, stored_gold(bundle.dev, fingerprint=bundle.policy.dev_fingerprint)
     gold = gold_of(reading.posts)
     dev = stored(bundle.member_probabilities([item.post for item in reading.posts]), reading.posts)
-    fresh = decisions(dev.scores(bundle.combination.of_all), gold, bundle.policy.spec)
+    fresh = decisions(dev, bundle.combination, gold, bundle.policy.spec)
     policy = fresh.policy.with_thresholds({**bundle.policy.thresholds, **fresh.policy.thresholds})
     return dataclasses.replace(bundle, policy=policy, calibration=fresh.calibration, dev=dev), gold

@@ -58,7 +58,8 @@ def open_member(folder):
 
 
 members = [open_member(folder) for folder in sorted((here / "members").iterdir())]
-weights = json.loads((here / "combination.json").read_text())["weights"] or [1.0] * len(members)
+combination = json.loads((here / "combination.json").read_text())
+weights, coverage = combination["weights"] or [1.0] * len(members), combination.get("coverage")
 
 
 def flag(text, language):
@@ -66,14 +67,15 @@ def flag(text, language):
     clean = model_text(text, NORMALISATION)
     if no_text_reason(clean):
         return 0.0, False
+    counting = coverage["languages"].get(language, coverage["elsewhere"]) if coverage else range(len(members))
     found = []
-    for tokenizer, reader, pooling, session in members:
+    for tokenizer, reader, pooling, session in (members[index] for index in counting):
         windows = pieces([reader.read(tokenizer(clean, verbose=False)["input_ids"])])
         ids = np.stack(windows.rows).astype(np.int64)
         logits = session.run(["logits"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0].astype(np.float64)
         scores = WindowScores(1 / (1 + np.exp(logits[:, 0] - logits[:, 1])), windows.starts)
         found.append(scores.pooled(pooling)[0])
-    p = float(np.average(found, weights=weights))
+    p = float(np.average(found, weights=[weights[index] for index in counting]))
     return p, p >= policy["thresholds"].get(language, policy["fallback"])["value"]
 
 
@@ -135,8 +137,10 @@ def export_onnx(source: Path, bundle: Bundle, reading: Reading, *, output: Path,
             (made / folder / READING_FILE).write_text(json.dumps(reading_settings, indent=2) + "\n", encoding="utf-8")
             runners.append(_OnnxMember(detector, OnnxEncoder(made / folder / ONNX_FILE)))
         log(f"scoring {len(posts):,} posts as they are and by ONNX Runtime")
-        p = bundle.combination.mean(member_probabilities(runners, posts, normalisation=bundle.normalisation))
-        after = Decided(bundle.policy.flags(p, [post.language for post in posts]), p)
+        languages = [post.language for post in posts]
+        by_member = member_probabilities(runners, posts, normalisation=bundle.normalisation)
+        p = bundle.combination.mean(bundle.combination.counted(by_member, languages))
+        after = Decided(bundle.policy.flags(p, languages), p)
         comparison = judged("onnx", bundle, decided(bundle, reading), after, reading)
         for name, document in (
             (layout.POLICY, bundle.policy),

@@ -109,7 +109,7 @@ def judge(
     policy, languages = first.bundle.policy, dev.languages.tolist()
     dev = dev.split_stages(len(other.bundle.members) if other else 0)
     combination = first.bundle.combination.of_all
-    posts = DevScores(combination.mean(dev.by_member), dev.labels, dev.languages)
+    posts = dev.scores(combination)
     usage = None
     if isinstance(second, Endpoint):
         chosen = candidates(posts, policy, at_most=plan.at_most)
@@ -288,9 +288,11 @@ def near(bundle: Bundle, dev: Sequence[LabelledPost], *, at_most: float) -> list
     """The dev posts that a judge would be asked about, by the bundle's own scores."""
     check(Source(Path(), bundle), None, JudgePlan(at_most))
     posts = [item.post for item in dev]
-    scores = bundle.combination.of_all.mean(bundle.member_probabilities(posts))
+    combination = bundle.combination.of_all
+    languages = [post.language for post in posts]
+    scores = combination.mean(combination.counted(bundle.member_probabilities(posts), languages))
     labels = np.array([item.label for item in dev], dtype=np.int8)
-    dev_scores = DevScores(scores, labels, np.array([post.language for post in posts], dtype=np.str_))
+    dev_scores = DevScores(scores, labels, np.array(languages, dtype=np.str_))
     return [posts[index] for index in np.flatnonzero(candidates(dev_scores, bundle.policy, at_most=at_most))]
 
 

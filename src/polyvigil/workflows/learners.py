@@ -12,7 +12,7 @@ from polyvigil.config.recipe import (
     EncoderRecipe,
     FineTunedRecipe,
     LinearRecipe,
-    Recipe,
+    MemberRecipe,
     StackedLinearRecipe,
     StackedRecipe,
     ZeroShotRecipe,
@@ -43,7 +43,7 @@ class RunOptions:
 
 
 def learner_of(
-    recipe: Recipe,
+    recipe: MemberRecipe,
     work: Path,
     options: RunOptions,
     log: Log,

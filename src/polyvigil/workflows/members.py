@@ -13,7 +13,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from polyvigil.bundle import store
-from polyvigil.config.recipe import FineTunedRecipe, Recipe
+from polyvigil.config.recipe import FineTunedRecipe, Recipe, member_recipes
 from polyvigil.config.training import RESUMABLE_SETTINGS, TrainingSpec
 from polyvigil.data.atomic import whole_folder
 from polyvigil.data.translated import is_translated
@@ -107,10 +107,14 @@ class Run:
 
 
 def make_members(run: Run) -> tuple[Scored, ...]:
-    """One member for each seed, in their order. Of several processes (learn.ranks) the first has them, the others none.
+    """The members of each kind, one for each seed, in their order.
 
-    Raises what the learner raises, and TrainingError where a finished member there is another run's.
+    Of several processes (learn.ranks) the first has them, the others none. Raises what the learner raises, and
+    TrainingError where a finished member there is another run's.
     """
+    parts = member_recipes(run.recipe)
+    if len(parts) > 1:
+        return tuple(scored for part in parts for scored in make_members(replace(run, recipe=part)))
     made = []
     seeds = run.recipe.member_seeds
     for number, seed in enumerate(seeds):
@@ -118,7 +122,7 @@ def make_members(run: Run) -> tuple[Scored, ...]:
         completed = _completed(folder, seed, run) if run.recipe.encoder else None
         if not _first_has(completed):
             learner = learner_of(
-                run.recipe, folder, run.options, run.log, run.teacher_targets, members=len(seeds) - number
+                parts[0], folder, run.options, run.log, run.teacher_targets, members=len(seeds) - number
             )
             detector = learner.fit(run.train, run.dev, seed=seed)
             if not launched().rank:
@@ -169,7 +173,7 @@ def _probabilities(detector: Detector, posts: Sequence[Post]) -> Probabilities:
 def _out_of_fold(run: Run, seed: int) -> Probabilities:
     """P(ADE) of each dev post by a detector like the member that has not learned from its fold, (n_dev,)."""
     assert run.fold_of is not None
-    learner = learner_of(run.recipe, run.work, run.options, run.log, None)
+    learner = learner_of(member_recipes(run.recipe)[0], run.work, run.options, run.log, None)
     further = [item for item in run.train if is_translated(item.post)]
     n_folds = int(run.fold_of.max()) + 1
 

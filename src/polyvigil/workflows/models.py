@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polyvigil.config.model import NerSpec, NliSpec, StackedSpec
+from polyvigil.config.model import HybridSpec, NerSpec, NliSpec, StackedSpec
 from polyvigil.config.recipe import Recipe
 
 
@@ -34,7 +34,8 @@ def models_of(recipe: Recipe) -> tuple[NamedModel, ...]:
     stacked = isinstance(spec, StackedSpec)
     models = []
     if encoder:
-        setting = "model.base.name" if stacked else "model.name"
+        hybrid = isinstance(spec, HybridSpec)
+        setting = "model.base.name" if stacked else "model.encoder.name" if hybrid else "model.name"
         models.append(NamedModel(setting, encoder.name, encoder.revision, encoder.kind))
     further = spec.further if isinstance(spec, StackedSpec) else spec
     if isinstance(further, NerSpec | NliSpec):

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.bundle import store
-from polyvigil.bundle.dev import stored
+from polyvigil.bundle.coverage import member_coverage
+from polyvigil.bundle.dev import StoredDev, stored
 from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.config.recipe import LinearRecipe, Recipe
 from polyvigil.data.fingerprint import post_hashes
@@ -23,6 +24,8 @@ from polyvigil.data.shown import shown_value
 from polyvigil.data.split import assign_folds, split_off
 from polyvigil.data.translated import is_translated, refuse_translated, without_translations_of
 from polyvigil.decide.combine import Combination
+from polyvigil.decide.weights import mean_weights
+from polyvigil.detect.base import NGRAM_KINDS
 from polyvigil.errors import DataError, RecipeError, SplitError
 from polyvigil.evaluation.evaluate import Evaluation, gold_of
 from polyvigil.evaluation.subsets import MemberSubset, member_subsets
@@ -213,8 +216,9 @@ def train(
     log(f"tuning thresholds on {len(data.dev):,} dev posts ({sum(p.label for p in data.dev):,} positive)")
     posts = [item.post for item in data.dev]
     dev = stored(learned.dev, data.dev)
-    combination, gold = Combination(), gold_of(data.dev)
-    decided = decisions(dev.scores(combination), gold, recipe.decide)
+    gold = gold_of(data.dev)
+    combination = _combination(recipe, members, dev, posts, log)
+    decided = decisions(dev, combination, gold, recipe.decide)
     log(f"writing {output}")
     seen = store.Seen(learned.seen, np.unique(post_hashes(posts)))
     bundle_draft = BundleDraft(members, combination, decided, dev, gold, data=data.data, seen=seen, recipe=recipe)
@@ -224,12 +228,32 @@ def train(
         dev.by_member,
         dev.labels,
         gold.languages.tolist(),
-        names=[str(seed) for seed in recipe.member_seeds],
+        names=[member_name(member) for member in members],
         seconds=[member.log.seconds if member.log else 0.0 for member in members],
         spec=recipe.decide,
+        combination=combination,
         groups=gold.groups,
     )
     return Trained(assembled.bundle, assembled.evaluation, subsets)
+
+
+def member_name(member: Made) -> str:
+    """What a member of a run is called beside the others: its seed, of which a linear one makes no use."""
+    return "linear" if member.kind in NGRAM_KINDS else str(member.fit_record.seed)
+
+
+def _combination(
+    recipe: Recipe, members: Sequence[Made], dev: StoredDev, posts: Sequence[Post], log: Log
+) -> Combination:
+    """Which members count where, and how much: the same, unless the recipe asks for fitted weights."""
+    coverage = member_coverage(members, posts, least_known=recipe.decide.least_known)
+    combination = Combination(coverage=coverage)
+    if not recipe.fits_weights:
+        return combination
+    weights = mean_weights(dev.counted(combination), dev.scores(combination), groups=dev.group_names).tolist()
+    shares = ", ".join(f"{member_name(member)} {share:.2f}" for member, share in zip(members, weights, strict=True))
+    log(f"weights, the mean of those fitted on all folds but one: {shares}")
+    return Combination(weights=tuple(weights), coverage=coverage)
 
 
 def train_in_this_process(

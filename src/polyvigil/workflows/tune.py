@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.bundle import layout, store
-from polyvigil.bundle.dev import stored
+from polyvigil.bundle.coverage import knowing_members, posts_by_language
+from polyvigil.bundle.dev import StoredDev, stored
 from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.store import Bundle, Seen
 from polyvigil.config.decide import DecideSpec
@@ -25,14 +26,22 @@ from polyvigil.config.load import load_text
 from polyvigil.config.recipe import Recipe
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.decide.cascade import Cascade, fit_cascade
+from polyvigil.decide.coverage import coverage_of
 from polyvigil.decide.policy import DecisionPolicy, Threshold
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.shift import Shift, Side, shifts, transport
-from polyvigil.decide.unlabelled import by_prior, references, similar_threshold
+from polyvigil.decide.unlabelled import Reference, by_prior, references, similar_threshold
 from polyvigil.errors import RecipeError
 from polyvigil.evaluation.evaluate import Evaluation, gold_of, stored_gold
 from polyvigil.types import LabelledPost, Post, Probabilities
-from polyvigil.workflows.assemble import BundleDraft, Decisions, assemble_bundle, decisions
+from polyvigil.workflows.assemble import (
+    BundleDraft,
+    Decisions,
+    assemble_bundle,
+    decisions,
+    subset_policy,
+    subset_scores,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +145,15 @@ def tune_bundle(
     if plan.dev:
         log(f"scoring {len(plan.dev):,} dev posts")
         dev, gold = stored(bundle.member_probabilities([item.post for item in plan.dev]), plan.dev), gold_of(plan.dev)
+    bundle = _with_coverage(bundle, plan)
     scores = dev.scores(bundle.combination)
     languages = scores.languages.tolist()
     log(f"tuning thresholds on {len(languages):,} dev posts ({scores.labels.sum():,} positive)")
-    decided = decisions(scores, gold, plan.decide)
+    decided = decisions(dev, bundle.combination, gold, plan.decide)
     if plan.unlabelled:
         log(f"scoring {len(plan.unlabelled):,} posts without labels")
     fresh = bundle.probabilities(plan.unlabelled)
-    new_thresholds = _for_the_unlabelled(plan, decided.policy, bundle, scores=scores, fresh=fresh)
+    new_thresholds = _for_the_unlabelled(plan, decided.policy, bundle, dev=dev, fresh=fresh)
     policy = decided.policy.with_thresholds({**decided.policy.thresholds, **new_thresholds})
     both = np.concatenate([scores.probabilities, fresh])
     changes = shifts(
@@ -155,7 +165,8 @@ def tune_bundle(
     combination = bundle.combination
     if plan.cascade:
         log("learning the cascade")
-        cascade = cascade_for(plan.cascade, dev.by_member, scores, policy, groups=gold.groups)
+        counted = dev.counted(combination)
+        cascade = cascade_for(plan.cascade, counted, scores, policy, groups=gold.groups)
         combination = combination.model_copy(update={"cascade": cascade})
     bundle_draft = BundleDraft(
         store.copied(source, bundle),
@@ -219,11 +230,36 @@ def without_judge(source: Path, bundle: Bundle) -> Bundle:
     return dataclasses.replace(bundle, combination=bundle.combination.of_all)
 
 
+def _with_coverage(bundle: Bundle, plan: Plan) -> Bundle:
+    """The bundle in which those members alone count in a language of unlabelled posts that are seen to read it."""
+    members, old = len(bundle.members), bundle.combination.coverage
+    labelled = {item.post.language for item in plan.dev} or {*bundle.dev.languages.tolist()}
+    named = dict(old.languages) if old else {}
+    for name, posts in posts_by_language(plan.unlabelled).items():
+        if name not in labelled:
+            named[name] = knowing_members(bundle.members, name, posts, least_known=plan.decide.least_known)
+    coverage = coverage_of(named, old.elsewhere if old else (), members=members)
+    return dataclasses.replace(bundle, combination=bundle.combination.model_copy(update={"coverage": coverage}))
+
+
 def _for_the_unlabelled(
-    plan: Plan, policy: DecisionPolicy, bundle: Bundle, *, scores: DevScores, fresh: Probabilities
+    plan: Plan, policy: DecisionPolicy, bundle: Bundle, *, dev: StoredDev, fresh: Probabilities
 ) -> dict[str, Threshold]:
     """A threshold for each language that has posts without labels and none of its own."""
     names = np.array([post.language for post in plan.unlabelled], dtype=np.str_)
+    combination, everyone = bundle.combination, tuple(range(len(bundle.members)))
+    known_to: dict[tuple[int, ...], tuple[Reference, ...]] = {}
+
+    def known(language: str) -> tuple[Reference, ...]:
+        """The labelled languages by the scores and thresholds of the members that count in ``language``."""
+        members = combination.coverage.members(language) if combination.coverage else everyone
+        if members not in known_to and members == everyone:
+            known_to[members] = references(dev.scores(combination), policy)
+        elif members not in known_to:
+            alone = subset_policy(members, dev, combination, plan.decide)
+            known_to[members] = references(subset_scores(members, dev, combination), alone)
+        return known_to[members]
+
     labelled = {name for name, threshold in policy.thresholds.items() if threshold.source == "own"}
     for name in plan.priors:
         if name in labelled:
@@ -236,17 +272,16 @@ def _for_the_unlabelled(
                 where=f"--prior {name}",
                 hint="give some with --unlabelled; the threshold is found on them",
             )
-    known = references(scores, policy)
     result = {}
     for name in sorted(set(names.tolist()) - labelled):
         language_scores = fresh[names == name]
         if name in plan.priors:
             result[name] = by_prior(language_scores, plan.priors[name])
-        elif known:
+        elif labelled:
             rule = plan.decide.unlabelled
             foreign = bundle.reads_ngrams_alone and not bundle.is_trained_on(name)
             chosen = rule if rule != "auto" else "share" if foreign else "overlap"
-            result[name] = similar_threshold(language_scores, known, rule=chosen)
+            result[name] = similar_threshold(language_scores, known(name), rule=chosen)
     return result
 
 

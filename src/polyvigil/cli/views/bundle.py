@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from polyvigil.cli.views.table import duration, table
 from polyvigil.decide.cascade import Cascade, CascadeCounts
+from polyvigil.decide.coverage import MemberCoverage
 from polyvigil.decide.judge import Band, Judge
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.shift import Shift
@@ -76,6 +77,16 @@ def subset_lines(subsets: Sequence[MemberSubset], *, what: str) -> list[str]:
         for subset in subsets
     ]
     return [table((what, "same-set F1", "cross-fitted", "training"), rows), ""]
+
+
+def coverage_lines(coverage: MemberCoverage) -> list[str]:
+    """Which members count in which language, those with the same members together."""
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for language, members in coverage.languages.items():
+        groups.setdefault(members, []).append(language)
+    groups.setdefault(coverage.elsewhere, []).append("any other language")
+    parts = (f"{', '.join(map(str, members))} in {', '.join(names)}" for members, names in groups.items())
+    return [f"members that count: {'; '.join(parts)}"]
 
 
 def cascade_lines(cascade: Cascade) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from polyvigil.cli.views.table import duration, size, table
 from polyvigil.config.model import StackedSpec
-from polyvigil.config.recipe import FineTunedRecipe, Recipe
+from polyvigil.config.recipe import FineTunedRecipe, HybridRecipe, Recipe
 from polyvigil.detect.base import CostEstimate, PoolingChoice, TrainingLog
 from polyvigil.workflows.models import models_of
 
@@ -19,6 +19,8 @@ _LONG = {
 
 def dry_run_lines(recipe: Recipe, estimate: CostEstimate | None) -> list[str]:
     """What a training would take: the first member measured or estimated, the others like it."""
+    if isinstance(recipe, HybridRecipe):
+        return ["one linear member, seconds to a minute, and:", *dry_run_lines(recipe.parts[-1], estimate)]
     if estimate is not None and not estimate.measured_steps:
         return estimate_lines(recipe, estimate)
     if not recipe.learns:
