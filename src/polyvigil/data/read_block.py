@@ -1,0 +1,112 @@
+"""Blocks of rows to posts: what ``data.read`` does row by row, done column by column where no row needs a second look.
+
+In: pieces of an open table that are all without a fault. Out: the posts of its rows with their columns, the same that
+reading them one by one gives; or nothing, where a row may be set aside or its cells are of odd types, so that the
+caller reads them one by one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from polyvigil.data.columns import ColumnMap
+from polyvigil.data.languages import FileLanguages
+from polyvigil.data.read import MAX_CHARACTERS, cell_text, split_name
+from polyvigil.data.table import Piece, Row, RowBlock, RowError
+from polyvigil.text.language import CADEC_SUFFIX, UNDETERMINED, standard_group
+from polyvigil.text.normalise import is_unicode
+from polyvigil.types import Post
+
+_PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBlock:
+    """The posts of a block of rows, one each; ``cells`` as the file has them; ``languages_given``: how many rows write
+    their language so, in the order in which they are met."""
+
+    posts: Sequence[Post]
+    language_detected: Sequence[bool]
+    languages_given: Mapping[str, int]
+    cells: Mapping[str, Sequence[Any]]
+
+    @property
+    def characters(self) -> int:
+        """Of all texts."""
+        return sum(len(post.text) for post in self.posts)
+
+
+def read_block(pieces: Sequence[Piece], columns: ColumnMap, languages: FileLanguages) -> ReadBlock | None:
+    """The posts of unlabelled rows; None where they are to be read one by one (``data.read.read_rows``)."""
+    block = _joined(pieces)
+    if block is None or not all(name in block.cells for name in columns.columns.values()):
+        return None
+    cells: dict[str, Sequence[str]] = {}
+    for role, name in columns.columns.items():
+        column = block.cells[name]
+        kinds = {*map(type, column)}
+        if not kinds <= _PLAIN_TYPES:
+            return None
+        cells[role] = column if kinds == {str} else list(map(cell_text, column))
+        if max(map(len, cells[role])) > MAX_CHARACTERS or not is_unicode("".join(cells[role])):
+            return None
+    ids = cells.get("id", [""] * len(block))
+    if not all(ids):
+        ids = [given or f"row-{line}" for given, line in zip(ids, block.lines, strict=True)]
+    given = list(map(str.strip, cells["language"])) if "language" in cells else [""] * len(block)
+    types = cells.get("type", [""] * len(block))
+    try:
+        groups, detected = _groups(given, cells["text"], types, ids, languages)
+    except ValueError:
+        return None
+    splits: Sequence[str] = cells.get("split", ())
+    names = {split: split_name(split) for split in {*splits}}
+    empty = [""] * len(block)
+    origins, threads = cells.get("origin", empty), cells.get("group", empty)
+    posts = list(map(Post, ids, cells["text"], groups, types, origins, map(names.get, splits or empty, empty), threads))
+    return ReadBlock(posts, detected, Counter(given), block.cells)
+
+
+def _joined(pieces: Sequence[Piece]) -> RowBlock | None:
+    """Pieces as one block, where they have the same columns in the same order and no more beside them."""
+    blocks: list[RowBlock] = []
+    rows: list[Row] = []
+    for piece in pieces:
+        if isinstance(piece, RowError) or (isinstance(piece, Row) and piece.derived):
+            return None
+        if isinstance(piece, Row):
+            rows.append(piece)
+            continue
+        if rows:
+            return None
+        blocks.append(piece)
+    if rows:
+        if blocks or len({tuple(row.cells) for row in rows}) > 1:
+            return None
+        columns = zip(*(row.cells.values() for row in rows), strict=True)
+        return RowBlock([row.line for row in rows], dict(zip(rows[0].cells, columns, strict=True)))
+    if len(blocks) == 1:
+        return blocks[0]
+    if len({tuple(block.cells) for block in blocks}) > 1:
+        return None
+    lines = [line for block in blocks for line in block.lines]
+    return RowBlock(lines, {name: [c for block in blocks for c in block.cells[name]] for name in blocks[0].cells})
+
+
+def _groups(
+    given: Sequence[str], texts: Sequence[str], types: Sequence[str], ids: Sequence[str], languages: FileLanguages
+) -> tuple[Sequence[str], Sequence[bool]]:
+    """See ``FileLanguages.group``, of each row. Raises ValueError where a row gives no language."""
+    known = {name: standard_group(name) for name in dict.fromkeys(given)}
+    types_alone = "cadec" not in "\n".join(ids).lower() and len({*types}) == 1
+    if types_alone and not any(group == UNDETERMINED or group.endswith(CADEC_SUFFIX) for group in known.values()):
+        groups = {name: languages.group(name, "", type=types[0], id="").group for name in known}
+        return [groups[name] for name in given], [False] * len(given)
+    found = [
+        languages.group(name, text, type=kind, id=id)
+        for name, text, kind, id in zip(given, texts, types, ids, strict=True)
+    ]
+    return [language.group for language in found], [language.detected for language in found]
