@@ -10,28 +10,41 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import Any
 
 from polyvigil.data.columns import ColumnMap
 from polyvigil.data.languages import FileLanguages
-from polyvigil.data.read import MAX_CHARACTERS, cell_text, split_name
+from polyvigil.data.read_row import MAX_CHARACTERS, cell_text, split_name
 from polyvigil.data.table import Piece, Row, RowBlock, RowError
 from polyvigil.text.language import CADEC_SUFFIX, UNDETERMINED, standard_group
-from polyvigil.text.normalise import is_unicode
+from polyvigil.text.normalise import is_unicode, placeholder_reason
 from polyvigil.types import Post
 
+_SHORT = 30  # characters, more than any placeholder has
 _PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
 class ReadBlock:
-    """The posts of a block of rows, one each; ``cells`` as the file has them; ``languages_given``: how many rows write
-    their language so, in the order in which they are met."""
+    """The posts of a block of ``rows``, one each, all (n_rows,); ``row_languages`` and ``labels_given``: language and
+    label as the rows write them, the label empty where none is asked for."""
 
     posts: Sequence[Post]
     language_detected: Sequence[bool]
-    languages_given: Mapping[str, int]
-    cells: Mapping[str, Sequence[Any]]
+    row_languages: Sequence[str]
+    labels_given: Sequence[str]
+    rows: RowBlock
+
+    @property
+    def cells(self) -> Mapping[str, Sequence[Any]]:
+        """As the file has them, by column."""
+        return self.rows.cells
+
+    @property
+    def languages_given(self) -> Mapping[str, int]:
+        """How many rows write their language so, in the order in which they are met."""
+        return Counter(self.row_languages)
 
     @property
     def characters(self) -> int:
@@ -39,8 +52,10 @@ class ReadBlock:
         return sum(len(post.text) for post in self.posts)
 
 
-def read_block(pieces: Sequence[Piece], columns: ColumnMap, languages: FileLanguages) -> ReadBlock | None:
-    """The posts of unlabelled rows; None where they are to be read one by one (``data.read.read_rows``)."""
+def read_block(
+    pieces: Sequence[Piece], columns: ColumnMap, languages: FileLanguages, *, labelled: bool = False
+) -> ReadBlock | None:
+    """The posts of rows; None where they are to be read one by one (``data.read_row.read_rows``)."""
     block = _joined(pieces)
     if block is None or not all(name in block.cells for name in columns.columns.values()):
         return None
@@ -53,6 +68,8 @@ def read_block(pieces: Sequence[Piece], columns: ColumnMap, languages: FileLangu
         cells[role] = column if kinds == {str} else list(map(cell_text, column))
         if max(map(len, cells[role])) > MAX_CHARACTERS or not is_unicode("".join(cells[role])):
             return None
+    if labelled and _lacks_text(cells["text"]):
+        return None
     ids = cells.get("id", [""] * len(block))
     if not all(ids):
         ids = [given or f"row-{line}" for given, line in zip(ids, block.lines, strict=True)]
@@ -65,9 +82,21 @@ def read_block(pieces: Sequence[Piece], columns: ColumnMap, languages: FileLangu
     splits: Sequence[str] = cells.get("split", ())
     names = {split: split_name(split) for split in {*splits}}
     empty = [""] * len(block)
+    if labelled:  # such posts are kept: what many of them share stands in memory once
+        types = list(map(intern, types))
+        cells = {**cells, "origin": list(map(intern, cells.get("origin", empty)))}
     origins, threads = cells.get("origin", empty), cells.get("group", empty)
     posts = list(map(Post, ids, cells["text"], groups, types, origins, map(names.get, splits or empty, empty), threads))
-    return ReadBlock(posts, detected, Counter(given), block.cells)
+    labels = list(map(str.strip, cells["label"])) if labelled and "label" in cells else empty
+    return ReadBlock(posts, detected, given, labels, block)
+
+
+def _lacks_text(texts: Sequence[str]) -> bool:
+    """Whether some text is empty or stands for one that is gone."""
+    return any(
+        (len(bare := text.strip()) <= _SHORT and placeholder_reason(bare)) or not text.strip("\0 \t\r\n")
+        for text in texts
+    )
 
 
 def _joined(pieces: Sequence[Piece]) -> RowBlock | None:
