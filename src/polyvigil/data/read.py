@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from array import array
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import eq
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, overload
@@ -30,7 +32,7 @@ from polyvigil.data.read_row import (
     split_name,
 )
 from polyvigil.data.shown import shown_column, shown_value
-from polyvigil.data.table import PieceBuffer, pieces_of, rows_in
+from polyvigil.data.table import PieceBuffer, RowBlock, pieces_of, rows_in
 from polyvigil.errors import DataError
 from polyvigil.types import Frozen, LabelledPost, Post
 
@@ -140,15 +142,39 @@ def _columns(table: Table, spec: DataSpec, *, split: str, required: Sequence[str
     return columns
 
 
-class LineRows(Sequence[Row]):
-    """Rows of which the lines alone are kept, and the cells of a few."""
+@dataclass(slots=True)
+class _RowStore:
+    """What is kept of the rows of posts: of each its line, of some their cells."""
 
-    def __init__(self, lines: Sequence[int], cells: Mapping[int, Row]) -> None:
-        self._lines = lines
-        self._cells = cells
+    lines: array[int] = field(default_factory=lambda: array("q"))
+    single: dict[int, Row] = field(default_factory=dict)
+    """By the index of their post, those that keep their cells: a post whose label may turn out to mean nothing is set
+    aside with all it holds."""
+    blocks: list[RowBlock] = field(default_factory=list)
+    """Further rows that keep their cells."""
+    starts: list[int] = field(default_factory=list)
+    """The index of the first post of each block."""
+
+    def row(self, index: int) -> Row:
+        """The row of the post at ``index``."""
+        if row := self.single.get(index):
+            return row
+        at = bisect_right(self.starts, index) - 1
+        if at >= 0 and (offset := index - self.starts[at]) < len(self.blocks[at]):
+            return self.blocks[at].row(offset)
+        return Row(self.lines[index], _NO_CELLS, _NO_CELLS)
+
+
+class KeptRows(Sequence[Row]):
+    """The rows of some posts, made when they are asked for: with their cells where those were kept, else their lines
+    alone."""
+
+    def __init__(self, rows: _RowStore, indices: Sequence[int]) -> None:
+        self._rows = rows
+        self._indices = indices
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._indices)
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -158,9 +184,13 @@ class LineRows(Sequence[Row]):
 
     def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
         if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        at = range(len(self))[index]
-        return self._cells.get(at) or Row(self._lines[at], _NO_CELLS)
+            return KeptRows(self._rows, self._indices[index])
+        return self._rows.row(self._indices[index])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def _all_rows(table: Table, columns: ColumnMap, spec: DataSpec, *, keep_cells: bool) -> _AllRows:
@@ -191,13 +221,10 @@ class _AllRows:
     spec: DataSpec
     keep_cells: bool
     posts: list[Post] = field(default_factory=list)
-    lines: array[int] = field(default_factory=lambda: array("q"))
     labels_given: list[str] = field(default_factory=list)
     languages_given: list[str] = field(default_factory=list)
     detected: bytearray = field(default_factory=bytearray)
-    rows: dict[int, Row] = field(default_factory=dict)
-    """By the index of their post, those that keep their cells: a post whose label may turn out to mean nothing is set
-    aside with all it holds."""
+    rows: _RowStore = field(default_factory=_RowStore)
     errors: list[tuple[int, RowError]] = field(default_factory=list)
     """And how many posts stand before each."""
 
@@ -207,9 +234,9 @@ class _AllRows:
             self.errors.append((len(self.posts), item))
             return
         if self.keep_cells or item.label_given not in _NUMERIC_LABELS:
-            self.rows[len(self.posts)] = item.row
+            self.rows.single[len(self.posts)] = item.row
         self.posts.append(item.post)
-        self.lines.append(item.row.line)
+        self.rows.lines.append(item.row.line)
         self.labels_given.append(sys.intern(item.label_given))
         self.languages_given.append(sys.intern(item.language_given))
         self.detected.append(item.language_detected)
@@ -218,12 +245,14 @@ class _AllRows:
         """Add the next rows, all of them posts."""
         before = len(self.posts)
         odd = [index for index, given in enumerate(block.labels_given) if given not in _NUMERIC_LABELS]
-        if self.keep_cells or odd:
-            wanted = range(len(block.posts)) if self.keep_cells else odd
+        if self.keep_cells:
+            self.rows.blocks.append(block.rows.shared())
+            self.rows.starts.append(before)
+        elif odd:
             rows = list(block.rows.rows())
-            self.rows.update((before + index, rows[index]) for index in wanted)
+            self.rows.single.update((before + index, rows[index]) for index in odd)
         self.posts += block.posts
-        self.lines.extend(block.rows.lines)
+        self.rows.lines.extend(block.rows.lines)
         self.labels_given += map(sys.intern, block.labels_given)
         self.languages_given += map(sys.intern, block.row_languages)
         self.detected += bytes(block.language_detected)
@@ -249,7 +278,7 @@ class _AllRows:
         return Reading(
             name,
             tuple(LabelledPost(self.posts[index], known[self.labels_given[index]]) for index in good),
-            self._rows_of(good),
+            KeptRows(self.rows, array("q", good)),
             tuple(row_errors),
             self._notes(good, row_errors, labels.messages(name, column)),
             labels.values,
@@ -269,7 +298,7 @@ class _AllRows:
             tuple(self.posts[index] for index in good),
             tuple(row_errors),
             self._notes(good, row_errors, [f"{name}: has no labels, and is read without them ({reason})"]),
-            tuple(self.lines[index] for index in good),
+            tuple(self.rows.lines[index] for index in good),
         )
 
     def _row_errors(self, labels: LabelMap, column: str) -> list[RowError]:
@@ -278,14 +307,8 @@ class _AllRows:
         for index, given in enumerate(self.labels_given):
             if given not in labels.labels:
                 reason = shown_value(given) + _NOT_A_LABEL
-                errors.append((index, 1, RowError(self.lines[index], column, reason, self.rows[index].cells)))
+                errors.append((index, 1, RowError(self.rows.lines[index], column, reason, self.rows.row(index).cells)))
         return [error for _, _, error in sorted(errors, key=lambda item: item[:2])]
-
-    def _rows_of(self, good: Sequence[int]) -> Sequence[Row]:
-        if self.keep_cells:
-            return tuple(self.rows[index] for index in good)
-        lines = array("q", (self.lines[index] for index in good))
-        return LineRows(lines, {at: self.rows[index] for at, index in enumerate(good) if index in self.rows})
 
     def _chosen(
         self, row_errors: Sequence[RowError], *, split: str, labels: Mapping[str, int] | None = None

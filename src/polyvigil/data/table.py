@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from sys import intern
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -52,6 +53,20 @@ class RowBlock:
         names = tuple(self.cells)
         for line, cells in zip(self.lines, zip(*self.cells.values(), strict=True), strict=True):
             yield Row(line, dict(zip(names, cells, strict=True)))
+
+    def row(self, index: int) -> Row:
+        """One of them."""
+        return Row(self.lines[index], {name: cells[index] for name, cells in self.cells.items()})
+
+    def shared(self) -> RowBlock:
+        """The same rows; text that many of them share stands in memory once, also beside that of other blocks."""
+
+        def cells(column: Sequence[Any]) -> Sequence[Any]:
+            if {*map(type, column)} != {str} or len({*column}) > len(column) / 4:
+                return column
+            return list(map(intern, column))
+
+        return RowBlock(self.lines, {name: cells(column) for name, column in self.cells.items()})
 
     def part(self, start: int, stop: int) -> RowBlock:
         """Rows ``start`` to ``stop``, without the last."""
