@@ -31,6 +31,7 @@ from polyvigil.config.recipe import BaseRecipe, Recipe
 from polyvigil.data.atomic import whole_folder
 from polyvigil.data.frames import Posts, source_of
 from polyvigil.data.read import OnError, Reading, Unlabelled, read_labelled, read_unlabelled
+from polyvigil.data.selection import refuse_selected
 from polyvigil.data.translated import refuse_translated
 from polyvigil.errors import BundleError, DataWarning, RecipeError
 from polyvigil.evaluation.columns import columns_to_slice
@@ -264,6 +265,7 @@ def tune(
     )
     if labelled:
         refuse_translated(labelled.posts, part="dev", where=labelled.name)
+        refuse_selected(labelled.selection, part="dev", where=labelled.name)
     for reading in (labelled, further):
         _report_reading(reading, log)
     plan = Plan(

@@ -8,6 +8,9 @@
     │   └── SplitError       split        2  one set of posts is used for two purposes
     ├── PredictionsError     predictions  2  a predictions file does not answer the gold file
     ├── BundleError          bundle       4  a bundle is missing, damaged or not to be trusted
+    ├── StoreError           store        4  a review store is missing, damaged, or of another version
+    │   └── StoreAwayError   store_away   1  a review store cannot be reached now: in use, database away, disk full
+    ├── ReviewError          (its own)    2  a reviewer's action is refused: decided by another, not theirs, ...
     ├── ScoringError         scoring      1  a scoring run cannot go on: its processes are killed, the cluster is gone
     ├── ServiceError         service      1  the scoring service cannot start, or cannot be asked
     ├── TrainingError        training     1  a training run cannot go on: no memory, no disk, numbers that overflow
@@ -80,6 +83,35 @@ class BundleError(PolyvigilError):
 
     code = "bundle"
     exit_code = 4
+
+
+class StoreError(PolyvigilError):
+    """A review store is missing, damaged, or of another version."""
+
+    code = "store"
+    exit_code = 4
+
+
+class StoreAwayError(StoreError):
+    """A review store cannot be reached now; nothing of what was being written is in it."""
+
+    code = "store_away"
+    exit_code = 1
+
+
+class ReviewError(PolyvigilError):
+    """A reviewer's action is refused, and nothing was written; ``code`` says why.
+
+    ``no_task``: no such task; ``decided``: the task has its decision; ``not_yours``: another person holds it;
+    ``undo_blocked``: nothing to take back, or another's decision stands on it; ``role``: the person may not do this;
+    ``usage``: the request itself is wrong.
+    """
+
+    exit_code = 2
+
+    def __init__(self, code: str, message: str, *, hint: str = "", where: str = "") -> None:
+        super().__init__(message, hint=hint, where=where)
+        self.code = code  # type: ignore[misc]  # of this refusal, not of the class
 
 
 class TrainingError(PolyvigilError):

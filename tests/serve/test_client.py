@@ -188,3 +188,19 @@ def test_a_token_is_sent(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_post_that_cannot_be_scored_is_named(client: Client) -> None:
     with pytest.raises(ServiceError, match="the post with the id 'b' is not scored: 100,001 characters"):
         client.score_posts([Post("a", "fine", "en"), Post("b", "x" * 100_001, "en")])
+
+
+def test_files_are_read_by_the_columns_that_the_bundle_was_trained_with(
+    ran: Ran, bundle_folder: Path, tmp_path: Path
+) -> None:
+    """Here and there: ``text`` is a column of something else in files of this kind."""
+    folder, source = tmp_path / "bundle", tmp_path / "posts.csv"
+    assert ran("tune", bundle_folder, "-o", folder, "-q", "--set", "data.columns.text=words")[0] == 0
+    source.write_text("id,text,words,language\na,none,these pills gave me a terrible headache,en\n", encoding="utf-8")
+    assert ran("score", folder, source, "-o", tmp_path / "here.csv")[0] == 0
+    with serving(folder) as running:
+        assert ran("score", "--server", running.url, source, "-o", tmp_path / "there.csv")[0] == 0
+        row = {"text": ["none"], "words": ["these pills gave me a terrible headache"], "language": ["en"]}
+        (p,) = Client(running.url).score(pd.DataFrame(row))["p"]
+    assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
+    assert f"{p:.6g}" in (tmp_path / "here.csv").read_text(encoding="utf-8")

@@ -13,14 +13,32 @@ from polyvigil.errors import BundleError, RecipeError
 
 def as_trained(spec: DataSpec, folder: Path | str) -> DataSpec:
     """``spec``, and below it the columns and labels of the recipe of the bundle in ``folder``, if it holds one."""
-    try:
-        data = load_text(read_document(folder, RECIPE), where=str(Path(folder) / RECIPE)).data
-    except (BundleError, RecipeError):
+    data = _data_of(folder)
+    if data is None:
         return spec
+    return spec.model_copy(update={"trained_columns": _columns_of(data), "trained_labels": dict(data.labels)})
+
+
+def trained_columns(folder: Path | str) -> dict[Role, str]:
+    """Which columns played which part when the bundle in ``folder`` was trained; empty where its recipe names none."""
+    data = _data_of(folder)
+    return {} if data is None else _columns_of(data)
+
+
+def _data_of(folder: Path | str) -> DataSpec | None:
+    """The data settings of a bundle's recipe, if it holds one."""
+    try:
+        return load_text(read_document(folder, RECIPE), where=str(Path(folder) / RECIPE)).data
+    except (BundleError, RecipeError):
+        return None
+
+
+def _columns_of(data: DataSpec) -> dict[Role, str]:
+    """The columns that a recipe names, those of one file alone below those of all."""
     columns: dict[Role, str] = {}
     for of_file in (*data.file_columns.values(), data.columns):
         columns |= of_file
-    return spec.model_copy(update={"trained_columns": columns, "trained_labels": dict(data.labels)})
+    return columns
 
 
 def recipe_as_trained(data: DataSpec, folder: Path | str) -> DataSpec:

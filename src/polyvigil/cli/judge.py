@@ -91,6 +91,7 @@ def _check_options(other: Path | None, endpoint: Path | None, dev: str, output: 
 
 def _plan(out: Output, bundle: str | Path, dev: str, posts: PostsInput, at_most: float) -> JudgePlan:
     """On which posts the bands are found: those of a file, else those whose scores the bundle holds."""
+    from polyvigil.data.selection import refuse_selected
     from polyvigil.data.translated import refuse_translated
     from polyvigil.workflows.judge import JudgePlan
 
@@ -99,6 +100,7 @@ def _plan(out: Output, bundle: str | Path, dev: str, posts: PostsInput, at_most:
     reading = posts.read_labelled(dev, bundle=bundle)
     out.notes(reading.notes)
     refuse_translated(reading.posts, part="dev", where=reading.name)
+    refuse_selected(reading.selection, part="dev", where=reading.name)
     return JudgePlan(at_most, dev=reading.posts, data=Path(reading.name).name)
 
 

@@ -119,11 +119,11 @@ class Output:
         for text in texts:
             self.note(text)
 
-    def warn(self, message: str) -> None:
-        """A warning: on stderr even with -q, and in the JSON document."""
+    def warn(self, message: str, *, red: bool = False) -> None:
+        """A warning: on stderr even with -q, and in the JSON document; ``red`` on a terminal."""
         self.warnings.append(message)
         if not self.mute:
-            typer.echo(escaped(f"warning: {message}"), err=True)
+            typer.secho(escaped(f"warning: {message}"), err=True, fg=typer.colors.RED if red else None, bold=red)
 
     def progress(self, what: str, started: float, done: int, aside: int, share: float | None) -> None:
         """How far a long step is: rewritten in place on a terminal, else a plain line every 10 seconds."""

@@ -15,25 +15,20 @@ from pydantic import ValidationError
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, FromDisk, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import DEFAULT_POSTS, Device, PostsInput, QuarantinedPosts, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, Address, Device, EngineOption, PostsInput, QuarantinedPosts, Replace
 from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.config.score import ScoreSpec
 from polyvigil.errors import InterruptError, RecipeError, name_list
 
 if TYPE_CHECKING:
+    from polyvigil.config.data import DataSpec
     from polyvigil.judge.endpoint import EndpointPermission
     from polyvigil.scoring.batch import ScoreSummary
     from polyvigil.scoring.engine import Engine
+    from polyvigil.scoring.remote import RemoteBundle
 
 
 _NO_TEXT_SHARE = 0.1  # of the posts; more are worth a warning
-
-
-class EngineOption(StrEnum):
-    """Who scores."""
-
-    local = "local"
-    ray = "ray"
 
 
 class Dedup(StrEnum):
@@ -61,6 +56,10 @@ OutputName = Annotated[
         "--output", "-o", help="A file (csv, tsv, jsonl, parquet, xlsx); a folder (scored/); - is CSV on stdout."
     ),
 ]
+RawCsv = Annotated[bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")]
+WhatIsAlike = Annotated[
+    Dedup, typer.Option("--dedup", help="Score posts once that read the same (exact), or nearly so (near).")
+]
 ForExcel = Annotated[
     bool, typer.Option("--excel", help="Begin CSV with a byte order mark, by which Excel knows that it is UTF-8.")
 ]
@@ -74,8 +73,11 @@ ProcessCount = Annotated[
     int | None,
     typer.Option("--processes", min=1, max=4096, help="How many score at a time, each with the bundle loaded (1)."),
 ]
-Address = Annotated[
-    str, typer.Option("--address", help="Of the Ray cluster: auto, HOST:PORT; without it one is started here.")
+Top = Annotated[
+    int | None,
+    typer.Option(
+        "--top", min=1, help="Also choose so many posts to read, into OUT.worklist.csv, as polyvigil worklist does."
+    ),
 ]
 PartPosts = Annotated[
     int | None, typer.Option("--part-posts", help="Rows of one part, which is kept once it is done (20,000).")
@@ -99,43 +101,45 @@ def score(
     replace: Replace = False,
     server: Server = "",
     device: Device = "auto",
-    raw_csv: Annotated[
-        bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")
-    ] = False,
+    raw_csv: RawCsv = False,
     excel: ForExcel = False,
     evidence: Evidence = False,
     ask_endpoint: AskEndpoint = False,
     offline: FromDisk = False,
-    dedup: Annotated[
-        Dedup, typer.Option("--dedup", help="Score posts once that read the same (exact), or nearly so (near).")
-    ] = Dedup.off,
+    dedup: WhatIsAlike = Dedup.off,
     processes: ProcessCount = None,
     engine: Annotated[EngineOption, typer.Option("--engine", help="On this machine, or on a Ray cluster.")] = (
         EngineOption.local
     ),
     address: Address = "",
     part_posts: PartPosts = None,
+    top: Top = None,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
+    from polyvigil.scoring.engine import ThisProcess
+
     to_stdout = out.writes_to_stdout(output)
+    listed = _worklist_beside(output, replace=replace) if top else None
     spec = _score_spec(
         part_posts, dedup, evidence=evidence, raw_csv=raw_csv, excel=excel, ask_endpoint=ask_endpoint, posts=posts
     )
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     inputs = _inputs(bundle, sources, server=server)
+    data = posts.spec(bundle="" if server else bundle)
     if server:
-        by = _remote_engine(server, engine, processes=processes, evidence=evidence, ask_endpoint=ask_endpoint)
+        remote = _remote_bundle(server, engine, processes=processes, evidence=evidence, ask_endpoint=ask_endpoint)
+        by: Engine = ThisProcess(remote)
+        data = data.model_copy(update={"trained_columns": dict(remote.trained_columns)})
     else:
         by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
     started = time.monotonic()
     with _hint_to_resume(out, output, replace=replace):
         summary = _score(
             out,
-            "" if server else bundle,
             by,
             inputs,
             output,
-            posts,
+            data,
             spec,
             output_format=output_format,
             resume=resume,
@@ -143,16 +147,36 @@ def score(
         )
     _warn(out, summary)
     lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
+    if top and listed:
+        lines += ["", *_worklist(out, output, listed, top, data, replace=replace)]
     return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside), stdout_is_data=to_stdout)
+
+
+def _worklist_beside(output: str, *, replace: bool) -> Path:
+    """Where the worklist of ``--top`` goes. Raises RecipeError without a file of scores, DataError where it cannot."""
+    from polyvigil.review.worklist import check_worklist_output
+    from polyvigil.scoring.stream import stem
+
+    if output == "-":
+        raise RecipeError("a worklist needs the scores in a file", where="--top", hint="-o scored.csv")
+    listed = Path(f"{stem(output.rstrip('/'))}.worklist.csv")
+    check_worklist_output(listed, replace=replace, inputs=[])
+    return listed
+
+
+def _worklist(out: Output, scored: str, listed: Path, top: int, spec: DataSpec, *, replace: bool) -> list[str]:
+    from polyvigil.cli.worklist import make_worklist, worklist_lines
+    from polyvigil.review.worklist import WorklistOptions
+
+    return worklist_lines(make_worklist(out, [scored], listed, WorklistOptions(budget=top), spec, replace=replace))
 
 
 def _score(
     out: Output,
-    bundle: str,
     engine: Engine,
     sources: list[str],
     output: str,
-    posts: PostsInput,
+    data: DataSpec,
     spec: ScoreSpec,
     *,
     output_format: str,
@@ -168,7 +192,7 @@ def _score(
             engine,
             sources,
             output,
-            data=posts.spec(bundle=bundle),
+            data=data,
             spec=spec,
             output_format=output_format,
             resume=resume,
@@ -259,11 +283,10 @@ def _inputs(bundle: str, sources: list[str] | None, *, server: str) -> list[str]
     return inputs
 
 
-def _remote_engine(
+def _remote_bundle(
     server: str, kind: EngineOption, *, processes: int | None, evidence: bool, ask_endpoint: bool
-) -> Engine:
+) -> RemoteBundle:
     """The bundle of a service, asked from this process. Raises RecipeError for an option of a bundle here."""
-    from polyvigil.scoring.engine import ThisProcess
     from polyvigil.serve.client import Client
 
     local_options = {
@@ -274,7 +297,7 @@ def _remote_engine(
     }
     if given := [option for option, is_given in local_options.items() if is_given]:
         raise RecipeError(f"{given[0]} is for a bundle here", where="--server", hint="leave one of them out")
-    return ThisProcess(Client(server).remote_bundle())
+    return Client(server).remote_bundle()
 
 
 def _score_spec(

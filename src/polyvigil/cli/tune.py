@@ -149,12 +149,14 @@ def _tune(
     cascade: CascadeOptions | None,
 ) -> TuneResult:
     """Thresholds from labelled posts, or the dev scores in the bundle, and from posts of languages without labels."""
+    from polyvigil.data.selection import refuse_selected
     from polyvigil.data.translated import refuse_translated
     from polyvigil.workflows.tune import Plan, tune_bundle
 
     labelled = posts.read_labelled(dev, target.data) if dev else None
     if labelled:
         refuse_translated(labelled.posts, part="dev", where=labelled.name)
+        refuse_selected(labelled.selection, part="dev", where=labelled.name)
     further = [posts.read_unlabelled(path, target.data) for path in unlabelled]
     plan = Plan(
         target.recipe.decide,

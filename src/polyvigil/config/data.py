@@ -9,7 +9,7 @@ from pydantic import Field
 
 from polyvigil.config.base import Spec
 
-Role = Literal["id", "text", "label", "origin", "type", "language", "split", "group"]
+Role = Literal["id", "text", "label", "origin", "type", "language", "split", "group", "purpose", "inclusion_p"]
 Quoting = Literal["auto", "none", "minimal", "backslash"]
 FileFormat = Literal[
     "auto",

@@ -27,6 +27,8 @@ _ALIASES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "origin": (("source", "corpus"),),
     "split": (("fold", "subset", "partition"),),
     "group": (("group_id", "thread_id", "user_id", "author_id"),),
+    "purpose": (),
+    "inclusion_p": (),
 }
 """Other usual names of each part, in tiers: one of a later tier is taken only where none of an earlier one stands."""
 _MUST_BE_ONE = ("text", "label")

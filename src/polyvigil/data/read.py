@@ -7,8 +7,9 @@ import sys
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from operator import eq
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from polyvigil.data.formats import Row, RowError, Table, open_source
 from polyvigil.data.labels import LabelMap, LabelValue, is_missing, label_map
 from polyvigil.data.languages import HEAD_ROWS, FileLanguages, LanguageSpellings
 from polyvigil.data.no_text import no_text_error
+from polyvigil.data.protection import is_output
 from polyvigil.data.read_block import ReadBlock, read_block
 from polyvigil.data.read_row import (
     MAX_CHARACTERS,
@@ -31,6 +33,7 @@ from polyvigil.data.read_row import (
     read_rows,
     split_name,
 )
+from polyvigil.data.selection import Selection, selection_of
 from polyvigil.data.shown import shown_column, shown_value
 from polyvigil.data.table import PieceBuffer, RowBlock, pieces_of, rows_in
 from polyvigil.errors import DataError
@@ -65,6 +68,7 @@ NO_LABEL = f"''{_NOT_A_LABEL}"
 _BLOCK_ROWS = 2000
 _NO_CELLS: Mapping[str, Any] = MappingProxyType({})
 _NUMERIC_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+_MARKS_SEEN = 10_000  # rows without a label by which a sheet of marks is known
 SPLIT_ROLES = ("train", "dev", "test")
 """The splits that have a use; others are names that mean nothing to this program."""
 
@@ -80,6 +84,8 @@ class Reading:
     notes: tuple[str, ...] = field(default=())
     label_values: tuple[LabelValue, ...] = field(default=())
     """What stands in the column of labels, the most frequent first."""
+    selection: Selection = field(default=Selection(()))
+    """How the posts came to be read, in their order."""
 
 
 def read_labelled(
@@ -110,7 +116,8 @@ def read_labelled(
                 where=table.name,
                 hint=f"it has {column_list(table.columns)}: name it with --column label=NAME, or {unlabelled_hint}",
             )
-        rows = _all_rows(table, columns, spec, keep_cells=keep_cells)
+        decisions = _DecisionCounts(table)
+        rows = _all_rows(decisions.table, columns, spec, keep_cells=keep_cells)
     if unlabelled_hint and rows.are_unlabelled:
         n_rows, column = len(rows.posts) + len(rows.errors), shown_column(columns.columns["label"])
         raise DataError(
@@ -118,7 +125,7 @@ def read_labelled(
             where=rows.table.name,
             hint=f"label them 0 or 1, or {unlabelled_hint}",
         )
-    return rows.with_labels(split=split, on_error=on_error)
+    return rows.with_labels(split=split, on_error=on_error, all_flagged=decisions.all_flagged)
 
 
 def read_with_labels_if_any(
@@ -140,6 +147,25 @@ def _columns(table: Table, spec: DataSpec, *, split: str, required: Sequence[str
     if split and columns.get("split") is None:
         raise DataError(f"no column for split, so split {split!r} cannot be picked", where=table.name)
     return columns
+
+
+class _DecisionCounts:
+    """Counts, while the rows of an output of ``polyvigil score`` go by, how many are flagged."""
+
+    def __init__(self, table: Table) -> None:
+        self._rows = self._flagged = 0
+        self.table = replace(table, rows=self._counted(table.rows)) if is_output(table.columns) else table
+
+    def _counted(self, rows: Iterator[Row | RowError]) -> Iterator[Row | RowError]:
+        for row in rows:
+            self._rows += 1
+            self._flagged += cell_text(row.cells.get("decision")).strip() in ("1", "1.0")
+            yield row
+
+    @property
+    def all_flagged(self) -> bool:
+        """Whether every row was flagged, of two at least."""
+        return self._rows > 1 and self._flagged == self._rows
 
 
 @dataclass(slots=True)
@@ -223,6 +249,8 @@ class _AllRows:
     posts: list[Post] = field(default_factory=list)
     labels_given: list[str] = field(default_factory=list)
     languages_given: list[str] = field(default_factory=list)
+    purposes: list[str] = field(default_factory=list)
+    inclusion_ps: list[str] = field(default_factory=list)
     detected: bytearray = field(default_factory=bytearray)
     rows: _RowStore = field(default_factory=_RowStore)
     errors: list[tuple[int, RowError]] = field(default_factory=list)
@@ -239,6 +267,8 @@ class _AllRows:
         self.rows.lines.append(item.row.line)
         self.labels_given.append(sys.intern(item.label_given))
         self.languages_given.append(sys.intern(item.language_given))
+        self.purposes.append(sys.intern(item.purpose))
+        self.inclusion_ps.append(item.inclusion_p)
         self.detected.append(item.language_detected)
 
     def add_block(self, block: ReadBlock) -> None:
@@ -255,6 +285,8 @@ class _AllRows:
         self.rows.lines.extend(block.rows.lines)
         self.labels_given += map(sys.intern, block.labels_given)
         self.languages_given += map(sys.intern, block.row_languages)
+        self.purposes += map(sys.intern, block.purposes)
+        self.inclusion_ps += block.inclusion_ps
         self.detected += bytes(block.language_detected)
 
     @property
@@ -264,10 +296,14 @@ class _AllRows:
             return True
         return bool(self.labels_given) and all(map(is_missing, {*self.labels_given}))
 
-    def with_labels(self, *, split: str, on_error: OnError | None) -> Reading:
+    def with_labels(self, *, split: str, on_error: OnError | None, all_flagged: bool = False) -> Reading:
         """The labelled posts among them. Raises DataError as ``read_labelled``."""
         name, column = self.table.name, self.columns.columns["label"]
         labels = label_map(Counter(self.labels_given), self.spec.labels, trained=self.spec.trained_labels)
+        if labels.positives_alone and not self.spec.labels:
+            unmarked = (self.rows.row(index) for index, given in enumerate(self.labels_given) if not given)
+            cells = ({key: cell_text(cell) for key, cell in row.cells.items()} for row in islice(unmarked, _MARKS_SEEN))
+            labels = labels.with_marks(cells, column)
         if on_error != "quarantine":
             labels.check(name, column)
         row_errors = self._row_errors(labels, column)
@@ -282,6 +318,11 @@ class _AllRows:
             tuple(row_errors),
             self._notes(good, row_errors, labels.messages(name, column)),
             labels.values,
+            selection_of(
+                [self.purposes[index] for index in good],
+                [self.inclusion_ps[index] for index in good],
+                all_flagged=all_flagged,
+            ),
         )
 
     def without_labels(self, *, split: str) -> Unlabelled:
@@ -477,7 +518,7 @@ def _advice(row_errors: list[RowError]) -> str:
     if reason == "not UTF-8":
         return "if the file is in another encoding, say which: --encoding cp1252"
     if reason.endswith(_NOT_A_LABEL) and is_missing(reason.removesuffix(_NOT_A_LABEL).strip("'")):
-        return "label these rows 0 or 1, or leave them out"
+        return "label these rows 0 or 1, or leave them out; if empty cells mean no ADE: --set 'data.labels.\"\"=0'"
     if reason.endswith(_NOT_A_LABEL):
         return "map it with data.labels, e.g. --set data.labels.yes=1"
     if reason == TOO_LONG or reason.startswith(("a cell of over", "a line of over")):

@@ -27,13 +27,15 @@ _PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 
 @dataclass(frozen=True, slots=True)
 class ReadBlock:
-    """The posts of a block of ``rows``, one each, all (n_rows,); ``row_languages`` and ``labels_given``: language and
-    label as the rows write them, the label empty where none is asked for."""
+    """The posts of a block of ``rows``, one each, all (n_rows,); ``row_languages``, ``labels_given``, ``purposes``,
+    ``inclusion_ps``: as the rows write them, the label empty where none is asked for."""
 
     posts: Sequence[Post]
     language_detected: Sequence[bool]
     row_languages: Sequence[str]
     labels_given: Sequence[str]
+    purposes: Sequence[str]
+    inclusion_ps: Sequence[str]
     rows: RowBlock
 
     @property
@@ -88,7 +90,8 @@ def read_block(
     origins, threads = cells.get("origin", empty), cells.get("group", empty)
     posts = list(map(Post, ids, cells["text"], groups, types, origins, map(names.get, splits or empty, empty), threads))
     labels = list(map(str.strip, cells["label"])) if labelled and "label" in cells else empty
-    return ReadBlock(posts, detected, given, labels, block)
+    selected = cells.get("purpose", empty), cells.get("inclusion_p", empty)
+    return ReadBlock(posts, detected, given, labels, *selected, block)
 
 
 def _lacks_text(texts: Sequence[str]) -> bool:

@@ -44,6 +44,10 @@ class ReadPost:
     """The language as the row writes it."""
     label_given: str = ""
     """The label as the row writes it, where the file is read for labels."""
+    purpose: str = ""
+    """Why people read the post, as a worklist writes it (data.selection)."""
+    inclusion_p: str = ""
+    """The probability with which it was chosen, as the row writes it."""
 
 
 def read_rows(
@@ -125,7 +129,15 @@ def _read_row(row: Row, columns: ColumnMap, languages: FileLanguages, *, labelle
         return invalid("language", f"{shown_value(given)} is not a language")
     post = Post(identity, text, language.group, kind, cells["origin"], split_name(cells["split"]), cells["group"])
     label = cells["label"].strip() if labelled else ""
-    return ReadPost(post, row, language_detected=language.detected, language_given=given, label_given=label)
+    return ReadPost(
+        post,
+        row,
+        language_detected=language.detected,
+        language_given=given,
+        label_given=label,
+        purpose=cells["purpose"],
+        inclusion_p=cells["inclusion_p"],
+    )
 
 
 def cell_text(value: Any) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.data import Role
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.scoring.wire import Decision, score_posts
 from polyvigil.types import Post
@@ -20,6 +21,8 @@ class RemoteBundle:
     policy: DecisionPolicy
     decide: Callable[[Sequence[Post], Sequence[bool]], list[Decision]]
     """Posts, and whose language was detected -> a decision for each, in order."""
+    trained_columns: Mapping[Role, str]
+    """Which columns played which part when it was trained."""
 
     @property
     def id(self) -> str:

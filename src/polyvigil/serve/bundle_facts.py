@@ -8,12 +8,16 @@ from pathlib import Path
 
 from polyvigil.bundle import layout
 from polyvigil.bundle.store import Bundle, read_document
+from polyvigil.bundle.trained import trained_columns
 from polyvigil.errors import BundleError
 from polyvigil.scoring.wire import COLUMNS
 
 
 def bundle_facts(bundle: Bundle, folder: Path | None) -> dict[str, object]:
-    """Facts of a bundle as data. ``folder``: where it was loaded from; without it card and metrics are null."""
+    """Facts of a bundle as data. ``folder``: where it was loaded from; without it card and metrics are null.
+
+    ``columns``: those it was trained with, by their part, so that files are read as there.
+    """
     evaluation = _document(bundle, folder, layout.EVALUATION)
     return {
         "bundle": bundle.id,
@@ -24,6 +28,7 @@ def bundle_facts(bundle: Bundle, folder: Path | None) -> dict[str, object]:
         "endpoint": bundle.has_endpoint,
         "evaluation": json.loads(evaluation) if evaluation else None,
         "card": _document(bundle, folder, layout.CARD),
+        "columns": trained_columns(folder) if folder and _document(bundle, folder, layout.RECIPE) else {},
     }
 
 

@@ -91,6 +91,7 @@ class Client:
         try:
             manifest = Manifest.model_validate(facts["manifest"])
             policy = DecisionPolicy.model_validate_json(json.dumps(facts["policy"]))
+            columns = DataSpec(trained_columns=facts.get("columns") or {}).trained_columns
         except (KeyError, ValidationError) as error:
             raise self._unexpected() from error
 
@@ -100,7 +101,7 @@ class Client:
                 raise BundleError("was replaced by another meanwhile", where=self.url, hint="score everything anew")
             return decisions
 
-        return RemoteBundle(manifest, policy, decide)
+        return RemoteBundle(manifest, policy, decide, columns)
 
     def score_posts(self, posts: Sequence[Post], *, detected: Sequence[bool] | None = None) -> list[Decision]:
         """A decision for each post, in order, as ``polyvigil.score_posts``. A post without a language has it detected.
@@ -126,8 +127,9 @@ class Client:
     ) -> Any:
         """A table of decisions, as ``polyvigil.score``, whose arguments these are. Raises DataError, ServiceError."""
         columns = {role: name for role, name in {"text": text, "language": language}.items() if name}
-        spec = DataSpec.model_validate({"columns": columns})
-        return score_table(self.remote_bundle(), posts, languages=languages, spec=spec, on_error=on_error)
+        bundle = self.remote_bundle()
+        spec = DataSpec.model_validate({"columns": columns, "trained_columns": dict(bundle.trained_columns)})
+        return score_table(bundle, posts, languages=languages, spec=spec, on_error=on_error)
 
     def _score_chunk(self, chunk: Sequence[tuple[Post, bool]]) -> list[Decision]:
         items = [
@@ -170,7 +172,7 @@ class Client:
                 if status == 200:
                     return self._parsed(content)
                 failure = self._failure(status, content)
-                if status not in _RETRIED:
+                if status not in _RETRIED and not _is_of_a_proxy(status, content):
                     raise failure
             # At least what the service names; apart from others that were refused at the same time.
             wait = max(retry_after or 0.0, pause) * random.uniform(1.0, 1.25)
@@ -227,6 +229,11 @@ class Client:
 def _close_all(connections: list[HTTPConnection]) -> None:
     while connections:
         connections.pop().close()
+
+
+def _is_of_a_proxy(status: int, content: bytes) -> bool:
+    """Whether a failure is not the service's own, whose answers are JSON: a replica died, and another can answer."""
+    return status == 500 and not content.lstrip().startswith(b"{")
 
 
 def _chunks(items: Sequence[tuple[Post, bool]], *, most: int) -> Iterator[list[tuple[Post, bool]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from polyvigil.config.recipe import LinearRecipe, Recipe
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import RowError, Table
 from polyvigil.data.read import SPLIT_ROLES, OnError, Reading, read_labelled
+from polyvigil.data.selection import AUDIT, refuse_selected
 from polyvigil.data.shown import shown_value
 from polyvigil.data.split import assign_folds, split_off
 from polyvigil.data.translated import is_translated, refuse_translated, without_translations_of
@@ -85,6 +87,10 @@ def gather(
     train_readings = [read_labelled(path, recipe.data, on_error=on_error, keep_cells=False) for path in train]
     dev_readings = [read_labelled(path, recipe.data, on_error=on_error, keep_cells=False) for path in dev]
     notes = [note for reading in (*train_readings, *dev_readings) for note in reading.notes]
+    for reading in dev_readings:
+        refuse_selected(reading.selection, part="dev", where=reading.name)
+    train_readings = [_without_audit(reading, notes) for reading in train_readings]
+    chosen = _chosen(train_readings)
     train_posts = [post for reading in train_readings for post in _role(reading, "train", notes)]
     if dev_readings:
         dev_posts = [post for reading in dev_readings for post in _role(reading, "dev", notes)]
@@ -93,21 +99,23 @@ def gather(
         mixed = [reading for reading in train_readings if len(_splits(reading)) > 1]
         where = ", ".join(reading.name for reading in mixed)
         dev_posts = [post for reading in mixed for post in reading.posts if post.post.split == "dev"]
+        dev_posts = [post for post in dev_posts if id(post) not in chosen]
         if dev_posts:
             notes.append(f"no dev file given: the {len(dev_posts):,} rows of split dev are used")
     refuse_translated(dev_posts, part="dev", where=where)
     fold_of, folds = None, recipe.data.folds if isinstance(recipe, LinearRecipe) else 0
     if not dev_posts and folds > 1:
-        dev_posts = [post for post in train_posts if not is_translated(post.post)]
+        dev_posts = _representative(train_posts, chosen, train_readings, notes)
         fold_of = assign_folds(dev_posts, folds=folds, seed=recipe.seed, setting="data.folds")
         notes.append(
-            f"no dev file given: thresholds are tuned on all {len(dev_posts):,} posts, each scored by a model that has "
-            f"not learned from it ({folds} folds)"
+            f"no dev file given: thresholds are tuned on {'' if chosen else 'all '}{len(dev_posts):,} posts, each "
+            f"scored by a model that has not learned from it ({folds} folds)"
         )
     elif not dev_posts:
-        written = [post for post in train_posts if not is_translated(post.post)]
+        written = _representative(train_posts, chosen, train_readings, notes)
         split = split_off(written, dev_share=recipe.data.dev_share, seed=recipe.seed)
-        train_posts = [*split.train, *(post for post in train_posts if is_translated(post.post))]
+        kept_apart = {id(post) for post in written}
+        train_posts = [*split.train, *(post for post in train_posts if id(post) not in kept_apart)]
         dev_posts = list(split.dev)
         notes.append(f"no dev file given: {len(dev_posts):,} of the training posts are held out for tuning")
     kept = train_posts if fold_of is not None else without_translations_of(train_posts, dev_posts)
@@ -127,6 +135,51 @@ def gather(
         further.posts,
         fold_of,
     )
+
+
+def _without_audit(reading: Reading, notes: list[str]) -> Reading:
+    """A file of training posts without audited ones, which are kept for measuring."""
+    purposes = reading.selection.purposes
+    audited = purposes.count(AUDIT)
+    if not audited:
+        return reading
+    notes.append(f"{reading.name}: {audited:,} audited posts are left out: they tell what was missed, and never train")
+    kept = [index for index, purpose in enumerate(purposes) if purpose != AUDIT]
+    return dataclasses.replace(
+        reading,
+        posts=tuple(reading.posts[index] for index in kept),
+        rows=tuple(reading.rows[index] for index in kept),
+        selection=dataclasses.replace(reading.selection, purposes=tuple(purposes[index] for index in kept)),
+    )
+
+
+def _chosen(readings: Sequence[Reading]) -> set[int]:
+    """The posts (by ``id``) that were chosen to be read by their score, or as an unequal sample."""
+    return {
+        id(post)
+        for reading in readings
+        for post, chosen in zip(reading.posts, reading.selection.chosen, strict=True)
+        if chosen
+    }
+
+
+def _representative(
+    posts: Sequence[LabelledPost], chosen: set[int], readings: Sequence[Reading], notes: list[str]
+) -> list[LabelledPost]:
+    """The training posts on which thresholds may be tuned: as people wrote them, and not chosen by their score.
+
+    Raises SplitError where none is left.
+    """
+    written = [post for post in posts if not is_translated(post.post)]
+    kept = [post for post in written if id(post) not in chosen]
+    if not kept and written:
+        reading = next(reading for reading in readings if any(reading.selection.chosen))
+        refuse_selected(reading.selection, part="dev", where=reading.name)
+    if len(kept) < len(written):
+        notes.append(
+            f"{len(written) - len(kept):,} training posts were chosen by their score: they teach, and tune no threshold"
+        )
+    return kept
 
 
 _HERE = RunOptions()

@@ -1,0 +1,76 @@
+"""Posts that were chosen to be read, by their score or as a sample: known by the columns of a worklist or of scoring.
+
+Labels of such posts teach, but the share of ADEs among them, and their scores, are not those of all posts: thresholds
+tuned on them are wrong, and so are metrics. Audited posts (``purpose`` audit) tell what was missed, for ever, so they
+never train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from polyvigil.errors import SplitError
+
+AUDIT = "audit"
+PURPOSES = frozenset({"queue", AUDIT, "learn"})
+"""What the column ``purpose`` of a worklist says: read for its score, as a sample of the others, or to learn from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """How the labelled posts of a file came to be read."""
+
+    purposes: tuple[str, ...]
+    """Of each post, in the file's order; empty for a post that was not chosen by a worklist."""
+    without_probability: int = 0
+    """Chosen posts of which nothing says with what probability they were (``inclusion_p``)."""
+    all_flagged: bool = False
+    """Whether the file is an output of ``polyvigil score`` of which flagged rows alone are left."""
+
+    @property
+    def chosen(self) -> tuple[bool, ...]:
+        """Whether each post was chosen to be read."""
+        return tuple(self.all_flagged or bool(purpose) for purpose in self.purposes)
+
+    @property
+    def reason(self) -> str:
+        """Why the posts are no picture of all posts; empty where they may be one."""
+        number = sum(map(bool, self.purposes))
+        if self.without_probability:
+            return (
+                f"{self.without_probability:,} of its posts were chosen to be read (column purpose), and nothing says "
+                "with what probability (column inclusion_p)"
+            )
+        if number and AUDIT not in self.purposes:
+            return f"{number:,} of its posts were read because of their score, and none of the others was audited"
+        if number:
+            return f"{number:,} of its posts were read because of their score, or as an unequal sample of the others"
+        if self.all_flagged:
+            return "every row was flagged (column decision), so posts that were cleared are missing"
+        return ""
+
+
+def refuse_selected(selection: Selection, *, part: str, where: str) -> None:
+    """Raise SplitError for posts that were chosen by their score; ``part`` is what they were to be, such as dev."""
+    if reason := selection.reason:
+        raise SplitError(
+            f"cannot be {part} posts: {reason}; thresholds tuned on them would be wrong for all others",
+            where=where,
+            hint="learn from them: polyvigil train --train; tune on posts that were labelled whatever their score "
+            "(--dev), or on the scores in the bundle; polyvigil estimate says what was missed",
+        )
+
+
+def selection_of(purposes: Sequence[str], inclusions: Sequence[str], *, all_flagged: bool) -> Selection:
+    """``purposes`` and ``inclusions``: the cells of each post, empty where the file has no such column."""
+    known = tuple(purpose.strip().lower() if purpose.strip().lower() in PURPOSES else "" for purpose in purposes)
+    missing = sum(bool(purpose) and not _is_probability(cell) for purpose, cell in zip(known, inclusions, strict=True))
+    return Selection(known, missing, all_flagged)
+
+
+def _is_probability(cell: str) -> bool:
+    try:
+        return 0 < float(cell) <= 1
+    except ValueError:
+        return False
