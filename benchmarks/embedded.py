@@ -127,7 +127,7 @@ def compare_files(folder: Path, items: Sequence[LabelledPost], posts: Sequence[P
 
     return compare(
         f"linear default, a file of {FILE_POSTS:,} posts to a file",
-        lambda: score_file(bundle, str(source), str(folder / "ours.csv")),
+        lambda: score_file(bundle, str(source), str(folder / "ours.csv"), replace=True),
         theirs,
     )
 

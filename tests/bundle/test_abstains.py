@@ -12,17 +12,22 @@ import pytest
 
 import polyvigil
 from polyvigil.bundle.store import Bundle, load
+from polyvigil.checks.audit.drift import audit_drift
 from polyvigil.checks.behaviour import answer
 from polyvigil.checks.behaviour_suite import cases
 from polyvigil.cli import main as program
 from polyvigil.config.decide import DecideSpec
+from polyvigil.data.read import read_labelled
 from polyvigil.data.write import write_posts
 from polyvigil.detect.ngram_features import characters_of
+from polyvigil.evaluation.compare import compare
+from polyvigil.evaluation.measure import measured
+from polyvigil.report.report import report_of
 from polyvigil.scoring.dedup import Deduplicated
 from polyvigil.scoring.wire import ABSTAINED, score_posts
 from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows.train import Trained
-from polyvigil.workflows.tune import Plan, tune_bundle
+from polyvigil.workflows.tune import Plan, keep_rates, tune_bundle
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +141,57 @@ def test_a_language_of_translations_alone_is_not_trained(corpus: tuple[LabelledP
         for item in english
     ]
     assert trained_languages([*english, *translated]) == ("en",)
+
+
+def test_tables_of_shares_and_charts_count_as_scoring_does(
+    trained: Trained, corpus: tuple[LabelledPost, ...], tmp_path: Path
+) -> None:
+    items = [item for name in ("fr", "ru") for item in corpus if item.post.language == name and item.label][:200]
+    items += [item for name in ("fr", "ru") for item in corpus if item.post.language == name and not item.label][::20]
+    items = [dataclasses.replace(item, post=dataclasses.replace(item.post, split="test")) for item in items]
+    posts = [item.post for item in items]
+    middle = float(np.median(trained.bundle.probabilities([post for post in posts if post.language == "fr"])))
+    fallback = trained.bundle.policy.fallback.model_copy(update={"value": middle})
+    policy = trained.bundle.policy.model_copy(update={"least_known": 0.0, "fallback": fallback})
+    manifest = trained.bundle.manifest.model_copy(update={"id": "0" * 16})
+    before = dataclasses.replace(trained.bundle, policy=policy, manifest=manifest)
+    flagged = {
+        name: np.mean([d.decision for d in score_posts(before, [p for p in posts if p.language == name])])
+        for name in ("fr", "ru")
+    }
+    drift = {row.language: row for row in audit_drift(before, trained.bundle, posts).languages}
+    assert {name: (row.old_share, row.new_share) for name, row in drift.items()} == {
+        name: (share, 0.0) for name, share in flagged.items()
+    }
+    assert flagged["fr"] > 0
+    write_posts(tmp_path / "posts.csv", items)
+    reading = read_labelled(tmp_path / "posts.csv")
+    moves = {shift.language: shift for shift in compare(before, trained.bundle, reading).shifts}
+    assert {name: (move.old_share, move.new_share) for name, move in moves.items()} == {
+        name: (share, 0.0) for name, share in flagged.items()
+    }
+    report = report_of(measured(trained.bundle, reading), trained.bundle, older=before, show_errors=5)
+    assert report.since is not None
+    assert [(row.language, row.old_share, row.new_share) for row in report.since.shifts] == [
+        (name, share, 0.0) for name, share in flagged.items()
+    ]
+    assert {value for one in report.pictures.languages for value in one.f1} == {0.0}
+    assert {(one.kind, one.threshold) for one in report.mistakes} == {("false negative", 1.0)}
+    decided = report_of(measured(before, reading), before, show_errors=5)
+    assert max(value for one in decided.pictures.languages for value in one.f1) > 0
+    assert "false positive" in {one.kind for one in decided.mistakes}
+
+
+def test_tuning_counts_what_its_bundles_abstain_on(
+    trained: Trained, bundle_folder: Path, french: list[Post], russian: list[Post], tmp_path: Path
+) -> None:
+    plan = Plan(DecideSpec(), unlabelled=(*french, *russian))
+    made = tune_bundle(bundle_folder, trained.bundle, plan, output=tmp_path / "tuned")
+    shares = {shift.language: (shift.old_share, shift.new_share) for shift in made.shifts}
+    decisions = score_posts(made.bundle, french)
+    assert shares["fr"] == (0.0, np.mean([decision.decision for decision in decisions]))
+    assert shares["ru"] == (0.0, 0.0)
+    kept = keep_rates(bundle_folder, trained.bundle, made.bundle, french, output=tmp_path / "kept")
+    [shift] = kept.shifts
+    assert shift.old_share == shares["fr"][1]
+    assert shift.new_share == np.mean([decision.decision for decision in score_posts(kept.bundle, french)])

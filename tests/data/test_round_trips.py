@@ -110,7 +110,7 @@ def _scored(rows: Rows, ending: str) -> bytes:
     columns, out = (*HEADER, *further), io.BytesIO()
     out.write(header(columns, ending=ending, spec=ScoreSpec(excel=True)))
     with row_writer(out, columns, ending=ending, schema=None, raw=False) as write:
-        write([row | further for row in objects(rows)])
+        write.rows([row | further for row in objects(rows)])
     return out.getvalue()
 
 

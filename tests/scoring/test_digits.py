@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from polyvigil.scoring.digits import rounded, rounded_probability
+from polyvigil.scoring.digits import rounded, rounded_all, rounded_probabilities
+
+
+def rounded_probability(p: float, threshold: float, *, flagged: bool) -> float:
+    return float(rounded_probabilities(np.array([p]), np.array([threshold]), np.array([flagged]))[0])
+
 
 UNIT = st.floats(min_value=0, max_value=1)
 
@@ -37,3 +43,9 @@ def test_the_order_of_probabilities_is_kept(p: float, q: float, threshold: float
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_six_digits_are_the_nearest(value: float) -> None:
     assert rounded(value) == float(f"{value:.5e}")
+
+
+@given(st.lists(st.one_of(UNIT, st.integers(0, 10**7).map(lambda n: n / 10**7), st.floats(0, 1e-15)), min_size=1))
+@example([0.0, 1.0, 0.1, 1e-5, 0.9999995, 0.99999949999, 5e-324, 0.30000045, 0.1234565, 1e-17])
+def test_many_numbers_are_rounded_as_each_is(values: list[float]) -> None:
+    assert rounded_all(np.array(values)).tolist() == [rounded(value) for value in values]

@@ -215,8 +215,9 @@ def _ended_after(parts: int) -> Iterator[None]:
 def scored_again(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The posts that are scored, handful by handful."""
     calls: list[int] = []
-    whole = dedup.decide_posts
-    monkeypatch.setattr(dedup, "decide_posts", lambda b, p, **o: (calls.append(len(p)), whole(b, p, **o))[1])
+    by_row, by_column = dedup.decide_posts, scoring.decision_columns
+    monkeypatch.setattr(dedup, "decide_posts", lambda b, p, **o: (calls.append(len(p)), by_row(b, p, **o))[1])
+    monkeypatch.setattr(scoring, "decision_columns", lambda b, p, **o: (calls.append(len(p)), by_column(b, p, **o))[1])
     return calls
 
 

@@ -84,7 +84,7 @@ def test_posts_are_tokenised_in_advance(
     reader: Bundle, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Byte for byte what comes without it; all posts are tokenised in the thread, and cut ones once more outside."""
-    monkeypatch.setattr("polyvigil.scoring.stream._CHUNK_POSTS", 50)
+    monkeypatch.setattr("polyvigil.scoring.stream.CHUNK_POSTS", 50)
     texts = [f"headache {'from the new tablets ' * (place % 9)}{place}" for place in range(400)]
     source = tmp_path / "posts.csv"
     source.write_text(csv_text([("text", "language"), *((text, "en") for text in texts), ("", "en"), ("x", "not one")]))
@@ -109,7 +109,7 @@ def test_posts_are_tokenised_in_advance(
 def test_a_prefetched_bad_row_is_reported_in_order(
     reader: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("polyvigil.scoring.stream._CHUNK_POSTS", 2)
+    monkeypatch.setattr("polyvigil.scoring.stream.CHUNK_POSTS", 2)
     source = tmp_path / "posts.csv"
     source.write_text('text,language\n"a, b",en\nb,en\nc,en\n"open,en\n')
     with pytest.raises(DataError, match="does not close") as raised:

@@ -199,7 +199,8 @@ def script_counts(posts: CheckedPosts) -> tuple[ScriptCount, ...]:
 def _suspects(posts: CheckedPosts) -> Iterator[Suspect]:
     """Posts with a defect of their own, and ids that stand twice in a file."""
     suspects: defaultdict[tuple[str, SuspectKind], list[int]] = defaultdict(list)
-    by_id: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    first_of: dict[str, dict[str, int]] = {}
+    repeats: dict[int, list[int]] = {}
     for index, (file, post, reason) in enumerate(zip(posts.files, posts.posts, posts.no_text, strict=True)):
         if reason:
             suspects[file, _NO_TEXT[reason]].append(index)
@@ -209,11 +210,12 @@ def _suspects(posts: CheckedPosts) -> Iterator[Suspect]:
             suspects[file, "html"].append(index)
         if len(post.text) > VERY_LONG:
             suspects[file, "very_long"].append(index)
-        by_id[file, post.id].append(index)
-    for (file, _), indices in by_id.items():
-        if len(indices) > 1:
-            alike = len({(posts.texts[index], int(posts.labels[index])) for index in indices}) == 1
-            suspects[file, "repeated_id" if alike else "conflicting_id"].extend(indices)
+        first = first_of.setdefault(file, {}).setdefault(post.id, index)
+        if first != index:
+            repeats.setdefault(first, [first]).append(index)
+    for first, indices in sorted(repeats.items()):
+        alike = len({(posts.texts[index], int(posts.labels[index])) for index in indices}) == 1
+        suspects[posts.files[first], "repeated_id" if alike else "conflicting_id"].extend(indices)
     for (file, kind), indices in sorted(suspects.items()):
         yield Suspect(kind=kind, file=file, posts=len(indices), examples=posts.refs(indices))
 
@@ -287,10 +289,13 @@ def _columns(reading: Reading, spec: DataSpec) -> dict[str, list[str | None]]:
     names = tuple(dict.fromkeys(name for row in reading.rows for name in row.cells))
     roles = map_columns(names, spec, required=(), where=reading.name)
     columns: dict[str, list[str | None]] = {
-        name: [_cell(row.cell(name)) for row in reading.rows]
+        name: []
         for name in names
         if name not in (roles.get("text"), roles.get("label")) and not holds_label(name, reading.rows[0].derived)
     }
+    for row in reading.rows:
+        for name, cells in columns.items():
+            cells.append(_cell(row.cell(name)))
     return columns
 
 

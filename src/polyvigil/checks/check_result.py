@@ -16,7 +16,7 @@ import numpy as np
 from polyvigil.checks.label_leak import LabelLeak
 from polyvigil.data.labels import LabelValue
 from polyvigil.data.read import Reading, Unlabelled
-from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
+from polyvigil.text.normalise import NORMALISATION, model_texts, no_text_reasons
 from polyvigil.types import Frozen, Labels, Post
 
 Severity = Literal["error", "warning", "info"]
@@ -253,7 +253,7 @@ class KeyCounts:
 def checked_posts(readings: Sequence[Reading | Unlabelled]) -> CheckedPosts:
     """The posts of the files, in their order."""
     posts = [_posts(reading) for reading in readings]
-    texts = [model_text(post.text, NORMALISATION) for of_file in posts for post in of_file]
+    texts = model_texts([post.text for of_file in posts for post in of_file], NORMALISATION)
     return CheckedPosts(
         posts=[post for of_file in posts for post in of_file],
         labels=np.array([label for reading in readings for label in _labels(reading)], dtype=np.int8),
@@ -262,7 +262,7 @@ def checked_posts(readings: Sequence[Reading | Unlabelled]) -> CheckedPosts:
         splits=[name for of_file in posts for name in _named([post.split for post in of_file])],
         types=[name for of_file in posts for name in _named([post.type for post in of_file])],
         texts=texts,
-        no_text=[no_text_reason(text) for text in texts],
+        no_text=no_text_reasons(texts),
     )
 
 

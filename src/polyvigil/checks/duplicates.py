@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.detect.ngram_features import batches
-from polyvigil.text.normalise import model_text
+from polyvigil.text.normalise import model_texts
 from polyvigil.text.shingles import shingle_sets
 from polyvigil.types import Post
 
@@ -57,7 +57,7 @@ def find_duplicates(posts: Sequence[Post], *, threshold: float = NEAR) -> Duplic
     same answer. Memory: about 400 bytes a post, and the batch in work."""
     exact = _first_indices(post_hashes(posts))
     distinct = np.flatnonzero(exact == np.arange(len(posts)))
-    texts = [model_text(posts[index].text) for index in distinct.tolist()]
+    texts = model_texts([posts[index].text for index in distinct.tolist()])
     search = _near_pairs(texts, threshold)
     matches = np.concatenate([np.empty((0, 2), dtype=np.int64), *search.matches])
     order = np.lexsort((matches[:, 1], matches[:, 0]))

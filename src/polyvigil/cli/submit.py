@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -36,8 +37,15 @@ def submit(
 
     check_output(output, SUBMISSION, replace=replace, inputs=[bundle, source])
     loaded = load(bundle, device=device, permission=endpoint_permission(ask_endpoint))
+    started = time.monotonic()
     result = write_submission(
-        loaded, source, output, spec=posts.spec(bundle=bundle), split=posts.split, replace=replace
+        loaded,
+        source,
+        output,
+        spec=posts.spec(bundle=bundle),
+        split=posts.split,
+        replace=replace,
+        progress=lambda done: out.progress("deciding", started, done, 0, None),
     )
     report_judge_usage(out, loaded.usage, endpoint_skipped=loaded.has_endpoint)
     out.notes(result.notes)

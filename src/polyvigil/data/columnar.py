@@ -9,7 +9,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from polyvigil.data.table import Row, RowError, Table
+from polyvigil.data.table import BlockRows, Piece, RowBlock, Table
 from polyvigil.errors import DataError
 
 _ROWS_PER_BATCH = 1024
@@ -25,21 +25,20 @@ def parquet_table(name: str, raw: IO[bytes], *, skip: int = 0) -> Table:
     schema = _checked(name, file.schema_arrow)
     groups, done = _groups_from(file.metadata, skip)
 
-    def rows() -> Iterator[Row | RowError]:
+    def blocks() -> Iterator[Piece]:
         nonlocal done
         try:
             for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH, row_groups=groups):
                 batch.validate(full=True)
                 unread = min(max(skip - done, 0), len(batch))
-                done += unread
-                for cells in _cells(batch.slice(unread)):
-                    done += 1
-                    yield Row(done, cells)
+                block = _block(batch.slice(unread), before=done + unread)
+                done += len(batch)
+                yield block
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a date beyond all years
             raise _damaged(f"{name}: after row {done}", error, kind="Parquet") from error
 
     total = max(file.metadata.num_rows, 1)
-    return Table(name, tuple(schema.names), rows(), schema, lambda: done / total)
+    return Table(name, tuple(schema.names), BlockRows(blocks()), schema, lambda: done / total)
 
 
 def arrow_table(name: str, raw: IO[bytes]) -> Table:
@@ -56,38 +55,38 @@ def arrow_table(name: str, raw: IO[bytes]) -> Table:
             raise _damaged(name, error, kind="Arrow") from error
     schema = _checked(name, reader.schema)
 
-    def rows() -> Iterator[Row | RowError]:
+    def blocks() -> Iterator[Piece]:
         done = 0
         try:
             for batch in batches:
                 batch.validate(full=True)  # offsets that lead outside would end the process
                 for start in range(0, len(batch), _ROWS_PER_BATCH):
-                    for cells in _cells(batch.slice(start, _ROWS_PER_BATCH)):
-                        done += 1
-                        yield Row(done, cells)
+                    block = _block(batch.slice(start, _ROWS_PER_BATCH), before=done)
+                    done += len(block)
+                    yield block
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a date beyond all years
             raise _damaged(f"{name}: after row {done}", error, kind="Arrow") from error
 
-    return Table(name, tuple(schema.names), rows(), schema)
+    return Table(name, tuple(schema.names), BlockRows(blocks()), schema)
 
 
-def _cells(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """The rows of a batch as Python's own values.
+def _block(batch: pa.RecordBatch, *, before: int) -> RowBlock:
+    """The rows of a batch, of which ``before`` stand before it in the file, as Python's own values.
 
     Moments that Python has no value for (beyond the year 9999) are whole numbers in the unit of their column, from
     which Arrow makes the moment again.
     """
     try:
-        rows: list[dict[str, Any]] = batch.to_pylist()
+        columns = [array.to_pylist() for array in batch.columns]
     except (OverflowError, ValueError):
-        arrays = [
-            array.cast(pa.int32() if array.type.bit_width == 32 else pa.int64())
+        columns = [
+            array.cast(pa.int32() if array.type.bit_width == 32 else pa.int64()).to_pylist()
             if pa.types.is_temporal(array.type)
-            else array
+            else array.to_pylist()
             for array in batch.columns
         ]
-        rows = pa.RecordBatch.from_arrays(arrays, names=batch.schema.names).to_pylist()
-    return rows
+    lines = range(before + 1, before + 1 + len(batch))
+    return RowBlock(lines, dict(zip(batch.schema.names, columns, strict=True)))
 
 
 def _checked(name: str, schema: pa.Schema) -> pa.Schema:

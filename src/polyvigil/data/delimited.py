@@ -8,9 +8,11 @@ is read alike wherever reading began before it (``data.offsets``).
 from __future__ import annotations
 
 import csv
+import io
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import regex
@@ -18,7 +20,7 @@ import regex
 from polyvigil.data.dialect import Dialect, csv_reader
 from polyvigil.data.shown import shown_name
 from polyvigil.data.streams import Lines
-from polyvigil.data.table import Row, RowError
+from polyvigil.data.table import Piece, Row, RowBlock, RowError
 from polyvigil.errors import DataError
 
 MAX_CELL = 16 * 1024 * 1024  # characters; more than this in one cell is a missing quote, not a post
@@ -26,6 +28,7 @@ MAX_RECORD_LINES = 10_000  # lines of one row, beyond which its quote is taken f
 _MANY_LINES = 50  # lines of a row that may be told of as far longer than the others,
 _FAR_LONGER = 10  # if it has so many times their lines;
 _MOST_LONG = 5  # no more than these are told of
+_BLOCK_CHARACTERS = 1 << 17
 _BARE_CR = "\ud80d"  # stands for a lone CR inside a line, which the csv module would refuse; no decoder gives it
 _CTRL_Z = "\x1a"  # the end of a file to MS-DOS
 _NUMBER = regex.compile(r"[+-]?\d+([.,]\d+)?")
@@ -97,6 +100,7 @@ class Records:
         self.shape = shape
         self._line = self._before = before
         self._pending: deque[str] = deque()
+        self._by_itself = False
         self._taken: list[str] = []
         self._rows_inside = 0
         self._n_records = 0
@@ -136,9 +140,41 @@ class Records:
         shown = ", ".join(f"{lines:,} lines from line {line:,}" for line, lines in far_longer)
         return (f"{name}: rows far longer than the others: {shown}; if a quote opens them by mistake: --quoting none",)
 
+    def block(self) -> RecordBlock:
+        """Many of the next records at once, as far as they are as plain as most files are. Without any, the next one is
+        to be read by itself, or there is none."""
+        if self._by_itself and self._pending:
+            return RecordBlock((), ())
+        lines = [*self._pending, *self._next_lines()]
+        plain = plain_records(lines, self._dialect, self.shape)
+        n_used = plain.ends[-1] if plain.ends else 0
+        self._pending = deque(lines[n_used:])
+        self._by_itself = not plain.breaks_off or not n_used
+        begins = [self._line + 1, *(self._line + 1 + end for end in plain.ends[:-1])]
+        self._line += n_used
+        if n_used >= len(plain.ends) + _MANY_LINES:
+            lengths = ((line, end - line) for line, end in zip(begins, [*begins[1:], self._line + 1], strict=False))
+            self._long += islice(((at, n) for at, n in lengths if n > _MANY_LINES), _MOST_LONG - len(self._long))
+        records = plain.records
+        if [] in records or [_CTRL_Z] in records:
+            kept = [index for index, cells in enumerate(records) if cells and cells != [_CTRL_Z]]
+            begins, records = [begins[index] for index in kept], [records[index] for index in kept]
+        self._n_records += len(records)
+        return RecordBlock(begins, records)
+
+    def _next_lines(self) -> list[str]:
+        """Some thousand characters of lines, as ``_next_line`` gives them one by one; none at the end."""
+        if not isinstance(self._lines, io.TextIOBase) or self._dialect.line_ends != "\n":
+            return []
+        text = self._lines.read(_BLOCK_CHARACTERS)
+        lines = [f"{line}\n" for line in text.split("\n")]
+        if last := lines.pop()[:-1]:
+            lines.append(last + self._lines.readline(2 * MAX_CELL - len(last)))
+        return lines
+
     def take_line(self) -> str:
         """The next line for the record that is being read. Raises _Swallowed where it seems to be a row of its own."""
-        line = self._pending.popleft() if self._pending else self._next_line()
+        line = self._next_line()
         self._taken.append(line)
         if len(self._taken) > 1:
             inside = self.shape is not None and self.shape.fits(line)
@@ -148,6 +184,8 @@ class Records:
         return _with_bare_cr(line) if "\r" in line[:-2] else line
 
     def _next_line(self) -> str:
+        if self._pending:
+            return self._pending.popleft()
         line = self._lines.readline(2 * MAX_CELL)
         if not line:
             raise StopIteration
@@ -196,6 +234,64 @@ class Records:
         self._pending.extendleft(reversed(rest))
         self._line += 1
         return Broken(reason, first.rstrip("\r\n"))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBlock:
+    """Records that are not empty, and the line that each begins on."""
+
+    lines: Sequence[int]
+    records: Sequence[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRecords:
+    """The first records of a run of lines, empty ones included; ``ends``: of each, the lines up to its end.
+    ``breaks_off``: what is left may be a record that goes on behind the lines."""
+
+    records: Sequence[list[str]]
+    ends: Sequence[int]
+    breaks_off: bool = False
+
+
+_NONE_PLAIN = PlainRecords((), ())
+
+
+def plain_records(lines: Sequence[str], dialect: Dialect, shape: RowShape | None) -> PlainRecords:
+    """The records of ``lines`` up to the first in which something is odd: broken quoting, a CR that ends no line, or a
+    line inside a quoted cell that looks like a row."""
+    text = "".join(lines)
+    if len(text) > MAX_CELL or text.count("\r") != text.count("\r\n"):
+        return _NONE_PLAIN
+    if dialect.quoting == "none":
+        bodies = [line.rstrip("\n").removesuffix("\r") for line in lines]
+        mark = dialect.delimiter
+        return PlainRecords(
+            [(body.split(mark) if mark else [body]) if body else [] for body in bodies], range(1, len(lines) + 1)
+        )
+    records: list[list[str]] = []
+    ends: list[int] = []
+    breaks_off = False
+    reader = csv_reader(iter(lines), dialect.delimiter or ",", dialect.quoting)
+    try:
+        for cells in reader:
+            records.append(cells)
+            ends.append(reader.line_num)
+    except csv.Error as error:
+        breaks_off = "end of data" in str(error)
+    if ends and ends[-1] != len(ends):
+        begins = [0, *ends[:-1]]
+        odd = (n for n, (begin, end) in enumerate(zip(begins, ends, strict=True)) if _is_odd(lines[begin:end], shape))
+        if (first_odd := next(odd, None)) is not None:
+            return PlainRecords(records[:first_odd], ends[:first_odd])
+    return PlainRecords(records, ends, breaks_off)
+
+
+def _is_odd(lines: Sequence[str], shape: RowShape | None) -> bool:
+    """Whether the lines of a record may be several rows that a quote joined by mistake."""
+    if len(lines) < 2:
+        return False
+    return len(lines) > MAX_RECORD_LINES or (shape is not None and any(map(shape.fits, lines[1:])))
 
 
 class _SwallowedLinesError(Exception):
@@ -254,7 +350,25 @@ def _free_name(index: int, names: Sequence[str]) -> str:
     return "index" if index == 0 and "index" not in names else f"column {index + 1}"
 
 
-def rows_of(records: Records, header: Header, *, codec: str) -> Iterator[Row | RowError]:
+def pieces_of_records(records: Records, header: Header, *, codec: str) -> Iterator[Piece]:
+    """Records as blocks of rows, and as rows where a block would hold an odd one. ``codec``: see ``rows_of``."""
+    columns = header.columns
+    while True:
+        block = records.block()
+        cells = block.records
+        if not cells:
+            if (record := next(records, None)) is None:
+                return
+            yield from rows_of([record], header, codec=codec)
+        elif {*map(len, cells)} == {len(columns)} and not undecoded_reason("".join(map("".join, cells))):
+            yield RowBlock(block.lines, dict(zip(columns, zip(*cells, strict=True), strict=True)))
+        else:
+            yield from rows_of(zip(block.lines, cells, strict=True), header, codec=codec)
+
+
+def rows_of(
+    records: Iterable[tuple[int, list[str] | Broken]], header: Header, *, codec: str
+) -> Iterator[Row | RowError]:
     """Records as rows. ``codec``: that the text was decoded by, for messages."""
     columns = header.columns
     for line, cells in records:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polyvigil.text.normalise import model_text
+from polyvigil.text.normalise import model_text, model_texts
 from polyvigil.types import LabelledPost, Post
+
+_BATCH = 2000
 
 
 def post_hashes(posts: Iterable[Post]) -> NDArray[np.uint64]:
     """A 64-bit hash of the normalised, lower-cased text of each post, shape (n_posts,), in their order (BLAKE2b)."""
-    digests = [hashlib.blake2b(model_text(post.text).lower().encode(), digest_size=8).digest() for post in posts]
-    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+    digests = bytearray()
+    remaining = iter(posts)
+    while batch := list(islice(remaining, _BATCH)):
+        for text in model_texts([post.text for post in batch]):
+            digests += hashlib.blake2b(text.lower().encode(), digest_size=8).digest()
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
 def post_keys(items: Iterable[LabelledPost]) -> NDArray[np.uint64]:
@@ -29,9 +36,21 @@ def post_keys(items: Iterable[LabelledPost]) -> NDArray[np.uint64]:
 
 
 def fingerprint(posts: Sequence[Post]) -> str:
-    """Hex digest of the ids and texts of the posts, whatever their order."""
-    lines = sorted(f"{post.id}\0{model_text(post.text)}" for post in posts)
+    """Hex digest of the ids and texts of the posts, whatever their order. No second copy of all texts is made."""
     whole = hashlib.sha256()
-    for line in lines:
+    for line in _sorted_lines(posts):
         whole.update(line.encode(errors="surrogatepass") + b"\n")
     return whole.hexdigest()[:32]
+
+
+def _sorted_lines(posts: Sequence[Post]) -> Iterator[str]:
+    """``id NUL text`` of each post, sorted: by their ids alone where those differ and hold no NUL."""
+    ids = {post.id for post in posts}
+    if len(ids) < len(posts) or any("\0" in one for one in ids):
+        yield from sorted(f"{post.id}\0{model_text(post.text)}" for post in posts)
+        return
+    ordered = sorted(posts, key=lambda post: post.id)
+    for start in range(0, len(ordered), _BATCH):
+        batch = ordered[start : start + _BATCH]
+        texts = model_texts([post.text for post in batch])
+        yield from (f"{post.id}\0{text}" for post, text in zip(batch, texts, strict=True))

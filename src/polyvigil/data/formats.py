@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from polyvigil.config.data import DataSpec
 from polyvigil.data.columnar import arrow_table, parquet_table
-from polyvigil.data.delimited import Broken, Header, Records, RowShape, header_of, rows_of, undecoded_reason
+from polyvigil.data.delimited import Broken, Header, Records, RowShape, header_of, pieces_of_records, undecoded_reason
 from polyvigil.data.exports import with_derived
 from polyvigil.data.json_rows import json_document_rows, json_texts, jsonl_rows
 from polyvigil.data.protection import unprotected_table
@@ -35,7 +35,7 @@ from polyvigil.data.recognise import (
     text_stream,
 )
 from polyvigil.data.streams import STDIN, HeadedStream, Lines, open_raw
-from polyvigil.data.table import FilePosition, Row, RowError, Table
+from polyvigil.data.table import BlockRows, FilePosition, Row, RowError, Table
 from polyvigil.data.workbook import lost_digits, open_sheet
 from polyvigil.errors import DataError
 
@@ -161,7 +161,7 @@ def _table_at(source: Source, text: io.TextIOWrapper, at: FilePosition, columns:
         return _with_export(Table(source.name, tuple(columns), rows), source)
     header = delimited_header(source)
     records = delimited_records(source, text, header, before=at.line)
-    rows = rows_of(records, header, codec=source.codec)
+    rows = BlockRows(pieces_of_records(records, header, codec=source.codec))
     table = Table(source.name, header.columns, rows, late_notes=lambda: records.long_rows(source.name))
     return unprotected_table(table)
 
@@ -217,7 +217,7 @@ def _delimited_table(source: Source, text: io.TextIOWrapper) -> Table:
     for _ in range(before):
         text.readline()
     records = delimited_records(source, text, header, before=before)
-    rows = rows_of(records, header, codec=source.codec)
+    rows = BlockRows(pieces_of_records(records, header, codec=source.codec))
     table = Table(source.name, header.columns, rows, late_notes=lambda: records.long_rows(source.name))
     return unprotected_table(table, head=source.head)
 

@@ -22,6 +22,8 @@ FLAGS = "flags"
 _SEPARATOR = ";"
 _OUTPUT_COLUMNS = frozenset({"p", "decision", "threshold", FLAGS, "bundle"})
 _FORMULA = regex.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+RISKY_STARTS = frozenset("'=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+"""What a cell that needs a ``'`` may begin with."""
 _NUMBER = regex.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 

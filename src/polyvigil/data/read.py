@@ -3,71 +3,74 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
+from array import array
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from operator import eq
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
-
-import regex
+from typing import Any, Literal, overload
 
 from polyvigil.config.data import DataSpec
-from polyvigil.data.columns import ROLES, ColumnMap, column_list, map_columns
-from polyvigil.data.formats import Row, RowError, Table, open_source, undecoded_reason
+from polyvigil.data.columns import ColumnMap, column_list, map_columns
+from polyvigil.data.formats import Row, RowError, Table, open_source
 from polyvigil.data.labels import LabelMap, LabelValue, is_missing, label_map
-from polyvigil.data.languages import FileLanguages, HeadRow, LanguageSpellings, first_rows
+from polyvigil.data.languages import HEAD_ROWS, FileLanguages, LanguageSpellings
 from polyvigil.data.no_text import no_text_error
 from polyvigil.data.protection import is_output
+from polyvigil.data.read_block import ReadBlock, read_block
+from polyvigil.data.read_row import (
+    MAX_CHARACTERS,
+    TOO_LONG,
+    ReadPost,
+    cell_text,
+    head_of,
+    languages_of,
+    read_rows,
+    split_name,
+)
 from polyvigil.data.selection import Selection, selection_of
 from polyvigil.data.shown import shown_column, shown_value
+from polyvigil.data.table import PieceBuffer, RowBlock, pieces_of, rows_in
 from polyvigil.errors import DataError
-from polyvigil.text.normalise import placeholder_reason
 from polyvigil.types import Frozen, LabelledPost, Post
 
+__all__ = [
+    "MAX_CHARACTERS",
+    "NO_LABEL",
+    "SPLIT_ROLES",
+    "OnError",
+    "ReadPost",
+    "Reading",
+    "RowErrorCounts",
+    "RowErrorKind",
+    "Unlabelled",
+    "cell_text",
+    "head_of",
+    "languages_of",
+    "numeric_label",
+    "read_labelled",
+    "read_rows",
+    "read_unlabelled",
+    "read_with_labels_if_any",
+    "reject_line",
+    "row_error",
+    "split_name",
+]
 OnError = Literal["quarantine", "fail"]
 _NOT_A_LABEL = " is not 0 or 1"
 NO_LABEL = f"''{_NOT_A_LABEL}"
 """The reason of a row whose label is empty."""
-MAX_CHARACTERS = 1_000_000
-"""Of a text, an id or another part of a post: what is longer is no post, and would take much memory to score."""
-_TOO_LONG = "too many characters for a post"
+_BLOCK_ROWS = 2000
 _NO_CELLS: Mapping[str, Any] = MappingProxyType({})
 _NUMERIC_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "dev": "dev",
-    "val": "dev",
-    "valid": "dev",
-    "validation": "dev",
-    "test": "test",
-}
 _MARKS_SEEN = 10_000  # rows without a label by which a sheet of marks is known
-_ENDS_IN_ROLE = regex.compile(rf"[^a-z]({'|'.join(_SPLITS)})$")
 SPLIT_ROLES = ("train", "dev", "test")
 """The splits that have a use; others are names that mean nothing to this program."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPost:
-    """A post, the row it came from, and its label where the file is read for labels."""
-
-    post: Post
-    row: Row
-    label: int | None = None
-    language_detected: bool = False
-    language_given: str = ""
-    """The language as the row writes it."""
-    label_given: str = ""
-    """The label as the row writes it, where the file is read for labels."""
-    purpose: str = ""
-    """Why people read the post, as a worklist writes it (data.selection)."""
-    inclusion_p: str = ""
-    """The probability with which it was chosen, as the row writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class Reading:
 
     name: str
     posts: tuple[LabelledPost, ...]
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     row_errors: tuple[RowError, ...]
     notes: tuple[str, ...] = field(default=())
     label_values: tuple[LabelValue, ...] = field(default=())
@@ -114,12 +117,11 @@ def read_labelled(
                 hint=f"it has {column_list(table.columns)}: name it with --column label=NAME, or {unlabelled_hint}",
             )
         decisions = _DecisionCounts(table)
-        items = read_rows(decisions.table, columns, spec, labelled=True)
-        rows = _AllRows(table, columns, list(items if keep_cells else map(_without_cells, items)), spec)
+        rows = _all_rows(decisions.table, columns, spec, keep_cells=keep_cells)
     if unlabelled_hint and rows.are_unlabelled:
+        n_rows, column = len(rows.posts) + len(rows.errors), shown_column(columns.columns["label"])
         raise DataError(
-            f"none of {len(rows.items):,} rows has a label ({shown_column(columns.columns['label'])}), so nothing can "
-            "be measured",
+            f"none of {n_rows:,} rows has a label ({column}), so nothing can be measured",
             where=rows.table.name,
             hint=f"label them 0 or 1, or {unlabelled_hint}",
         )
@@ -127,13 +129,13 @@ def read_labelled(
 
 
 def read_with_labels_if_any(
-    source: str | Path | Table, spec: DataSpec | None = None, *, split: str = ""
+    source: str | Path | Table, spec: DataSpec | None = None, *, split: str = "", keep_cells: bool = True
 ) -> Reading | Unlabelled:
     """Read a file as ``read_labelled`` does; one without a column of labels, or with an empty one, for its posts."""
     spec, split = spec or DataSpec(), split_name(split)
     with open_source(source, spec) as table:
         columns = _columns(table, spec, split=split, required=("text",))
-        rows = _AllRows(table, columns, list(read_rows(table, columns, spec, labelled=True)), spec)
+        rows = _all_rows(table, columns, spec, keep_cells=keep_cells)
     if rows.are_unlabelled:
         return rows.without_labels(split=split)
     return rows.with_labels(split=split, on_error=None)
@@ -166,53 +168,167 @@ class _DecisionCounts:
         return self._rows > 1 and self._flagged == self._rows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class _RowStore:
+    """What is kept of the rows of posts: of each its line, of some their cells."""
+
+    lines: array[int] = field(default_factory=lambda: array("q"))
+    single: dict[int, Row] = field(default_factory=dict)
+    """By the index of their post, those that keep their cells: a post whose label may turn out to mean nothing is set
+    aside with all it holds."""
+    blocks: list[RowBlock] = field(default_factory=list)
+    """Further rows that keep their cells."""
+    starts: list[int] = field(default_factory=list)
+    """The index of the first post of each block."""
+
+    def row(self, index: int) -> Row:
+        """The row of the post at ``index``."""
+        if row := self.single.get(index):
+            return row
+        at = bisect_right(self.starts, index) - 1
+        if at >= 0 and (offset := index - self.starts[at]) < len(self.blocks[at]):
+            return self.blocks[at].row(offset)
+        return Row(self.lines[index], _NO_CELLS, _NO_CELLS)
+
+
+class KeptRows(Sequence[Row]):
+    """The rows of some posts, made when they are asked for: with their cells where those were kept, else their lines
+    alone."""
+
+    def __init__(self, rows: _RowStore, indices: Sequence[int]) -> None:
+        self._rows = rows
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        if isinstance(index, slice):
+            return KeptRows(self._rows, self._indices[index])
+        return self._rows.row(self._indices[index])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _all_rows(table: Table, columns: ColumnMap, spec: DataSpec, *, keep_cells: bool) -> _AllRows:
+    """Read a table to its end: in blocks where that can be, else row by row."""
+    rows = _AllRows(table, columns, spec, keep_cells=keep_cells)
+    buffer = PieceBuffer(pieces_of(table.rows))
+    head = buffer.take(HEAD_ROWS)
+    buffer.put_back(head)
+    languages = FileLanguages(lambda: head_of(rows_in(head), columns), default=spec.language)
+    while pieces := buffer.take(_BLOCK_ROWS):
+        if block := read_block(pieces, columns, languages, labelled=True):
+            rows.add_block(block)
+            continue
+        some = replace(table, rows=rows_in(pieces))
+        for item in read_rows(some, columns, spec, labelled=True, languages=languages):
+            rows.add(item)
+    return rows
+
+
+@dataclass(slots=True)
 class _AllRows:
-    """All rows of a table that was read to its end, their labels as they were written."""
+    """All rows of a table that was read to its end, their labels as they were written; (n_posts,) each of lists.
+
+    A million posts take what their texts take and 0.25 GB, where cells are not kept."""
 
     table: Table
     columns: ColumnMap
-    items: Sequence[ReadPost | RowError]
     spec: DataSpec
+    keep_cells: bool
+    posts: list[Post] = field(default_factory=list)
+    labels_given: list[str] = field(default_factory=list)
+    languages_given: list[str] = field(default_factory=list)
+    purposes: list[str] = field(default_factory=list)
+    inclusion_ps: list[str] = field(default_factory=list)
+    detected: bytearray = field(default_factory=bytearray)
+    rows: _RowStore = field(default_factory=_RowStore)
+    errors: list[tuple[int, RowError]] = field(default_factory=list)
+    """And how many posts stand before each."""
+
+    def add(self, item: ReadPost | RowError) -> None:
+        """Add the next row."""
+        if isinstance(item, RowError):
+            self.errors.append((len(self.posts), item))
+            return
+        if self.keep_cells or item.label_given not in _NUMERIC_LABELS:
+            self.rows.single[len(self.posts)] = item.row
+        self.posts.append(item.post)
+        self.rows.lines.append(item.row.line)
+        self.labels_given.append(sys.intern(item.label_given))
+        self.languages_given.append(sys.intern(item.language_given))
+        self.purposes.append(sys.intern(item.purpose))
+        self.inclusion_ps.append(item.inclusion_p)
+        self.detected.append(item.language_detected)
+
+    def add_block(self, block: ReadBlock) -> None:
+        """Add the next rows, all of them posts."""
+        before = len(self.posts)
+        odd = [index for index, given in enumerate(block.labels_given) if given not in _NUMERIC_LABELS]
+        if self.keep_cells:
+            self.rows.blocks.append(block.rows.shared())
+            self.rows.starts.append(before)
+        elif odd:
+            rows = list(block.rows.rows())
+            self.rows.single.update((before + index, rows[index]) for index in odd)
+        self.posts += block.posts
+        self.rows.lines.extend(block.rows.lines)
+        self.labels_given += map(sys.intern, block.labels_given)
+        self.languages_given += map(sys.intern, block.row_languages)
+        self.purposes += map(sys.intern, block.purposes)
+        self.inclusion_ps += block.inclusion_ps
+        self.detected += bytes(block.language_detected)
 
     @property
     def are_unlabelled(self) -> bool:
         """Whether no post among them has a label, or the table no column of labels."""
         if self.columns.get("label") is None:
             return True
-        given = [item.label_given for item in self.items if isinstance(item, ReadPost)]
-        return bool(given) and all(map(is_missing, given))
+        return bool(self.labels_given) and all(map(is_missing, {*self.labels_given}))
 
     def with_labels(self, *, split: str, on_error: OnError | None, all_flagged: bool = False) -> Reading:
         """The labelled posts among them. Raises DataError as ``read_labelled``."""
         name, column = self.table.name, self.columns.columns["label"]
-        given = Counter(item.label_given for item in self.items if isinstance(item, ReadPost))
-        labels = label_map(given, self.spec.labels, trained=self.spec.trained_labels)
+        labels = label_map(Counter(self.labels_given), self.spec.labels, trained=self.spec.trained_labels)
         if labels.positives_alone and not self.spec.labels:
-            unmarked = (item.row for item in self.items if isinstance(item, ReadPost) and not item.label_given)
+            unmarked = (self.rows.row(index) for index, given in enumerate(self.labels_given) if not given)
             cells = ({key: cell_text(cell) for key, cell in row.cells.items()} for row in islice(unmarked, _MARKS_SEEN))
             labels = labels.with_marks(cells, column)
         if on_error != "quarantine":
             labels.check(name, column)
-        items = [_labelled(item, labels, column) for item in self.items]
-        row_errors = [item for item in items if isinstance(item, RowError)]
+        row_errors = self._row_errors(labels, column)
         if row_errors and on_error == "fail":
             raise row_error(row_errors[0], name)
-        good = self._chosen(items, split=split)
+        known = labels.labels
+        good = self._chosen(row_errors, split=split, labels=known)
         return Reading(
             name,
-            tuple(LabelledPost(item.post, item.label) for item in good if item.label is not None),
-            tuple(item.row for item in good),
+            tuple(LabelledPost(self.posts[index], known[self.labels_given[index]]) for index in good),
+            KeptRows(self.rows, array("q", good)),
             tuple(row_errors),
             self._notes(good, row_errors, labels.messages(name, column)),
             labels.values,
-            selection_of([item.purpose for item in good], [item.inclusion_p for item in good], all_flagged=all_flagged),
+            selection_of(
+                [self.purposes[index] for index in good],
+                [self.inclusion_ps[index] for index in good],
+                all_flagged=all_flagged,
+            ),
         )
 
     def without_labels(self, *, split: str) -> Unlabelled:
         """The posts among them. Raises DataError where there is none."""
-        good = self._chosen(self.items, split=split)
-        name, row_errors = self.table.name, [item for item in self.items if isinstance(item, RowError)]
+        name, row_errors = self.table.name, [error for _, error in self.errors]
+        good = self._chosen(row_errors, split=split)
         column = self.columns.get("label")
         if column:
             reason = f"{shown_column(column)} is empty"
@@ -220,16 +336,30 @@ class _AllRows:
             reason = f"it has {column_list(self.table.columns)}; if one of them holds labels: --column label=NAME"
         return Unlabelled(
             name,
-            tuple(item.post for item in good),
+            tuple(self.posts[index] for index in good),
             tuple(row_errors),
             self._notes(good, row_errors, [f"{name}: has no labels, and is read without them ({reason})"]),
-            tuple(item.row.line for item in good),
+            tuple(self.rows.lines[index] for index in good),
         )
 
-    def _chosen(self, items: Sequence[ReadPost | RowError], *, split: str) -> list[ReadPost]:
-        """The posts of a split. Raises DataError where there is none."""
-        good = [item for item in items if isinstance(item, ReadPost) and (not split or item.post.split == split)]
-        row_errors = [item for item in items if isinstance(item, RowError)]
+    def _row_errors(self, labels: LabelMap, column: str) -> list[RowError]:
+        """Rows that are no posts, and posts without a label, in the order of the file."""
+        errors = [(index, 0, error) for index, error in self.errors]
+        for index, given in enumerate(self.labels_given):
+            if given not in labels.labels:
+                reason = shown_value(given) + _NOT_A_LABEL
+                errors.append((index, 1, RowError(self.rows.lines[index], column, reason, self.rows.row(index).cells)))
+        return [error for _, _, error in sorted(errors, key=lambda item: item[:2])]
+
+    def _chosen(
+        self, row_errors: Sequence[RowError], *, split: str, labels: Mapping[str, int] | None = None
+    ) -> list[int]:
+        """The posts of a split, by their index; those with one of ``labels``. Raises DataError where there is none."""
+        good = [
+            index
+            for index, (post, given) in enumerate(zip(self.posts, self.labels_given, strict=True))
+            if (labels is None or given in labels) and (not split or post.split == split)
+        ]
         if good:
             return good
         text = self.columns.columns["text"]
@@ -241,23 +371,21 @@ class _AllRows:
             f"no usable row{what}; {len(row_errors):,} rows set aside"
             + (f", the first: {_description(row_errors[0])}" if row_errors else ""),
             where=self.table.name,
-            hint=_advice(row_errors) or "check the file",
+            hint=_advice(list(row_errors)) or "check the file",
         )
 
-    def _notes(
-        self, good: Sequence[ReadPost], row_errors: Sequence[RowError], of_labels: Sequence[str]
-    ) -> tuple[str, ...]:
+    def _notes(self, good: Sequence[int], row_errors: Sequence[RowError], of_labels: Sequence[str]) -> tuple[str, ...]:
         """What a user should know: what was guessed, which rows were set aside, what labels and languages mean."""
         name = self.table.name
         error_counts, spellings = RowErrorCounts(), LanguageSpellings()
         for error in row_errors:
             error_counts.add(error)
-        for item in good:
-            spellings.add(item.language_given)
+        for given, rows in Counter(self.languages_given[index] for index in good).items():
+            spellings.add(given, rows=rows)
         guesses = (f"{name}: {guess}" for guess in self.columns.guesses)
         notes = [*self.table.notes, *guesses, *error_counts.messages(name), *self.table.late_notes(), *of_labels]
         notes += spellings.messages(name, default=self.spec.language)
-        if detected := sum(item.language_detected for item in good):
+        if detected := sum(self.detected[index] for index in good):
             notes.append(f"{name}: language detected for {detected:,} posts without one")
         return tuple(notes)
 
@@ -306,77 +434,6 @@ def read_unlabelled(
         *spellings.messages(table.name, default=spec.language),
     )
     return Unlabelled(table.name, tuple(posts), tuple(row_errors), notes, tuple(lines))
-
-
-def read_rows(
-    table: Table, columns: ColumnMap, spec: DataSpec, *, labelled: bool, languages: FileLanguages | None = None
-) -> Iterator[ReadPost | RowError]:
-    """Each row of an open table as a post or a row error, in order. Without ``labelled`` an empty text is none.
-
-    ``languages``: of a file that is read in parts; without it the table is read from its first row.
-    """
-    rows = table.rows
-    if languages is None:
-        languages, rows = languages_of(rows, columns, spec)
-    for row in rows:
-        yield row if isinstance(row, RowError) else _read_row(row, columns, languages, labelled=labelled)
-
-
-def languages_of(
-    rows: Iterator[Row | RowError], columns: ColumnMap, spec: DataSpec
-) -> tuple[FileLanguages, Iterator[Row | RowError]]:
-    """What finds the languages of a file, which looks at its first rows, and all of its rows."""
-    head, rows = first_rows(rows, _text_length(columns))
-    return FileLanguages(lambda: _head_rows(head, columns), default=spec.language), rows
-
-
-def head_of(rows: Iterator[Row | RowError], columns: ColumnMap) -> list[HeadRow]:
-    """Text and language of the first rows of a file, by which its languages are found."""
-    head, _ = first_rows(rows, _text_length(columns))
-    return _head_rows(head, columns)
-
-
-def _text_length(columns: ColumnMap) -> Callable[[Row | RowError], int]:
-    text = columns.columns["text"]
-    return lambda row: len(cell_text(row.cell(text) if isinstance(row, Row) else row.cells.get(text)))
-
-
-def _head_rows(rows: Iterable[Row | RowError], columns: ColumnMap) -> list[HeadRow]:
-    text, language = columns.columns["text"], columns.get("language")
-    return [
-        HeadRow(cell_text(row.cell(text)), cell_text(row.cell(language)) if language else "")
-        for row in rows
-        if isinstance(row, Row)
-    ]
-
-
-def _without_cells(item: ReadPost | RowError) -> ReadPost | RowError:
-    """A post without its row's cells, and with what it shares with many others shared; a row error as it is.
-
-    A post whose label may turn out to mean nothing keeps its cells: such a row is set aside with all it holds.
-    """
-    if isinstance(item, RowError) or item.label_given not in _NUMERIC_LABELS:
-        return item
-    post = item.post
-    shared = {name: sys.intern(getattr(post, name)) for name in ("language", "type", "origin", "split")}
-    return replace(
-        item,
-        post=replace(post, **shared),
-        row=Row(item.row.line, _NO_CELLS, _NO_CELLS),
-        language_given=sys.intern(item.language_given),
-        label_given=sys.intern(item.label_given),
-        purpose=sys.intern(item.purpose),
-    )
-
-
-def _labelled(item: ReadPost | RowError, labels: LabelMap, column: str) -> ReadPost | RowError:
-    """The post with its label, or the error of a row that has none."""
-    if isinstance(item, RowError):
-        return item
-    label = labels.labels.get(item.label_given)
-    if label is not None:
-        return replace(item, label=label)
-    return RowError(item.row.line, column, shown_value(item.label_given) + _NOT_A_LABEL, item.row.cells)
 
 
 def row_error(error: RowError, name: str) -> DataError:
@@ -444,70 +501,9 @@ class RowErrorCounts:
         return lines
 
 
-def split_name(value: str) -> str:
-    """A split by its usual name: ``validation`` is ``dev``, and ``SMM4H_2026_train`` is ``train``, as the shared task
-    writes it; unknown names stay, in lower case."""
-    value = value.strip().lower()
-    ending = _ENDS_IN_ROLE.search(value)
-    return _SPLITS.get(ending.group(1) if ending else value, value)
-
-
 def numeric_label(cell: Any) -> int | None:
     """The label that a cell holds: 0 or 1, also as 0.0, 1.0 or a boolean; None where it holds none."""
     return _NUMERIC_LABELS.get(cell_text(cell).strip())
-
-
-def _read_row(row: Row, columns: ColumnMap, languages: FileLanguages, *, labelled: bool) -> ReadPost | RowError:
-    cells = dict.fromkeys(ROLES, "") | {role: cell_text(row.cell(name)) for role, name in columns.columns.items()}
-
-    def invalid(role: str, reason: str) -> RowError:
-        return RowError(row.line, columns.get(role) or role, reason, row.cells)
-
-    for role, name in columns.columns.items():
-        if len(cells[role]) > MAX_CHARACTERS:
-            return invalid(role, f"{_TOO_LONG} ({len(cells[role]):,}; the most are {MAX_CHARACTERS:,})")
-        if cells[role].isascii() or not (reason := undecoded_reason(cells[role])):
-            continue
-        if isinstance(row.cell(name), bytes):
-            return invalid(role, reason)
-        if role != "text":  # JSON can escape half of a character; in a text it is replaced
-            return invalid(role, "is no Unicode text: half of a character stands in it")
-    text = cells["text"]
-    if labelled and not text.strip("\0 \t\r\n"):
-        return invalid("text", "empty")
-    if labelled and placeholder_reason(text.strip()):
-        return invalid("text", f"stands for a text that is gone ({shown_value(text.strip())})")
-    identity = cells["id"] or f"row-{row.line}"
-    kind = cells["type"]
-    given = cells["language"].strip()
-    try:
-        language = languages.group(given, text, type=kind, id=identity)
-    except ValueError:
-        return invalid("language", f"{shown_value(given)} is not a language")
-    post = Post(identity, text, language.group, kind, cells["origin"], split_name(cells["split"]), cells["group"])
-    label = cells["label"].strip() if labelled else ""
-    return ReadPost(
-        post,
-        row,
-        language_detected=language.detected,
-        language_given=given,
-        label_given=label,
-        purpose=cells["purpose"],
-        inclusion_p=cells["inclusion_p"],
-    )
-
-
-def cell_text(value: Any) -> str:
-    """A cell as text: empty for None and NaN, 1 and 0 for booleans; bytes as UTF-8, others kept by PEP 383."""
-    if isinstance(value, str):
-        return value
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, bytes):
-        return value.decode(errors="surrogateescape")
-    return str(value)
 
 
 def _description(error: RowError) -> str:
@@ -525,7 +521,7 @@ def _advice(row_errors: list[RowError]) -> str:
         return "label these rows 0 or 1, or leave them out; if empty cells mean no ADE: --set 'data.labels.\"\"=0'"
     if reason.endswith(_NOT_A_LABEL):
         return "map it with data.labels, e.g. --set data.labels.yes=1"
-    if reason == _TOO_LONG or reason.startswith(("a cell of over", "a line of over")):
+    if reason == TOO_LONG or reason.startswith(("a cell of over", "a line of over")):
         return "cut it into posts, or leave the row out; if a quote opens it by mistake: --quoting none"
     if reason.endswith("is not a language"):
         return "use codes such as en, de, ja, or names; leave the cell empty to have it detected"

@@ -12,6 +12,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 
 import regex
@@ -53,6 +54,12 @@ def sniff_dialect(text: str, *, is_partial: bool, spec: DataSpec, usual: str) ->
     ``is_partial``: the file goes on, so the last line may be half of one. ``usual``: the delimiter that the file's name
     promises, which is taken where others explain the head no better. Raises DataError for an unusable delimiter.
     """
+    return _sniffed(text, is_partial, spec.delimiter, spec.quoting, spec.header, usual)
+
+
+@lru_cache(maxsize=4)  # a command opens a file several times
+def _sniffed(text: str, is_partial: bool, delimiter: str, quoting: Quoting, header: bool, usual: str) -> Dialect:
+    spec = DataSpec(delimiter=delimiter, quoting=quoting, header=header)
     line_ends = "\n" if "\n" in text else "\r"
     text = text[: text.rfind(line_ends) + 1] if is_partial and line_ends in text else text
     lines = text.split(line_ends)[: _MOST_RECORDS + _MOST_TITLES]

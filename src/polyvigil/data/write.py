@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 from polyvigil.data.atomic import write_whole
 from polyvigil.types import LabelledPost
@@ -30,6 +31,42 @@ def csv_text(rows: Iterable[Sequence[object]], *, delimiter: str = ",") -> str:
     taken = _Lines()
     csv.writer(taken, delimiter=delimiter, lineterminator="\r\n").writerows(rows)
     return "".join(taken.lines)
+
+
+def csv_columns_text(columns: Sequence[Sequence[object]], *, delimiter: str = ",") -> str:
+    """``csv_text`` of the same cells column by column, each (n_rows,): text, int, float or None."""
+    if len(columns) < 2:  # an empty cell alone is quoted
+        return csv_text(zip(*columns, strict=True), delimiter=delimiter)
+    cells = [_csv_cells(column, delimiter) for column in columns]
+    return "\n".join(map(delimiter.join, zip(*cells, strict=True))) + "\n"
+
+
+def _csv_cells(column: Sequence[object], delimiter: str) -> Sequence[str]:
+    """The cells of a column as they stand in CSV."""
+    kinds = {*map(type, column)}
+    if kinds != {str}:
+        column = _numbers_as_text(column, is_of_one_type=len(kinds) == 1)
+    texts = [*cast(Sequence[str], column)]
+    marked: set[int] = set()
+    joined = "".join(texts)
+    for mark in ('"', delimiter, "\n", "\r"):
+        if mark in joined:
+            marked.update(n for n, text in enumerate(texts) if mark in text)
+    for n in marked:
+        texts[n] = _quoted(texts[n])
+    return texts
+
+
+def _numbers_as_text(column: Sequence[object], *, is_of_one_type: bool) -> list[str]:
+    if is_of_one_type and 0 not in (distinct := {*column}) and len(distinct) < len(column) / 2:  # 0 equals -0.0
+        texts = {cell: "" if cell is None else str(cell) for cell in distinct}
+        return list(map(texts.__getitem__, column))
+    return ["" if cell is None else str(cell) for cell in column]
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace('"', '""')
+    return f'"{escaped}"'
 
 
 def write_posts(path: Path, items: Sequence[LabelledPost], *, replace: bool = False) -> None:

@@ -96,7 +96,8 @@ class DecisionPolicy(Frozen):
 
     def post_thresholds(self, languages: Sequence[str]) -> NDArray[np.float64]:
         """The threshold of each post, (n_posts,), by its language group."""
-        return np.array([self.threshold(language).value for language in languages], dtype=np.float64)
+        values = {language: self.threshold(language).value for language in {*languages}}
+        return np.fromiter(map(values.__getitem__, languages), np.float64, len(languages))
 
 
 def flagged(probabilities: Probabilities, thresholds: NDArray[np.float64] | float) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polyvigil.decide.policy import DecisionPolicy, Threshold
 from polyvigil.decide.thresholds import at_share
@@ -27,16 +28,23 @@ class Shift(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A policy and its scores of some posts, (n_posts,)."""
+    """A policy and its scores of some posts, (n_posts,). ``abstained``: those that are not flagged whatever their P
+    (bundle.store.Bundle.abstains); None: none."""
 
     policy: DecisionPolicy
     probabilities: Probabilities
+    abstained: NDArray[np.bool_] | None = None
+
+    def flags(self, languages: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether each post is flagged, as scoring does: (n_posts,)."""
+        flags = self.policy.flags(self.probabilities, languages)
+        return flags if self.abstained is None else flags & ~self.abstained
 
 
 def shifts(old: Side, new: Side, languages: Sequence[str]) -> tuple[Shift, ...]:
     """Every language of the posts, by name. Both sides scored the same posts, in the same order."""
     names = np.asarray(languages)
-    flags = [side.policy.flags(side.probabilities, languages) for side in (old, new)]
+    flags = [side.flags(languages) for side in (old, new)]
     return tuple(
         Shift(
             language=name,
@@ -57,7 +65,7 @@ def transport(old: Side, probabilities: Probabilities, languages: Sequence[str])
     After a retrain without labelled posts this loses least (docs/decisions/0006).
     """
     names = np.asarray(languages)
-    flags = old.policy.flags(old.probabilities, languages)
+    flags = old.flags(languages)
     thresholds = {}
     for name in sorted(set(languages)):
         mask = names == name

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from polyvigil.detect.base import ReadsWindows, Scores, Window, read_windows
 from polyvigil.text.memo import memoised
-from polyvigil.text.normalise import model_texts, no_text_reason
+from polyvigil.text.normalise import model_texts, no_text_reasons
 from polyvigil.types import Post
 
 
@@ -48,7 +48,7 @@ def score_members(members: Sequence[Scores], posts: Sequence[Post], *, normalisa
     and has exactly 0, which no threshold flags.
     """
     texts = model_texts([post.text for post in posts], normalisation)
-    readable = [index for index, text in enumerate(texts) if not no_text_reason(text)]
+    readable = [index for index, reason in enumerate(no_text_reasons(texts)) if not reason]
     chosen = [posts[index] for index in readable]
     result = MemberScores.empty(len(members), len(posts))
     result.probabilities[:] = 0.0

@@ -84,14 +84,15 @@ def compare(first: Bundle, second: Bundle, reading: Reading) -> Comparison:
     languages = gold.languages.tolist()
     posts = [item.post for item in reading.posts]
     scores = (first.probabilities(posts), second.probabilities(posts))
-    flags = (first.flags(posts, scores[0]), second.flags(posts, scores[1]))
+    sides = [Side(b.policy, p, b.abstains(posts)) for b, p in zip((first, second), scores, strict=True)]
+    flags = [side.flags(languages) for side in sides]
     turned = np.flatnonzero(flags[0] != flags[1])
     return Comparison(
         first=first.id,
         second=second.id,
         data=Path(reading.name).name,
         paired=compare_systems(gold.labels, languages, System(flags[1], scores[1]), System(flags[0], scores[0])),
-        shifts=shifts(Side(first.policy, scores[0]), Side(second.policy, scores[1]), languages),
+        shifts=shifts(sides[0], sides[1], languages),
         calibration=_calibration((first, second), scores, gold),
         flips=tuple(
             Flip(

@@ -34,6 +34,8 @@ class Measured:
     probabilities: Probabilities
     posts: tuple[Post, ...] = ()
     """Empty where the stored dev scores were measured: a bundle keeps no text."""
+    abstained: NDArray[np.bool_] | None = None
+    """Which posts are not flagged whatever their P; None of stored dev scores."""
 
 
 def measure(
@@ -79,7 +81,7 @@ def measured(
     if dev and not evaluation.same_set:
         comparison = compare_with_dev(evaluation.languages, dev)
         evaluation = evaluation.model_copy(update={"dev_comparison": comparison})
-    return Measured(evaluation, gold, probabilities, posts)
+    return Measured(evaluation, gold, probabilities, posts, abstained)
 
 
 def _abstention(posts: Sequence[Post], abstained: NDArray[np.bool_]) -> tuple[str, ...]:

@@ -108,8 +108,12 @@ def sample_curves(labels: Labels, probabilities: Probabilities, *, rounds: int, 
         raise ValueError("no positives")
     false_above = np.bincount(ranks[labels == 0], minlength=len(above) + 1).astype(np.float64)
     false_above[[0, -1]] += 0.5
+    above = np.append(above, 1.0)
+    if len(above) > _MOST_POINTS:  # sums of Dirichlet shares are Dirichlet: the points that stay have the law they had
+        starts = np.unique(np.linspace(0, len(above), _MOST_POINTS, endpoint=False).astype(np.int64))
+        above, false_above = np.add.reduceat(above, starts), np.add.reduceat(false_above, starts)
     return Curves(
-        _cumulated(random, np.append(above, 1.0), rounds),
+        _cumulated(random, above, rounds),
         _cumulated(random, false_above, rounds),
         int(np.count_nonzero(labels == 1)),
         int(np.count_nonzero(labels == 0)),
@@ -134,6 +138,7 @@ def _crossing(x: NDArray[np.float64], y: NDArray[np.float64], at: float) -> NDAr
 
 
 ROUNDS = 2_000
+_MOST_POINTS = 5_000  # of a curve that is drawn, which is straight between them: memory does not grow with the posts
 RECALLS = (0.8, 0.9, 0.95)
 _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 _ANYTHING = Interval(low=0.0, high=1.0)

@@ -53,33 +53,49 @@ class ChartData(Frozen):
     """Languages beyond the first MOST_LANGUAGES, which are in the tables only."""
 
 
-def chart_data(labels: Labels, probabilities: Probabilities, languages: Sequence[str], *, dev: DevScores) -> ChartData:
-    """Curves of (n_posts,) labels and scores; ``dev``: the stored dev scores, on which the paper's grid chooses."""
+def chart_data(
+    labels: Labels,
+    probabilities: Probabilities,
+    languages: Sequence[str],
+    *,
+    dev: DevScores,
+    abstained: NDArray[np.bool_] | None = None,
+) -> ChartData:
+    """Curves of (n_posts,) labels and scores; ``dev``: the stored dev scores, on which the paper's grid chooses.
+
+    ``abstained`` (n_posts,): posts that no threshold flags. They have their place in rankings and histograms.
+    """
     names = np.asarray(languages)
+    decides = np.ones(len(labels), dtype=np.bool_) if abstained is None else ~abstained
     present = sorted(set(languages), key=lambda name: (-int(labels[names == name].sum()), name))
     return ChartData(
         thresholds=tuple(THRESHOLDS.tolist()),
         languages=tuple(
-            _language(name, labels[names == name], probabilities[names == name], dev.of(name))
+            _language(
+                name, labels[names == name], probabilities[names == name], dev.of(name), decides=decides[names == name]
+            )
             for name in sorted(present[:MOST_LANGUAGES])
         ),
         left_out=tuple(sorted(present[MOST_LANGUAGES:])),
     )
 
 
-def _language(name: str, labels: Labels, probabilities: Probabilities, dev: DevScores) -> LanguageChartData:
+def _language(
+    name: str, labels: Labels, probabilities: Probabilities, dev: DevScores, *, decides: NDArray[np.bool_]
+) -> LanguageChartData:
     some = bool((labels == 1).any())
+    flaggable = np.where(decides, probabilities, -1.0)
     recall, precision = recall_precision(labels, probabilities)
     grid = paper_grid(dev.probabilities, dev.labels).threshold if dev.usable else None
     return LanguageChartData(
         name=name,
         recall=tuple(recall.tolist()),
         precision=tuple(precision.tolist()),
-        f1=tuple(f1_at(labels, probabilities, THRESHOLDS).tolist()) if some else (),
+        f1=tuple(f1_at(labels, flaggable, THRESHOLDS).tolist()) if some else (),
         positives=_histogram(probabilities[labels == 1]),
         negatives=_histogram(probabilities[labels == 0]),
         grid_threshold=grid,
-        grid_f1=count(labels, flagged(probabilities, grid)).f1 if some and grid is not None else None,
+        grid_f1=count(labels, flagged(flaggable, grid)).f1 if some and grid is not None else None,
     )
 
 
@@ -131,18 +147,28 @@ class Mistake(Frozen):
 
 
 def mistakes(
-    posts: Sequence[Post], labels: Labels, probabilities: Probabilities, policy: DecisionPolicy, *, most: int
+    posts: Sequence[Post],
+    labels: Labels,
+    probabilities: Probabilities,
+    policy: DecisionPolicy,
+    *,
+    most: int,
+    abstained: NDArray[np.bool_] | None = None,
 ) -> tuple[Mistake, ...]:
     """In each language ``most`` false positives of the highest p, then as many false negatives of the lowest.
 
+    ``abstained`` (n_posts,): posts that are not flagged whatever their p; their threshold is given as 1, as by scoring.
     Languages by name; of equal p the first in the file. Raises ValueError when ``most`` is not 1 to MOST.
     """
     if not 1 <= most <= MOST:
         raise ValueError(f"{most} posts of each kind; 1 to {MOST} can be shown")
     names = np.array([post.language for post in posts], dtype=np.str_)
-    flags = policy.flags(probabilities, names.tolist())
+    thresholds = policy.post_thresholds(names.tolist())
+    flags = flagged(probabilities, thresholds)
+    if abstained is not None:
+        flags, thresholds = flags & ~abstained, np.where(abstained, 1.0, thresholds)
     return tuple(
-        _mistake(posts[index], kind, float(probabilities[index]), policy)
+        _mistake(posts[index], kind, float(probabilities[index]), float(thresholds[index]))
         for name in sorted(set(names.tolist()))
         for kind, index in _mistake_indices(names == name, labels, probabilities, flags, most)
     )
@@ -163,14 +189,14 @@ def _mistake_indices(
         yield "false negative", index
 
 
-def _mistake(post: Post, kind: _Kind, p: float, policy: DecisionPolicy) -> Mistake:
+def _mistake(post: Post, kind: _Kind, p: float, threshold: float) -> Mistake:
     return Mistake(
         kind=kind,
         id=post.id,
         language=post.language,
         type=post.type,
         p=p,
-        threshold=policy.threshold(post.language).value,
+        threshold=threshold,
         text=post.text[:MOST_CHARACTERS],
         shortened=len(post.text) > MOST_CHARACTERS,
     )

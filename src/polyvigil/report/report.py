@@ -95,7 +95,9 @@ def report_of(
         command=command,
         verdict=verdict(evaluation),
         evaluation=evaluation,
-        pictures=chart_data(gold.labels, measured.probabilities, languages, dev=bundle.dev_scores()),
+        pictures=chart_data(
+            gold.labels, measured.probabilities, languages, dev=bundle.dev_scores(), abstained=measured.abstained
+        ),
         manifest=bundle.manifest,
         combination=bundle.combination_record,
         policy=bundle.policy,
@@ -104,7 +106,14 @@ def report_of(
         subsets=_subsets(bundle),
         lengths=length_slices(lengths, languages) if lengths else (),
         since=None if older is None else _changes(measured, bundle, older),
-        mistakes=mistakes(measured.posts, gold.labels, measured.probabilities, bundle.policy, most=show_errors)
+        mistakes=mistakes(
+            measured.posts,
+            gold.labels,
+            measured.probabilities,
+            bundle.policy,
+            most=show_errors,
+            abstained=measured.abstained,
+        )
         if show_errors
         else (),
     )
@@ -148,8 +157,12 @@ def _subsets(bundle: Bundle) -> tuple[MemberSubset, ...]:
 
 def _changes(measured: Measured, bundle: Bundle, older: Bundle) -> Changes:
     shift_rows = shifts(
-        Side(older.policy, _older_scores(measured, bundle, older)),
-        Side(bundle.policy, measured.probabilities),
+        Side(
+            older.policy,
+            _older_scores(measured, bundle, older),
+            older.abstains(measured.posts) if measured.posts else None,
+        ),
+        Side(bundle.policy, measured.probabilities, measured.abstained),
         measured.gold.languages.tolist(),
     )
     return Changes(bundle=older.id, created=older.manifest.created, shifts=shift_rows)

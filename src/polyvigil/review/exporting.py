@@ -161,10 +161,10 @@ def _write(stream: IO[bytes], kind: str, output: Path, rows: Iterator[dict[str, 
         for row in rows:
             chunk.append({name: row[name] for name in names})
             if len(chunk) == _CHUNK:
-                write(chunk)
+                write.rows(chunk)
                 chunk = []
         if chunk:
-            write(chunk)
+            write.rows(chunk)
 
 
 def _rows(connection: sa.Connection, store: Store, options: ExportOptions) -> Iterator[dict[str, Any]]:

@@ -413,7 +413,7 @@ def write_worklist(
     with whole_file(output, replace=replace) as stream:
         stream.write(header(columns, ending=ending, spec=ScoreSpec(excel=format_of(output) == "csv")))
         with row_writer(stream, columns, ending=ending, schema=None, raw=False) as write:
-            write(cells)
+            write.rows(cells)
     write_whole(Path(f"{output}{MANIFEST}"), summary.model_dump_json(indent=2) + "\n", replace=True)
 
 

@@ -9,7 +9,13 @@ from __future__ import annotations
 from decimal import Context
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 DIGITS = 6
+_POWERS = np.array([10.0**n for n in range(23)])
+"""Those that a float holds exactly."""
+_NEAR_A_TIE = 1e-4
 _CONTEXT = Context(prec=DIGITS)
 
 
@@ -18,15 +24,38 @@ def rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def rounded_probability(p: float, threshold: float, *, flagged: bool) -> float:
-    """``p`` in six significant digits: at least ``threshold`` where ``flagged``, else below it.
+def rounded_all(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``rounded`` of numbers in [0, 1], (n,).
 
-    ``threshold`` has six significant digits already.
+    A whole number of six digits over a power of ten is the float nearest to that decimal, since both are exact. What is
+    too near to the middle of two such numbers, too small, or not of six digits so, is rounded as text.
     """
-    near = rounded(p)
-    if flagged:
-        return max(near, threshold)
-    return near if near < threshold else _below(threshold)
+    with np.errstate(divide="ignore"):
+        power = DIGITS - 1 - np.floor(np.log10(values))
+    scale = _POWERS[np.clip(np.nan_to_num(power, posinf=0), 0, len(_POWERS) - 1).astype(np.int64)]
+    scaled = values * scale
+    whole = np.rint(scaled)
+    result: NDArray[np.float64] = whole / scale
+    sure = (scaled >= 10.0 ** (DIGITS - 1)) & (scaled < 10.0**DIGITS)
+    sure &= np.abs(np.abs(scaled - whole) - 0.5) > _NEAR_A_TIE
+    sure |= values == 0
+    for index in np.flatnonzero(~sure).tolist():
+        result[index] = rounded(float(values[index]))
+    return result
+
+
+def rounded_probabilities(
+    p: NDArray[np.float64], thresholds: NDArray[np.float64], flagged: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Each p in six significant digits, (n,): at least its threshold where ``flagged``, else below it.
+
+    The thresholds have six significant digits already.
+    """
+    near = rounded_all(p)
+    result = np.where(flagged, np.maximum(near, thresholds), near)
+    for index in np.flatnonzero(~flagged & (near >= thresholds)).tolist():
+        result[index] = _below(float(thresholds[index]))
+    return result
 
 
 @lru_cache(maxsize=1024)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-
 from pydantic import Field
 
 from polyvigil.judge.endpoint import Usage
 from polyvigil.scoring.job import Counts
-from polyvigil.scoring.wire import FAILED, JUDGED, SKIPPED, Decision, judging_in
+from polyvigil.scoring.wire import FAILED, JUDGED, SKIPPED
 from polyvigil.types import Frozen
 
 
@@ -28,11 +25,6 @@ class JudgeCounts(Frozen):
     def near(self) -> int:
         """Posts near a threshold."""
         return self.judged + self.not_asked + self.failed
-
-
-def judging_of(decisions: Iterable[Decision]) -> Counter[str]:
-    """How many posts have each flag of wire.JUDGING."""
-    return Counter(flag for decision in decisions if (flag := judging_in(decision.flags)))
 
 
 def judge_counts(counts: Counts, *, usage: Usage | None) -> JudgeCounts | None:

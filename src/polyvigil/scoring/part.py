@@ -7,11 +7,11 @@ import gc
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import count, islice
+from itertools import compress, count, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import pyarrow as pa
 
@@ -21,19 +21,20 @@ from polyvigil.config.score import ScoreSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import ColumnMap, column_list, map_columns
 from polyvigil.data.formats import FilePosition, Row, RowError, Table, open_table
-from polyvigil.data.languages import FileLanguages, HeadRow, LanguageSpellings
+from polyvigil.data.languages import HEAD_ROWS, FileLanguages, HeadRow, LanguageSpellings
 from polyvigil.data.no_text import no_text_error
 from polyvigil.data.read import (
     ReadPost,
     RowErrorCounts,
     head_of,
-    languages_of,
     read_rows,
     reject_line,
     row_error,
 )
+from polyvigil.data.read_block import ReadBlock, read_block
 from polyvigil.data.shown import shown_name
 from polyvigil.data.streams import STDIN
+from polyvigil.data.table import Piece, PieceBuffer, RowBlock, pieces_of, rows_in
 from polyvigil.errors import DataError
 from polyvigil.scoring.dedup import DUPLICATE_COLUMNS, Deduplicated
 from polyvigil.scoring.evidence import EVIDENCE_COLUMNS, evidence_cells
@@ -48,10 +49,18 @@ from polyvigil.scoring.job import (
     part_name,
     total,
 )
-from polyvigil.scoring.judge_counts import judging_of
 from polyvigil.scoring.remote import RemoteBundle
-from polyvigil.scoring.stream import Hashed, chunked, prefetch
-from polyvigil.scoring.wire import ABSTAINED, COLUMNS, Decision, as_cells
+from polyvigil.scoring.stream import CHUNK_CHARACTERS, CHUNK_POSTS, Hashed, chunked, prefetch
+from polyvigil.scoring.wire import (
+    ABSTAINED,
+    COLUMNS,
+    Decision,
+    DecisionColumns,
+    as_cells,
+    columns_of_decisions,
+    decision_columns,
+    judging_in,
+)
 from polyvigil.scoring.work import Work
 from polyvigil.scoring.workbook import check_cells
 from polyvigil.scoring.write import RowWriter, header, plain_cells, row_writer
@@ -63,6 +72,7 @@ FEWEST_POSTS = 2
 """Posts of a job in which none has a text, from which on that is an error: one empty post is just that."""
 
 ProgressCallback = Callable[[ProgressEvent], object]
+Chunk: TypeAlias = ReadBlock | list[ReadPost | RowError]
 Opening = Callable[[WorkItem], AbstractContextManager[Table]]
 
 
@@ -275,13 +285,10 @@ class PartScorer:
         renamed = dict(job.renamed)
         self._names = {column: renamed.get(column, column) for column in self._facts.columns}
         self._late_columns: list[str] = []
-        rows = _with_keys(table.rows, dict(self._facts.partition))
+        self._rows = PieceBuffer(_with_keys(pieces_of(table.rows), dict(self._facts.partition)))
         self._from_start = from_start
-        if from_start:
-            self._languages, rows = languages_of(rows, self._columns, job.data)
-        else:
-            self._languages = FileLanguages(self._head, default=job.data.language)
-        self._rows = _PeekableRows(rows)
+        head = self._first_rows() if from_start else None
+        self._languages = FileLanguages(lambda: head() if head else self._head(), default=job.data.language)
         self._bytes = 0
 
     @property
@@ -291,17 +298,12 @@ class PartScorer:
 
     def skip(self, record: PartRecord) -> None:
         """Go past a part that is done."""
-        for _ in self._rows.take(self._job.how.part_posts):
-            pass
+        self._rows.take(self._job.how.part_posts)
         self._report_counts(record.counts.posts, record.counts.set_aside, known=True)
 
     def score(self, stream: IO[bytes], reject: Callable[[bytes], None]) -> Counts:
         """Score the next part into ``stream``, without a header; ``reject`` takes a line for each bad row."""
-        running, row_errors, name = _RunningCounts(self._bundle), RowErrorCounts(), shown(self._facts)
-        spellings = LanguageSpellings()
-        table = replace(self._table, rows=self._rows.take(self._job.how.part_posts))
-        spec = self._job.how
-        alike = Deduplicated(self._bundle, spec.dedup)
+        part = _OnePart(_RunningCounts(self._bundle), Deduplicated(self._bundle, self._job.how.dedup), reject)
         with (
             _seldom_collected(),
             row_writer(
@@ -309,40 +311,94 @@ class PartScorer:
                 self._job.columns,
                 ending=self._job.part_ending,
                 schema=schema_of(self._job),
-                raw=spec.raw_csv,
+                raw=self._job.how.raw_csv,
             ) as write,
-            closing(self._chunks(table)) as chunks,
+            closing(self._chunks()) as chunks,
         ):
             for chunk, cache in chunks:
-                bad = [item for item in chunk if isinstance(item, RowError)]
-                if bad and spec.on_error == "fail":
-                    raise row_error(bad[0], name)
-                for error in bad:
-                    reject(reject_line(name, error).encode())
-                    row_errors.add(error)
-                good = [item for item in chunk if isinstance(item, ReadPost)]
-                for item in good:
-                    spellings.add(item.language_given)
-                with memoised(cache):
-                    decisions = alike.decide(
-                        [item.post for item in good], detected=[item.language_detected for item in good]
-                    )
-                self._write(good, decisions, alike.cells(), write)
-                running.add(decisions)
-                self._report_counts(len(good), len(bad))
+                if isinstance(chunk, ReadBlock):
+                    self._score_block(chunk, part, write)
+                else:
+                    self._score_rows(chunk, part, write, cache)
         late = () if self._job.kind == "jsonl" else tuple(self._late_columns)
         late_notes = self._table.late_notes() if self.ended or not self._from_start else ()
-        counts = running.counts(row_errors, spellings, copied=alike.copied)
+        counts = part.running.counts(part.row_errors, part.spellings, copied=part.alike.copied)
         return counts.model_copy(update={"left_out": late, "late_notes": late_notes})
 
-    def _chunks(self, table: Table) -> Generator[tuple[list[ReadPost | RowError], MemoCache | None], None, None]:
-        """Rows in handfuls, tokenised where a member needs that: ahead of the one that is scored, in a thread."""
-        rows = read_rows(table, self._columns, self._job.data, labelled=False, languages=self._languages)
-        chunks = chunked(rows)
+    def _score_block(self, block: ReadBlock, part: _OnePart, write: RowWriter) -> None:
+        """Score posts column by column; nothing of them is set aside."""
+        assert isinstance(self._bundle, Bundle)
+        for given, rows in block.languages_given.items():
+            part.spellings.add(given, rows=rows)
+        decisions = decision_columns(self._bundle, block.posts, detected=block.language_detected)
+        write.columns({**{self._names[name]: cells for name, cells in block.cells.items()}, **decisions})
+        part.running.add(decisions)
+        self._report_counts(len(block.posts), 0)
+
+    def _score_rows(
+        self, chunk: Sequence[ReadPost | RowError], part: _OnePart, write: RowWriter, cache: MemoCache | None
+    ) -> None:
+        """Score rows one by one, and set aside those that cannot be used."""
+        name = shown(self._facts)
+        bad = [item for item in chunk if isinstance(item, RowError)]
+        if bad and self._job.how.on_error == "fail":
+            raise row_error(bad[0], name)
+        for error in bad:
+            part.reject(reject_line(name, error).encode())
+            part.row_errors.add(error)
+        good = [item for item in chunk if isinstance(item, ReadPost)]
+        for item in good:
+            part.spellings.add(item.language_given)
+        with memoised(cache):
+            decisions = part.alike.decide(
+                [item.post for item in good], detected=[item.language_detected for item in good]
+            )
+        self._write(good, decisions, part.alike.cells(), write)
+        part.running.add(columns_of_decisions(decisions))
+        self._report_counts(len(good), len(bad))
+
+    def _chunks(self) -> Generator[tuple[Chunk, MemoCache | None], None, None]:
+        """The rows of the next part in chunks: as columns where that is possible and gives the same bytes, else one by
+        one, tokenised where a member needs that, ahead of the chunk that is scored, in a thread."""
         bundle = self._bundle
         if isinstance(bundle, RemoteBundle) or not bundle.tokenises:
-            return ((chunk, None) for chunk in chunks)
-        return prefetch(chunks, lambda some: bundle.pretokenise([x.post for x in some if isinstance(x, ReadPost)]))
+            return ((chunk, None) for chunk in self._read_chunks())
+        rows = (chunk for chunk in self._read_chunks() if not isinstance(chunk, ReadBlock))
+        return prefetch(rows, lambda some: bundle.pretokenise([x.post for x in some if isinstance(x, ReadPost)]))
+
+    @property
+    def _by_columns(self) -> bool:
+        """Whether nothing but the P of its members is wanted of the posts, from members that score them in no time."""
+        how = self._job.how
+        is_plain = how.dedup == "off" and not how.evidence and self._job.kind != "xlsx"
+        return is_plain and isinstance(self._bundle, Bundle) and self._bundle.reads_ngrams_alone
+
+    def _read_chunks(self) -> Iterator[Chunk]:
+        left = self._job.how.part_posts
+        while left > 0 and (pieces := self._rows.take(min(left, CHUNK_POSTS))):
+            if self._by_columns and (block := self._block(pieces)):
+                left -= len(block.posts)
+                yield block
+                continue
+            rows = rows_in(pieces)
+            table = replace(self._table, rows=rows)
+            read = read_rows(table, self._columns, self._job.data, labelled=False, languages=self._languages)
+            chunk = next(chunked(read))
+            self._rows.put_back(list(rows))  # of very long posts a chunk takes fewer
+            left -= len(chunk)
+            yield chunk
+
+    def _block(self, pieces: Sequence[Piece]) -> ReadBlock | None:
+        block = read_block(pieces, self._columns, self._languages)
+        if block and block.cells.keys() <= self._names.keys() and block.characters < CHUNK_CHARACTERS:
+            return block
+        return None
+
+    def _first_rows(self) -> Callable[[], list[HeadRow]]:
+        """What gives text and language of the first rows of the input, of which none was drawn yet."""
+        pieces = self._rows.take(HEAD_ROWS)
+        self._rows.put_back(pieces)
+        return lambda: head_of(rows_in(pieces), self._columns)
 
     def _write(
         self,
@@ -359,7 +415,7 @@ class PartScorer:
         if self._job.kind == "xlsx":
             for item, row in zip(good, cells, strict=True):
                 check_cells(plain_cells(row), where=f"{shown(self._facts)}:{item.row.line}")
-        write(cells)
+        write.rows(cells)
 
     def _head(self) -> tuple[HeadRow, ...]:
         return _head_of(self._facts.model_dump_json(), self._job.data.model_dump_json())
@@ -417,34 +473,30 @@ def _head_of(facts: str, data: str) -> tuple[HeadRow, ...]:
     given, spec = InputFacts.model_validate_json(facts), DataSpec.model_validate_json(data)
     columns = map_columns(given.columns, spec, required=("text",), where=shown(given), derived=given.derived)
     with open_table(given.path, spec, columns=given.columns) as table:
-        return tuple(head_of(_with_keys(table.rows, dict(given.partition)), columns))
+        return tuple(head_of(rows_in(_with_keys(pieces_of(table.rows), dict(given.partition))), columns))
 
 
-class _PeekableRows:
-    """Rows, of which the next is known."""
-
-    def __init__(self, rows: Iterator[Row | RowError]) -> None:
-        self._rows = rows
-        self._next = next(rows, None)
-
-    @property
-    def ended(self) -> bool:
-        return self._next is None
-
-    def take(self, most: int) -> Iterator[Row | RowError]:
-        """Up to ``most`` rows."""
-        for _ in range(most):
-            if self._next is None:
-                return
-            row, self._next = self._next, next(self._rows, None)
-            yield row
-
-
-def _with_keys(rows: Iterator[Row | RowError], keys: Mapping[str, str]) -> Iterator[Row | RowError]:
+def _with_keys(pieces: Iterator[Piece], keys: Mapping[str, str]) -> Iterator[Piece]:
     """The rows with the keys of their folders as cells, behind and not instead of those that the file holds."""
-    if not keys:
-        return rows
-    return (replace(row, cells={**row.cells, **{k: v for k, v in keys.items() if k not in row.cells}}) for row in rows)
+    for piece in pieces:
+        added = {key: value for key, value in keys.items() if key not in piece.cells}
+        if not added:
+            yield piece
+        elif isinstance(piece, RowBlock):
+            yield replace(piece, cells={**piece.cells, **{key: [value] * len(piece) for key, value in added.items()}})
+        else:
+            yield replace(piece, cells={**piece.cells, **added})
+
+
+@dataclass(frozen=True, slots=True)
+class _OnePart:
+    """What is counted of a part while it is scored; ``reject`` takes a line for each bad row."""
+
+    running: _RunningCounts
+    alike: Deduplicated
+    reject: Callable[[bytes], None]
+    row_errors: RowErrorCounts = field(default_factory=RowErrorCounts)
+    spellings: LanguageSpellings = field(default_factory=LanguageSpellings)
 
 
 class _RunningCounts:
@@ -459,14 +511,20 @@ class _RunningCounts:
         self._missing = 0
         self._judging: Counter[str] = Counter()
 
-    def add(self, decisions: Sequence[Decision]) -> None:
-        self._judging += judging_of(decisions)
-        self._posts.update(decision.language for decision in decisions)
-        self._flagged.update(decision.language for decision in decisions if decision.decision)
-        self._abstained.update(d.language for d in decisions if d.threshold_source == ABSTAINED)
-        reasons = [flag for decision in decisions for flag in decision.flags if flag.startswith("no_text")]
-        self._no_text += len(reasons)
-        self._missing += sum(reason.removeprefix("no_text:") in MISSING_TEXT for reason in reasons)
+    def add(self, decisions: DecisionColumns) -> None:
+        """Count some decisions; without columns there are none."""
+        if not decisions:
+            return
+        languages = decisions["language"]
+        self._posts.update(languages)
+        self._flagged.update(compress(languages, decisions["decision"]))
+        self._abstained.update(compress(languages, (source == ABSTAINED for source in decisions["threshold_source"])))
+        for flags, posts in Counter(decisions["flags"]).items():
+            if judging := judging_in(flags):
+                self._judging[judging] += posts
+            reasons = [flag.removeprefix("no_text:") for flag in flags if flag.startswith("no_text")]
+            self._no_text += len(reasons) * posts
+            self._missing += sum(reason in MISSING_TEXT for reason in reasons) * posts
 
     def counts(self, row_errors: RowErrorCounts, spellings: LanguageSpellings, *, copied: int) -> Counts:
         """All of it, with the row errors and the spellings of languages beside."""

@@ -16,8 +16,8 @@ import pyarrow as pa
 from polyvigil.data.formats import RowError
 from polyvigil.data.read import ReadPost
 
-_CHUNK_POSTS = 2000
-_CHUNK_CHARACTERS = 4_000_000
+CHUNK_POSTS = 2000
+CHUNK_CHARACTERS = 4_000_000
 _ENDINGS = frozenset({".gz", ".zst", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".xlsx", ".html"})
 
 
@@ -28,7 +28,7 @@ def chunked(items: Iterator[ReadPost | RowError]) -> Iterator[list[ReadPost | Ro
     for item in items:
         chunk.append(item)
         characters += len(item.post.text) if isinstance(item, ReadPost) else 0
-        if len(chunk) >= _CHUNK_POSTS or characters >= _CHUNK_CHARACTERS:
+        if len(chunk) >= CHUNK_POSTS or characters >= CHUNK_CHARACTERS:
             yield chunk
             chunk, characters = [], 0
     if chunk:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,34 @@ class Submission(Frozen):
 
 
 def write_submission(
-    bundle: Bundle, source: str, output: Path, *, spec: DataSpec, split: str = "", replace: bool = False
+    bundle: Bundle,
+    source: str,
+    output: Path,
+    *,
+    spec: DataSpec,
+    split: str = "",
+    replace: bool = False,
+    progress: Callable[[int], object] = lambda _: None,
 ) -> Submission:
-    """Decide on every post of ``source``. Raises DataError for a row that cannot be read, an id missing or given twice:
-    a submission must answer every id once, so nothing is set aside here; and for a file in which no post has a text."""
+    """Decide on every post of ``source``, as they are read; ``progress`` is told how many are done.
+
+    Raises DataError for a row that cannot be read, an id missing or given twice: a submission must answer every id
+    once, so nothing is set aside here; and for a file in which no post has a text.
+    """
     check_output(output, SUBMISSION, replace=replace, inputs=[source])
-    posts: list[Post] = []
-    cells: list[Mapping[str, Any]] = []
+    waiting: list[Post] = []
+    flags: list[bool] = []
+    head: list[Mapping[str, Any]] = []
     lines: dict[str, int] = {}
+    missing = 0
+
+    def decide() -> None:
+        nonlocal missing
+        missing += sum(no_text_reason(model_text(post.text, bundle.normalisation)) in MISSING_TEXT for post in waiting)
+        flags.extend(bool(decision.decision) for decision in score_posts(bundle, waiting))
+        waiting.clear()
+        progress(len(flags))
+
     with open_table(source, spec) as table:
         required = ("id", "text", *(("split",) if split else ()))
         columns = map_columns(table.columns, spec, required=required, where=table.name, derived=table.derived)
@@ -76,20 +96,18 @@ def write_submission(
                     hint="give each id one row",
                 )
             lines[item.post.id] = item.row.line
-            posts.append(item.post)
-            if len(cells) < _HEAD_ROWS:
-                cells.append(item.row.cells)
+            waiting.append(item.post)
+            if len(head) < _HEAD_ROWS:
+                head.append(item.row.cells)
+            if len(waiting) == _CHUNK_POSTS:
+                decide()
         name, notes = table.name, (*table.notes, *columns.guesses, *table.late_notes())
-    if not posts:
+    if not lines:
         raise DataError("no post to answer" + (f" in split {split!r}" if split else ""), where=name)
-    if all(no_text_reason(model_text(post.text, bundle.normalisation)) in MISSING_TEXT for post in posts):
-        raise no_text_error(cells, column=columns.columns["text"], posts=len(posts), where=name)
-    flags = [
-        bool(decision.decision)
-        for start in range(0, len(posts), _CHUNK_POSTS)
-        for decision in score_posts(bundle, posts[start : start + _CHUNK_POSTS])
-    ]
-    text = predictions_csv([post.id for post in posts], flags)
+    decide()
+    if missing == len(lines):
+        raise no_text_error(head, column=columns.columns["text"], posts=len(lines), where=name)
+    text = predictions_csv(list(lines), flags)
     with whole_file(output, replace=replace) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(zipfile.ZipInfo(MEMBER, date_time=(1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
-    return Submission(bundle=bundle.id, posts=len(posts), flagged=sum(flags), member=MEMBER, notes=notes)
+    return Submission(bundle=bundle.id, posts=len(flags), flagged=sum(flags), member=MEMBER, notes=notes)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from polyvigil.bundle.store import Bundle, BundleScores
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.detect.base import Window
-from polyvigil.scoring.digits import rounded, rounded_probability
+from polyvigil.scoring.digits import rounded, rounded_all, rounded_probabilities
 from polyvigil.text.memo import memoised
-from polyvigil.text.normalise import has_lone_surrogate, model_texts, no_text_reason
+from polyvigil.text.normalise import has_lone_surrogate, is_unicode, model_texts, no_text_reason, no_text_reasons
 from polyvigil.types import Post
 
 
@@ -87,79 +88,88 @@ def as_cells(decision: Decision) -> dict[str, object]:
     return dict(zip(COLUMNS, _values(decision), strict=True))
 
 
-@memoised()
+DecisionColumns = Mapping[str, Sequence[Any]]
+"""The fields of Decision, each for many posts, (n_posts,), in the order of COLUMNS."""
+
+
 def score_posts(bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[bool] | None = None) -> list[Decision]:
     """Score posts and decide on each, in their order. ``detected`` says whose language was detected, not given.
 
     The decisions are made on all digits of the probabilities; the records have six.
     """
-    if not posts:
-        return []
+    return list(map(Decision, *decision_columns(bundle, posts, detected=detected).values())) if posts else []
+
+
+@memoised()
+def decision_columns(
+    bundle: Bundle, posts: Sequence[Post], *, detected: Sequence[bool] | None = None
+) -> DecisionColumns:
+    """``score_posts`` column by column; there is at least one post."""
     scores, languages = bundle.scores(posts), [post.language for post in posts]
     members = scores.all_members.probabilities
     probabilities = bundle.combined(scores, languages)
-    calibrated = bundle.calibration.calibrated(probabilities, languages)
     abstained = bundle.abstains(posts)
     flagged = bundle.policy.flags(probabilities, languages) & ~abstained
-    judging = _judging(bundle, scores)
-    lengths = bundle.lengths(posts)
-    windows = bundle.windows(posts, scores)
-    disagreements = np.nanmax(members, axis=0) - np.nanmin(members, axis=0)
-    texts = model_texts([post.text for post in posts], bundle.normalisation)
+    abstains = abstained.tolist()
     thresholds = {language: bundle.policy.threshold(language) for language in dict.fromkeys(languages)}
-    written_thresholds = {language: rounded(threshold.value) for language, threshold in thresholds.items()}
-    group_flags = {language: flags_of_group(bundle, language) for language in thresholds}
+    cells = {(language, False): (rounded(one.value), one.source_name) for language, one in thresholds.items()}
+    cells |= {(language, True): (1.0, ABSTAINED) for language in thresholds}
+    written, sources = zip(*map(cells.__getitem__, zip(languages, abstains, strict=True)), strict=True)
+    lengths = bundle.lengths(posts)
     n_posts = len(posts)
-    return [
-        Decision(
-            p=rounded_probability(p, 1.0 if abstains else written_thresholds[post.language], flagged=chosen),
-            p_calibrated=rounded(p_calibrated),
-            decision=int(chosen),
-            language=post.language,
-            threshold=1.0 if abstains else written_thresholds[post.language],
-            threshold_source=ABSTAINED if abstains else thresholds[post.language].source_name,
-            spread=rounded(disagreement),
-            n_tokens=n_tokens,
-            truncated=truncated,
-            window=_window_text(window),
-            flags=flags_of(
-                post,
-                text,
-                [*group_flags[post.language], ABSTAINED] if abstains else group_flags[post.language],
-                detected=was_detected,
-                judging=judged,
-            ),
-            bundle=bundle.id,
-        )
-        for (
-            post,
-            text,
-            p,
-            p_calibrated,
-            chosen,
-            abstains,
-            disagreement,
-            n_tokens,
-            truncated,
-            window,
-            was_detected,
-            judged,
-        ) in zip(
-            posts,
-            texts,
-            probabilities.tolist(),
-            calibrated.tolist(),
-            flagged.tolist(),
-            abstained.tolist(),
-            disagreements.tolist(),
-            [None] * n_posts if lengths is None else lengths.tokens.tolist(),
-            [False] * n_posts if lengths is None else lengths.truncated.tolist(),
-            windows,
-            [False] * n_posts if detected is None else detected,
-            judging,
-            strict=True,
-        )
-    ]
+    columns = {
+        "p": rounded_probabilities(probabilities, np.array(written), flagged).tolist(),
+        "p_calibrated": rounded_all(bundle.calibration.calibrated(probabilities, languages)).tolist(),
+        "decision": flagged.astype(np.int8).tolist(),
+        "language": languages,
+        "threshold": written,
+        "threshold_source": sources,
+        "spread": _spreads(members),
+        "n_tokens": [None] * n_posts if lengths is None else lengths.tokens.tolist(),
+        "truncated": [False] * n_posts if lengths is None else lengths.truncated.tolist(),
+        "window": list(map(_window_text, bundle.windows(posts, scores))),
+        "flags": _flags(bundle, posts, _judging(bundle, scores), detected=detected, abstains=abstains),
+        "bundle": [bundle.id] * n_posts,
+    }
+    assert tuple(columns) == COLUMNS
+    return columns
+
+
+def columns_of_decisions(decisions: Sequence[Decision]) -> DecisionColumns:
+    """Records column by column."""
+    return dict(zip(COLUMNS, zip(*map(_values, decisions), strict=True), strict=True)) if decisions else {}
+
+
+def _spreads(members: NDArray[np.float64]) -> list[float]:
+    """See ``Decision.spread``; ``members`` (n_members, n_posts)."""
+    if len(members) == 1:
+        return [0.0] * members.shape[1]
+    spreads: list[float] = rounded_all(np.nanmax(members, axis=0) - np.nanmin(members, axis=0)).tolist()
+    return spreads
+
+
+def _flags(
+    bundle: Bundle,
+    posts: Sequence[Post],
+    judging: Sequence[str],
+    *,
+    detected: Sequence[bool] | None,
+    abstains: Sequence[bool],
+) -> list[tuple[str, ...]]:
+    """``Decision.flags`` of each post."""
+    texts = [post.text for post in posts]
+    surrogates = [False] * len(posts) if is_unicode("".join(texts)) else map(has_lone_surrogate, texts)
+    reasons = no_text_reasons(model_texts(texts, bundle.normalisation))
+    languages = [post.language for post in posts]
+    group_flags = {language: flags_of_group(bundle, language) for language in {*languages}}
+    given = [False] * len(posts) if detected is None else detected
+    keys = list(zip(languages, abstains, reasons, given, surrogates, judging, strict=True))
+    flags: dict[tuple[str, bool, str, bool, bool, str], tuple[str, ...]] = {}
+    for key in {*keys}:
+        language, abstained, reason, was_detected, surrogate, judged = key
+        of_group = [*group_flags[language], ABSTAINED] if abstained else group_flags[language]
+        flags[key] = _joined_flags(reason, of_group, detected=was_detected, surrogate=surrogate, judging=judged)
+    return list(map(flags.__getitem__, keys))
 
 
 def _window_text(window: Window | None) -> str:
@@ -202,11 +212,17 @@ def flags_of_group(bundle: DecidingBundle, language: str) -> list[str]:
 
 def flags_of(post: Post, text: str, of_group: Sequence[str], *, detected: bool, judging: str = "") -> tuple[str, ...]:
     """``Decision.flags`` of a post and its model ``text``; ``of_group``: those of its language group."""
-    reason = no_text_reason(text)
+    surrogate = has_lone_surrogate(post.text)
+    return _joined_flags(no_text_reason(text), of_group, detected=detected, surrogate=surrogate, judging=judging)
+
+
+def _joined_flags(
+    reason: str, of_group: Sequence[str], *, detected: bool, surrogate: bool, judging: str
+) -> tuple[str, ...]:
     flags = [f"no_text:{reason}", *of_group] if reason else [*of_group]
     if detected:
         flags.append("language_detected")
-    if has_lone_surrogate(post.text):
+    if surrogate:
         flags.append("lone_surrogate")
     if judging:
         flags.append(judging)

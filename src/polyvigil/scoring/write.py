@@ -8,6 +8,8 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import IO, Any
 
 import pyarrow as pa
@@ -15,15 +17,35 @@ import pyarrow.parquet as pq
 
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import format_of
-from polyvigil.data.protection import FLAGS, protected, with_flag
-from polyvigil.data.write import csv_text
+from polyvigil.data.protection import FLAGS, RISKY_STARTS, protected, with_flag
+from polyvigil.data.write import csv_columns_text, csv_text
 from polyvigil.scoring.stream import compressed
 from polyvigil.scoring.wire import flags_text
 from polyvigil.scoring.workbook import workbook_rows
-from polyvigil.text.normalise import replace_lone_surrogates
+from polyvigil.text.normalise import is_unicode, replace_lone_surrogates
 
 Cells = Mapping[str, Any]
-RowWriter = Callable[[Sequence[Cells]], object]
+Columns = Mapping[str, Sequence[Any]]
+"""Cells of many rows by column; of each column as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowWriter:
+    """Takes rows, which may lack cells, or the same as columns; the bytes are the same."""
+
+    rows: Callable[[Sequence[Cells]], object]
+    columns: Callable[[Columns], object]
+
+    @classmethod
+    def of_rows(cls, rows: Callable[[Sequence[Cells]], object]) -> RowWriter:
+        """A writer that writes row by row anyway."""
+        return cls(rows, lambda columns: rows(rows_of_columns(columns)))
+
+
+def rows_of_columns(columns: Columns) -> list[dict[str, Any]]:
+    """The same cells row by row."""
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _AS_CSV_HAS_THEM = frozenset({float, int, type(None)})
@@ -61,15 +83,20 @@ def row_writer(
         return
     if kind == "xlsx":
         with workbook_rows(stream, columns) as sheet:
-            yield lambda rows: sheet.add([plain_cells(row) for row in rows])
+            yield RowWriter.of_rows(lambda rows: sheet.add([plain_cells(row) for row in rows]))
         return
     with compressed(stream, ending) as packed:
         if kind == "jsonl":
-            yield json_writer(packed)
+            yield RowWriter.of_rows(json_writer(packed))
         else:
-            cells_of = _text_cells if raw else _protected_cells
-            yield lambda rows: packed.write(
-                csv_text((cells_of(row, columns) for row in rows), delimiter=_DELIMITERS[kind]).encode()
+            cells_of, delimiter = _text_cells if raw else _protected_cells, _DELIMITERS[kind]
+            yield RowWriter(
+                lambda rows: packed.write(
+                    csv_text((cells_of(row, columns) for row in rows), delimiter=delimiter).encode()
+                ),
+                lambda given: packed.write(
+                    csv_columns_text(_text_columns(given, columns, raw=raw), delimiter=delimiter).encode()
+                ),
             )
 
 
@@ -99,6 +126,45 @@ def _protected_cells(row: Cells, columns: Sequence[str]) -> list[Any]:
     return cells
 
 
+def _text_columns(given: Columns, columns: Sequence[str], *, raw: bool) -> list[Sequence[Any]]:
+    """``_text_cells``, or without ``raw`` ``_protected_cells``, of many rows: each of ``columns``, (n_rows,)."""
+    n_rows = len(next(iter(given.values())))
+    cells = {name: _text_column(given[name]) if name in given else [None] * n_rows for name in columns}
+    if raw:
+        return list(cells.values())
+    marked: set[int] = set()
+    for name, column in cells.items():
+        if changed := _protected_of(column):
+            cells[name] = [changed.get(index, cell) for index, cell in enumerate(column)]
+            marked.update(changed)
+    if marked:
+        flags = cells[FLAGS]
+        cells[FLAGS] = [with_flag(cell) if index in marked else cell for index, cell in enumerate(flags)]
+    return list(cells.values())
+
+
+def _text_column(column: Sequence[Any]) -> Sequence[Any]:
+    """``_text_cells`` of one column."""
+    kinds = {*map(type, column)}
+    if kinds <= _AS_CSV_HAS_THEM:
+        return column
+    if kinds == {str}:
+        return column if is_unicode("".join(column)) else list(map(replace_lone_surrogates, column))
+    if kinds <= {bool, tuple}:
+        texts = {value: _as_text(value) for value in {*column}}
+        return list(map(texts.__getitem__, column))
+    return [value if type(value) in _AS_CSV_HAS_THEM else _text_cell(value) for value in column]
+
+
+def _protected_of(column: Sequence[Any]) -> dict[int, str]:
+    """The cells of a column that must be protected, by their index."""
+    kinds = {*map(type, column)}
+    if str not in kinds or (kinds == {str} and RISKY_STARTS.isdisjoint(map(itemgetter(slice(1)), {*column}))):
+        return {}
+    risky = [(n, cell) for n, cell in enumerate(column) if type(cell) is str and cell[:1] in RISKY_STARTS]
+    return {n: safe for n, cell in risky if (safe := protected(cell)) != cell}
+
+
 def _text_cell(value: Any) -> str:
     if not isinstance(value, str):
         return _as_text(value)
@@ -107,7 +173,7 @@ def _text_cell(value: Any) -> str:
     return replace_lone_surrogates(value)
 
 
-def json_writer(stream: IO[bytes]) -> RowWriter:
+def json_writer(stream: IO[bytes]) -> Callable[[Sequence[Cells]], object]:
     """One JSON object a line; lone surrogates stay escapes, numbers that JSON lacks become null, tuples one string."""
 
     def send(rows: Sequence[Cells]) -> None:
@@ -126,10 +192,11 @@ def _parquet_writer(stream: IO[bytes], schema: pa.Schema) -> Iterator[RowWriter]
             write_row_group(writer, pa.concat_tables(waiting))
             waiting.clear()
 
-    def send(rows: Sequence[Cells]) -> None:
+    def send(columns: Columns) -> None:
         arrays = []
+        n_rows = len(next(iter(columns.values())))
         for field in schema:
-            values = [row.get(field.name) for row in rows]
+            values = columns[field.name] if field.name in columns else [None] * n_rows
             if pa.types.is_string(field.type):
                 values = [v if v is None or (type(v) is str and v.isascii()) else _as_text(v) for v in values]
             arrays.append(pa.array(values, type=field.type))
@@ -138,7 +205,7 @@ def _parquet_writer(stream: IO[bytes], schema: pa.Schema) -> Iterator[RowWriter]
             flush()
 
     with pq.ParquetWriter(stream, schema) as writer:
-        yield send
+        yield RowWriter(lambda rows: send({name: [row.get(name) for row in rows] for name in schema.names}), send)
         flush()
 
 

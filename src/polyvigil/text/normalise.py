@@ -9,6 +9,7 @@ every bundle, and of which no character of any result ever changes: what a bundl
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 from collections.abc import Sequence
 from functools import cache, partial
@@ -44,6 +45,7 @@ _PLACEHOLDERS = {
     **dict.fromkeys(("nan", "none", "null", "n/a", "not available", "<na>", "(null)", "(none)"), "missing"),
     **dict.fromkeys(("#ref!", "#n/a", "#value!", "#name?", "#div/0!", "#null!", "#num!"), "spreadsheet_error"),
 }
+_ASCII_WORD = frozenset(string.ascii_letters + string.digits)
 _LONGEST_PLACEHOLDER = max(map(len, _PLACEHOLDERS))
 MISSING_TEXT = frozenset(("empty", *_PLACEHOLDERS.values()))
 """The reasons of ``no_text_reason`` that say that there never was a text in the file."""
@@ -145,6 +147,14 @@ def no_text_reason(model_text: str) -> str:
     return "" if _VISIBLE_WORD.search(rest) else "no_words"
 
 
+def no_text_reasons(model_texts: Sequence[str]) -> list[str]:
+    """``no_text_reason`` of each. What begins with a word, as most posts do, has something to read."""
+    return [
+        "" if text[:1] in _ASCII_WORD and len(text) > _LONGEST_PLACEHOLDER else no_text_reason(text)
+        for text in model_texts
+    ]
+
+
 def placeholder_reason(text: str) -> str:
     """Why a text is none but stands for one that is gone: ``deleted`` of [removed], ``missing`` of nan,
     ``spreadsheet_error`` of #REF!; or ``""``."""
@@ -154,6 +164,17 @@ def placeholder_reason(text: str) -> str:
 def replace_lone_surrogates(text: str) -> str:
     """The text with U+FFFD for each half of a surrogate pair, so that it can be written as UTF-8."""
     return text if text.isascii() else str(_SURROGATE.sub("\ufffd", text))
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text can be written as UTF-8: it holds no half of a surrogate pair."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def has_lone_surrogate(text: str) -> bool:

@@ -156,9 +156,9 @@ def tune_bundle(
     new_thresholds = _for_the_unlabelled(plan, decided.policy, bundle, dev=dev, fresh=fresh)
     policy = decided.policy.with_thresholds({**decided.policy.thresholds, **new_thresholds})
     both = np.concatenate([scores.probabilities, fresh])
-    changes = shifts(
-        Side(bundle.policy, both), Side(policy, both), [*languages, *(post.language for post in plan.unlabelled)]
-    )
+    of_unlabelled = [post.language for post in plan.unlabelled]
+    sides = [Side(one, both, _abstained(bundle, one, plan, n_dev=len(languages))) for one in (bundle.policy, policy)]
+    changes = shifts(sides[0], sides[1], [*languages, *of_unlabelled])
     seen = bundle.seen
     if plan.dev:
         seen = Seen(seen.train, np.unique(post_hashes(item.post for item in plan.dev)))
@@ -201,9 +201,10 @@ def keep_rates(
     bundle = without_judge(source, bundle)
     languages = [post.language for post in posts]
     log(f"scoring {len(posts):,} posts with both bundles")
-    old, fresh = Side(like.policy, like.probabilities(posts)), bundle.probabilities(posts)
+    old, fresh = Side(like.policy, like.probabilities(posts), like.abstains(posts)), bundle.probabilities(posts)
     policy = bundle.policy.with_thresholds({**bundle.policy.thresholds, **transport(old, fresh, languages)})
-    changes = shifts(old, Side(policy, fresh), languages)
+    tuned = dataclasses.replace(bundle, policy=policy)
+    changes = shifts(old, Side(policy, fresh, tuned.abstains(posts)), languages)
     bundle_draft = BundleDraft(
         store.copied(source, bundle),
         bundle.combination,
@@ -217,6 +218,14 @@ def keep_rates(
     )
     assembled = assemble_bundle(bundle_draft, output=output, replace=replace)
     return TuneResult(assembled.bundle, assembled.evaluation, changes)
+
+
+def _abstained(bundle: Bundle, policy: DecisionPolicy, plan: Plan, *, n_dev: int) -> NDArray[np.bool_]:
+    """Which of the dev posts and of those without labels the bundle with this policy abstains on. A bundle keeps no
+    text of its dev posts, which count as decided."""
+    decides = dataclasses.replace(bundle, policy=policy)
+    of_dev = decides.abstains([item.post for item in plan.dev]) if plan.dev else np.zeros(n_dev, dtype=np.bool_)
+    return np.concatenate([of_dev, decides.abstains(plan.unlabelled)])
 
 
 def without_judge(source: Path, bundle: Bundle) -> Bundle:

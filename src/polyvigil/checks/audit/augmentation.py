@@ -32,7 +32,10 @@ def audit_augmentation(before: Bundle, after: Bundle, reading: Reading) -> Augme
         for bundle, side in ((before, first), (after, second))
     ]
     paired = compare_systems(first.gold.labels, languages, systems[1], systems[0])
-    rates = drift_rows(Side(before.policy, first.probabilities), Side(after.policy, second.probabilities), languages)
+    sides = [
+        Side(bundle.policy, side.probabilities, side.abstained) for bundle, side in ((before, first), (after, second))
+    ]
+    rates = drift_rows(sides[0], sides[1], languages)
     return AugmentationAudit(
         before=first.evaluation,
         after=second.evaluation,

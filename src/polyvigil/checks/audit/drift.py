@@ -47,7 +47,7 @@ def audit_drift(old: Bundle, new: Bundle, posts: Sequence[Post]) -> DriftAudit:
     """Score the same posts with both. Raises DataError without posts."""
     if not posts:
         raise DataError("no posts to compare the bundles on", hint="give a file with posts")
-    sides = [Side(bundle.policy, bundle.probabilities(posts)) for bundle in (old, new)]
+    sides = [Side(bundle.policy, bundle.probabilities(posts), bundle.abstains(posts)) for bundle in (old, new)]
     rows = drift_rows(sides[0], sides[1], [post.language for post in posts])
     return DriftAudit(old=old.id, new=new.id, languages=rows, gates=(rate_moved_gate(rows),))
 
@@ -55,7 +55,7 @@ def audit_drift(old: Bundle, new: Bundle, posts: Sequence[Post]) -> DriftAudit:
 def drift_rows(old: Side, new: Side, languages: Sequence[str]) -> tuple[DriftRow, ...]:
     """Both sides scored the same posts, in the order of ``languages``."""
     names = np.asarray(languages)
-    flags = [side.policy.flags(side.probabilities, languages) for side in (old, new)]
+    flags = [side.flags(languages) for side in (old, new)]
     rows = []
     for name in np.unique(names).tolist():
         mask = names == name
