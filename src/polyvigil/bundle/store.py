@@ -48,7 +48,7 @@ from polyvigil.judge.stage import SecondStage, SecondStageResult
 from polyvigil.text.memo import MemoCache, memoised
 from polyvigil.types import Post, Probabilities
 
-_POSTS_AT_ONCE = 20_000  # by n-grams, of which each takes memory for its normalised text meanwhile
+_POSTS_OF_A_BATCH = 20_000  # by n-grams, of which each takes memory for its normalised text meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +191,9 @@ class Bundle:
 
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """P(ADE) of all stages, shape (n_posts,), in [0, 1]; exactly 0 for a post with nothing to read."""
-        if len(posts) > _POSTS_AT_ONCE and self.reads_ngrams_alone:  # whose bits hang on no neighbour
-            starts = range(0, len(posts), _POSTS_AT_ONCE)
-            return np.concatenate([self.probabilities(posts[start : start + _POSTS_AT_ONCE]) for start in starts])
+        if len(posts) > _POSTS_OF_A_BATCH and self.reads_ngrams_alone:  # whose bits hang on no neighbour
+            starts = range(0, len(posts), _POSTS_OF_A_BATCH)
+            return np.concatenate([self.probabilities(posts[start : start + _POSTS_OF_A_BATCH]) for start in starts])
         return self.combined(self.scores(posts), [post.language for post in posts])
 
     def combined(self, scores: BundleScores, languages: Sequence[str]) -> Probabilities:

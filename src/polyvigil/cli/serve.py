@@ -97,7 +97,7 @@ def _serve(out: Output, bundle: str, spec: ServeSpec, *, token: str, device: str
         url, bundle_id = url_of(listener), app.service.serving.bundle.id
 
         def on_ready() -> None:
-            _tell_ready(out, url, bundle_id, spec, token=token)
+            _announce(out, url, bundle_id, spec, token=token)
 
         left_open = run_server(app, listener, on_ready=on_ready)
     if left_open:
@@ -120,7 +120,7 @@ def _serve_replicas(
         )
 
     def on_ready(url: str, bundle_id: str) -> None:
-        _tell_ready(out, url, bundle_id, spec, token=token)
+        _announce(out, url, bundle_id, spec, token=token)
 
     with logging_to(out.log, quiet=out.quiet):
         run_replicas(bundle, spec, fleet, token=token, device=device, on_ready=on_ready)
@@ -128,7 +128,7 @@ def _serve_replicas(
     return Answer({})
 
 
-def _tell_ready(out: Output, url: str, bundle_id: str, spec: ServeSpec, *, token: str) -> None:
+def _announce(out: Output, url: str, bundle_id: str, spec: ServeSpec, *, token: str) -> None:
     for text in _ready_lines(url, bundle_id, spec, token=token):
         out.log(text)
     if spec.insecure and not token:

@@ -111,8 +111,8 @@ class LabelMap:
         if not words:
             return []
         read = ", ".join(f"{value.value!r} ({value.rows:,} rows) as {value.label}" for value in words)
-        others = ", ".join(map(shown_column, self.marked))
-        marks = f", since it holds a mark or nothing, as {others} do; --set data.labels.1=1 if not" if others else ""
+        marked = ", ".join(map(shown_column, self.marked))
+        marks = f", since it holds a mark or nothing, as {marked} do; --set data.labels.1=1 if not" if marked else ""
         return [f"{name}: {shown_column(column)}: {read}{marks}"]
 
     @property

@@ -224,7 +224,7 @@ def _all_rows(table: Table, columns: ColumnMap, spec: DataSpec, *, keep_cells: b
     rows = _AllRows(table, columns, spec, keep_cells=keep_cells)
     buffer = PieceBuffer(pieces_of(table.rows))
     head = buffer.take(HEAD_ROWS)
-    buffer.put_back(head)
+    buffer.return_first(head)
     languages = FileLanguages(lambda: head_of(rows_in(head), columns), default=spec.language)
     while pieces := buffer.take(_BLOCK_ROWS):
         if block := read_block(pieces, columns, languages, labelled=True):

@@ -58,7 +58,7 @@ def read_block(
     pieces: Sequence[Piece], columns: ColumnMap, languages: FileLanguages, *, labelled: bool = False
 ) -> ReadBlock | None:
     """The posts of rows; None where they are to be read one by one (``data.read_row.read_rows``)."""
-    block = _joined(pieces)
+    block = _one_block(pieces)
     if block is None or not all(name in block.cells for name in columns.columns.values()):
         return None
     cells: dict[str, Sequence[str]] = {}
@@ -87,8 +87,8 @@ def read_block(
     if labelled:  # such posts are kept: what many of them share stands in memory once
         types = list(map(intern, types))
         cells = {**cells, "origin": list(map(intern, cells.get("origin", empty)))}
-    origins, threads = cells.get("origin", empty), cells.get("group", empty)
-    posts = list(map(Post, ids, cells["text"], groups, types, origins, map(names.get, splits or empty, empty), threads))
+    corpora, threads = cells.get("origin", empty), cells.get("group", empty)
+    posts = list(map(Post, ids, cells["text"], groups, types, corpora, map(names.get, splits or empty, empty), threads))
     labels = list(map(str.strip, cells["label"])) if labelled and "label" in cells else empty
     selected = cells.get("purpose", empty), cells.get("inclusion_p", empty)
     return ReadBlock(posts, detected, given, labels, *selected, block)
@@ -102,7 +102,7 @@ def _lacks_text(texts: Sequence[str]) -> bool:
     )
 
 
-def _joined(pieces: Sequence[Piece]) -> RowBlock | None:
+def _one_block(pieces: Sequence[Piece]) -> RowBlock | None:
     """Pieces as one block, where they have the same columns in the same order and no more beside them."""
     blocks: list[RowBlock] = []
     rows: list[Row] = []
@@ -137,8 +137,8 @@ def _groups(
     if types_alone and not any(group == UNDETERMINED or group.endswith(CADEC_SUFFIX) for group in known.values()):
         groups = {name: languages.group(name, "", type=types[0], id="").group for name in known}
         return [groups[name] for name in given], [False] * len(given)
-    found = [
+    detections = [
         languages.group(name, text, type=kind, id=id)
         for name, text, kind, id in zip(given, texts, types, ids, strict=True)
     ]
-    return [language.group for language in found], [language.detected for language in found]
+    return [language.group for language in detections], [language.detected for language in detections]

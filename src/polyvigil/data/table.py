@@ -125,7 +125,7 @@ class PieceBuffer:
             taken.append(piece)
         return taken
 
-    def put_back(self, pieces: Sequence[Piece]) -> None:
+    def return_first(self, pieces: Sequence[Piece]) -> None:
         """Give these again before the others."""
         self._held.extendleft(reversed(pieces))
 

@@ -48,9 +48,9 @@ def _csv_cells(column: Sequence[object], delimiter: str) -> Sequence[str]:
         column = _numbers_as_text(column, is_of_one_type=len(kinds) == 1)
     texts = [*cast(Sequence[str], column)]
     marked: set[int] = set()
-    joined = "".join(texts)
+    whole = "".join(texts)
     for mark in ('"', delimiter, "\n", "\r"):
-        if mark in joined:
+        if mark in whole:
             marked.update(n for n, text in enumerate(texts) if mark in text)
     for n in marked:
         texts[n] = _quoted(texts[n])

@@ -369,8 +369,8 @@ class PartScorer:
     @property
     def _by_columns(self) -> bool:
         """Whether nothing but the P of its members is wanted of the posts, from members that score them in no time."""
-        how = self._job.how
-        is_plain = how.dedup == "off" and not how.evidence and self._job.kind != "xlsx"
+        spec = self._job.how
+        is_plain = spec.dedup == "off" and not spec.evidence and self._job.kind != "xlsx"
         return is_plain and isinstance(self._bundle, Bundle) and self._bundle.reads_ngrams_alone
 
     def _read_chunks(self) -> Iterator[Chunk]:
@@ -384,7 +384,7 @@ class PartScorer:
             table = replace(self._table, rows=rows)
             read = read_rows(table, self._columns, self._job.data, labelled=False, languages=self._languages)
             chunk = next(chunked(read))
-            self._rows.put_back(list(rows))  # of very long posts a chunk takes fewer
+            self._rows.return_first(list(rows))  # of very long posts a chunk takes fewer
             left -= len(chunk)
             yield chunk
 
@@ -397,7 +397,7 @@ class PartScorer:
     def _first_rows(self) -> Callable[[], list[HeadRow]]:
         """What gives text and language of the first rows of the input, of which none was drawn yet."""
         pieces = self._rows.take(HEAD_ROWS)
-        self._rows.put_back(pieces)
+        self._rows.return_first(pieces)
         return lambda: head_of(rows_in(pieces), self._columns)
 
     def _write(

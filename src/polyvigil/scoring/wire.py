@@ -124,7 +124,7 @@ def decision_columns(
         "language": languages,
         "threshold": written,
         "threshold_source": sources,
-        "spread": _spreads(members),
+        "spread": _member_range(members),
         "n_tokens": [None] * n_posts if lengths is None else lengths.tokens.tolist(),
         "truncated": [False] * n_posts if lengths is None else lengths.truncated.tolist(),
         "window": list(map(_window_text, bundle.windows(posts, scores))),
@@ -140,12 +140,12 @@ def columns_of_decisions(decisions: Sequence[Decision]) -> DecisionColumns:
     return dict(zip(COLUMNS, zip(*map(_values, decisions), strict=True), strict=True)) if decisions else {}
 
 
-def _spreads(members: NDArray[np.float64]) -> list[float]:
+def _member_range(members: NDArray[np.float64]) -> list[float]:
     """See ``Decision.spread``; ``members`` (n_members, n_posts)."""
     if len(members) == 1:
         return [0.0] * members.shape[1]
-    spreads: list[float] = rounded_all(np.nanmax(members, axis=0) - np.nanmin(members, axis=0)).tolist()
-    return spreads
+    ranges: list[float] = rounded_all(np.nanmax(members, axis=0) - np.nanmin(members, axis=0)).tolist()
+    return ranges
 
 
 def _flags(
@@ -168,7 +168,7 @@ def _flags(
     for key in {*keys}:
         language, abstained, reason, was_detected, surrogate, judged = key
         of_group = [*group_flags[language], ABSTAINED] if abstained else group_flags[language]
-        flags[key] = _joined_flags(reason, of_group, detected=was_detected, surrogate=surrogate, judging=judged)
+        flags[key] = _all_flags(reason, of_group, detected=was_detected, surrogate=surrogate, judging=judged)
     return list(map(flags.__getitem__, keys))
 
 
@@ -213,10 +213,10 @@ def flags_of_group(bundle: DecidingBundle, language: str) -> list[str]:
 def flags_of(post: Post, text: str, of_group: Sequence[str], *, detected: bool, judging: str = "") -> tuple[str, ...]:
     """``Decision.flags`` of a post and its model ``text``; ``of_group``: those of its language group."""
     surrogate = has_lone_surrogate(post.text)
-    return _joined_flags(no_text_reason(text), of_group, detected=detected, surrogate=surrogate, judging=judging)
+    return _all_flags(no_text_reason(text), of_group, detected=detected, surrogate=surrogate, judging=judging)
 
 
-def _joined_flags(
+def _all_flags(
     reason: str, of_group: Sequence[str], *, detected: bool, surrogate: bool, judging: str
 ) -> tuple[str, ...]:
     flags = [f"no_text:{reason}", *of_group] if reason else [*of_group]

@@ -158,10 +158,10 @@ def _signals() -> Iterator[SimpleQueue[int]]:
     """Inside, SIGTERM, SIGINT and SIGHUP are put into the queue and do nothing else."""
     received: SimpleQueue[int] = SimpleQueue()
 
-    def put(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
+    def record(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
         received.put(number)
 
-    before = {number: signal.signal(number, put) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    before = {number: signal.signal(number, record) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         yield received
     finally:
