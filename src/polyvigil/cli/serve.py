@@ -72,7 +72,7 @@ def serve(
 def _serve(out: Output, bundle: str, spec: ServeSpec, *, token: str, device: str, ask_endpoint: bool) -> Answer:
     """Serve until a signal; the answer is given when the service is ready."""
     from polyvigil.serve.app import create_app
-    from polyvigil.serve.server import listening_socket, logging_to, run_server, url_of
+    from polyvigil.web.server import listening_socket, logging_to, run_server, server_config, url_of
 
     with closing(listening_socket(spec)) as listener, logging_to(out.log, quiet=out.quiet):
         app = create_app(bundle, spec, token=token, device=device, ask_endpoint=ask_endpoint)
@@ -86,7 +86,14 @@ def _serve(out: Output, bundle: str, spec: ServeSpec, *, token: str, device: str
                 out.warn("no token is needed: everybody who can reach this address can have posts scored")
             out.give("serve", Answer({"url": url, "bundle": bundle_id}))
 
-        left_open = run_server(app, listener, on_ready=on_ready)
+        left_open = run_server(
+            server_config(app, spec),
+            app.service,
+            listener,
+            drain=spec.drain,
+            on_ready=on_ready,
+            reload=app.service.reload,
+        )
     if left_open:
         out.warn(f"stopped with {left_open:,} requests open; a longer --drain gives them more time")
     else:
