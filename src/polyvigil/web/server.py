@@ -1,8 +1,8 @@
 """Runs the application: one process, uvicorn with httptools, until a signal; and guards what comes before a request.
 
-SIGTERM or Ctrl-C: nothing new is taken (503), what is open is answered, at most ``drain`` seconds, then exit 0; a second
-one ends at once. SIGHUP: the application loads again what it serves. uvicorn alone would close its socket at the first
-signal and end with 143.
+SIGTERM or Ctrl-C: nothing new is taken (503), what is open is answered, at most ``drain`` seconds, then exit 0; a
+second one ends at once. SIGHUP: the application loads again what it serves. uvicorn alone would close its socket at the
+first signal and end with 143.
 """
 
 from __future__ import annotations
