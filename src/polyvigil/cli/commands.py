@@ -57,6 +57,12 @@ AUDITS = {
     ),
 }
 
+REVIEW = {
+    "open": Entry(
+        "review_open", "Open a review store for people: pages to read posts and decide by keyboard, until Ctrl-C."
+    ),
+}
+
 COMMANDS: Mapping[str, Entry | Group] = {
     "demo": Entry(
         "demo", "Do the main job once on synthetic posts in seven languages: check, train, evaluate, score, report."
@@ -124,6 +130,13 @@ COMMANDS: Mapping[str, Entry | Group] = {
     ),
     "serve": Entry(
         "serve", "Score posts over HTTP: the decisions of the command line, with limits, metrics and a page to try it."
+    ),
+    "review": Group(
+        "Put scored posts before people: pages, decisions in a log that cannot be changed, labels back.",
+        "\b\nExamples:\n  polyvigil review open review.db\n"
+        "  polyvigil review open review.db --policy policy.md\n\n"
+        "Put scored posts before people, and keep what they decide in a log that cannot be changed.",
+        REVIEW,
     ),
     "explain": Entry(
         "explain",

@@ -1,7 +1,7 @@
 """Characters that nobody sees, made visible: in names and cells replaced, in a post shown by name.
 
-A post may hold characters that hide or turn round what stands near them. ``parts`` cuts a post there, so that a page can
-put a labelled badge in their stead; those that a script needs (a joiner between Persian letters, in an emoji) stay.
+A post may hold characters that hide or turn round what stands near them. ``parts`` cuts a post there, so that a page
+can put a labelled badge in their stead; those that a script needs (a joiner between Persian letters, in an emoji) stay.
 """
 
 from __future__ import annotations
