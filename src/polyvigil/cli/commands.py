@@ -57,9 +57,21 @@ AUDITS = {
     ),
 }
 
-REVIEW = {
+REVIEWS = {
     "open": Entry(
         "review_open", "Open a review store for people: pages to read posts and decide by keyboard, until Ctrl-C."
+    ),
+    "add": Entry(
+        "review_add",
+        "Put scored posts into a review store (made if need be), and choose which are read, audited and read twice.",
+    ),
+    "person": Entry(
+        "review_person",
+        "Add a person and print the secret of their link once; or renew it, list everybody, end somebody's access.",
+    ),
+    "verify": Entry(
+        "review_verify",
+        "Follow the log's chain, replay it, and compare what it says with every decision and task. Exit 3 on a break.",
     ),
 }
 
@@ -132,11 +144,11 @@ COMMANDS: Mapping[str, Entry | Group] = {
         "serve", "Score posts over HTTP: the decisions of the command line, with limits, metrics and a page to try it."
     ),
     "review": Group(
-        "Put scored posts before people: pages, decisions in a log that cannot be changed, labels back.",
-        "\b\nExamples:\n  polyvigil review open review.db\n"
-        "  polyvigil review open review.db --policy policy.md\n\n"
-        "Put scored posts before people, and keep what they decide in a log that cannot be changed.",
-        REVIEW,
+        "Put scored posts before people: a store, who reads what, every decision in a log, labels and metrics back.",
+        "\b\nExamples:\n  polyvigil review add review.db scored.csv\n  polyvigil review open review.db\n\n"
+        "Put scored posts before people: a store on SQLite or PostgreSQL, who reads what, every decision in an "
+        "append-only log, labels and metrics back. Read docs/reviewing.md first.",
+        REVIEWS,
     ),
     "explain": Entry(
         "explain",

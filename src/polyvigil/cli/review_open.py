@@ -11,13 +11,13 @@ from pydantic import ValidationError
 
 from polyvigil.cli.command import command
 from polyvigil.cli.output import Answer, Output
-from polyvigil.config.review import ReviewSpec
+from polyvigil.config.review_server import ReviewServerSpec
 from polyvigil.errors import RecipeError, require
 
 if TYPE_CHECKING:
     from polyvigil.review.store import Store
 
-_DEFAULTS = ReviewSpec()
+_DEFAULTS = ReviewServerSpec()
 
 
 @command(
@@ -72,7 +72,7 @@ def open(
     return _open(out, store, spec, policy=_read_policy(policy))
 
 
-def _open(out: Output, location: str, spec: ReviewSpec, *, policy: str) -> Answer:
+def _open(out: Output, location: str, spec: ReviewServerSpec, *, policy: str) -> Answer:
     """Serve the store until a signal; the answer is given when the pages are there."""
     from polyvigil.review.pages.app import create_app
     from polyvigil.review.store import open_store
@@ -137,7 +137,7 @@ def _read_policy(path: str) -> str:
     return text
 
 
-def _check_exposed(spec: ReviewSpec) -> None:
+def _check_exposed(spec: ReviewServerSpec) -> None:
     """Raise RecipeError where sessions would go over the network in the clear, and nobody said they may."""
     from polyvigil.web.hosts import is_loopback
 
@@ -152,9 +152,9 @@ def _check_exposed(spec: ReviewSpec) -> None:
         )
 
 
-def _spec(**values: object) -> ReviewSpec:
+def _spec(**values: object) -> ReviewServerSpec:
     try:
-        return ReviewSpec.model_validate(values)
+        return ReviewServerSpec.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-").replace("allow-hosts", "allow-host")

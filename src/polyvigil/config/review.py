@@ -1,20 +1,17 @@
-"""How a review store is opened for people: options of ``polyvigil review open``."""
+"""How scored posts are put before people: options of ``polyvigil review``, no section of a recipe."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from polyvigil.config.web import WebSpec
+from polyvigil.config.base import Spec
 
 
-class ReviewSpec(WebSpec):
-    """Where the review pages listen, and whom they trust. Times are seconds."""
+class ReviewSpec(Spec):
+    """How many posts are audited, and which share of the tasks is blind or read twice."""
 
-    port: int = Field(default=8010, ge=0, le=65535, description="the port; 0: a free one")
-    max_body: int = Field(default=64 * 1024, ge=1024, description="bytes of a body (413)")
-    proxy_user: str = Field(
-        default="", description="the header in which a proxy on this computer names the person who has signed in there"
+    audit: int = Field(default=200, ge=0, description="posts of a file to audit, drawn from those not flagged")
+    double: float = Field(default=0.1, ge=0, le=1, description="share of the tasks that two people read, blind")
+    blind_share: float = Field(
+        default=0.2, ge=0, le=1, description="share of the flagged posts that are read without score and evidence"
     )
-    tls_cert: str = Field(default="", description="a file with the certificate, for an address beyond this computer")
-    tls_key: str = Field(default="", description="the file with its key")
-    insecure_http: bool = Field(default=False, description="listen beyond this computer without TLS")

@@ -1,4 +1,5 @@
-"""The review store: scored posts before people, and every decision of theirs in an append-only log (docs/reviewing.md).
+"""From scored posts to people and back: which posts are read, by whom, and what their decisions say.
 
-``review.store.Store`` is what the pages and the commands hold; the other modules are what it is made of.
+``review.store.Store`` is one open store of posts, tasks and the append-only log of decisions: what pages and commands
+hold. ``review.sampling`` chooses posts from scores alone, and knows no database.
 """

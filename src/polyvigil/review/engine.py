@@ -22,8 +22,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from polyvigil.errors import RecipeError, StoreAwayError, StoreError, require
 from polyvigil.review.schema import SCHEMA_VERSION, TRIGGERS, triggers_on_event
 
-_WRITERS, _SERVER = 7_250_001, 7_250_002
-"""Keys of PostgreSQL's advisory locks, which belong to one database: writing transactions, the one server."""
+_WRITERS, _SERVER, _IMPORT = 7_250_001, 7_250_002, 7_250_003
+"""Keys of PostgreSQL's advisory locks, which belong to one database: of a transaction, the server, an import."""
 _OLDEST_POSTGRESQL = 130_000
 _PRAGMAS = (
     ("busy_timeout", "10000", 10_000),
@@ -72,24 +72,60 @@ class Database:
 
     def lock_for_server(self) -> None:
         """Be the one server of this store until ``close`` or the end of the process. Raises StoreAwayError."""
+        in_use = StoreAwayError(
+            "another server has this store open",
+            where=self.location,
+            hint="use that one, or stop it; one store has one server",
+        )
+        self._locks.append(self._locked("lock", _SERVER, in_use))
+
+    @contextmanager
+    def import_lock(self) -> Iterator[None]:
+        """Inside, no other import runs on this store. Raises StoreAwayError where one does."""
+        in_use = StoreAwayError(
+            "another import runs on this store", where=self.location, hint="run the same command when it is done"
+        )
+        held = self._locked("import-lock", _IMPORT, in_use)
+        try:
+            yield
+        finally:
+            _give_back(held)
+
+    def _locked(self, ending: str, number: int, in_use: StoreAwayError) -> Any:
+        """A lock that goes when the process ends, however: of a file beside the store, or of a connection."""
         if self.path is not None:
-            self._locks.append(_locked_file(self.path))
-            return
+            lock = self.path.with_name(f"{self.path.name}.{ending}")
+            held: Any = os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                held.close()
+                raise in_use from None
+            return held
         with database_errors(self.location):
-            connection = self.engine.connect()
-            self._locks.append(connection)
-            if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(_SERVER))).scalar():
-                raise _in_use(self.location)
-            connection.commit()
+            held = self.engine.connect()
+            has_lock = held.execute(sa.select(sa.func.pg_try_advisory_lock(number))).scalar()
+            held.commit()
+        if not has_lock:
+            held.close()
+            raise in_use
+        return held
 
     def close(self) -> None:
         """Give back locks and connections."""
         for held in self._locks:
-            if isinstance(held, sa.Connection):
-                held.invalidate()  # a pooled connection would keep the lock
-            held.close()
+            _give_back(held)
         self._locks.clear()
         self.engine.dispose()
+
+
+def _give_back(held: Any) -> None:
+    """End a lock of ``Database``."""
+    if isinstance(held, sa.Connection):
+        with suppress(SQLAlchemyError):  # of a server that is gone, and the lock with it
+            held.execute(sa.text("SELECT pg_advisory_unlock_all()"))
+            held.commit()
+    held.close()
 
 
 def open_database(location: str | Path, *, create: bool = False) -> Database:
@@ -133,24 +169,6 @@ def _as_store_error(error: SQLAlchemyError, location: str) -> StoreError:
         where=location,
         hint="check that it is there, may be written to, and has room; then do the same again",
     )
-
-
-def _in_use(location: str) -> StoreAwayError:
-    return StoreAwayError(
-        "another server has this store open", where=location, hint="use that one, or stop it; one store has one server"
-    )
-
-
-def _locked_file(path: Path) -> Any:
-    """The file beside the store whose lock says that it is served; the lock goes when the process ends, however."""
-    lock = path.with_name(path.name + ".lock")
-    held = os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        held.close()
-        raise _in_use(str(path)) from error
-    return held
 
 
 def _sqlite(path: Path, *, create: bool) -> Database:

@@ -21,6 +21,9 @@ ROLES: tuple[Role, ...] = ("reviewer", "lead", "auditor")
 """A lead also adjudicates, exports and sets the policy; an auditor reads all and writes nothing."""
 PURPOSES = ("queue", "audit", "learn")
 """Why a post is read: it was flagged; it is in the sample of cleared posts; its label helps training."""
+ONE_REVIEW, TWO_REVIEWS, SECOND_FOR_ADE = 1, 2, 0
+"""How many people read a task; SECOND_FOR_ADE: one, and a second where the first calls it an ADE, since among rare ADEs
+one reader's false alarms outnumber what was missed."""
 STATES = ("new", "open", "second", "conflict", "done", "closed")
 """Of a task. new: its batch is still being loaded; second: one of two reviews is there; conflict: verdicts differ or
 one is unsure; closed: no longer to be read, as a newer bundle does not flag the post."""
@@ -106,7 +109,7 @@ task = sa.Table(
     _text("stratum"),
     sa.Column("rank", sa.Double(), nullable=False),  # the smallest is read first
     _text("language"),
-    sa.Column("reviews", sa.SmallInteger(), nullable=False),  # 1, or 2 for a double review
+    sa.Column("reviews", sa.SmallInteger(), nullable=False),  # ONE_REVIEW, TWO_REVIEWS or SECOND_FOR_ADE
     _text("state", 12),
     sa.Column("first_reviewer", sa.Integer(), nullable=True),
     sa.Column("label", sa.SmallInteger(), nullable=True),

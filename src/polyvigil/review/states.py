@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from polyvigil.errors import ReviewError
 from polyvigil.review.event_log import Event
-from polyvigil.review.schema import LABELS, decision, event, task
+from polyvigil.review.schema import LABELS, ONE_REVIEW, SECOND_FOR_ADE, TWO_REVIEWS, decision, event, task
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class TaskState:
 
 
 def task_state(reviews: int, active: Sequence[ActiveDecision], *, adjudicated: str = "") -> TaskState:
-    """The state that follows. ``reviews``: 1, or 2 for a double review; ``adjudicated``: a lead's verdict, if any.
+    """The state that follows. ``reviews``: schema.ONE_REVIEW and its like; ``adjudicated``: a lead's verdict, if any.
 
     One who is unsure makes a conflict at once, which a lead decides.
     """
@@ -43,7 +43,8 @@ def task_state(reviews: int, active: Sequence[ActiveDecision], *, adjudicated: s
         return TaskState("open")
     if "unsure" in verdicts or len(verdicts) > 1:
         return TaskState("conflict")
-    if len(active) < reviews:
+    needed = reviews if reviews != SECOND_FOR_ADE else TWO_REVIEWS if "ade" in verdicts else ONE_REVIEW
+    if len(active) < needed:
         return TaskState("second", first_reviewer=active[0].reviewer)
     return TaskState("done", label=LABELS[active[0].verdict])
 

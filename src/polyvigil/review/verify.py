@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from polyvigil.errors import RecipeError
 from polyvigil.review.event_log import GENESIS, Event, Head, event_hash, events, keyed_hash
-from polyvigil.review.schema import KINDS, decision, event, note, task
+from polyvigil.review.schema import KINDS, batch, decision, event, note, task
 from polyvigil.review.states import ActiveDecision, task_state
 from polyvigil.types import Frozen
 
@@ -186,9 +186,12 @@ def _compare_tasks(connection: sa.Connection, breaks: _Breaks, replayed: _Replay
     """State, first reviewer and label of every task against what follows from the log. Returns how many there are."""
     columns = (task.c.id, task.c.reviews, task.c.state, task.c.first_reviewer, task.c.label)
     seen: Counter[str] = Counter()
+    announced = connection.execute(sa.select(batch.c.id).where(batch.c.state == "tasks").limit(1)).scalar() is not None
     touched = replayed.active.keys() | replayed.adjudications.keys()
-    for row in connection.execute(sa.select(*columns).where(task.c.state != "new")):
-        seen["tasks"] += 1
+    for row in connection.execute(sa.select(*columns)):
+        seen["tasks"] += announced or row.state != "new"
+        if row.state == "new":
+            continue
         seen["closed"] += row.state == "closed"
         touched.discard(row.id)
         active = sorted(replayed.active.get(row.id, {}).values(), key=lambda one: one.seq)

@@ -172,7 +172,7 @@ def _seconds(visit: Visit) -> float | None:
         return None
     if type(value) not in (int, float):
         raise ReviewError("usage", "a number is expected", where="seconds")
-    return float(value)  # type: ignore[arg-type]  # just seen
+    return float(value)
 
 
 def _refused(visit: Visit, refusal: ReviewError) -> Reply:

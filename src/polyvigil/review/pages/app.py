@@ -1,8 +1,8 @@
 """The review pages as an ASGI application: what every request passes, the routes, and errors as pages or as JSON.
 
-In: an ASGI request. It passes the Host list, its body's limits, the session, its origin and token, and the role that its
-route is for; then a handler, on a thread of its own, as the store waits for the disk. Out: a page, JSON, or an error,
-always with the headers that keep a browser from running, framing or storing anything. The log has time, route, status
+In: an ASGI request. It passes the Host list, its body's limits, the session, its origin and token, and the role that
+its route is for; then a handler, on a thread of its own, as the store waits for the disk. Out: a page, JSON, or an
+error, always with the headers that keep a browser from running, framing or storing anything. The log has time, route, status
 and milliseconds: nothing that a person or a post said.
 """
 
@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 
 from starlette.routing import Route, Router
 
-from polyvigil.config.review import ReviewSpec
+from polyvigil.config.review_server import ReviewServerSpec
 from polyvigil.errors import PolyvigilError, ReviewError, StoreAwayError
 from polyvigil.review.pages import actions, templates, views
 from polyvigil.review.pages.sign_in import SignIn, check_csrf, check_origin
@@ -77,7 +77,7 @@ class PageRoute:
 class ReviewApp:
     """The ASGI application of one open store, which it does not close."""
 
-    def __init__(self, store: Store, spec: ReviewSpec) -> None:
+    def __init__(self, store: Store, spec: ReviewServerSpec) -> None:
         self.store, self.spec = store, spec
         self.draining = False
         self.open_requests = 0
@@ -265,6 +265,6 @@ def _static(content: bytes, kind: bytes) -> Handler:
     return lambda _: reply
 
 
-def create_app(store: Store, spec: ReviewSpec | None = None) -> ReviewApp:
+def create_app(store: Store, spec: ReviewServerSpec | None = None) -> ReviewApp:
     """The application of an open store; one process at a time may serve a store (``open_store(server=True)``)."""
-    return ReviewApp(store, spec or ReviewSpec())
+    return ReviewApp(store, spec or ReviewServerSpec())

@@ -1,4 +1,4 @@
-"""What the pages count and look up beside the store's own questions: today's decisions, a person's last ones, batches."""
+"""What the pages count and look up beside the store's own questions: today's decisions, a person's last ones."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def first_seq_at(connection: sa.Connection, at: str) -> int:
     low, high = 1, head(connection).seq + 1
     while low < high:
         middle = (low + high) // 2
-        found_at = connection.execute(sa.select(event.c.at).where(event.c.seq == middle)).scalar()
-        if found_at is None or found_at < at:
+        at_middle = connection.execute(sa.select(event.c.at).where(event.c.seq == middle)).scalar()
+        if at_middle is None or at_middle < at:
             low = middle + 1
         else:
             high = middle

@@ -9,7 +9,7 @@ from collections import deque
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
-from polyvigil.config.review import ReviewSpec
+from polyvigil.config.review_server import ReviewServerSpec
 from polyvigil.errors import ReviewError
 from polyvigil.review.pages.visit import Visit, redirect
 from polyvigil.review.people import Session
@@ -24,7 +24,7 @@ _MOST_ADDRESSES = 10_000
 class SignIn:
     """Sessions of one store's pages."""
 
-    def __init__(self, store: Store, spec: ReviewSpec) -> None:
+    def __init__(self, store: Store, spec: ReviewServerSpec) -> None:
         self._store, self._spec = store, spec
         self._tries: dict[str, deque[float]] = {}
         self._lock = threading.Lock()
@@ -93,7 +93,7 @@ class SignIn:
 
 
 def check_origin(visit: Visit) -> None:
-    """Raise ReviewError for a request that another site makes. Without a word of where it is from, the token decides."""
+    """Raise ReviewError for a request that another site makes. Where none says where it is from, the token decides."""
     site, origin = visit.header("sec-fetch-site"), visit.header("origin")
     if site:
         is_foreign = site not in ("same-origin", "none")

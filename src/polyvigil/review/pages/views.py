@@ -261,6 +261,6 @@ def log_json(visit: Visit) -> Reply:
     after = whole_number(visit.query.get("after", "0") or "0", "after")
     with visit.store.read() as connection:
         rows = connection.execute(sa.select(event).where(event.c.seq > after).order_by(event.c.seq).limit(1_000))
-        found = [dict(row._mapping) for row in rows]
+        events = [dict(row._mapping) for row in rows]
         head = event_log.head(connection)
-    return json_answer({"events": found, "head": {"seq": head.seq, "hash": head.hash}})
+    return json_answer({"events": events, "head": {"seq": head.seq, "hash": head.hash}})

@@ -1,0 +1,125 @@
+"""``polyvigil review``: the commands on a file, their errors, and that none of them says anything of a post."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.review.scored import scored_rows, write_scored
+from tests.review.small import key
+
+from polyvigil.cli import main as program
+from polyvigil.review.store import open_store
+
+Ran = Callable[..., tuple[int, str, str]]
+CANARY = "zebrafinch"
+
+
+@pytest.fixture
+def ran(capfd: pytest.CaptureFixture[str]) -> Ran:
+    """Runs the program in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = program.run([str(argument) for argument in arguments])
+        return (code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def review(tmp_path: Path) -> Path:
+    """A store with 60 posts, some flagged, by the program itself."""
+    path = tmp_path / "review.db"
+    scored = write_scored(tmp_path / "scored.csv", scored_rows(60, flagged=0.3, text=f"my {CANARY} sang"))
+    rows = list(scored_rows(60, flagged=0.3))
+    write_scored(scored, [row | {"text": f"{row['text']}, my {CANARY} sang"} for row in rows])
+    assert program.run(["review", "add", str(path), str(scored), "--audit", "12", "-q"]) == 0
+    return path
+
+
+def test_adding_says_what_is_to_be_read(ran: Ran, tmp_path: Path) -> None:
+    scored = write_scored(tmp_path / "scored.csv", scored_rows(60, flagged=0.3))
+    code, stdout, _ = ran("review", "add", tmp_path / "review.db", scored, "--audit", 12, "--json")
+    document = json.loads(stdout)
+    (file,) = document["data"]["files"]
+    assert (code, document["ok"], file["posts"], file["audit"]) == (0, True, 60, 12)
+    code, stdout, _ = ran("review", "add", tmp_path / "review.db", scored)
+    assert (code, stdout.strip().endswith("was there already")) == (0, True)
+
+
+def test_rows_set_aside_end_with_5_where_that_is_said(ran: Ran, tmp_path: Path) -> None:
+    rows = [*scored_rows(5), *scored_rows(1, seed=1, p=3)]
+    scored = write_scored(tmp_path / "scored.csv", rows)
+    assert ran("review", "add", tmp_path / "a.db", scored)[0] == 0
+    assert ran("review", "add", tmp_path / "b.db", scored, "--fail-on-quarantine")[0] == 5
+    code, _, stderr = ran("review", "add", tmp_path / "c.db", scored, "--on-error", "fail")
+    assert (code, "scored.csv:7" in stderr) == (2, True)
+
+
+def test_a_person_gets_a_link_once(ran: Ran, review: Path) -> None:
+    code, stdout, stderr = ran("review", "person", review, "ana", "--role", "lead")
+    secret = stdout.strip()
+    assert (code, len(secret), "shown this once" in stderr) == (0, 43, True)
+    with open_store(review) as store:
+        assert store.sign_in(secret).person.name == "ana"
+    assert json.loads(ran("review", "person", review, "--json")[1])["data"]["people"] == [
+        {"id": 1, "name": "ana", "role": "lead", "revoked_at": None}
+    ]
+    assert ran("review", "person", review, "ana", "--revoke")[0] == 0
+    assert "(revoked)" in ran("review", "person", review)[1]
+    assert ran("review", "person", review, "bo", "--revoke")[0] == 2
+    assert ran("review", "person", review, "--revoke")[0] == 2
+    assert ran("review", "person", review, "bo", "--role", "boss")[0] == 2
+
+
+def test_a_link_may_go_to_a_file_of_its_own(ran: Ran, review: Path, tmp_path: Path) -> None:
+    target = tmp_path / "link"
+    code, stdout, _ = ran("review", "person", review, "ana", "--link-file", target)
+    secret = target.read_text(encoding="utf-8").strip()
+    assert (code, target.stat().st_mode & 0o777, secret in stdout) == (0, 0o600, False)
+    assert ran("review", "person", review, "ana", "--link-file", target)[0] == 1
+
+
+def test_verifying_ends_with_3_at_a_break(ran: Ran, review: Path) -> None:
+    code, stdout, _ = ran("review", "verify", review, "--json")
+    data = json.loads(stdout)["data"]
+    assert (code, data["n_breaks"]) == (0, 0)
+    assert ran("review", "verify", review, "--head", data["head"])[0] == 0
+    code, stdout, _ = ran("review", "verify", review, "--head", "0" * 63 + "1")
+    assert (code, "expected head" in stdout) == (3, True)
+    assert ran("review", "verify", review, "--head", "abc")[0] == 2
+
+
+def test_errors_end_with_the_code_of_their_kind(ran: Ran, tmp_path: Path) -> None:
+    (tmp_path / "no.db").write_bytes(b"no database at all, " * 60)
+    for arguments, code in (
+        (["verify", tmp_path / "none.db"], 4),
+        (["verify", tmp_path / "no.db"], 4),
+        (["verify", "postgresql://nobody@127.0.0.1:1/x"], 1),
+        (["verify", "postgresql://a:secret@h/x"], 2),
+        (["add", tmp_path / "x.db", tmp_path / "none.csv"], 2),
+        (["add", tmp_path / "x.db", tmp_path / "none.csv", "--double", "2"], 2),
+        (["add", tmp_path / "x.db", tmp_path / "none.csv", "--labels-from", "y.csv"], 2),
+    ):
+        done, stdout, stderr = ran("review", *arguments)
+        assert (done, stdout) == (code, ""), arguments
+        assert "next:" in stderr or code == 2
+        assert "secret" not in stderr
+        document = json.loads(ran("review", *arguments, "--json")[1])
+        assert document["ok"] is False
+
+
+def test_no_command_says_anything_of_a_post(ran: Ran, review: Path, tmp_path: Path) -> None:
+    with open_store(review) as store:
+        person, _ = store.add_person("ana")
+        for card in store.lease_next(person.id, n=5):
+            store.decide(person.id, card.task, "ade", key=key())
+            store.note(person.id, card.task, f"the {CANARY} again", key=key())
+        assert not [event for event in store.newest_events(limit=1000) if CANARY in event.body]
+    for arguments in (["verify", review], ["person", review], ["add", review, tmp_path / "scored.csv"]):
+        for extra in ([], ["--json"], ["--debug"]):
+            _, stdout, stderr = ran("review", *arguments, *extra)
+            assert CANARY not in stdout + stderr
