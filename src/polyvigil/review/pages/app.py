@@ -2,8 +2,8 @@
 
 In: an ASGI request. It passes the Host list, its body's limits, the session, its origin and token, and the role that
 its route is for; then a handler, on a thread of its own, as the store waits for the disk. Out: a page, JSON, or an
-error, always with the headers that keep a browser from running, framing or storing anything. The log has time, route, status
-and milliseconds: nothing that a person or a post said.
+error, always with headers that keep a browser from running, framing or storing anything. The log has time, route,
+status and milliseconds: nothing that a person or a post said.
 """
 
 from __future__ import annotations
@@ -133,9 +133,10 @@ class ReviewApp:
         return Reply(b'{"ok": true}')
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":  # the lifespan; uvicorn is told to have no other
-            return
-        await self._router(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "http":
+            await self._router(scope, receive, send)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, routes: list[PageRoute]) -> None:
         """Answer a request for a path with these routes, whatever happens."""
@@ -220,6 +221,13 @@ class _Endpoint:
         await self._app.answer(scope, receive, send, self._routes)
 
 
+async def _live(receive: Receive, send: Send) -> None:
+    """Nothing begins or ends with the application: the store is opened before and closed behind it."""
+    for _ in range(2):
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+
+
 def _visit(store: Store, scope: Scope) -> Visit:
     query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     client = scope.get("client")
@@ -253,7 +261,10 @@ def _error_reply(
     if visit.is_json or visit.path.endswith((".json", "z")):
         reply = Reply(json.dumps({"ok": False, "error": fields}).encode(), status)
     else:
-        reply = html(templates.page("error.html.j2", visit, title="Not done", error=fields), status=status)
+        reply = html(
+            templates.page("error.html.j2", visit, title="Not done", error={"where": "", "hint": ""} | fields),
+            status=status,
+        )
     return replace(reply, headers=(*reply.headers, *headers))
 
 

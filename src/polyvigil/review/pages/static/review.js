@@ -2,10 +2,9 @@
 // saved yet waits in sessionStorage (task, verdict, key: no text) and is sent until the store has it.
 // Everything works without this script, by forms. Texts go into the page by textContent alone.
 "use strict";
-
 (() => {
   const READY = 4; // cards on the page: the one on the screen and the next three
-  const SVG = "value"; // class of a bar's filled part
+  const NO_TEXT = "The store keeps no text of this post: open it at its source by its id.";
   const element = (id) => document.getElementById(id);
   const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content;
   document.documentElement.classList.add("with-script");
@@ -18,49 +17,44 @@
   }
   const csrf = meta("csrf");
   if (!csrf) return;
-
   const STORAGE = meta("outbox");
   const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (one) => one.toString(16).padStart(2, "0")).join("");
   const onPost = element("cards") !== null;
-  let cards = onPost ? JSON.parse(element("cards").textContent) : [];
   let outbox = JSON.parse(sessionStorage.getItem(STORAGE) || "[]");
+  const isUnsent = (card) => outbox.some((one) => one.task === card.task);
+  let cards = onPost ? JSON.parse(element("cards").textContent).filter((card) => !isUnsent(card)) : [];
   const done = []; // decisions of this page that can be undone: {card, key, seq}
   let shownAt = performance.now();
   let sending = false;
   let wake = null;
 
-  // --- what is shown -----------------------------------------------------------------------------------------------
-
   function say(text, warns = false) {
-    const status = element("status");
-    if (!status) return;
-    status.textContent = text;
-    status.classList.toggle("warn", warns);
+    if (!element("status")) return;
+    element("status").textContent = text;
+    element("status").classList.toggle("warn", warns);
   }
 
   function pieces(parts) {
     return parts.map(([kind, text, name, marked]) => {
       if (kind === "text" && !marked) return document.createTextNode(text);
       const piece = document.createElement(kind === "hidden" ? "span" : "mark");
-      if (kind === "hidden") piece.className = "hidden";
-      if (marked) piece.classList.add("evidence");
-      if (name) piece.title = name;
-      piece.textContent = text;
-      return piece;
+      piece.className = `${kind === "hidden" ? "hidden" : ""} ${marked ? "evidence" : ""}`.trim();
+      return Object.assign(piece, { title: name, textContent: text });
     });
   }
 
   function fillScore(box, score) {
     box.hidden = !score;
     if (!score) return;
-    box.querySelector(`.${SVG}`).setAttribute("width", score.p);
+    box.querySelector(".value").setAttribute("width", score.p);
     box.querySelector(".limit").setAttribute("x", Math.max(score.threshold - 0.75, 0));
     box.querySelector("span").textContent = score.words;
   }
 
-  function show() {
-    const card = cards[0];
+  function show(back) {
+    if (back) cards.unshift(back);
     if (!element("card")) return;
+    const card = cards[0];
     element("card").hidden = !card;
     element("nothing").hidden = Boolean(card) || outbox.length > 0;
     for (const id of ["note", "language"]) {
@@ -76,10 +70,8 @@
     element("copies").querySelector("b").textContent = card.copies;
     const text = element("text");
     text.classList.toggle("empty", card.parts === null);
-    text.lang = card.parts === null ? "en" : card.lang;
-    text.dir = "auto";
-    if (card.parts === null) text.textContent = "The store keeps no text of this post: open it at its source by its id.";
-    else text.replaceChildren(...pieces(card.parts));
+    text.lang = card.parts ? card.lang : "en";
+    text.replaceChildren(...(card.parts ? pieces(card.parts) : [NO_TEXT]));
     fillScore(element("score"), card.score);
     element("decide").reset();
     text.focus({ preventScroll: true });
@@ -97,8 +89,6 @@
     text.lang = last.lang;
     text.replaceChildren(...pieces(last.parts));
   }
-
-  // --- what is sent ------------------------------------------------------------------------------------------------
 
   function remember() {
     // A note is text: it waits in this page alone, and leaving it warns.
@@ -140,14 +130,9 @@
     sending = true;
     for (let tries = 0; outbox.length; ) {
       const action = outbox[0];
-      let answer;
-      try {
-        answer = await post(action);
-      } catch {
-        answer = { status: 0 };
-      }
+      const answer = await post(action).catch(() => ({ status: 0 }));
       if (answer.status === 401 || answer.error?.code === "csrf") {
-        say(`You are signed out. ${waiting()} kept here: sign in again in this tab, and they are sent.`, true);
+        say(`You are signed out. Unsaved, kept here: ${outbox.length}. Sign in again in this tab, and all is sent.`, true);
         await pause(60);
         continue;
       }
@@ -167,14 +152,12 @@
     if (onPost && !cards.length) more();
   }
 
-  const waiting = () => (outbox.length === 1 ? "1 decision is" : `${outbox.length} decisions are`);
-
   function accept(action, data) {
     const decided = done.find((one) => one.key === action.key);
     if (decided) decided.seq = data.seq;
     for (const one of outbox) if (one.of === action.key) one.seq = data.seq;
     if (action.path === "/decide" && element("last")) reveal(data.revealed);
-    if (data.card && ![...cards, ...outbox].some((one) => one.task === data.card.task)) putBack(data.card);
+    if (data.card && ![...cards, ...outbox].some((one) => one.task === data.card.task)) show(data.card);
     add(data.next);
     const words = { "/undo": "Taken back", "/later": "Put off", "/note": "Note kept", "/language": "Corrected" };
     say(outbox.length ? `Not saved yet: ${outbox.length}.` : `${words[action.path] || "Saved"}: event ${data.seq}.`);
@@ -198,24 +181,12 @@
     if (cards[0] !== was) show();
   }
 
-  function putBack(card) {
-    cards.unshift(card);
-    show();
-  }
-
   async function more() {
-    const query = new URLSearchParams(choice());
-    try {
-      const response = await fetch(`/next?${query}`, { headers: { Accept: "application/json" } });
-      const answer = await response.json();
-      if (answer.ok) add(answer.data.next);
-    } catch {
-      say("No connection: the next posts come when it is back.", true);
-    }
+    const response = await fetch(`/next${choice()}`, { headers: { Accept: "application/json" } }).catch(() => null);
+    const answer = await response?.json();
+    if (answer?.ok) add(answer.data.next);
     if (!cards.length) show();
   }
-
-  // --- what keys do ------------------------------------------------------------------------------------------------
 
   function decide(verdict) {
     if (!cards.length) return;
@@ -229,26 +200,22 @@
   }
 
   function later() {
-    if (!cards.length) return;
     const card = cards.shift();
+    if (!card) return;
     show();
     put("/later", { task: card.task });
   }
 
   function undo() {
     const last = done.pop();
-    if (last) putBack(last.card);
+    if (last) show(last.card);
     put("/undo", last ? { of: last.key, seq: last.seq, task: last.card.task } : {});
   }
 
   function open(id, field) {
+    if (!cards.length) return;
     element(id).open = true;
     element(field).focus();
-  }
-
-  function toggle(index) {
-    const box = element("decide")?.querySelectorAll("input[type=checkbox]")[index];
-    if (box) box.checked = !box.checked;
   }
 
   const onKey = {
@@ -260,18 +227,14 @@
     j: later,
     " ": later,
     k: () => location.assign("/history"),
-    1: () => toggle(0),
-    2: () => toggle(1),
-    3: () => toggle(2),
-    4: () => toggle(3),
-    "!": () => toggle(4),
-    n: () => cards.length && open("note", "note-text"),
-    l: () => cards.length && open("language", "language-to"),
+    n: () => open("note", "note-text"),
+    l: () => open("language", "language-to"),
     p: () => (element("policy").open = !element("policy").open),
     "?": () => element("keys").showModal(),
   };
-  const onConflict = { 1: 0, 2: 1 };
-  const IN_CODE = { Slash: "/", Space: " ", Backspace: "Backspace" };
+  [..."1234!"].forEach((key, index) => {
+    onKey[key] = () => element("decide")?.querySelectorAll("input[type=checkbox]")[index].click();
+  });
 
   // The key of a layout whose letters are not Latin, by where it lies.
   function keyOf(event) {
@@ -279,11 +242,10 @@
     if (event.key === "Backspace") return event.key;
     const [, letter, digit] = /^(?:Key([A-Z])|Digit(\d))$/.exec(event.code) || [];
     if (event.shiftKey) return digit === "1" ? "!" : event.code === "Slash" ? "?" : "";
-    return letter?.toLowerCase() || digit || IN_CODE[event.code] || "";
+    return letter?.toLowerCase() || digit || (event.code === "Space" ? " " : "");
   }
 
   const keysWork = () => localStorage.getItem("polyvigil keys") !== "off";
-
   document.addEventListener("keydown", (event) => {
     const target = event.target;
     const inField = target.matches("textarea, select, input:not([type=checkbox], [type=radio])");
@@ -294,8 +256,8 @@
     if (element("keys")?.open || !keysWork()) return;
     const key = keyOf(event);
     if ((key === " " || key === "Enter") && target.closest("a, button, summary, input")) return;
-    if (element("conflict") && key in onConflict) {
-      element("conflict").querySelectorAll("input[type=radio]")[onConflict[key]].checked = true;
+    if (element("conflict") && (key === "1" || key === "2")) {
+      element("conflict").querySelectorAll("input[type=radio]")[key - 1].checked = true;
       event.preventDefault();
       return element("reason").focus();
     }
@@ -310,8 +272,7 @@
     element("keys-open").addEventListener("click", onKey["?"]);
   }
 
-  // --- forms, as without the script, but in the background ---------------------------------------------------------
-
+  // Forms do what they do without the script, but in the background.
   const submitted = {
     decide: (_, by) => (by?.value === "later" ? later() : decide(by?.value)),
     undo,
@@ -332,11 +293,8 @@
 
   window.addEventListener("online", () => wake?.());
   window.addEventListener("beforeunload", (event) => outbox.length && event.preventDefault());
-  const unsent = new Set(outbox.map((one) => one.task));
-  if (cards.some((card) => unsent.has(card.task))) {
-    cards = cards.filter((card) => !unsent.has(card.task));
+  if (outbox.length) {
     show();
-  }
-  if (onPost && cards.length) element("text").focus({ preventScroll: true });
-  if (outbox.length) send();
+    send();
+  } else if (cards.length) element("text").focus({ preventScroll: true });
 })();
