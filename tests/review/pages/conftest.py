@@ -124,7 +124,7 @@ def served(store: Store, *, port: int = 0, **settings: Any) -> Iterator[Served]:
     try:
         yield Served(store, app, listener.getsockname()[1])
     finally:
-        server.should_exit = server.force_exit = True
+        server.should_exit = True
         thread.join(20)
         assert not thread.is_alive()
         with contextlib.suppress(OSError):
