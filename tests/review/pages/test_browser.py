@@ -69,6 +69,10 @@ def _status(tab: Any, start: str) -> None:
 
 def _saved(tab: Any) -> None:
     _status(tab, "Saved|Taken back|Put off|Note kept|Corrected")
+    _wait_until_sent(tab)
+
+
+def _wait_until_sent(tab: Any) -> None:
     for _ in range(200):
         if _storage(tab) == []:
             return
@@ -78,6 +82,7 @@ def _saved(tab: Any) -> None:
 
 def _verdict_of(tab: Any) -> str:
     """The key that a scripted reviewer presses: by the number of the post that is on the screen."""
+    tab.wait_for_selector("#card", state="visible")
     number = int(tab.inner_text("#meta [data-field=source_id]").removeprefix("r"))
     return "a" if number % 2 else "x"
 
@@ -109,6 +114,7 @@ def test_two_reviewers_lose_nothing_and_double_nothing(make_served: Make, visit:
         bo.keyboard.press(_verdict_of(bo))
     ana.keyboard.press(_verdict_of(ana))
     ana.context.close()  # in the middle, with requests on their way
+    _saved(bo)
     bo.context.set_offline(True)
     for _ in range(2):
         bo.keyboard.press(_verdict_of(bo))
@@ -171,8 +177,8 @@ def test_what_waits_survives_a_reload_and_a_session_that_ended(make_served: Make
     _status(tab, "You are signed out")
     tab.goto(place.link("ana"))
     tab.wait_for_url(place.url + "/")
+    _wait_until_sent(tab)
     tab.goto(place.url + "/post")
-    _saved(tab)
     assert tab.inner_text("#meta [data-field=source_id]") == "r3"
     assert len(_logged(place.store)) == 2
 
@@ -360,6 +366,7 @@ def test_nothing_that_a_post_or_a_person_says_is_run(make_served: Make, visit: C
     tab = visit(place, name, "lead")
     tab.goto(place.url + "/post")
     for payload in PAYLOADS:
+        tab.wait_for_selector("#card", state="visible")
         assert tab.evaluate("document.getElementById('text').textContent") == payload
         tab.keyboard.press("n")
         tab.fill("#note-text", payload)
