@@ -53,7 +53,7 @@ coverage: .venv/ready-for-tests
 .venv/ready-for-tests: .venv/ready
 	@echo "installing what the tests need (once, a few minutes) ..."
 	@test -z "$(TORCH)" || $(PIP) $(TORCH)
-	@$(PIP) --editable ".[dev$(if $(TORCH),$(comma)encoders$(comma)ja$(comma)zero-shot$(comma)onnx)$(comma)ray$(comma)serve$(comma)review$(comma)postgres]"
+	@$(PIP) --editable ".[dev$(if $(TORCH),$(comma)encoders$(comma)ja$(comma)zero-shot$(comma)onnx)$(comma)ray$(comma)ray-serve$(comma)serve$(comma)review$(comma)postgres]"
 	@touch $@
 
 comma := ,

@@ -62,9 +62,7 @@ def main(folder: Path, points: int) -> dict[str, object]:
     program.run(["score", "in/bundle", "in/few.csv", "-o", "warm.csv", "-q", "--json"])
     program.run(["explain", "in/bundle", "in/few.csv", "-o", "warm.jsonl", "-q", "--json"])
     before, chance, runs = inputs(), random.Random(13), {}
-    for number, (name, (line, output, older)) in enumerate(
-        (chosen := {name: line for name, line in lines().items() if name != "export"}).items()
-    ):
+    for number, (name, (line, output, older)) in enumerate((chosen := lines()).items()):
         arguments, path = line.format(f"out/{output}").split(), Path("out") / output
         _mount(size=_ROOM)
         assert _child([*arguments, *older.split()])[0] == 0, name

@@ -234,12 +234,16 @@ def place_with_encoder(place: Path) -> Path:
     return place
 
 
+_ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Of scripts whose children are forked: a child waits for ever for OpenMP threads that its parent had started."""
+
+
 def test_a_kill_leaves_the_old_or_the_new(place_with_encoder: Path) -> None:
     """25 kills at file-system calls of the commands that write; ``make nightly`` does 500."""
     kills = int(os.environ.get("POLYVIGIL_KILLS", "25"))
     script = Path(__file__).with_name("killer.py")
     line = [sys.executable, str(script), str(place_with_encoder), str(kills)]
-    done = subprocess.run(line, capture_output=True, check=False, text=True)
+    done = subprocess.run(line, capture_output=True, check=False, text=True, env=_ONE_THREAD)
     assert done.returncode == 0, done.stderr
     runs = json.loads(done.stdout.splitlines()[-1])
     assert sum(run["kills"] for run in runs.values()) == kills
@@ -263,8 +267,8 @@ def test_a_full_disk_leaves_the_old(place_with_encoder: Path) -> None:
     if not shutil.which("unshare") or subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
         pytest.skip("a disk can be mounted here by nobody but the administrator")
     line = [*apart, sys.executable, str(Path(__file__).with_name("filler.py")), str(place_with_encoder), str(points)]
-    done = subprocess.run(line, capture_output=True, check=False, text=True)
+    done = subprocess.run(line, capture_output=True, check=False, text=True, env=_ONE_THREAD)
     assert done.returncode == 0, done.stderr
     runs = json.loads(done.stdout.splitlines()[-1])
     assert sum(run["points"] for run in runs.values()) == points
-    assert sum(run["full"] for run in runs.values()) > points / 4
+    assert sum(run["full"] for run in runs.values()) > points / 3

@@ -201,6 +201,45 @@ def test_other_words_are_asked_about_in_one_hint(tmp_path: Path, labels: list[st
         assert len(read_labelled(path, DataSpec.model_validate(tree["data"])).posts) == len(labels)
 
 
+def _marked(tmp_path: Path, *, findings: int) -> Path:
+    """A sheet with one column for each finding, 1 or nothing in its cells; the label's is called ADR."""
+    header = ["sentences", "ADR", *(f"F{number}" for number in range(findings)), "remark"]
+    rows = [
+        header,
+        *(["post"] + ["1" if row % 4 == column else "" for column in range(findings + 1)] for row in range(8)),
+    ]
+    rows = [
+        rows[0],
+        *([f"{row[0]} {number}", *row[1:], "!" if number == 3 else ""] for number, row in enumerate(rows[1:])),
+    ]
+    return _write(tmp_path / "marks.csv", "".join(",".join(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("keep_cells", [True, False])
+def test_an_empty_cell_of_a_sheet_of_marks_is_0(tmp_path: Path, keep_cells: bool) -> None:
+    """As in corpora that mark each finding in a column of its own, and nothing where there is none."""
+    path = _marked(tmp_path, findings=3)
+    reading = read_labelled(path, DataSpec(language="en"), keep_cells=keep_cells)
+    assert [item.label for item in reading.posts] == [1, 0, 0, 0, 1, 0, 0, 0]
+    assert any('"F0", column "F1", column "F2" do; --set data.labels.1=1 if not' in note for note in reading.notes)
+    unlabelled = read_labelled(path, DataSpec(language="en", labels={"1": 1}), keep_cells=keep_cells)
+    assert [item.post.text for item in unlabelled.posts] == ["post 0", "post 4"]
+
+
+def test_empty_labels_beside_no_other_marks_stay_empty_until_the_user_says(tmp_path: Path) -> None:
+    path = _marked(tmp_path, findings=1)
+    reading = read_labelled(path, DataSpec(language="en"))
+    assert [item.label for item in reading.posts] == [1, 1]
+    way_out = next(word for note in reading.notes for word in shlex.split(note) if word.startswith("data.labels."))
+    tree: dict[str, Any] = {}
+    apply_setting(tree, way_out)
+    spec = DataSpec.model_validate(tree["data"] | {"language": "en"})
+    assert (spec.labels, [item.label for item in read_labelled(path, spec).posts]) == (
+        {"": 0},
+        [1, 0, 0, 0, 1, 0, 0, 0],
+    )
+
+
 def test_labels_of_the_user_always_win(tmp_path: Path) -> None:
     path = _labelled_file(tmp_path, ["Yes", "no", "0", "1"])
     assert [item.label for item in read_labelled(path, DataSpec(labels={"yes": 0, "no": 1})).posts] == [0, 1, 0, 1]

@@ -217,7 +217,7 @@ def test_what_the_estimate_rests_on_is_said() -> None:
     informed = simple(3, 400, 10_000)
     assert "rests on the audit alone" not in remarks(informed)
     assert "are covered by the interval, not ruled out" in remarks(informed)
-    assert "The scores say little here" in remarks(simple(60, 400, 10_000))
+    assert "so the scores say little here" in remarks(simple(60, 400, 10_000))
     flat = replace(informed, read=np.full(100, 9.0))
     assert flat.lift >= 8
     assert flat.recalibration.slope < 0.6

@@ -127,6 +127,14 @@ CASES = (
     Case("explain-encoder", "explain bundles/encoder posts/twelve.csv -o out/e.jsonl --device cpu", uses="encoder"),
     Case("explain-faithfulness", "explain bundles/linear posts/test.csv --faithfulness"),
     Case("submit", "submit bundles/linear posts/test.csv -o out/submission.zip"),
+    # from scores to people and back
+    Case("score-top", "score bundles/linear posts/test.csv -o out/scored.csv --top 30"),
+    Case(
+        "worklist",
+        "worklist posts/test.csv --bundle bundles/linear -o out/list.jsonl --budget 40 --audit 12 --prevalence 0.1 "
+        "--quota de=5 --seed 3",
+    ),
+    Case("estimate", "estimate posts/scored.csv --reviewed posts/reviewed.csv --looks 2"),
     # the rest
     Case("recipes", "recipes"),
     Case("recipes-linear", "recipes linear"),

@@ -31,6 +31,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tests.review.made import many_rows, reviewed_worklist
+
 import polyvigil
 from polyvigil.cli import main as program
 
@@ -243,6 +245,8 @@ def document(case: Case, folder: Path) -> dict[str, Any]:
     with inside(folder):
         if "models/pickled" in case.line:
             pickle_model(folder)
+        if "reviewed.csv" in case.line:
+            reviewed_worklist(Path("posts"), many_rows(900), budget=300, audit=150)
         before = set(Path().rglob("*"))
         code, out, _ = run_program([*case.line.split(), "--json"])
         new = sorted(path for path in set(Path().rglob("*")) - before if path.is_file() and path.parts[0] != "cache")

@@ -82,6 +82,10 @@ class PostgreSQL:
         with self._connection(name) as connection:
             connection.execute(sa.text("DROP SCHEMA public CASCADE"))
             connection.execute(sa.text("CREATE SCHEMA public"))
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        """The URL of a database."""
         return f"postgresql://tester@127.0.0.1:{self.port}/{name}"
 
     @contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
 from polyvigil.review import event_log
+from polyvigil.review.decisions import decide
 from polyvigil.review.event_log import keyed_hash
 from polyvigil.review.schema import batch, post, scoring, task, utc_text
 from polyvigil.review.store import Store
+from polyvigil.review.tasks import Card, lease_next
 
 BUNDLE = "0123456789abcdef"
 _numbers = itertools.count(1)
@@ -72,5 +75,19 @@ def fill(store: Store, *, n: int, double: int = 0, blind: int = 0) -> None:
         connection.execute(sa.insert(scoring), scores)
         connection.execute(sa.insert(task), tasks)
         event_log.append(connection, now=now, reviewer=0, kind="add", body={"tasks": n, "closed": 0})
+
+    store.write(run)
+
+
+def decide_all(store: Store, people: Sequence[int], verdict: Callable[[Card, int], str]) -> None:
+    """Let each person in turn decide all that waits for them, in one transaction; ``verdict`` says how."""
+
+    def run(connection: sa.Connection) -> None:
+        now = store.clock()
+        for person in people:
+            while cards := lease_next(connection, now=now, reviewer=person, n=50):
+                for card in cards:
+                    given = {"verdict": verdict(card, person), "key": key(), "seconds": 3.0}
+                    decide(connection, now=now, reviewer=person, number=card.task, **given)  # type: ignore[arg-type]
 
     store.write(run)

@@ -112,14 +112,74 @@ def test_errors_end_with_the_code_of_their_kind(ran: Ran, tmp_path: Path) -> Non
         assert document["ok"] is False
 
 
-def test_no_command_says_anything_of_a_post(ran: Ran, review: Path, tmp_path: Path) -> None:
+def read_some(review: Path, n: int) -> None:
+    """One person reads ``n`` posts, with a note each that says the canary."""
     with open_store(review) as store:
         person, _ = store.add_person("ana")
-        for card in store.lease_next(person.id, n=5):
-            store.decide(person.id, card.task, "ade", key=key())
+        for card in store.lease_next(person.id, n=n):
+            store.decide(person.id, card.task, "ade", key=key(), seconds=4.0)
             store.note(person.id, card.task, f"the {CANARY} again", key=key())
+
+
+def test_the_way_out_and_back(ran: Ran, review: Path, tmp_path: Path) -> None:
+    read_some(review, 30)
+    code, stdout, _ = ran("review", "export", review, "-o", tmp_path / "out.csv", "--json")
+    data = json.loads(stdout)["data"]
+    assert (code, data["masked"]) == (0, True)
+    assert ran("review", "verify", review, "--head", data["head"])[0] == 0
+    assert ran("review", "export", review, "-o", tmp_path / "out.csv")[0] == 1
+    assert ran("review", "export", review, "-o", tmp_path / "out.csv", "--replace", "--raw")[0] == 0
+    assert ran("review", "export", review, "-o", tmp_path / "x.csv", "--labels", "some")[0] == 2
+    ran("review", "person", review, "bo")
+    again = ["--labels-from", tmp_path / "out.csv", "--labels-by", "bo"]
+    code, stdout, _ = ran("review", "add", review, tmp_path / "scored.csv", *again)
+    assert (code, "decisions of" in stdout) == (0, True)
+
+
+def test_metrics_say_why_recall_is_not_estimated(ran: Ran, review: Path, tmp_path: Path) -> None:
+    read_some(review, 4)
+    code, stdout, _ = ran("review", "metrics", review, "-o", tmp_path / "metrics.json")
+    assert (code, "still to be read" in stdout, "precision" in stdout) == (0, True, True)
+    data = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert data == json.loads(ran("review", "metrics", review, "--json")[1])["data"]
+    assert {one["name"] for one in data["languages"]} == {"all", "de", "en", "ja"}
+
+
+def test_more_posts_are_chosen(ran: Ran, review: Path) -> None:
+    code, stdout, _ = ran("review", "sample", review, "--audit", 6, "--learn", 3, "--json")
+    data = json.loads(stdout)["data"]
+    assert (code, data["learn"], 0 <= data["audit"] <= 6) == (0, 3, True)
+    assert ran("review", "sample", review)[0] == 2
+
+
+def test_a_copy_and_a_purge(ran: Ran, review: Path, tmp_path: Path) -> None:
+    code, stdout, _ = ran("review", "copy", review, tmp_path / "copy.db", "--json")
+    assert (code, json.loads(stdout)["data"]["rows"]["post"]) == (0, 60)
+    assert ran("review", "copy", review, tmp_path / "copy.db")[0] == 4
+    assert "forgotten" in ran("review", "purge", review, "--older-than", "0d", "--dry-run")[1]
+    assert CANARY.encode() in review.read_bytes()
+    assert ran("review", "purge", review, "--older-than", "0d")[0] == 0
+    assert CANARY.encode() not in review.read_bytes()
+    assert ran("review", "verify", review)[0] == 0
+    assert ran("review", "purge", review, "--older-than", "soon")[0] == 2
+
+
+def test_no_command_says_anything_of_a_post(ran: Ran, review: Path, tmp_path: Path) -> None:
+    read_some(review, 5)
+    with open_store(review) as store:
         assert not [event for event in store.newest_events(limit=1000) if CANARY in event.body]
-    for arguments in (["verify", review], ["person", review], ["add", review, tmp_path / "scored.csv"]):
+    out, copy = tmp_path / "out.csv", tmp_path / "copy.db"
+    for arguments in (
+        ["verify", review],
+        ["person", review],
+        ["add", review, tmp_path / "scored.csv"],
+        ["export", review, "-o", out, "--raw", "--replace"],
+        ["add", review, tmp_path / "scored.csv", "--labels-from", out, "--labels-by", "ana"],
+        ["metrics", review],
+        ["sample", review, "--learn", "2"],
+        ["copy", review, copy],
+        ["copy", review, copy],
+    ):
         for extra in ([], ["--json"], ["--debug"]):
             _, stdout, stderr = ran("review", *arguments, *extra)
             assert CANARY not in stdout + stderr

@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from tests.review.small import fill
 
 import polyvigil.review
 from polyvigil.errors import PolyvigilError, RecipeError, StoreAwayError, StoreError
-from polyvigil.review.engine import database_errors, open_database
+from polyvigil.review.engine import open_database
 from polyvigil.review.schema import APPEND_ONLY, SCHEMA_VERSION, TRIGGERS, event, metadata, post
 from polyvigil.review.store import Store, open_store
+from polyvigil.review.verify import verify
 
 
 def test_the_migrations_make_what_the_queries_expect(empty_store: Store) -> None:
@@ -28,9 +29,8 @@ def test_the_migrations_make_what_the_queries_expect(empty_store: Store) -> None
 
 
 def test_the_newest_migration_is_the_one_that_is_expected() -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(polyvigil.review.__file__).with_name("migrations")))
-    assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_VERSION
+    scripts = ScriptDirectory(str(Path(polyvigil.review.__file__).with_name("migrations")))
+    assert scripts.get_current_head() == SCHEMA_VERSION
 
 
 def test_the_log_cannot_be_changed(store: Store) -> None:
@@ -62,7 +62,8 @@ def test_a_store_whose_guards_are_gone_is_not_opened(location: str) -> None:
         open_store(location)
 
 
-def test_a_store_has_one_server_and_any_number_of_commands(location: str) -> None:
+def test_a_store_has_one_server_and_any_number_of_commands(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polyvigil.review.engine._LOCK_SECONDS", 0.0)
     with open_store(location, create=True, server=True) as server:
         with pytest.raises(StoreAwayError, match="another server has this store open"):
             open_store(location, server=True)
@@ -177,11 +178,24 @@ def test_errors_of_the_database_hold_no_post_text(store: Store) -> None:
     assert canary not in str(caught.value.__cause__ or "")
 
 
-def test_a_full_disk_is_a_store_that_is_away() -> None:
-    full = sqlite3.OperationalError("database or disk is full")
-    full.sqlite_errorname = "SQLITE_FULL"
-    with pytest.raises(StoreAwayError, match="the disk is full; nothing was written"), database_errors("x.db"):
-        raise sa.exc.OperationalError("INSERT", None, full)
+def test_a_full_disk_acknowledges_nothing(tmp_path: Path) -> None:
+    with open_store(tmp_path / "review.db", create=True) as store:
+        person, _ = store.add_person("ana")
+        fill(store, n=2)
+        with store.database.engine.connect() as connection:
+            n_pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        store.database.engine.dispose()
+        sa.event.listen(
+            store.database.engine,
+            "connect",
+            lambda connection, _: connection.execute(f"PRAGMA max_page_count={n_pages}").close(),
+        )
+        head = store.head()
+        with pytest.raises(StoreAwayError, match="the disk is full; nothing was written"):
+            store.note(person.id, 1, "x" * 19_000, key="k")
+        assert store.head() == head
+        with store.read() as connection:
+            assert verify(connection, store="", mac_key=store.mac_key).breaks == ()
 
 
 def test_the_log_is_read_in_the_order_of_seq(store: Store) -> None:

@@ -229,7 +229,8 @@ def test_a_worklist_brings_its_purposes_and_chances(empty_store: Store, tmp_path
     whole(empty_store)
 
 
-def test_one_import_at_a_time(empty_store: Store, tmp_path: Path) -> None:
+def test_one_import_at_a_time(empty_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polyvigil.review.engine._LOCK_SECONDS", 0.0)
     path = write_scored(tmp_path / "scored.csv", scored_rows(5))
     with empty_store.database.import_lock(), pytest.raises(StoreAwayError, match="another import runs"):
         add_file(empty_store, path)
@@ -277,24 +278,24 @@ def test_an_import_that_stops_anywhere_goes_on(
 
 
 def test_a_killed_command_goes_on_where_it_stopped(location: str, tmp_path: Path) -> None:
-    path = write_scored(tmp_path / "scored.csv", scored_rows(30_000, flagged=0.02))
+    path = write_scored(tmp_path / "scored.csv", scored_rows(9_000, flagged=0.02))
     open_store(location, create=True).close()
     script = (
         "import sys\nfrom polyvigil.review import importing\nfrom polyvigil.review.store import open_store\n"
-        "importing._ROWS_ALONE = 1000\n"
+        "importing._ROWS_ALONE = 300\n"
         "importing.add_file(open_store(sys.argv[1]), sys.argv[2])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script, location, str(path)])
     with open_store(location) as store:
         deadline = time.monotonic() + 60
-        while not (batches := rows_of(store, batch)) or batches[0].n_rows < 3000:
+        while not (batches := rows_of(store, batch)) or batches[0].n_rows < 900:
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.01)
         process.kill()
         process.wait()
         result, _ = add_file(store, path)
-        assert 0 < result.resumed_at < 30_000
-        assert (result.rows, result.posts) == (30_000, 30_000)
+        assert 0 < result.resumed_at < 9_000
+        assert (result.rows, result.posts) == (9_000, 9_000)
         assert store.task_counts()
         whole(store)

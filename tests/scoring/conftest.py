@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,9 @@ def children(parent: int, *, title: bytes = b"spawn_main") -> list[int]:
     """The processes below one that score, by what is in their command line."""
     found = []
     for listed in Path(f"/proc/{parent}/task").glob("*/children"):
-        for child in listed.read_text().split():
-            if title in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(int(child))
-            found += children(int(child), title=title)
+        with suppress(FileNotFoundError, ProcessLookupError):  # one that has ended meanwhile
+            for child in listed.read_text().split():
+                if title in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+                found += children(int(child), title=title)
     return sorted(found)

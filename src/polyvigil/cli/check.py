@@ -37,12 +37,31 @@ def check(
     Files without labels are looked at for what needs none: leaks to and from them, duplicates, languages, texts.
     """
     from polyvigil.checks.check import check as run_check
-    from polyvigil.cli.views.table import table
 
     spec = posts.spec()
     readings = [posts.read_with_labels_if_any(file, spec) for file in files]
     out.notes(note for reading in readings for note in reading.notes)
     result = run_check(readings, spec=spec, progress=lambda stage: out.log(f"looking at {stage}"))
+    failed = strict and any(finding.severity == "error" for finding in result.findings)
+    return Answer(result, check_lines(result), 3 if failed else 0)
+
+
+@command(
+    group="audit",
+    examples=(
+        "polyvigil audit data train.csv dev.csv test.csv",
+        "polyvigil audit data posts.jsonl --column text=body --json",
+    ),
+)
+def data(out: Output, files: Files, posts: AllPosts = DEFAULT_POSTS) -> Answer:
+    """The same as check --strict: look for what would spoil a training or its metrics; exit 3 on an error."""
+    return check(out, files, posts, strict=True)
+
+
+def check_lines(result: CheckResult) -> list[str]:
+    """What is in the files, by language, length and label; then what was found."""
+    from polyvigil.cli.views.table import table
+
     counts = [
         (
             c.language,
@@ -62,20 +81,7 @@ def check(
         lines += [f"{finding.severity:<8} {finding.code}{where}: {finding.message}", f"         {finding.hint}"]
     severities = [finding.severity for finding in result.findings]
     summary = ", ".join(f"{severities.count(name)} {name}" for name in ("error", "warning", "info"))
-    lines += ["", f"findings: {summary}" if severities else "nothing found"]
-    return Answer(result, lines, 3 if strict and "error" in severities else 0)
-
-
-@command(
-    group="audit",
-    examples=(
-        "polyvigil audit data train.csv dev.csv test.csv",
-        "polyvigil audit data posts.jsonl --column text=body --json",
-    ),
-)
-def data(out: Output, files: Files, posts: AllPosts = DEFAULT_POSTS) -> Answer:
-    """The same as check --strict: look for what would spoil a training or its metrics; exit 3 on an error."""
-    return check(out, files, posts, strict=True)
+    return [*lines, "", f"findings: {summary}" if severities else "nothing found"]
 
 
 def _label_lines(result: CheckResult) -> list[str]:

@@ -69,6 +69,26 @@ REVIEWS = {
         "review_person",
         "Add a person and print the secret of their link once; or renew it, list everybody, end somebody's access.",
     ),
+    "sample": Entry(
+        "review_sample",
+        "Choose more posts to read from those that are in a store: for the audit, or for training.",
+    ),
+    "export": Entry(
+        "review_export",
+        "Write what was decided, how each post was chosen and the log's head; audited posts have the split test.",
+    ),
+    "metrics": Entry(
+        "review_metrics",
+        "Say what was found and what was probably missed: precision counted, recall estimated from the audit.",
+    ),
+    "copy": Entry(
+        "review_copy",
+        "Copy a whole store, to another engine too; links stay valid, whoever is signed in signs in again.",
+    ),
+    "purge": Entry(
+        "review_purge",
+        "Forget the texts, source ids and notes of old posts; decisions and the log stay, and still verify.",
+    ),
     "verify": Entry(
         "review_verify",
         "Follow the log's chain, replay it, and compare what it says with every decision and task. Exit 3 on a break.",
@@ -139,6 +159,14 @@ COMMANDS: Mapping[str, Entry | Group] = {
     ),
     "score": Entry(
         "score", "Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."
+    ),
+    "worklist": Entry(
+        "worklist",
+        "Choose the posts to read, most promising first, and a sample of the others; with a column for labels.",
+    ),
+    "estimate": Entry(
+        "estimate",
+        "Say what reading a worklist found, and what was missed: counted, estimated with intervals, or refused.",
     ),
     "serve": Entry(
         "serve", "Score posts over HTTP: the decisions of the command line, with limits, metrics and a page to try it."

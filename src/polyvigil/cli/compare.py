@@ -47,15 +47,15 @@ def compare(
     out.notes(reading.notes)
     out.log(f"scoring {len(reading.posts):,} posts with both bundles")
     comparison = compared(*bundles, reading)
-    lines = comparison_lines(comparison)
     if output:
         write_whole(output, comparison.model_dump_json(indent=2) + "\n", replace=replace)
-        lines.append(f"everything, with all {len(comparison.flips):,} flips: {output}")
-    return Answer(comparison.model_dump(mode="json") | {"verdict": comparison.verdict}, lines)
+    return Answer(
+        comparison.model_dump(mode="json") | {"verdict": comparison.verdict}, comparison_lines(comparison, output)
+    )
 
 
-def comparison_lines(comparison: Comparison) -> list[str]:
-    """Verdict, paired differences, thresholds, calibration, the first flips."""
+def comparison_lines(comparison: Comparison, output: Path | None) -> list[str]:
+    """Verdict, paired differences, thresholds, calibration, the first flips; the file that holds all of them."""
     from polyvigil.cli.views.bundle import shift_lines
     from polyvigil.cli.views.table import table
 
@@ -97,6 +97,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         f"{len(comparison.flips):,} decisions turned: {mended:,} to right, {len(comparison.flips) - mended:,} to wrong",
         *([table(header, flips)] if flips else []),
         *(f"caution: {caution}" for caution in comparison.cautions),
+        *([f"everything, with all {len(comparison.flips):,} flips: {output}"] if output else []),
     ]
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, Replace, numbers
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, PostsInput, Replace, numbers
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
+    from polyvigil.config.data import DataSpec
+    from polyvigil.data.read import Reading
     from polyvigil.evaluation.paired import Difference
     from polyvigil.evaluation.subsets import MemberAblation, WeightGain
     from polyvigil.workflows.ensemble import EnsembleMember, EnsembleResult
@@ -45,9 +47,7 @@ def ensemble(
     """Join bundles into one: members copied, weighed, compared with and without each; thresholds tuned again."""
     from polyvigil.bundle.outputs import BUNDLE, check_output
     from polyvigil.bundle.store import load
-    from polyvigil.bundle.trained import recipe_as_trained
     from polyvigil.config.load import load_text, to_toml
-    from polyvigil.data.translated import refuse_translated
     from polyvigil.workflows.ensemble import EnsemblePlan, Source, build_ensemble
     from polyvigil.workflows.tune import recipe_of
 
@@ -56,14 +56,22 @@ def ensemble(
     chosen = posts.tuning_settings()
     sources = [Source(folder, load(folder, device=device)) for folder in bundles]
     recipe = load_text(to_toml(recipe_of(bundles[0])), settings=chosen, where="options")
-    reading = posts.read_labelled(dev, recipe_as_trained(recipe.data, bundles[0])) if dev else None
-    out.notes(reading.notes if reading else ())
-    if reading:
-        refuse_translated(reading.posts, part="dev", where=reading.name)
     plan = EnsemblePlan(recipe.decide, weights=given, fit=fit_weights)
-    if reading:
+    if dev:
+        reading = _read_dev(out, dev, posts, recipe.data, bundles[0])
         plan = dataclasses.replace(plan, dev=reading.posts, data=Path(reading.name).name)
     return _answer(out, build_ensemble(sources, plan, output=output, replace=replace, log=out.log), output)
+
+
+def _read_dev(out: Output, dev: str, posts: PostsInput, spec: DataSpec, bundle: Path) -> Reading:
+    """The posts to tune on, read as those of the first bundle were. Raises DataError for translated ones."""
+    from polyvigil.bundle.trained import recipe_as_trained
+    from polyvigil.data.translated import refuse_translated
+
+    reading = posts.read_labelled(dev, recipe_as_trained(spec, bundle))
+    out.notes(reading.notes)
+    refuse_translated(reading.posts, part="dev", where=reading.name)
+    return reading
 
 
 def _answer(out: Output, made: EnsembleResult, output: Path) -> Answer:

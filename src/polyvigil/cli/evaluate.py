@@ -134,12 +134,11 @@ def evaluate(
         return _evaluate_dev(out, paths[0], options)
     from polyvigil.bundle.store import load
 
-    folder, file = paths
-    bundle = load(folder, device=device, permission=endpoint_permission(ask_endpoint))
-    reading = _read(out, folder, file, posts, keep_cells=bool(options.slice_columns))
+    bundle = load(paths[0], device=device, permission=endpoint_permission(ask_endpoint))
+    reading = _read(out, paths[0], paths[1], posts, keep_cells=bool(options.slice_columns))
     if leave_one_out:
         return _leave_one_out(out, bundle, reading)
-    return _evaluation_answer(out, _measure(out, bundle, folder, reading, options, posts), bundle, options)
+    return _evaluation_answer(out, _measure(out, bundle, paths[0], reading, options, posts), bundle, options)
 
 
 @command(examples=("polyvigil report BUNDLE", "polyvigil report BUNDLE test.csv -o report --since OLD"))

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from polyvigil.data.read import Reading, Unlabelled
 
 
+class EngineOption(StrEnum):
+    """Who scores."""
+
+    local = "local"
+    ray = "ray"
+
+
 class OnErrorOption(StrEnum):
     """What to do with a row that cannot be used."""
 
@@ -27,6 +34,9 @@ class OnErrorOption(StrEnum):
 
 Replace = Annotated[
     bool, typer.Option("--replace", help="Replace what an earlier run of this command has put there; nothing else.")
+]
+Address = Annotated[
+    str, typer.Option("--address", help="Of the Ray cluster: auto, HOST:PORT; without it one is started here.")
 ]
 Device = Annotated[str, typer.Option("--device", help="Where encoders run: auto, cpu, cuda, cuda:1.")]
 ForDevice = Annotated[

@@ -15,25 +15,19 @@ from pydantic import ValidationError
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, FromDisk, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import DEFAULT_POSTS, Device, PostsInput, QuarantinedPosts, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, Address, Device, EngineOption, PostsInput, QuarantinedPosts, Replace
 from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.config.score import ScoreSpec
 from polyvigil.errors import InterruptError, RecipeError, name_list
 
 if TYPE_CHECKING:
+    from polyvigil.config.data import DataSpec
     from polyvigil.judge.endpoint import EndpointPermission
     from polyvigil.scoring.batch import ScoreSummary
     from polyvigil.scoring.engine import Engine
 
 
 _NO_TEXT_SHARE = 0.1  # of the posts; more are worth a warning
-
-
-class EngineOption(StrEnum):
-    """Who scores."""
-
-    local = "local"
-    ray = "ray"
 
 
 class Dedup(StrEnum):
@@ -61,6 +55,10 @@ OutputName = Annotated[
         "--output", "-o", help="A file (csv, tsv, jsonl, parquet, xlsx); a folder (scored/); - is CSV on stdout."
     ),
 ]
+RawCsv = Annotated[bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")]
+WhatIsAlike = Annotated[
+    Dedup, typer.Option("--dedup", help="Score posts once that read the same (exact), or nearly so (near).")
+]
 ForExcel = Annotated[
     bool, typer.Option("--excel", help="Begin CSV with a byte order mark, by which Excel knows that it is UTF-8.")
 ]
@@ -74,8 +72,11 @@ ProcessCount = Annotated[
     int | None,
     typer.Option("--processes", min=1, max=4096, help="How many score at a time, each with the bundle loaded (1)."),
 ]
-Address = Annotated[
-    str, typer.Option("--address", help="Of the Ray cluster: auto, HOST:PORT; without it one is started here.")
+Top = Annotated[
+    int | None,
+    typer.Option(
+        "--top", min=1, help="Also choose so many posts to read, into OUT.worklist.csv, as polyvigil worklist does."
+    ),
 ]
 PartPosts = Annotated[
     int | None, typer.Option("--part-posts", help="Rows of one part, which is kept once it is done (20,000).")
@@ -99,25 +100,23 @@ def score(
     replace: Replace = False,
     server: Server = "",
     device: Device = "auto",
-    raw_csv: Annotated[
-        bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as they are.")
-    ] = False,
+    raw_csv: RawCsv = False,
     excel: ForExcel = False,
     evidence: Evidence = False,
     ask_endpoint: AskEndpoint = False,
     offline: FromDisk = False,
-    dedup: Annotated[
-        Dedup, typer.Option("--dedup", help="Score posts once that read the same (exact), or nearly so (near).")
-    ] = Dedup.off,
+    dedup: WhatIsAlike = Dedup.off,
     processes: ProcessCount = None,
     engine: Annotated[EngineOption, typer.Option("--engine", help="On this machine, or on a Ray cluster.")] = (
         EngineOption.local
     ),
     address: Address = "",
     part_posts: PartPosts = None,
+    top: Top = None,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
     to_stdout = out.writes_to_stdout(output)
+    listed = _worklist_beside(output, replace=replace) if top else None
     spec = _score_spec(
         part_posts, dedup, evidence=evidence, raw_csv=raw_csv, excel=excel, ask_endpoint=ask_endpoint, posts=posts
     )
@@ -143,7 +142,29 @@ def score(
         )
     _warn(out, summary)
     lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
+    if top and listed:
+        spec_of_posts = posts.spec(bundle="" if server else bundle)
+        lines += ["", *_worklist(out, output, listed, top, spec_of_posts, replace=replace)]
     return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside), stdout_is_data=to_stdout)
+
+
+def _worklist_beside(output: str, *, replace: bool) -> Path:
+    """Where the worklist of ``--top`` goes. Raises RecipeError without a file of scores, DataError where it cannot."""
+    from polyvigil.review.worklist import check_worklist_output
+    from polyvigil.scoring.stream import stem
+
+    if output == "-":
+        raise RecipeError("a worklist needs the scores in a file", where="--top", hint="-o scored.csv")
+    listed = Path(f"{stem(output.rstrip('/'))}.worklist.csv")
+    check_worklist_output(listed, replace=replace, inputs=[])
+    return listed
+
+
+def _worklist(out: Output, scored: str, listed: Path, top: int, spec: DataSpec, *, replace: bool) -> list[str]:
+    from polyvigil.cli.worklist import make_worklist, worklist_lines
+    from polyvigil.review.worklist import WorklistOptions
+
+    return worklist_lines(make_worklist(out, [scored], listed, WorklistOptions(budget=top), spec, replace=replace))
 
 
 def _score(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint
-from polyvigil.cli.options import Device
+from polyvigil.cli.options import Address, Device, EngineOption
 from polyvigil.cli.output import Answer, Output
-from polyvigil.config.serve import ServeSpec
+from polyvigil.config.serve import ReplicaSpec, ServeSpec
 from polyvigil.errors import RecipeError, require
 
 _DEFAULTS = ServeSpec()
@@ -50,12 +50,27 @@ def serve(
     endpoint_posts: Annotated[
         int, typer.Option("--endpoint-posts", help="With --ask-endpoint: send at most so many posts.")
     ] = _DEFAULTS.endpoint_posts,
+    engine: Annotated[
+        EngineOption, typer.Option("--engine", help="One process on this machine, or replicas on a Ray cluster.")
+    ] = EngineOption.local,
+    replicas: Annotated[
+        int | None, typer.Option("--replicas", help="With --engine ray: copies of the service. Default: 1.")
+    ] = None,
+    max_replicas: Annotated[
+        int | None, typer.Option("--max-replicas", help="With --engine ray: up to so many under load.")
+    ] = None,
+    address: Address = "",
 ) -> Answer:
     """Score posts over HTTP: the decisions of the command line, with limits, metrics and a page to try it."""
     require("starlette", "uvicorn", "httptools", "prometheus_client", extra="serve", needed_by="polyvigil serve")
     from polyvigil.serve.token import check_exposed, read_token
 
+    given = {"address": address, "replicas": replicas, "max_replicas": max_replicas}
+    fleet = _spec(ReplicaSpec, **{name: value for name, value in given.items() if value})
+    if engine is EngineOption.local and fleet != ReplicaSpec():
+        raise RecipeError("replicas are of a Ray cluster", where="--replicas", hint="add --engine ray")
     spec = _spec(
+        ServeSpec,
         host=host,
         port=port,
         allow_hosts=tuple(allow_host or ()),
@@ -66,6 +81,8 @@ def serve(
     )
     token = read_token(token_file)
     check_exposed(spec, token)
+    if engine is EngineOption.ray:
+        return _serve_replicas(out, bundle, spec, fleet, token=token, device=device, ask_endpoint=ask_endpoint)
     return _serve(out, bundle, spec, token=token, device=device, ask_endpoint=ask_endpoint)
 
 
@@ -80,11 +97,7 @@ def _serve(out: Output, bundle: str, spec: ServeSpec, *, token: str, device: str
         url, bundle_id = url_of(listener), app.service.serving.bundle.id
 
         def on_ready() -> None:
-            for text in _ready_lines(url, bundle_id, spec, token=token):
-                out.log(text)
-            if spec.insecure and not token:
-                out.warn("no token is needed: everybody who can reach this address can have posts scored")
-            out.give("serve", Answer({"url": url, "bundle": bundle_id}))
+            _tell_ready(out, url, bundle_id, spec, token=token)
 
         left_open = run_server(
             server_config(app, spec),
@@ -101,15 +114,46 @@ def _serve(out: Output, bundle: str, spec: ServeSpec, *, token: str, device: str
     return Answer({})
 
 
-def _spec(**values: object) -> ServeSpec:
+def _serve_replicas(
+    out: Output, bundle: str, spec: ServeSpec, fleet: ReplicaSpec, *, token: str, device: str, ask_endpoint: bool
+) -> Answer:
+    """Serve from a Ray cluster until a signal; the answer is given when the service is ready."""
+    from polyvigil.serve.ray_serve import run_replicas
+    from polyvigil.serve.server import logging_to
+
+    if ask_endpoint:
+        raise RecipeError(
+            "one process asks the endpoint, so that its budget is one", where="--ask-endpoint", hint="no --engine ray"
+        )
+
+    def on_ready(url: str, bundle_id: str) -> None:
+        _tell_ready(out, url, bundle_id, spec, token=token)
+
+    with logging_to(out.log, quiet=out.quiet):
+        run_replicas(bundle, spec, fleet, token=token, device=device, on_ready=on_ready)
+    out.log("stopped")
+    return Answer({})
+
+
+def _tell_ready(out: Output, url: str, bundle_id: str, spec: ServeSpec, *, token: str) -> None:
+    for text in _ready_lines(url, bundle_id, spec, token=token):
+        out.log(text)
+    if spec.insecure and not token:
+        out.warn("no token is needed: everybody who can reach this address can have posts scored")
+    out.give("serve", Answer({"url": url, "bundle": bundle_id}))
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _spec(model: type[Model], **values: object) -> Model:
     try:
-        return ServeSpec.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-").removesuffix(
-            "s" if first["loc"][0] == "allow_hosts" else ""
-        )
-        raise RecipeError(f"{first['input']}: {first['msg'].lower()}", where=option) from error
+        name = str(first["loc"][0]).removesuffix("s" if first["loc"][0] == "allow_hosts" else "")
+        where = "--" + name.replace("_", "-")
+        raise RecipeError(f"{first['input']}: {first['msg'].lower()}", where=where) from error
 
 
 def _ready_lines(url: str, bundle: str, spec: ServeSpec, *, token: str) -> list[str]:

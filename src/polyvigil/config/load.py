@@ -171,7 +171,7 @@ def apply_value(tree: _Tree, path: str, value: object, *, setting: str = "") -> 
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
             raise RecipeError(f"--set {setting or path!r}: {key!r} is a value, not a section")
-    table[name] = value
+    table["" if name == '""' else name] = value  # an empty cell among the words of data.labels, as TOML writes it
 
 
 def _keys(path: str) -> list[str]:

@@ -23,3 +23,18 @@ class ServeSpec(WebSpec):
     endpoint_posts: int = Field(
         default=10_000, ge=0, description="posts that may be put to the bundle's chat endpoint, until it is restarted"
     )
+
+
+class ReplicaSpec(Spec):
+    """How many copies of the service run on a Ray cluster, and where it is."""
+
+    address: str = Field(default="", description="of the cluster: auto, HOST:PORT; empty: one is started here")
+    replicas: int = Field(default=1, ge=1, le=10_000, description="copies of the service, each with the bundle loaded")
+    max_replicas: int = Field(
+        default=0, ge=0, le=10_000, description="where load asks for it so many; 0: no more than replicas"
+    )
+
+    @property
+    def most(self) -> int:
+        """The largest number of replicas."""
+        return max(self.replicas, self.max_replicas)

@@ -72,6 +72,18 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside ``path``, for what is made on the way to it; gone at the end, however the block ends.
+
+    Raises an OSError that names ``path`` where the disk is full.
+    """
+    with named_if_full(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            yield Path(folder)
+
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NUMBER_IN_TEXT = re.compile(r"\b(?:os error|[Ee]rrno) (\d+)\b")
 

@@ -42,8 +42,11 @@ class Inputs:
     notes: tuple[str, ...]
 
 
-def find_inputs(sources: Sequence[str], *, output: Sequence[Path] = ()) -> Inputs:
+def find_inputs(sources: Sequence[str], *, output: Sequence[Path] = (), scored: bool = False) -> Inputs:
     """The files that ``sources`` name: files, folders (searched through for known endings) and globs (``**`` too).
+
+    ``scored``: whether outputs of earlier runs are what is looked for, of which manifests and rejects alone are left
+    out.
 
     What a folder or a glob holds by the way is left out: names that begin with ``.`` or ``_``, empty files, everything
     at one of the ``output`` paths, and outputs of earlier runs, known by the manifest beside them. A file that is named
@@ -60,7 +63,7 @@ def find_inputs(sources: Sequence[str], *, output: Sequence[Path] = ()) -> Input
     for source in sources:
         before = len(inputs) + twice
         for path, searched in _candidates(source):
-            if searched and (reason := _not_read(path, outputs)):
+            if searched and (reason := _not_read(path, outputs, scored=scored)):
                 left_out[reason] = left_out.get(reason, 0) + 1
                 continue
             if _SURROGATE.search(str(path)):
@@ -113,13 +116,13 @@ def _is_searched_for(name: str) -> bool:
     return name.lower().endswith(_ENDINGS) or (name.startswith("part-") and "." not in name)
 
 
-def _not_read(path: Path, outputs: Sequence[Path]) -> str:
+def _not_read(path: Path, outputs: Sequence[Path], *, scored: bool) -> str:
     """Why a file that was only found is not read; empty where it is."""
     whole = path.resolve()
     if any(whole == output or output in whole.parents for output in outputs):
         return "at the place of the output"
     is_output = path.name == FOLDER_MANIFEST or path.name.endswith(MANIFEST) or is_rejects(path)
-    if is_output or Path(f"{path}{MANIFEST}").exists():
+    if is_output or (not scored and Path(f"{path}{MANIFEST}").exists()):
         return "from earlier runs of polyvigil"
     if _hidden(path.name):
         return "hidden (. or _ before the name)"

@@ -8,8 +8,9 @@ the file holds both classes in words of one meaning (yes and no, ADE and noADE);
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import regex
 
@@ -21,6 +22,7 @@ LARGEST_SHARE = 0.01
 """Largest share of the rows that may be set aside for a label that is neither 0 nor 1; more is a wrong map."""
 _FEWEST_ROWS = 3  # of a value that is one of the file's words; a rarer one may come of a broken row
 _NAMED = 20
+_FEWEST_MARKED = 2  # columns beside the label's that hold its mark or nothing, so that an empty cell means no
 OTHER = "(other)"
 _SHOWN = 8  # values that a message names
 
@@ -77,6 +79,8 @@ class LabelMap:
     labels: Mapping[str, int]
     counts: Mapping[str, int]
     """Of each value its rows."""
+    marked: tuple[str, ...] = ()
+    """The other columns that hold the same mark or nothing; with some, an empty label is 0."""
 
     @property
     def values(self) -> tuple[LabelValue, ...]:
@@ -107,7 +111,32 @@ class LabelMap:
         if not words:
             return []
         read = ", ".join(f"{value.value!r} ({value.rows:,} rows) as {value.label}" for value in words)
-        return [f"{name}: {shown_column(column)}: {read}"]
+        others = ", ".join(map(shown_column, self.marked))
+        marks = f", since it holds a mark or nothing, as {others} do; --set data.labels.1=1 if not" if others else ""
+        return [f"{name}: {shown_column(column)}: {read}{marks}"]
+
+    @property
+    def positives_alone(self) -> bool:
+        """Whether the file names positives alone, and leaves cells of the other rows empty."""
+        return set(self.labels.values()) == {1} and bool(self.counts.get(""))
+
+    def with_marks(self, rows: Iterable[Mapping[str, str]], column: str) -> LabelMap:
+        """The same, an empty cell read as 0, where the rows are a sheet of marks; else as it is.
+
+        ``rows``: cells as text of rows whose label is empty, by column. A sheet of marks has other columns too whose
+        cells hold the label's own mark or nothing, as those of a corpus with one column for each finding.
+        """
+        seen: dict[str, set[str]] = defaultdict(set)
+        for row in rows:
+            for name, value in row.items():
+                seen[name].add(value)
+        marks = {value for value, label in self.labels.items() if label == 1}
+        marked = tuple(
+            name for name, values in seen.items() if name != column and "" in values and marks >= values - {""} != set()
+        )
+        if len(marked) < _FEWEST_MARKED:
+            return self
+        return replace(self, labels={**self.labels, "": 0}, marked=marked)
 
     def check(self, name: str, column: str) -> None:
         """Raise DataError where values that stand in more than a hundredth of the rows are neither 0 nor 1."""

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -43,6 +44,7 @@ _SPLITS = {
     "validation": "dev",
     "test": "test",
 }
+_MARKS_SEEN = 10_000  # rows without a label by which a sheet of marks is known
 _ENDS_IN_ROLE = regex.compile(rf"[^a-z]({'|'.join(_SPLITS)})$")
 SPLIT_ROLES = ("train", "dev", "test")
 """The splits that have a use; others are names that mean nothing to this program."""
@@ -158,6 +160,10 @@ class _AllRows:
         name, column = self.table.name, self.columns.columns["label"]
         given = Counter(item.label_given for item in self.items if isinstance(item, ReadPost))
         labels = label_map(given, self.spec.labels, trained=self.spec.trained_labels)
+        if labels.positives_alone and not self.spec.labels:
+            unmarked = (item.row for item in self.items if isinstance(item, ReadPost) and not item.label_given)
+            cells = ({key: cell_text(cell) for key, cell in row.cells.items()} for row in islice(unmarked, _MARKS_SEEN))
+            labels = labels.with_marks(cells, column)
         if on_error != "quarantine":
             labels.check(name, column)
         items = [_labelled(item, labels, column) for item in self.items]
@@ -478,7 +484,7 @@ def _advice(row_errors: list[RowError]) -> str:
     if reason == "not UTF-8":
         return "if the file is in another encoding, say which: --encoding cp1252"
     if reason.endswith(_NOT_A_LABEL) and is_missing(reason.removesuffix(_NOT_A_LABEL).strip("'")):
-        return "label these rows 0 or 1, or leave them out"
+        return "label these rows 0 or 1, or leave them out; if empty cells mean no ADE: --set 'data.labels.\"\"=0'"
     if reason.endswith(_NOT_A_LABEL):
         return "map it with data.labels, e.g. --set data.labels.yes=1"
     if reason == _TOO_LONG or reason.startswith(("a cell of over", "a line of over")):

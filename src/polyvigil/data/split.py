@@ -72,6 +72,11 @@ def assign_folds(
     fold_of = _assign(items, groups, folds=folds, seed=seed)
     for label in (0, 1):
         where = {int(fold) for item, fold in zip(items, fold_of, strict=True) if item.label == label}
+        if not where:
+            raise SplitError(
+                f"all {len(items):,} posts have the label {1 - label}",
+                hint="a detector learns from positives and negatives: add the others, or check data.labels",
+            )
         if len(where) < 2:
             raise SplitError(
                 f"all posts with label {label} belong to one group or stand in one fold: none to learn from without it",

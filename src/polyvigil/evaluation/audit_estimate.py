@@ -48,6 +48,7 @@ WIDEST = 0.25
 RARE = 0.05
 """Prevalence below which one reader's false positives outnumber the misses: audited ADEs must be read twice."""
 _SAMPLES = 1200
+NOT_RULED_OUT = "Posts that look like ordinary posts to the model are covered by the interval, not ruled out."
 
 
 @dataclass(frozen=True)
@@ -307,7 +308,7 @@ def estimate_audit(
     """
     level = level_of_looks(looks)
     if refused := _refusal(parts):
-        return _without_estimate(parts, name, level, refused)
+        return without_estimate(parts, name, level, refused)
     missed = estimate_missed(parts, level=level, seed=seed)
     true_positives = sum(part.true_positives for part in parts)
     read, unread = sum(len(part.read) for part in parts), sum(len(part.frame) for part in parts)
@@ -317,7 +318,7 @@ def estimate_audit(
             f"Not estimated: ADEs are rare here ({prevalence:.1%} of the posts), and ADEs of the audit were read by "
             "one person alone; one false alarm in twenty would outnumber the missed ADEs. Have them read again."
         )
-        return _without_estimate(parts, name, level, reason)
+        return without_estimate(parts, name, level, reason)
     recall = (_recall(true_positives, missed.high), _recall(true_positives, missed.low))
     remarks = _remarks(parts, missed, half_width=(recall[1] - recall[0]) / 2)
     has_value = not any(remark.startswith("No single value") for remark in remarks)
@@ -326,7 +327,7 @@ def estimate_audit(
     def estimate(value: float, low: float, high: float) -> Estimate:
         return Estimate(value=value if has_value else None, low=low, high=high)
 
-    return _without_estimate(parts, name, level, *remarks).model_copy(
+    return without_estimate(parts, name, level, *remarks).model_copy(
         update={
             "method": missed.method,
             "missed": estimate(missed.value, missed.low, missed.high),
@@ -342,7 +343,7 @@ def _recall(true_positives: int, missed: float) -> float:
     return true_positives / (true_positives + missed) if true_positives + missed else 0.0
 
 
-def _without_estimate(parts: Sequence[AuditPart], name: str, level: float, *remarks: str) -> AuditEstimate:
+def without_estimate(parts: Sequence[AuditPart], name: str, level: float, *remarks: str) -> AuditEstimate:
     """What is counted alone."""
     return AuditEstimate(
         name=name,
@@ -403,14 +404,22 @@ def _remarks(parts: Sequence[AuditPart], missed: MissedInterval, *, half_width: 
     if missed.method == "sample" and not everything:
         remarks.append(_why_sample(parts))
     if not everything:
-        remarks.append("Posts that look like ordinary posts to the model are covered by the interval, not ruled out.")
+        remarks.append(NOT_RULED_OUT)
     return tuple(remarks)
 
 
 def _why_sample(parts: Sequence[AuditPart]) -> str:
     if any(part.lift < FEWEST_LIFT for part in parts):
-        return "The scores say little here; the estimate rests on the audit alone."
+        return (
+            f"The posts read hold less than {FEWEST_LIFT:g} times the share of ADEs of the others, so the scores say "
+            "little here; the estimate rests on the audit alone."
+        )
     return "The scores are mis-scaled here; the estimate rests on the audit alone, and the bundle needs calibration."
+
+
+def percent(level: float) -> str:
+    """A level as people write it: ``95%``, ``99.5%``."""
+    return f"{100 * level:.4g}%"
 
 
 def _clipped(parts: Sequence[AuditPart], missed: float) -> float:

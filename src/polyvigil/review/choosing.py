@@ -40,6 +40,8 @@ class Choice:
     p_calibrated: float
     purpose: str
     inclusion: float = 1.0
+    stratum: str = ""
+    """What the post was chosen from: the scored posts of a worklist; empty: the batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def _task_rows(
             reviews = SECOND_FOR_ADE
         rank = float(random.choice(ranks)) if is_blind else 1 - choice.p_calibrated
         mode = "blind" if is_blind else "assisted"
-        cells = (choice.post, bundle, choice.purpose, mode, choice.inclusion, choice.language, rank, choice.language)
+        cells = (choice.post, bundle, choice.purpose, mode, choice.inclusion, choice.stratum, rank, choice.language)
         rows.append((*cells, reviews, "new", None, None))
     return sorted(rows, key=lambda row: row[6]), n_double
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,10 +21,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from polyvigil.errors import RecipeError, StoreAwayError, StoreError, require
-from polyvigil.review.schema import SCHEMA_VERSION, TRIGGERS, triggers_on_event
+from polyvigil.review.schema import SCHEMA_VERSION, TRIGGERS, metadata, triggers_on_event
 
 _WRITERS, _SERVER, _IMPORT = 7_250_001, 7_250_002, 7_250_003
 """Keys of PostgreSQL's advisory locks, which belong to one database: of a transaction, the server, an import."""
+_LOCK_SECONDS = 3.0
+"""How long a lock of PostgreSQL is waited for: its server needs a moment to see that a process was killed."""
 _OLDEST_POSTGRESQL = 130_000
 _PRAGMAS = (
     ("busy_timeout", "10000", 10_000),
@@ -103,12 +106,14 @@ class Database:
                 raise in_use from None
             return held
         with database_errors(self.location):
-            held = self.engine.connect()
-            has_lock = held.execute(sa.select(sa.func.pg_try_advisory_lock(number))).scalar()
+            held, deadline = self.engine.connect(), time.monotonic() + _LOCK_SECONDS
+            while not held.execute(sa.select(sa.func.pg_try_advisory_lock(number))).scalar():
+                held.rollback()
+                if time.monotonic() >= deadline:
+                    held.close()
+                    raise in_use
+                time.sleep(0.05)
             held.commit()
-        if not has_lock:
-            held.close()
-            raise in_use
         return held
 
     def close(self) -> None:
@@ -268,13 +273,15 @@ def _version(connection: sa.Connection) -> str:
 
 def migrate(connection: sa.Connection, version: str = "head") -> None:
     """Make or change the tables by the migrations up to a version, in the transaction of the connection."""
-    from alembic import command
     from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, version)
+    scripts = ScriptDirectory(str(Path(__file__).with_name("migrations")))
+    steps: Any = lambda current, _: scripts._upgrade_revs(version, current)  # noqa: E731 - as alembic's own commands do
+    with EnvironmentContext(Config(), scripts, fn=steps) as environment:
+        environment.configure(connection=connection, target_metadata=metadata)
+        environment.run_migrations()
 
 
 def _check_triggers(database: Database) -> None:

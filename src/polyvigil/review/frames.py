@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -88,9 +89,17 @@ def union_inclusion(frame: AuditFrame, rounds: Sequence[AuditRound]) -> NDArray[
 def rounds_of(connection: sa.Connection) -> dict[int, list[AuditRound]]:
     """The draws of each batch, as the log has them."""
     rounds: dict[int, list[AuditRound]] = {}
-    query = sa.select(event).where(event.c.kind.in_(("add", "sample"))).order_by(event.c.seq)
-    for row in connection.execute(query):
-        body = Event(*row).fields()
+    for body in _bodies(connection):
         if body.get("audit"):
             rounds.setdefault(int(body["batch"]), []).append(AuditRound(int(body["audit"]), int(body["seed"])))
     return rounds
+
+
+def worklist_batches(connection: sa.Connection) -> set[int]:
+    """The batches that came as worklists: the posts that were not chosen are not in the store."""
+    return {int(body["batch"]) for body in _bodies(connection) if body.get("worklist")}
+
+
+def _bodies(connection: sa.Connection) -> list[dict[str, Any]]:
+    query = sa.select(event).where(event.c.kind.in_(("add", "sample"))).order_by(event.c.seq)
+    return [Event(*row).fields() for row in connection.execute(query)]

@@ -165,7 +165,7 @@ def _listed(store: Store, path: str | Path, data: DataSpec | None) -> list[Choic
             known, roots = _known_posts(connection, macs)
             for row, mac in zip(rows, macs, strict=True):
                 number = roots.get((mac, row.language)) or known[mac, row.source_id]
-                choice = Choice(number, row.language, row.p_calibrated, row.purpose, row.inclusion_p)
+                choice = Choice(number, row.language, row.p_calibrated, row.purpose, row.inclusion_p, row.scored_posts)
                 listed.setdefault(number, choice)
         taken = posts_with_tasks(connection)
     return [choice for number, choice in listed.items() if number not in taken]
@@ -358,6 +358,15 @@ def _post_cells(
 
 def _score_cells(identity: int, row: ScoredRow) -> tuple[Any, ...]:
     return (
-        *(identity, row.bundle, row.p, row.p_calibrated, row.threshold, row.threshold_source, row.decision, row.spread),
+        *(
+            identity,
+            row.bundle,
+            row.p,
+            row.p_calibrated,
+            row.threshold,
+            row.threshold_source,
+            row.decision,
+            row.disagreement,
+        ),
         *(row.evidence_start, row.evidence_end, row.flags),
     )

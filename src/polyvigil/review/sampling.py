@@ -88,7 +88,7 @@ def systematic_sample(order: NDArray[np.float64], inclusion: NDArray[np.float64]
 
 def sample_audit(
     calibrated: Probabilities,
-    languages: Sequence[str],
+    languages: Sequence[str] | NDArray[np.str_],
     n: int,
     *,
     seed: int,
@@ -126,7 +126,7 @@ def language_number(language: str) -> int:
 
 
 def representatives(
-    calibrated: Probabilities, languages: Sequence[str], groups: NDArray[np.int64]
+    calibrated: Probabilities, languages: Sequence[str] | NDArray[np.str_], groups: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Whether each post is the one of the highest P, and of such the first, of its language and group: (n_posts,)."""
     codes = np.unique(np.asarray(languages), return_inverse=True)[1]

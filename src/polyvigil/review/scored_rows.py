@@ -47,12 +47,14 @@ class ScoredRow:
     threshold: float
     threshold_source: str
     decision: int
-    spread: float | None
+    disagreement: float | None
     evidence_start: int | None
     evidence_end: int | None
     flags: str
     purpose: str = ""
     inclusion_p: float = 0.0
+    scored_posts: str = ""
+    """The name of the scored posts that a worklist was made of (review.scored_posts)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +171,13 @@ def _scored_row(row: Row, columns: Mapping[str, str], digest: str) -> ScoredRow 
             threshold=_number("threshold", cells["threshold"]),
             threshold_source=_shown(_cell(cells.get("threshold_source"))),
             decision=_decision(cells["decision"]),
-            spread=_optional("spread", cells.get("spread")),
+            disagreement=_optional("spread", cells.get("spread")),
             evidence_start=_position("evidence_start", cells.get("evidence_start")),
             evidence_end=_position("evidence_end", cells.get("evidence_end")),
             flags=_shown(_cell(cells.get("flags"))),
             purpose=purpose,
             inclusion_p=_inclusion(cells.get("inclusion_p")) if purpose else 0.0,
+            scored_posts=_shown(_cell(cells.get("scored_posts"))),
         )
     except _BadCellError as error:
         return RowError(row.line, error.column, error.reason)

@@ -138,7 +138,7 @@ def _apply(one: Event, body: dict[str, object], replayed: _Replayed) -> None:
         raise ValueError(one.kind)
     if mac := body.get("text_mac") or body.get("reason_mac"):
         replayed.macs[one.seq] = str(mac)
-    if one.kind in ("add", "sample"):
+    if one.kind in ("add", "sample", "purge"):
         for name in ("tasks", "closed"):
             replayed.added[name] += int(str(body.get(name, 0)))
     if one.kind in ("decide", "adjudicate", "undo"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
@@ -22,17 +21,17 @@ from pydantic import TypeAdapter
 from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle
 from polyvigil.bundle.verify import verify
-from polyvigil.errors import BundleError, DataError, PolyvigilError, ScoringError, require
+from polyvigil.errors import BundleError, DataError, PolyvigilError, ScoringError
 from polyvigil.scoring.job import Job, PartRecord, ProgressEvent, WorkItem
 from polyvigil.scoring.part import ProgressCallback, score_work_item
 from polyvigil.scoring.pool import load_as
+from polyvigil.scoring.ray_cluster import connect, import_ray
 from polyvigil.scoring.work import Work
 from polyvigil.types import Frozen
 
 _RECORDS = TypeAdapter(tuple[PartRecord, ...])
 _ERRORS = {error.code: error for error in (DataError, BundleError, ScoringError)}
 _SYSTEM = "system"
-_LOCAL_STORE = 128 * 1024 * 1024  # bytes; only names and counts go through Ray
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class OnRay:
     @classmethod
     def of(cls, folder: str, *, address: str = "", count: int = 0, device: str = "auto") -> OnRay:
         """Raises BundleError for a bundle that is missing or damaged, RecipeError without Ray."""
-        _ray()
+        import_ray()
         return cls(str(Path(folder).resolve()), verify(folder), address, count, device)
 
     @property
@@ -63,11 +62,11 @@ class OnRay:
         self, job: Job, work: Work, todo: Iterator[WorkItem], *, report: ProgressCallback, stop: Callable[[], bool]
     ) -> Iterator[PartRecord]:
         """See scoring.engine.Engine. Raises ScoringError when the cluster cannot be reached or cannot go on."""
-        ray = _ray()
+        ray = import_ray()
         with ExitStack() as stack:
             stack.enter_context(redirect_stdout(sys.stderr))  # stdout is for data, and Ray speaks there
             if not ray.is_initialized():
-                self._connect(ray)
+                connect(ray, self.address, cpus=self.count)
                 stack.callback(ray.shutdown)
             try:
                 yield from self._scored(ray, job, work, list(todo), report=report, stop=stop)
@@ -77,22 +76,6 @@ class OnRay:
                     where=self.address or "this machine",
                     hint="look at its logs; what is done is kept: go on with --resume",
                 ) from error
-
-    def _connect(self, ray: Any) -> None:
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-        try:
-            if self.address:
-                _check_reached(self.address)
-                ray.init(address=self.address, **quiet)
-            else:
-                cpus = {"num_cpus": self.count} if self.count else {}
-                ray.init(include_dashboard=False, object_store_memory=_LOCAL_STORE, **cpus, **quiet)
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            raise ScoringError(
-                f"no Ray cluster can be reached or started ({type(error).__name__})",
-                where=f"--address {self.address}" if self.address else "this machine",
-                hint="start one with: ray start --head; or leave --address out for one on this machine",
-            ) from error
 
     def _scored(
         self,
@@ -183,23 +166,7 @@ class _Failure(Frozen):
     number: int = 0
 
 
-def _check_reached(address: str) -> None:
-    """Raise OSError where nothing listens at HOST:PORT; Ray alone would try for minutes."""
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=10).close()
-
-
 def _raise(failure: _Failure) -> None:
     if failure.code == _SYSTEM:
         raise OSError(failure.number, failure.message, failure.where or None)
     raise _ERRORS.get(failure.code, ScoringError)(failure.message, hint=failure.hint, where=failure.where)
-
-
-def _ray() -> Any:
-    """The library, without its telemetry. Raises RecipeError where it is not installed."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    require("ray", extra="ray", needed_by="--engine ray")
-    import ray
-
-    return ray

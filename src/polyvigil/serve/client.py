@@ -170,7 +170,7 @@ class Client:
                 if status == 200:
                     return self._parsed(content)
                 failure = self._failure(status, content)
-                if status not in _RETRIED:
+                if status not in _RETRIED and not _is_of_a_proxy(status, content):
                     raise failure
             # At least what the service names; apart from others that were refused at the same time.
             wait = max(retry_after or 0.0, pause) * random.uniform(1.0, 1.25)
@@ -227,6 +227,11 @@ class Client:
 def _close_all(connections: list[HTTPConnection]) -> None:
     while connections:
         connections.pop().close()
+
+
+def _is_of_a_proxy(status: int, content: bytes) -> bool:
+    """Whether a failure is not the service's own, whose answers are JSON: a replica died, and another can answer."""
+    return status == 500 and not content.lstrip().startswith(b"{")
 
 
 def _chunks(items: Sequence[tuple[Post, bool]], *, most: int) -> Iterator[list[tuple[Post, bool]]]:

@@ -213,7 +213,9 @@ class Service:
         """
         if self.folder is None:
             raise RefusalError(
-                "bundle", "the service was given a loaded bundle, no folder", hint="start it with a folder"
+                "bundle",
+                "the service was given a loaded bundle, no folder",
+                hint="start it with a folder; replicas on Ray are replaced by SIGHUP to polyvigil serve",
             )
         if self._reloading:
             raise RefusalError("reloading", "a bundle is being loaded already", hint="wait for it", retry_after=1)

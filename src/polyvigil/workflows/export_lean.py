@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +20,7 @@ from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import stored
 from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.store import Bundle
+from polyvigil.data.atomic import scratch_folder
 from polyvigil.data.fingerprint import post_keys
 from polyvigil.data.read import Reading
 from polyvigil.errors import BundleError
@@ -55,9 +55,8 @@ def export_lean(
     check_output(output, BUNDLE, replace=replace)
     encoders = encoder_folders(source, bundle, every=False)
     check_posts(bundle, reading)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as work:
-        made = Path(work) / "bundle"
+    with scratch_folder(output) as work:
+        made = work / "bundle"
         shutil.copytree(source, made)
         for folder in encoders:
             _set_arithmetic(made / folder, form, where=str(source / folder))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from polyvigil.bundle import layout
 from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.store import Bundle, member_probabilities
 from polyvigil.checks.export_gate import Decided, ExportComparison
-from polyvigil.data.atomic import whole_folder
+from polyvigil.data.atomic import scratch_folder, whole_folder
 from polyvigil.data.read import Reading
 from polyvigil.nn.windows import WindowScores, pieces
 from polyvigil.text.normalise import model_texts
@@ -124,9 +123,8 @@ def export_onnx(source: Path, bundle: Bundle, reading: Reading, *, output: Path,
     left_out = ("the cascade is left out: all members are asked",) if bundle.combination.cascade else ()
     bundle = replace(bundle, combination=bundle.combination.of_all)
     posts = [item.post for item in reading.posts]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as work:
-        made, runners = Path(work), []
+    runners: list[_OnnxMember] = []
+    with scratch_folder(output) as made:
         for folder, member in zip(folders, bundle.members, strict=True):
             log(f"exporting {folder}")
             detector = encoder_of(member)
