@@ -119,7 +119,7 @@ def _serve_replicas(
 ) -> Answer:
     """Serve from a Ray cluster until a signal; the answer is given when the service is ready."""
     from polyvigil.serve.ray_serve import run_replicas
-    from polyvigil.serve.server import logging_to
+    from polyvigil.web.server import logging_to
 
     if ask_endpoint:
         raise RecipeError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from polyvigil.config.base import Spec
 from polyvigil.config.web import WebSpec
 
 

@@ -386,8 +386,21 @@ def test_nothing_that_a_post_or_a_person_says_is_run(make_served: Make, visit: C
     assert PAYLOADS[0] in other.inner_text("#conflict .text")
 
 
-def _pages(place: Served) -> list[str]:
-    return ["/", "/post", "/post/2", "/post/5", "/history", "/conflicts", "/audit", "/log", "/verify", "/policy", "/x"]
+def _pages() -> list[str]:
+    return [
+        "/",
+        "/post",
+        "/post/2",
+        "/post/5",
+        "/history",
+        "/conflicts",
+        "/audit",
+        "/figures",
+        "/log",
+        "/verify",
+        "/policy",
+        "/x",
+    ]
 
 
 @pytest.fixture
@@ -409,7 +422,7 @@ def test_axe_finds_nothing(worked_on: Served, visit: Callable[..., Any], axe: st
     tab = visit(worked_on, "lee", "lead", color_scheme=scheme)
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
     found: list[str] = []
-    for path in [*_pages(worked_on), "keys", "/sign-in"]:
+    for path in [*_pages(), "keys", "/sign-in"]:
         if path == "keys":
             tab.goto(worked_on.url + "/post")
             for key in ("n", "Escape", "l", "Escape", "p", "?"):
@@ -425,7 +438,7 @@ def test_axe_finds_nothing(worked_on: Served, visit: Callable[..., Any], axe: st
 def test_every_page_fits_a_telephone(worked_on: Served, visit: Callable[..., Any]) -> None:
     tab = visit(worked_on, "lee", "lead")
     tab.set_viewport_size(NARROW)
-    for path in _pages(worked_on):
+    for path in _pages():
         tab.goto(worked_on.url + path)
         widths = tab.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         assert widths[0] == widths[1], path

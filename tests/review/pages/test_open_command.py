@@ -33,14 +33,14 @@ def store(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def _process(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """The command, and the document that it prints when it is ready."""
+    """The command, and the data that it prints when it is ready, or its error."""
     command = [sys.executable, "-m", "polyvigil", "review", "open", *map(str, arguments), "--port", "0", "--json"]
     started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
     assert started.stdout
     assert started.stderr
     try:
         line = started.stdout.readline()
-        yield started, json.loads(line).get("data", {}) if line else {}
+        yield started, (json.loads(line).get("data") or json.loads(line)) if line else {}
     finally:
         if started.poll() is None:
             started.kill()
@@ -109,10 +109,9 @@ def _decide_until_the_end(client: Client, stop: Callable[[], None]) -> list[int]
 def test_a_store_has_one_server(store: Path) -> None:
     with _process(store) as (_, document):
         assert document["url"]
-        with _process(store) as (second, _):
+        with _process(store) as (second, refused):
             assert second.wait(30) == 1
-            assert second.stderr
-            assert "another server has this store open" in second.stderr.read()
+            assert refused["error"]["message"] == "another server has this store open"
 
 
 @pytest.mark.parametrize(

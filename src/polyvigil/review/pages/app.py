@@ -23,8 +23,9 @@ from starlette.routing import Route, Router
 from polyvigil.config.review_server import ReviewServerSpec
 from polyvigil.errors import PolyvigilError, ReviewError, StoreAwayError
 from polyvigil.review.pages import actions, templates, views
+from polyvigil.review.pages.looks import DailyLook
 from polyvigil.review.pages.sign_in import SignIn, check_csrf, check_origin
-from polyvigil.review.pages.visit import Visit, html, redirect
+from polyvigil.review.pages.visit import Visit, html, json_answer, redirect
 from polyvigil.review.store import Store
 from polyvigil.web.asgi import ClientGoneError, Receive, Reply, Scope, Send, read_body, send_response
 from polyvigil.web.hosts import allowed_hosts, host_name
@@ -84,6 +85,7 @@ class ReviewApp:
         self._sign_in = SignIn(store, spec)
         self._hosts = allowed_hosts(spec.host, spec.allow_hosts)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="review-page")
+        self._look = DailyLook(store)
         self._alive_at = float("-inf")
         by_path: dict[str, list[PageRoute]] = {}
         for one in self._routes():
@@ -113,6 +115,8 @@ class ReviewApp:
             PageRoute("POST", "/policy", actions.set_policy, ("lead",)),
             PageRoute("GET", "/conflicts", views.conflicts, ("lead",)),
             PageRoute("POST", "/adjudicate", actions.adjudicate, ("lead",)),
+            PageRoute("GET", "/figures", self._figures_page, READING),
+            PageRoute("GET", "/figures.json", self._metrics_json, READING),
             PageRoute("GET", "/log", views.log, READING),
             PageRoute("GET", "/log.json", views.log_json, READING),
             PageRoute("GET", "/verify", views.verify, READING),
@@ -131,6 +135,15 @@ class ReviewApp:
             self.store.is_alive()
             self._alive_at = time.monotonic()
         return Reply(b'{"ok": true}')
+
+    def _figures_page(self, visit: Visit) -> Reply:
+        """GET /figures."""
+        return views.metrics(visit, *self._look.get())
+
+    def _metrics_json(self, _: Visit) -> Reply:
+        """GET /figures.json."""
+        result, looks = self._look.get()
+        return json_answer(result.model_dump(mode="json") | {"looks": looks})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

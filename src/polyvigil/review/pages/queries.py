@@ -105,6 +105,13 @@ def own_decisions(connection: sa.Connection, *, reviewer: int, limit: int = 10) 
     return [OwnDecision(row.seq, row.at, row.verdict, shown[row.task]) for row in rows if row.task in shown]
 
 
+def days_of_decisions(connection: sa.Connection) -> int:
+    """On how many days (UTC) something was decided."""
+    day = sa.func.substr(event.c.at, 1, 10)
+    query = sa.select(sa.func.count(sa.distinct(day))).where(event.c.kind.in_(("decide", "adjudicate")))
+    return connection.execute(query).scalar_one()
+
+
 def batches(connection: sa.Connection) -> list[tuple[int, str]]:
     """(id, file name) of the files that are in the store."""
     query = sa.select(batch.c.id, batch.c.file_name).where(batch.c.state == "ready").order_by(batch.c.id)

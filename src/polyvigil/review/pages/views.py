@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from polyvigil.errors import ReviewError
 from polyvigil.review import event_log, notes, tasks
 from polyvigil.review.event_log import Event, new_key
+from polyvigil.review.measuring import ReviewMetrics
 from polyvigil.review.pages import queries
 from polyvigil.review.pages.actions import READY_POSTS
+from polyvigil.review.pages.looks import metrics_rows
 from polyvigil.review.pages.policy import BUILT_IN, INLINE_CHARACTERS, policy_html, policy_version
 from polyvigil.review.pages.shown import card_fields, revealed_fields, row_fields
 from polyvigil.review.pages.templates import page
@@ -167,6 +169,12 @@ def audit(visit: Visit) -> Reply:
         counts = queries.language_counts(connection, now=visit.store.clock())
     rows = [one for one in counts if one.audit_left or one.audit_done]
     return html(page("audit.html.j2", visit, title="Audit", rows=rows, may_decide=visit.person.may_decide))
+
+
+def metrics(visit: Visit, result: ReviewMetrics, looks: int) -> Reply:
+    """GET /figures: what was found, and what was probably missed."""
+    rows = metrics_rows(result)
+    return html(page("figures.html.j2", visit, title="Figures", result=result, rows=rows, looks=looks))
 
 
 def policy(visit: Visit) -> Reply:

@@ -46,8 +46,8 @@
   function fillScore(box, score) {
     box.hidden = !score;
     if (!score) return;
-    box.querySelector(".value").setAttribute("width", score.p);
-    box.querySelector(".limit").setAttribute("x", Math.max(score.threshold - 0.75, 0));
+    box.querySelector("rect").setAttribute("width", `${score.p}%`);
+    box.querySelector(".limit").setAttribute("x", `${score.threshold}%`);
     box.querySelector("span").textContent = score.words;
   }
 
