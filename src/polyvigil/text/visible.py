@@ -68,14 +68,14 @@ def is_hidden(text: str, index: int) -> bool:
     """Whether the character at ``index`` is one that nobody sees and no script needs there."""
     character = text[index]
     if character in (_ZWNJ, _ZWJ):
-        return not _joins(text, index)
+        return not _is_joiner(text, index)
     if character in _BLANK:
         return True
     category = unicodedata.category(character)
     return (category in ("Cc", "Cs") and character not in "\n\t") or (category == "Cf" and character not in _SEEN)
 
 
-def _joins(text: str, index: int) -> bool:
+def _is_joiner(text: str, index: int) -> bool:
     """Whether a joiner stands between letters that join or the parts of an emoji."""
     if not 0 < index < len(text) - 1:
         return False

@@ -395,7 +395,7 @@ def _pages() -> list[str]:
         "/history",
         "/conflicts",
         "/audit",
-        "/figures",
+        "/metrics",
         "/log",
         "/verify",
         "/policy",

@@ -20,9 +20,9 @@ from polyvigil.review.schema import event, session
 from polyvigil.review.store import Store
 
 Make = Callable[..., Served]
-PAGES = ("/", "/post", "/history", "/conflicts", "/audit", "/figures", "/log", "/verify", "/policy")
+PAGES = ("/", "/post", "/history", "/conflicts", "/audit", "/metrics", "/log", "/verify", "/policy")
 LEAD_ONLY = {"/conflicts"}
-READING = {"/figures", "/figures.json", "/log", "/verify", "/log.json"}
+READING = {"/metrics", "/metrics.json", "/log", "/verify", "/log.json"}
 DECIDING = {"/post", "/history", "/next"}
 
 
@@ -44,7 +44,7 @@ def _events(store: Store, kind: str) -> int:
 @pytest.mark.parametrize("role", ["reviewer", "lead", "auditor"])
 def test_each_role_sees_its_pages(place: Served, role: str) -> None:
     client = place.client("ana", role)
-    for path in (*PAGES, "/figures.json", "/log.json", "/next"):
+    for path in (*PAGES, "/metrics.json", "/log.json", "/next"):
         allowed = (
             (path not in LEAD_ONLY or role == "lead")
             and (path not in READING or role != "reviewer")
@@ -321,24 +321,24 @@ def test_verify_and_the_log_as_json(place: Served) -> None:
     assert "1 break" in auditor.get("/verify").body
 
 
-def test_the_figures_are_those_of_the_store_and_stay_for_a_day(place: Served) -> None:
+def test_the_metrics_are_those_of_the_store_and_stay_for_a_day(place: Served) -> None:
     from polyvigil.review.measuring import measure
 
     ana, auditor = place.client("ana"), place.client("udo", "auditor")
     for number in (1, 5, 6):
         ana.json("/decide", task=number, verdict="ade" if number < 6 else "not", key=f"k-{number}")
-    document = auditor.get("/figures.json").json["data"]
+    document = auditor.get("/metrics.json").json["data"]
     expected = measure(place.store, looks=1).model_dump(mode="json")
     assert document == expected | {"looks": 1}
-    body = auditor.get("/figures").body
+    body = auditor.get("/metrics").body
     assert "0.67" in body
     assert "flagged posts are still to be read" in body
     ana.json("/decide", task=7, verdict="not", key="k-7")
-    assert auditor.get("/figures.json").json["data"] == document
+    assert auditor.get("/metrics.json").json["data"] == document
     now = place.store.clock()
     place.store.clock = lambda: now + 86_400
-    assert auditor.get("/figures").status == 303  # eight idle hours ended the session
-    later = place.client("udo", "auditor").get("/figures.json").json["data"]
+    assert auditor.get("/metrics").status == 303  # eight idle hours ended the session
+    later = place.client("udo", "auditor").get("/metrics.json").json["data"]
     assert later["reading"]["decisions"] == document["reading"]["decisions"] + 1
 
 

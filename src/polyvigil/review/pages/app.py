@@ -24,7 +24,7 @@ from polyvigil.config.review_server import ReviewServerSpec
 from polyvigil.errors import PolyvigilError, ReviewError, StoreAwayError
 from polyvigil.review.pages import actions, templates, views
 from polyvigil.review.pages.looks import DailyLook
-from polyvigil.review.pages.sign_in import SignIn, check_csrf, check_origin
+from polyvigil.review.pages.sign_in import SignIn, check_csrf, check_same_site
 from polyvigil.review.pages.visit import Visit, html, json_answer, redirect
 from polyvigil.review.store import Store
 from polyvigil.web.asgi import ClientGoneError, Receive, Reply, Scope, Send, read_body, send_response
@@ -66,7 +66,7 @@ Handler = Callable[[Visit], Reply]
 
 
 @dataclass(frozen=True, slots=True)
-class PageRoute:
+class ReviewRoute:
     """A path, the method it is for, the roles that may use it (none: everybody, signed in or not), and what is done."""
 
     method: str
@@ -87,7 +87,7 @@ class ReviewApp:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="review-page")
         self._look = DailyLook(store)
         self._alive_at = float("-inf")
-        by_path: dict[str, list[PageRoute]] = {}
+        by_path: dict[str, list[ReviewRoute]] = {}
         for one in self._routes():
             by_path.setdefault(one.path, []).append(one)
         routes = [Route(path, _Endpoint(self, at_path)) for path, at_path in by_path.items()]
@@ -97,34 +97,34 @@ class ReviewApp:
         """Take nothing new; what is open is answered."""
         self.draining = True
 
-    def _routes(self) -> list[PageRoute]:
+    def _routes(self) -> list[ReviewRoute]:
         return [
-            PageRoute("GET", "/livez", lambda _: Reply(b'{"ok": true}')),
-            PageRoute("GET", "/readyz", self._ready),
-            *(PageRoute("GET", path, _static(content, kind)) for path, (content, kind) in templates.STATIC.items()),
-            PageRoute("GET", "/sign-in", views.sign_in),
-            PageRoute("POST", "/sign-in", self._sign_in.begin),
-            PageRoute("POST", "/sign-out", self._sign_in.end, ALL),
-            PageRoute("GET", "/", views.queue, ALL),
-            PageRoute("GET", "/post", views.post, DECIDING),
-            PageRoute("GET", "/post/{task:int}", views.post, DECIDING),
-            PageRoute("GET", "/next", actions.next_cards, DECIDING),
-            PageRoute("GET", "/history", views.history, DECIDING),
-            PageRoute("GET", "/audit", views.audit, ALL),
-            PageRoute("GET", "/policy", views.policy, ALL),
-            PageRoute("POST", "/policy", actions.set_policy, ("lead",)),
-            PageRoute("GET", "/conflicts", views.conflicts, ("lead",)),
-            PageRoute("POST", "/adjudicate", actions.adjudicate, ("lead",)),
-            PageRoute("GET", "/figures", self._figures_page, READING),
-            PageRoute("GET", "/figures.json", self._metrics_json, READING),
-            PageRoute("GET", "/log", views.log, READING),
-            PageRoute("GET", "/log.json", views.log_json, READING),
-            PageRoute("GET", "/verify", views.verify, READING),
-            PageRoute("POST", "/decide", actions.decide, DECIDING),
-            PageRoute("POST", "/undo", actions.undo, DECIDING),
-            PageRoute("POST", "/later", actions.later, DECIDING),
-            PageRoute("POST", "/note", actions.note, DECIDING),
-            PageRoute("POST", "/language", actions.language, DECIDING),
+            ReviewRoute("GET", "/livez", lambda _: Reply(b'{"ok": true}')),
+            ReviewRoute("GET", "/readyz", self._ready),
+            *(ReviewRoute("GET", path, _static(content, kind)) for path, (content, kind) in templates.STATIC.items()),
+            ReviewRoute("GET", "/sign-in", views.sign_in),
+            ReviewRoute("POST", "/sign-in", self._sign_in.begin),
+            ReviewRoute("POST", "/sign-out", self._sign_in.end, ALL),
+            ReviewRoute("GET", "/", views.queue, ALL),
+            ReviewRoute("GET", "/post", views.post, DECIDING),
+            ReviewRoute("GET", "/post/{task:int}", views.post, DECIDING),
+            ReviewRoute("GET", "/next", actions.next_cards, DECIDING),
+            ReviewRoute("GET", "/history", views.history, DECIDING),
+            ReviewRoute("GET", "/audit", views.audit, ALL),
+            ReviewRoute("GET", "/policy", views.policy, ALL),
+            ReviewRoute("POST", "/policy", actions.set_policy, ("lead",)),
+            ReviewRoute("GET", "/conflicts", views.conflicts, ("lead",)),
+            ReviewRoute("POST", "/adjudicate", actions.adjudicate, ("lead",)),
+            ReviewRoute("GET", "/metrics", self._metrics_page, READING),
+            ReviewRoute("GET", "/metrics.json", self._metrics_json, READING),
+            ReviewRoute("GET", "/log", views.log, READING),
+            ReviewRoute("GET", "/log.json", views.log_json, READING),
+            ReviewRoute("GET", "/verify", views.verify, READING),
+            ReviewRoute("POST", "/decide", actions.decide, DECIDING),
+            ReviewRoute("POST", "/undo", actions.undo, DECIDING),
+            ReviewRoute("POST", "/later", actions.later, DECIDING),
+            ReviewRoute("POST", "/note", actions.note, DECIDING),
+            ReviewRoute("POST", "/language", actions.language, DECIDING),
         ]
 
     def _ready(self, _: Visit) -> Reply:
@@ -136,12 +136,12 @@ class ReviewApp:
             self._alive_at = time.monotonic()
         return Reply(b'{"ok": true}')
 
-    def _figures_page(self, visit: Visit) -> Reply:
-        """GET /figures."""
+    def _metrics_page(self, visit: Visit) -> Reply:
+        """GET /metrics."""
         return views.metrics(visit, *self._look.get())
 
     def _metrics_json(self, _: Visit) -> Reply:
-        """GET /figures.json."""
+        """GET /metrics.json."""
         result, looks = self._look.get()
         return json_answer(result.model_dump(mode="json") | {"looks": looks})
 
@@ -151,7 +151,7 @@ class ReviewApp:
         elif scope["type"] == "http":
             await self._router(scope, receive, send)
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send, routes: list[PageRoute]) -> None:
+    async def answer(self, scope: Scope, receive: Receive, send: Send, routes: list[ReviewRoute]) -> None:
         """Answer a request for a path with these routes, whatever happens."""
         started, name = time.perf_counter(), routes[0].path if routes else "other"
         self.open_requests += 1
@@ -169,7 +169,7 @@ class ReviewApp:
         finally:
             self.open_requests -= 1
 
-    async def _reply(self, scope: Scope, receive: Receive, routes: list[PageRoute]) -> Reply:
+    async def _reply(self, scope: Scope, receive: Receive, routes: list[ReviewRoute]) -> Reply:
         visit = _visit(self.store, scope)
         try:
             if host_name(visit.header("host")) not in self._hosts:
@@ -192,7 +192,7 @@ class ReviewApp:
             fields = {"code": "internal", "message": "the server failed on this request", "hint": "see its log"}
             return _error_reply(visit, 500, fields)
 
-    def _respond(self, route: PageRoute, visit: Visit) -> Reply:
+    def _respond(self, route: ReviewRoute, visit: Visit) -> Reply:
         """The response of a route to a request that is whole, on a thread."""
         cookie: tuple[tuple[bytes, bytes], ...] = ()
         try:
@@ -207,7 +207,7 @@ class ReviewApp:
                     who = " or a ".join(route.roles)
                     raise ReviewError("role", f"this is for a {who}", hint=f"you are {visit.person.role} in this store")
             if route.method == "POST":
-                check_origin(visit)
+                check_same_site(visit)
                 if route.roles:
                     check_csrf(visit)
             reply = route.handler(visit)
@@ -227,7 +227,7 @@ class ReviewApp:
 class _Endpoint:
     """An ASGI application for one path."""
 
-    def __init__(self, app: ReviewApp, routes: list[PageRoute]) -> None:
+    def __init__(self, app: ReviewApp, routes: list[ReviewRoute]) -> None:
         self._app, self._routes = app, routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -257,7 +257,7 @@ def _visit(store: Store, scope: Scope) -> Visit:
     )
 
 
-def _route_of(method: str, routes: list[PageRoute]) -> PageRoute:
+def _route_of(method: str, routes: list[ReviewRoute]) -> ReviewRoute:
     for one in routes:
         if one.method == method:
             return one

@@ -1,4 +1,4 @@
-"""The store's metrics as the Figures page shows them: one look a day, and intervals that are wide enough for all looks.
+"""The store's metrics as the Metrics page shows them: one look a day, and intervals that are wide enough for all looks.
 
 Who looks at an interval until it pleases will be pleased by chance. So the page computes at the first visit of a day
 (UTC) and shows that until the day is over; intervals are widened by the number of days on which anything was decided.

@@ -82,7 +82,7 @@ def first_seq_at(connection: sa.Connection, at: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnDecision:
+class PersonDecision:
     """A decision of a person that stands."""
 
     seq: int
@@ -91,7 +91,7 @@ class OwnDecision:
     card: Card
 
 
-def own_decisions(connection: sa.Connection, *, reviewer: int, limit: int = 10) -> list[OwnDecision]:
+def person_decisions(connection: sa.Connection, *, reviewer: int, limit: int = 10) -> list[PersonDecision]:
     """The last decisions of a person that stand, the newest first."""
     query = (
         sa.select(event.c.seq, event.c.at, event.c.task, decision.c.verdict)
@@ -102,7 +102,7 @@ def own_decisions(connection: sa.Connection, *, reviewer: int, limit: int = 10) 
     )
     rows = connection.execute(query).all()
     shown = {card.task: card for card in tasks.cards(connection, [row.task for row in rows], revealed=True)}
-    return [OwnDecision(row.seq, row.at, row.verdict, shown[row.task]) for row in rows if row.task in shown]
+    return [PersonDecision(row.seq, row.at, row.verdict, shown[row.task]) for row in rows if row.task in shown]
 
 
 def days_of_decisions(connection: sa.Connection) -> int:
@@ -123,7 +123,7 @@ def person_names(connection: sa.Connection) -> dict[int, str]:
     return {0: "command"} | {row.id: row.name for row in connection.execute(sa.select(person.c.id, person.c.name))}
 
 
-def own_decision(connection: sa.Connection, number: int, *, reviewer: int) -> ActiveDecision | None:
+def person_decision(connection: sa.Connection, number: int, *, reviewer: int) -> ActiveDecision | None:
     """The decision of a person that stands on a task; None where they may decide it now.
 
     Raises ReviewError where there is no such task, or it is decided by others or held by one.

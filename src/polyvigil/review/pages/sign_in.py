@@ -92,14 +92,14 @@ class SignIn:
                 raise ReviewError("slow_down", "too many wrong links from here", hint="try again in a minute")
 
 
-def check_origin(visit: Visit) -> None:
+def check_same_site(visit: Visit) -> None:
     """Raise ReviewError for a request that another site makes. Where none says where it is from, the token decides."""
-    site, origin = visit.header("sec-fetch-site"), visit.header("origin")
+    site, sender = visit.header("sec-fetch-site"), visit.header("origin")
     if site:
         is_foreign = site not in ("same-origin", "none")
     else:
         is_foreign = (
-            bool(origin) and origin != "null" and urlsplit(origin).netloc.lower() != visit.header("host").lower()
+            bool(origin) and origin != "null" and urlsplit(sender).netloc.lower() != visit.header("host").lower()
         )
     if is_foreign:
         raise ReviewError("csrf", "this request comes from another site", hint="use the page of this store")

@@ -21,7 +21,7 @@ _LINKS = (
     ("Post", "/post", ("reviewer", "lead")),
     ("Conflicts", "/conflicts", ("lead",)),
     ("Audit", "/audit", ("reviewer", "lead", "auditor")),
-    ("Figures", "/figures", ("lead", "auditor")),
+    ("Metrics", "/metrics", ("lead", "auditor")),
     ("Log", "/log", ("lead", "auditor")),
     ("Policy", "/policy", ("reviewer", "lead", "auditor")),
 )

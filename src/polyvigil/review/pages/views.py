@@ -68,7 +68,7 @@ def post(visit: Visit) -> Reply:
     def run(connection: sa.Connection) -> tuple[list[Card], ActiveDecision | None]:
         cards, decided = [], None
         if number is not None:
-            decided = queries.own_decision(connection, number, reviewer=reviewer)
+            decided = queries.person_decision(connection, number, reviewer=reviewer)
             if decided is None:
                 queries.hold_task(connection, now=now, reviewer=reviewer, number=number)
             cards = [tasks.card_of(connection, number, reviewer=reviewer)]
@@ -125,8 +125,8 @@ def _policy_fields(visit: Visit) -> dict[str, Any]:
 def history(visit: Visit) -> Reply:
     """GET /history: a person's last ten decisions."""
     with visit.store.read() as connection:
-        own = queries.own_decisions(connection, reviewer=visit.person.id)
-    rows = [(one, card_fields(one.card), new_key()) for one in own]
+        decided = queries.person_decisions(connection, reviewer=visit.person.id)
+    rows = [(one, card_fields(one.card), new_key()) for one in decided]
     return html(page("history.html.j2", visit, title="Last decisions", rows=rows))
 
 
@@ -172,9 +172,9 @@ def audit(visit: Visit) -> Reply:
 
 
 def metrics(visit: Visit, result: ReviewMetrics, looks: int) -> Reply:
-    """GET /figures: what was found, and what was probably missed."""
+    """GET /metrics: what was found, and what was probably missed."""
     rows = metrics_rows(result)
-    return html(page("figures.html.j2", visit, title="Figures", result=result, rows=rows, looks=looks))
+    return html(page("metrics.html.j2", visit, title="Metrics", result=result, rows=rows, looks=looks))
 
 
 def policy(visit: Visit) -> Reply:
@@ -249,7 +249,7 @@ def _log_rows(
     connection: sa.Connection, visit: Visit, shown: list[Event], names: dict[int, str]
 ) -> list[dict[str, Any]]:
     hidden = queries.unfinished(connection, [one.task for one in shown if one.task is not None])
-    may_decide, own = visit.person.may_decide, visit.person.id
+    may_decide, reader = visit.person.may_decide, visit.person.id
     return [
         {
             "seq": one.seq,
@@ -258,7 +258,7 @@ def _log_rows(
             "kind": one.kind,
             "task": one.task,
             "hash": one.hash[:12],
-            "details": queries.details(one, hides=may_decide and one.task in hidden and one.reviewer != own),
+            "details": queries.details(one, hides=may_decide and one.task in hidden and one.reviewer != reader),
         }
         for one in shown
     ]
