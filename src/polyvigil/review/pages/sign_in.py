@@ -98,9 +98,7 @@ def check_same_site(visit: Visit) -> None:
     if site:
         is_foreign = site not in ("same-origin", "none")
     else:
-        is_foreign = (
-            bool(origin) and origin != "null" and urlsplit(sender).netloc.lower() != visit.header("host").lower()
-        )
+        is_foreign = sender not in ("", "null") and urlsplit(sender).netloc.lower() != visit.header("host").lower()
     if is_foreign:
         raise ReviewError("csrf", "this request comes from another site", hint="use the page of this store")
 
