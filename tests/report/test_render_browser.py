@@ -22,8 +22,9 @@ from polyvigil.bundle.layout import FileEntry
 from polyvigil.bundle.store import Bundle
 from polyvigil.evaluation.measure import Measured
 from polyvigil.report.chart_data import Mistake
-from polyvigil.report.render import report_html, visible
+from polyvigil.report.render import report_html
 from polyvigil.report.report import Report, report_of
+from polyvigil.text.visible import visible
 from polyvigil.types import LabelledPost, Post
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

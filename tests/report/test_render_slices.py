@@ -14,8 +14,9 @@ from tests.report.test_render_browser import CHROMIUM, PROBE, _open, _payloads
 from polyvigil.bundle.store import Bundle
 from polyvigil.evaluation.measure import Measured
 from polyvigil.evaluation.slices import Column
-from polyvigil.report.render import report_html, visible, write_report
+from polyvigil.report.render import report_html, write_report
 from polyvigil.report.report import Report, report_of
+from polyvigil.text.visible import visible
 from polyvigil.types import LabelledPost, Post
 
 

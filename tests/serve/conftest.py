@@ -24,7 +24,7 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.cli import main as program
 from polyvigil.config.serve import ServeSpec
 from polyvigil.serve.app import ScoringApp, create_app
-from polyvigil.serve.server import DrainingServer, listening_socket, server_config
+from polyvigil.web.server import DrainingServer, listening_socket, server_config
 
 JSON = {"Content-Type": "application/json"}
 
@@ -109,7 +109,7 @@ def serving(bundle: Bundle | Path, spec: ServeSpec | None = None, **options: Any
     app = create_app(bundle, spec, **options)
     listener = listening_socket(spec)
     ready = threading.Event()
-    server = DrainingServer(server_config(app), app.service, ready.set)
+    server = DrainingServer(server_config(app, spec), app.service, drain=spec.drain, on_ready=ready.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert ready.wait(30)

@@ -21,8 +21,8 @@ from tests.serve.conftest import Running, check_counts, serving
 from polyvigil.config.serve import ServeSpec
 from polyvigil.serve.exchange import TIMEOUT_HEADER
 from polyvigil.serve.openapi import document
-from polyvigil.serve.refusal import STATUS
 from polyvigil.serve.requests import POST_FIELDS
+from polyvigil.web.refusal import STATUS
 
 EXAMPLES = 50
 CHECKS = (status_code_conformance, content_type_conformance, response_schema_conformance)

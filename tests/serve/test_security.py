@@ -15,9 +15,9 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.config.serve import ServeSpec
 from polyvigil.errors import RecipeError, ServiceError
 from polyvigil.serve.app import create_app
-from polyvigil.serve.gate import allowed_hosts, host_name, is_loopback
-from polyvigil.serve.server import listening_socket, logging_to
 from polyvigil.serve.token import VARIABLE, check_exposed, read_token
+from polyvigil.web.hosts import allowed_hosts, host_name, is_loopback
+from polyvigil.web.server import listening_socket, logging_to
 
 MakePost = Callable[..., dict[str, Any]]
 TOKEN = "a-token-of-the-tests-0123456789-abcdef"

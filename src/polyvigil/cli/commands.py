@@ -58,6 +58,9 @@ AUDITS = {
 }
 
 REVIEWS = {
+    "open": Entry(
+        "review_open", "Open a review store for people: pages to read posts and decide by keyboard, until Ctrl-C."
+    ),
     "add": Entry(
         "review_add",
         "Put scored posts into a review store (made if need be), and choose which are read, audited and read twice.",
@@ -170,7 +173,7 @@ COMMANDS: Mapping[str, Entry | Group] = {
     ),
     "review": Group(
         "Put scored posts before people: a store, who reads what, every decision in a log, labels and metrics back.",
-        "\b\nExamples:\n  polyvigil review add review.db scored.csv\n  polyvigil review verify review.db\n\n"
+        "\b\nExamples:\n  polyvigil review add review.db scored.csv\n  polyvigil review open review.db\n\n"
         "Put scored posts before people: a store on SQLite or PostgreSQL, who reads what, every decision in an "
         "append-only log, labels and metrics back. Read docs/reviewing.md first.",
         REVIEWS,

@@ -89,7 +89,7 @@ def serve(
 def _serve(out: Output, bundle: str, spec: ServeSpec, *, token: str, device: str, ask_endpoint: bool) -> Answer:
     """Serve until a signal; the answer is given when the service is ready."""
     from polyvigil.serve.app import create_app
-    from polyvigil.serve.server import listening_socket, logging_to, run_server, url_of
+    from polyvigil.web.server import listening_socket, logging_to, run_server, server_config, url_of
 
     with closing(listening_socket(spec)) as listener, logging_to(out.log, quiet=out.quiet):
         app = create_app(bundle, spec, token=token, device=device, ask_endpoint=ask_endpoint)
@@ -99,7 +99,14 @@ def _serve(out: Output, bundle: str, spec: ServeSpec, *, token: str, device: str
         def on_ready() -> None:
             _announce(out, url, bundle_id, spec, token=token)
 
-        left_open = run_server(app, listener, on_ready=on_ready)
+        left_open = run_server(
+            server_config(app, spec),
+            app.service,
+            listener,
+            drain=spec.drain,
+            on_ready=on_ready,
+            reload=app.service.reload,
+        )
     if left_open:
         out.warn(f"stopped with {left_open:,} requests open; a longer --drain gives them more time")
     else:
@@ -112,7 +119,7 @@ def _serve_replicas(
 ) -> Answer:
     """Serve from a Ray cluster until a signal; the answer is given when the service is ready."""
     from polyvigil.serve.ray_serve import run_replicas
-    from polyvigil.serve.server import logging_to
+    from polyvigil.web.server import logging_to
 
     if ask_endpoint:
         raise RecipeError(

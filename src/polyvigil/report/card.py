@@ -20,8 +20,8 @@ from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.detect.base import FitRecord
 from polyvigil.evaluation.evaluate import Evaluation
-from polyvigil.report.render import visible
 from polyvigil.text.language import UNDETERMINED, base_language
+from polyvigil.text.visible import visible
 
 _MARKS = frozenset("\\`*_[]<>|~#&$")
 

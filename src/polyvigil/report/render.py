@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from polyvigil.report import charts
 from polyvigil.report.chart_data import PII_WARNING
 from polyvigil.report.report import Report
 from polyvigil.text.language import base_language, is_cadec
+from polyvigil.text.visible import visible
 
 HTML_FILE = "report.html"
 TWIN = "report.json"
@@ -30,7 +30,6 @@ _NAMES = {
     "und": "undetermined",
     "zh": "Chinese",
 }
-_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def _is_report(folder: Path) -> bool:
@@ -106,18 +105,6 @@ def _environment() -> Environment:
         down=charts.down,
     )
     return environment
-
-
-def visible(value: object) -> object:
-    """A string without what would hide or turn round other text: control characters, bidi controls, lone surrogates."""
-    if type(value) is not str:
-        return value
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}"
-        if character in _BIDI_CONTROLS or (unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t")
-        else character
-        for character in value
-    )
 
 
 def _count(number: int) -> str:

@@ -18,11 +18,13 @@ from starlette.routing import Route, Router
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.serve import ServeSpec
 from polyvigil.serve.exchange import Exchange
-from polyvigil.serve.gate import Gate, Receive, Scope, Send, allowed_hosts, send_response
-from polyvigil.serve.refusal import RefusalError
+from polyvigil.serve.gate import Gate
 from polyvigil.serve.routes import Handler, Handlers
 from polyvigil.serve.service import Service
 from polyvigil.serve.token import check_token
+from polyvigil.web.asgi import Receive, Scope, Send, send_response
+from polyvigil.web.hosts import allowed_hosts
+from polyvigil.web.refusal import RefusalError
 
 
 class ScoringApp:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from polyvigil.serve.refusal import RefusalError
+from polyvigil.web.refusal import RefusalError
 
 LOG = logging.getLogger("polyvigil.serve")
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from polyvigil.config.serve import ServeSpec
-from polyvigil.serve.gate import Message, Receive, RequestEvent, Scope
-from polyvigil.serve.refusal import RefusalError
+from polyvigil.serve.gate import RequestEvent
 from polyvigil.serve.requests import RequestPost, read_json
-from polyvigil.serve.service import ClientGoneError
+from polyvigil.web.asgi import Receive, Scope, read_body
+from polyvigil.web.refusal import RefusalError
 
 TIMEOUT_HEADER = "X-Request-Timeout"
 _LONGEST_TIMEOUT = 3600.0
@@ -54,47 +54,8 @@ class Exchange:
             raise RefusalError(
                 "encoding", "the body is not application/json", hint="send Content-Type: application/json"
             )
-        return read_json(await self._body(), max_depth=self._spec.max_depth)
-
-    async def _body(self) -> bytes:
-        if self.header(b"content-encoding").lower() not in (b"", b"identity"):
-            raise RefusalError("encoding", "a compressed body is not read", hint="send it without Content-Encoding")
-        declared = self.header(b"content-length")
-        if declared.isdigit() and int(declared) > self._spec.max_body:
-            raise self._too_large()
-        try:
-            async with asyncio.timeout(self._spec.body_time):
-                return await self._read()
-        except TimeoutError:
-            message = f"the body was not there in {self._spec.body_time:g} s"
-            raise RefusalError("slow_body", message, hint="send it again, faster or in parts") from None
-
-    async def _read(self) -> bytes:
-        message = await self._next()
-        if not message.get("more_body"):
-            body: bytes = message.get("body", b"")
-            if len(body) > self._spec.max_body:
-                raise self._too_large()
-            return body
-        parts, size = [message.get("body", b"")], len(message.get("body", b""))
-        while message.get("more_body"):
-            message = await self._next()
-            size += len(message.get("body", b""))
-            if size > self._spec.max_body:
-                raise self._too_large()
-            parts.append(message.get("body", b""))
-        return b"".join(parts)
-
-    async def _next(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        return message
-
-    def _too_large(self) -> RefusalError:
-        return RefusalError(
-            "too_large", f"the body has more than {self._spec.max_body:,} bytes", hint="send several requests"
-        )
+        body = await read_body(self._receive, self._headers, self._spec)
+        return read_json(body, max_depth=self._spec.max_depth)
 
     def gone(self) -> asyncio.Task[None]:
         """A task that ends when the client leaves; for use behind the body."""

@@ -9,33 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import logging
 import random
 import re
 import time
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from polyvigil.serve.metrics import Metrics
-from polyvigil.serve.refusal import RefusalError, error_body
-from polyvigil.serve.service import ClientGoneError
+from polyvigil.web.asgi import JSON, Application, ClientGoneError, Message, Receive, Scope, Send, send_response
+from polyvigil.web.hosts import host_name
+from polyvigil.web.refusal import RefusalError, error_body
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 ErrorBody = Callable[[RefusalError], bytes]
 
 ACCESS = logging.getLogger("polyvigil.serve.access")
 LOG = logging.getLogger("polyvigil.serve")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-_EVERYWHERE = {"0.0.0.0", "::"}
-_JSON = (b"content-type", b"application/json")
 
 
 @dataclass(slots=True)
@@ -146,38 +137,4 @@ _OTHER = RouteRules("other")
 
 
 async def _send_refusal(send: Send, refusal: RefusalError, body_of: ErrorBody) -> None:
-    await send_response(send, body_of(refusal), status=refusal.status, headers=[_JSON, *refusal.headers()])
-
-
-async def send_response(
-    send: Send, body: bytes, *, status: int = 200, headers: list[tuple[bytes, bytes]] | None = None
-) -> None:
-    """A whole response at once; JSON unless ``headers`` say otherwise."""
-    length = (b"content-length", str(len(body)).encode())
-    start = {"type": "http.response.start", "status": status, "headers": [*(headers or [_JSON]), length]}
-    await send(start)
-    await send({"type": "http.response.body", "body": body})
-
-
-def host_name(value: str) -> str:
-    """The name in a Host header: lower case, without port and brackets."""
-    value = value.strip().lower()
-    if value.startswith("["):
-        return value[1:].partition("]")[0]
-    return value.rpartition(":")[0] if value.count(":") == 1 else value
-
-
-def allowed_hosts(host: str, names: tuple[str, ...]) -> frozenset[str]:
-    """The names that are answered: those of this computer itself, the address, and those that were given."""
-    listened = () if host in _EVERYWHERE else (host,)
-    return frozenset(host_name(name) for name in (*_LOOPBACK_NAMES, *listened, *names))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is of this computer alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    await send_response(send, body_of(refusal), status=refusal.status, headers=[JSON, *refusal.headers()])

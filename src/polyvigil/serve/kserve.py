@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from polyvigil.serve.refusal import RefusalError
 from polyvigil.serve.requests import PostError, RequestPost, check_count
 from polyvigil.serve.tei import refusal_of
+from polyvigil.web.refusal import RefusalError
 
 MODEL = "polyvigil"
 INPUTS = ("text", "language")

@@ -9,8 +9,8 @@ from polyvigil.config.serve import ServeSpec
 from polyvigil.scoring.wire import COLUMNS
 from polyvigil.serve import kserve, tei
 from polyvigil.serve.exchange import TIMEOUT_HEADER
-from polyvigil.serve.refusal import STATUS
 from polyvigil.serve.requests import POST_FIELDS, TYPE_NAMES
+from polyvigil.web.refusal import STATUS
 
 Json = dict[str, Any]
 

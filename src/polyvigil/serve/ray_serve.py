@@ -25,7 +25,7 @@ from polyvigil.scoring.pool import load_as
 from polyvigil.scoring.ray_cluster import connect, import_ray
 from polyvigil.serve.app import ScoringApp, create_app
 from polyvigil.serve.loaded import LoadedBundle
-from polyvigil.serve.server import listening_socket, url_of
+from polyvigil.web.server import listening_socket, url_of
 
 LOG = logging.getLogger("polyvigil.serve")
 _NAME = "polyvigil"

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from polyvigil.data.languages import FileLanguages
 from polyvigil.data.shown import shown_name, shown_value
-from polyvigil.serve.refusal import RefusalError, error_fields
 from polyvigil.text.language import UNDETERMINED
 from polyvigil.types import Post
+from polyvigil.web.refusal import RefusalError, error_fields
 
 
 class PostField(NamedTuple):

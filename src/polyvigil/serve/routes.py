@@ -13,9 +13,10 @@ from polyvigil.serve.exchange import Exchange
 from polyvigil.serve.gate import RouteRules
 from polyvigil.serve.loaded import Result
 from polyvigil.serve.metrics import CONTENT_TYPE
-from polyvigil.serve.refusal import RefusalError
 from polyvigil.serve.requests import PostError, RequestPost, check_keys, read_posts
 from polyvigil.serve.service import EXPLAIN, Service
+from polyvigil.web.asgi import Reply
+from polyvigil.web.refusal import RefusalError
 
 _STATIC = Path(__file__).with_name("static")
 _STATIC_FILES = {  # path: file, type
@@ -33,15 +34,6 @@ _SECURITY = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-cache"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A response as data."""
-
-    body: bytes
-    status: int = 200
-    headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", b"application/json"),)
 
 
 def json_reply(document: object) -> Reply:

@@ -20,8 +20,9 @@ from polyvigil.judge.endpoint import EndpointPermission
 from polyvigil.serve.batching import ScoringQueue, Ticket, weight_of
 from polyvigil.serve.loaded import SMOKE_POSTS, IndexedPost, LoadedBundle, Result
 from polyvigil.serve.metrics import Metrics
-from polyvigil.serve.refusal import RefusalError
 from polyvigil.serve.requests import PostError, RequestPost
+from polyvigil.web.asgi import ClientGoneError
+from polyvigil.web.refusal import RefusalError
 
 LOG = logging.getLogger("polyvigil.serve")
 _PROBE_TIME = 5.0  # seconds in which a readiness check must have its post scored
@@ -281,7 +282,3 @@ async def _wait(
             watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
-
-
-class ClientGoneError(Exception):
-    """The client closed the connection before its answer."""

@@ -11,8 +11,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from polyvigil.serve.refusal import RefusalError
 from polyvigil.serve.requests import PostError, RequestPost, check_count, check_keys
+from polyvigil.web.refusal import RefusalError
 
 LABELS = ("noADE", "ADE")
 KEYS = {"inputs": "object", "raw_scores": "boolean", "truncate": "boolean", "truncation_direction": "string"}

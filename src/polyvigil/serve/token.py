@@ -7,7 +7,7 @@ from pathlib import Path
 
 from polyvigil.config.serve import ServeSpec
 from polyvigil.errors import RecipeError
-from polyvigil.serve.gate import is_loopback
+from polyvigil.web.hosts import is_loopback
 
 VARIABLE = "POLYVIGIL_TOKEN"
 _SHORTEST = 32

@@ -1,8 +1,8 @@
 """Runs the application: one process, uvicorn with httptools, until a signal; and guards what comes before a request.
 
-SIGTERM or Ctrl-C: no new post is taken (503), what is queued is answered, at most ``drain`` seconds, then exit 0; a
-second one ends at once. SIGHUP: the bundle's folder is loaded again. uvicorn alone would close its socket at the first
-signal and end with 143.
+SIGTERM or Ctrl-C: nothing new is taken (503), what is open is answered, at most ``drain`` seconds, then exit 0; a
+second one ends at once. SIGHUP: the application loads again what it serves. uvicorn alone would close its socket at the
+first signal and end with 143.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from polyvigil.config.serve import ServeSpec
+from polyvigil.config.web import WebSpec
 from polyvigil.errors import ServiceError
-from polyvigil.serve.app import ScoringApp
-from polyvigil.serve.refusal import RefusalError, error_body
-from polyvigil.serve.service import Service
+from polyvigil.web.asgi import Application
+from polyvigil.web.refusal import RefusalError, error_body
 
-LOG = logging.getLogger("polyvigil.serve")
+LOG = logging.getLogger("polyvigil.web")
 _POLL = 0.05  # seconds between looks at what is still open, while draining
 _BACKLOG = 2048
+_LOGGERS = ("polyvigil.serve", "polyvigil.review", "polyvigil.web", "uvicorn.error")
 
 
-def listening_socket(spec: ServeSpec) -> socket.socket:
+def listening_socket(spec: WebSpec) -> socket.socket:
     """A socket that listens, so that a port that is taken is known before anything is loaded. Raises ServiceError."""
     family = socket.AF_INET6 if ":" in spec.host else socket.AF_INET
     # With its protocol named: asyncio sets TCP_NODELAY on such sockets alone, and without it an answer takes 40 ms.
@@ -54,12 +54,30 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run_server(app: ScoringApp, listener: socket.socket, *, on_ready: Callable[[], None]) -> int:
+class Drainable(Protocol):
+    """What a server stops by: it takes no more once it drains, and knows how many requests are open still."""
+
+    draining: bool
+    open_requests: int
+
+    def begin_draining(self) -> None:
+        """Take no more; what is open is answered."""
+
+
+def run_server(
+    config: uvicorn.Config,
+    service: Drainable,
+    listener: socket.socket,
+    *,
+    drain: float,
+    on_ready: Callable[[], None],
+    reload: Callable[[], Awaitable[object]] | None = None,
+) -> int:
     """Serve until a signal; how many requests were open when the time to drain was over.
 
-    ``on_ready`` is run when the first post has been scored. Raises ServiceError where it cannot start.
+    ``on_ready`` is run when requests are answered; ``reload`` at SIGHUP. Raises ServiceError where it cannot start.
     """
-    server = DrainingServer(server_config(app), app.service, on_ready)
+    server = DrainingServer(config, service, drain=drain, on_ready=on_ready, reload=reload)
     try:
         server.run(sockets=[listener])
     except SystemExit as error:
@@ -67,11 +85,12 @@ def run_server(app: ScoringApp, listener: socket.socket, *, on_ready: Callable[[
     return server.left_open
 
 
-def server_config(app: ScoringApp) -> uvicorn.Config:
-    """uvicorn's settings for the application."""
-    spec = app.service.spec
+def server_config(app: Application, spec: WebSpec, **tls: str | None) -> uvicorn.Config:
+    """uvicorn's settings for an application. ``tls``: ``ssl_certfile`` and ``ssl_keyfile``."""
     return uvicorn.Config(
         app,
+        ssl_certfile=tls.get("ssl_certfile"),
+        ssl_keyfile=tls.get("ssl_keyfile"),
         http=_protocol(spec),
         ws="none",
         lifespan="on",
@@ -89,9 +108,17 @@ def server_config(app: ScoringApp) -> uvicorn.Config:
 class DrainingServer(uvicorn.Server):
     """uvicorn's server with our way to stop."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        service: Drainable,
+        *,
+        drain: float,
+        on_ready: Callable[[], None],
+        reload: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
         super().__init__(config)
-        self._service, self._on_ready = service, on_ready
+        self._service, self._drain_seconds, self._on_ready, self._on_reload = service, drain, on_ready, reload
         self._tasks: set[asyncio.Task[Any]] = set()
         self.left_open = 0
         """Requests that were open when the time to drain was over."""
@@ -99,8 +126,9 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, then say so."""
         await super().startup(sockets)
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread; Windows
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        if self._on_reload:
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread; Windows
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
@@ -114,7 +142,7 @@ class DrainingServer(uvicorn.Server):
 
     async def _drain(self) -> None:
         LOG.info("stopping: %d requests are open", self._service.open_requests)
-        end = time.monotonic() + self._service.spec.drain
+        end = time.monotonic() + self._drain_seconds
         while self._service.open_requests and time.monotonic() < end:
             await asyncio.sleep(_POLL)
         self.left_open = self._service.open_requests
@@ -124,8 +152,9 @@ class DrainingServer(uvicorn.Server):
         self._in_background(self._reload_logged)
 
     async def _reload_logged(self) -> None:
+        assert self._on_reload
         try:
-            await self._service.reload()
+            await self._on_reload()
         except RefusalError as refusal:
             LOG.warning("SIGHUP changed nothing: %s", refusal.message)
 
@@ -137,7 +166,7 @@ class DrainingServer(uvicorn.Server):
 
 class _BufferedTransport:
     """A transport that sends what is written in one turn of the event loop as one: uvicorn writes head and body apart,
-    and each send lets the scoring thread in, which under load costs a millisecond."""
+    and each send lets other threads in, which under load costs a millisecond."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
@@ -163,7 +192,7 @@ class _BufferedTransport:
         return getattr(self._transport, name)
 
 
-def _protocol(spec: ServeSpec) -> type[HttpToolsProtocol]:
+def _protocol(spec: WebSpec) -> type[HttpToolsProtocol]:
     """uvicorn's protocol with limits of what comes before a request: time and bytes of headers, open connections."""
 
     class GuardedProtocol(HttpToolsProtocol):
@@ -245,7 +274,7 @@ def _protocol(spec: ServeSpec) -> type[HttpToolsProtocol]:
 
 @contextlib.contextmanager
 def logging_to(write: Callable[[str], None], *, quiet: bool) -> Iterator[None]:
-    """Inside, what the service logs goes to ``write``, a time before it; with ``quiet`` warnings alone."""
+    """Inside, what a server logs goes to ``write``, a time before it; with ``quiet`` warnings alone."""
 
     class Writer(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -253,7 +282,9 @@ def logging_to(write: Callable[[str], None], *, quiet: bool) -> Iterator[None]:
 
     handler = Writer()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
-    loggers = [logging.getLogger(name) for name in ("polyvigil.serve", "uvicorn.error")]
+    loggers = [
+        logging.getLogger(name) for name in ("polyvigil.serve", "polyvigil.review", "polyvigil.web", "uvicorn.error")
+    ]
     before = [(logger, logger.level, logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.addHandler(handler)

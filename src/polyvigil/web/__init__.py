@@ -1,0 +1,1 @@
+"""What every program of ours that listens shares: Host names, limits of requests, refusals, the server and its end."""
