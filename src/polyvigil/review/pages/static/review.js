@@ -86,7 +86,7 @@
     box.querySelector("[data-field]").textContent = last.source_id;
     fillScore(box.querySelector(".score"), last.score);
     const text = box.querySelector(".text");
-    text.lang = last.lang;
+    Object.assign(text, { hidden: !last.parts.length, lang: last.lang });
     text.replaceChildren(...pieces(last.parts));
   }
 
