@@ -36,6 +36,9 @@ WRITERS = {
     "explain": ("explain in/bundle in/few.csv -o {}", "e.jsonl"),
     "explain page": ("explain in/bundle in/few.csv -o {}", "e.html"),
     "submit": ("submit in/bundle in/test.csv -o {}", "s.zip"),
+    "worklist": ("worklist in/scored.csv --budget 20 -o {}", "w.csv"),
+    "review export": ("review export in/review.db -o {} --labels none", "x.csv"),
+    "review metrics": ("review metrics in/review.db -o {}", "m.json"),
     "augment translate": ("augment translate in/train.csv -o {} --to fa --mapping arabic --max 9", "fa.csv"),
 }
 """Command lines that write, and the name of what they write. Those that need torch are tried in tests/workflows."""
@@ -56,6 +59,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train = ["train", "linear", "--train", str(folder / "train.csv"), "--dev", str(folder / "dev.csv"), "-q"]
     assert program.run([*train, "-o", str(folder / "bundle")]) == 0
     assert program.run([*train, "-o", str(folder / "other"), "--seed", "7", "--set", "model.C=0.3"]) == 0
+    assert (
+        program.run(["score", str(folder / "bundle"), str(folder / "test.csv"), "-o", str(folder / "scored.csv")]) == 0
+    )
+    assert program.run(["review", "add", str(folder / "review.db"), str(folder / "scored.csv"), "-q"]) == 0
     return folder
 
 
@@ -119,7 +126,9 @@ def test_an_input_is_no_output_through_whatever_link(ran: Ran, place: Path, name
     folder = "." not in output
     source = "in/bundle" if folder and name not in {"train"} else "in/train.csv" if name == "augment translate" else ""
     source = source or ("in/train.csv" if name == "train" else "in/bundle/recipe.toml" if name == "card" else "")
-    source = source or next(word for word in line.split() if word.startswith("in/") and word.endswith((".csv", "dle")))
+    source = source or next(
+        word for word in line.split() if word.startswith("in/") and word.endswith((".csv", "dle", ".db"))
+    )
     Path(f"link{Path(output).suffix}").symlink_to(source)
     targets = [f"link{Path(output).suffix}", source]
     if Path(source).is_file():

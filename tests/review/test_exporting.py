@@ -178,7 +178,7 @@ def test_what_cannot_be_written_is_refused(read: Store, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing to write"):
         export(read, tmp_path / "a.csv", ExportOptions(language="fa"))
     export(read, tmp_path / "a.csv", ExportOptions())
-    with pytest.raises(FileExistsError):
+    with pytest.raises(DataError, match="stands there already"):
         export(read, tmp_path / "a.csv", ExportOptions())
     assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.csv", "a.csv.manifest.json"]
 

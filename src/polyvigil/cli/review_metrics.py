@@ -37,13 +37,17 @@ def metrics(
     replace: Replace = False,
 ) -> Answer:
     """Say what was found and what was probably missed: precision counted, recall estimated from the audit."""
+    from polyvigil.bundle.outputs import check_output, json_document
+    from polyvigil.data.atomic import write_whole
+
+    if output is not None:
+        kind = json_document("file of metrics of a review store", ("head_seq", "languages", "reading"))
+        check_output(output, kind, replace=replace, inputs=[store])
     with opened_store(store) as opened:
         from polyvigil.review.measuring import measure
 
         result = measure(opened, looks=looks)
     if output is not None:
-        from polyvigil.data.atomic import write_whole
-
         write_whole(output, result.model_dump_json(indent=2) + "\n", replace=replace)
     return Answer(result, list(_lines(result)))
 

@@ -16,6 +16,7 @@ from typing import IO, Any, Literal
 import pyarrow as pa
 import sqlalchemy as sa
 
+from polyvigil.bundle.outputs import OutputKind, check_output, json_document
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.atomic import whole_file, write_whole
 from polyvigil.data.inputs import MANIFEST
@@ -59,6 +60,18 @@ _CHUNK = 2_000
 _TABLES = ("csv", "tsv", "jsonl", "parquet")
 
 
+_MANIFEST_OF = json_document("manifest of an export", ("head_seq", "audit_rows", "sha256"))
+
+
+def _has_manifest(path: Path) -> bool:
+    beside = Path(f"{path}{MANIFEST}")
+    return beside.is_file() and _MANIFEST_OF.is_earlier(beside)
+
+
+EXPORT = OutputKind("export of a review store", _has_manifest)
+_LABEL_CONFIG = OutputKind("labelling configuration", lambda path: path.read_bytes() == LABEL_CONFIG.encode())
+
+
 class ExportResult(Frozen):
     """What was written; stands beside the file as its manifest, too."""
 
@@ -89,8 +102,22 @@ class ExportOptions:
     language: str = ""
 
 
+def check_export(output: Path, options: ExportOptions, *, store: str, replace: bool) -> None:
+    """Raise DataError where the export, its manifest or what goes with it may not be written; RecipeError for an
+    unknown format. ``store``: where the store is, which is no output."""
+    check_output(output, EXPORT, replace=replace, inputs=[store])
+    check_output(Path(f"{output}{MANIFEST}"), _MANIFEST_OF, replace=True, inputs=[store])
+    if _kind(output, options) == "label-studio":
+        check_output(_label_config(output), _LABEL_CONFIG, replace=True, inputs=[store])
+
+
+def _label_config(output: Path) -> Path:
+    return output.with_suffix(".label-config.xml")
+
+
 def export(store: Store, output: Path, options: ExportOptions, *, replace: bool = False) -> ExportResult:
-    """Write a file of decisions and its manifest. Raises RecipeError for an unknown format, FileExistsError."""
+    """Write a file of decisions and its manifest. Raises as ``check_export``."""
+    check_export(output, options, store=store.location, replace=replace)
     kind = _kind(output, options)
     counts: Counter[str] = Counter()
     bundles: set[str] = set()
@@ -121,7 +148,7 @@ def export(store: Store, output: Path, options: ExportOptions, *, replace: bool 
     )
     write_whole(Path(f"{output}{MANIFEST}"), result.model_dump_json(indent=2) + "\n", replace=True)
     if kind == "label-studio":
-        write_whole(output.with_suffix(".label-config.xml"), LABEL_CONFIG, replace=True)
+        write_whole(_label_config(output), LABEL_CONFIG, replace=True)
     body = {"rows": result.rows, "masked": result.masked, "format": kind, "labels": options.labels, "sha256": digest}
     store.write(lambda connection: append(connection, now=store.clock(), reviewer=0, kind="export", body=body))
     return result
