@@ -131,6 +131,18 @@ def test_agreement_is_of_blind_double_reads_alone(empty_store: Store) -> None:
     assert measure(empty_store).agreement == expected
 
 
+def test_a_decision_that_was_taken_back_is_not_blind_the_second_time(empty_store: Store) -> None:
+    people(empty_store)
+    fill(empty_store, n=6, double=6)
+    for number in range(1, 6):
+        empty_store.decide(ANA, number, "ade", key=key())
+        if number == 2:
+            empty_store.undo(ANA, key=key())
+            empty_store.decide(ANA, number, "not", key=key())
+        empty_store.decide(BO, number, "not" if number == 1 else "ade", key=key())
+    assert measure(empty_store).agreement == agreement([1, 1, 1, 1], [0, 1, 1, 1])
+
+
 def test_a_further_audit_is_of_chances_that_can_be_computed_again(empty_store: Store, tmp_path: Path) -> None:
     people(empty_store)
     path, labels = world(tmp_path, n=600)

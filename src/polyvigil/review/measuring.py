@@ -262,11 +262,17 @@ def _contradiction(estimate: AuditEstimate | None, by_scores: float | None) -> I
 
 
 def _agreement(connection: sa.Connection) -> Agreement | None:
-    """Of tasks that two people read blind, by the order in which they did; who was unsure is left out."""
+    """Of tasks that two people read blind, by the order in which they did; who was unsure is left out.
+
+    So is a task of which a decision was taken back: the pages show what the model said once one is made, so the next
+    one is not blind.
+    """
+    taken_back = sa.select(event.c.task).where(event.c.kind == "undo", event.c.task.is_not(None))
     query = (
         sa.select(decision.c.task, decision.c.verdict)
         .join(task, task.c.id == decision.c.task)
         .where(task.c.reviews == TWO_REVIEWS, task.c.mode == "blind", task.c.purpose != "learn")
+        .where(task.c.id.not_in(taken_back))
         .order_by(decision.c.task, decision.c.seq)
     )
     verdicts: dict[int, list[str]] = {}
