@@ -9,18 +9,29 @@ from polyvigil.cli.views.table import WIDTH, table
 from polyvigil.evaluation.audit_estimate import NOT_RULED_OUT, AuditEstimate, Estimate, percent
 from polyvigil.review.estimating import LanguageEstimate, ReviewEstimate
 
+_FEW_LANGUAGES = 3  # of which each has sentences of its own
 _LEAST_STATED = 0.05
 """Recall from which on it is worth a sentence that reading in order shows it."""
 
 
 def estimate_lines(result: ReviewEstimate) -> list[str]:
-    """The whole answer: one block of all languages together, then one of each where there are several."""
+    """The whole answer: a table, one block of all languages together, then one of each; of many languages only of those
+    that have a value of recall."""
     parts = [*result.languages, *((result.pooled,) if len(result.languages) > 1 else ())]
     header = ["language", "read", "ADEs", "precision", "unread", "audited", "ADEs ", "recall", "at least"]
     rows = [_row(part.estimate) for part in parts]
-    blocks = [line for part in reversed(parts) for line in ["", *_sentences(part)]]
+    stated = [part for part in parts if _is_stated(part, result)]
+    blocks = [line for part in reversed(stated) for line in ["", *_sentences(part)]]
+    if rest := [part.estimate.name for part in parts if part not in stated]:
+        blocks += ["", *_wrapped(f"Bounds alone, in the table, with their reasons in --json: {', '.join(rest)}.")]
     general = any(NOT_RULED_OUT in part.estimate.remarks for part in parts)
     return [table(header, rows), *blocks, *(["", *_wrapped(NOT_RULED_OUT)] if general else [])]
+
+
+def _is_stated(part: LanguageEstimate, result: ReviewEstimate) -> bool:
+    """Whether a part has sentences of its own."""
+    few = len(result.languages) <= _FEW_LANGUAGES
+    return few or part is result.pooled or bool(part.estimate.recall and part.estimate.recall.value is not None)
 
 
 def _row(estimate: AuditEstimate) -> list[str]:
