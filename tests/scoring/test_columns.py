@@ -220,7 +220,7 @@ def test_pieces_are_taken_by_numbers_of_rows_and_put_back() -> None:
     buffer = PieceBuffer(pieces())
     first = buffer.take(3)
     assert [row.line for row in rows_in(first)] == [1, 2, 3]
-    buffer.put_back(first)
+    buffer.return_first(first)
     assert [[row.line for row in rows_in(buffer.take(most))] for most in (2, 4, 9)] == [[1, 2], [3, 4, 5, 6], [7]]
     assert buffer.ended
     assert buffer.take(1) == []

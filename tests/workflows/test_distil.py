@@ -31,6 +31,8 @@ SETTINGS = (
     "training.learning_rate=6e-3",
     "training.posts_per_step=16",
     "balance.oversample=2",
+    "training.head=random",
+    "model.token_pooling=model",
 )
 
 

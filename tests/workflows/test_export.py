@@ -28,6 +28,7 @@ from polyvigil.nn import int8
 from polyvigil.scoring.wire import score_posts
 from polyvigil.workflows.export_common import encoder_of
 
+_OWN_HEAD = ("training.head=random", "model.token_pooling=model")  # as the model itself has one, which others open too
 needs_int8 = pytest.mark.skipif(not int8._works(), reason="torch has no int8 arithmetic for this processor")
 
 
@@ -39,7 +40,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_posts(folder / f"{name}.csv", _posts(number, name))
     tiny_folder(folder / "model", "xlm-roberta", texts=[item.post.text for item in _posts(120, "train")], seed=3)
     line = ["train", "quick", "--train", f"{folder}/train.csv", "--dev", f"{folder}/dev.csv", "--offline", "-q"]
-    for setting in (f"model.name={folder}/model", "model.max_tokens=32", "seeds=[1, 2]", *SETTINGS):
+    for setting in (f"model.name={folder}/model", "model.max_tokens=32", "seeds=[1, 2]", *SETTINGS, *_OWN_HEAD):
         line += ["--set", setting]
     assert program.run([*line, "-o", f"{folder}/bundle", "--device", "cpu"]) == 0
     return folder

@@ -24,6 +24,7 @@ from polyvigil.nn.predict import probabilities
 from polyvigil.nn.windows import pieces
 from polyvigil.types import Post
 
+_OWN_HEAD = ("training.head=random", "model.token_pooling=model")
 WINDOWS = ("model.max_tokens=8", "model.long_posts=windows")
 LONG = "the pills gave me a day of work and sleep " * 12
 POSTS = [
@@ -50,7 +51,7 @@ def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def train(folder: Path, output: str, *settings: str, teacher: str = "") -> int:
     line = ["train", "quick", "--train", f"{folder}/train.csv", "--dev", f"{folder}/dev.csv", "--offline", "-q"]
     line += ["--device", "cpu", "-o", f"{folder}/{output}", *(["--teacher", f"{folder}/{teacher}"] if teacher else [])]
-    for setting in (f"model.name={folder}/model", "seeds=[1]", *SETTINGS, *settings):
+    for setting in (f"model.name={folder}/model", "seeds=[1]", *SETTINGS, *_OWN_HEAD, *settings):
         line += ["--set", setting]
     return program.run(line)
 

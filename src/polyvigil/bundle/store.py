@@ -146,7 +146,9 @@ class Bundle:
     @property
     def reads_ngrams_alone(self) -> bool:
         """Whether nothing in it knows more of a language than the n-grams of its training posts."""
-        return self.second_stage is None and all(member.kind in NGRAM_KINDS for member in self.members)
+        return self.second_stage is None and all(
+            member.kind in NGRAM_KINDS and isinstance(member, KnowsShares) for member in self.members
+        )
 
     def member_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         """See ``member_probabilities`` of this module; shape (n_members, n_posts)."""

@@ -194,9 +194,9 @@
     const fields = { criteria: form.getAll("criteria").map(Number), serious: form.has("serious") };
     const seconds = Math.round((performance.now() - shownAt) / 100) / 10;
     const card = cards.shift();
-    show();
     const action = put("/decide", { task: card.task, verdict, seconds, ...(verdict === "ade" ? fields : {}) });
     done.push({ card, key: action.key });
+    show(); // after it is among what is not saved yet: until then the page must not say that nothing is left
   }
 
   function later() {
