@@ -382,6 +382,10 @@ def _refusal(parts: Sequence[AuditPart]) -> str:
     return ""
 
 
+def _ades(number: int) -> str:
+    return "no ADE" if not number else "1 ADE" if number == 1 else f"{number:,} ADEs"
+
+
 def _remarks(parts: Sequence[AuditPart], missed: MissedInterval, *, half_width: float) -> tuple[str, ...]:
     audited, positives = sum(part.n_audited for part in parts), sum(part.audit_positives for part in parts)
     unread = sum(len(part.frame) for part in parts)
@@ -389,13 +393,16 @@ def _remarks(parts: Sequence[AuditPart], missed: MissedInterval, *, half_width: 
     reasons = []
     if not everything:
         if positives < FEWEST_MISSES:
-            number = {0: "no ADE", 1: "1 ADE"}.get(positives, f"{positives} ADEs")
-            reasons.append(f"the audit of {audited:,} posts found {number}")
+            read = f"{audited:,} posts" if audited != 1 else "1 post"
+            reasons.append(f"the audit of {read} found {_ades(positives)}")
         if audited <= MOST_BOUND_ONLY:
-            reasons.append(f"{audited:,} audited posts carry a bound, not a value (more than {MOST_BOUND_ONLY} do)")
+            so_many = f"{audited:,} audited posts carry" if audited != 1 else "1 audited post carries"
+            reasons.append(f"{so_many} a bound, not a value (more than {MOST_BOUND_ONLY} do)")
         true_positives = sum(part.true_positives for part in parts)
         if true_positives < FEWEST_TRUE_POSITIVES:
-            reasons.append(f"only {true_positives:,} ADEs were found by reading")
+            were = "were" if true_positives > 1 else "was"
+            only = "only " if true_positives else ""
+            reasons.append(f"{only}{_ades(true_positives)} {were} found by reading")
         if half_width > WIDEST:
             reasons.append(f"the interval of recall is {2 * half_width:.2f} wide")
     if uninformed := sorted({p.language for p in parts if not p.is_trained and p.lift < FEWEST_LIFT}):
