@@ -270,8 +270,8 @@ def test_every_file_of_a_bundle_follows_the_umask(ran: Ran, place: Path) -> None
 
 
 def test_a_full_disk_leaves_the_old(place_with_encoder: Path) -> None:
-    """A real disk in memory, full before a command is done: 20 points; ``make nightly`` does 100."""
-    points = int(os.environ.get("POLYVIGIL_FULL_DISKS", "20"))
+    """A real disk in memory, full before a command is done: 12 points; ``make nightly`` does 100."""
+    points = int(os.environ.get("POLYVIGIL_FULL_DISKS", "12"))
     apart = ["unshare", "--user", "--map-root-user", "--mount"]
     if not shutil.which("unshare") or subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
         pytest.skip("a disk can be mounted here by nobody but the administrator")

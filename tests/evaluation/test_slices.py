@@ -29,11 +29,11 @@ def _outcomes(random: np.random.Generator, posts: int, languages: Sequence[str])
     )
 
 
-def test_slices_equal_scikit_learn_on_500_random_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slices_equal_scikit_learn_on_200_random_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intervals.average_precision_interval, "__kwdefaults__", {"rounds": 2})  # not what is tested
     random = np.random.default_rng(21)
     compared = 0
-    for _ in range(500):
+    for _ in range(200):
         posts = int(random.integers(1, 60))
         outcomes = _outcomes(random, posts, ["en", "ru", "de_cadec"])
         cells = random.choice(["", "tweet", "review"], posts).astype(np.str_)
@@ -67,7 +67,7 @@ def test_slices_equal_scikit_learn_on_500_random_sets(monkeypatch: pytest.Monkey
                 assert interval.low <= value + 1e-12
                 assert value <= interval.high + 1e-12
             compared += 1
-    assert compared > 1400
+    assert compared > 550
 
 
 def test_more_than_thirty_values_are_grouped() -> None:

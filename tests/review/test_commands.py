@@ -127,7 +127,7 @@ def test_the_way_out_and_back(ran: Ran, review: Path, tmp_path: Path) -> None:
     data = json.loads(stdout)["data"]
     assert (code, data["masked"]) == (0, True)
     assert ran("review", "verify", review, "--head", data["head"])[0] == 0
-    assert ran("review", "export", review, "-o", tmp_path / "out.csv")[0] == 1
+    assert ran("review", "export", review, "-o", tmp_path / "out.csv")[0] == 2
     assert ran("review", "export", review, "-o", tmp_path / "out.csv", "--replace", "--raw")[0] == 0
     assert ran("review", "export", review, "-o", tmp_path / "x.csv", "--labels", "some")[0] == 2
     ran("review", "person", review, "bo")
