@@ -80,7 +80,9 @@ def test_a_link_may_go_to_a_file_of_its_own(ran: Ran, review: Path, tmp_path: Pa
     code, stdout, _ = ran("review", "person", review, "ana", "--link-file", target)
     secret = target.read_text(encoding="utf-8").strip()
     assert (code, target.stat().st_mode & 0o777, secret in stdout) == (0, 0o600, False)
-    assert ran("review", "person", review, "ana", "--link-file", target)[0] == 1
+    before = json.loads(ran("review", "verify", review, "--json")[1])["data"]["head"]
+    assert ran("review", "person", review, "ana", "--link-file", target)[0] == 2
+    assert json.loads(ran("review", "verify", review, "--json")[1])["data"]["head"] == before  # no link was renewed
 
 
 def test_verifying_ends_with_3_at_a_break(ran: Ran, review: Path) -> None:

@@ -136,10 +136,14 @@ def _other_program(path: Path) -> None:
 def test_what_is_no_store_is_refused_with_exit_4(make: object, message: str, tmp_path: Path) -> None:
     make(tmp_path / "x.db")  # type: ignore[operator]
     before = sorted(tmp_path.iterdir())
+    stood = [(path.stat().st_mode, path.read_bytes()) for path in before if path.is_file()]
     with pytest.raises(StoreError, match=message) as caught:
         open_store(tmp_path / "x.db")
     assert (caught.value.exit_code, caught.value.where) == (4, str(tmp_path / "x.db"))
     assert sorted(tmp_path.iterdir()) == before
+    assert [
+        (path.stat().st_mode, path.read_bytes()) for path in before if path.is_file() and path.stat().st_size
+    ] == stood
 
 
 @pytest.mark.parametrize(

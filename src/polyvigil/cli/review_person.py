@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from polyvigil.cli.command import command
 from polyvigil.cli.output import Answer, Output
 from polyvigil.cli.review_store import StoreLocation, opened_store
-from polyvigil.errors import RecipeError
+from polyvigil.errors import DataError, RecipeError
 
 
 @command(
@@ -45,6 +46,8 @@ def person(
         if revoke:
             gone = opened.revoke(name)
             return Answer({"id": gone.id, "revoked_at": gone.revoked_at}, [f"the access of person {gone.id} has ended"])
+        if link_file and os.path.lexists(link_file):  # before the older link ends: the secret is told once
+            raise DataError("stands there already", where=link_file, hint="name a new file")
         one, secret = opened.add_person(name, role=role)  # type: ignore[arg-type]  # checked there
     data = {"id": one.id, "name": one.name, "role": one.role}
     if link_file:
@@ -56,8 +59,6 @@ def person(
 
 
 def _write_secret(path: str, secret: str) -> None:
-    import os
-
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(secret + "\n")

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,9 +187,13 @@ def _sqlite(path: Path, *, create: bool) -> Database:
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    elif stat.S_IMODE(path.stat().st_mode) & 0o077:
-        with suppress(OSError):  # not our file: then its owner has decided
-            path.chmod(0o600)
+    else:
+        if not create and not path.stat().st_size:
+            raise StoreError("is empty, no review store", where=str(path), hint="polyvigil review add makes one")
+        _check_is_no_other_file(path)
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            with suppress(OSError):  # not our file: then its owner has decided
+                path.chmod(0o600)
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
         hide_parameters=True,
@@ -199,6 +204,22 @@ def _sqlite(path: Path, *, create: bool) -> Database:
     sa.event.listen(engine, "connect", _on_sqlite_connection)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return Database(str(path), engine, path)
+
+
+def _check_is_no_other_file(path: Path) -> None:
+    """Raise StoreError for a file of something else, before anything of it is changed: its mode, its journal."""
+    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            tables = {name for (name,) in connection.execute(query)}
+    except sqlite3.OperationalError:
+        return  # locked, or not to be read: what opens it says so
+    except sqlite3.DatabaseError as error:
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        message = f"is no database, or a damaged one ({name})"
+        raise StoreError(message, where=str(path), hint="name another file, or restore a copy of the store") from None
+    if tables and "alembic_version" not in tables:
+        raise StoreError("is a database of another program", where=str(path), hint="name another file")
 
 
 def _on_sqlite_connection(connection: Any, _record: Any) -> None:
