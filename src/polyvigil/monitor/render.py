@@ -46,6 +46,7 @@ class _Panel:
     """A chart as SVG: paths, and coordinates of points, in the units of report.charts."""
 
     chart: ChartSeries
+    unit: str
     holds: bool
     path: str
     center: str
@@ -150,6 +151,7 @@ def _panel(chart: ChartSeries, newest: str) -> _Panel:
     sentence = f"{shown(last.mean)}, reference {shown(chart.reference)}; {_reach(last, shown)}"
     return _Panel(
         chart=chart,
+        unit="" if is_rate else ", distance",
         holds=holds,
         path=_path([at(index, point.mean) for index, point in enumerate(points)]),
         center=f"M{LEFT} {y(chart.reference):.1f}H{RIGHT}",

@@ -27,7 +27,7 @@ from polyvigil.monitor.charts import (
     stream_charts,
 )
 from polyvigil.monitor.counts import ALL, LENGTH_EDGES, SCORE_EDGES, CellCounts
-from polyvigil.monitor.statistics import Chart, Floats, limit
+from polyvigil.monitor.statistics import Chart, Floats, limit, share_of
 from polyvigil.monitor.store import Monitor
 from polyvigil.types import Frozen
 
@@ -350,8 +350,8 @@ def _refusal(weeks: Sequence[str], all_weeks: Sequence[str], k: int) -> str:
         return f"begins in {weeks[0]}, after the reference, so there is nothing to compare it with"
     if in_reference < FEWEST_REFERENCE_WEEKS:
         return (
-            f"{in_reference} of the {k} weeks of the reference have {FEWEST_POSTS} posts or more; {FEWEST_REFERENCE_WEEKS} are "
-            "needed"
+            f"{in_reference} of the {k} weeks of the reference have {FEWEST_POSTS} posts or more; "
+            f"{FEWEST_REFERENCE_WEEKS} are needed"
         )
     if len(weeks) == in_reference:
         return f"no week after the reference has {FEWEST_POSTS} posts"
@@ -412,35 +412,42 @@ def _series(one: _Charted, number: int, spec: MonitorSpec) -> ChartSeries:
     chart = one.chart
     most = limit(chart.freedom, charts=number, false_alarms=spec.false_alarms, sides=2 if is_rate else 1)
 
-    def read(value: float) -> float:
-        return float(np.sin(np.clip(value, 0, np.pi / 2)) ** 2) if is_rate else float(value)
-
-    center = float(chart.center[0])
+    reach = most * chart.deviation
+    low, high = _shown(chart, chart.center - reach), _shown(chart, chart.center + reach)
+    values, means = _shown(chart, chart.values, pairs=False), _shown(chart, chart.means)
     points = []
     for index, week in enumerate(one.weeks):
         tested = index >= one.k
         statistic = float(chart.statistic[index]) if tested else None
-        reach = most * float(chart.deviation[index])
         points.append(
             Point(
                 week=week,
-                value=read(float(chart.values[index])),
-                mean=read(float(chart.means[index])),
-                low=read(center - reach) if tested and is_rate else None,
-                high=read(center + reach) if tested else None,
+                value=float(values[index]),
+                mean=float(means[index]),
+                low=float(low[index]) if tested and is_rate else None,
+                high=float(high[index]) if tested else None,
                 statistic=statistic,
                 alarm=statistic is not None and (abs(statistic) if is_rate else statistic) > most,
             )
         )
+    center = chart.center if chart.reference_total is None else share_of(chart.center, chart.reference_total)
     return ChartSeries(
         metric=one.metric,
         language=one.language,
         source=one.source,
         title=TITLES[one.metric],
-        reference=read(center),
+        reference=float(center[0]),
         threshold=most,
         points=tuple(points),
     )
+
+
+def _shown(chart: Chart, values: Floats, *, pairs: bool = True) -> Floats:
+    """Values of a chart in the units in which people read them; ``pairs``: of means of two weeks."""
+    if chart.totals is None:
+        return values
+    before = np.concatenate([chart.totals[:1], chart.totals[:-1]])
+    return share_of(values, 2 / (1 / chart.totals + 1 / before) if pairs else chart.totals)
 
 
 def _alarms(charts: Sequence[ChartSeries], newest: str) -> list[Alarm]:

@@ -13,7 +13,7 @@ by benchmarks/monitor_alarms.py; see docs/decisions/0025.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +40,10 @@ _OF_REFERENCE = (1 + AUTOCORRELATION) / (1 - AUTOCORRELATION) * 2 / 3
 class Chart:
     """A chart over weeks; arrays (..., n_weeks), NaN in the reference where nothing is tested.
 
-    ``values``: of each week; ``means``: of it and the week before; ``statistic``: how many standard deviations that
-    mean lies from ``center``, (..., 1), all on the scale of ``scaled``. ``freedom``: degrees of freedom of the limit.
+    ``values``: of each week; ``means``: of it and the week before; ``statistic``: by how many standard deviations
+    (``deviation``) that mean lies from ``center``, (..., 1). Those of a share are on the scale of ``scaled_share``;
+    ``totals`` and ``reference_total``, (..., 1), take them back (``share_of``), and are None of a distance.
+    ``freedom``: degrees of freedom of the limit.
     """
 
     values: Floats
@@ -50,6 +52,8 @@ class Chart:
     center: Floats
     deviation: Floats
     freedom: int
+    totals: Floats | None = None
+    reference_total: Floats | None = None
 
 
 def rate_chart(counts: Floats, totals: Floats, k: int, *, design: Floats | float = 1.0) -> Chart:
@@ -69,7 +73,7 @@ def rate_chart(counts: Floats, totals: Floats, k: int, *, design: Floats | float
     of_center = design / (4 * weight + 2) + between * _OF_REFERENCE / k
     variance = excess * ((sampling + _before(sampling)) / 4 + between * _OF_TWO + of_center)
     means, deviation = (scaled + _before(scaled)) / 2, np.sqrt(variance)
-    return _chart(scaled, means, center, deviation, k)
+    return replace(_chart(scaled, means, center, deviation, k), totals=totals, reference_total=weight)
 
 
 def distance_chart(histograms: Floats, k: int) -> Chart:
@@ -104,6 +108,12 @@ def scaled_share(counts: Floats, totals: Floats) -> Floats:
     """Shares on a scale on which the sampling variance does not depend on them (Anscombe 1948), in [0, pi/2]."""
     scaled: Floats = np.arcsin(np.sqrt((counts + 0.375) / (totals + 0.75)))
     return scaled
+
+
+def share_of(scaled: Floats, totals: Floats) -> Floats:
+    """The shares that ``scaled_share`` took to these values, in [0, 1]."""
+    shares: Floats = np.clip(((totals + 0.75) * np.sin(scaled) ** 2 - 0.375) / np.maximum(totals, 1), 0, 1)
+    return shares
 
 
 def divergence(first: Floats, second: Floats) -> Floats:
