@@ -430,13 +430,12 @@ def _series(one: _Charted, number: int, spec: MonitorSpec) -> ChartSeries:
                 alarm=statistic is not None and (abs(statistic) if is_rate else statistic) > most,
             )
         )
-    center = chart.center if chart.reference_total is None else share_of(chart.center, chart.reference_total)
     return ChartSeries(
         metric=one.metric,
         language=one.language,
         source=one.source,
         title=TITLES[one.metric],
-        reference=float(center[0]),
+        reference=float(chart.reference[0]),
         threshold=most,
         points=tuple(points),
     )

@@ -13,7 +13,7 @@ by benchmarks/monitor_alarms.py; see docs/decisions/0025.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +38,12 @@ _OF_REFERENCE = (1 + AUTOCORRELATION) / (1 - AUTOCORRELATION) * 2 / 3
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart over weeks; arrays (..., n_weeks), NaN in the reference where nothing is tested.
+    """A chart over weeks; arrays (..., n_weeks).
 
     ``values``: of each week; ``means``: of it and the week before; ``statistic``: by how many standard deviations
-    (``deviation``) that mean lies from ``center``, (..., 1). Those of a share are on the scale of ``scaled_share``;
-    ``totals`` and ``reference_total``, (..., 1), take them back (``share_of``), and are None of a distance.
-    ``freedom``: degrees of freedom of the limit.
+    (``deviation``) that mean lies from ``center``; NaN in the reference, where nothing is tested. All those of a share
+    are on the scale of ``scaled_share``: ``share_of`` and ``totals``, None of a distance, take them back.
+    ``reference``, (..., 1): the share of the reference, or the mean distance in it. ``freedom``: degrees of freedom.
     """
 
     values: Floats
@@ -51,9 +51,9 @@ class Chart:
     statistic: Floats
     center: Floats
     deviation: Floats
+    reference: Floats
     freedom: int
     totals: Floats | None = None
-    reference_total: Floats | None = None
 
 
 def rate_chart(counts: Floats, totals: Floats, k: int, *, design: Floats | float = 1.0) -> Chart:
@@ -62,18 +62,19 @@ def rate_chart(counts: Floats, totals: Floats, k: int, *, design: Floats | float
     On the scale arcsin(sqrt(share)), whose sampling variance is 1 / 4n. ``design``: of a mean of values in [0, 1]
     instead of a count, its variance over that of a count, (..., 1).
     """
-    scaled = scaled_share(counts, totals)
-    reference, weight = counts[..., :k].sum(-1, keepdims=True), totals[..., :k].sum(-1, keepdims=True)
-    center = scaled_share(reference, weight)
-    share = np.sin(center) ** 2
+    posts = totals[..., :k].sum(-1, keepdims=True)
+    share = counts[..., :k].sum(-1, keepdims=True) / np.maximum(posts, 1)
+    scaled, center = scaled_share(counts, totals), scaled_share(share * totals, totals)
     between = BETWEEN**2 * share * (1 - share) / 4
     sampling = design / (4 * totals + 2)
-    residuals = (scaled[..., :k] - center) ** 2 / (sampling[..., :k] + between)
+    residuals = (scaled - center)[..., :k] ** 2 / (sampling[..., :k] + between)
     excess = (PRIOR_WEEKS + residuals.sum(-1, keepdims=True)) / (PRIOR_WEEKS + k - 1)
-    of_center = design / (4 * weight + 2) + between * _OF_REFERENCE / k
+    of_center = design / (4 * posts + 2) + between * _OF_REFERENCE / k
     variance = excess * ((sampling + _before(sampling)) / 4 + between * _OF_TWO + of_center)
-    means, deviation = (scaled + _before(scaled)) / 2, np.sqrt(variance)
-    return replace(_chart(scaled, means, center, deviation, k), totals=totals, reference_total=weight)
+    means, of_means = (scaled + _before(scaled)) / 2, (center + _before(center)) / 2
+    deviation = np.sqrt(variance)
+    statistic = _statistic(means, of_means, deviation, k)
+    return Chart(scaled, means, statistic, of_means, deviation, share, PRIOR_WEEKS + k - 1, totals)
 
 
 def distance_chart(histograms: Floats, k: int) -> Chart:
@@ -90,18 +91,20 @@ def distance_chart(histograms: Floats, k: int) -> Chart:
     bins = np.maximum((whole > 0).sum(-1), 2)
     expected = (bins - 1) / 8 * (1 / np.maximum(totals, 1) + 1 / np.maximum(remaining.sum(-1), 1) + CONCENTRATION)
     ratios = np.sqrt(divergence(histograms, remaining) / expected)
-    center = ratios[..., :k].mean(-1, keepdims=True)
-    assumed = RATIO_DEVIATION * np.maximum(1.0, center)
-    squares = ((ratios[..., :k] - center) ** 2).sum(-1, keepdims=True)
+    reference = ratios[..., :k].mean(-1, keepdims=True)
+    assumed = RATIO_DEVIATION * np.maximum(1.0, reference)
+    squares = ((ratios[..., :k] - reference) ** 2).sum(-1, keepdims=True)
     variance = (PRIOR_WEEKS * assumed**2 + squares) / (PRIOR_WEEKS + k - 1)
     deviation = np.sqrt(variance * (_OF_TWO + _OF_REFERENCE / k)) * np.ones_like(ratios)
-    return _chart(ratios, (ratios + _before(ratios)) / 2, center, deviation, k)
+    means, center = (ratios + _before(ratios)) / 2, reference * np.ones_like(ratios)
+    statistic = _statistic(means, center, deviation, k)
+    return Chart(ratios, means, statistic, center, deviation, reference, PRIOR_WEEKS + k - 1)
 
 
-def _chart(values: Floats, means: Floats, center: Floats, deviation: Floats, k: int) -> Chart:
-    statistic = (means - center) / deviation
+def _statistic(means: Floats, center: Floats, deviation: Floats, k: int) -> Floats:
+    statistic: Floats = (means - center) / deviation
     statistic[..., :k] = np.nan
-    return Chart(values, means, statistic, center, deviation, PRIOR_WEEKS + k - 1)
+    return statistic
 
 
 def scaled_share(counts: Floats, totals: Floats) -> Floats:

@@ -22,11 +22,16 @@ from polyvigil.types import Frozen
 
 FORMAT: Final = 1
 _START = b'{"monitor":'
+_HEAD = 256
 
 
 def _is_monitor(path: Path) -> bool:
+    """Whether a file begins as a monitor does: with an entry, or the torn beginnings of some."""
     with path.open("rb") as stream:
-        return _START.startswith(stream.read(len(_START)))
+        beginnings = stream.read(_HEAD).split(b"\n")
+    while beginnings and _START.startswith(beginnings[0]):
+        beginnings.pop(0)
+    return not beginnings or beginnings[0].startswith(_START)
 
 
 MONITOR = OutputKind("monitor", _is_monitor)
