@@ -24,9 +24,17 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtr
 
 from polyvigil.config.monitor import MonitorSpec
-from polyvigil.monitor.charts import RATES, Metric, WeeklyCounts, mix_chart, prevalence_charts, stream_charts
+from polyvigil.monitor.charts import (
+    RATES,
+    Metric,
+    WeeklyCounts,
+    chart_limits,
+    mix_chart,
+    prevalence_charts,
+    stream_charts,
+)
 from polyvigil.monitor.counts import LENGTH_EDGES, SCORE_EDGES
-from polyvigil.monitor.statistics import Chart, Floats, limit
+from polyvigil.monitor.statistics import Chart, Floats
 
 Flags = NDArray[np.bool_]
 SPEC = MonitorSpec()
@@ -150,11 +158,11 @@ def alarms_of(world: World, counts: WeeklyCounts) -> list[tuple[Metric, list[int
     if number > languages:  # of each language the first streams are of one source, the others of a second
         by_source = np.stack([counts.posts[:, :languages].sum(1), counts.posts[:, languages:].sum(1)], axis=-1)
         charts.append(("sources", list(range(number)), mix_chart(by_source, K)))
+    metrics, freedom = [name for name, _, _ in charts], [chart.freedom for _, _, chart in charts]
     result = []
-    for name, some, chart in charts:
-        sides = 2 if name in RATES else 1
-        most = limit(chart.freedom, charts=len(charts), false_alarms=SPEC.false_alarms, sides=sides)
-        statistic = np.abs(chart.statistic) if sides == 2 else chart.statistic
+    limits = chart_limits(metrics, freedom, false_alarms=SPEC.false_alarms)
+    for (name, some, chart), most in zip(charts, limits, strict=True):
+        statistic = np.abs(chart.statistic) if name in RATES else chart.statistic
         result.append((name, some, np.nan_to_num(statistic) > most))
     return result
 

@@ -14,7 +14,7 @@ class MonitorSpec(Spec):
         default=8, ge=4, le=52, description="the first weeks of a bundle, with which later ones are compared"
     )
     false_alarms: float = Field(
-        default=0.5,
+        default=0.6,
         gt=0,
         le=13,
         description="false alarms in 13 weeks for which the limits are set, over all charts of the monitor together",

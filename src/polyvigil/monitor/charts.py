@@ -6,18 +6,24 @@ thousands of streams at a time: leading axes are any.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from polyvigil.monitor.statistics import Chart, Floats, distance_chart, rate_chart
+from polyvigil.monitor.statistics import Chart, Floats, distance_chart, limit, rate_chart
 
 Metric = Literal["flagged", "expected", "scores", "lengths", "scripts", "unread", "duplicates", "languages", "sources"]
 """The last two are of the mix of streams, the others of one stream."""
 
 RATES: tuple[Metric, ...] = ("flagged", "expected", "scripts", "unread", "duplicates")
 """Metrics that are shares; the others are distances, whose limit has one side."""
+PREVALENCE: tuple[Metric, ...] = ("flagged", "expected")
+"""Metrics that a change of prevalence moves."""
+PREVALENCE_SHARE = 0.8
+"""Of the false alarms allowed, for which the limits of those are set; the others see what they see with less."""
 TITLES: dict[Metric, str] = {
     "flagged": "flag rate",
     "expected": "expected share of ADEs",
@@ -58,6 +64,22 @@ def stream_charts(counts: WeeklyCounts, k: int) -> dict[Metric, Chart]:
         "unread": rate_chart(counts.unread, counts.rows, k),
         "duplicates": rate_chart(counts.duplicates, counts.posts, k),
     }
+
+
+def chart_limits(metrics: Sequence[Metric], freedom: Sequence[int], *, false_alarms: float) -> list[float]:
+    """The limit of each chart of a monitor, by its metric and degrees of freedom, so that all of them together give so
+    many false alarms in 13 weeks."""
+    in_family = Counter(metric in PREVALENCE for metric in metrics)
+    shares = {True: PREVALENCE_SHARE, False: 1 - PREVALENCE_SHARE} if len(in_family) > 1 else {True: 1.0, False: 1.0}
+    return [
+        limit(
+            degrees,
+            charts=in_family[metric in PREVALENCE],
+            false_alarms=false_alarms * shares[metric in PREVALENCE],
+            sides=2 if metric in RATES else 1,
+        )
+        for metric, degrees in zip(metrics, freedom, strict=True)
+    ]
 
 
 def prevalence_charts(counts: WeeklyCounts, k: int) -> dict[Metric, Chart]:

@@ -22,12 +22,13 @@ from polyvigil.monitor.charts import (
     TITLES,
     Metric,
     WeeklyCounts,
+    chart_limits,
     mix_chart,
     prevalence_charts,
     stream_charts,
 )
 from polyvigil.monitor.counts import ALL, LENGTH_EDGES, SCORE_EDGES, CellCounts
-from polyvigil.monitor.statistics import Chart, Floats, limit, share_of
+from polyvigil.monitor.statistics import Chart, Floats, share_of
 from polyvigil.monitor.store import Monitor
 from polyvigil.types import Frozen
 
@@ -340,7 +341,9 @@ def _charts(cells: _Cells, spec: MonitorSpec) -> tuple[list[ChartSeries], list[N
             _Charted(metric, language, source, weeks, in_reference, chart) for metric, chart in of_stream.items()
         ]
     charted += _mixes(cells, k)
-    return [_series(one, len(charted), spec) for one in charted], uncharted
+    metrics, freedom = [one.metric for one in charted], [one.chart.freedom for one in charted]
+    limits = chart_limits(metrics, freedom, false_alarms=spec.false_alarms)
+    return [_series(one, most) for one, most in zip(charted, limits, strict=True)], uncharted
 
 
 def _refusal(weeks: Sequence[str], all_weeks: Sequence[str], k: int) -> str:
@@ -406,12 +409,10 @@ def _mixes(cells: _Cells, k: int) -> list[_Charted]:
     return charted
 
 
-def _series(one: _Charted, number: int, spec: MonitorSpec) -> ChartSeries:
-    """A chart with its limits, in the units in which people read it."""
+def _series(one: _Charted, most: float) -> ChartSeries:
+    """A chart with its limits, ``most`` standard deviations off, in the units in which people read it."""
     is_rate = one.metric in RATES
     chart = one.chart
-    most = limit(chart.freedom, charts=number, false_alarms=spec.false_alarms, sides=2 if is_rate else 1)
-
     reach = most * chart.deviation
     low, high = _shown(chart, chart.center - reach), _shown(chart, chart.center + reach)
     values, means = _shown(chart, chart.values, pairs=False), _shown(chart, chart.means)
