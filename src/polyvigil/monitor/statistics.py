@@ -115,7 +115,8 @@ def scaled_share(counts: Floats, totals: Floats) -> Floats:
 
 def share_of(scaled: Floats, totals: Floats) -> Floats:
     """The shares that ``scaled_share`` took to these values, in [0, 1]."""
-    shares: Floats = np.clip(((totals + 0.75) * np.sin(scaled) ** 2 - 0.375) / np.maximum(totals, 1), 0, 1)
+    angles = np.clip(scaled, 0, np.pi / 2)
+    shares: Floats = np.clip(((totals + 0.75) * np.sin(angles) ** 2 - 0.375) / np.maximum(totals, 1), 0, 1)
     return shares
 
 
