@@ -16,9 +16,23 @@ import numpy as np
 from scipy.special import expit
 
 STREAMS = {("en", "forum"): 1200, ("en", "tweet"): 600, ("de", "forum"): 300, ("ja", "tweet"): 80}
-WORDS = tuple(
-    "the patient took this drug and felt very well after a week of rest at home without any trouble so far".split()
-)  # noqa: SIM905
+WORDS = (
+    "the",
+    "patient",
+    "took",
+    "this",
+    "drug",
+    "and",
+    "felt",
+    "well",
+    "after",
+    "a",
+    "week",
+    "of",
+    "rest",
+    "at",
+    "home",
+)
 LETTERS = "薬を飲んだら頭が痛いですね今日は休みます"
 WEEKS, CHANGED = 16, 15
 

@@ -207,14 +207,12 @@ def test_counts_that_do_not_add_up_are_no_counts() -> None:
         **{"scores": (1, *[0] * 11), "lengths": (1, *[0] * 9), "scripts": {"Latin": 1}},
     }
     CellCounts.model_validate(good)
-    for wrong in (
-        {"posts": 2},
-        {"rows": 0},
-        {"flagged": 2},
-        {"scores": (1,) * 12},
-        {"p_sum": float("inf")},
-        {"week": "x"},
-    ):
+    wrongs: list[dict[str, Any]] = [
+        *({"posts": 2}, {"rows": 0}, {"flagged": 2}, {"scores": (1,) * 12}, {"p_sum": float("inf")}, {"p_sum": 1.5}),
+        *({"p_sum": 0.2}, {"p_squares": 0.6}, {"rows": 10**400}, {"week": "2026-W99"}, {"week": "x"}),
+        *({"language": ""}, {"language": "all"}, {"source": "all"}, {"source": "I took it and felt so very dizzy"}),
+    ]
+    for wrong in wrongs:
         with pytest.raises(ValueError):
             CellCounts.model_validate(good | wrong)
 

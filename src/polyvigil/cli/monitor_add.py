@@ -59,7 +59,7 @@ def add(
 
     options = _options(bundle=bundle, week=week, date=date, source=source)
     check_output(store, MONITOR, replace=True, inputs=scored)
-    inputs, spec = find_inputs(scored, scored=True), posts.spec()
+    inputs, spec = find_inputs(scored, output=[store], scored=True), posts.spec()
     out.notes(inputs.notes)
     files = []
     for given in inputs.files:

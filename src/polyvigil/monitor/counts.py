@@ -24,7 +24,7 @@ from polyvigil.data.read import cell_text
 from polyvigil.data.shown import is_showable, shown_column, shown_name, shown_value
 from polyvigil.data.table import Row
 from polyvigil.errors import DataError
-from polyvigil.monitor.weeks import DATE_COLUMNS, week_of_cell
+from polyvigil.monitor.weeks import DATE_COLUMNS, parse_week, week_of_cell
 from polyvigil.review.scored_posts import Progress, check_scored, group_of, number_in
 from polyvigil.scoring.wire import ABSTAINED
 from polyvigil.text.script import main_script
@@ -40,7 +40,8 @@ MOST_SOURCES = 50
 _MOST_LANGUAGES = 200
 _NO_TEXT = "no_text:"
 _PROGRESS_ROWS = 20_000
-Count = Annotated[int, Field(ge=0)]
+_ROUNDED = 1 + 1e-9
+Count = Annotated[int, Field(ge=0, le=10**12)]
 Sum = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -73,11 +74,19 @@ class CellCounts(Frozen):
 
     @model_validator(mode="after")
     def _adds_up(self) -> CellCounts:
+        parse_week(self.week)
+        if not is_name(self.language) or not (is_name(self.source) or self.source == ""):
+            raise ValueError("a language or source that is no name")
         whole = {sum(self.scores), sum(self.lengths), sum(self.scripts.values()), self.posts}
         if len(whole) > 1 or self.rows < self.posts:
             raise ValueError("the counts do not add up")
         if max(self.flagged, self.abstained, self.untrained, self.duplicates) > self.posts:
             raise ValueError("more posts of a kind than posts")
+        if (
+            not self.p_squares <= self.p_sum * _ROUNDED <= self.posts * _ROUNDED**2
+            or self.p_flagged > self.p_sum * _ROUNDED
+        ):
+            raise ValueError("sums that no probabilities have")
         return self
 
 
@@ -143,7 +152,7 @@ def count_file(
 
 def is_name(text: str) -> bool:
     """Whether a text may name a language or a source: short, of few words, and not what stands for all of them."""
-    return is_showable(text) and text != ALL
+    return bool(text) and text != ALL and is_showable(text)
 
 
 _AS_WRITTEN = "the file is not as polyvigil score wrote it; score the posts again"

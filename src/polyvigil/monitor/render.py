@@ -15,6 +15,8 @@ from polyvigil.report import charts
 from polyvigil.report.render import html_environment
 
 _MARK = b"<b>polyvigil</b> monitor"
+_SHARES = ("flag_rate", "expected_share", "expected_precision", "expected_recall", "unread_share", "duplicate_share")
+"""Of a WeekRow, in the order of the columns."""
 _HEAD_BYTES = 1 << 16
 LEFT, RIGHT, TOP, BOTTOM = charts.LEFT + 6, charts.RIGHT, charts.TOP, charts.BOTTOM
 
@@ -87,6 +89,7 @@ def monitor_html(report: MonitorReport, *, command: str = "") -> str:
         absent=", ".join(absent),
         panels=_panels(report),
         histograms=[(one, _histograms(report, one, row)) for one, row in newest if one.source != ALL and one.reference],
+        shares=_SHARES,
         width=charts.WIDTH,
         height=charts.HEIGHT,
         left=LEFT,

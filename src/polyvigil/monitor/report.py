@@ -207,7 +207,7 @@ def make_report(
     reference = cells.weeks[:k] if len(cells.weeks) >= k else ()
     return MonitorReport(
         monitor=monitor.path,
-        files=len(monitor.entries),
+        files=sum(entry.bundle == bundle for entry in monitor.entries),
         bundle=bundle,
         bundles=periods,
         weeks=cells.weeks,
