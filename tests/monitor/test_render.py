@@ -76,6 +76,21 @@ def test_every_chart_and_alarm_is_on_the_page(report: MonitorReport) -> None:
     assert "0.750" in html
 
 
+def test_of_very_many_streams_the_page_shows_those_with_an_alarm_and_the_largest(tmp_path: Path) -> None:
+    streams = {("en", f"feed{number}"): 60 + number for number in range(45)} | {("en", "small"): 59}
+
+    def unreadable(week: int, language: str, source: str) -> Mapping[str, Any]:
+        return {"unread": 50} if week > 8 and source == "small" else {}
+
+    report = make_report(made_monitor(tmp_path / "m.jsonl", 10, streams=streams, change=unreadable))
+    html = monitor_html(report)
+    assert html.count("<details>") == 40
+    assert "Of 47 streams the page shows charts and weeks of 40" in html
+    assert '<h3 dir="auto">en/small</h3>' in html
+    assert '<h3 dir="auto">en/feed44</h3>' in html
+    assert '<h3 dir="auto">en/feed1</h3>' not in html
+
+
 def test_the_same_report_gives_the_same_page(report: MonitorReport) -> None:
     assert monitor_html(report) == monitor_html(report)
 

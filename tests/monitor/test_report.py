@@ -13,8 +13,9 @@ from polyvigil.config.monitor import MonitorSpec
 from polyvigil.errors import DataError
 from polyvigil.monitor.audited import AuditedMetrics, audited_of, read_audited
 from polyvigil.monitor.counts import CellCounts
-from polyvigil.monitor.report import MonitorReport, make_report, weekly_counts
+from polyvigil.monitor.report import MonitorReport, make_report
 from polyvigil.monitor.store import read_monitor
+from polyvigil.monitor.streams import weekly_counts
 
 OTHER = "fedcba9876543210"
 

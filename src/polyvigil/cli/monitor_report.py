@@ -115,7 +115,7 @@ def _audited(review: str, files: list[str]) -> list[AuditedMetrics]:
 
 def _lines(result: MonitorReport, output: Path | None) -> Iterator[str]:
     """The newest week beside the reference, the alarms, what is not charted, audited metrics."""
-    from polyvigil.monitor.report import stream_name
+    from polyvigil.monitor.streams import stream_name
 
     reference = result.reference_weeks
     span = f"; reference {reference[0]} to {reference[-1]}" if reference else ""
@@ -143,7 +143,7 @@ def _lines(result: MonitorReport, output: Path | None) -> Iterator[str]:
 
 
 def _rows(result: MonitorReport) -> Iterator[tuple[str, ...]]:
-    from polyvigil.monitor.report import stream_name
+    from polyvigil.monitor.streams import stream_name
 
     for one in result.streams:
         newest, before = one.weeks[-1], one.reference

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from polyvigil.bundle.outputs import OutputKind
 from polyvigil.data.atomic import write_whole
+from polyvigil.monitor.alarms import ChartSeries, Point
 from polyvigil.monitor.charts import RATES
 from polyvigil.monitor.counts import ALL
-from polyvigil.monitor.report import ChartSeries, MonitorReport, Point, Stream, WeekRow, stream_name
+from polyvigil.monitor.report import MonitorReport
+from polyvigil.monitor.streams import Stream, WeekRow, stream_name
 from polyvigil.report import charts
 from polyvigil.report.render import html_environment
 
 _MARK = b"<b>polyvigil</b> monitor"
 _SHARES = ("flag_rate", "expected_share", "expected_precision", "expected_recall", "unread_share", "duplicate_share")
 """Of a WeekRow, in the order of the columns."""
+_MOST_SHOWN = 40
 _HEAD_BYTES = 1 << 16
 LEFT, RIGHT, TOP, BOTTOM = charts.LEFT + 6, charts.RIGHT, charts.TOP, charts.BOTTOM
 
@@ -75,6 +78,7 @@ class _Histogram:
 
 def monitor_html(report: MonitorReport, *, command: str = "") -> str:
     """The page as text."""
+    shown = _shown_streams(report)
     newest = [(one, one.weeks[-1]) for one in report.streams if one.weeks[-1].week == report.weeks[-1]]
     absent = [stream_name(one.language, one.source) for one in report.streams if one.weeks[-1].week != report.weeks[-1]]
     environment = html_environment("polyvigil.monitor")
@@ -87,8 +91,14 @@ def monitor_html(report: MonitorReport, *, command: str = "") -> str:
         verdict=_verdict(report),
         newest=newest,
         absent=", ".join(absent),
-        panels=_panels(report),
-        histograms=[(one, _histograms(report, one, row)) for one, row in newest if one.source != ALL and one.reference],
+        panels=_panels(report, {(one.language, one.source) for one in shown}),
+        shown=shown,
+        most_shown=_MOST_SHOWN,
+        histograms=[
+            (one, _histograms(report, one, row))
+            for one, row in newest
+            if one in shown and one.source != ALL and one.reference
+        ],
         shares=_SHARES,
         width=charts.WIDTH,
         height=charts.HEIGHT,
@@ -118,11 +128,25 @@ def _verdict(report: MonitorReport) -> _Verdict:
     )
 
 
-def _panels(report: MonitorReport) -> list[tuple[str, list[_Panel]]]:
+def _shown_streams(report: MonitorReport) -> list[Stream]:
+    """The streams whose charts and weeks are on the page, in the report's order: all, or of very many the largest and
+    those with an alarm."""
+    alarmed = {(alarm.language, alarm.source) for alarm in report.alarms}
+
+    def rank(stream: Stream) -> tuple[bool, int]:
+        return (stream.language, stream.source) not in alarmed, -sum(row.posts for row in stream.weeks)
+
+    chosen = {(one.language, one.source) for one in sorted(report.streams, key=rank)[:_MOST_SHOWN]}
+    return [one for one in report.streams if (one.language, one.source) in chosen]
+
+
+def _panels(report: MonitorReport, shown: Set[tuple[str, str]]) -> list[tuple[str, list[_Panel]]]:
     """The charts by stream; those with an alarm that holds come first, the mixes last."""
     by_name: dict[str, list[_Panel]] = {}
     for chart in report.charts:
         is_mix = chart.metric in ("languages", "sources")
+        if not is_mix and (chart.language, chart.source) not in shown:
+            continue
         name = "Mix of streams" if is_mix else stream_name(chart.language, chart.source)
         by_name.setdefault(name, []).append(_panel(chart, report.weeks[-1]))
     return sorted(by_name.items(), key=lambda item: not any(panel.holds for panel in item[1]))
