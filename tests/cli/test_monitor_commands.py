@@ -11,7 +11,7 @@ import pytest
 from scipy.special import expit
 from tests.cli.conftest import Ran
 from tests.monitor.made import BUNDLE, made_monitor
-from tests.review.made import Cells, scored_row, write_rows
+from tests.review.made import Cells, many_rows, reviewed_worklist, scored_row, write_rows
 
 from polyvigil.monitor.store import read_monitor
 
@@ -168,3 +168,19 @@ def test_audited_metrics_of_a_review_store(ran: Ran, tmp_path: Path) -> None:
     code, out, _ = ran("monitor", "report", tmp_path / "m.jsonl", "--audited", f"2026-W09={metrics}")
     assert "2026-W09" in out
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_audited_metrics_of_estimate(ran: Ran, tmp_path: Path) -> None:
+    scored, reviewed = reviewed_worklist(tmp_path, many_rows(900), budget=300, audit=150)
+    code, out, err = ran("estimate", scored, "--reviewed", reviewed, "--json")
+    assert code == 0, err
+    (tmp_path / "estimate.json").write_text(out, encoding="utf-8")
+    whole = json.loads(out)["data"]["languages"][0]
+    counted = whole["estimate"]
+    made_monitor(tmp_path / "m.jsonl", 9, streams={("en", ""): 60})
+    code, out, err = ran("monitor", "report", tmp_path / "m.jsonl", "--audited", tmp_path / "estimate.json", "--json")
+    assert code == 0, err
+    [english] = json.loads(out)["data"]["audited"]
+    assert english["recall"] == whole["flags_recall"]
+    assert english["precision"] == counted["true_positives"] / counted["read"]
+    assert 0 < english["recall_by_scores"] < 1
