@@ -28,7 +28,7 @@ from polyvigil.web.refusal import RefusalError
 
 LOG = logging.getLogger("polyvigil.serve")
 _PROBE_TIME = 5.0  # seconds in which a readiness check must have its post scored
-_LAG_SHARE = 0.05  # of the longest wait: more than a turn of the event loop may take before requests are refused
+_LAG_SHARE = 0.1  # of the longest wait: more than a turn of the event loop may take before requests are refused
 SCORE, EXPLAIN = 0, 1
 """Lanes of the queue: explanations wait behind scores, and what they cost says nothing of what those do."""
 
@@ -64,6 +64,7 @@ class Service:
             "queue_posts", "Weight of the posts that wait or are being scored", lambda: self.queue.waiting
         )
         self.metrics.gauge("expected_wait_seconds", "Wait of a post that came now", self.queue.expected_wait)
+        self.metrics.gauge("loop_lag_seconds", "Time of a turn of the event loop under load", lambda: self._lag.seconds)
         self.metrics.gauge("scoring_thread_deaths", "Threads that died while they scored", lambda: self.queue.deaths)
         self.metrics.gauge("draining", "1 while no new post is taken", lambda: self.draining)
         self.metrics.gauge("endpoint_posts", "Posts that were put to the chat endpoint", self._endpoint_posts)
