@@ -25,7 +25,7 @@ class OutputText:
 
         Raises RecipeError where the text lies inside another column, which the output would hold as it was.
         """
-        self._wanted = spec.text
+        self._form = spec.text
         self.column = mapping.columns["text"]
         if spec.text != "whole" and self.column not in columns:
             raise RecipeError(
@@ -37,11 +37,11 @@ class OutputText:
     @property
     def is_whole(self) -> bool:
         """Whether it stays as it was written."""
-        return self._wanted == "whole"
+        return self._form == "whole"
 
     def kept(self, columns: Sequence[str]) -> tuple[str, ...]:
         """The columns of the input that the output has."""
-        return tuple(column for column in columns if self._wanted != "dropped" or column != self.column)
+        return tuple(column for column in columns if self._form != "dropped" or column != self.column)
 
     def of_row(self, cells: Mapping[str, Any]) -> Mapping[str, Any]:
         """The cells of a row as the output holds them."""
@@ -54,7 +54,7 @@ class OutputText:
     def _changed(self, cells: Mapping[str, T], masked: Callable[[T], T]) -> Mapping[str, T]:
         if self.is_whole or self.column not in cells:
             return cells
-        if self._wanted == "dropped":
+        if self._form == "dropped":
             return {name: value for name, value in cells.items() if name != self.column}
         return {**cells, self.column: masked(cells[self.column])}
 
