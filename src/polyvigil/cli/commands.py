@@ -203,5 +203,9 @@ COMMANDS: Mapping[str, Entry | Group] = {
         "doctor",
         "Look at this machine and installation: versions, cores, disk, and a small bundle trained, saved and loaded.",
     ),
+    "help": Entry(
+        "help",
+        "Print a page of help: columns, flags, exit codes, formats, the files of a bundle, the first questions.",
+    ),
 }
 """In the order of help."""
