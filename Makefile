@@ -62,7 +62,7 @@ docs: .venv/ready-for-docs
 .venv/ready-for-tests: .venv/ready
 	@echo "installing what the tests need (once, a few minutes) ..."
 	@test -z "$(TORCH)" || $(PIP) $(TORCH)
-	@$(PIP) --editable ".[dev$(if $(TORCH),$(comma)encoders$(comma)ja$(comma)zero-shot$(comma)onnx)$(comma)ray$(comma)ray-serve$(comma)serve$(comma)review$(comma)postgres]"
+	@$(PIP) --editable ".[dev$(if $(TORCH),$(comma)encoders$(comma)ja$(comma)zero-shot$(comma)onnx)$(comma)ray$(comma)ray-serve$(comma)serve$(comma)review$(comma)postgres$(comma)docs]"
 	@touch $@
 
 .venv/ready-for-docs: .venv/ready

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
@@ -169,7 +170,7 @@ def markdown_of(docstring: str) -> str:
     texts = [
         re.sub(r"<(?=[a-z/])", "&lt;", part)
         if number % 2 == 0
-        else ":\n\n```text\n" + inspect.cleandoc(part) + "\n```\n"
+        else ":\n\n```text\n" + textwrap.dedent(part).strip() + "\n```\n"
         for number, part in enumerate(parts)
     ]
     return "".join(texts).strip()
