@@ -22,6 +22,8 @@ PAGES = ROOT / "build" / "docs"
 SOURCES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "CODE_OF_CONDUCT.md": "conduct.md",
+    "SECURITY.md": "security.md",
     "benchmarks/RESULTS.md": "benchmarks.md",
 }
 """Pages that stand elsewhere than in ``docs/``."""

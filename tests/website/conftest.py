@@ -17,6 +17,7 @@ from polyvigil.data.write import write_posts
 from polyvigil.types import LabelledPost
 
 ROOT = Path(__file__).parents[2]
+ALONE = ("CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md")
 _BLOCK = re.compile(r"^( *)```([^\n]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
@@ -31,7 +32,7 @@ class Block:
 
 def documents() -> list[Path]:
     """Every Markdown file that people read."""
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    pages = [*(ROOT / path for path in (*ALONE, "README.md")), *(ROOT / "docs").rglob("*.md")]
     return sorted([*pages, *(ROOT / "src" / "polyvigil" / "help").glob("*.md")])
 
 
