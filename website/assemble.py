@@ -56,11 +56,11 @@ def assemble(target: Path = PAGES, root: Path = ROOT) -> list[str]:
     made = generated(root, decisions)
     for name, text in made.items():
         _write(target / name, text)
-    for path in (root / "docs").rglob("*"):
-        if path.is_file() and path.suffix != ".md":
-            copy = target / path.relative_to(root / "docs")
+    for other in (root / "docs").rglob("*"):
+        if other.is_file() and other.suffix != ".md":
+            copy = target / other.relative_to(root / "docs")
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+            shutil.copyfile(other, copy)
     return [*known.values(), *made]
 
 

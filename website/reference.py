@@ -159,7 +159,7 @@ def _signature(name: str, function: Any) -> str:
 
 def _written(parameter: inspect.Parameter) -> str:
     """A parameter with its annotation as the code has it, which is text there."""
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    stars = "**" if parameter.kind is inspect.Parameter.VAR_KEYWORD else ""
     default = "" if parameter.default is inspect.Parameter.empty else f" = {parameter.default!r}"
     return f"{stars}{parameter.name}: {parameter.annotation}{default}"
 
