@@ -201,7 +201,8 @@ COMMANDS: Mapping[str, Entry | Group] = {
     "recipes": Entry("recipes", "List the shipped recipes, or show one with every setting resolved and explained."),
     "doctor": Entry(
         "doctor",
-        "Look at this machine and installation: versions, extras, devices, disk, and a small bundle trained and loaded.",
+        "Look at this machine and installation: versions, extras, devices, disk, and a small bundle trained and "
+        "loaded.",
     ),
     "help": Entry(
         "help",
