@@ -24,6 +24,8 @@ MODES: dict[str, dict[str, Any]] = {
 }
 AXE = Path(os.environ.get("POLYVIGIL_AXE", "/tmp/axe/node_modules/axe-core/axe.min.js"))
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+REQUIRED = os.environ.get("POLYVIGIL_REQUIRE", "").split(",")
+"""Of ``browser`` and ``axe`` what must be there, so that nothing is left out unseen."""
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -37,7 +39,9 @@ def test_the_site_is_built_and_reads_well() -> None:
         [sys.executable, "-m", "website.build"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert built.returncode == 0, built.stdout + built.stderr
+    assert AXE.is_file() or "axe" not in REQUIRED
     if CHROMIUM is None:
+        assert "browser" not in REQUIRED
         pytest.skip("no chromium, chromium-browser or google-chrome on this machine")
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
