@@ -101,7 +101,7 @@ def options_of(command: str) -> frozenset[str]:
 
 def wrong_words(line: str) -> list[str]:
     """Commands and options of a command line that there are not. It may hold ``...``, names in capitals, brackets."""
-    line = re.sub(r"^(.*?-m )?(?=polyvigil )", "", line.partition(" # ")[0].partition("  #")[0])
+    line = re.sub(r"^.*?(?=polyvigil )", "", line.partition(" # ")[0].partition("  #")[0])
     line = re.split(r" [|&>]|; ", line)[0]
     words = line.replace("[", " ").replace("]", " ").split()
     given = words[1:]
@@ -140,5 +140,6 @@ def test_code_that_is_shown_can_be_read(path: Path) -> None:
 def test_words_that_there_are_not_are_found() -> None:
     assert wrong_words("polyvigil score BUNDLE posts.csv -o x.csv --raw-csv  # --nothing") == []
     assert wrong_words("torchrun -m polyvigil train quick --dev-file x") == ["--dev-file"]
+    assert wrong_words("for day in *.csv; do polyvigil score BUNDLE $day -o x --replace; done") == []
     assert wrong_words("polyvigil scores BUNDLE") == ["scores"]
     assert wrong_words("polyvigil review adds x.db") == ["review adds"]
