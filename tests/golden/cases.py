@@ -141,6 +141,7 @@ CASES = (
     Case("monitor-report-early", "monitor report posts/monitor.jsonl --start 2026-W09"),
     # the rest
     Case("recipes", "recipes"),
+    Case("help", "help flags judged"),
     Case("recipes-linear", "recipes linear"),
     Case(
         "reproduce-dry-run",
