@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, Replace
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -19,33 +19,69 @@ _SHOWN = 10
 
 
 @command(
-    examples=("polyvigil compare OLD NEW test.csv", "polyvigil compare OLD NEW test.csv -o compare.json --json"),
+    examples=("polyvigil compare OLD NEW test.csv", "polyvigil compare OLD NEW reviewed.csv --gate"),
 )
 def compare(
     out: Output,
     first: Annotated[str, typer.Argument(help="A bundle.")],
     second: Annotated[str, typer.Argument(help="Another; differences are this one's metrics less the first's.")],
-    file: Annotated[str, typer.Argument(help="Labelled posts that neither was trained on.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="Labelled posts that neither was trained on; or a whole reviewed worklist, or review export."
+        ),
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write everything as JSON, every flip included.")
     ] = None,
+    gate: Annotated[
+        bool,
+        typer.Option(
+            "--gate", help="May the second replace the first? Exit 3 unless it is not worse, and flags about as much."
+        ),
+    ] = False,
+    margin: Annotated[float | None, typer.Option("--margin", help="F1 that the second may lose; else 0.05.")] = None,
+    rates: Annotated[
+        str, typer.Option("--rates", help="With --gate: compare flag rates on these posts, labelled or not.")
+    ] = "",
     posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
     device: Device = "auto",
 ) -> Answer:
-    """Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, flips."""
+    """Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, flips.
+
+    With --gate reviewed posts (a whole worklist, or what review export writes) count by the chance with which each was
+    chosen, and those that either bundle was made from are left out.
+    """
     from polyvigil.bundle.outputs import check_output
     from polyvigil.bundle.store import load
+    from polyvigil.checks.replacement_gate import MARGIN, REPLACEMENT, compare_for_replacement
+    from polyvigil.cli.views.replacement import replacement_lines
     from polyvigil.data.atomic import write_whole
     from polyvigil.evaluation.compare import COMPARISON
     from polyvigil.evaluation.compare import compare as compared
 
+    if (margin is not None or rates) and not gate:
+        raise typer.BadParameter("give it with --gate", param_hint="--rates" if rates else "--margin")
+    if margin is not None and not 0 < margin < 1:
+        raise typer.BadParameter(f"{margin} is not between 0 and 1", param_hint="--margin")
     if output:
-        check_output(output, COMPARISON, replace=replace, inputs=[first, second, file])
+        check_output(output, REPLACEMENT if gate else COMPARISON, replace=replace, inputs=[first, second, file, rates])
     bundles = load(first, device=device), load(second, device=device)
     reading = posts.read_labelled(file, bundle=second)
     out.notes(reading.notes)
     out.log(f"scoring {len(reading.posts):,} posts with both bundles")
+    if gate:
+        result = compare_for_replacement(
+            *bundles,
+            reading,
+            margin=MARGIN if margin is None else margin,
+            rate_posts=posts.read_unlabelled(rates).posts if rates else (),
+        )
+        if output:
+            write_whole(output, result.model_dump_json(indent=2) + "\n", replace=replace)
+        document = result.model_dump(mode="json") | {"holds": result.holds}
+        return Answer(document, replacement_lines(result), 0 if result.holds else GATE)
     comparison = compared(*bundles, reading)
     if output:
         write_whole(output, comparison.model_dump_json(indent=2) + "\n", replace=replace)
