@@ -80,7 +80,9 @@ def test_masked_texts_are_known_again(tmp_path: Path) -> None:
 
 def test_a_language_without_an_audit_is_named(tmp_path: Path) -> None:
     some = [*rows(QUEUE, "queue", 1, language="fa"), *rows(AUDIT, "audit", 0.05)]
-    assert measured(tmp_path, some).unmeasured == ("fa: none of its posts was audited",)
+    posts = measured(tmp_path, some)
+    assert posts.unmeasured == ("fa: none of its posts was audited",)
+    assert posts.unmeasured_share == pytest.approx(26 / 226)
 
 
 def test_posts_to_learn_from_measure_nothing(tmp_path: Path) -> None:

@@ -46,6 +46,9 @@ FEWEST_AUDITED = 50
 FEWEST_POSITIVES = 10
 """ADEs among the posts compared, as weighted by none: with fewer the interval did not hold."""
 
+MOST_UNMEASURED = 0.05
+"""Of all posts, those in languages of which nothing can be known: beyond it all together are not known either."""
+
 Verdict = Literal["not worse", "worse", "undecided", "too few"]
 
 
@@ -129,6 +132,9 @@ def compare_for_replacement(
     known = [one for one in counted if one.name not in unmeasured]
     pooled = [one for one, counts in zip(known, counted_when_pooled([o.name for o in known]), strict=True) if counts]
     whole = _slice(POOLED, pooled, margin, was_chosen=posts.were_chosen)
+    if posts.unmeasured_share > MOST_UNMEASURED:
+        reason = f"nothing is known of {posts.unmeasured_share:.0%} of the posts: {'; '.join(posts.unmeasured)}"
+        whole = whole.model_copy(update={"verdict": "too few", "reason": reason})
     rates = _rates_of(old, new, rate_posts) if rate_posts else tuple(map(_weighted_rate, known))
     return ReplacementComparison(
         first=old.id,

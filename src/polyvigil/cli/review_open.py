@@ -15,7 +15,7 @@ from polyvigil.config.review_server import ReviewServerSpec
 from polyvigil.errors import RecipeError, require
 
 if TYPE_CHECKING:
-    from polyvigil.review.pages.visit import PageOptions
+    from polyvigil.review.pages.visit import DisplayOptions
     from polyvigil.review.store import Store
 
 _DEFAULTS = ReviewServerSpec()
@@ -77,22 +77,24 @@ def open(
         drain=drain,
     )
     _check_exposed(spec)
-    options = _page_options(keys=keys, drugs=drugs, reactions=reactions)
+    options = _display_options(keys=keys, drugs=drugs, reactions=reactions)
     return _open(out, store, spec, options, policy=_read_policy(policy))
 
 
-def _page_options(*, keys: str, drugs: str, reactions: str) -> PageOptions:
+def _display_options(*, keys: str, drugs: str, reactions: str) -> DisplayOptions:
     """Keys and lists of the user's files. Raises RecipeError and DataError for what cannot be used in them."""
     from polyvigil.config.review_keys import ReviewKeys, read_review_keys
-    from polyvigil.review.pages.visit import PageOptions
+    from polyvigil.review.pages.visit import DisplayOptions
     from polyvigil.scoring.explain import terms_of
     from polyvigil.text.mentions import lexicon
 
     terms = terms_of(drugs=drugs, reactions=reactions)
-    return PageOptions(keys=read_review_keys(keys) if keys else ReviewKeys(), terms=lexicon(terms) if terms else None)
+    return DisplayOptions(
+        keys=read_review_keys(keys) if keys else ReviewKeys(), terms=lexicon(terms) if terms else None
+    )
 
 
-def _open(out: Output, location: str, spec: ReviewServerSpec, options: PageOptions, *, policy: str) -> Answer:
+def _open(out: Output, location: str, spec: ReviewServerSpec, options: DisplayOptions, *, policy: str) -> Answer:
     """Serve the store until a signal; the answer is given when the pages are there."""
     from polyvigil.review.pages.app import create_app
     from polyvigil.review.store import open_store

@@ -43,6 +43,8 @@ class ReweighedPosts:
     """What was left out, and why."""
     unmeasured: tuple[str, ...]
     """Languages of which nothing can be known, each with its reason: ``fa: none of its posts was audited``."""
+    unmeasured_share: float
+    """Of all posts that the file stands for, those of such languages, in [0, 1]."""
 
     @property
     def were_chosen(self) -> bool:
@@ -87,8 +89,16 @@ def reweighed(reading: Reading, first: Bundle, second: Bundle) -> ReweighedPosts
         raise DataError(reason, where=reading.name, hint="; ".join(notes) or "give posts that neither was made from")
     items = tuple(reading.posts[index] for index in indices)
     labels = np.array([item.label for item in items], dtype=np.int8)
+    unknown = np.isin(languages, [reason.partition(":")[0] for reason in unmeasured])
     return ReweighedPosts(
-        items, labels, languages[kept], purposes[kept], weights[kept], tuple(notes), tuple(dict.fromkeys(unmeasured))
+        items=items,
+        labels=labels,
+        languages=languages[kept],
+        purposes=purposes[kept],
+        weights=weights[kept],
+        notes=tuple(notes),
+        unmeasured=tuple(dict.fromkeys(unmeasured)),
+        unmeasured_share=float(base[unknown].sum() / base.sum()),
     )
 
 

@@ -15,7 +15,7 @@ from tests.review.pages.conftest import Served, served
 from tests.review.pages.reading import TEXTS, fill_posts
 
 from polyvigil.config.review_keys import ReviewKeys
-from polyvigil.review.pages.visit import PageOptions
+from polyvigil.review.pages.visit import DisplayOptions
 from polyvigil.review.schema import event, task
 from polyvigil.review.store import Store
 from polyvigil.review.verify import verify
@@ -271,7 +271,7 @@ def test_keys_lie_where_they_lie_on_other_layouts_and_can_be_switched_off(
 def test_a_users_keys_and_terms(make_served: Make, visit: Callable[..., Any]) -> None:
     terms = lexicon([Term("sertraline", "drug", "N06AB06"), Term("Hautausschlag", "reaction")])
     keys = ReviewKeys(ade="f", not_ade="A", drug="ы", help="h")
-    place = make_served(lambda store: fill_posts(store, blind=(2,)), options=PageOptions(keys, terms))
+    place = make_served(lambda store: fill_posts(store, blind=(2,)), options=DisplayOptions(keys, terms))
     tab = visit(place, "ana")
     tab.goto(place.url + "/post")
     assert tab.inner_text("#text mark.drug") == "sertraline"

@@ -25,7 +25,7 @@ from polyvigil.errors import PolyvigilError, ReviewError, StoreAwayError
 from polyvigil.review.pages import actions, templates, views
 from polyvigil.review.pages.looks import DailyLook
 from polyvigil.review.pages.sign_in import SignIn, check_csrf, check_same_site
-from polyvigil.review.pages.visit import PageOptions, Visit, html, json_answer, redirect
+from polyvigil.review.pages.visit import DisplayOptions, Visit, html, json_answer, redirect
 from polyvigil.review.store import Store
 from polyvigil.web.asgi import ClientGoneError, Receive, Reply, Scope, Send, read_body, send_response
 from polyvigil.web.hosts import allowed_hosts, host_name
@@ -78,7 +78,7 @@ class ReviewRoute:
 class ReviewApp:
     """The ASGI application of one open store, which it does not close."""
 
-    def __init__(self, store: Store, spec: ReviewServerSpec, options: PageOptions) -> None:
+    def __init__(self, store: Store, spec: ReviewServerSpec, options: DisplayOptions) -> None:
         self.store, self.spec, self.options = store, spec, options
         self.draining = False
         self.open_requests = 0
@@ -241,7 +241,7 @@ async def _live(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
 
 
-def _visit(store: Store, options: PageOptions, scope: Scope) -> Visit:
+def _visit(store: Store, options: DisplayOptions, scope: Scope) -> Visit:
     query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     client = scope.get("client")
     return Visit(
@@ -290,6 +290,6 @@ def _static(content: bytes, kind: bytes) -> Handler:
     return lambda _: reply
 
 
-def create_app(store: Store, spec: ReviewServerSpec | None = None, options: PageOptions | None = None) -> ReviewApp:
+def create_app(store: Store, spec: ReviewServerSpec | None = None, options: DisplayOptions | None = None) -> ReviewApp:
     """The application of an open store; one process at a time may serve a store (``open_store(server=True)``)."""
-    return ReviewApp(store, spec or ReviewServerSpec(), options or PageOptions())
+    return ReviewApp(store, spec or ReviewServerSpec(), options or DisplayOptions())

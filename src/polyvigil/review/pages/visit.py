@@ -23,14 +23,14 @@ HTML = (b"content-type", b"text/html; charset=utf-8")
 
 
 @dataclass(frozen=True, slots=True)
-class PageOptions:
+class DisplayOptions:
     """What the pages show and heed besides the store: single keys, and a user's drugs and reactions, to be marked."""
 
     keys: ReviewKeys = field(default_factory=ReviewKeys)
     terms: Lexicon | None = None
 
 
-_DEFAULTS = PageOptions()
+_DEFAULTS = DisplayOptions()
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Visit:
     body: bytes
     client: str
     is_tls: bool
-    options: PageOptions = _DEFAULTS
+    options: DisplayOptions = _DEFAULTS
     session: Session | None = None
     task: int | None = None
     """Of a path that names one."""
