@@ -21,7 +21,7 @@ import numpy as np
 import polyvigil
 from polyvigil.evaluation.rate_curve import logits
 from polyvigil.metrics import average_precision
-from polyvigil.review.learn_picks import LearnPool, pick_to_learn, text_vectors
+from polyvigil.review.learn_picks import LearnPool, pick_to_learn, spaced_out, text_vectors
 from polyvigil.types import LabelledPost, Post
 
 START, STEP, ROUNDS = 300, 100, 3
@@ -32,22 +32,22 @@ def near_threshold(pool: LearnPool, n: int, _: np.random.Generator) -> np.ndarra
     return np.argsort(np.abs(pool.scores))[:n]
 
 
-def near_and_alike(pool: LearnPool, n: int, random: np.random.Generator) -> np.ndarray:
-    """As pick_to_learn, but none spaced out."""
+def spaced_halves(pool: LearnPool, n: int, random: np.random.Generator) -> np.ndarray:
+    """As pick_to_learn, but each half spaced out among four times as many."""
     vectors = text_vectors([*pool.texts, *pool.positives])
     posts, known = vectors[: len(pool.texts)], vectors[len(pool.texts) :]
     likeness = np.asarray((posts @ known.T).max(axis=1).todense()).ravel()
-    near = near_threshold(pool, n - n // 2, random)
+    near = spaced_out(posts, near_threshold(pool, 4 * (n - n // 2), random), n - n // 2)
     likeness[near] = -1
-    return np.concatenate([near, np.argsort(-likeness)[: n // 2]])
+    return np.concatenate([near, spaced_out(posts, np.argsort(-likeness)[: 4 * (n // 2)], n // 2)])
 
 
 WAYS: dict[str, Pick | None] = {
     "the queue alone": None,
     "at random": lambda pool, n, random: random.permutation(len(pool.texts))[:n],
     "nearest to the threshold": near_threshold,
-    "half near it, half like a known ADE": near_and_alike,
-    "the same, spaced out": lambda pool, n, _: pick_to_learn(pool, n),
+    "half near it, half like a known ADE": lambda pool, n, _: pick_to_learn(pool, n),
+    "the same, spaced out": spaced_halves,
     "of bands of scores, spaced out": lambda pool, n, _: pick_to_learn(LearnPool(pool.texts, pool.scores), n),
 }
 

@@ -36,11 +36,12 @@ def test_each_is_picked_once(n: int, positives: list[str]) -> None:
 
 
 def test_half_is_near_the_threshold_and_half_like_a_known_ade() -> None:
-    like = [f"sertraline made my hands shake, day {word}" for word in WORDS]
+    like = [f"{WORDS[i]} {WORDS[-i]} shaking hands from sertraline {WORDS[i - 3]} {WORDS[i - 7]}" for i in range(10)]
     pool = LearnPool([*texts(90), *like], np.array([*np.linspace(0.01, 3, 90), *[-9.0] * 10]), like[:1])
     picked = pick_to_learn(pool, 10).tolist()
-    assert max(picked[:5]) < 20  # of the four times as many that are nearest
-    assert picked[5] == 90  # the known ADE itself, said again; the next ones are spaced out
+    assert picked[:5] == [0, 1, 2, 3, 4]
+    assert picked[5] == 90  # the known ADE itself, said again
+    assert sum(index >= 90 for index in picked[5:]) >= 2
     assert not set(picked[:5]) & set(picked[5:])
 
 
@@ -48,7 +49,7 @@ def test_the_same_said_again_is_picked_last() -> None:
     same = [f"i was so dizzy after the pill {'!' * n}" for n in range(6)]
     pool = LearnPool([*same, *texts(6)], np.linspace(0, 0.1, 12), ["no"])
     picked = pick_to_learn(pool, 6).tolist()
-    assert sum(index < 6 for index in picked[:3]) == 1
+    assert picked[:3] == [0, 6, 7]
 
 
 def test_without_a_known_ade_each_band_of_scores_has_its_share() -> None:

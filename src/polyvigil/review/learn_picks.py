@@ -1,9 +1,10 @@
-"""Which posts to read so that the next bundle learns most: near the threshold, near known ADEs, and unlike one another.
+"""Which posts to read so that the next bundle learns most: near the threshold, and like known ADEs; none twice.
 
-In: posts of one language that nobody has read, with their scores, and the texts of known ADEs. Out: which to read: half
-from those nearest to the threshold, half from those most like a known ADE, in either half spaced out (the next one is
-the one least like those that were chosen). In a language without a known ADE: some of each band of scores, spaced out.
-benchmarks/learn_picks.py measures it beside other ways. The picks are no sample: they teach, and measure nothing.
+In: posts of one language that nobody has read, their scores, and the texts of known ADEs. Out: which to read: half are
+the nearest to the threshold, half the most like a known ADE, without those that say nearly the same as one chosen
+before. In a language without a known ADE: some of each band of scores, spaced out (each the one least like those
+chosen). benchmarks/learn_picks.py measures it beside other ways; spacing out both halves brought nothing there. The
+picks are no sample: they teach, and measure nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ Indices = NDArray[np.int64]
 MOST_CANDIDATES = 20_000
 """Posts of a language, nearest to the threshold, among which is chosen."""
 CROWD = 4
-"""So many candidates for each pick: the more, the more unlike one another, and the farther from what was looked for."""
+"""So many candidates for each pick at most: beyond them, posts that say nearly the same are taken too."""
+SAME = 0.8
+"""Cosine similarity from which on two posts say nearly the same."""
 BANDS = ((0.1, 0.5), (0.4, 0.25), (0.5, 0.25))
 """Bands of scores from the top: the share of the posts in each, and of the picks."""
 _COLUMNS = 1 << 18
@@ -49,11 +52,11 @@ def pick_to_learn(pool: LearnPool, n: int) -> Indices:
     posts, known = vectors[: len(pool.texts)], vectors[len(pool.texts) :]
     if not pool.positives:
         return _of_bands(posts, pool.scores, n)
-    near = _spaced(posts, np.argsort(np.abs(pool.scores), kind="stable"), n - n // 2)
+    near = _distinct(posts, np.argsort(np.abs(pool.scores), kind="stable"), n - n // 2)
     likeness = np.asarray((posts @ known.T).max(axis=1).todense()).ravel()
     likeness[near] = -np.inf
     alike = np.argsort(-likeness, kind="stable")[: len(pool.texts) - len(near)]
-    return np.concatenate([near, _spaced(posts, alike, n // 2)])
+    return np.concatenate([near, _distinct(posts, alike, n // 2)])
 
 
 def _of_bands(posts: sparse.csr_matrix, scores: Floats, n: int) -> Indices:
@@ -61,19 +64,27 @@ def _of_bands(posts: sparse.csr_matrix, scores: Floats, n: int) -> Indices:
     ends = np.ceil(np.cumsum([0.0, *(share for share, _ in BANDS)]) * len(order)).astype(int)
     bands = [order[start:end] for start, end in pairwise(ends.tolist())]
     numbers = [round(part * n) for _, part in BANDS[1:]]
-    chosen = [_spaced_out(posts, band, k) for band, k in zip(bands, [n - sum(numbers), *numbers], strict=True)]
+    chosen = [spaced_out(posts, band, k) for band, k in zip(bands, [n - sum(numbers), *numbers], strict=True)]
     picks = np.concatenate(chosen)
     rest = order[~np.isin(order, picks)]  # of a band with too few posts
     return np.concatenate([picks, rest[: n - len(picks)]])
 
 
-def _spaced(posts: sparse.csr_matrix, order: Indices, n: int) -> Indices:
-    """``n`` of the first CROWD x n in ``order``."""
-    return _spaced_out(posts, order[: CROWD * n], n)
+def _distinct(posts: sparse.csr_matrix, order: Indices, n: int) -> Indices:
+    """``n`` of the candidates, from the first on: each the one whose nearest chosen one is farthest (Gonzalez)."""
+    some = posts[order[: CROWD * n]]
+    chosen: list[int] = []
+    is_new = np.ones(some.shape[0], dtype=bool)
+    while len(chosen) < n and is_new.any():
+        chosen.append(int(is_new.argmax()))
+        is_new &= _similarities(some, chosen[-1]) < SAME
+        is_new[chosen[-1]] = False
+    others = np.setdiff1d(np.arange(some.shape[0]), chosen)
+    return order[np.array([*chosen, *others[: n - len(chosen)]], dtype=np.int64)]
 
 
-def _spaced_out(posts: sparse.csr_matrix, candidates: Indices, n: int) -> Indices:
-    """``n`` of the candidates, from the first on, each the one whose nearest chosen one is farthest (Gonzalez 1985)."""
+def spaced_out(posts: sparse.csr_matrix, candidates: Indices, n: int) -> Indices:
+    """``n`` of the candidates, from the first on: each the one whose nearest chosen one is farthest (Gonzalez 1985)."""
     if n >= len(candidates) or not n:
         return candidates[:n]
     some = posts[candidates]
