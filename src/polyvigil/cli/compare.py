@@ -10,6 +10,7 @@ import typer
 from polyvigil.cli.command import command
 from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, Replace
 from polyvigil.cli.output import Answer, Output
+from polyvigil.cli.views.paper import PaperFormat, check_table
 
 if TYPE_CHECKING:
     from polyvigil.evaluation.compare import Comparison
@@ -44,6 +45,7 @@ def compare(
     rates: Annotated[
         str, typer.Option("--rates", help="With --gate: compare flag rates on these posts, labelled or not.")
     ] = "",
+    table: PaperFormat = None,
     posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
     device: Device = "auto",
@@ -56,15 +58,14 @@ def compare(
     from polyvigil.bundle.outputs import check_output
     from polyvigil.bundle.store import load
     from polyvigil.checks.replacement_gate import MARGIN, REPLACEMENT, compare_for_replacement
+    from polyvigil.cli.views.paper import comparison_table, table_answer
     from polyvigil.cli.views.replacement import replacement_lines
     from polyvigil.data.atomic import write_whole
     from polyvigil.evaluation.compare import COMPARISON
     from polyvigil.evaluation.compare import compare as compared
 
-    if (margin is not None or rates) and not gate:
-        raise typer.BadParameter("give it with --gate", param_hint="--rates" if rates else "--margin")
-    if margin is not None and not 0 < margin < 1:
-        raise typer.BadParameter(f"{margin} is not between 0 and 1", param_hint="--margin")
+    _check_gate_options(gate=gate, margin=margin, rates=rates, table=bool(table))
+    check_table(out, table)
     if output:
         check_output(output, REPLACEMENT if gate else COMPARISON, replace=replace, inputs=[first, second, file, rates])
     bundles = load(first, device=device), load(second, device=device)
@@ -85,9 +86,20 @@ def compare(
     comparison = compared(*bundles, reading)
     if output:
         write_whole(output, comparison.model_dump_json(indent=2) + "\n", replace=replace)
-    return Answer(
+    answer = Answer(
         comparison.model_dump(mode="json") | {"verdict": comparison.verdict}, comparison_lines(comparison, output)
     )
+    return table_answer(out, answer, [comparison_table(comparison)], table)
+
+
+def _check_gate_options(*, gate: bool, margin: float | None, rates: str, table: bool) -> None:
+    """Raise BadParameter for options that do not go together, and for a margin that is none."""
+    if (margin is not None or rates) and not gate:
+        raise typer.BadParameter("give it with --gate", param_hint="--rates" if rates else "--margin")
+    if margin is not None and not 0 < margin < 1:
+        raise typer.BadParameter(f"{margin} is not between 0 and 1", param_hint="--margin")
+    if gate and table:
+        raise typer.BadParameter("goes without --gate", param_hint="--table")
 
 
 def comparison_lines(comparison: Comparison, output: Path | None) -> list[str]:
