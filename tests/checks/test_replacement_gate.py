@@ -99,6 +99,6 @@ def test_what_is_refused(ran: Ran, reviewed: Path) -> None:  # noqa: F811
     code, out, _ = ran("compare", WORDS, LINEAR, without, "--gate")
     assert code == 3
     assert "none of its posts was audited" in out
-    assert "nothing is known of 100% of the posts" in out
+    assert "nothing is known of 100% of them" in out
     for options in (["--margin", "0.1"], ["--gate", "--margin", "nan"], ["--rates", "x.csv"]):
         assert ran("compare", WORDS, LINEAR, reviewed, *options)[0] == 2

@@ -85,6 +85,22 @@ def test_a_language_without_an_audit_is_named(tmp_path: Path) -> None:
     assert posts.unmeasured_share == pytest.approx(26 / 226)
 
 
+def test_a_few_posts_of_a_queue_that_all_trained_are_left_out(tmp_path: Path) -> None:
+    trained = [text for text in QUEUE if not is_held_out(text)]
+    russian = [text for text in AUDIT if not is_held_out(text)][:1]
+    some = [
+        *(row for language in ("en", "ru") for row in rows(AUDIT[5:], "audit", 0.05, language=language)),
+        *rows(QUEUE, "queue", 1),
+        *rows(russian, "queue", 1, language="ru"),
+    ]
+    posts = measured(tmp_path, some, [*trained, *russian])
+    assert posts.unmeasured == ("ru: a bundle was made from all of its 1 posts read for their score",)
+    assert posts.unmeasured_share == pytest.approx(1 / 27)
+    assert (posts.unaudited, set(posts.languages.tolist())) == (set(), {"en", "ru"})
+    every = measured(tmp_path, some, [*QUEUE, *russian, *(text for text in QUEUE if is_held_out(text))])
+    assert every.unmeasured_share == 1
+
+
 def test_posts_to_learn_from_measure_nothing(tmp_path: Path) -> None:
     posts = measured(tmp_path, [*rows(QUEUE, "learn", 1), *rows(AUDIT, "audit", 0.05)])
     assert len(posts.items) == len(AUDIT)

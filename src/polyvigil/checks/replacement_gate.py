@@ -47,7 +47,7 @@ FEWEST_POSITIVES = 10
 """ADEs among the posts compared, as weighted by none: with fewer the interval did not hold."""
 
 MOST_UNMEASURED = 0.05
-"""Of all posts, those in languages of which nothing can be known: beyond it all together are not known either."""
+"""Of the queue, and of all posts, the share that nobody stands for: beyond it all together are not known either."""
 
 Verdict = Literal["not worse", "worse", "undecided", "too few"]
 
@@ -89,7 +89,7 @@ class ReplacementComparison(Frozen):
     margin: float
     languages: tuple[ReplacementSlice, ...]
     pooled: ReplacementSlice
-    """Of the languages of which something can be known."""
+    """Of the languages whose posts outside the queue are known."""
     unmeasured: tuple[str, ...]
     """Languages of which nothing can, and why."""
     flag_rates: tuple[FlagRate, ...]
@@ -127,13 +127,14 @@ def compare_for_replacement(
         raise DataError("both bundles are the same", where=old.id, hint="give two different ones")
     posts = reweighed(reading, old, new)
     counted = _counted(old, new, posts)
-    languages = tuple(_slice(one.name, [one], margin, was_chosen=posts.were_chosen) for one in counted)
-    unmeasured = {reason.partition(":")[0] for reason in posts.unmeasured}
-    known = [one for one in counted if one.name not in unmeasured]
+    languages = tuple(
+        _without_verdict(_slice(one.name, [one], margin, was_chosen=posts.were_chosen), posts) for one in counted
+    )
+    known = [one for one in counted if one.name not in posts.unaudited]
     pooled = [one for one, counts in zip(known, counted_when_pooled([o.name for o in known]), strict=True) if counts]
     whole = _slice(POOLED, pooled, margin, was_chosen=posts.were_chosen)
     if posts.unmeasured_share > MOST_UNMEASURED:
-        reason = f"nothing is known of {posts.unmeasured_share:.0%} of the posts: {'; '.join(posts.unmeasured)}"
+        reason = f"nothing is known of {posts.unmeasured_share:.0%} of them: {'; '.join(posts.unmeasured)}"
         whole = whole.model_copy(update={"verdict": "too few", "reason": reason})
     rates = _rates_of(old, new, rate_posts) if rate_posts else tuple(map(_weighted_rate, known))
     return ReplacementComparison(
@@ -152,6 +153,14 @@ def compare_for_replacement(
         ),
         notes=posts.notes,
     )
+
+
+def _without_verdict(part: ReplacementSlice, posts: ReweighedPosts) -> ReplacementSlice:
+    """A language without a verdict where a part of its posts is not known at all."""
+    reasons = [reason for reason in posts.unmeasured if reason.startswith(f"{part.name}: ")]
+    if not reasons:
+        return part
+    return part.model_copy(update={"verdict": "too few", "reason": reasons[0].partition(": ")[2]})
 
 
 def _counted(old: Bundle, new: Bundle, posts: ReweighedPosts) -> list[_Counted]:

@@ -43,8 +43,10 @@ class ReweighedPosts:
     """What was left out, and why."""
     unmeasured: tuple[str, ...]
     """Languages of which nothing can be known, each with its reason: ``fa: none of its posts was audited``."""
+    unaudited: frozenset[str]
+    """Of these, the languages without a post from outside the queue."""
     unmeasured_share: float
-    """Of all posts that the file stands for, those of such languages, in [0, 1]."""
+    """The share that nobody stands for, in [0, 1]: of the queue, or of all posts where that is larger."""
 
     @property
     def were_chosen(self) -> bool:
@@ -68,7 +70,7 @@ def reweighed(reading: Reading, first: Bundle, second: Bundle) -> ReweighedPosts
     seen = _seen(reading.posts, (first, second))
     held_out = np.array([p == QUEUE and is_held_out(i.post.text) for p, i in zip(purposes, reading.posts, strict=True)])
     kept, weights, notes = np.zeros(len(purposes), dtype=bool), np.zeros(len(purposes)), []
-    unmeasured = []
+    unmeasured, unaudited = [], set[str]()
     for language in np.unique(languages).tolist():
         for purpose in (QUEUE, AUDIT) if was_chosen else (WHOLE,):
             part = (languages == language) & (purposes == purpose)
@@ -80,6 +82,7 @@ def reweighed(reading: Reading, first: Bundle, second: Bundle) -> ReweighedPosts
                 kept |= usable
             elif part.any() or purpose != QUEUE:
                 unmeasured.append(_why_unmeasured(language, purpose, posts=int(part.sum())))
+                unaudited |= {language} if purpose != QUEUE else set()
             notes += _left_out(language, purpose, int(part.sum()), int(usable.sum()), seen[:, part])
     learn = int((purposes == LEARN).sum())
     notes += [f"{learn:,} posts picked for learning are left out: they are no sample of anything"] if learn else []
@@ -89,7 +92,10 @@ def reweighed(reading: Reading, first: Bundle, second: Bundle) -> ReweighedPosts
         raise DataError(reason, where=reading.name, hint="; ".join(notes) or "give posts that neither was made from")
     items = tuple(reading.posts[index] for index in indices)
     labels = np.array([item.label for item in items], dtype=np.int8)
-    unknown = np.isin(languages, [reason.partition(":")[0] for reason in unmeasured])
+    of_queue = purposes == QUEUE
+    unknown = np.isin(languages, [*unaudited])
+    nobody = of_queue & ~np.isin(languages, languages[kept & of_queue])
+    shares = (base[unknown].sum() / base.sum(), base[nobody].sum() / max(base[of_queue].sum(), 1e-12))
     return ReweighedPosts(
         items=items,
         labels=labels,
@@ -98,7 +104,8 @@ def reweighed(reading: Reading, first: Bundle, second: Bundle) -> ReweighedPosts
         weights=weights[kept],
         notes=tuple(notes),
         unmeasured=tuple(dict.fromkeys(unmeasured)),
-        unmeasured_share=float(base[unknown].sum() / base.sum()),
+        unaudited=frozenset(unaudited),
+        unmeasured_share=float(max(shares)),
     )
 
 
