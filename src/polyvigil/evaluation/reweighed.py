@@ -94,8 +94,8 @@ def reweighed(reading: Reading, first: Bundle, second: Bundle) -> ReweighedPosts
     labels = np.array([item.label for item in items], dtype=np.int8)
     of_queue = purposes == QUEUE
     unknown = np.isin(languages, [*unaudited])
-    nobody = of_queue & ~np.isin(languages, languages[kept & of_queue])
-    shares = (base[unknown].sum() / base.sum(), base[nobody].sum() / max(base[of_queue].sum(), 1e-12))
+    not_measured = of_queue & ~np.isin(languages, languages[kept & of_queue])
+    shares = (base[unknown].sum() / base.sum(), base[not_measured].sum() / max(base[of_queue].sum(), 1e-12))
     return ReweighedPosts(
         items=items,
         labels=labels,

@@ -79,8 +79,8 @@ def _distinct(posts: sparse.csr_matrix, order: Indices, n: int) -> Indices:
         chosen.append(int(is_new.argmax()))
         is_new &= _similarities(some, chosen[-1]) < SAME
         is_new[chosen[-1]] = False
-    others = np.setdiff1d(np.arange(some.shape[0]), chosen)
-    return order[np.array([*chosen, *others[: n - len(chosen)]], dtype=np.int64)]
+    remaining = np.setdiff1d(np.arange(some.shape[0]), chosen)
+    return order[np.array([*chosen, *remaining[: n - len(chosen)]], dtype=np.int64)]
 
 
 def spaced_out(posts: sparse.csr_matrix, candidates: Indices, n: int) -> Indices:
