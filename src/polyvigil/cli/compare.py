@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +14,11 @@ from polyvigil.cli.output import Answer, Output
 from polyvigil.cli.views.paper import PaperFormat, check_table
 
 if TYPE_CHECKING:
+    from polyvigil.bundle.store import Bundle
+    from polyvigil.data.read import Reading
     from polyvigil.evaluation.compare import Comparison
     from polyvigil.evaluation.paired import Difference, PairedSlice
+    from polyvigil.types import Post
 
 _SHOWN = 10
 
@@ -57,9 +61,8 @@ def compare(
     """
     from polyvigil.bundle.outputs import check_output
     from polyvigil.bundle.store import load
-    from polyvigil.checks.replacement_gate import MARGIN, REPLACEMENT, compare_for_replacement
+    from polyvigil.checks.replacement_gate import REPLACEMENT
     from polyvigil.cli.views.paper import comparison_table, table_answer
-    from polyvigil.cli.views.replacement import replacement_lines
     from polyvigil.data.atomic import write_whole
     from polyvigil.evaluation.compare import COMPARISON
     from polyvigil.evaluation.compare import compare as compared
@@ -73,16 +76,8 @@ def compare(
     out.notes(reading.notes)
     out.log(f"scoring {len(reading.posts):,} posts with both bundles")
     if gate:
-        result = compare_for_replacement(
-            *bundles,
-            reading,
-            margin=MARGIN if margin is None else margin,
-            rate_posts=posts.read_unlabelled(rates).posts if rates else (),
-        )
-        if output:
-            write_whole(output, result.model_dump_json(indent=2) + "\n", replace=replace)
-        document = result.model_dump(mode="json") | {"holds": result.holds}
-        return Answer(document, replacement_lines(result), 0 if result.holds else GATE)
+        rate_posts = posts.read_unlabelled(rates).posts if rates else ()
+        return _gate_answer(bundles, reading, rate_posts, margin=margin, output=output, replace=replace)
     comparison = compared(*bundles, reading)
     if output:
         write_whole(output, comparison.model_dump_json(indent=2) + "\n", replace=replace)
@@ -90,6 +85,28 @@ def compare(
         comparison.model_dump(mode="json") | {"verdict": comparison.verdict}, comparison_lines(comparison, output)
     )
     return table_answer(out, answer, [comparison_table(comparison)], table)
+
+
+def _gate_answer(
+    bundles: tuple[Bundle, Bundle],
+    reading: Reading,
+    rate_posts: Sequence[Post],
+    *,
+    margin: float | None,
+    output: Path | None,
+    replace: bool,
+) -> Answer:
+    """Whether the second bundle may replace the first."""
+    from polyvigil.checks.replacement_gate import MARGIN, compare_for_replacement
+    from polyvigil.cli.views.replacement import replacement_lines
+    from polyvigil.data.atomic import write_whole
+
+    margin = MARGIN if margin is None else margin
+    result = compare_for_replacement(*bundles, reading, margin=margin, rate_posts=rate_posts)
+    if output:
+        write_whole(output, result.model_dump_json(indent=2) + "\n", replace=replace)
+    document = result.model_dump(mode="json") | {"holds": result.holds}
+    return Answer(document, replacement_lines(result), 0 if result.holds else GATE)
 
 
 def _check_gate_options(*, gate: bool, margin: float | None, rates: str, table: bool) -> None:
