@@ -8,7 +8,7 @@ import pytest
 from tests.review.made import scored_row, write_rows
 
 from polyvigil.data.read import read_labelled
-from polyvigil.data.selection import refuse_selected, selection_of
+from polyvigil.data.selection import is_held_out, refuse_selected, selection_of
 from polyvigil.errors import SplitError
 
 
@@ -56,3 +56,11 @@ def test_a_refusal_says_the_way_out() -> None:
     assert caught.value.where == "r.csv"
     assert "polyvigil train --train" in caught.value.hint
     refuse_selected(selection_of(["", ""], ["", ""], all_flagged=False), part="dev", where="r.csv")
+
+
+def test_a_fifth_is_held_out_by_text_alone() -> None:
+    texts = [f"post number {n} of many" for n in range(4000)]
+    held_out = [is_held_out(text) for text in texts]
+    assert 0.17 < sum(held_out) / 4000 < 0.23
+    assert [is_held_out(text.upper()) for text in texts[:50]] == held_out[:50]
+    assert is_held_out("see www.example.org/a") == is_held_out("see [URL]") == is_held_out("See www.other.example/b")

@@ -169,7 +169,7 @@ def test_posts_to_learn_from_are_near_the_threshold_and_count_nowhere(on_disk: S
     path, labels = world(tmp_path, n=300)
     add_file(on_disk, path, spec=ReviewSpec(audit=30, double=0))
     before = {one.name: one.flagged for one in measure(on_disk).languages}
-    further = add_further(on_disk, learn=9)
+    further = add_further(on_disk, learn=9, audit=0)
     assert (further.learn, further.audit) == (9, 0)
     assert add_further(on_disk, learn=2, language="ja").learn == 2
     read_all(on_disk, labels)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polyvigil.text.mentions import Mention, Term
 from polyvigil.text.visible import is_hidden, parts, visible
 
 
@@ -46,6 +47,20 @@ def test_the_span_is_marked_around_a_hidden_character() -> None:
         ("text", "d", False),
     ]
     assert pieces[2].name == "right-to-left override"
+
+
+def test_terms_of_a_list_are_marked_beside_the_span() -> None:
+    text = "Took ibupro\u00adfen\r\nand had a rash"
+    terms = [Mention(5, 15, Term("ibuprofen", "drug", "M01AE01")), Mention(27, 31, Term("rash", "reaction"))]
+    assert [(part.text, part.name, part.marked, part.term) for part in parts(text, (13, 31), terms)] == [
+        ("Took ", "", False, ""),
+        ("ibupro", "M01AE01", False, "drug"),
+        ("U+00AD", "soft hyphen", False, ""),
+        ("f", "M01AE01", False, "drug"),
+        ("en", "M01AE01", True, "drug"),
+        (" \nand had a ", "", True, ""),
+        ("rash", "", True, "reaction"),
+    ]
 
 
 @given(st.text())

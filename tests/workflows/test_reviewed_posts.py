@@ -8,6 +8,7 @@ import pytest
 from tests.review.made import Cells, write_rows
 
 from polyvigil.config.load import load_text
+from polyvigil.data.selection import is_held_out
 from polyvigil.errors import SplitError
 from polyvigil.workflows.train import gather
 
@@ -39,6 +40,16 @@ def test_queue_rows_train_and_tune_nothing(files: tuple[Path, Path]) -> None:
     held_out = gather(HELD_OUT, train=files, dev=[])
     assert {item.post.id[:5] for item in held_out.dev} == {"plain"}
     assert sum(item.post.id.startswith("queue") for item in held_out.train) == 10
+
+
+def test_a_fifth_of_a_queue_never_trains(tmp_path: Path) -> None:
+    plain, queue = posts(30), posts(60, purpose="queue", inclusion_p="1.0")
+    files = [write_rows(tmp_path / "plain.csv", plain), write_rows(tmp_path / "reviewed.csv", queue)]
+    data = gather(LINEAR, train=files, dev=[])
+    out = {row["text"] for row in queue} - {item.post.text for item in data.train}
+    assert out == {row["text"] for row in queue if is_held_out(row["text"])}
+    assert 0 < len(out) < 30
+    assert any(f"{len(out)} of 60 posts read for their score are left out" in note for note in data.notes)
 
 
 def test_reviewed_posts_alone_have_nothing_to_tune_on(files: tuple[Path, Path]) -> None:

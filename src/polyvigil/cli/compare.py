@@ -2,54 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, Replace
 from polyvigil.cli.output import Answer, Output
 from polyvigil.cli.views.paper import PaperFormat, check_table
 
 if TYPE_CHECKING:
+    from polyvigil.bundle.store import Bundle
+    from polyvigil.data.read import Reading
     from polyvigil.evaluation.compare import Comparison
     from polyvigil.evaluation.paired import Difference, PairedSlice
+    from polyvigil.types import Post
 
 _SHOWN = 10
 
 
 @command(
-    examples=("polyvigil compare OLD NEW test.csv", "polyvigil compare OLD NEW test.csv -o compare.json --json"),
+    examples=("polyvigil compare OLD NEW test.csv", "polyvigil compare OLD NEW reviewed.csv --gate"),
 )
 def compare(
     out: Output,
     first: Annotated[str, typer.Argument(help="A bundle.")],
     second: Annotated[str, typer.Argument(help="Another; differences are this one's metrics less the first's.")],
-    file: Annotated[str, typer.Argument(help="Labelled posts that neither was trained on.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="Labelled posts that neither was trained on; or a whole reviewed worklist, or review export."
+        ),
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write everything as JSON, every flip included.")
     ] = None,
+    gate: Annotated[
+        bool,
+        typer.Option(
+            "--gate", help="May the second replace the first? Exit 3 unless it is not worse, and flags about as much."
+        ),
+    ] = False,
+    margin: Annotated[float | None, typer.Option("--margin", help="F1 that the second may lose; else 0.05.")] = None,
+    rates: Annotated[
+        str, typer.Option("--rates", help="With --gate: compare flag rates on these posts, labelled or not.")
+    ] = "",
     table: PaperFormat = None,
     posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
     device: Device = "auto",
 ) -> Answer:
-    """Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, flips."""
+    """Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, flips.
+
+    With --gate reviewed posts (a whole worklist, or what review export writes) count by the chance with which each was
+    chosen, and those that either bundle was made from are left out.
+    """
     from polyvigil.bundle.outputs import check_output
     from polyvigil.bundle.store import load
+    from polyvigil.checks.replacement_gate import REPLACEMENT
     from polyvigil.cli.views.paper import comparison_table, table_answer
     from polyvigil.data.atomic import write_whole
     from polyvigil.evaluation.compare import COMPARISON
     from polyvigil.evaluation.compare import compare as compared
 
+    _check_gate_options(gate=gate, margin=margin, rates=rates, table=bool(table))
     check_table(out, table)
     if output:
-        check_output(output, COMPARISON, replace=replace, inputs=[first, second, file])
+        check_output(output, REPLACEMENT if gate else COMPARISON, replace=replace, inputs=[first, second, file, rates])
     bundles = load(first, device=device), load(second, device=device)
     reading = posts.read_labelled(file, bundle=second)
     out.notes(reading.notes)
     out.log(f"scoring {len(reading.posts):,} posts with both bundles")
+    if gate:
+        rate_posts = posts.read_unlabelled(rates).posts if rates else ()
+        return _gate_answer(bundles, reading, rate_posts, margin=margin, output=output, replace=replace)
     comparison = compared(*bundles, reading)
     if output:
         write_whole(output, comparison.model_dump_json(indent=2) + "\n", replace=replace)
@@ -57,6 +85,38 @@ def compare(
         comparison.model_dump(mode="json") | {"verdict": comparison.verdict}, comparison_lines(comparison, output)
     )
     return table_answer(out, answer, [comparison_table(comparison)], table)
+
+
+def _gate_answer(
+    bundles: tuple[Bundle, Bundle],
+    reading: Reading,
+    rate_posts: Sequence[Post],
+    *,
+    margin: float | None,
+    output: Path | None,
+    replace: bool,
+) -> Answer:
+    """Whether the second bundle may replace the first."""
+    from polyvigil.checks.replacement_gate import MARGIN, compare_for_replacement
+    from polyvigil.cli.views.replacement import replacement_lines
+    from polyvigil.data.atomic import write_whole
+
+    margin = MARGIN if margin is None else margin
+    result = compare_for_replacement(*bundles, reading, margin=margin, rate_posts=rate_posts)
+    if output:
+        write_whole(output, result.model_dump_json(indent=2) + "\n", replace=replace)
+    document = result.model_dump(mode="json") | {"holds": result.holds}
+    return Answer(document, replacement_lines(result), 0 if result.holds else GATE)
+
+
+def _check_gate_options(*, gate: bool, margin: float | None, rates: str, table: bool) -> None:
+    """Raise BadParameter for options that do not go together, and for a margin that is none."""
+    if (margin is not None or rates) and not gate:
+        raise typer.BadParameter("give it with --gate", param_hint="--rates" if rates else "--margin")
+    if margin is not None and not 0 < margin < 1:
+        raise typer.BadParameter(f"{margin} is not between 0 and 1", param_hint="--margin")
+    if gate and table:
+        raise typer.BadParameter("goes without --gate", param_hint="--table")
 
 
 def comparison_lines(comparison: Comparison, output: Path | None) -> list[str]:

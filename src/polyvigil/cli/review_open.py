@@ -15,6 +15,7 @@ from polyvigil.config.review_server import ReviewServerSpec
 from polyvigil.errors import RecipeError, require
 
 if TYPE_CHECKING:
+    from polyvigil.review.pages.visit import DisplayOptions
     from polyvigil.review.store import Store
 
 _DEFAULTS = ReviewServerSpec()
@@ -24,7 +25,7 @@ _DEFAULTS = ReviewServerSpec()
     group="review",
     heartbeat=False,
     examples=(
-        "polyvigil review open review.db",
+        "polyvigil review open review.db --drugs drugs.csv --keys keys.toml",
         "polyvigil review open review.db --allow-host review.example.org --proxy-user X-Remote-User",
     ),
 )
@@ -39,6 +40,13 @@ def open(
     policy: Annotated[
         str, typer.Option("--policy", help="A Markdown file with your labelling policy, shown beside every post.")
     ] = "",
+    keys: Annotated[
+        str, typer.Option("--keys", help='A TOML file of single keys, with lines such as ade = "f"; others stay.')
+    ] = "",
+    drugs: Annotated[
+        str, typer.Option("--drugs", help="Your list of drugs, marked in posts: a column term, and maybe code.")
+    ] = "",
+    reactions: Annotated[str, typer.Option("--reactions", help="Your list of reactions: the same.")] = "",
     proxy_user: Annotated[
         str,
         typer.Option("--proxy-user", help="A header in which a proxy on this computer names who has signed in there."),
@@ -69,10 +77,24 @@ def open(
         drain=drain,
     )
     _check_exposed(spec)
-    return _open(out, store, spec, policy=_read_policy(policy))
+    options = _display_options(keys=keys, drugs=drugs, reactions=reactions)
+    return _open(out, store, spec, options, policy=_read_policy(policy))
 
 
-def _open(out: Output, location: str, spec: ReviewServerSpec, *, policy: str) -> Answer:
+def _display_options(*, keys: str, drugs: str, reactions: str) -> DisplayOptions:
+    """Keys and lists of the user's files. Raises RecipeError and DataError for what cannot be used in them."""
+    from polyvigil.config.review_keys import ReviewKeys, read_review_keys
+    from polyvigil.review.pages.visit import DisplayOptions
+    from polyvigil.scoring.explain import terms_of
+    from polyvigil.text.mentions import lexicon
+
+    terms = terms_of(drugs=drugs, reactions=reactions)
+    return DisplayOptions(
+        keys=read_review_keys(keys) if keys else ReviewKeys(), terms=lexicon(terms) if terms else None
+    )
+
+
+def _open(out: Output, location: str, spec: ReviewServerSpec, options: DisplayOptions, *, policy: str) -> Answer:
     """Serve the store until a signal; the answer is given when the pages are there."""
     from polyvigil.review.pages.app import create_app
     from polyvigil.review.store import open_store
@@ -83,7 +105,7 @@ def _open(out: Output, location: str, spec: ReviewServerSpec, *, policy: str) ->
         open_store(location, server=True) as opened,
         logging_to(out.log, quiet=out.quiet),
     ):
-        app = create_app(opened, spec)
+        app = create_app(opened, spec, options)
         _set_policy(opened, policy)
         url = url_of(listener).replace("http:", "https:" if spec.tls_cert else "http:")
         link = _first_link(opened, url)

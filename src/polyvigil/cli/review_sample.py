@@ -21,9 +21,17 @@ from polyvigil.cli.review_store import StoreLocation, opened_store
 def sample(
     _out: Output,
     store: StoreLocation,
-    audit: Annotated[int, typer.Option("--audit", min=0, help="Audit up to so many more posts.")] = 0,
+    audit: Annotated[
+        int | None,
+        typer.Option("--audit", min=0, help="Audit up to so many more posts; else a fifth of those of --learn."),
+    ] = None,
     learn: Annotated[
-        int, typer.Option("--learn", min=0, help="Let so many posts near the threshold be read, for training.")
+        int,
+        typer.Option(
+            "--learn",
+            min=0,
+            help="Let so many posts be read, for training: near the threshold, near known ADEs, varied.",
+        ),
     ] = 0,
     language: Annotated[str, typer.Option("--language", help="With --learn: only posts of this language.")] = "",
     batch: Annotated[int, typer.Option("--batch", help="Of this file, by its number; else of the newest.")] = 0,

@@ -2,20 +2,36 @@
 
 Labels of such posts teach, but the share of ADEs among them, and their scores, are not those of all posts: thresholds
 tuned on them are wrong, and so are metrics. Audited posts (``purpose`` audit) tell what was missed, for ever, so they
-never train.
+never train; nor does a fifth of the queue, which says beside them whether a new bundle is worse (evaluation.reweighed).
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polyvigil.errors import SplitError
+from polyvigil.text.mask import mask
+from polyvigil.text.normalise import model_text
 
-AUDIT = "audit"
-PURPOSES = frozenset({"queue", AUDIT, "learn"})
+AUDIT, QUEUE, LEARN = "audit", "queue", "learn"
+PURPOSES = frozenset({QUEUE, AUDIT, LEARN})
 """What the column ``purpose`` of a worklist says: read for its score, as a sample of the others, or to learn from."""
+HELD_OUT_SHARE = 0.2
+"""Of the posts of a queue: those that never train."""
+_HASH_BYTES = 4
+
+
+def is_held_out(text: str) -> bool:
+    """Whether a post of a queue with this text never trains: a fifth of all texts, by their hash alone.
+
+    So nobody chooses, no column says it, and the same text is on the same side in each file and each round. The text is
+    masked first (text.mask), as it is where it leaves a store, and its case does not count.
+    """
+    digest = hashlib.blake2b(model_text(mask(text)).lower().encode(), digest_size=_HASH_BYTES, person=b"held out")
+    return bool(int.from_bytes(digest.digest(), "little") < HELD_OUT_SHARE * 2 ** (8 * _HASH_BYTES))
 
 
 @dataclass(frozen=True, slots=True)

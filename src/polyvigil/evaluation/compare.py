@@ -11,7 +11,7 @@ from polyvigil.bundle.outputs import json_document
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.read import Reading
 from polyvigil.decide.shift import Shift, Side, shifts
-from polyvigil.errors import DataError
+from polyvigil.errors import DataError, SplitError
 from polyvigil.evaluation.evaluate import Gold, gold_of, seen_before
 from polyvigil.evaluation.paired import Difference, Paired, System, compare_systems
 from polyvigil.evaluation.reliability import ReliabilitySlice, reliability
@@ -71,7 +71,16 @@ COMPARISON = json_document("comparison", ("first", "second", "paired", "flips"))
 
 
 def compare(first: Bundle, second: Bundle, reading: Reading) -> Comparison:
-    """Score the posts with both bundles, once each, and compare. Raises SplitError when one was trained on them."""
+    """Score the posts with both bundles, once each, and compare.
+
+    Raises SplitError when one was trained on them, and for posts that were chosen to be read.
+    """
+    if any(reading.selection.chosen):
+        raise SplitError(
+            f"cannot be compared on as if they were all posts: {reading.selection.reason}",
+            where=reading.name,
+            hint="polyvigil compare OLD NEW FILE --gate weighs a whole worklist, and what review export writes",
+        )
     seen = [
         seen_before(reading.posts, bundle.seen.train, bundle.seen.dev, data=reading.name) for bundle in (first, second)
     ]

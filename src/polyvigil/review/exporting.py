@@ -1,8 +1,8 @@
 """Decisions out of a store: one row a task (or a decision), as a table or as annotation tools read it.
 
 What leaves the store is masked (text.mask) unless it is asked for raw, says how each row was chosen (``purpose``,
-``inclusion_p``), marks the audit (``split`` is test: its rows measure and never train), and has a manifest beside it
-with the head of the log. The export itself is an event.
+``inclusion_p``), marks the audit and a fifth of the queue (``split`` is test: they measure and never train), and has a
+manifest beside it with the head of the log. The export itself is an event.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from polyvigil.config.score import ScoreSpec
 from polyvigil.data.atomic import whole_file, write_whole
 from polyvigil.data.inputs import MANIFEST
 from polyvigil.data.recognise import format_of
+from polyvigil.data.selection import AUDIT, QUEUE, is_held_out
 from polyvigil.errors import DataError, RecipeError
 from polyvigil.review.annotation_formats import FORMATS, LABEL_CONFIG, document
 from polyvigil.review.event_log import Head, append, head
@@ -230,6 +231,10 @@ def _query(*, of_decisions: bool) -> sa.Select[Any]:
     return query.order_by(task.c.id)
 
 
+def _never_trains(purpose: str, text: str | None) -> bool:
+    return purpose == AUDIT or (purpose == QUEUE and text is not None and is_held_out(text))
+
+
 def _row(row: sa.Row[Any], store: str, options: ExportOptions) -> dict[str, Any]:
     text = row.text
     if text is not None:
@@ -247,7 +252,7 @@ def _row(row: sa.Row[Any], store: str, options: ExportOptions) -> dict[str, Any]
         if row.reviewers > 1 and not of_decision
         else None,  # as a worklist that two have filled in
         "provenance": "reviewed",
-        "split": "test" if row.purpose == "audit" else "train",
+        "split": "test" if _never_trains(row.purpose, row.text) else "train",
         "purpose": row.purpose,
         "mode": row.mode,
         "inclusion_p": row.inclusion_p,

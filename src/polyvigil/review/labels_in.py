@@ -1,7 +1,7 @@
 """Labels that were given elsewhere (Label Studio, doccano, Prodigy, Argilla, a table) as one person's decisions.
 
 A row belongs to a task by the store and task that our export wrote beside it, else by its text, else by its id. Each
-decision's key follows from the file and the row, so that a file that is read twice decides once.
+decision's key follows from the file, the row and the person, so that a file that is read twice decides once.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def import_labels(
         with store.database.write() as connection:
             numbers = _tasks_of(connection, store, reading.posts[chunk], reading.rows[chunk])
             for offset, (item, number) in enumerate(zip(reading.posts[chunk], numbers, strict=True)):
-                key = hashlib.sha256(f"{digest}:{start + offset}".encode()).hexdigest()[:32]
+                key = hashlib.sha256(f"{digest}:{person.id}:{start + offset}".encode()).hexdigest()[:32]
                 counts[_decide(connection, store, person.id, number, item.label, key)] += 1
     result = LabelsResult(rows=len(reading.posts), **counts)
     body = {"file_sha256": digest, "person": person.id, **result.model_dump()}

@@ -7,9 +7,11 @@ can put a labelled badge in their stead; those that a script needs (a joiner bet
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Literal, NamedTuple
+
+from polyvigil.text.mentions import Mention
 
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _ZWNJ, _ZWJ = "\u200c", "\u200d"
@@ -29,9 +31,11 @@ class Part(NamedTuple):
     kind: PartKind
     text: str
     name: str
-    """Of a hidden character its name in Unicode; else empty."""
+    """Of a hidden character its name in Unicode; of a term of a list its code, if it has one; else empty."""
     marked: bool
     """Whether it lies in the span that is to be marked."""
+    term: str = ""
+    """``drug`` or ``reaction`` where it lies in a term of a user's list."""
 
 
 def visible(value: object) -> object:
@@ -46,17 +50,26 @@ def visible(value: object) -> object:
     )
 
 
-def parts(text: str, marked: tuple[int, int] | None = None) -> list[Part]:
-    """The pieces of a post, in order; ``marked``: start and end of the span to mark. Text without parts is empty."""
+def parts(text: str, marked: tuple[int, int] | None = None, terms: Sequence[Mention] = ()) -> list[Part]:
+    """The pieces of a post, in order. ``marked``: start and end of the span to mark; ``terms``: mentions to mark in it,
+    none overlapping another. Text without parts is empty."""
     text = text.replace("\r\n", " \n").replace("\r", "\n")  # as long as before, for the span
     start, end = marked or (0, 0)
-    pieces = groupby(enumerate(text), key=lambda item: (is_hidden(text, item[0]), start <= item[0] < end))
-    return [part for (hidden, inside), items in pieces for part in _parts(items, hidden=hidden, marked=inside)]
+    of_terms = {index: mention for mention in terms for index in range(mention.start, mention.end)}
+    pieces = groupby(
+        enumerate(text), key=lambda item: (is_hidden(text, item[0]), start <= item[0] < end, of_terms.get(item[0]))
+    )
+    return [
+        part
+        for (hidden, inside, mention), items in pieces
+        for part in _parts(items, hidden=hidden, marked=inside, mention=mention)
+    ]
 
 
-def _parts(items: Iterator[tuple[int, str]], *, hidden: bool, marked: bool) -> Iterator[Part]:
+def _parts(items: Iterator[tuple[int, str]], *, hidden: bool, marked: bool, mention: Mention | None) -> Iterator[Part]:
     if not hidden:
-        yield Part("text", "".join(character for _, character in items), "", marked)
+        name, kind = (mention.term.code, mention.term.kind) if mention else ("", "")
+        yield Part("text", "".join(character for _, character in items), name, marked, kind)
         return
     for character, run in groupby(character for _, character in items):
         n = sum(1 for _ in run)

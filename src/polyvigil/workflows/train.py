@@ -19,7 +19,7 @@ from polyvigil.config.recipe import LinearRecipe, Recipe
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import RowError, Table
 from polyvigil.data.read import SPLIT_ROLES, OnError, Reading, read_labelled
-from polyvigil.data.selection import AUDIT, refuse_selected
+from polyvigil.data.selection import AUDIT, QUEUE, is_held_out, refuse_selected
 from polyvigil.data.shown import shown_value
 from polyvigil.data.split import assign_folds, split_off
 from polyvigil.data.translated import is_translated, refuse_translated, without_translations_of
@@ -92,7 +92,7 @@ def gather(
     notes = [note for reading in (*train_readings, *dev_readings) for note in reading.notes]
     for reading in dev_readings:
         refuse_selected(reading.selection, part="dev", where=reading.name)
-    train_readings = [_without_audit(reading, notes) for reading in train_readings]
+    train_readings = [_without_test_posts(reading, notes) for reading in train_readings]
     chosen = _chosen(train_readings)
     train_posts = [post for reading in train_readings for post in _role(reading, "train", notes)]
     if dev_readings:
@@ -140,14 +140,25 @@ def gather(
     )
 
 
-def _without_audit(reading: Reading, notes: list[str]) -> Reading:
-    """A file of training posts without audited ones, which are kept for measuring."""
+def _without_test_posts(reading: Reading, notes: list[str]) -> Reading:
+    """A file of training posts without those that are kept for measuring: audited ones, and a fifth of a queue."""
     purposes = reading.selection.purposes
-    audited = purposes.count(AUDIT)
-    if not audited:
+    audited = [purpose == AUDIT for purpose in purposes]
+    held_out = [
+        purpose == QUEUE and is_held_out(item.post.text) for purpose, item in zip(purposes, reading.posts, strict=True)
+    ]
+    if any(audited):
+        notes.append(
+            f"{reading.name}: {sum(audited):,} audited posts are left out: they tell what was missed, and never train"
+        )
+    if any(held_out):
+        notes.append(
+            f"{reading.name}: {sum(held_out):,} of {purposes.count(QUEUE):,} posts read for their score are left out, "
+            "a fifth by the hash of their text: polyvigil compare OLD NEW FILE --gate measures with them"
+        )
+    kept = [index for index in range(len(purposes)) if not (audited[index] or held_out[index])]
+    if len(kept) == len(purposes):
         return reading
-    notes.append(f"{reading.name}: {audited:,} audited posts are left out: they tell what was missed, and never train")
-    kept = [index for index, purpose in enumerate(purposes) if purpose != AUDIT]
     return dataclasses.replace(
         reading,
         posts=tuple(reading.posts[index] for index in kept),

@@ -23,6 +23,7 @@ pytest.importorskip("starlette", reason="pip install 'polyvigil[review]'")
 
 from polyvigil.config.review_server import ReviewServerSpec
 from polyvigil.review.pages.app import ReviewApp, create_app
+from polyvigil.review.pages.visit import DisplayOptions
 from polyvigil.review.store import Store, open_store
 from polyvigil.web.server import DrainingServer, listening_socket, server_config
 
@@ -111,10 +112,10 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(store: Store, *, port: int = 0, **settings: Any) -> Iterator[Served]:
+def served(store: Store, *, port: int = 0, options: DisplayOptions | None = None, **settings: Any) -> Iterator[Served]:
     """The pages of a store, served by a thread."""
     spec = ReviewServerSpec(port=port, **settings)
-    app = create_app(store, spec)
+    app = create_app(store, spec, options)
     listener = listening_socket(spec)
     ready = threading.Event()
     server = DrainingServer(server_config(app, spec), app, drain=spec.drain, on_ready=ready.set)

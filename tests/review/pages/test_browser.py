@@ -14,9 +14,12 @@ import sqlalchemy as sa
 from tests.review.pages.conftest import Served, served
 from tests.review.pages.reading import TEXTS, fill_posts
 
+from polyvigil.config.review_keys import ReviewKeys
+from polyvigil.review.pages.visit import DisplayOptions
 from polyvigil.review.schema import event, task
 from polyvigil.review.store import Store
 from polyvigil.review.verify import verify
+from polyvigil.text.mentions import Term, lexicon
 
 Make = Callable[..., Served]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
@@ -263,6 +266,30 @@ def test_keys_lie_where_they_lie_on_other_layouts_and_can_be_switched_off(
     tab.click("button[value=unsure]")
     _saved(tab)
     assert len(_logged(place.store)) == 3
+
+
+def test_a_users_keys_and_terms(make_served: Make, visit: Callable[..., Any]) -> None:
+    terms = lexicon([Term("sertraline", "drug", "N06AB06"), Term("Hautausschlag", "reaction")])
+    keys = ReviewKeys(ade="f", not_ade="A", drug="ы", help="h")
+    place = make_served(lambda store: fill_posts(store, blind=(2,)), options=DisplayOptions(keys, terms))
+    tab = visit(place, "ana")
+    tab.goto(place.url + "/post")
+    assert tab.inner_text("#text mark.drug") == "sertraline"
+    assert tab.get_attribute("#text mark.drug", "title") == "drug N06AB06"
+    assert "drugs, reactions" in tab.inner_text(".legend")
+    assert tab.inner_text("button[value=ade] kbd") == "f"
+    tab.keyboard.press("x")  # it is no key here
+    tab.evaluate("document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'ы', bubbles: true}))")
+    tab.keyboard.press("f")
+    _saved(tab)
+    assert tab.inner_text("#text mark.reaction") == "Hautausschlag"  # a card of the script; a blind one, too
+    assert tab.locator("#text mark.evidence").count() == 0
+    tab.keyboard.press("a")
+    _saved(tab)
+    assert [(body["verdict"], body["criteria"]) for *_, body in _logged(place.store)] == [("ade", [3]), ("not", [])]
+    tab.keyboard.press("h")
+    assert "N06AB06" not in tab.inner_text("#keys")
+    assert tab.is_visible("#keys")
 
 
 def test_a_blind_post_shows_its_score_behind_the_decision_alone(make_served: Make, visit: Callable[..., Any]) -> None:

@@ -61,10 +61,16 @@ def _signed_in(document: dict[str, Any], secret: str) -> Client:
 def test_the_first_person_gets_a_link_and_sigterm_loses_nothing(store: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy.md"
     policy.write_text("# Our rules\n\nzebrafinch counts", encoding="utf-8")
-    with _process(store, "--policy", policy) as (started, document):
+    keys, drugs = tmp_path / "keys.toml", tmp_path / "drugs.csv"
+    keys.write_text('ade = "f"', encoding="utf-8")
+    drugs.write_text("term,code\nSertraline,N06AB06\n", encoding="utf-8")
+    with _process(store, "--policy", policy, "--keys", keys, "--drugs", drugs) as (started, document):
         link = document["link"]
         client = _signed_in(document, link)
         assert "lead" in client.get("/").body
+        page = client.get("/post/1").body
+        assert '<mark class="drug" title="drug N06AB06">sertraline</mark>' in page
+        assert '<button name="verdict" value="ade"><kbd>f</kbd> ADE</button>' in page
         assert "zebrafinch counts" in client.get("/policy").body
         acknowledged = _decide_until_the_end(client, lambda: started.send_signal(signal.SIGTERM))
         assert started.wait(30) == 0
@@ -122,6 +128,8 @@ def test_a_store_has_one_server(store: Path) -> None:
         (["--port", "70000"], 2, "--port"),
         (["--host", "no.such.host.invalid"], 2, "--host"),
         (["--policy", "absent.md"], 2, "absent.md"),
+        (["--keys", "absent.toml"], 2, "absent.toml"),
+        (["--drugs", "absent.csv"], 2, "absent.csv"),
     ],
 )
 def test_what_it_refuses(

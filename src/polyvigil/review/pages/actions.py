@@ -29,7 +29,7 @@ def next_cards(visit: Visit) -> Reply:
     """GET /next: more cards for the script."""
     showing = [whole_number(one, "showing") for one in visit.query.get("showing", "").split(",") if one][:100]
     cards = visit.store.lease_next(visit.person.id, n=READY_POSTS, chosen=visit.chosen, showing=showing)
-    return json_answer({"next": [card_fields(card) for card in cards]})
+    return json_answer({"next": [card_fields(card, visit.options.terms) for card in cards]})
 
 
 def decide(visit: Visit) -> Reply:
@@ -59,7 +59,7 @@ def decide(visit: Visit) -> Reply:
         return _refused(visit, refusal)
     revealed = revealed_fields(decided) if decided.mode == "blind" else None
     if visit.is_json:
-        return json_answer(_done(outcome, cards) | {"revealed": revealed})
+        return json_answer(_done(visit, outcome, cards) | {"revealed": revealed})
     return _onwards(visit, saved=outcome.seq, last=number if revealed else None)
 
 
@@ -78,7 +78,9 @@ def undo(visit: Visit) -> Reply:
     except ReviewError as refusal:
         return _refused(visit, refusal)
     if visit.is_json:
-        return json_answer(_done(outcome, []) | {"card": card_fields(cards[0]) if cards else None})
+        return json_answer(
+            _done(visit, outcome, []) | {"card": card_fields(cards[0], visit.options.terms) if cards else None}
+        )
     return redirect(f"/post/{outcome.task}?undone={outcome.seq}")
 
 
@@ -95,7 +97,7 @@ def later(visit: Visit) -> Reply:
         outcome, cards = visit.store.write(run)
     except ReviewError as refusal:
         return _refused(visit, refusal)
-    return json_answer(_done(outcome, cards)) if visit.is_json else _onwards(visit, saved=outcome.seq)
+    return json_answer(_done(visit, outcome, cards)) if visit.is_json else _onwards(visit, saved=outcome.seq)
 
 
 def note(visit: Visit) -> Reply:
@@ -126,13 +128,13 @@ def adjudicate(visit: Visit) -> Reply:
         if refusal.code not in _SHOWN_ON or visit.is_json:
             raise
         return redirect(f"/conflicts?notice={refusal.code}")
-    return json_answer(_done(outcome, [])) if visit.is_json else redirect(f"/conflicts?saved={outcome.seq}")
+    return json_answer(_done(visit, outcome, [])) if visit.is_json else redirect(f"/conflicts?saved={outcome.seq}")
 
 
 def set_policy(visit: Visit) -> Reply:
     """POST /policy: a lead sets the labelling policy."""
     outcome = visit.store.set_policy(visit.person.id, visit.text("policy"), key=visit.text("key"))
-    return json_answer(_done(outcome, [])) if visit.is_json else redirect(f"/policy?saved={outcome.seq}")
+    return json_answer(_done(visit, outcome, [])) if visit.is_json else redirect(f"/policy?saved={outcome.seq}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +163,8 @@ class _More:
         )
 
 
-def _done(outcome: Outcome, cards: list[Card]) -> dict[str, Any]:
-    next_ = [card_fields(card) for card in cards]
+def _done(visit: Visit, outcome: Outcome, cards: list[Card]) -> dict[str, Any]:
+    next_ = [card_fields(card, visit.options.terms) for card in cards]
     return {"seq": outcome.seq, "again": outcome.again, "task": outcome.task, "next": next_}
 
 
@@ -191,6 +193,6 @@ def _onwards(visit: Visit, **values: object) -> Reply:
 
 def _same_post(visit: Visit, outcome: Outcome, number: int) -> Reply:
     if visit.is_json:
-        return json_answer(_done(outcome, []))
+        return json_answer(_done(visit, outcome, []))
     query = visit.chosen_query
     return redirect(f"/post/{number}{query}{'&' if query else '?'}saved={outcome.seq}")

@@ -25,7 +25,7 @@ from polyvigil.errors import PolyvigilError, ReviewError, StoreAwayError
 from polyvigil.review.pages import actions, templates, views
 from polyvigil.review.pages.looks import DailyLook
 from polyvigil.review.pages.sign_in import SignIn, check_csrf, check_same_site
-from polyvigil.review.pages.visit import Visit, html, json_answer, redirect
+from polyvigil.review.pages.visit import DisplayOptions, Visit, html, json_answer, redirect
 from polyvigil.review.store import Store
 from polyvigil.web.asgi import ClientGoneError, Receive, Reply, Scope, Send, read_body, send_response
 from polyvigil.web.hosts import allowed_hosts, host_name
@@ -78,8 +78,8 @@ class ReviewRoute:
 class ReviewApp:
     """The ASGI application of one open store, which it does not close."""
 
-    def __init__(self, store: Store, spec: ReviewServerSpec) -> None:
-        self.store, self.spec = store, spec
+    def __init__(self, store: Store, spec: ReviewServerSpec, options: DisplayOptions) -> None:
+        self.store, self.spec, self.options = store, spec, options
         self.draining = False
         self.open_requests = 0
         self._sign_in = SignIn(store, spec)
@@ -170,7 +170,7 @@ class ReviewApp:
             self.open_requests -= 1
 
     async def _reply(self, scope: Scope, receive: Receive, routes: list[ReviewRoute]) -> Reply:
-        visit = _visit(self.store, scope)
+        visit = _visit(self.store, self.options, scope)
         try:
             if host_name(visit.header("host")) not in self._hosts:
                 raise RefusalError("host", "this Host is not served here", hint="open the store with --allow-host NAME")
@@ -241,11 +241,12 @@ async def _live(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
 
 
-def _visit(store: Store, scope: Scope) -> Visit:
+def _visit(store: Store, options: DisplayOptions, scope: Scope) -> Visit:
     query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     client = scope.get("client")
     return Visit(
         store=store,
+        options=options,
         method="GET" if scope["method"] == "HEAD" else scope["method"],
         path=scope["path"],
         query=dict(query),
@@ -289,6 +290,6 @@ def _static(content: bytes, kind: bytes) -> Handler:
     return lambda _: reply
 
 
-def create_app(store: Store, spec: ReviewServerSpec | None = None) -> ReviewApp:
+def create_app(store: Store, spec: ReviewServerSpec | None = None, options: DisplayOptions | None = None) -> ReviewApp:
     """The application of an open store; one process at a time may serve a store (``open_store(server=True)``)."""
-    return ReviewApp(store, spec or ReviewServerSpec())
+    return ReviewApp(store, spec or ReviewServerSpec(), options or DisplayOptions())

@@ -9,14 +9,15 @@ from typing import Any
 
 from polyvigil.review.tasks import Card
 from polyvigil.text.language import UNDETERMINED, base_language
+from polyvigil.text.mentions import Lexicon, mentions
 from polyvigil.text.visible import parts, visible
 
 VERDICT_WORDS = {"ade": "ADE", "not": "not an ADE", "unsure": "unsure"}
 _START = 120
 
 
-def card_fields(card: Card) -> dict[str, Any]:
-    """A card for the page and for JSON."""
+def card_fields(card: Card, terms: Lexicon | None = None) -> dict[str, Any]:
+    """A card for the page and for JSON. ``terms``: a user's drugs and reactions, which are marked in its text."""
     return {
         "task": card.task,
         "source_id": visible(card.source_id),
@@ -26,7 +27,7 @@ def card_fields(card: Card) -> dict[str, Any]:
         "mode": card.mode,
         "since": card.added_at[:10],
         "copies": card.copies,
-        "parts": [[part.kind, part.text, part.name, part.marked] for part in parts(card.text, card.evidence)]
+        "parts": [[*part] for part in parts(card.text, card.evidence, mentions(card.text, terms) if terms else ())]
         if card.text is not None
         else None,
         "score": score_fields(card),
@@ -55,7 +56,7 @@ def revealed_fields(card: Card) -> dict[str, Any] | None:
         "source_id": visible(card.source_id),
         "lang": lang_attribute(card.language),
         "score": score,
-        "parts": [[part.kind, part.text, part.name, True] for part in parts(evidence)],
+        "parts": [[*part] for part in parts(evidence, (0, len(evidence)))],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,9 @@ def page(name: str, visit: Visit, *, title: str, **values: Any) -> str:
             session=session,
             links=[(text, path) for text, path, roles in _LINKS if role in roles],
             store_id=visit.store.id,
+            hotkeys=visit.options.keys,
+            hotkey_actions=json.dumps(visit.options.keys.actions()),
+            marks_terms=visit.options.terms is not None,
             **values,
         )
     )

@@ -79,7 +79,7 @@ def post(visit: Visit) -> Reply:
         return cards, decided
 
     cards, decided = store.write(run)
-    fields = [card_fields(card) for card in cards]
+    fields = [card_fields(card, visit.options.terms) for card in cards]
     return html(
         page(
             "post.html.j2",
@@ -126,7 +126,7 @@ def history(visit: Visit) -> Reply:
     """GET /history: a person's last ten decisions."""
     with visit.store.read() as connection:
         decided = queries.person_decisions(connection, reviewer=visit.person.id)
-    rows = [(one, card_fields(one.card), new_key()) for one in decided]
+    rows = [(one, card_fields(one.card, visit.options.terms), new_key()) for one in decided]
     return html(page("history.html.j2", visit, title="Last decisions", rows=rows))
 
 
@@ -140,7 +140,12 @@ def conflicts(visit: Visit) -> Reply:
             card = tasks.cards(connection, [first.task], revealed=True)[0]
             written = notes.notes_of(connection, first.task)
             verdicts = [_verdict_fields(connection, first.task, reviewer) for reviewer in first.reviewers]
-        values = {"conflict": first, "card": card_fields(card), "verdicts": verdicts, "notes": written}
+        values = {
+            "conflict": first,
+            "card": card_fields(card, visit.options.terms),
+            "verdicts": verdicts,
+            "notes": written,
+        }
     return html(
         page(
             "conflicts.html.j2",

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from polyvigil.config.review_keys import ReviewKeys
 from polyvigil.errors import ReviewError
 from polyvigil.review.people import Person, Session
 from polyvigil.review.store import Store
 from polyvigil.review.tasks import Filter
+from polyvigil.text.mentions import Lexicon
 from polyvigil.web.asgi import Reply
 
 _LARGEST_INTEGER = 2**53
 """What JSON's readers in browsers keep whole."""
 HTML = (b"content-type", b"text/html; charset=utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayOptions:
+    """What the pages show and heed besides the store: single keys, and a user's drugs and reactions, to be marked."""
+
+    keys: ReviewKeys = field(default_factory=ReviewKeys)
+    terms: Lexicon | None = None
+
+
+_DEFAULTS = DisplayOptions()
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,7 @@ class Visit:
     body: bytes
     client: str
     is_tls: bool
+    options: DisplayOptions = _DEFAULTS
     session: Session | None = None
     task: int | None = None
     """Of a path that names one."""

@@ -35,11 +35,11 @@
   }
 
   function pieces(parts) {
-    return parts.map(([kind, text, name, marked]) => {
-      if (kind === "text" && !marked) return document.createTextNode(text);
+    return parts.map(([kind, text, name, marked, term]) => {
+      if (kind === "text" && !marked && !term) return document.createTextNode(text);
       const piece = document.createElement(kind === "hidden" ? "span" : "mark");
-      piece.className = `${kind === "hidden" ? "hidden" : ""} ${marked ? "evidence" : ""}`.trim();
-      return Object.assign(piece, { title: name, textContent: text });
+      piece.className = `${kind === "hidden" ? "hidden" : term} ${marked ? "evidence" : ""}`.trim();
+      return Object.assign(piece, { title: `${term} ${name}`.trim(), textContent: text });
     });
   }
 
@@ -218,26 +218,25 @@
     element(field).focus();
   }
 
-  const onKey = {
-    a: () => decide("ade"),
-    x: () => decide("not"),
-    s: () => decide("unsure"),
-    u: undo,
-    Backspace: undo,
-    j: later,
-    " ": later,
-    k: () => location.assign("/history"),
-    n: () => open("note", "note-text"),
-    l: () => open("language", "language-to"),
-    p: () => (element("policy").open = !element("policy").open),
-    "?": () => element("keys").showModal(),
+  const check = (index) => () => element("decide")?.querySelectorAll("input[type=checkbox]")[index].click();
+  const actions = {
+    ade: () => decide("ade"),
+    not_ade: () => decide("not"),
+    unsure: () => decide("unsure"),
+    undo,
+    later,
+    back: () => location.assign("/history"),
+    note: () => open("note", "note-text"),
+    language: () => open("language", "language-to"),
+    policy: () => (element("policy").open = !element("policy").open),
+    help: () => element("keys").showModal(),
   };
-  [..."1234!"].forEach((key, index) => {
-    onKey[key] = () => element("decide")?.querySelectorAll("input[type=checkbox]")[index].click();
-  });
+  ["reporter", "patient", "drug", "event", "serious"].forEach((name, index) => (actions[name] = check(index)));
+  const onKey = { Backspace: "undo", " ": "later", ...JSON.parse(meta("hotkeys")) };
 
-  // The key of a layout whose letters are not Latin, by where it lies.
+  // The key of a layout whose letters are not Latin, by where it lies, unless it is one that was chosen.
   function keyOf(event) {
+    if (Object.hasOwn(onKey, event.key.toLowerCase())) return event.key.toLowerCase();
     if (event.key.length === 1 && event.key < "\x7f") return event.key.toLowerCase();
     if (event.key === "Backspace") return event.key;
     const [, letter, digit] = /^(?:Key([A-Z])|Digit(\d))$/.exec(event.code) || [];
@@ -261,15 +260,15 @@
       event.preventDefault();
       return element("reason").focus();
     }
-    if (!Object.hasOwn(onKey, key) || (!onPost && !(key === "p" && element("policy")))) return;
+    if (!Object.hasOwn(onKey, key) || (!onPost && !(onKey[key] === "policy" && element("policy")))) return;
     event.preventDefault();
-    onKey[key]();
+    actions[onKey[key]]();
   });
 
   if (element("keys-on")) {
     element("keys-on").checked = keysWork();
     element("keys-on").addEventListener("change", (event) => localStorage.setItem("polyvigil keys", event.target.checked ? "on" : "off"));
-    element("keys-open").addEventListener("click", onKey["?"]);
+    element("keys-open").addEventListener("click", actions.help);
   }
 
   // Forms do what they do without the script, but in the background.
