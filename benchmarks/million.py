@@ -30,7 +30,7 @@ COMMANDS = {
     "score": "score BUNDLE POSTS -o scored.csv",
     "check": "check POSTS",
     "evaluate": "evaluate BUNDLE POSTS",
-    "evaluate --report": "evaluate BUNDLE POSTS --report report.html",
+    "evaluate -o": "evaluate BUNDLE POSTS -o report",
     "tune": "tune BUNDLE POSTS -o tuned",
     "compare": "compare BUNDLE OTHER POSTS",
     "submit": "submit BUNDLE POSTS -o submission.csv",

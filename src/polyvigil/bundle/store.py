@@ -25,6 +25,7 @@ from polyvigil.bundle.members import load_member, load_second_stage
 from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.verify import AGAIN, bundle_id, entries, scores_id, verify
 from polyvigil.data.atomic import whole_folder
+from polyvigil.data.packed_posts import field_of
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.judge import Judge
@@ -121,7 +122,7 @@ class Bundle:
 
     def flags(self, posts: Sequence[Post], probabilities: Probabilities) -> NDArray[np.bool_]:
         """Whether each post is flagged, (n_posts,), given its P: by its threshold, unless the bundle abstains."""
-        flags = self.policy.flags(probabilities, [post.language for post in posts])
+        flags = self.policy.flags(probabilities, list(field_of(posts, "language")))
         return flags & ~self.abstains(posts)
 
     def abstains(self, posts: Sequence[Post]) -> NDArray[np.bool_]:
@@ -132,10 +133,15 @@ class Bundle:
         the post than ``policy.least_known``. 0 there: none.
         """
         result = np.zeros(len(posts), dtype=np.bool_)
-        foreign = {post.language for post in posts if not self.is_trained_on(post.language)}
+        foreign = {name for name in {*field_of(posts, "language")} if not self.is_trained_on(name)}
         if not foreign or not self.reads_ngrams_alone or not self.policy.least_known:
             return result
-        indices = [index for index, post in enumerate(posts) if post.language in foreign]
+        indices = [index for index, name in enumerate(field_of(posts, "language")) if name in foreign]
+        if len(indices) > _POSTS_OF_A_BATCH:
+            for start in range(0, len(posts), _POSTS_OF_A_BATCH):
+                some = slice(start, start + _POSTS_OF_A_BATCH)
+                result[some] = self.abstains(list(posts[some]))
+            return result
         chosen = [posts[index] for index in indices]
         members = [member for member in self.members if isinstance(member, KnowsShares)]
         shares = np.max([member.known_shares(chosen) for member in members], axis=0)
@@ -152,6 +158,10 @@ class Bundle:
 
     def member_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         """See ``member_probabilities`` of this module; shape (n_members, n_posts)."""
+        if len(posts) > _POSTS_OF_A_BATCH and self.reads_ngrams_alone:
+            starts = range(0, len(posts), _POSTS_OF_A_BATCH)
+            batches = (list(posts[start : start + _POSTS_OF_A_BATCH]) for start in starts)
+            return np.concatenate([self.member_probabilities(batch) for batch in batches], axis=1)
         return member_probabilities(self.members, posts, normalisation=self.normalisation)
 
     def lengths(self, posts: Sequence[Post]) -> Lengths | None:
@@ -195,7 +205,8 @@ class Bundle:
         """P(ADE) of all stages, shape (n_posts,), in [0, 1]; exactly 0 for a post with nothing to read."""
         if len(posts) > _POSTS_OF_A_BATCH and self.reads_ngrams_alone:  # whose bits hang on no neighbour
             starts = range(0, len(posts), _POSTS_OF_A_BATCH)
-            return np.concatenate([self.probabilities(posts[start : start + _POSTS_OF_A_BATCH]) for start in starts])
+            batches = (list(posts[start : start + _POSTS_OF_A_BATCH]) for start in starts)
+            return np.concatenate([self.probabilities(batch) for batch in batches])
         return self.combined(self.scores(posts), [post.language for post in posts])
 
     def combined(self, scores: BundleScores, languages: Sequence[str]) -> Probabilities:

@@ -1,0 +1,181 @@
+"""Many posts in little memory: their columns are kept, and a post is made when it is looked at.
+
+A million posts take the bytes of their texts and ids in UTF-8 and 60 MB; as objects, 480 bytes of text each, 1.9 GB.
+What always holds: a sequence of them is equal to the tuple of the same posts, and may be walked through many times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from operator import eq
+from typing import Any, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyvigil.data.packed_strings import CHUNK, FrozenStrings, StringColumn, pack
+from polyvigil.types import LabelledPost, Labels, Post
+
+_FIELDS = tuple(field.name for field in fields(Post))
+T_co = TypeVar("T_co", covariant=True)
+
+
+class PostColumns:
+    """The fields of posts, each a column, to which posts are added."""
+
+    __slots__ = ("_columns",)
+
+    def __init__(self, posts: Iterable[Post] = ()) -> None:
+        self._columns = {name: StringColumn() for name in _FIELDS}
+        for post in posts:
+            self.append(post)
+
+    def append(self, post: Post) -> None:
+        """Add a post."""
+        for name, column in self._columns.items():
+            column.append(getattr(post, name))
+
+    def add_chunk(self, posts: Sequence[Post], *, texts: FrozenStrings | None = None) -> None:
+        """Add posts; ``texts``: theirs, where they are packed already."""
+        for name, column in self._columns.items():
+            packed = texts if name == "text" and texts is not None else pack([getattr(post, name) for post in posts])
+            column.add_chunk(packed)
+
+    def __len__(self) -> int:
+        return len(self._columns["id"])
+
+    def column(self, name: str) -> StringColumn:
+        """One field of all posts."""
+        return self._columns[name]
+
+    def post(self, index: int) -> Post:
+        """The post at an index from 0."""
+        return Post(*(column[index] for column in self._columns.values()))
+
+    def posts(self, start: int, stop: int) -> Iterator[Post]:
+        """The posts from index ``start`` up to ``stop``, without the last."""
+        return map(Post, *(column.between(start, stop) for column in self._columns.values()))
+
+
+class _Selected(Sequence[T_co]):
+    """Some rows of columns, by their indices: a range where nothing is left out."""
+
+    __slots__ = ("_indices",)
+
+    def __init__(self, indices: Sequence[int]) -> None:
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> T_co: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T_co]: ...
+
+    def __getitem__(self, index: int | slice) -> T_co | Sequence[T_co]:
+        return self._part(index) if isinstance(index, slice) else self._item(index)
+
+    def _item(self, index: int) -> T_co:
+        """What stands at an index, which may be negative."""
+        raise NotImplementedError
+
+    def _part(self, index: slice) -> Sequence[T_co]:
+        """What stands at some of the indices."""
+        raise NotImplementedError
+
+    def _spans(self) -> Iterator[range]:
+        """The indices in runs without a gap, none longer than a chunk."""
+        indices = self._indices
+        if isinstance(indices, range) and indices.step == 1:
+            for start in range(indices.start, indices.stop, CHUNK):
+                yield range(start, min(start + CHUNK, indices.stop))
+            return
+        for first in range(0, len(indices), CHUNK):
+            some = np.asarray(indices[first : first + CHUNK], dtype=np.int64)
+            for run in np.split(some, np.flatnonzero(np.diff(some) != 1) + 1):
+                yield range(int(run[0]), int(run[-1]) + 1)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class PackedPosts(_Selected[Post]):
+    """Posts of columns, (n_posts,)."""
+
+    __slots__ = ("_columns",)
+
+    def __init__(self, columns: PostColumns, indices: Sequence[int] | None = None) -> None:
+        super().__init__(range(len(columns)) if indices is None else indices)
+        self._columns = columns
+
+    def __iter__(self) -> Iterator[Post]:
+        for span in self._spans():
+            yield from self._columns.posts(span.start, span.stop)
+
+    def values(self, name: str) -> Iterator[str]:
+        """One field of each, ``language`` for example, without making the posts."""
+        column = self._columns.column(name)
+        for span in self._spans():
+            yield from column.between(span.start, span.stop)
+
+    def _item(self, index: int) -> Post:
+        return self._columns.post(self._indices[index])
+
+    def _part(self, index: slice) -> PackedPosts:
+        return PackedPosts(self._columns, self._indices[index])
+
+
+class PackedLabelledPosts(_Selected[LabelledPost]):
+    """Labelled posts of columns: ``posts`` and ``labels``, (n_posts,) each."""
+
+    __slots__ = ("labels", "posts")
+
+    def __init__(self, posts: PackedPosts, labels: Labels) -> None:
+        super().__init__(range(len(posts)))
+        self.posts = posts
+        self.labels = labels
+
+    def __iter__(self) -> Iterator[LabelledPost]:
+        return map(LabelledPost, self.posts, self.labels.tolist())
+
+    def _item(self, index: int) -> LabelledPost:
+        return LabelledPost(self.posts[index], int(self.labels[index]))
+
+    def _part(self, index: slice) -> PackedLabelledPosts:
+        return PackedLabelledPosts(self.posts._part(index), self.labels[index])
+
+
+def posts_of(items: Sequence[LabelledPost]) -> Sequence[Post]:
+    """The posts of labelled ones, in their order; none is made where they are packed."""
+    return items.posts if isinstance(items, PackedLabelledPosts) else [item.post for item in items]
+
+
+def labels_of(items: Sequence[LabelledPost]) -> Labels:
+    """The labels of posts, (n_posts,), in their order."""
+    if isinstance(items, PackedLabelledPosts):
+        return items.labels
+    return np.array([item.label for item in items], dtype=np.int8)
+
+
+def field_of(posts: Sequence[Post], name: str) -> Iterator[str]:
+    """One field of each post, in their order."""
+    return posts.values(name) if isinstance(posts, PackedPosts) else (getattr(post, name) for post in posts)
+
+
+def field_array(posts: Sequence[Post], name: str) -> NDArray[np.str_]:
+    """One field of each post, (n_posts,)."""
+    return np.array(list(field_of(posts, name)), dtype=np.str_)
+
+
+def batches_of(posts: Sequence[Post], size: int) -> Iterator[list[Post]]:
+    """Posts in lists of ``size``, which are made one after the other."""
+    remaining: Any = iter(posts)
+    from itertools import islice
+
+    while batch := list(islice(remaining, size)):
+        yield batch
