@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -46,6 +46,7 @@ from polyvigil.detect.member_scores import MemberScores, carrying_windows, score
 from polyvigil.errors import BundleError
 from polyvigil.judge.endpoint import Endpoint, EndpointPermission, Usage
 from polyvigil.judge.stage import SecondStage, SecondStageResult
+from polyvigil.progress import report_share
 from polyvigil.text.memo import MemoCache, memoised
 from polyvigil.types import Post, Probabilities
 
@@ -138,10 +139,7 @@ class Bundle:
             return result
         indices = [index for index, name in enumerate(field_of(posts, "language")) if name in foreign]
         if len(indices) > _POSTS_OF_A_BATCH:
-            for start in range(0, len(posts), _POSTS_OF_A_BATCH):
-                some = slice(start, start + _POSTS_OF_A_BATCH)
-                result[some] = self.abstains(list(posts[some]))
-            return result
+            return np.concatenate([self.abstains(batch) for batch in _batches(posts)])
         chosen = [posts[index] for index in indices]
         members = [member for member in self.members if isinstance(member, KnowsShares)]
         shares = np.max([member.known_shares(chosen) for member in members], axis=0)
@@ -159,9 +157,7 @@ class Bundle:
     def member_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         """See ``member_probabilities`` of this module; shape (n_members, n_posts)."""
         if len(posts) > _POSTS_OF_A_BATCH and self.reads_ngrams_alone:
-            starts = range(0, len(posts), _POSTS_OF_A_BATCH)
-            batches = (list(posts[start : start + _POSTS_OF_A_BATCH]) for start in starts)
-            return np.concatenate([self.member_probabilities(batch) for batch in batches], axis=1)
+            return np.concatenate([self.member_probabilities(batch) for batch in _batches(posts)], axis=1)
         return member_probabilities(self.members, posts, normalisation=self.normalisation)
 
     def lengths(self, posts: Sequence[Post]) -> Lengths | None:
@@ -204,9 +200,7 @@ class Bundle:
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """P(ADE) of all stages, shape (n_posts,), in [0, 1]; exactly 0 for a post with nothing to read."""
         if len(posts) > _POSTS_OF_A_BATCH and self.reads_ngrams_alone:  # whose bits hang on no neighbour
-            starts = range(0, len(posts), _POSTS_OF_A_BATCH)
-            batches = (list(posts[start : start + _POSTS_OF_A_BATCH]) for start in starts)
-            return np.concatenate([self.probabilities(batch) for batch in batches])
+            return np.concatenate([self.probabilities(batch) for batch in _batches(posts)])
         return self.combined(self.scores(posts), [post.language for post in posts])
 
     def combined(self, scores: BundleScores, languages: Sequence[str]) -> Probabilities:
@@ -285,6 +279,13 @@ class Bundle:
     @property
     def _detectors(self) -> tuple[Detector, ...]:
         return (*self.members, *(self.second_stage.detectors if self.second_stage else ()))
+
+
+def _batches(posts: Sequence[Post]) -> Iterator[list[Post]]:
+    """Posts that are scored together, in their order."""
+    for start in range(0, len(posts), _POSTS_OF_A_BATCH):
+        report_share("scoring", start, len(posts))
+        yield list(posts[start : start + _POSTS_OF_A_BATCH])
 
 
 def member_probabilities(

@@ -8,7 +8,7 @@ Nearly: the Jaccard similarity of two posts' shingle sets (text.shingles) is at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,10 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from polyvigil.data.fingerprint import post_hashes
+from polyvigil.data.packed_posts import NormalisedTexts, taken
 from polyvigil.detect.ngram_features import batches
-from polyvigil.text.normalise import model_texts
+from polyvigil.progress import report_share
+from polyvigil.text.normalise import FIRST_NORMALISATION
 from polyvigil.text.shingles import shingle_sets
 from polyvigil.types import Post
 
@@ -30,6 +32,7 @@ _ROUNDS = 4  # a larger bucket: that many of its members, one after the other, a
 _SURE_MISS = 0.15  # candidates whose 80 minima say at least this much under the threshold are not measured (3.4 sigma)
 _PAIRS_PER_CHUNK = 65_536
 _CHARACTERS_PER_CHUNK = 1 << 21
+_TEXTS_PER_CHUNK = 2000
 _COLUMNS = 2**63 - 1
 _MULTIPLIER = np.uint64(0xFF51AFD7ED558CCD)  # MurmurHash3's 64-bit finaliser
 
@@ -57,7 +60,7 @@ def find_duplicates(posts: Sequence[Post], *, threshold: float = NEAR) -> Duplic
     same answer. Memory: about 400 bytes a post, and the batch in work."""
     exact = _first_indices(post_hashes(posts))
     distinct = np.flatnonzero(exact == np.arange(len(posts)))
-    texts = model_texts([posts[index].text for index in distinct.tolist()])
+    texts = NormalisedTexts(taken(posts, distinct.tolist()), FIRST_NORMALISATION)
     search = _near_pairs(texts, threshold)
     matches = np.concatenate([np.empty((0, 2), dtype=np.int64), *search.matches])
     order = np.lexsort((matches[:, 1], matches[:, 0]))
@@ -155,7 +158,7 @@ def _signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
     factors = generator.integers(0, 2**32, size=BANDS * MINIMA_PER_BAND, dtype=np.uint32) | np.uint32(1)
     signatures = np.empty((len(texts), len(masks)), dtype=np.uint32)
     done = 0
-    for batch in batches(texts):
+    for batch in _batches(texts):
         sets = shingle_sets(batch)
         hashes = (sets.hashes >> np.uint64(32)).astype(np.uint32)
         work = np.empty_like(hashes)
@@ -165,6 +168,13 @@ def _signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
             signatures[done : done + len(batch), k] = np.minimum.reduceat(work, sets.starts[:-1])
         done += len(batch)
     return signatures
+
+
+def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The texts in order, in batches by their characters; of all texts few are made at a time."""
+    for start in range(0, len(texts), _TEXTS_PER_CHUNK):
+        report_share("looking at duplicates", start, len(texts))
+        yield from batches(list(texts[start : start + _TEXTS_PER_CHUNK]))
 
 
 def _buckets(band: NDArray[np.uint32]) -> tuple[Indices, Indices]:

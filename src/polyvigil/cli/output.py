@@ -72,6 +72,8 @@ class Output:
     _last: float = 0.0
     _stage: str = ""
     _spoken: float = 0.0
+    _heard: str = ""
+    _heard_first: float = 0.0
     _writing: Any = field(default_factory=threading.RLock)
     _given: bool = False
 
@@ -141,6 +143,12 @@ class Output:
         spent = time.monotonic() - started
         left = f", {spent * (1 - done) / done:,.0f} s left" if done else ""
         self._rewrite(f"{what}: {done:.0%}{left}", started)
+
+    def listen(self, what: str, done: float) -> None:
+        """``share`` of a step that began when it was first named: a listener of polyvigil.progress."""
+        if what != self._heard:
+            self._heard, self._heard_first = what, time.monotonic()
+        self.share(what, self._heard_first, done)
 
     def count(self, what: str, started: float, done: int, total: int) -> None:
         """How many of a stage's items are done, as ``progress``."""

@@ -6,15 +6,18 @@ What always holds: a sequence of them is equal to the tuple of the same posts, a
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from itertools import chain, islice
 from operator import eq
-from typing import Any, TypeVar, overload
+from typing import TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.data.packed_strings import CHUNK, FrozenStrings, StringColumn, pack
+from polyvigil.text.normalise import model_text, model_texts
 from polyvigil.types import LabelledPost, Labels, Post
 
 _FIELDS = tuple(field.name for field in fields(Post))
@@ -41,6 +44,11 @@ class PostColumns:
         for name, column in self._columns.items():
             packed = texts if name == "text" and texts is not None else pack([getattr(post, name) for post in posts])
             column.add_chunk(packed)
+
+    def add(self, posts: PackedPosts) -> None:
+        """Add posts that are packed: those of whole chunks are not copied."""
+        for name, column in self._columns.items():
+            posts.append_to(column, name)
 
     def __len__(self) -> int:
         return len(self._columns["id"])
@@ -117,11 +125,23 @@ class PackedPosts(_Selected[Post]):
         for span in self._spans():
             yield from self._columns.posts(span.start, span.stop)
 
+    def take(self, indices: Iterable[int]) -> PackedPosts:
+        """Those at some indices, in their order."""
+        return PackedPosts(self._columns, array("q", (self._indices[index] for index in indices)))
+
     def values(self, name: str) -> Iterator[str]:
         """One field of each, ``language`` for example, without making the posts."""
         column = self._columns.column(name)
         for span in self._spans():
             yield from column.between(span.start, span.stop)
+
+    def append_to(self, column: StringColumn, name: str) -> None:
+        """Add one field of each to a column."""
+        if isinstance(self._indices, range) and len(self) == len(self._columns):
+            column.add_column(self._columns.column(name))
+            return
+        for value in self.values(name):
+            column.append(value)
 
     def _item(self, index: int) -> Post:
         return self._columns.post(self._indices[index])
@@ -150,9 +170,22 @@ class PackedLabelledPosts(_Selected[LabelledPost]):
         return PackedLabelledPosts(self.posts._part(index), self.labels[index])
 
 
+def joined(parts: Sequence[Sequence[Post]]) -> PackedPosts:
+    """The posts of all parts, one after another, packed; texts that are packed already are not copied."""
+    columns = PostColumns()
+    for posts in parts:
+        columns.add(posts if isinstance(posts, PackedPosts) else PackedPosts(PostColumns(posts)))
+    return PackedPosts(columns)
+
+
 def posts_of(items: Sequence[LabelledPost]) -> Sequence[Post]:
     """The posts of labelled ones, in their order; none is made where they are packed."""
     return items.posts if isinstance(items, PackedLabelledPosts) else [item.post for item in items]
+
+
+def taken(posts: Sequence[Post], indices: Iterable[int]) -> Sequence[Post]:
+    """The posts at some indices, in their order; none is made where they are packed."""
+    return posts.take(indices) if isinstance(posts, PackedPosts) else [posts[index] for index in indices]
 
 
 def labels_of(items: Sequence[LabelledPost]) -> Labels:
@@ -172,10 +205,34 @@ def field_array(posts: Sequence[Post], name: str) -> NDArray[np.str_]:
     return np.array(list(field_of(posts, name)), dtype=np.str_)
 
 
-def batches_of(posts: Sequence[Post], size: int) -> Iterator[list[Post]]:
-    """Posts in lists of ``size``, which are made one after the other."""
-    remaining: Any = iter(posts)
-    from itertools import islice
+class NormalisedTexts(Sequence[str]):
+    """The texts of posts as a model reads them (text.normalise), made each time they are looked at."""
 
-    while batch := list(islice(remaining, size)):
-        yield batch
+    __slots__ = ("_normalisation", "_posts")
+
+    def __init__(self, posts: Sequence[Post], normalisation: str) -> None:
+        self._posts = posts
+        self._normalisation = normalisation
+
+    def __len__(self) -> int:
+        return len(self._posts)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self.batches())
+
+    def batches(self) -> Iterator[list[str]]:
+        """All of them in order, as many at a time as are normalised together."""
+        texts = field_of(self._posts, "text")
+        while batch := list(islice(texts, CHUNK)):
+            yield model_texts(batch, self._normalisation)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> NormalisedTexts: ...
+
+    def __getitem__(self, index: int | slice) -> str | NormalisedTexts:
+        if isinstance(index, slice):
+            return NormalisedTexts(self._posts[index], self._normalisation)
+        return model_text(self._posts[index].text, self._normalisation)

@@ -128,6 +128,13 @@ class StringColumn(FrozenStrings):
             self._starts.append(self._length)
             self._length += len(chunk)
 
+    def add_column(self, column: StringColumn) -> None:
+        """Add the strings of another column, whose chunks are not copied."""
+        for chunk in column._chunks:
+            self.add_chunk(chunk)
+        for value in column._waiting:
+            self.append(value)
+
     def _pack_waiting(self) -> None:
         if waiting := self._waiting:
             self._waiting = []

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 from array import array
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from operator import eq
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 
 from polyvigil.config.data import DataSpec
 from polyvigil.data.columns import ColumnMap, column_list, map_columns
 from polyvigil.data.formats import Row, RowError, Table, open_source
+from polyvigil.data.kept_rows import KeptRows, RowStore
 from polyvigil.data.labels import LabelMap, LabelValue, is_missing, label_map
 from polyvigil.data.languages import HEAD_ROWS, FileLanguages, LanguageSpellings
 from polyvigil.data.no_text import no_text_error
 from polyvigil.data.packed_posts import PackedLabelledPosts, PackedPosts, PostColumns
-from polyvigil.data.packed_strings import FrozenStrings, StringColumn, pack
+from polyvigil.data.packed_strings import StringColumn, pack
 from polyvigil.data.protection import is_output
 from polyvigil.data.read_block import ReadBlock, read_block
 from polyvigil.data.read_row import (
@@ -38,8 +36,9 @@ from polyvigil.data.read_row import (
 )
 from polyvigil.data.selection import Selection, selection_of
 from polyvigil.data.shown import shown_column, shown_value
-from polyvigil.data.table import PieceBuffer, RowBlock, pieces_of, rows_in
+from polyvigil.data.table import PieceBuffer, pieces_of, rows_in
 from polyvigil.errors import DataError
+from polyvigil.progress import report_share
 from polyvigil.types import Frozen, LabelledPost, Post
 
 __all__ = [
@@ -69,7 +68,6 @@ _NOT_A_LABEL = " is not 0 or 1"
 NO_LABEL = f"''{_NOT_A_LABEL}"
 """The reason of a row whose label is empty."""
 _BLOCK_ROWS = 2000
-_NO_CELLS: Mapping[str, Any] = MappingProxyType({})
 _NUMERIC_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 _MARKS_SEEN = 10_000  # rows without a label by which a sheet of marks is known
 SPLIT_ROLES = ("train", "dev", "test")
@@ -173,57 +171,6 @@ class _DecisionCounts:
         return self._rows > 1 and self._flagged == self._rows
 
 
-@dataclass(slots=True)
-class _RowStore:
-    """What is kept of the rows of posts: of each its line, of some their cells."""
-
-    lines: array[int] = field(default_factory=lambda: array("q"))
-    single: dict[int, Row] = field(default_factory=dict)
-    """By the index of their post, those that keep their cells: a post whose label may turn out to mean nothing is set
-    aside with all it holds."""
-    blocks: list[RowBlock] = field(default_factory=list)
-    """Further rows that keep their cells."""
-    starts: list[int] = field(default_factory=list)
-    """The index of the first post of each block."""
-
-    def row(self, index: int) -> Row:
-        """The row of the post at ``index``."""
-        if row := self.single.get(index):
-            return row
-        at = bisect_right(self.starts, index) - 1
-        if at >= 0 and (offset := index - self.starts[at]) < len(self.blocks[at]):
-            return self.blocks[at].row(offset)
-        return Row(self.lines[index], _NO_CELLS, _NO_CELLS)
-
-
-class KeptRows(Sequence[Row]):
-    """The rows of some posts, made when they are asked for: with their cells where those were kept, else their lines
-    alone."""
-
-    def __init__(self, rows: _RowStore, indices: Sequence[int]) -> None:
-        self._rows = rows
-        self._indices = indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Row]: ...
-
-    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
-        if isinstance(index, slice):
-            return KeptRows(self._rows, self._indices[index])
-        return self._rows.row(self._indices[index])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
-
-    __hash__ = None  # type: ignore[assignment]
-
-
 def _all_rows(table: Table, columns: ColumnMap, spec: DataSpec, *, keep_cells: bool) -> _AllRows:
     """Read a table to its end: in blocks where that can be, else row by row."""
     rows = _AllRows(table, columns, spec, keep_cells=keep_cells)
@@ -232,12 +179,19 @@ def _all_rows(table: Table, columns: ColumnMap, spec: DataSpec, *, keep_cells: b
     buffer.return_first(head)
     languages = FileLanguages(lambda: head_of(rows_in(head), columns), default=spec.language)
     while pieces := buffer.take(_BLOCK_ROWS):
+        _report_read(table)
         if block := read_block(pieces, columns, languages, labelled=True):
             rows.add_block(block)
             continue
         some = replace(table, rows=rows_in(pieces))
         rows.add(list(read_rows(some, columns, spec, labelled=True, languages=languages)))
     return rows
+
+
+def _report_read(table: Table) -> None:
+    """Say how much of a file has been read."""
+    if table.fraction:
+        report_share(f"reading {Path(table.name).name}", table.fraction())
 
 
 @dataclass(slots=True)
@@ -254,7 +208,7 @@ class _AllRows:
     purposes: StringColumn = field(default_factory=StringColumn)
     inclusion_ps: StringColumn = field(default_factory=StringColumn)
     detected: bytearray = field(default_factory=bytearray)
-    rows: _RowStore = field(default_factory=_RowStore)
+    rows: RowStore = field(default_factory=RowStore)
     errors: list[tuple[int, RowError]] = field(default_factory=list)
     """And how many posts stand before each."""
 
@@ -271,7 +225,7 @@ class _AllRows:
             return
         texts = pack([item.post.text for item in read])
         if self.keep_cells:
-            self._keep([item.row for item in read], texts)
+            self.rows.keep([item.row for item in read], {self.columns.columns["text"]: texts})
         else:
             odd = (index for index, item in enumerate(read) if item.label_given not in _NUMERIC_LABELS)
             self.rows.single.update((before + index, read[index].row) for index in odd)
@@ -283,25 +237,13 @@ class _AllRows:
         self.inclusion_ps.add_chunk(pack([item.inclusion_p for item in read]))
         self.detected += bytes(item.language_detected for item in read)
 
-    def _keep(self, rows: Sequence[Row], texts: FrozenStrings) -> None:
-        """Keep the cells of the next rows: packed, where all have the same columns."""
-        names = tuple(rows[0].cells)
-        if any(row.derived or tuple(row.cells) != names for row in rows):
-            self.rows.single.update(enumerate(rows, start=len(self.posts)))
-            return
-        cells = zip(*(row.cells.values() for row in rows), strict=True)
-        block = RowBlock([row.line for row in rows], dict(zip(names, cells, strict=True)))
-        self.rows.blocks.append(block.packed({self.columns.columns["text"]: texts}))
-        self.rows.starts.append(len(self.posts))
-
     def add_block(self, block: ReadBlock) -> None:
         """Add the next rows, all of them posts."""
         before = len(self.posts)
         odd = [index for index, given in enumerate(block.labels_given) if given not in _NUMERIC_LABELS]
         texts = pack(block.texts)
         if self.keep_cells:
-            self.rows.blocks.append(block.rows.packed({self.columns.columns["text"]: texts}))
-            self.rows.starts.append(before)
+            self.rows.keep_block(block.rows, {self.columns.columns["text"]: texts})
         elif odd:
             rows = list(block.rows.rows())
             self.rows.single.update((before + index, rows[index]) for index in odd)
@@ -448,6 +390,8 @@ def read_unlabelled(
     with open_source(source, spec) as table:
         columns = map_columns(table.columns, spec, required=("text",), where=table.name, derived=table.derived)
         for item in read_rows(table, columns, spec, labelled=False):
+            if len(posts) % _BLOCK_ROWS == 0:
+                _report_read(table)
             if isinstance(item, ReadPost):
                 posts.append(item.post)
                 lines.append(item.row.line)

@@ -8,12 +8,14 @@ one table, get a stratified bootstrap. Nothing here reads a model; the same inpu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, norm, t
 
 from polyvigil.metrics import Counts, average_precision, f1
+from polyvigil.progress import report_share
 from polyvigil.types import Frozen, Labels, Probabilities
 
 LEVEL = 0.95
@@ -55,7 +57,7 @@ def f1_interval(counts: Counts) -> Interval:
 ROUNDS = 2_000
 _RESAMPLES_PER_CHUNK = 250  # resamples held in memory together
 _NUMBERS_PER_CHUNK = 12_500_000
-_ROWS_ADDED = 16  # resamples that are copied together
+_NUMBERS_SAMPLED = 2_000_000  # at once
 _FULL_ROUNDS = 50_000  # distinct scores of positives; with more of them fewer resamples are as good and no slower
 _FEWEST_ROUNDS = 250
 _TAIL = (1 - LEVEL) / 2
@@ -114,6 +116,15 @@ def entry_ranks(labels: Labels, probabilities: Probabilities) -> NDArray[np.int6
     return len(scores) - np.searchsorted(scores, probabilities, side="right")
 
 
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """The posts of one label and stratum: ``posts`` (n,), how many have the places ``ranks`` (n_systems, n)."""
+
+    label: int
+    ranks: NDArray[np.int64]
+    posts: NDArray[np.int64]
+
+
 def resampled_average_precision(
     labels: Labels, ranks: NDArray[np.int64], strata: Sequence[str] | None = None, *, rounds: int = ROUNDS
 ) -> NDArray[np.float64]:
@@ -129,32 +140,49 @@ def resampled_average_precision(
     cells = []
     for stratum, label in np.unique(np.stack([names, labels.astype(np.int64)]), axis=1).T:
         mask = (names == stratum) & (labels == label)
-        cells.append((label, *np.unique(ranks[:, mask], axis=1, return_counts=True)))
+        cells.append(_Cell(int(label), *np.unique(ranks[:, mask], axis=1, return_counts=True)))
     random = np.random.default_rng(0)
     values = []
     width = int(ranks.max()) + 1
     rounds = max(min(rounds, _FEWEST_ROUNDS), min(rounds, rounds * _FULL_ROUNDS // width))
     stride = max(1, min(_RESAMPLES_PER_CHUNK, _NUMBERS_PER_CHUNK // (2 * len(ranks) * width)))
     for start in range(0, rounds, stride):
-        size = min(stride, rounds - start)
-        entering = np.zeros((2, len(ranks), size, width))
-        for label, where, numbers in cells:
-            sampled = random.multinomial(numbers.sum(), numbers / numbers.sum(), size=size)
-            for system, column in enumerate(where):
-                _add_columns(entering[label, system], column, sampled)
-        cumulative = np.cumsum(entering, axis=-1)  # from here on in place: each copy of it takes 100 MB
-        read, precision = cumulative
-        read += precision
-        np.divide(precision, read, out=precision, where=read > 0)  # 0 of 0: stays 0
-        precision *= entering[1]
-        values.append(precision.sum(axis=-1).T / positives)
+        report_share("resampling", start, rounds)
+        entering = _entering(cells, random, size=min(stride, rounds - start), width=width, systems=len(ranks))
+        values.append(_average_precisions(entering).T / positives)
     return np.concatenate(values)
+
+
+def _entering(
+    cells: Sequence[_Cell], random: np.random.Generator, *, size: int, width: int, systems: int
+) -> NDArray[np.float64]:
+    """How many negatives, and positives, of each resample enter each system's ranking at each of its places:
+    (2, n_systems, size, width)."""
+    entering = np.zeros((2, systems, size, width))
+    for cell in cells:
+        stride = max(1, _NUMBERS_SAMPLED // len(cell.posts))
+        for start in range(0, size, stride):  # the same draws as all at once: they are made row by row
+            rows = slice(start, min(start + stride, size))
+            shares = cell.posts / cell.posts.sum()
+            sampled = random.multinomial(cell.posts.sum(), shares, size=rows.stop - rows.start)
+            for system, column in enumerate(cell.ranks):
+                _add_columns(entering[cell.label, system, rows], column, sampled)
+    return entering
+
+
+def _average_precisions(entering: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average precision times positives of each resample: (n_systems, size). In place: a copy takes as much again."""
+    cumulative = np.cumsum(entering, axis=-1)
+    read, precision = cumulative
+    read += precision
+    np.divide(precision, read, out=precision, where=read > 0)  # 0 of 0: stays 0
+    precision *= entering[1]
+    result: NDArray[np.float64] = precision.sum(axis=-1)
+    return result
 
 
 def _add_columns(total: NDArray[np.float64], column: NDArray[np.int64], sampled: NDArray[np.int64]) -> None:
     """``total[:, column[j]] += sampled[:, j]`` for every j, also where a column comes twice."""
     order = np.argsort(column, kind="stable")
     targets, starts = np.unique(column[order], return_index=True)
-    for first in range(0, len(total), _ROWS_ADDED):
-        rows = slice(first, first + _ROWS_ADDED)
-        total[rows, targets] += np.add.reduceat(sampled[rows][:, order], starts, axis=1)
+    total[:, targets] += np.add.reduceat(sampled[:, order], starts, axis=1)

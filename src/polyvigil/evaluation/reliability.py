@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.evaluation.intervals import LEVEL, Interval, share_interval
+from polyvigil.progress import report_share
 from polyvigil.text.language import is_cadec
 from polyvigil.types import Frozen, Labels, Probabilities
 
@@ -115,6 +116,7 @@ def _slice(
         random = np.random.default_rng([0, zlib.crc32(stratum.encode())])
         values = np.column_stack([inside[block] * residuals[block, None], losses[block]])
         for rows in _chunks(len(members)):
+            report_share(f"calibration of {name}", block.start + rows.start / RESAMPLES * len(members), len(p))
             sampled[rows] += _resample_counts(rows.stop - rows.start, len(members), random) @ values
             labelled = random.random((rows.stop - rows.start, len(members))) < p[block]
             chance[rows] += (labelled - p[block]) @ inside[block]

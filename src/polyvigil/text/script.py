@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 import regex
+from numpy.typing import NDArray
 
 SCRIPTS = {
     "Latin": regex.compile(r"\p{Script=Latin}"),
@@ -23,12 +24,13 @@ SCRIPTS = {
 }
 """The scripts that are distinguished, each with the pattern of one of its letters."""
 _LETTER = regex.compile(r"\p{L}")
+_LOOKED_AT = 2000  # characters of a text
 
 
 def main_script(text: str) -> str:
     """The script most letters of ``text`` belong to, by its Unicode name; ``Japanese`` as soon as kana stand among Han
     letters; ``other`` for a script not listed here, ``none`` without letters. Looks at the first 2,000 characters."""
-    text = text[:2000]
+    text = text[:_LOOKED_AT]
     counts = {name: len(pattern.findall(text)) for name, pattern in SCRIPTS.items()}
     if counts["Japanese"]:
         counts["Japanese"] += counts.pop("Han")
@@ -36,6 +38,35 @@ def main_script(text: str) -> str:
     if counts[name]:
         return name
     return "other" if _LETTER.search(text) else "none"
+
+
+def main_scripts(texts: Sequence[str]) -> list[str]:
+    """``main_script`` of each text: of many at once, a letter takes a look at a table in place of ten patterns."""
+    cut = [text[:_LOOKED_AT] for text in texts]
+    points = np.frombuffer("".join(cut).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    rows = np.repeat(np.arange(len(cut)), np.fromiter(map(len, cut), dtype=np.int64, count=len(cut)))
+    kinds = len(SCRIPTS) + 1
+    counts = np.bincount(rows * kinds + _script_codes().take(points), minlength=kinds * len(cut)).reshape(-1, kinds)
+    counts = counts[:, :-1]
+    names = list(SCRIPTS)
+    japanese, han = counts[:, names.index("Japanese")], counts[:, names.index("Han")]
+    mixed = japanese > 0
+    japanese[mixed] += han[mixed]
+    han[mixed] = 0
+    return [
+        names[best] if number else main_script(text)
+        for best, number, text in zip(counts.argmax(axis=1).tolist(), counts.max(axis=1).tolist(), cut, strict=True)
+    ]
+
+
+@cache
+def _script_codes() -> NDArray[np.uint8]:
+    """The script of each of the 0x110000 code points: its number in ``SCRIPTS``, or ``len(SCRIPTS)``."""
+    table = np.full(0x110000, len(SCRIPTS), dtype=np.uint8)
+    every = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
+    for number, pattern in enumerate(SCRIPTS.values()):
+        table[[ord(letter) for letter in pattern.findall(every)]] = number
+    return table
 
 
 def letter_share(text: str, pieces: Sequence[tuple[int, int]]) -> float:
