@@ -172,26 +172,32 @@ class _DecisionCounts:
 
 
 def _all_rows(table: Table, columns: ColumnMap, spec: DataSpec, *, keep_cells: bool) -> _AllRows:
-    """Read a table to its end: in blocks where that can be, else row by row."""
+    """Read a table of labelled posts to its end."""
     rows = _AllRows(table, columns, spec, keep_cells=keep_cells)
+    for part in _parts(table, columns, spec, labelled=True):
+        if isinstance(part, ReadBlock):
+            rows.add_block(part)
+        else:
+            rows.add(list(part))
+    return rows
+
+
+def _parts(
+    table: Table, columns: ColumnMap, spec: DataSpec, *, labelled: bool
+) -> Iterator[ReadBlock | Iterator[ReadPost | RowError]]:
+    """The rows of a table, some at a time: as a block where that can be, else one by one."""
     buffer = PieceBuffer(pieces_of(table.rows))
     head = buffer.take(HEAD_ROWS)
     buffer.return_first(head)
     languages = FileLanguages(lambda: head_of(rows_in(head), columns), default=spec.language)
     while pieces := buffer.take(_BLOCK_ROWS):
-        _report_read(table)
-        if block := read_block(pieces, columns, languages, labelled=True):
-            rows.add_block(block)
+        if table.fraction:
+            report_share(f"reading {Path(table.name).name}", table.fraction())
+        if block := read_block(pieces, columns, languages, labelled=labelled):
+            yield block
             continue
         some = replace(table, rows=rows_in(pieces))
-        rows.add(list(read_rows(some, columns, spec, labelled=True, languages=languages)))
-    return rows
-
-
-def _report_read(table: Table) -> None:
-    """Say how much of a file has been read."""
-    if table.fraction:
-        report_share(f"reading {Path(table.name).name}", table.fraction())
+        yield read_rows(some, columns, spec, labelled=labelled, languages=languages)
 
 
 @dataclass(slots=True)
@@ -389,18 +395,23 @@ def read_unlabelled(
     error_counts, spellings = RowErrorCounts(), LanguageSpellings()
     with open_source(source, spec) as table:
         columns = map_columns(table.columns, spec, required=("text",), where=table.name, derived=table.derived)
-        for item in read_rows(table, columns, spec, labelled=False):
-            if len(posts) % _BLOCK_ROWS == 0:
-                _report_read(table)
-            if isinstance(item, ReadPost):
-                posts.append(item.post)
-                lines.append(item.row.line)
-                spellings.add(item.language_given)
+        for part in _parts(table, columns, spec, labelled=False):
+            if isinstance(part, ReadBlock):
+                posts.add_chunk(part.posts)
+                lines.extend(part.rows.lines)
+                for given, rows in part.languages_given.items():
+                    spellings.add(given, rows=rows)
                 continue
-            if on_error == "fail":
-                raise row_error(item, table.name)
-            row_errors.append(item)
-            error_counts.add(item)
+            for item in part:
+                if isinstance(item, ReadPost):
+                    posts.append(item.post)
+                    lines.append(item.row.line)
+                    spellings.add(item.language_given)
+                    continue
+                if on_error == "fail":
+                    raise row_error(item, table.name)
+                row_errors.append(item)
+                error_counts.add(item)
     notes = (
         *table.notes,
         *(f"{table.name}: {guess}" for guess in columns.guesses),
