@@ -222,11 +222,16 @@ def _suspects(posts: CheckedPosts) -> Iterator[Suspect]:
 
 
 def _repeated_ids(posts: CheckedPosts) -> dict[int, array[int]]:
-    """Of each id that stands twice in a file the posts, by the first of them."""
+    """Of each id that stands twice in a file the posts, by the first of them. Looked for by hashes, so that no more ids
+    are in memory than those of posts that may have another's."""
+    keys = zip(posts.files, posts.posts.values("id"), strict=True)
+    hashes = np.fromiter(map(hash, keys), dtype=np.int64, count=len(posts.posts))
+    _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     index_of: dict[tuple[str, str], int] = {}
     repeats: dict[int, array[int]] = {}
-    for index, key in enumerate(zip(posts.files, posts.posts.values("id"), strict=True)):
-        if (first := index_of.setdefault(key, index)) != index:
+    for index in np.flatnonzero(counts[inverse] > 1).tolist():
+        first = index_of.setdefault((posts.files[index], posts.posts[index].id), index)
+        if first != index:
             repeats.setdefault(first, array("q", [first])).append(index)
     return repeats
 
