@@ -137,6 +137,7 @@ def _near_pairs(texts: Sequence[str], threshold: float) -> _Search:
     none = np.empty(0, dtype=np.int64)
     search = _Search(texts, _signatures(texts), threshold, np.arange(len(texts)), none, [], [])
     for band in range(BANDS):
+        report_share("comparing candidates", band, BANDS)
         members, starts = _buckets(search.signatures[:, band * MINIMA_PER_BAND : (band + 1) * MINIMA_PER_BAND])
         sizes = np.diff(starts)
         search.look(_pairs_within(members, starts[:-1], sizes))
@@ -173,7 +174,7 @@ def _signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
 def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
     """The texts in order, in batches by their characters; of all texts few are made at a time."""
     for start in range(0, len(texts), _TEXTS_PER_CHUNK):
-        report_share("looking at duplicates", start, len(texts))
+        report_share("reading for duplicates", start, len(texts))
         yield from batches(list(texts[start : start + _TEXTS_PER_CHUNK]))
 
 

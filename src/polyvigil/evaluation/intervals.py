@@ -58,7 +58,7 @@ ROUNDS = 2_000
 _RESAMPLES_PER_CHUNK = 250  # resamples held in memory together
 _NUMBERS_PER_CHUNK = 12_500_000
 _NUMBERS_SAMPLED = 2_000_000  # at once
-_FULL_ROUNDS = 50_000  # distinct scores of positives; with more of them fewer resamples are as good and no slower
+_FULL_ROUNDS = 10_000  # distinct scores of positives; with more of them fewer resamples are as good and no slower
 _FEWEST_ROUNDS = 250
 _TAIL = (1 - LEVEL) / 2
 
