@@ -31,7 +31,7 @@ _SMALL = 24  # members of a bucket up to which all its pairs are candidates
 _ROUNDS = 4  # a larger bucket: that many of its members, one after the other, are compared with those left
 _SURE_MISS = 0.15  # candidates whose 80 minima say at least this much under the threshold are not measured (3.4 sigma)
 _PAIRS_PER_CHUNK = 65_536
-_CHARACTERS_PER_CHUNK = 1 << 21
+_CHARACTERS_PER_CHUNK = 1 << 20  # 60 bytes each while their shingles are made
 _TEXTS_PER_CHUNK = 2000
 _COLUMNS = 2**63 - 1
 _MULTIPLIER = np.uint64(0xFF51AFD7ED558CCD)  # MurmurHash3's 64-bit finaliser
@@ -83,9 +83,13 @@ def _clusters(exact: Indices, pairs: Indices) -> Indices:
     return _first_indices(component.astype(np.uint64))
 
 
-def similarity(texts: Sequence[str], pairs: Indices) -> NDArray[np.float64]:
-    """Jaccard similarity of the shingle sets of each pair of normalised texts: pairs (n, 2) -> (n,), in [0, 1]."""
-    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+def similarity(texts: Sequence[str], pairs: Indices, *, lengths: Indices | None = None) -> NDArray[np.float64]:
+    """Jaccard similarity of the shingle sets of each pair of normalised texts: pairs (n, 2) -> (n,), in [0, 1].
+
+    ``lengths`` (n_texts,): their characters, where they are known; else all texts are looked at.
+    """
+    if lengths is None:
+        lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     chunks = np.cumsum(lengths[pairs].sum(axis=1)) // _CHARACTERS_PER_CHUNK
     values = np.empty(len(pairs))
     for here in np.split(np.arange(len(pairs)), np.flatnonzero(np.diff(chunks)) + 1):
@@ -104,6 +108,7 @@ class _Search:
     """What is known so far: the pairs found, the pairs measured, the cluster of each text."""
 
     texts: Sequence[str]
+    lengths: Indices
     signatures: NDArray[np.uint32]
     threshold: float
     clusters: Indices
@@ -125,7 +130,7 @@ class _Search:
             equal = self.signatures[pairs[some, 0]] == self.signatures[pairs[some, 1]]
             near[some] = equal.mean(axis=1) > self.threshold - _SURE_MISS
         self.measured = np.sort(np.concatenate([self.measured, keys[near]]))
-        values = similarity(self.texts, pairs[near])
+        values = similarity(self.texts, pairs[near], lengths=self.lengths)
         good = values >= self.threshold
         if good.any():
             self.matches.append(pairs[near][good])
@@ -135,7 +140,9 @@ class _Search:
 
 def _near_pairs(texts: Sequence[str], threshold: float) -> _Search:
     none = np.empty(0, dtype=np.int64)
-    search = _Search(texts, _signatures(texts), threshold, np.arange(len(texts)), none, [], [])
+    lengths = np.zeros(len(texts), dtype=np.int64)
+    signatures = _signatures(texts, lengths)
+    search = _Search(texts, lengths, signatures, threshold, np.arange(len(texts)), none, [], [])
     for band in range(BANDS):
         report_share("comparing candidates", band, BANDS)
         members, starts = _buckets(search.signatures[:, band * MINIMA_PER_BAND : (band + 1) * MINIMA_PER_BAND])
@@ -152,8 +159,11 @@ def _near_pairs(texts: Sequence[str], threshold: float) -> _Search:
     return search
 
 
-def _signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
-    """The 80 minima of each text: (n_texts, 80). The k-th order of the shingles is by (hash xor a_k) * b_k mod 2^32."""
+def _signatures(texts: Sequence[str], lengths: Indices) -> NDArray[np.uint32]:
+    """The 80 minima of each text: (n_texts, 80). The k-th order of the shingles is by (hash xor a_k) * b_k mod 2^32.
+
+    ``lengths`` (n_texts,) is filled with the characters of each.
+    """
     generator = np.random.default_rng(20260501)
     masks = generator.integers(0, 2**32, size=BANDS * MINIMA_PER_BAND, dtype=np.uint32)
     factors = generator.integers(0, 2**32, size=BANDS * MINIMA_PER_BAND, dtype=np.uint32) | np.uint32(1)
@@ -161,6 +171,7 @@ def _signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
     done = 0
     for batch in _batches(texts):
         sets = shingle_sets(batch)
+        lengths[done : done + len(batch)] = list(map(len, batch))
         hashes = (sets.hashes >> np.uint64(32)).astype(np.uint32)
         work = np.empty_like(hashes)
         for k, (mask, factor) in enumerate(zip(masks, factors, strict=True)):
