@@ -56,4 +56,9 @@ def test_a_command_shows_how_far_it_is(capsys: pytest.CaptureFixture[str], monke
         out.listen(what, share)
     now = 114.0
     out.listen("measuring", 0.5)
-    assert capsys.readouterr().err.splitlines() == ["scoring: 25%, 12 s left", "measuring: 50%, 5 s left"]
+    now = 120.0
+    out.listen("measuring", 0.0)
+    now = 130.0
+    out.listen("measuring", 0.2)
+    lines = ["scoring: 25%, 12 s left", "measuring: 50%, 5 s left", "measuring: 20%, 40 s left"]
+    assert capsys.readouterr().err.splitlines() == lines, "a step that begins again has its own time"
