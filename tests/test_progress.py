@@ -10,7 +10,7 @@ import pytest
 from polyvigil.cli.output import Output
 from polyvigil.data.packed_posts import posts_of
 from polyvigil.data.read import read_labelled, read_unlabelled
-from polyvigil.progress import listening, report_share
+from polyvigil.progress import listening, report_share, tracked
 from polyvigil.workflows.train import Trained
 
 
@@ -28,6 +28,14 @@ def test_only_a_listener_inside_hears() -> None:
         thread.join()
     report_share("after", 1)
     assert heard == [("scoring", 0.25), ("scoring", 1.0)]
+
+
+def test_tracked_items_are_the_items() -> None:
+    heard: list[tuple[str, float]] = []
+    with listening(lambda what, share: heard.append((what, share))):
+        assert list(tracked(iter(range(2500)), "counting", 2500)) == list(range(2500))
+        assert list(tracked([], "nothing", 0)) == []
+    assert heard == [("counting", 0.0), ("counting", 0.4), ("counting", 0.8)]
 
 
 def test_reading_and_scoring_are_heard(tmp_path: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,9 +42,10 @@ from polyvigil.data.exports import holds_label
 from polyvigil.data.formats import RowError
 from polyvigil.data.kept_rows import column_cells, column_names
 from polyvigil.data.packed_posts import labels_of
-from polyvigil.data.packed_strings import StringColumn
+from polyvigil.data.packed_strings import CHUNK, StringColumn
 from polyvigil.data.read import Reading, Unlabelled
 from polyvigil.errors import DataError
+from polyvigil.progress import report_share, tracked
 from polyvigil.text.html import holds_html
 from polyvigil.text.language import UNDETERMINED, base_language, detect_languages
 from polyvigil.text.script import main_script, main_scripts
@@ -197,14 +198,16 @@ def script_counts(posts: CheckedPosts) -> tuple[ScriptCount, ...]:
 
 def _scripts(posts: CheckedPosts) -> Iterator[str]:
     """The script of each post, links and mentions left out."""
-    for batch in posts.texts.batches():
+    for number, batch in enumerate(posts.texts.batches()):
+        report_share("looking at scripts", number * CHUNK, len(posts.texts))
         yield from main_scripts([_PLACEHOLDERS.sub(" ", text) for text in batch])
 
 
 def _suspects(posts: CheckedPosts) -> Iterator[Suspect]:
     """Posts with a defect of their own, and ids that stand twice in a file."""
     suspects: defaultdict[tuple[str, SuspectKind], array[int]] = defaultdict(lambda: array("q"))
-    rows = zip(posts.files, posts.posts.values("text"), posts.no_text, strict=True)
+    texts = tracked(posts.posts.values("text"), "looking at texts", len(posts.posts))
+    rows = zip(posts.files, texts, posts.no_text, strict=True)
     for index, (file, text, reason) in enumerate(rows):
         if reason:
             suspects[file, _NO_TEXT[reason]].append(index)
@@ -239,7 +242,8 @@ def _repeated_ids(posts: CheckedPosts) -> dict[int, array[int]]:
 def _language_checks(posts: CheckedPosts) -> Iterator[LanguageCheck]:
     """What the detector says of a seeded sample of each file's longer posts, by the language they are given as."""
     by_file: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
-    for index, (file, language, text) in enumerate(zip(posts.files, posts.languages, posts.texts, strict=True)):
+    texts = tracked(posts.texts, "looking at languages", len(posts.texts))
+    for index, (file, language, text) in enumerate(zip(posts.files, posts.languages, texts, strict=True)):
         if language != UNDETERMINED and _has_enough_letters(text):
             by_file[file].append(index)
     generator = np.random.default_rng(_SAMPLE_SEED)

@@ -20,6 +20,7 @@ from polyvigil.data.labels import LabelValue
 from polyvigil.data.packed_posts import NormalisedTexts, PackedPosts, field_of, joined, labels_of, posts_of
 from polyvigil.data.packed_strings import StringColumn
 from polyvigil.data.read import Reading, Unlabelled
+from polyvigil.progress import tracked
 from polyvigil.text.normalise import NORMALISATION, no_text_reasons
 from polyvigil.types import Frozen, Labels, Post
 
@@ -273,8 +274,12 @@ def checked_posts(readings: Sequence[Reading | Unlabelled]) -> CheckedPosts:
         splits=StringColumn(name for part in parts for name in _named(part, "split")),
         types=StringColumn(name for part in parts for name in _named(part, "type")),
         texts=texts,
-        no_text=StringColumn(reason for batch in texts.batches() for reason in no_text_reasons(batch)),
+        no_text=StringColumn(map(_no_text_reason, tracked(texts, "cleaning texts", len(posts)))),
     )
+
+
+def _no_text_reason(text: str) -> str:
+    return no_text_reasons([text])[0]
 
 
 def _posts(reading: Reading | Unlabelled) -> Sequence[Post]:

@@ -15,8 +15,9 @@ from polyvigil.checks.audit.gate import ETA_SQUARED, LEAST_POSTS, LENGTH, Gate, 
 from polyvigil.checks.audit.probing import Probe, probe, probe_gates
 from polyvigil.checks.audit.training import TrainingAudit, audit_training, record_gate
 from polyvigil.data.packed_posts import NormalisedTexts, field_of, labels_of, posts_of
-from polyvigil.data.packed_strings import StringColumn, pack
+from polyvigil.data.packed_strings import CHUNK, StringColumn, pack
 from polyvigil.data.read import Reading
+from polyvigil.progress import report_share
 from polyvigil.text.script import main_scripts
 from polyvigil.types import Frozen, Labels, Probabilities
 
@@ -56,7 +57,8 @@ def audit_shortcuts(bundle: Bundle, reading: Reading, *, train: Reading | None =
     languages = list(field_of(posts, "language"))
     texts = NormalisedTexts(posts, bundle.normalisation)
     scripts, characters = StringColumn(), array("q")
-    for batch in texts.batches():
+    for number, batch in enumerate(texts.batches()):
+        report_share("looking at scripts", number * CHUNK, len(texts))
         scripts.add_chunk(pack(main_scripts(batch)))
         characters.extend(map(len, batch))
     cells = flag_cells(
