@@ -117,12 +117,34 @@ def entry_ranks(labels: Labels, probabilities: Probabilities) -> NDArray[np.int6
 
 
 @dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the groups of posts of a cell enter one system's ranking, some at the same place: ``order`` (n,) of the
+    groups by their places, ``targets`` (m,), the places, and ``starts`` (m,), where each begins in that order."""
+
+    order: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, ranks: NDArray[np.int64]) -> _Places:
+        """Of the places of groups, (n,)."""
+        order = np.argsort(ranks, kind="stable")
+        return cls(order, *np.unique(ranks[order], return_index=True))
+
+    def summed(self, sampled: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The posts at each of ``targets``, (size, m), given those of each group, (size, n)."""
+        result: NDArray[np.int64] = np.add.reduceat(sampled[:, self.order], self.starts, axis=1)
+        return result
+
+
+@dataclass(frozen=True, slots=True)
 class _Cell:
-    """The posts of one label and stratum: ``posts`` (n,), how many have the places ``ranks`` (n_systems, n)."""
+    """The posts of one label and stratum, in groups of the same places: how many each holds, ``posts`` (n,), and its
+    places in the ranking of each system."""
 
     label: int
-    ranks: NDArray[np.int64]
     posts: NDArray[np.int64]
+    places: tuple[_Places, ...]
 
 
 def resampled_average_precision(
@@ -140,7 +162,8 @@ def resampled_average_precision(
     cells = []
     for stratum, label in np.unique(np.stack([names, labels.astype(np.int64)]), axis=1).T:
         mask = (names == stratum) & (labels == label)
-        cells.append(_Cell(int(label), *np.unique(ranks[:, mask], axis=1, return_counts=True)))
+        where, numbers = np.unique(ranks[:, mask], axis=1, return_counts=True)
+        cells.append(_Cell(int(label), numbers, tuple(map(_Places.of, where))))
     random = np.random.default_rng(0)
     values = []
     width = int(ranks.max()) + 1
@@ -161,12 +184,12 @@ def _entering(
     entering = np.zeros((2, systems, size, width))
     for cell in cells:
         stride = max(1, _NUMBERS_SAMPLED // len(cell.posts))
+        shares = cell.posts / cell.posts.sum()
         for start in range(0, size, stride):  # the same draws as all at once: they are made row by row
             rows = slice(start, min(start + stride, size))
-            shares = cell.posts / cell.posts.sum()
             sampled = random.multinomial(cell.posts.sum(), shares, size=rows.stop - rows.start)
-            for system, column in enumerate(cell.ranks):
-                _add_columns(entering[cell.label, system, rows], column, sampled)
+            for system, places in enumerate(cell.places):
+                entering[cell.label, system, rows, places.targets] += places.summed(sampled)
     return entering
 
 
@@ -179,10 +202,3 @@ def _average_precisions(entering: NDArray[np.float64]) -> NDArray[np.float64]:
     precision *= entering[1]
     result: NDArray[np.float64] = precision.sum(axis=-1)
     return result
-
-
-def _add_columns(total: NDArray[np.float64], column: NDArray[np.int64], sampled: NDArray[np.int64]) -> None:
-    """``total[:, column[j]] += sampled[:, j]`` for every j, also where a column comes twice."""
-    order = np.argsort(column, kind="stable")
-    targets, starts = np.unique(column[order], return_index=True)
-    total[:, targets] += np.add.reduceat(sampled[:, order], starts, axis=1)
