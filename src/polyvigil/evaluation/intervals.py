@@ -188,8 +188,8 @@ def _entering(
         for start in range(0, size, stride):  # the same draws as all at once: they are made row by row
             rows = slice(start, min(start + stride, size))
             sampled = random.multinomial(cell.posts.sum(), shares, size=rows.stop - rows.start)
-            for system, places in enumerate(cell.places):
-                entering[cell.label, system, rows, places.targets] += places.summed(sampled)
+            for total, places in zip(entering[cell.label, :, rows], cell.places, strict=True):
+                total[:, places.targets] += places.summed(sampled)
     return entering
 
 
