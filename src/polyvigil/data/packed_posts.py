@@ -1,6 +1,7 @@
 """Many posts in little memory: their columns are kept, and a post is made when it is looked at.
 
-A million posts take the bytes of their texts and ids in UTF-8 and 60 MB; as objects, 480 bytes of text each, 1.9 GB.
+A million posts of 442 bytes take 0.49 GB when a file of them has been read, their texts and ids in UTF-8 and 45 bytes
+each; as objects 0.78 GB and more, since one emoji makes four bytes of every character of its post.
 What always holds: a sequence of them is equal to the tuple of the same posts, and may be walked through many times.
 """
 

@@ -102,7 +102,7 @@ def read_labelled(
     """Read a file, or an open table, of labelled posts. ``split`` keeps the rows of that split only.
 
     ``keep_cells``: whether the rows of posts labelled 0 or 1 hold their cells. Without, a million posts take the bytes
-    of their texts and ids in UTF-8 and 60 MB; with, the other columns too.
+    of their texts and ids in UTF-8 and 45 MB; with, the other columns too.
 
     ``unlabelled_hint``: of a command that measures, what to do with a file without labels; such a file's error then
     says that nothing can be measured. ``on_error``: what to do with a bad row; None sets it aside. Where labels that

@@ -56,7 +56,7 @@ def f1_interval(counts: Counts) -> Interval:
 
 ROUNDS = 2_000
 _RESAMPLES_PER_CHUNK = 250  # resamples held in memory together
-_NUMBERS_PER_CHUNK = 12_500_000
+_NUMBERS_PER_CHUNK = 5_000_000  # 40 MB, and as much again for their sums
 _NUMBERS_SAMPLED = 2_000_000  # at once
 _FULL_ROUNDS = 10_000  # distinct scores of positives; with more of them fewer resamples are as good and no slower
 _FEWEST_ROUNDS = 250
