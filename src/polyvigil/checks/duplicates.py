@@ -93,6 +93,7 @@ def similarity(texts: Sequence[str], pairs: Indices, *, lengths: Indices | None 
     chunks = np.cumsum(lengths[pairs].sum(axis=1)) // _CHARACTERS_PER_CHUNK
     values = np.empty(len(pairs))
     for here in np.split(np.arange(len(pairs)), np.flatnonzero(np.diff(chunks)) + 1):
+        report_share("measuring candidates", len(pairs) and here[0], len(pairs))
         indices, local = np.unique(pairs[here], return_inverse=True)
         first, second = local.reshape(-1, 2).T
         sets = shingle_sets([texts[index] for index in indices])
@@ -144,7 +145,6 @@ def _near_pairs(texts: Sequence[str], threshold: float) -> _Search:
     signatures = _signatures(texts, lengths)
     search = _Search(texts, lengths, signatures, threshold, np.arange(len(texts)), none, [], [])
     for band in range(BANDS):
-        report_share("comparing candidates", band, BANDS)
         members, starts = _buckets(search.signatures[:, band * MINIMA_PER_BAND : (band + 1) * MINIMA_PER_BAND])
         sizes = np.diff(starts)
         search.look(_pairs_within(members, starts[:-1], sizes))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import islice
 
 import numpy as np
 import regex
@@ -25,6 +26,7 @@ SCRIPTS = {
 """The scripts that are distinguished, each with the pattern of one of its letters."""
 _LETTER = regex.compile(r"\p{L}")
 _LOOKED_AT = 2000  # characters of a text
+_BATCH = 1000  # texts
 
 
 def main_script(text: str) -> str:
@@ -67,6 +69,23 @@ def _script_codes() -> NDArray[np.uint8]:
     for number, pattern in enumerate(SCRIPTS.values()):
         table[[ord(letter) for letter in pattern.findall(every)]] = number
     return table
+
+
+def common_letters(texts: Iterable[str], script: str, *, most: int) -> list[str]:
+    """The letters of a script in lower-cased texts, the most frequent first, of equal ones the first to be met."""
+    number, codes = list(SCRIPTS).index(script), _script_codes()
+    counts = np.zeros(len(codes), dtype=np.int64)
+    first = np.full(len(codes), np.iinfo(np.int64).max)
+    remaining, met = iter(texts), 0
+    while batch := list(islice(remaining, _BATCH)):
+        lowered = "".join(text.lower() for text in batch)
+        points = np.frombuffer(lowered.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        points = points[codes.take(points) == number]
+        letters, where, times = np.unique(points, return_index=True, return_counts=True)
+        counts[letters] += times
+        first[letters] = np.minimum(first[letters], met + where)
+        met += len(points)
+    return list(map(chr, np.lexsort((first, -counts))[: min(most, np.count_nonzero(counts))].tolist()))
 
 
 def letter_share(text: str, pieces: Sequence[tuple[int, int]]) -> float:

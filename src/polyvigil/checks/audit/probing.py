@@ -22,8 +22,9 @@ from polyvigil.data.packed_posts import NormalisedTexts, field_of, taken
 from polyvigil.decide.policy import flagged
 from polyvigil.decide.thresholds import logit
 from polyvigil.evaluation.intervals import Interval, share_interval
+from polyvigil.progress import tracked
 from polyvigil.text.normalise import FIRST_NORMALISATION, model_text
-from polyvigil.text.script import LETTERS, SCRIPTS, alphabet
+from polyvigil.text.script import LETTERS, SCRIPTS, alphabet, common_letters
 from polyvigil.types import Frozen, Labels, Post
 
 TEXTS = 100
@@ -40,11 +41,7 @@ def known_letters(bundle: Bundle, script: str, *, seen: Iterable[str] = ()) -> s
 
     ``seen``: texts, whose letters of the script come before those of its alphabet.
     """
-    pattern = SCRIPTS[script]
-    common: Counter[str] = Counter()
-    for text in seen:
-        common.update(pattern.findall(text.lower()))
-    letters = "".join(dict.fromkeys([*(letter for letter, _ in common.most_common(LETTERS)), *alphabet(script)]))
+    letters = "".join(dict.fromkeys([*common_letters(seen, script, most=LETTERS), *alphabet(script)]))
     posts = [Post("", " ".join([letter] * 3)) for letter in letters]
     scores = bundle.probabilities([Post("", _UNKNOWN), *posts])
     known = np.flatnonzero(np.abs(scores[1:] - scores[0]) > _SAME)
@@ -142,11 +139,13 @@ def probe(bundle: Bundle, posts: Sequence[Post], labels: Labels, scripts: Sequen
     name_of = np.array(list(scripts))
     texts = NormalisedTexts(posts, bundle.normalisation)
     eligible = (labels == 0) & ~np.isin(name_of, ["none", "other", *_SYLLABIC])
-    eligible[eligible] = list(map(_has_enough_letters, compress(texts, eligible.tolist())))
+    candidates = compress(tracked(texts, "looking for negatives", len(texts)), eligible.tolist())
+    eligible[eligible] = list(map(_has_enough_letters, candidates))
     results: list[Probe] = []
     for script in SCRIPTS:
         script_posts = taken(posts, np.flatnonzero(name_of == script).tolist())
-        letters = known_letters(bundle, script, seen=field_of(script_posts, "text"))
+        seen = tracked(field_of(script_posts, "text"), f"letters of {script}", len(script_posts))
+        letters = known_letters(bundle, script, seen=seen)
         elsewhere = taken(posts, np.flatnonzero(eligible & (name_of != script)).tolist())
         threshold = _lowest_threshold(bundle, script_posts)
         results.append(_probe(bundle, "junk", script, junk(letters), letters=letters, threshold=threshold))
