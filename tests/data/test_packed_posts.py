@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -193,3 +195,20 @@ def test_a_split_is_a_choice_of_the_columns(tmp_path: Path) -> None:
     assert [post.id for post in unlabelled.posts] == [str(number) for number in range(5000)]
     assert list(unlabelled.lines) == list(range(2, 5002))
     assert read_with_labels_if_any(file, split="test").posts == reading.posts
+
+
+def test_a_post_takes_its_bytes_and_little_more(tmp_path: Path) -> None:
+    """An emoji, of which Python would make four bytes of each character of its post, counts four."""
+    file, text = tmp_path / "posts.csv", "🙂 " + "my head hurts so much since I take these pills " * 6
+    n_posts, columns = 8000, "id,text,label,language,type,split"
+    rows = (f"{number},{text}{number},{number % 2},en,tweet,test" for number in range(n_posts))
+    file.write_text(columns + "\n" + "\n".join(rows) + "\n")
+    per_post = file.stat().st_size / n_posts
+    read_labelled(file)  # what is made once
+    for read, further in ((partial(read_labelled, keep_cells=False), 60), (read_unlabelled, 60), (read_labelled, 110)):
+        tracemalloc.start(1)
+        reading = read(file)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(reading.posts) == n_posts
+        assert held / n_posts < per_post + further
