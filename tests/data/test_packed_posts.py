@@ -17,9 +17,9 @@ from polyvigil.data.packed_posts import (
     PackedLabelledPosts,
     PackedPosts,
     PostColumns,
+    concatenated,
     field_array,
     field_of,
-    joined,
     labels_of,
     posts_of,
     taken,
@@ -106,9 +106,9 @@ def test_fields_labels_and_texts() -> None:
     assert texts[11] == model_text(posts[11].text, NORMALISATION)
 
 
-def test_parts_are_joined_in_order() -> None:
+def test_parts_are_concatenated_in_order() -> None:
     first, second, third = made(30), made(N, seed=1), made(7, seed=2)
-    together = joined([packed_in_chunks(first), second, packed_in_chunks(third)[2:5]])
+    together = concatenated([packed_in_chunks(first), second, packed_in_chunks(third)[2:5]])
     assert together == [*first, *second, *third[2:5]]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyvigil.data.packed_strings import CHUNK, CodedStrings, JoinedStrings, StringColumn, pack
+from polyvigil.data.packed_strings import CHUNK, CodedStrings, EncodedStrings, StringColumn, pack
 
 ODD = ["", "\0", "🙂 ok", "\ud83d", "\ud83d\ude42", "ปวดหัว", "a" * 5000, "é", "e\u0301", "\r\n"]
 STRINGS = st.lists(st.one_of(st.sampled_from(ODD), st.text(max_size=12)), max_size=40)
@@ -17,7 +17,7 @@ STRINGS = st.lists(st.one_of(st.sampled_from(ODD), st.text(max_size=12)), max_si
 @settings(max_examples=150, deadline=None)
 @given(STRINGS, st.integers(-50, 50), st.integers(-50, 50))
 def test_packed_strings_equal_the_list(values: list[str], start: int, stop: int) -> None:
-    for packed in (pack(values), CodedStrings(dict.fromkeys(values), values), JoinedStrings(values)):
+    for packed in (pack(values), CodedStrings(dict.fromkeys(values), values), EncodedStrings(values)):
         assert list(packed) == values
         assert packed == values
         assert packed[start:stop] == values[start:stop]
@@ -29,8 +29,8 @@ def test_packed_strings_equal_the_list(values: list[str], start: int, stop: int)
 
 def test_values_that_repeat_take_a_byte_each() -> None:
     assert isinstance(pack(["en", "de"] * 50), CodedStrings)
-    assert isinstance(pack([f"id {number}" for number in range(100)]), JoinedStrings)
-    assert isinstance(pack([str(number % 300) for number in range(9000)]), JoinedStrings), "a byte holds 256 codes"
+    assert isinstance(pack([f"id {number}" for number in range(100)]), EncodedStrings)
+    assert isinstance(pack([str(number % 300) for number in range(9000)]), EncodedStrings), "a byte holds 256 codes"
     assert pack(["en"] * 10) != ["en"] * 9
     assert pack(["en"] * 10) != ["de"] * 10
 

@@ -127,7 +127,7 @@ def test_curves_drawn_row_by_row_are_those_drawn_at_once(monkeypatch: pytest.Mon
     recall_after, read_for = one.recall_after(60), one.read_for(0.8)
     assert len(recall_after) == len(read_for) == 50
     for rows in (1, 7, 1000):
-        monkeypatch.setattr(workload_module, "_ROWS_AT_ONCE", rows)
+        monkeypatch.setattr(workload_module, "_ROWS_PER_CHUNK", rows)
         again = sample()
         assert (again.recall == one.recall).all()
         assert (again.false_rate == one.false_rate).all()

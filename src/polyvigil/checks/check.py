@@ -303,14 +303,14 @@ def _label_leaks(
             known = best.get((item.column, item.language))
             best[item.column, item.language] = item if known is None or item.auc > known.auc else known
     lengths = [len(reading.posts) for reading in readings]
-    columns_of_all = {name: _JoinedCells(parts, lengths) for name, parts in everywhere.items()}
+    columns_of_all = {name: _CellsOfFiles(parts, lengths) for name, parts in everywhere.items()}
     for item in measure_columns(columns_of_all, languages=languages, labels=labels, texts=posts.texts):
         known = best.get((item.column, item.language))
         best[item.column, item.language] = item if known is None or item.auc >= known.auc else known
     return tuple(sorted(best.values(), key=lambda item: (-item.auc, item.language, item.column)))
 
 
-class _JoinedCells(Sequence[str | None]):
+class _CellsOfFiles(Sequence[str | None]):
     """The cells of a column of several files, one after another; None of each post of a file without it."""
 
     def __init__(self, parts: Sequence[Sequence[str] | None], lengths: Sequence[int]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from polyvigil.checks.label_leak import LabelLeak
 from polyvigil.data.kept_rows import lines_of
 from polyvigil.data.labels import LabelValue
-from polyvigil.data.packed_posts import NormalisedTexts, PackedPosts, field_of, joined, labels_of, posts_of
+from polyvigil.data.packed_posts import NormalisedTexts, PackedPosts, concatenated, field_of, labels_of, posts_of
 from polyvigil.data.packed_strings import StringColumn
 from polyvigil.data.read import Reading, Unlabelled
 from polyvigil.progress import tracked
@@ -264,7 +264,7 @@ class KeyCounts:
 def checked_posts(readings: Sequence[Reading | Unlabelled]) -> CheckedPosts:
     """The posts of the files, in their order."""
     parts = [_posts(reading) for reading in readings]
-    posts = joined(parts)
+    posts = concatenated(parts)
     texts = NormalisedTexts(posts, NORMALISATION)
     return CheckedPosts(
         posts=posts,

@@ -41,9 +41,9 @@ class Repeats:
         readable = array("q", (index for index, reason in enumerate(posts.no_text) if reason not in _ERASED))
         inside: defaultdict[SplitKey, array[int]] = defaultdict(lambda: array("q"))
         is_readable = (reason not in _ERASED for reason in posts.no_text)
-        places = compress(zip(posts.files, posts.splits, strict=True), is_readable)
-        for member, place in enumerate(places):
-            inside[place].append(member)
+        split_keys = compress(zip(posts.files, posts.splits, strict=True), is_readable)
+        for member, key in enumerate(split_keys):
+            inside[key].append(member)
         duplicates = find_duplicates(posts.posts.take(readable))
         arrays = {key: np.array(inside[key], dtype=np.int64) for key in sorted(inside)}
         return cls(posts, np.array(readable, dtype=np.int64), duplicates.exact, duplicates.near, arrays)

@@ -51,18 +51,18 @@ class RowStore:
         """The row of the post at ``index``."""
         if row := self.single.get(index):
             return row
-        if found := self._in_block(index):
-            return found.block.row(found.offset)
+        if at := self._in_block(index):
+            return at.block.row(at.offset)
         return Row(self.lines[index], _NO_CELLS, _NO_CELLS)
 
     def cell(self, index: int, column: str) -> Any:
         """``Row.cell`` of the post at ``index``; of a row in a block no other cell is made."""
-        found = None if index in self.single else self._in_block(index)
-        if found is None:
+        at = None if index in self.single else self._in_block(index)
+        if at is None:
             return self.row(index).cell(column)
-        if column not in found.block.cells:
-            return found.block.row(found.offset).cell(column)
-        cell = found.block.cells[column][found.offset]
+        if column not in at.block.cells:
+            return at.block.row(at.offset).cell(column)
+        cell = at.block.cells[column][at.offset]
         return cell if isinstance(cell, str) else Row(0, {column: cell}).cell(column)
 
     def _in_block(self, index: int) -> _InBlock | None:

@@ -171,7 +171,7 @@ class PackedLabelledPosts(_Selected[LabelledPost]):
         return PackedLabelledPosts(self.posts._part(index), self.labels[index])
 
 
-def joined(parts: Sequence[Sequence[Post]]) -> PackedPosts:
+def concatenated(parts: Sequence[Sequence[Post]]) -> PackedPosts:
     """The posts of all parts, one after another, packed; texts that are packed already are not copied."""
     columns = PostColumns()
     for posts in parts:

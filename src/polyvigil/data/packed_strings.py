@@ -69,7 +69,7 @@ class CodedStrings(FrozenStrings):
         return self._names[self._codes[index]]
 
 
-class JoinedStrings(FrozenStrings):
+class EncodedStrings(FrozenStrings):
     """Strings end to end, as UTF-8."""
 
     __slots__ = ("_data", "_starts")
@@ -96,7 +96,7 @@ def pack(values: Sequence[str]) -> FrozenStrings:
     """The same strings, packed in the way that suits them."""
     names = dict.fromkeys(values)
     few = len(names) <= min(_MOST_CODES, max(len(values) // 4, 1))
-    return CodedStrings(names, values) if few else JoinedStrings(values)
+    return CodedStrings(names, values) if few else EncodedStrings(values)
 
 
 class StringColumn(FrozenStrings):

@@ -21,8 +21,8 @@ def is_translated(post: Post) -> bool:
     return _is_of_translation(post.origin)
 
 
-def _is_of_translation(origin: str) -> bool:
-    return origin.startswith(PREFIX)
+def _is_of_translation(source: str) -> bool:
+    return source.startswith(PREFIX)
 
 
 def refuse_translated(items: Sequence[LabelledPost], *, part: str, where: str = "") -> None:

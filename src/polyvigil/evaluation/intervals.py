@@ -117,7 +117,7 @@ def entry_ranks(labels: Labels, probabilities: Probabilities) -> NDArray[np.int6
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
+class _RankOrder:
     """Where the groups of posts of a cell enter one system's ranking, some at the same place: ``order`` (n,) of the
     groups by their places, ``targets`` (m,), the places, and ``starts`` (m,), where each begins in that order."""
 
@@ -126,7 +126,7 @@ class _Places:
     starts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, ranks: NDArray[np.int64]) -> _Places:
+    def of(cls, ranks: NDArray[np.int64]) -> _RankOrder:
         """Of the places of groups, (n,)."""
         order = np.argsort(ranks, kind="stable")
         return cls(order, *np.unique(ranks[order], return_index=True))
@@ -144,7 +144,7 @@ class _Cell:
 
     label: int
     posts: NDArray[np.int64]
-    places: tuple[_Places, ...]
+    ranks: tuple[_RankOrder, ...]
 
 
 def resampled_average_precision(
@@ -163,7 +163,7 @@ def resampled_average_precision(
     for stratum, label in np.unique(np.stack([names, labels.astype(np.int64)]), axis=1).T:
         mask = (names == stratum) & (labels == label)
         where, numbers = np.unique(ranks[:, mask], axis=1, return_counts=True)
-        cells.append(_Cell(int(label), numbers, tuple(map(_Places.of, where))))
+        cells.append(_Cell(int(label), numbers, tuple(map(_RankOrder.of, where))))
     random = np.random.default_rng(0)
     values = []
     width = int(ranks.max()) + 1
@@ -188,8 +188,8 @@ def _entering(
         for start in range(0, size, stride):  # the same draws as all at once: they are made row by row
             rows = slice(start, min(start + stride, size))
             sampled = random.multinomial(cell.posts.sum(), shares, size=rows.stop - rows.start)
-            for total, places in zip(entering[cell.label, :, rows], cell.places, strict=True):
-                total[:, places.targets] += places.summed(sampled)
+            for total, ranks in zip(entering[cell.label, :, rows], cell.ranks, strict=True):
+                total[:, ranks.targets] += ranks.summed(sampled)
     return entering
 
 

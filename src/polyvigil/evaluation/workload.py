@@ -99,8 +99,8 @@ class Curves:
 
     def _by_rows(self, values_of: Callable[[slice], NDArray[np.float64]]) -> NDArray[np.float64]:
         """Values of all draws, a few of them at a time: what is computed on the way is as large as the curves."""
-        starts = range(0, len(self.recall), _ROWS_AT_ONCE)
-        return np.concatenate([values_of(slice(start, start + _ROWS_AT_ONCE)) for start in starts])
+        starts = range(0, len(self.recall), _ROWS_PER_CHUNK)
+        return np.concatenate([values_of(slice(start, start + _ROWS_PER_CHUNK)) for start in starts])
 
     def _read(self, rows: slice) -> NDArray[np.float64]:
         return self.positives * self.recall[rows] + self.negatives * self.false_rate[rows]
@@ -129,8 +129,8 @@ def sample_curves(labels: Labels, probabilities: Probabilities, *, rounds: int, 
 def _cumulated(random: np.random.Generator, masses: NDArray[np.float64], rounds: int) -> NDArray[np.float64]:
     """Cumulated shares of a Dirichlet law, with a 0 before them: (rounds, len(masses) + 1), the last 1."""
     sampled = np.zeros((rounds, len(masses) + 1))
-    for start in range(0, rounds, _ROWS_AT_ONCE):  # the same draws as all at once: they are made row by row
-        rows = sampled[start : start + _ROWS_AT_ONCE]
+    for start in range(0, rounds, _ROWS_PER_CHUNK):  # the same draws as all at once: they are made row by row
+        rows = sampled[start : start + _ROWS_PER_CHUNK]
         np.cumsum(random.standard_gamma(masses, size=(len(rows), len(masses))), axis=1, out=rows[:, 1:])
         rows /= rows[:, -1:].copy()
     return sampled
@@ -147,7 +147,7 @@ def _crossing(x: NDArray[np.float64], y: NDArray[np.float64], at: float) -> NDAr
 
 
 ROUNDS = 2_000
-_ROWS_AT_ONCE = 100  # draws of a curve
+_ROWS_PER_CHUNK = 100  # draws of a curve
 _MOST_POINTS = 5_000  # of a curve that is drawn, which is straight between them: memory does not grow with the posts
 RECALLS = (0.8, 0.9, 0.95)
 _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)

@@ -44,11 +44,11 @@ def main_script(text: str) -> str:
 
 def main_scripts(texts: Sequence[str]) -> list[str]:
     """``main_script`` of each text: of many at once, a letter takes a look at a table in place of ten patterns."""
-    cut = [text[:_LOOKED_AT] for text in texts]
-    points = np.frombuffer("".join(cut).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    rows = np.repeat(np.arange(len(cut)), np.fromiter(map(len, cut), dtype=np.int64, count=len(cut)))
+    heads = [text[:_LOOKED_AT] for text in texts]
+    points = np.frombuffer("".join(heads).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    rows = np.repeat(np.arange(len(heads)), np.fromiter(map(len, heads), dtype=np.int64, count=len(heads)))
     kinds = len(SCRIPTS) + 1
-    counts = np.bincount(rows * kinds + _script_codes().take(points), minlength=kinds * len(cut)).reshape(-1, kinds)
+    counts = np.bincount(rows * kinds + _script_codes().take(points), minlength=kinds * len(heads)).reshape(-1, kinds)
     counts = counts[:, :-1]
     names = list(SCRIPTS)
     japanese, han = counts[:, names.index("Japanese")], counts[:, names.index("Han")]
@@ -57,7 +57,7 @@ def main_scripts(texts: Sequence[str]) -> list[str]:
     han[mixed] = 0
     return [
         names[best] if number else main_script(text)
-        for best, number, text in zip(counts.argmax(axis=1).tolist(), counts.max(axis=1).tolist(), cut, strict=True)
+        for best, number, text in zip(counts.argmax(axis=1).tolist(), counts.max(axis=1).tolist(), heads, strict=True)
     ]
 
 
@@ -85,7 +85,9 @@ def common_letters(texts: Iterable[str], script: str, *, most: int) -> list[str]
         counts[letters] += times
         first[letters] = np.minimum(first[letters], met + where)
         met += len(points)
-    return list(map(chr, np.lexsort((first, -counts))[: min(most, np.count_nonzero(counts))].tolist()))
+    present = np.flatnonzero(counts)
+    order = np.lexsort((first[present], -counts[present]))
+    return list(map(chr, present[order[:most]].tolist()))
 
 
 def letter_share(text: str, pieces: Sequence[tuple[int, int]]) -> float:
