@@ -73,6 +73,12 @@ def test_packed_posts_equal_the_list(size: int) -> None:
         packed[len(posts)]
 
 
+def test_the_first_posts_are_shown() -> None:
+    posts = made(5)
+    assert repr(packed_in_chunks(posts)[:2]) == repr(posts[:2])
+    assert repr(packed_in_chunks(posts)) == repr(posts[:3])[:-1] + ", ... 5 in all]"
+
+
 def test_a_choice_of_posts_is_in_its_order() -> None:
     posts = made()
     generator = random.Random(4)

@@ -21,6 +21,7 @@ from polyvigil.data.packed_strings import CHUNK, FrozenStrings, StringColumn, pa
 from polyvigil.text.normalise import model_text, model_texts
 from polyvigil.types import LabelledPost, Labels, Post
 
+_SHOWN = 3  # posts, as Python shows them
 _FIELDS = tuple(field.name for field in fields(Post))
 T_co = TypeVar("T_co", covariant=True)
 
@@ -111,6 +112,10 @@ class _Selected(Sequence[T_co]):
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        further = f", ... {len(self):,} in all" if len(self) > _SHOWN else ""
+        return f"[{', '.join(map(repr, self[:_SHOWN]))}{further}]"
 
 
 class PackedPosts(_Selected[Post]):
