@@ -1,10 +1,11 @@
-"""Commands that read a whole file of labelled posts, at a million rows: CPU seconds, wall time, peak memory of each.
+"""Commands that read a whole file of labelled posts, at a million rows: processor and wall time, peak memory, silence.
 
     python benchmarks/million.py [POSTS.csv] [--posts 1000000] [--only evaluate tune] [--work FOLDER]
 
 The posts are synthetic: those of POSTS.csv (which needs a split column), or of the sample corpus, joined two by two and
 misspelt as linear_scale.py does it. Two linear bundles are trained on the training posts as they are, and every command
-is given the million. Memory is the process's largest resident size. ``--work`` keeps files and bundles for a next run.
+is given the million. Memory is the process's largest resident size; silence the longest time without a line on stderr,
+its first one included. ``--work`` keeps files and bundles for a next run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 from linear_scale import spliced
@@ -30,7 +31,8 @@ COMMANDS = {
     "score": "score BUNDLE POSTS -o scored.csv",
     "check": "check POSTS",
     "evaluate": "evaluate BUNDLE POSTS",
-    "evaluate --report": "evaluate BUNDLE POSTS --report report.html",
+    "evaluate --by": "evaluate BUNDLE POSTS --by type",
+    "report": "report BUNDLE POSTS -o report",
     "tune": "tune BUNDLE POSTS -o tuned",
     "compare": "compare BUNDLE OTHER POSTS",
     "submit": "submit BUNDLE POSTS -o submission.csv",
@@ -38,6 +40,7 @@ COMMANDS = {
     "audit drift": "audit drift BUNDLE OTHER POSTS",
     "audit similarity": "audit similarity BUNDLE POSTS",
     "audit augmentation": "audit augmentation BUNDLE OTHER POSTS",
+    "audit truncation": "audit truncation BUNDLE POSTS",
 }
 _ENDS = (0, 3)
 """Exit codes of a command that did its work; 3: a gate said no."""
@@ -45,12 +48,13 @@ _ENDS = (0, 3)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One command. ``seconds`` on the wall, ``cpu`` seconds, ``megabytes`` at the most."""
+    """One command. ``seconds`` on the wall, ``cpu`` seconds, ``megabytes`` at the most; ``silence`` in seconds."""
 
     name: str
     seconds: float
     cpu: float
     megabytes: float
+    silence: float
 
 
 def main() -> None:
@@ -65,10 +69,11 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         prepare(folder, arguments.source, arguments.posts)
         print(f"{arguments.posts:,} synthetic posts, {(folder / 'posts.csv').stat().st_size / 1e6:,.0f} MB\n")
-        print("| command | CPU s | wall s | peak memory, MB |\n|---|---|---|---|")
+        print("| command | CPU s | wall s | peak memory, MB | longest silence, s |\n|---|---|---|---|---|")
         for name in arguments.only:
             run = measured(name, folder)
-            print(f"| {run.name} | {run.cpu:,.0f} | {run.seconds:,.0f} | {run.megabytes:,.0f} |", flush=True)
+            cells = (run.name, *(f"{value:,.0f}" for value in (run.cpu, run.seconds, run.megabytes)))
+            print(f"| {' | '.join(cells)} | {run.silence:.1f} |", flush=True)
 
 
 def prepare(folder: Path, source: str | None, n_posts: int) -> None:
@@ -102,13 +107,20 @@ def measured(name: str, folder: Path) -> Run:
     words = [str(paths.get(word, word)) for word in COMMANDS[name].split()]
     with tempfile.TemporaryDirectory(dir=folder) as outputs, (folder / "log.txt").open("wb") as log:
         started = time.perf_counter()
-        process = subprocess.Popen([sys.executable, "-m", "polyvigil", *words], cwd=outputs, stdout=log, stderr=log)
+        command = [sys.executable, "-m", "polyvigil", *words]
+        process = subprocess.Popen(command, cwd=outputs, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        spoken = [started]
+        for line in process.stderr:
+            spoken.append(time.perf_counter())
+            log.write(line)
         _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
+        spoken.append(time.perf_counter())
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in _ENDS:
         raise SystemExit(f"{name} ended with {process.returncode}; see {folder / 'log.txt'}")
-    return Run(name, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    silence = max(after - before for before, after in pairwise(spoken))
+    return Run(name, spoken[-1] - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, silence)
 
 
 if __name__ == "__main__":

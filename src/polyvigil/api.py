@@ -257,7 +257,9 @@ def tune(
         to_toml(recipe_of(loaded.files)), values=_values(text, label, language, settings), where="settings"
     )
     data = recipe_as_trained(recipe.data, loaded.files)
-    labelled = None if dev is None else read_labelled(source_of(dev, name="dev"), data, on_error=on_error)
+    labelled = (
+        None if dev is None else read_labelled(source_of(dev, name="dev"), data, on_error=on_error, keep_cells=False)
+    )
     further = (
         None
         if unlabelled is None
@@ -311,6 +313,7 @@ def evaluate(
         spec,
         split=split,
         on_error=on_error,
+        keep_cells=bool(by),
         unlabelled_hint="decide the posts with: polyvigil.score(bundle, posts)",
     )
     _report_reading(reading, log)
@@ -339,7 +342,7 @@ def compare(
     """
     bundles = _loaded(first), _loaded(second)
     spec = _data_spec(text, label, language, settings, bundle=second)
-    reading = read_labelled(source_of(posts, name="posts"), spec, split=split, on_error=on_error)
+    reading = read_labelled(source_of(posts, name="posts"), spec, split=split, on_error=on_error, keep_cells=False)
     _report_reading(reading, log)
     return compare_bundles(*bundles, reading)
 

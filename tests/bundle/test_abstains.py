@@ -17,6 +17,7 @@ from polyvigil.checks.behaviour import answer
 from polyvigil.checks.behaviour_suite import cases
 from polyvigil.cli import main as program
 from polyvigil.config.decide import DecideSpec
+from polyvigil.data.packed_posts import PackedPosts, PostColumns
 from polyvigil.data.read import read_labelled
 from polyvigil.data.write import write_posts
 from polyvigil.detect.ngram_features import characters_of
@@ -51,6 +52,21 @@ def test_known_shares_are_those_of_a_set(trained: Trained, french: list[Post]) -
         hashes = member._space.blocks(characters_of([post], member.normalisation))[1].hashes.tolist()  # type: ignore[attr-defined]
         assert share == (sum(value in known for value in hashes) / len(hashes) if hashes else 1.0)
     assert 0.35 < shares[:40].mean() < 0.8
+
+
+def test_many_posts_are_scored_in_batches(
+    trained: Trained, french: list[Post], corpus: tuple[LabelledPost, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit by bit what all at once give, of packed posts too."""
+    bundle = trained.bundle
+    posts = [*french[:60], *(item.post for item in corpus[:90])]
+    whole = bundle.probabilities(posts), bundle.member_probabilities(posts), bundle.abstains(posts)
+    assert 0 < whole[2].sum() < len(posts)
+    monkeypatch.setattr("polyvigil.bundle.store._POSTS_OF_A_BATCH", 7)
+    for some in (posts, PackedPosts(PostColumns(posts))):
+        parts = bundle.probabilities(some), bundle.member_probabilities(some), bundle.abstains(some)
+        for one, other in zip(whole, parts, strict=True):
+            assert (one == other).all()
 
 
 def test_without_a_threshold_nothing_is_flagged(trained: Trained, french: list[Post], russian: list[Post]) -> None:

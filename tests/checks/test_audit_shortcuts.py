@@ -18,6 +18,7 @@ from polyvigil.checks.audit.gate import Gate
 from polyvigil.checks.audit.probing import probe
 from polyvigil.checks.audit.shortcuts import ShortcutAudit, audit_shortcuts
 from polyvigil.checks.audit.training import audit_training
+from polyvigil.text.normalise import model_text
 from polyvigil.text.script import LETTERS, SCRIPTS, alphabet, main_script
 from polyvigil.types import LabelledPost, Post
 
@@ -218,7 +219,10 @@ def test_letters_that_a_bundle_knows() -> None:
 
 
 def test_every_script_is_probed_both_ways() -> None:
-    told = probe(small_world(0, "clean").bundle, small_world(0, "clean").test.posts)
+    made = small_world(0, "clean")
+    posts, labels = [item.post for item in made.test.posts], np.array([item.label for item in made.test.posts])
+    scripts = [main_script(model_text(post.text, made.bundle.normalisation)) for post in posts]
+    told = probe(made.bundle, posts, labels, scripts)
     assert {(part.script, part.kind) for part in told} == {(s, k) for s in SCRIPTS for k in ("junk", "mapped")}
     for kind in ("junk", "mapped"):
         assert np.median([part.lift for part in told if part.kind == kind]) == pytest.approx(0, abs=1e-9)

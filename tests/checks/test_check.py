@@ -183,6 +183,31 @@ def test_duplicates_conflicts_and_ids(tmp_path: Path) -> None:
     assert {(item.kind, item.posts) for item in result.suspects} == {("conflicting_id", 2), ("repeated_id", 2)}
 
 
+@pytest.mark.parametrize("all_hashes_collide", [False, True])
+def test_repeated_ids_are_those_of_brute_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, all_hashes_collide: bool
+) -> None:
+    if all_hashes_collide:
+        monkeypatch.setattr("polyvigil.checks.check.hash", lambda _: 1, raising=False)
+    rng = random.Random(5)
+    files = [[row(rng.randrange(60), f"text {rng.randrange(3)}", 0) for _ in range(80)] for _ in range(2)]
+    expected = []
+    for number, content in enumerate(files):
+        kinds: dict[str, list[int]] = {"conflicting_id": [], "repeated_id": []}
+        for cells in content:
+            same = [index for index, other in enumerate(content) if other["id"] == cells["id"]]
+            if len(same) > 1 and content[same[0]] is cells:
+                alike = len({content[index]["text"] for index in same}) == 1
+                kinds["repeated_id" if alike else "conflicting_id"] += same
+        lines = {kind: [index + 2 for index in indices] for kind, indices in kinds.items()}
+        expected += [(f"file{number}.csv", kind, len(lines[kind]), lines[kind][:20]) for kind in lines if lines[kind]]
+    result = checked(tmp_path, *files)
+    of_ids = [suspect for suspect in result.suspects if suspect.kind.endswith("_id")]
+    told = [(Path(s.file).name, s.kind, s.posts, [post.line for post in s.examples]) for s in of_ids]
+    assert sorted(told) == sorted(expected)
+    assert len(told) == 4
+
+
 def test_posts_with_a_defect(tmp_path: Path) -> None:
     content = rows("de", 60, 12)
     texts = {"mojibake": "Ich nehme die Tabletten fÃ¼r den RÃ¼cken und mir ist Ã¼bel", "very_long": "lange " * 3000}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from polyvigil.checks.duplicates import NEAR, Duplicates, find_duplicates, similarity
+from polyvigil.data.packed_posts import PackedPosts, PostColumns
 from polyvigil.text.normalise import model_text
 from polyvigil.text.shingles import shingle_sets
 from polyvigil.types import Post
@@ -111,8 +112,9 @@ def test_the_answer_does_not_depend_on_batches_or_neighbours(monkeypatch: pytest
     posts = posts_of(corpus(5, 200))
     whole = find_duplicates(posts)
     monkeypatch.setattr("polyvigil.checks.duplicates._CHARACTERS_PER_CHUNK", 50)
-    again = find_duplicates(posts)
-    assert same(whole, again)
+    monkeypatch.setattr("polyvigil.checks.duplicates._TEXTS_PER_CHUNK", 3)
+    assert same(whole, find_duplicates(posts))
+    assert same(whole, find_duplicates(PackedPosts(PostColumns(posts))))
     reverse = find_duplicates(posts[::-1])
     assert {frozenset(pair) for pair in (len(posts) - 1 - reverse.pairs).tolist() if len(set(pair)) == 2} == {
         frozenset((int(whole_exact_last(posts, i)), int(whole_exact_last(posts, j)))) for i, j in whole.pairs

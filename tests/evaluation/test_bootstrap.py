@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyvigil.evaluation import intervals
 from polyvigil.evaluation.groups import groups_of
 from polyvigil.evaluation.intervals import (
     average_precision_interval,
@@ -51,6 +52,41 @@ def test_two_systems_are_measured_on_the_same_resample() -> None:
     assert drawn.shape == (300, 3)
     assert (drawn[:, 0] == drawn[:, 1]).all()
     assert np.std(drawn[:, 0] - drawn[:, 2]) > 0.05
+
+
+@pytest.mark.parametrize("systems", [1, 2])
+def test_resampling_in_rows_equals_all_at_once(systems: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit by bit: drawn row by row, summed in place; and as written down, copies and all."""
+    generator = np.random.default_rng(3)
+    labels = (generator.random(900) < 0.2).astype(np.int8)
+    ranks = np.stack([entry_ranks(labels, np.round(generator.random(900), 2)) for _ in range(systems)])
+    strata = generator.choice(["en", "ja", "de"], 900).tolist()
+    at_once = resampled_average_precision(labels, ranks, strata, rounds=600)
+    assert (at_once == _as_written_down(labels, ranks, strata, rounds=600)).all()
+    monkeypatch.setattr(intervals, "_NUMBERS_SAMPLED", 1000)
+    assert (resampled_average_precision(labels, ranks, strata, rounds=600) == at_once).all()
+
+
+def _as_written_down(labels: np.ndarray, ranks: np.ndarray, strata: list[str], *, rounds: int) -> np.ndarray:
+    """250 resamples together, as resampled_average_precision takes them, without a thought of memory."""
+    random, width = np.random.default_rng(0), int(ranks.max()) + 1
+    cells = [
+        (label, (np.array(strata) == name) & (labels == label)) for name in sorted(set(strata)) for label in (0, 1)
+    ]
+    values = []
+    for start in range(0, rounds, 250):
+        entering = np.zeros((2, len(ranks), min(250, rounds - start), width))
+        for label, mask in cells:
+            where, numbers = np.unique(ranks[:, mask], axis=1, return_counts=True)
+            sampled = random.multinomial(numbers.sum(), numbers / numbers.sum(), size=entering.shape[2])
+            for system, column in enumerate(where):
+                for place in range(width):
+                    entering[label, system, :, place] += sampled[:, column == place].sum(axis=1)
+        cumulative = np.cumsum(entering, axis=-1)
+        read = cumulative.sum(axis=0)
+        precision = np.divide(cumulative[1], read, out=np.zeros_like(read), where=read > 0)
+        values.append((entering[1] * precision).sum(axis=-1).T / np.count_nonzero(labels == 1))
+    return np.concatenate(values)
 
 
 def test_the_identity_resample_gives_the_value() -> None:

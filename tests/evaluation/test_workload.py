@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyvigil.evaluation import workload as workload_module
 from polyvigil.evaluation.intervals import share_interval
-from polyvigil.evaluation.workload import Workload, posts_per_ade, predictive_value, sample_curves, workload
+from polyvigil.evaluation.workload import Curves, Workload, posts_per_ade, predictive_value, sample_curves, workload
 from polyvigil.metrics import Counts, count
 
 POSTS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6)), min_size=1, max_size=30)
@@ -112,6 +113,26 @@ def test_curves_match_order_statistics() -> None:
     assert curves.false_rate[:, 8].mean() == pytest.approx(0.5 / 21, abs=0.003)
     assert curves.false_rate[:, 9].mean() == pytest.approx(3.5 / 21, abs=0.005)
     assert curves.false_rate[:, 9].std() == pytest.approx(math.sqrt(3.5 * 17.5 / (21**2 * 22)), rel=0.04)
+
+
+def test_curves_drawn_row_by_row_are_those_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit by bit, and so are the crossings."""
+    labels = (np.random.default_rng(2).random(300) < 0.3).astype(np.int8)
+    scores = np.random.default_rng(3).random(300)
+
+    def sample() -> Curves:
+        return sample_curves(labels, scores, rounds=50, random=np.random.default_rng(1))
+
+    one = sample()
+    recall_after, read_for = one.recall_after(60), one.read_for(0.8)
+    assert len(recall_after) == len(read_for) == 50
+    for rows in (1, 7, 1000):
+        monkeypatch.setattr(workload_module, "_ROWS_PER_CHUNK", rows)
+        again = sample()
+        assert (again.recall == one.recall).all()
+        assert (again.false_rate == one.false_rate).all()
+        assert (again.recall_after(60) == recall_after).all()
+        assert (again.read_for(0.8) == read_for).all()
 
 
 def test_crossings_equal_brute_force() -> None:

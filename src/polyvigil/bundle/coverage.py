@@ -59,10 +59,11 @@ def knowing_members(
 
 
 def posts_by_language(posts: Iterable[Post]) -> dict[str, list[Post]]:
-    """Posts by their language group, in their order."""
+    """The first posts of each language group, in their order: as many as are looked at."""
     result: dict[str, list[Post]] = defaultdict(list)
     for post in posts:
-        result[post.language].append(post)
+        if len(kept := result[post.language]) < MEASURED_POSTS:
+            kept.append(post)
     return dict(result)
 
 

@@ -20,6 +20,7 @@ from polyvigil.bundle import layout
 from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.verify import verify
 from polyvigil.data.fingerprint import post_keys
+from polyvigil.data.packed_posts import field_array, field_of, labels_of, posts_of
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.rules import DevScores
@@ -80,14 +81,15 @@ class StoredDev:
 
 def stored(by_member: NDArray[np.float64], items: Sequence[LabelledPost]) -> StoredDev:
     """Probabilities (n_members, n_posts) of labelled posts, in their order."""
-    names = sorted({item.post.group for item in items} - {""})
+    posts = posts_of(items)
+    names = sorted({*field_of(posts, "group")} - {""})
     numbers = {"": -1} | {name: number for number, name in enumerate(names)}
     return StoredDev(
         by_member,
-        np.array([item.label for item in items], dtype=np.int8),
-        np.array([item.post.language for item in items], dtype=np.str_),
-        np.array([item.post.type for item in items], dtype=np.str_),
-        np.array([numbers[item.post.group] for item in items], dtype=np.int64),
+        labels_of(items),
+        field_array(posts, "language"),
+        field_array(posts, "type"),
+        np.fromiter(map(numbers.__getitem__, field_of(posts, "group")), dtype=np.int64, count=len(items)),
         post_keys(items),
     )
 

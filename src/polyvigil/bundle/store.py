@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,6 +25,7 @@ from polyvigil.bundle.members import load_member, load_second_stage
 from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.verify import AGAIN, bundle_id, entries, scores_id, verify
 from polyvigil.data.atomic import whole_folder
+from polyvigil.data.packed_posts import field_of
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.judge import Judge
@@ -45,6 +46,7 @@ from polyvigil.detect.member_scores import MemberScores, carrying_windows, score
 from polyvigil.errors import BundleError
 from polyvigil.judge.endpoint import Endpoint, EndpointPermission, Usage
 from polyvigil.judge.stage import SecondStage, SecondStageResult
+from polyvigil.progress import report_share
 from polyvigil.text.memo import MemoCache, memoised
 from polyvigil.types import Post, Probabilities
 
@@ -121,7 +123,7 @@ class Bundle:
 
     def flags(self, posts: Sequence[Post], probabilities: Probabilities) -> NDArray[np.bool_]:
         """Whether each post is flagged, (n_posts,), given its P: by its threshold, unless the bundle abstains."""
-        flags = self.policy.flags(probabilities, [post.language for post in posts])
+        flags = self.policy.flags(probabilities, list(field_of(posts, "language")))
         return flags & ~self.abstains(posts)
 
     def abstains(self, posts: Sequence[Post]) -> NDArray[np.bool_]:
@@ -132,10 +134,12 @@ class Bundle:
         the post than ``policy.least_known``. 0 there: none.
         """
         result = np.zeros(len(posts), dtype=np.bool_)
-        foreign = {post.language for post in posts if not self.is_trained_on(post.language)}
+        foreign = {name for name in {*field_of(posts, "language")} if not self.is_trained_on(name)}
         if not foreign or not self.reads_ngrams_alone or not self.policy.least_known:
             return result
-        indices = [index for index, post in enumerate(posts) if post.language in foreign]
+        indices = [index for index, name in enumerate(field_of(posts, "language")) if name in foreign]
+        if len(indices) > _POSTS_OF_A_BATCH:
+            return np.concatenate([self.abstains(batch) for batch in _batches(posts)])
         chosen = [posts[index] for index in indices]
         members = [member for member in self.members if isinstance(member, KnowsShares)]
         shares = np.max([member.known_shares(chosen) for member in members], axis=0)
@@ -152,6 +156,8 @@ class Bundle:
 
     def member_probabilities(self, posts: Sequence[Post]) -> NDArray[np.float64]:
         """See ``member_probabilities`` of this module; shape (n_members, n_posts)."""
+        if len(posts) > _POSTS_OF_A_BATCH and self.reads_ngrams_alone:
+            return np.concatenate([self.member_probabilities(batch) for batch in _batches(posts)], axis=1)
         return member_probabilities(self.members, posts, normalisation=self.normalisation)
 
     def lengths(self, posts: Sequence[Post]) -> Lengths | None:
@@ -194,8 +200,7 @@ class Bundle:
     def probabilities(self, posts: Sequence[Post]) -> Probabilities:
         """P(ADE) of all stages, shape (n_posts,), in [0, 1]; exactly 0 for a post with nothing to read."""
         if len(posts) > _POSTS_OF_A_BATCH and self.reads_ngrams_alone:  # whose bits hang on no neighbour
-            starts = range(0, len(posts), _POSTS_OF_A_BATCH)
-            return np.concatenate([self.probabilities(posts[start : start + _POSTS_OF_A_BATCH]) for start in starts])
+            return np.concatenate([self.probabilities(batch) for batch in _batches(posts)])
         return self.combined(self.scores(posts), [post.language for post in posts])
 
     def combined(self, scores: BundleScores, languages: Sequence[str]) -> Probabilities:
@@ -274,6 +279,13 @@ class Bundle:
     @property
     def _detectors(self) -> tuple[Detector, ...]:
         return (*self.members, *(self.second_stage.detectors if self.second_stage else ()))
+
+
+def _batches(posts: Sequence[Post]) -> Iterator[list[Post]]:
+    """Posts that are scored together, in their order."""
+    for start in range(0, len(posts), _POSTS_OF_A_BATCH):
+        report_share("scoring", start, len(posts))
+        yield list(posts[start : start + _POSTS_OF_A_BATCH])
 
 
 def member_probabilities(

@@ -8,7 +8,7 @@ Nearly: the Jaccard similarity of two posts' shingle sets (text.shingles) is at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,10 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from polyvigil.data.fingerprint import post_hashes
+from polyvigil.data.packed_posts import NormalisedTexts, taken
 from polyvigil.detect.ngram_features import batches
-from polyvigil.text.normalise import model_texts
+from polyvigil.progress import report_share
+from polyvigil.text.normalise import FIRST_NORMALISATION
 from polyvigil.text.shingles import shingle_sets
 from polyvigil.types import Post
 
@@ -29,7 +31,8 @@ _SMALL = 24  # members of a bucket up to which all its pairs are candidates
 _ROUNDS = 4  # a larger bucket: that many of its members, one after the other, are compared with those left
 _SURE_MISS = 0.15  # candidates whose 80 minima say at least this much under the threshold are not measured (3.4 sigma)
 _PAIRS_PER_CHUNK = 65_536
-_CHARACTERS_PER_CHUNK = 1 << 21
+_CHARACTERS_PER_CHUNK = 1 << 20  # 60 bytes each while their shingles are made
+_TEXTS_PER_CHUNK = 2000
 _COLUMNS = 2**63 - 1
 _MULTIPLIER = np.uint64(0xFF51AFD7ED558CCD)  # MurmurHash3's 64-bit finaliser
 
@@ -57,7 +60,7 @@ def find_duplicates(posts: Sequence[Post], *, threshold: float = NEAR) -> Duplic
     same answer. Memory: about 400 bytes a post, and the batch in work."""
     exact = _first_indices(post_hashes(posts))
     distinct = np.flatnonzero(exact == np.arange(len(posts)))
-    texts = model_texts([posts[index].text for index in distinct.tolist()])
+    texts = NormalisedTexts(taken(posts, distinct.tolist()), FIRST_NORMALISATION)
     search = _near_pairs(texts, threshold)
     matches = np.concatenate([np.empty((0, 2), dtype=np.int64), *search.matches])
     order = np.lexsort((matches[:, 1], matches[:, 0]))
@@ -80,12 +83,17 @@ def _clusters(exact: Indices, pairs: Indices) -> Indices:
     return _first_indices(component.astype(np.uint64))
 
 
-def similarity(texts: Sequence[str], pairs: Indices) -> NDArray[np.float64]:
-    """Jaccard similarity of the shingle sets of each pair of normalised texts: pairs (n, 2) -> (n,), in [0, 1]."""
-    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+def similarity(texts: Sequence[str], pairs: Indices, *, lengths: Indices | None = None) -> NDArray[np.float64]:
+    """Jaccard similarity of the shingle sets of each pair of normalised texts: pairs (n, 2) -> (n,), in [0, 1].
+
+    ``lengths`` (n_texts,): their characters, where they are known; else all texts are looked at.
+    """
+    if lengths is None:
+        lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     chunks = np.cumsum(lengths[pairs].sum(axis=1)) // _CHARACTERS_PER_CHUNK
     values = np.empty(len(pairs))
     for here in np.split(np.arange(len(pairs)), np.flatnonzero(np.diff(chunks)) + 1):
+        report_share("measuring candidates", len(pairs) and here[0], len(pairs))
         indices, local = np.unique(pairs[here], return_inverse=True)
         first, second = local.reshape(-1, 2).T
         sets = shingle_sets([texts[index] for index in indices])
@@ -101,6 +109,7 @@ class _Search:
     """What is known so far: the pairs found, the pairs measured, the cluster of each text."""
 
     texts: Sequence[str]
+    lengths: Indices
     signatures: NDArray[np.uint32]
     threshold: float
     clusters: Indices
@@ -122,7 +131,7 @@ class _Search:
             equal = self.signatures[pairs[some, 0]] == self.signatures[pairs[some, 1]]
             near[some] = equal.mean(axis=1) > self.threshold - _SURE_MISS
         self.measured = np.sort(np.concatenate([self.measured, keys[near]]))
-        values = similarity(self.texts, pairs[near])
+        values = similarity(self.texts, pairs[near], lengths=self.lengths)
         good = values >= self.threshold
         if good.any():
             self.matches.append(pairs[near][good])
@@ -132,7 +141,9 @@ class _Search:
 
 def _near_pairs(texts: Sequence[str], threshold: float) -> _Search:
     none = np.empty(0, dtype=np.int64)
-    search = _Search(texts, _signatures(texts), threshold, np.arange(len(texts)), none, [], [])
+    lengths = np.zeros(len(texts), dtype=np.int64)
+    signatures = _signatures(texts, lengths)
+    search = _Search(texts, lengths, signatures, threshold, np.arange(len(texts)), none, [], [])
     for band in range(BANDS):
         members, starts = _buckets(search.signatures[:, band * MINIMA_PER_BAND : (band + 1) * MINIMA_PER_BAND])
         sizes = np.diff(starts)
@@ -148,15 +159,19 @@ def _near_pairs(texts: Sequence[str], threshold: float) -> _Search:
     return search
 
 
-def _signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
-    """The 80 minima of each text: (n_texts, 80). The k-th order of the shingles is by (hash xor a_k) * b_k mod 2^32."""
+def _signatures(texts: Sequence[str], lengths: Indices) -> NDArray[np.uint32]:
+    """The 80 minima of each text: (n_texts, 80). The k-th order of the shingles is by (hash xor a_k) * b_k mod 2^32.
+
+    ``lengths`` (n_texts,) is filled with the characters of each.
+    """
     generator = np.random.default_rng(20260501)
     masks = generator.integers(0, 2**32, size=BANDS * MINIMA_PER_BAND, dtype=np.uint32)
     factors = generator.integers(0, 2**32, size=BANDS * MINIMA_PER_BAND, dtype=np.uint32) | np.uint32(1)
     signatures = np.empty((len(texts), len(masks)), dtype=np.uint32)
     done = 0
-    for batch in batches(texts):
+    for batch in _batches(texts):
         sets = shingle_sets(batch)
+        lengths[done : done + len(batch)] = list(map(len, batch))
         hashes = (sets.hashes >> np.uint64(32)).astype(np.uint32)
         work = np.empty_like(hashes)
         for k, (mask, factor) in enumerate(zip(masks, factors, strict=True)):
@@ -165,6 +180,13 @@ def _signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
             signatures[done : done + len(batch), k] = np.minimum.reduceat(work, sets.starts[:-1])
         done += len(batch)
     return signatures
+
+
+def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The texts in order, in batches by their characters; of all texts few are made at a time."""
+    for start in range(0, len(texts), _TEXTS_PER_CHUNK):
+        report_share("reading for duplicates", start, len(texts))
+        yield from batches(list(texts[start : start + _TEXTS_PER_CHUNK]))
 
 
 def _buckets(band: NDArray[np.uint32]) -> tuple[Indices, Indices]:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import rel_entr
 
-from polyvigil.types import Frozen
+from polyvigil.types import Frozen, Labels
 
 GIVES_AWAY = 0.9
 HINTS = 0.75
@@ -83,7 +83,7 @@ def measure_columns(
     columns: Mapping[str, Sequence[str | None]],
     *,
     languages: Sequence[str],
-    labels: Sequence[int],
+    labels: Sequence[int] | Labels,
     texts: Sequence[str],
     file: str = "",
 ) -> tuple[LabelLeak, ...]:
@@ -93,13 +93,14 @@ def measure_columns(
     used to hide values that repeat the post. A column with one value in a language is left out.
     """
     label = np.asarray(labels, dtype=np.int64)
-    language_of = np.asarray(languages, dtype=object)
+    names, number_of = np.unique(list(languages), return_inverse=True)
     results = []
-    for language in sorted(set(languages)):
-        there = np.flatnonzero(language_of == language).tolist()
+    for number, language in enumerate(names.tolist()):
+        there = np.flatnonzero(number_of == number).tolist()
         for column, cells in columns.items():
-            rows = [row for row in there if cells[row] is not None]
-            values = [str(cells[row]).strip() for row in rows]
+            known_cells = [(row, cell) for row in there if (cell := cells[row]) is not None]
+            rows = [row for row, _ in known_cells]
+            values = [str(cell).strip() for _, cell in known_cells]
             here = label[rows]
             positives = int(here.sum())
             if min(positives, len(rows) - positives) < MIN_POSTS:

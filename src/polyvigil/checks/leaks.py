@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, compress
 from typing import TypeAlias
 
 import numpy as np
@@ -37,11 +38,13 @@ class Repeats:
     @classmethod
     def of(cls, posts: CheckedPosts) -> Repeats:
         """Find the duplicates among the posts."""
-        readable = [index for index, reason in enumerate(posts.no_text) if reason not in _ERASED]
-        inside: defaultdict[SplitKey, list[int]] = defaultdict(list)
-        for member, index in enumerate(readable):
-            inside[posts.files[index], posts.splits[index]].append(member)
-        duplicates = find_duplicates([posts.posts[index] for index in readable])
+        readable = array("q", (index for index, reason in enumerate(posts.no_text) if reason not in _ERASED))
+        inside: defaultdict[SplitKey, array[int]] = defaultdict(lambda: array("q"))
+        is_readable = (reason not in _ERASED for reason in posts.no_text)
+        split_keys = compress(zip(posts.files, posts.splits, strict=True), is_readable)
+        for member, key in enumerate(split_keys):
+            inside[key].append(member)
+        duplicates = find_duplicates(posts.posts.take(readable))
         arrays = {key: np.array(inside[key], dtype=np.int64) for key in sorted(inside)}
         return cls(posts, np.array(readable, dtype=np.int64), duplicates.exact, duplicates.near, arrays)
 

@@ -35,8 +35,8 @@ def shortcuts(
     from polyvigil.checks.audit.shortcuts import audit_shortcuts
 
     loaded = load(bundle, device=device)
-    reading = posts.read_labelled(file, bundle=bundle, keep_cells=True)
-    trained_on = replace(posts, split="").read_labelled(train, bundle=bundle, keep_cells=True) if train else None
+    reading = posts.read_labelled(file, bundle=bundle)
+    trained_on = replace(posts, split="").read_labelled(train, bundle=bundle) if train else None
     out.notes((*reading.notes, *(trained_on.notes if trained_on else ())))
     out.log(f"probing every script, and scoring {len(reading.posts):,} posts")
     audit = audit_shortcuts(loaded, reading, train=trained_on)

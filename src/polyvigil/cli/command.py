@@ -22,6 +22,7 @@ import typer
 from polyvigil.cli.options import POSTS_OPTIONS, PostsInput, PostsOptions
 from polyvigil.cli.output import Answer, Output, command_line
 from polyvigil.errors import InterruptError
+from polyvigil.progress import listening
 
 Function = TypeVar("Function", bound=Callable[..., Answer])
 
@@ -87,7 +88,7 @@ def _runner(function: Callable[..., Answer], name: str, *, heartbeat: bool) -> C
     def run(*, context: typer.Context, json_: bool, quiet: bool, debug: bool, **options: Any) -> None:  # noqa: ARG001 - main reads --debug
         out = Output(json=json_, quiet=quiet, command_line=command_line(context))
         try:  # here, since typer has its own mind about these two
-            with out.heartbeat() if heartbeat else nullcontext():
+            with out.heartbeat() if heartbeat else nullcontext(), listening(out.listen):
                 answer = function(out, **_arguments(parameters, options))
             out.give(name, answer)
         except KeyboardInterrupt as error:

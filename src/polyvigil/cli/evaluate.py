@@ -303,7 +303,9 @@ def _official(predictions: str, gold: str, output: Path | None, posts: PostsInpu
         check_output(output, SCORES, replace=replace, inputs=[predictions, gold])
     hint = _unlabelled_hint("BUNDLE", gold)
     spec = posts.spec()
-    reading = read_labelled(gold, spec, split=posts.split, unlabelled_hint=hint)  # _check_gold takes every row
+    reading = read_labelled(
+        gold, spec, split=posts.split, unlabelled_hint=hint, keep_cells=False
+    )  # _check_gold takes every row
     _check_gold(reading)
     predicted = read_predictions(predictions, id_column=spec.columns.get("id", ""))
     scores = official_scores(reading.posts, predicted, gold_file=reading.name, predictions_file=predictions)

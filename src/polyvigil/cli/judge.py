@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -137,7 +138,7 @@ def _judge(
     return _answer(out, made, output)
 
 
-def _dry_run(bundle: Bundle, spec: ChatSpec, dev: tuple[LabelledPost, ...], at_most: float, show: int) -> Answer:
+def _dry_run(bundle: Bundle, spec: ChatSpec, dev: Sequence[LabelledPost], at_most: float, show: int) -> Answer:
     from polyvigil.judge.client import masked
     from polyvigil.workflows.judge import estimate, near
 

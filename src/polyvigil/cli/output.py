@@ -40,7 +40,7 @@ def escaped_json(document: object) -> str:
 
 _PROGRESS_SECONDS = 4.0
 """Between two lines of progress where stderr is no terminal; on one the line is rewritten five times a second."""
-_SILENT_SECONDS = 5.0
+_SILENT_SECONDS = 4.0
 """After so many without a word, a line says that the last stage that was named still goes on."""
 _CHECK_SECONDS = 0.5
 
@@ -72,6 +72,9 @@ class Output:
     _last: float = 0.0
     _stage: str = ""
     _spoken: float = 0.0
+    _heard: str = ""
+    _heard_first: float = 0.0
+    _heard_share: float = 0.0
     _writing: Any = field(default_factory=threading.RLock)
     _given: bool = False
 
@@ -141,6 +144,13 @@ class Output:
         spent = time.monotonic() - started
         left = f", {spent * (1 - done) / done:,.0f} s left" if done else ""
         self._rewrite(f"{what}: {done:.0%}{left}", started)
+
+    def listen(self, what: str, done: float) -> None:
+        """``share`` of a step that began when it was first named: a listener of polyvigil.progress."""
+        if what != self._heard or done < self._heard_share:  # another one, or the same once more
+            self._heard, self._heard_first = what, time.monotonic()
+        self._heard_share = done
+        self.share(what, self._heard_first, done)
 
     def count(self, what: str, started: float, done: int, total: int) -> None:
         """How many of a stage's items are done, as ``progress``."""

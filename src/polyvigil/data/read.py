@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-import sys
 from array import array
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from operator import eq
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal, overload
+from typing import Any, Literal
+
+import numpy as np
 
 from polyvigil.config.data import DataSpec
 from polyvigil.data.columns import ColumnMap, column_list, map_columns
 from polyvigil.data.formats import Row, RowError, Table, open_source
+from polyvigil.data.kept_rows import KeptRows, RowStore
 from polyvigil.data.labels import LabelMap, LabelValue, is_missing, label_map
 from polyvigil.data.languages import HEAD_ROWS, FileLanguages, LanguageSpellings
 from polyvigil.data.no_text import no_text_error
+from polyvigil.data.packed_posts import PackedLabelledPosts, PackedPosts, PostColumns
+from polyvigil.data.packed_strings import StringColumn, pack
 from polyvigil.data.protection import is_output
 from polyvigil.data.read_block import ReadBlock, read_block
 from polyvigil.data.read_row import (
@@ -35,8 +36,9 @@ from polyvigil.data.read_row import (
 )
 from polyvigil.data.selection import Selection, selection_of
 from polyvigil.data.shown import shown_column, shown_value
-from polyvigil.data.table import PieceBuffer, RowBlock, pieces_of, rows_in
+from polyvigil.data.table import PieceBuffer, pieces_of, rows_in
 from polyvigil.errors import DataError
+from polyvigil.progress import report_share
 from polyvigil.types import Frozen, LabelledPost, Post
 
 __all__ = [
@@ -66,7 +68,6 @@ _NOT_A_LABEL = " is not 0 or 1"
 NO_LABEL = f"''{_NOT_A_LABEL}"
 """The reason of a row whose label is empty."""
 _BLOCK_ROWS = 2000
-_NO_CELLS: Mapping[str, Any] = MappingProxyType({})
 _NUMERIC_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 _MARKS_SEEN = 10_000  # rows without a label by which a sheet of marks is known
 SPLIT_ROLES = ("train", "dev", "test")
@@ -78,7 +79,8 @@ class Reading:
     """All labelled posts of a file, in its order; the rows set aside; what a user should know."""
 
     name: str
-    posts: tuple[LabelledPost, ...]
+    posts: Sequence[LabelledPost]
+    """Of a file, packed (data.packed_posts): a post is made when it is looked at."""
     rows: Sequence[Row]
     row_errors: tuple[RowError, ...]
     notes: tuple[str, ...] = field(default=())
@@ -99,7 +101,8 @@ def read_labelled(
 ) -> Reading:
     """Read a file, or an open table, of labelled posts. ``split`` keeps the rows of that split only.
 
-    ``keep_cells``: whether the rows of posts labelled 0 or 1 hold their cells; a million posts take 0.6 GB without.
+    ``keep_cells``: whether the rows of posts labelled 0 or 1 hold their cells. Without, a million posts take the bytes
+    of their texts and ids in UTF-8 and 45 MB; with, the other columns too.
 
     ``unlabelled_hint``: of a command that measures, what to do with a file without labels; such a file's error then
     says that nothing can be measured. ``on_error``: what to do with a bad row; None sets it aside. Where labels that
@@ -168,125 +171,94 @@ class _DecisionCounts:
         return self._rows > 1 and self._flagged == self._rows
 
 
-@dataclass(slots=True)
-class _RowStore:
-    """What is kept of the rows of posts: of each its line, of some their cells."""
-
-    lines: array[int] = field(default_factory=lambda: array("q"))
-    single: dict[int, Row] = field(default_factory=dict)
-    """By the index of their post, those that keep their cells: a post whose label may turn out to mean nothing is set
-    aside with all it holds."""
-    blocks: list[RowBlock] = field(default_factory=list)
-    """Further rows that keep their cells."""
-    starts: list[int] = field(default_factory=list)
-    """The index of the first post of each block."""
-
-    def row(self, index: int) -> Row:
-        """The row of the post at ``index``."""
-        if row := self.single.get(index):
-            return row
-        at = bisect_right(self.starts, index) - 1
-        if at >= 0 and (offset := index - self.starts[at]) < len(self.blocks[at]):
-            return self.blocks[at].row(offset)
-        return Row(self.lines[index], _NO_CELLS, _NO_CELLS)
-
-
-class KeptRows(Sequence[Row]):
-    """The rows of some posts, made when they are asked for: with their cells where those were kept, else their lines
-    alone."""
-
-    def __init__(self, rows: _RowStore, indices: Sequence[int]) -> None:
-        self._rows = rows
-        self._indices = indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Row]: ...
-
-    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
-        if isinstance(index, slice):
-            return KeptRows(self._rows, self._indices[index])
-        return self._rows.row(self._indices[index])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
-
-    __hash__ = None  # type: ignore[assignment]
-
-
 def _all_rows(table: Table, columns: ColumnMap, spec: DataSpec, *, keep_cells: bool) -> _AllRows:
-    """Read a table to its end: in blocks where that can be, else row by row."""
+    """Read a table of labelled posts to its end."""
     rows = _AllRows(table, columns, spec, keep_cells=keep_cells)
+    for part in _parts(table, columns, spec, labelled=True):
+        if isinstance(part, ReadBlock):
+            rows.add_block(part)
+        else:
+            rows.add(list(part))
+    return rows
+
+
+def _parts(
+    table: Table, columns: ColumnMap, spec: DataSpec, *, labelled: bool
+) -> Iterator[ReadBlock | Iterator[ReadPost | RowError]]:
+    """The rows of a table, some at a time: as a block where that can be, else one by one."""
     buffer = PieceBuffer(pieces_of(table.rows))
     head = buffer.take(HEAD_ROWS)
     buffer.return_first(head)
     languages = FileLanguages(lambda: head_of(rows_in(head), columns), default=spec.language)
     while pieces := buffer.take(_BLOCK_ROWS):
-        if block := read_block(pieces, columns, languages, labelled=True):
-            rows.add_block(block)
+        if table.fraction:
+            report_share(f"reading {Path(table.name).name}", table.fraction())
+        if block := read_block(pieces, columns, languages, labelled=labelled):
+            yield block
             continue
         some = replace(table, rows=rows_in(pieces))
-        for item in read_rows(some, columns, spec, labelled=True, languages=languages):
-            rows.add(item)
-    return rows
+        yield read_rows(some, columns, spec, labelled=labelled, languages=languages)
 
 
 @dataclass(slots=True)
 class _AllRows:
-    """All rows of a table that was read to its end, their labels as they were written; (n_posts,) each of lists.
-
-    A million posts take what their texts take and 0.25 GB, where cells are not kept."""
+    """All rows of a table that was read to its end, their labels as they were written; (n_posts,) each."""
 
     table: Table
     columns: ColumnMap
     spec: DataSpec
     keep_cells: bool
-    posts: list[Post] = field(default_factory=list)
-    labels_given: list[str] = field(default_factory=list)
-    languages_given: list[str] = field(default_factory=list)
-    purposes: list[str] = field(default_factory=list)
-    inclusion_ps: list[str] = field(default_factory=list)
+    posts: PostColumns = field(default_factory=PostColumns)
+    labels_given: StringColumn = field(default_factory=StringColumn)
+    languages_given: StringColumn = field(default_factory=StringColumn)
+    purposes: StringColumn = field(default_factory=StringColumn)
+    inclusion_ps: StringColumn = field(default_factory=StringColumn)
     detected: bytearray = field(default_factory=bytearray)
-    rows: _RowStore = field(default_factory=_RowStore)
+    rows: RowStore = field(default_factory=RowStore)
     errors: list[tuple[int, RowError]] = field(default_factory=list)
     """And how many posts stand before each."""
 
-    def add(self, item: ReadPost | RowError) -> None:
-        """Add the next row."""
-        if isinstance(item, RowError):
-            self.errors.append((len(self.posts), item))
+    def add(self, items: Sequence[ReadPost | RowError]) -> None:
+        """Add the next rows."""
+        before = len(self.posts)
+        read: list[ReadPost] = []
+        for item in items:
+            if isinstance(item, RowError):
+                self.errors.append((before + len(read), item))
+            else:
+                read.append(item)
+        if not read:
             return
-        if self.keep_cells or item.label_given not in _NUMERIC_LABELS:
-            self.rows.single[len(self.posts)] = item.row
-        self.posts.append(item.post)
-        self.rows.lines.append(item.row.line)
-        self.labels_given.append(sys.intern(item.label_given))
-        self.languages_given.append(sys.intern(item.language_given))
-        self.purposes.append(sys.intern(item.purpose))
-        self.inclusion_ps.append(item.inclusion_p)
-        self.detected.append(item.language_detected)
+        texts = pack([item.post.text for item in read])
+        if self.keep_cells:
+            self.rows.keep([item.row for item in read], {self.columns.columns["text"]: texts})
+        else:
+            odd = (index for index, item in enumerate(read) if item.label_given not in _NUMERIC_LABELS)
+            self.rows.single.update((before + index, read[index].row) for index in odd)
+        self.posts.add_chunk([item.post for item in read], texts=texts)
+        self.rows.lines.extend(item.row.line for item in read)
+        self.labels_given.add_chunk(pack([item.label_given for item in read]))
+        self.languages_given.add_chunk(pack([item.language_given for item in read]))
+        self.purposes.add_chunk(pack([item.purpose for item in read]))
+        self.inclusion_ps.add_chunk(pack([item.inclusion_p for item in read]))
+        self.detected += bytes(item.language_detected for item in read)
 
     def add_block(self, block: ReadBlock) -> None:
         """Add the next rows, all of them posts."""
         before = len(self.posts)
         odd = [index for index, given in enumerate(block.labels_given) if given not in _NUMERIC_LABELS]
+        texts = pack(block.texts)
         if self.keep_cells:
-            self.rows.blocks.append(block.rows.shared())
-            self.rows.starts.append(before)
+            self.rows.keep_block(block.rows, {self.columns.columns["text"]: texts})
         elif odd:
             rows = list(block.rows.rows())
             self.rows.single.update((before + index, rows[index]) for index in odd)
-        self.posts += block.posts
+        self.posts.add_chunk(block.posts, texts=texts)
         self.rows.lines.extend(block.rows.lines)
-        self.labels_given += map(sys.intern, block.labels_given)
-        self.languages_given += map(sys.intern, block.row_languages)
-        self.purposes += map(sys.intern, block.purposes)
-        self.inclusion_ps += block.inclusion_ps
+        self.labels_given.add_chunk(pack(block.labels_given))
+        self.languages_given.add_chunk(pack(block.row_languages))
+        self.purposes.add_chunk(pack(block.purposes))
+        self.inclusion_ps.add_chunk(pack(block.inclusion_ps))
         self.detected += bytes(block.language_detected)
 
     @property
@@ -311,10 +283,12 @@ class _AllRows:
             raise row_error(row_errors[0], name)
         known = labels.labels
         good = self._chosen(row_errors, split=split, labels=known)
+        given = self.labels_given
+        values = np.fromiter((known.get(label, -1) for label in given), dtype=np.int8, count=len(given))
         return Reading(
             name,
-            tuple(LabelledPost(self.posts[index], known[self.labels_given[index]]) for index in good),
-            KeptRows(self.rows, array("q", good)),
+            PackedLabelledPosts(PackedPosts(self.posts, good), values[good] if isinstance(good, array) else values),
+            KeptRows(self.rows, good),
             tuple(row_errors),
             self._notes(good, row_errors, labels.messages(name, column)),
             labels.values,
@@ -336,10 +310,10 @@ class _AllRows:
             reason = f"it has {column_list(self.table.columns)}; if one of them holds labels: --column label=NAME"
         return Unlabelled(
             name,
-            tuple(self.posts[index] for index in good),
+            PackedPosts(self.posts, good),
             tuple(row_errors),
             self._notes(good, row_errors, [f"{name}: has no labels, and is read without them ({reason})"]),
-            tuple(self.rows.lines[index] for index in good),
+            array("q", (self.rows.lines[index] for index in good)),
         )
 
     def _row_errors(self, labels: LabelMap, column: str) -> list[RowError]:
@@ -353,15 +327,19 @@ class _AllRows:
 
     def _chosen(
         self, row_errors: Sequence[RowError], *, split: str, labels: Mapping[str, int] | None = None
-    ) -> list[int]:
+    ) -> array[int] | range:
         """The posts of a split, by their index; those with one of ``labels``. Raises DataError where there is none."""
-        good = [
-            index
-            for index, (post, given) in enumerate(zip(self.posts, self.labels_given, strict=True))
-            if (labels is None or given in labels) and (not split or post.split == split)
-        ]
+        rows = zip(self.posts.column("split"), self.labels_given, strict=True)
+        good = array(
+            "q",
+            (
+                index
+                for index, (of_split, given) in enumerate(rows)
+                if (labels is None or given in labels) and (not split or of_split == split)
+            ),
+        )
         if good:
-            return good
+            return range(len(self.posts)) if len(good) == len(self.posts) else good
         text = self.columns.columns["text"]
         if row_errors and all(error.column == text for error in row_errors):
             cells = (error.cells for error in row_errors)
@@ -395,10 +373,11 @@ class Unlabelled:
     """All posts of a file, in its order, labels not looked at; the rows set aside; what a user should know."""
 
     name: str
-    posts: tuple[Post, ...]
+    posts: Sequence[Post]
+    """Of a file, packed (data.packed_posts): a post is made when it is looked at."""
     row_errors: tuple[RowError, ...]
     notes: tuple[str, ...]
-    lines: tuple[int, ...] = ()
+    lines: Sequence[int] = ()
     """The line that each post starts on."""
 
 
@@ -410,22 +389,29 @@ def read_unlabelled(
     Raises DataError at the first bad row with ``fail``.
     """
     spec = spec or DataSpec()
-    posts: list[Post] = []
-    lines: list[int] = []
+    posts = PostColumns()
+    lines = array("q")
     row_errors: list[RowError] = []
     error_counts, spellings = RowErrorCounts(), LanguageSpellings()
     with open_source(source, spec) as table:
         columns = map_columns(table.columns, spec, required=("text",), where=table.name, derived=table.derived)
-        for item in read_rows(table, columns, spec, labelled=False):
-            if isinstance(item, ReadPost):
-                posts.append(item.post)
-                lines.append(item.row.line)
-                spellings.add(item.language_given)
+        for part in _parts(table, columns, spec, labelled=False):
+            if isinstance(part, ReadBlock):
+                posts.add_chunk(part.posts)
+                lines.extend(part.rows.lines)
+                for given, rows in part.languages_given.items():
+                    spellings.add(given, rows=rows)
                 continue
-            if on_error == "fail":
-                raise row_error(item, table.name)
-            row_errors.append(item)
-            error_counts.add(item)
+            for item in part:
+                if isinstance(item, ReadPost):
+                    posts.append(item.post)
+                    lines.append(item.row.line)
+                    spellings.add(item.language_given)
+                    continue
+                if on_error == "fail":
+                    raise row_error(item, table.name)
+                row_errors.append(item)
+                error_counts.add(item)
     notes = (
         *table.notes,
         *(f"{table.name}: {guess}" for guess in columns.guesses),
@@ -433,7 +419,7 @@ def read_unlabelled(
         *table.late_notes(),
         *spellings.messages(table.name, default=spec.language),
     )
-    return Unlabelled(table.name, tuple(posts), tuple(row_errors), notes, tuple(lines))
+    return Unlabelled(table.name, PackedPosts(posts), tuple(row_errors), notes, lines)
 
 
 def row_error(error: RowError, name: str) -> DataError:

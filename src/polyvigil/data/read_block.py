@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from sys import intern
 from typing import Any
 
 from polyvigil.data.columns import ColumnMap
@@ -31,6 +30,7 @@ class ReadBlock:
     ``inclusion_ps``: as the rows write them, the label empty where none is asked for."""
 
     posts: Sequence[Post]
+    texts: Sequence[str]
     language_detected: Sequence[bool]
     row_languages: Sequence[str]
     labels_given: Sequence[str]
@@ -84,14 +84,11 @@ def read_block(
     splits: Sequence[str] = cells.get("split", ())
     names = {split: split_name(split) for split in {*splits}}
     empty = [""] * len(block)
-    if labelled:  # such posts are kept: what many of them share stands in memory once
-        types = list(map(intern, types))
-        cells = {**cells, "origin": list(map(intern, cells.get("origin", empty)))}
     corpora, threads = cells.get("origin", empty), cells.get("group", empty)
     posts = list(map(Post, ids, cells["text"], groups, types, corpora, map(names.get, splits or empty, empty), threads))
     labels = list(map(str.strip, cells["label"])) if labelled and "label" in cells else empty
     selected = cells.get("purpose", empty), cells.get("inclusion_p", empty)
-    return ReadBlock(posts, detected, given, labels, *selected, block)
+    return ReadBlock(posts, cells["text"], detected, given, labels, *selected, block)
 
 
 def _lacks_text(texts: Sequence[str]) -> bool:

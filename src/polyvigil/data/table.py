@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from sys import intern
 from typing import Any, TypeAlias
 
 import pyarrow as pa
+
+from polyvigil.data.packed_strings import FrozenStrings, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,15 @@ class RowBlock:
         """One of them."""
         return Row(self.lines[index], {name: cells[index] for name, cells in self.cells.items()})
 
-    def shared(self) -> RowBlock:
-        """The same rows; text that many of them share stands in memory once, also beside that of other blocks."""
+    def packed(self, columns: Mapping[str, FrozenStrings]) -> RowBlock:
+        """The same rows in less memory, their strings packed; ``columns``: those that are packed already."""
 
-        def cells(column: Sequence[Any]) -> Sequence[Any]:
-            if {*map(type, column)} != {str} or len({*column}) > len(column) / 4:
+        def cells(name: str, column: Sequence[Any]) -> Sequence[Any]:
+            if {*map(type, column)} != {str}:
                 return column
-            return list(map(intern, column))
+            return columns[name] if name in columns else pack(column)
 
-        return RowBlock(self.lines, {name: cells(column) for name, column in self.cells.items()})
+        return RowBlock(self.lines, {name: cells(name, column) for name, column in self.cells.items()})
 
     def part(self, start: int, stop: int) -> RowBlock:
         """Rows ``start`` to ``stop``, without the last."""

@@ -6,8 +6,9 @@ whose source tunes or measures would bring that source into the training.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from polyvigil.data.packed_posts import field_of, posts_of
 from polyvigil.errors import SplitError
 from polyvigil.types import LabelledPost, Post
 
@@ -17,12 +18,16 @@ PREFIX = "translated:"
 
 def is_translated(post: Post) -> bool:
     """Whether ``polyvigil augment translate`` made this post."""
-    return post.origin.startswith(PREFIX)
+    return _is_of_translation(post.origin)
 
 
-def refuse_translated(items: Iterable[LabelledPost], *, part: str, where: str = "") -> None:
+def _is_of_translation(source: str) -> bool:
+    return source.startswith(PREFIX)
+
+
+def refuse_translated(items: Sequence[LabelledPost], *, part: str, where: str = "") -> None:
     """Raise SplitError when one of the posts is a translation; ``part`` is what they were to be, such as ``dev``."""
-    number = sum(is_translated(item.post) for item in items)
+    number = sum(map(_is_of_translation, field_of(posts_of(items), "origin")))
     if number:
         raise SplitError(
             f"{number:,} of its {part} posts are translations, which are for training alone",

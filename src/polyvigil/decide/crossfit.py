@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.tune import tune
+from polyvigil.progress import report_share
 
 FOLDS, REPEATS = 5, 4
 
@@ -34,9 +35,10 @@ def cross_fitted_flags(
     """
     random = np.random.default_rng(seed)
     flags = np.zeros((repeats, len(posts.labels)), dtype=bool)
-    for row in flags:
+    for number, row in enumerate(flags):
         fold_of = assign_folds(posts, groups=groups, folds=folds, random=random)
         for fold in range(folds):
+            report_share("cross-fitting thresholds", number * folds + fold, repeats * folds)
             held_out = fold_of == fold
             rest = posts.where(~held_out)
             if not held_out.any() or not rest.usable:

@@ -28,6 +28,7 @@ from polyvigil.decide.thresholds import (
     resample_weights,
 )
 from polyvigil.metrics import f1
+from polyvigil.progress import report_share
 from polyvigil.text.language import is_cadec
 from polyvigil.types import Labels, Probabilities
 
@@ -95,7 +96,8 @@ def resampled(posts: DevScores, spec: DecideSpec, *, resamples: int, seed: int =
     ]
     searches = [spec.model_copy(update={"rule": rule}) for rule in _UNBAGGED.get(spec.rule, (spec.rule,))]
     results = []
-    for _ in range(resamples):
+    for number in range(resamples):
+        report_share("resampling thresholds", number, resamples)
         indices = np.concatenate([indices[random.integers(len(indices), size=len(indices))] for indices in strata])
         resample = posts.where(indices)
         if resample.usable:

@@ -7,12 +7,16 @@ stands in what is printed or written.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from polyvigil.config.data import DataSpec
 from polyvigil.data.columns import ColumnMap, column_list, map_columns
+from polyvigil.data.kept_rows import column_cells, column_names
+from polyvigil.data.packed_posts import field_of, posts_of
+from polyvigil.data.packed_strings import StringColumn
 from polyvigil.data.read import Reading, cell_text
 from polyvigil.data.shown import shown_column
 from polyvigil.errors import DataError
@@ -41,7 +45,7 @@ def columns_to_slice(reading: Reading, names: Sequence[str], spec: DataSpec) -> 
     """
     if not names:
         return ()
-    header = tuple(dict.fromkeys(column for row in reading.rows for column in row.cells))
+    header = column_names(reading.rows)
     roles = map_columns(header, spec, required=(), where=reading.name)
     resolved = dict.fromkeys(_resolve(name, header, roles, reading.name) for name in names)
     return tuple(_column(name, reading, roles, header) for name in resolved)
@@ -66,19 +70,21 @@ def _column(name: str, reading: Reading, roles: ColumnMap, header: Sequence[str]
             raise DataError(
                 f"cannot be sliced by: {reason}", where=where, hint=hint.format(name=name, other_columns=other_columns)
             )
-    cells = [cell_text(row.cell(name)).strip() for row in reading.rows]
+    cells = StringColumn(cell_text(cell).strip() for cell in column_cells(reading.rows, name))
     _check_text(cells, reading, where, other_columns)
     _check_distinct(cells, where, other_columns)
-    return Column(name, np.array(cells, dtype=np.str_))
+    return Column(name, np.array(list(cells), dtype=np.str_))
 
 
 def _check_text(cells: Sequence[str], reading: Reading, where: str, other_columns: str) -> None:
     """Raise DataError where cells repeat the text of their post: 20 characters of it anywhere, or most short texts."""
-    texts = [item.post.text.strip() for item in reading.posts]
-    pairs = [pair for pair in zip(cells, texts, strict=True) if pair[0]]
-    excerpts = sum(min(len(cell), len(text)) >= _EXCERPT and (cell in text or text in cell) for cell, text in pairs)
-    equal = sum(cell == text for cell, text in pairs)
-    if excerpts or 2 * equal > len(pairs):
+    excerpts = equal = filled = 0
+    for cell, text in zip(cells, map(str.strip, field_of(posts_of(reading.posts), "text")), strict=True):
+        if cell:
+            filled += 1
+            excerpts += min(len(cell), len(text)) >= _EXCERPT and (cell in text or text in cell)
+            equal += cell == text
+    if excerpts or 2 * equal > filled:
         raise DataError(
             f"cannot be sliced by: {max(excerpts, equal):,} of {len(cells):,} cells repeat the text of their post",
             where=where,
@@ -87,11 +93,12 @@ def _check_text(cells: Sequence[str], reading: Reading, where: str, other_column
 
 
 def _check_distinct(cells: Sequence[str], where: str, other_columns: str) -> None:
-    filled = [cell for cell in cells if cell]
-    distinct = len(set(filled))
-    if distinct > MOST_DISTINCT or (distinct > _FEW_POSTS and distinct >= NEARLY_ALL * len(filled)):
+    posts = Counter(cells)
+    filled = posts.total() - posts.pop("", 0)
+    distinct = len(posts)
+    if distinct > MOST_DISTINCT or (distinct > _FEW_POSTS and distinct >= NEARLY_ALL * filled):
         raise DataError(
-            f"cannot be sliced by: it has {distinct:,} distinct values in {len(filled):,} posts",
+            f"cannot be sliced by: it has {distinct:,} distinct values in {filled:,} posts",
             where=where,
             hint="slice by a column with fewer values, or write such a one (years for dates, say); it "
             f"has {other_columns}",

@@ -9,6 +9,7 @@ import numpy as np
 
 from polyvigil.bundle.outputs import json_document
 from polyvigil.bundle.store import Bundle
+from polyvigil.data.packed_posts import posts_of
 from polyvigil.data.read import Reading
 from polyvigil.decide.shift import Shift, Side, shifts
 from polyvigil.errors import DataError, SplitError
@@ -91,7 +92,7 @@ def compare(first: Bundle, second: Bundle, reading: Reading) -> Comparison:
         raise DataError("both bundles are the same", where=first.id, hint="give two different ones")
     gold = gold_of(reading.posts)
     languages = gold.languages.tolist()
-    posts = [item.post for item in reading.posts]
+    posts = posts_of(reading.posts)
     scores = (first.probabilities(posts), second.probabilities(posts))
     sides = [Side(b.policy, p, b.abstains(posts)) for b, p in zip((first, second), scores, strict=True)]
     flags = [side.flags(languages) for side in sides]
@@ -112,7 +113,7 @@ def compare(first: Bundle, second: Bundle, reading: Reading) -> Comparison:
                 second_p=float(scores[1][index]),
                 flagged_by="first" if flags[0][index] else "second",
             )
-            for index in turned
+            for index in turned.tolist()
         ),
         cautions=tuple(cautions),
     )

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from polyvigil.bundle.dev import StoredDev
 from polyvigil.data.fingerprint import fingerprint, post_hashes
+from polyvigil.data.packed_posts import field_array, field_of, labels_of, posts_of
+from polyvigil.data.packed_strings import StringColumn
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.crossfit import cross_fitted_flags
 from polyvigil.decide.policy import DecisionPolicy
@@ -72,12 +74,12 @@ class Gold:
 
 def gold_of(items: Sequence[LabelledPost]) -> Gold:
     """Of posts as they were read."""
-    posts = [item.post for item in items]
+    posts = posts_of(items)
     return Gold(
-        labels=np.array([item.label for item in items], dtype=np.int8),
-        languages=np.array([post.language for post in posts], dtype=np.str_),
-        types=np.array([post.type for post in posts], dtype=np.str_),
-        groups=[post.group for post in posts],
+        labels=labels_of(items),
+        languages=field_array(posts, "language"),
+        types=field_array(posts, "type"),
+        groups=StringColumn(field_of(posts, "group")),
         fingerprint=fingerprint(posts),
     )
 
@@ -155,7 +157,7 @@ def seen_before(
 
     Raises SplitError when half of the posts or more were trained on: metrics on them prove nothing.
     """
-    hashes = post_hashes(item.post for item in items)
+    hashes = post_hashes(posts_of(items))
     trained = int(np.isin(hashes, train).sum())
     if 2 * trained >= len(items):
         raise SplitError(

@@ -8,12 +8,14 @@ one table, get a stratified bootstrap. Nothing here reads a model; the same inpu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, norm, t
 
 from polyvigil.metrics import Counts, average_precision, f1
+from polyvigil.progress import report_share
 from polyvigil.types import Frozen, Labels, Probabilities
 
 LEVEL = 0.95
@@ -54,8 +56,9 @@ def f1_interval(counts: Counts) -> Interval:
 
 ROUNDS = 2_000
 _RESAMPLES_PER_CHUNK = 250  # resamples held in memory together
-_NUMBERS_PER_CHUNK = 12_500_000
-_FULL_ROUNDS = 50_000  # distinct scores of positives; with more of them fewer resamples are as good and no slower
+_NUMBERS_PER_CHUNK = 5_000_000  # 40 MB, and as much again for their sums
+_NUMBERS_SAMPLED = 2_000_000  # at once
+_FULL_ROUNDS = 10_000  # distinct scores of positives; with more of them fewer resamples are as good and no slower
 _FEWEST_ROUNDS = 250
 _TAIL = (1 - LEVEL) / 2
 
@@ -113,6 +116,37 @@ def entry_ranks(labels: Labels, probabilities: Probabilities) -> NDArray[np.int6
     return len(scores) - np.searchsorted(scores, probabilities, side="right")
 
 
+@dataclass(frozen=True, slots=True)
+class _RankOrder:
+    """Where the groups of posts of a cell enter one system's ranking, some at the same place: ``order`` (n,) of the
+    groups by their places, ``targets`` (m,), the places, and ``starts`` (m,), where each begins in that order."""
+
+    order: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, ranks: NDArray[np.int64]) -> _RankOrder:
+        """Of the places of groups, (n,)."""
+        order = np.argsort(ranks, kind="stable")
+        return cls(order, *np.unique(ranks[order], return_index=True))
+
+    def summed(self, sampled: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The posts at each of ``targets``, (size, m), given those of each group, (size, n)."""
+        result: NDArray[np.int64] = np.add.reduceat(sampled[:, self.order], self.starts, axis=1)
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """The posts of one label and stratum, in groups of the same places: how many each holds, ``posts`` (n,), and its
+    places in the ranking of each system."""
+
+    label: int
+    posts: NDArray[np.int64]
+    ranks: tuple[_RankOrder, ...]
+
+
 def resampled_average_precision(
     labels: Labels, ranks: NDArray[np.int64], strata: Sequence[str] | None = None, *, rounds: int = ROUNDS
 ) -> NDArray[np.float64]:
@@ -128,28 +162,43 @@ def resampled_average_precision(
     cells = []
     for stratum, label in np.unique(np.stack([names, labels.astype(np.int64)]), axis=1).T:
         mask = (names == stratum) & (labels == label)
-        cells.append((label, *np.unique(ranks[:, mask], axis=1, return_counts=True)))
+        where, numbers = np.unique(ranks[:, mask], axis=1, return_counts=True)
+        cells.append(_Cell(int(label), numbers, tuple(map(_RankOrder.of, where))))
     random = np.random.default_rng(0)
     values = []
     width = int(ranks.max()) + 1
     rounds = max(min(rounds, _FEWEST_ROUNDS), min(rounds, rounds * _FULL_ROUNDS // width))
     stride = max(1, min(_RESAMPLES_PER_CHUNK, _NUMBERS_PER_CHUNK // (2 * len(ranks) * width)))
     for start in range(0, rounds, stride):
-        size = min(stride, rounds - start)
-        entering = np.zeros((2, len(ranks), size, width))
-        for label, where, numbers in cells:
-            sampled = random.multinomial(numbers.sum(), numbers / numbers.sum(), size=size)
-            for system, column in enumerate(where):
-                _add_columns(entering[label, system], column, sampled)
-        cumulative = np.cumsum(entering, axis=-1)
-        read = cumulative.sum(axis=0)
-        precision = np.divide(cumulative[1], read, out=np.zeros_like(read), where=read > 0)
-        values.append((entering[1] * precision).sum(axis=-1).T / positives)
+        report_share("resampling", start, rounds)
+        entering = _entering(cells, random, size=min(stride, rounds - start), width=width, systems=len(ranks))
+        values.append(_average_precisions(entering).T / positives)
     return np.concatenate(values)
 
 
-def _add_columns(total: NDArray[np.float64], column: NDArray[np.int64], sampled: NDArray[np.int64]) -> None:
-    """``total[:, column[j]] += sampled[:, j]`` for every j, also where a column comes twice."""
-    order = np.argsort(column, kind="stable")
-    targets, starts = np.unique(column[order], return_index=True)
-    total[:, targets] += np.add.reduceat(sampled[:, order], starts, axis=1)
+def _entering(
+    cells: Sequence[_Cell], random: np.random.Generator, *, size: int, width: int, systems: int
+) -> NDArray[np.float64]:
+    """How many negatives, and positives, of each resample enter each system's ranking at each of its places:
+    (2, n_systems, size, width)."""
+    entering = np.zeros((2, systems, size, width))
+    for cell in cells:
+        stride = max(1, _NUMBERS_SAMPLED // len(cell.posts))
+        shares = cell.posts / cell.posts.sum()
+        for start in range(0, size, stride):  # the same draws as all at once: they are made row by row
+            rows = slice(start, min(start + stride, size))
+            sampled = random.multinomial(cell.posts.sum(), shares, size=rows.stop - rows.start)
+            for total, ranks in zip(entering[cell.label, :, rows], cell.ranks, strict=True):
+                total[:, ranks.targets] += ranks.summed(sampled)
+    return entering
+
+
+def _average_precisions(entering: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average precision times positives of each resample: (n_systems, size). In place: a copy takes as much again."""
+    cumulative = np.cumsum(entering, axis=-1)
+    read, precision = cumulative
+    read += precision
+    np.divide(precision, read, out=precision, where=read > 0)  # 0 of 0: stays 0
+    precision *= entering[1]
+    result: NDArray[np.float64] = precision.sum(axis=-1)
+    return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from polyvigil.bundle import layout
 from polyvigil.bundle.store import Bundle, read_document
+from polyvigil.data.packed_posts import field_of, posts_of
 from polyvigil.data.read import NO_LABEL, Reading
 from polyvigil.data.shown import shown_word
 from polyvigil.data.translated import refuse_translated
@@ -32,7 +34,7 @@ class Measured:
     evaluation: Evaluation
     gold: Gold
     probabilities: Probabilities
-    posts: tuple[Post, ...] = ()
+    posts: Sequence[Post] = ()
     """Empty where the stored dev scores were measured: a bundle keeps no text."""
     abstained: NDArray[np.bool_] | None = None
     """Which posts are not flagged whatever their P; None of stored dev scores."""
@@ -61,7 +63,7 @@ def measured(
     ``cautions_about``.
     """
     cautions = cautions_about(bundle, reading)
-    posts = tuple(item.post for item in reading.posts)
+    posts = posts_of(reading.posts)
     gold, probabilities = gold_of(reading.posts), bundle.probabilities(posts)
     abstained = bundle.abstains(posts)
     evaluation = evaluate(
@@ -85,7 +87,7 @@ def measured(
 
 
 def _abstention(posts: Sequence[Post], abstained: NDArray[np.bool_]) -> tuple[str, ...]:
-    counts = Counter(post.language for post, abstains in zip(posts, abstained.tolist(), strict=True) if abstains)
+    counts = Counter(compress(field_of(posts, "language"), abstained.tolist()))
     return tuple(
         f"{language}: {number:,} posts are not flagged: the model was not trained on it (tune --unlabelled may help)"
         for language, number in sorted(counts.items())
@@ -97,7 +99,7 @@ def cautions_about(bundle: Bundle, reading: Reading) -> tuple[str, ...]:
 
     Raises SplitError when the file mixes splits and none was picked, or holds translations or mostly training posts.
     """
-    splits = Counter(item.post.split for item in reading.posts)
+    splits = Counter(field_of(posts_of(reading.posts), "split"))
     if "train" in splits and len(splits) > 1:
         named = ", ".join(f"{shown_word(name) or None}: {n:,}" for name, n in splits.most_common(8))
         raise SplitError(
@@ -159,5 +161,5 @@ def cross_fitted_dev(bundle: Bundle, folder: Path | str) -> tuple[Slice, ...]:
 def left_out(bundle: Bundle, reading: Reading) -> tuple[LeftOut, ...]:
     """Each language of the posts played as one without labels (evaluation.leave_out)."""
     gold = gold_of(reading.posts)
-    probabilities = bundle.probabilities([item.post for item in reading.posts])
+    probabilities = bundle.probabilities(posts_of(reading.posts))
     return leave_one_language_out(DevScores(probabilities, gold.labels, gold.languages), spec=bundle.policy.spec)

@@ -19,6 +19,7 @@ from polyvigil.config.data import DataSpec, Role
 from polyvigil.data.columns import column_list, map_columns
 from polyvigil.data.formats import RowError, Table, open_table
 from polyvigil.data.inputs import find_inputs
+from polyvigil.data.packed_posts import field_array, field_of, labels_of, posts_of
 from polyvigil.data.protection import is_output
 from polyvigil.data.read import cell_text
 from polyvigil.data.shown import shown_value
@@ -119,7 +120,8 @@ def official_scores(
 
     Raises PredictionsError when gold ids repeat, or ids are missing or unknown.
     """
-    ids = [item.post.id for item in gold]
+    posts = posts_of(gold)
+    ids = list(field_of(posts, "id"))
     repeated = [identity for identity, times in Counter(ids).items() if times > 1]
     if repeated:
         raise PredictionsError(
@@ -146,9 +148,9 @@ def official_scores(
             hint="give the gold file that they were predicted from (with --split, if it mixes splits), or predict its "
             f"posts with: {again}",
         )
-    labels = np.array([item.label for item in gold], dtype=np.int8)
+    labels = labels_of(gold)
     flags = np.array([predictions[identity] == 1 for identity in ids])
-    languages = np.array([item.post.language for item in gold])
+    languages = field_array(posts, "language")
     official = np.array([not is_cadec(language) for language in languages.tolist()])
     by_language = {
         language: round(count(labels[languages == language], flags[languages == language]).f1, 4)

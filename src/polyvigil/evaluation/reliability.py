@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.evaluation.intervals import LEVEL, Interval, share_interval
+from polyvigil.progress import report_share
 from polyvigil.text.language import is_cadec
 from polyvigil.types import Frozen, Labels, Probabilities
 
@@ -108,14 +109,15 @@ def _slice(
     ece = float(np.abs(sums).sum() / len(p))
 
     sampled, chance = np.zeros((RESAMPLES, inside.shape[1] + 1)), np.zeros((RESAMPLES, inside.shape[1]))
-    values = np.column_stack([inside * residuals[:, None], losses])
     start = 0
     for stratum, members in strata.items():
         block = slice(start, start + len(members))
         start += len(members)
         random = np.random.default_rng([0, zlib.crc32(stratum.encode())])
+        values = np.column_stack([inside[block] * residuals[block, None], losses[block]])
         for rows in _chunks(len(members)):
-            sampled[rows] += _resample_counts(rows.stop - rows.start, len(members), random) @ values[block]
+            report_share(f"calibration of {name}", block.start + rows.start / RESAMPLES * len(members), len(p))
+            sampled[rows] += _resample_counts(rows.stop - rows.start, len(members), random) @ values
             labelled = random.random((rows.stop - rows.start, len(members))) < p[block]
             chance[rows] += (labelled - p[block]) @ inside[block]
     errors = np.abs(sampled[:, :-1]).sum(axis=1) / len(p)

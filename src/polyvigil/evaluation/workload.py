@@ -10,7 +10,7 @@ otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,14 +90,20 @@ class Curves:
 
     def recall_after(self, posts: float) -> NDArray[np.float64]:
         """Recall when the ``posts`` highest scores are read, in [0, 1]: (rounds,)."""
-        return _crossing(self._read(), self.recall, posts)
+        return self._by_rows(lambda rows: _crossing(self._read(rows), self.recall[rows], posts))
 
     def read_for(self, recall: float) -> NDArray[np.float64]:
         """Share of posts to read for a ``recall``, in [0, 1]: (rounds,)."""
-        return _crossing(self.recall, self._read(), recall) / (self.positives + self.negatives)
+        crossing = self._by_rows(lambda rows: _crossing(self.recall[rows], self._read(rows), recall))
+        return crossing / (self.positives + self.negatives)
 
-    def _read(self) -> NDArray[np.float64]:
-        return self.positives * self.recall + self.negatives * self.false_rate
+    def _by_rows(self, values_of: Callable[[slice], NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Values of all draws, a few of them at a time: what is computed on the way is as large as the curves."""
+        starts = range(0, len(self.recall), _ROWS_PER_CHUNK)
+        return np.concatenate([values_of(slice(start, start + _ROWS_PER_CHUNK)) for start in starts])
+
+    def _read(self, rows: slice) -> NDArray[np.float64]:
+        return self.positives * self.recall[rows] + self.negatives * self.false_rate[rows]
 
 
 def sample_curves(labels: Labels, probabilities: Probabilities, *, rounds: int, random: np.random.Generator) -> Curves:
@@ -123,8 +129,11 @@ def sample_curves(labels: Labels, probabilities: Probabilities, *, rounds: int, 
 def _cumulated(random: np.random.Generator, masses: NDArray[np.float64], rounds: int) -> NDArray[np.float64]:
     """Cumulated shares of a Dirichlet law, with a 0 before them: (rounds, len(masses) + 1), the last 1."""
     sampled = np.zeros((rounds, len(masses) + 1))
-    np.cumsum(random.standard_gamma(masses, size=(rounds, len(masses))), axis=1, out=sampled[:, 1:])
-    return sampled / sampled[:, -1:]
+    for start in range(0, rounds, _ROWS_PER_CHUNK):  # the same draws as all at once: they are made row by row
+        rows = sampled[start : start + _ROWS_PER_CHUNK]
+        np.cumsum(random.standard_gamma(masses, size=(len(rows), len(masses))), axis=1, out=rows[:, 1:])
+        rows /= rows[:, -1:].copy()
+    return sampled
 
 
 def _crossing(x: NDArray[np.float64], y: NDArray[np.float64], at: float) -> NDArray[np.float64]:
@@ -138,6 +147,7 @@ def _crossing(x: NDArray[np.float64], y: NDArray[np.float64], at: float) -> NDAr
 
 
 ROUNDS = 2_000
+_ROWS_PER_CHUNK = 100  # draws of a curve
 _MOST_POINTS = 5_000  # of a curve that is drawn, which is straight between them: memory does not grow with the posts
 RECALLS = (0.8, 0.9, 0.95)
 _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)

@@ -61,7 +61,7 @@ class EnsemblePlan:
     """One for each bundle, dealt out over its members, or one for each member; none: all members weigh the same."""
     fit: bool = False
     """Fit the weights to the dev posts, and leave out members that get none."""
-    dev: tuple[LabelledPost, ...] = ()
+    dev: Sequence[LabelledPost] = ()
     data: str = "stored dev scores"
     """What the dev posts are called."""
 

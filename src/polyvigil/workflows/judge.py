@@ -22,6 +22,7 @@ from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.store import Bundle, Seen, UnsavedSecondStage
 from polyvigil.config.judge import ChatSpec
 from polyvigil.data.fingerprint import post_hashes
+from polyvigil.data.packed_posts import labels_of, posts_of
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.fit_calibration import fit
 from polyvigil.decide.fit_judge import candidates, cross_fitted, fit_judge
@@ -52,7 +53,7 @@ class JudgePlan:
     posts the bundles must hold scores of the same ones."""
 
     at_most: float
-    dev: tuple[LabelledPost, ...] = ()
+    dev: Sequence[LabelledPost] = ()
     data: str = "stored dev scores"
 
 
@@ -103,7 +104,7 @@ def judge(
     check(first, second, plan)
     sources = [first, *([other] if other else [])]
     dev, gold = dev_of(sources, EnsemblePlan(first.bundle.policy.spec, dev=plan.dev, data=plan.data), log)
-    fresh = np.unique(post_hashes(item.post for item in plan.dev)) if plan.dev else first.bundle.seen.dev
+    fresh = np.unique(post_hashes(posts_of(plan.dev))) if plan.dev else first.bundle.seen.dev
     train = np.unique(np.concatenate([source.bundle.seen.train for source in sources]))
     notes = (*leaks(fresh, train), *_cascades(sources))
     policy, languages = first.bundle.policy, dev.languages.tolist()
@@ -114,7 +115,7 @@ def judge(
     if isinstance(second, Endpoint):
         chosen = candidates(posts, policy, at_most=plan.at_most)
         log(f"asking about {chosen.sum():,} of {len(chosen):,} dev posts")
-        result = _endpoint_scores(second, [plan.dev[index].post for index in np.flatnonzero(chosen)], progress)
+        result = _endpoint_scores(second, [plan.dev[index].post for index in np.flatnonzero(chosen).tolist()], progress)
         dev, usage = _with_second_stage(dev, chosen, result.probabilities), result.usage
     log(f"finding the bands on {len(languages):,} dev posts ({dev.labels.sum():,} positive)")
     stage, both = _fit_stage(posts, dev, second, policy, at_most=plan.at_most, groups=gold.groups)
@@ -287,13 +288,13 @@ def estimate(spec: ChatSpec, posts: Sequence[Post], *, normalisation: str) -> En
 def near(bundle: Bundle, dev: Sequence[LabelledPost], *, at_most: float) -> list[Post]:
     """The dev posts that a judge would be asked about, by the bundle's own scores."""
     check(Source(Path(), bundle), None, JudgePlan(at_most))
-    posts = [item.post for item in dev]
+    posts = posts_of(dev)
     combination = bundle.combination.of_all
     languages = [post.language for post in posts]
     scores = combination.mean(combination.counted(bundle.member_probabilities(posts), languages))
-    labels = np.array([item.label for item in dev], dtype=np.int8)
+    labels = labels_of(dev)
     dev_scores = DevScores(scores, labels, np.array(languages, dtype=np.str_))
-    return [posts[index] for index in np.flatnonzero(candidates(dev_scores, bundle.policy, at_most=at_most))]
+    return [posts[index] for index in np.flatnonzero(candidates(dev_scores, bundle.policy, at_most=at_most)).tolist()]
 
 
 def _message(problem: Any) -> str:

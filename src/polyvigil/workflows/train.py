@@ -87,8 +87,8 @@ def gather(
     """
     if recipe.learns and not train:
         raise RecipeError("there are no posts to learn from", where="--train", hint="give a file of labelled posts")
-    train_readings = [read_labelled(path, recipe.data, on_error=on_error, keep_cells=False) for path in train]
-    dev_readings = [read_labelled(path, recipe.data, on_error=on_error, keep_cells=False) for path in dev]
+    train_readings = [_read(path, recipe, on_error=on_error) for path in train]
+    dev_readings = [_read(path, recipe, on_error=on_error) for path in dev]
     notes = [note for reading in (*train_readings, *dev_readings) for note in reading.notes]
     for reading in dev_readings:
         refuse_selected(reading.selection, part="dev", where=reading.name)
@@ -138,6 +138,12 @@ def gather(
         further.posts,
         fold_of,
     )
+
+
+def _read(path: str | Path | Table, recipe: Recipe, *, on_error: OnError | None) -> Reading:
+    """The posts of a file as objects that stay the same: training knows each by its identity, and reads it often."""
+    reading = read_labelled(path, recipe.data, on_error=on_error, keep_cells=False)
+    return dataclasses.replace(reading, posts=tuple(reading.posts))
 
 
 def _without_test_posts(reading: Reading, notes: list[str]) -> Reading:
@@ -314,7 +320,7 @@ def learn(
     )
 
 
-def _role(reading: Reading, role: str, notes: list[str]) -> tuple[LabelledPost, ...]:
+def _role(reading: Reading, role: str, notes: list[str]) -> Sequence[LabelledPost]:
     """The posts of a file that may play ``role``: all of them, or its rows of that split where it mixes splits.
 
     A file none of whose splits has a use (data.read.SPLIT_ROLES) is used whole.

@@ -25,6 +25,7 @@ from polyvigil.config.decide import DecideSpec
 from polyvigil.config.load import load_text
 from polyvigil.config.recipe import Recipe
 from polyvigil.data.fingerprint import post_hashes
+from polyvigil.data.packed_posts import field_array, field_of, posts_of
 from polyvigil.decide.cascade import Cascade, fit_cascade
 from polyvigil.decide.coverage import coverage_of
 from polyvigil.decide.policy import DecisionPolicy, Threshold
@@ -103,10 +104,10 @@ class Plan:
     """What to tune on. Without ``dev`` posts the bundle's stored dev scores serve."""
 
     decide: DecideSpec
-    dev: tuple[LabelledPost, ...] = ()
+    dev: Sequence[LabelledPost] = ()
     data: str = "stored dev scores"
     """What the dev posts are called."""
-    unlabelled: tuple[Post, ...] = ()
+    unlabelled: Sequence[Post] = ()
     """Posts of languages without labels: each of those languages is given a threshold."""
     priors: Mapping[str, float] = field(default_factory=dict)
     """The known prevalence of some of those languages, in (0, 1)."""
@@ -144,7 +145,7 @@ def tune_bundle(
     gold = stored_gold(dev, fingerprint=bundle.policy.dev_fingerprint)
     if plan.dev:
         log(f"scoring {len(plan.dev):,} dev posts")
-        dev, gold = stored(bundle.member_probabilities([item.post for item in plan.dev]), plan.dev), gold_of(plan.dev)
+        dev, gold = stored(bundle.member_probabilities(posts_of(plan.dev)), plan.dev), gold_of(plan.dev)
     bundle = _with_coverage(bundle, plan)
     scores = dev.scores(bundle.combination)
     languages = scores.languages.tolist()
@@ -156,12 +157,12 @@ def tune_bundle(
     new_thresholds = _for_the_unlabelled(plan, decided.policy, bundle, dev=dev, fresh=fresh)
     policy = decided.policy.with_thresholds({**decided.policy.thresholds, **new_thresholds})
     both = np.concatenate([scores.probabilities, fresh])
-    of_unlabelled = [post.language for post in plan.unlabelled]
+    of_unlabelled = list(field_of(plan.unlabelled, "language"))
     sides = [Side(one, both, _abstained(bundle, one, plan, n_dev=len(languages))) for one in (bundle.policy, policy)]
     changes = shifts(sides[0], sides[1], [*languages, *of_unlabelled])
     seen = bundle.seen
     if plan.dev:
-        seen = Seen(seen.train, np.unique(post_hashes(item.post for item in plan.dev)))
+        seen = Seen(seen.train, np.unique(post_hashes(posts_of(plan.dev))))
     combination = bundle.combination
     if plan.cascade:
         log("learning the cascade")
@@ -199,7 +200,7 @@ def keep_rates(
     """
     check_output(output, BUNDLE, replace=replace)
     bundle = without_judge(source, bundle)
-    languages = [post.language for post in posts]
+    languages = list(field_of(posts, "language"))
     log(f"scoring {len(posts):,} posts with both bundles")
     old, fresh = Side(like.policy, like.probabilities(posts), like.abstains(posts)), bundle.probabilities(posts)
     policy = bundle.policy.with_thresholds({**bundle.policy.thresholds, **transport(old, fresh, languages)})
@@ -224,7 +225,7 @@ def _abstained(bundle: Bundle, policy: DecisionPolicy, plan: Plan, *, n_dev: int
     """Which of the dev posts and of those without labels the bundle with this policy abstains on. A bundle keeps no
     text of its dev posts, which count as decided."""
     decides = dataclasses.replace(bundle, policy=policy)
-    of_dev = decides.abstains([item.post for item in plan.dev]) if plan.dev else np.zeros(n_dev, dtype=np.bool_)
+    of_dev = decides.abstains(posts_of(plan.dev)) if plan.dev else np.zeros(n_dev, dtype=np.bool_)
     return np.concatenate([of_dev, decides.abstains(plan.unlabelled)])
 
 
@@ -242,7 +243,7 @@ def without_judge(source: Path, bundle: Bundle) -> Bundle:
 def _with_coverage(bundle: Bundle, plan: Plan) -> Bundle:
     """The bundle in which those members alone count in a language of unlabelled posts that are seen to read it."""
     members, old = len(bundle.members), bundle.combination.coverage
-    labelled = {item.post.language for item in plan.dev} or {*bundle.dev.languages.tolist()}
+    labelled = {*field_of(posts_of(plan.dev), "language")} or {*bundle.dev.languages.tolist()}
     named = dict(old.languages) if old else {}
     for name, posts in posts_by_language(plan.unlabelled).items():
         if name not in labelled:
@@ -255,7 +256,7 @@ def _for_the_unlabelled(
     plan: Plan, policy: DecisionPolicy, bundle: Bundle, *, dev: StoredDev, fresh: Probabilities
 ) -> dict[str, Threshold]:
     """A threshold for each language that has posts without labels and none of its own."""
-    names = np.array([post.language for post in plan.unlabelled], dtype=np.str_)
+    names = field_array(plan.unlabelled, "language")
     combination, everyone = bundle.combination, tuple(range(len(bundle.members)))
     known_to: dict[tuple[int, ...], tuple[Reference, ...]] = {}
 

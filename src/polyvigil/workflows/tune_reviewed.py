@@ -22,6 +22,7 @@ from polyvigil.bundle import store
 from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.store import Bundle, Seen
 from polyvigil.data.fingerprint import post_hashes
+from polyvigil.data.packed_posts import field_of, labels_of, posts_of
 from polyvigil.decide.policy import REVIEWED, Threshold
 from polyvigil.decide.shift import Side, shifts
 from polyvigil.errors import DataError
@@ -39,7 +40,7 @@ FEWEST_POSITIVES = 10
 class ReviewedPosts:
     """The labelled posts of a whole worklist; ``inclusion`` (n_posts,): with what probability each was chosen."""
 
-    posts: tuple[LabelledPost, ...]
+    posts: Sequence[LabelledPost]
     inclusion: NDArray[np.float64]
     name: str
 
@@ -59,11 +60,11 @@ def tune_on_reviewed(
     """
     check_output(output, BUNDLE, replace=replace)
     bundle = without_judge(source, bundle)
-    posts = [item.post for item in reviewed.posts]
-    labels = np.array([item.label for item in reviewed.posts], dtype=np.float64)
+    posts = posts_of(reviewed.posts)
+    labels = labels_of(reviewed.posts).astype(np.float64)
     log(f"scoring {len(posts):,} reviewed posts")
     probabilities = bundle.probabilities(posts)
-    languages = [post.language for post in posts]
+    languages = list(field_of(posts, "language"))
     names = np.asarray(languages)
     new: dict[str, Threshold] = {}
     for name in sorted(set(languages)):

@@ -26,7 +26,7 @@ class AugmentationAudit(Frozen):
 def audit_augmentation(before: Bundle, after: Bundle, reading: Reading) -> AugmentationAudit:
     """Measure both. Raises SplitError where either has trained on the posts, or on mixed splits."""
     first, second = measured(before, reading), measured(after, reading)
-    languages = [post.language for post in first.posts]
+    languages = first.gold.languages.tolist()
     systems = [
         System(bundle.flags(side.posts, side.probabilities), side.probabilities)
         for bundle, side in ((before, first), (after, second))

@@ -11,6 +11,7 @@ import numpy as np
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.checks.audit.gate import FLAG_FACTOR, Gate, Measured, Ratio, flag_ratio, gate_of
+from polyvigil.data.packed_posts import field_of
 from polyvigil.decide.shift import Side
 from polyvigil.decide.unlabelled import overlap
 from polyvigil.errors import DataError
@@ -48,7 +49,7 @@ def audit_drift(old: Bundle, new: Bundle, posts: Sequence[Post]) -> DriftAudit:
     if not posts:
         raise DataError("no posts to compare the bundles on", hint="give a file with posts")
     sides = [Side(bundle.policy, bundle.probabilities(posts), bundle.abstains(posts)) for bundle in (old, new)]
-    rows = drift_rows(sides[0], sides[1], [post.language for post in posts])
+    rows = drift_rows(sides[0], sides[1], list(field_of(posts, "language")))
     return DriftAudit(old=old.id, new=new.id, languages=rows, gates=(rate_moved_gate(rows),))
 
 

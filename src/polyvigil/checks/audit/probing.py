@@ -10,19 +10,22 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import compress
 from typing import Literal
 
 import numpy as np
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.checks.audit.gate import PROBE_LIFT, PROBE_SHARE, Gate, Measured, gate_of
+from polyvigil.data.packed_posts import NormalisedTexts, field_of, taken
 from polyvigil.decide.policy import flagged
 from polyvigil.decide.thresholds import logit
 from polyvigil.evaluation.intervals import Interval, share_interval
+from polyvigil.progress import tracked
 from polyvigil.text.normalise import FIRST_NORMALISATION, model_text
-from polyvigil.text.script import LETTERS, SCRIPTS, alphabet, main_script
-from polyvigil.types import Frozen, LabelledPost, Post
+from polyvigil.text.script import LETTERS, SCRIPTS, alphabet, common_letters
+from polyvigil.types import Frozen, Labels, Post
 
 TEXTS = 100
 """Of either kind, in each script."""
@@ -33,14 +36,12 @@ _MARK = re.compile(r"\[URL\]|@USER|\[PLACE\]")
 _LEAST = 20  # letters that a text must hold to be mapped
 
 
-def known_letters(bundle: Bundle, script: str, *, seen: Sequence[str] = ()) -> str:
+def known_letters(bundle: Bundle, script: str, *, seen: Iterable[str] = ()) -> str:
     """The letters of a script that the bundle reacts to; all of them where it reacts to none.
 
     ``seen``: texts, whose letters of the script come before those of its alphabet.
     """
-    pattern = SCRIPTS[script]
-    common = Counter(letter for text in seen for letter in pattern.findall(text.lower()))
-    letters = "".join(dict.fromkeys([*(letter for letter, _ in common.most_common(LETTERS)), *alphabet(script)]))
+    letters = "".join(dict.fromkeys([*common_letters(seen, script, most=LETTERS), *alphabet(script)]))
     posts = [Post("", " ".join([letter] * 3)) for letter in letters]
     scores = bundle.probabilities([Post("", _UNKNOWN), *posts])
     known = np.flatnonzero(np.abs(scores[1:] - scores[0]) > _SAME)
@@ -59,7 +60,7 @@ def junk(letters: str, *, number: int = TEXTS, seed: int = 0) -> list[str]:
 
 
 def mapped(
-    texts: Sequence[str],
+    texts: Iterable[str],
     letters: str,
     *,
     normalisation: str = FIRST_NORMALISATION,
@@ -71,11 +72,19 @@ def mapped(
     They are normalised first. Words, marks and placeholders stay as they are. At most ``number`` texts, none when
     none holds enough letters. Deterministic.
     """
-    generator = random.Random(seed)
     plain = [model_text(text, normalisation) for text in texts]
-    plain = [text for text in plain if sum(map(str.isalpha, text)) >= _LEAST]
-    plain = generator.sample(plain, min(number, len(plain)))
-    lowered = [_lower(text) for text in plain]
+    return _mapped([text for text in plain if _has_enough_letters(text)], letters, number=number, seed=seed)
+
+
+def _has_enough_letters(text: str) -> bool:
+    """Whether a text can be mapped."""
+    return sum(map(str.isalpha, text)) >= _LEAST
+
+
+def _mapped(texts: Sequence[str], letters: str, *, number: int = TEXTS, seed: int = 0) -> list[str]:
+    """``mapped`` of normalised texts that hold enough letters, of which those that are chosen are looked at."""
+    generator = random.Random(seed)
+    lowered = [_lower(texts[index]) for index in generator.sample(range(len(texts)), min(number, len(texts)))]
     source = [letter for letter, _ in Counter(filter(str.isalpha, "".join(lowered))).most_common()]
     made = []
     for way in range(_MAPPINGS):
@@ -124,23 +133,24 @@ class Probe(Frozen):
     lift: float
 
 
-def probe(bundle: Bundle, items: Sequence[LabelledPost]) -> tuple[Probe, ...]:
-    """Every script that text.script distinguishes, both kinds; the mapped texts are negatives among ``items`` that are
-    written in another alphabet."""
-    scripts = [main_script(model_text(item.post.text, bundle.normalisation)) for item in items]
+def probe(bundle: Bundle, posts: Sequence[Post], labels: Labels, scripts: Sequence[str]) -> tuple[Probe, ...]:
+    """Every script that text.script distinguishes, both kinds; the mapped texts are negatives among the posts that are
+    written in another alphabet. ``scripts``: of each post (n_posts,), by its normalised text."""
+    name_of = np.array(list(scripts))
+    texts = NormalisedTexts(posts, bundle.normalisation)
+    eligible = (labels == 0) & ~np.isin(name_of, ["none", "other", *_SYLLABIC])
+    candidates = compress(tracked(texts, "looking for negatives", len(texts)), eligible.tolist())
+    eligible[eligible] = list(map(_has_enough_letters, candidates))
     results: list[Probe] = []
     for script in SCRIPTS:
-        script_posts = [item.post for item, name in zip(items, scripts, strict=True) if name == script]
-        letters = known_letters(bundle, script, seen=[post.text for post in script_posts])
-        other_texts = [
-            item.post.text
-            for item, name in zip(items, scripts, strict=True)
-            if not item.label and name not in {script, "none", "other"} | _SYLLABIC
-        ]
+        script_posts = taken(posts, np.flatnonzero(name_of == script).tolist())
+        seen = tracked(field_of(script_posts, "text"), f"letters of {script}", len(script_posts))
+        letters = known_letters(bundle, script, seen=seen)
+        elsewhere = taken(posts, np.flatnonzero(eligible & (name_of != script)).tolist())
         threshold = _lowest_threshold(bundle, script_posts)
         results.append(_probe(bundle, "junk", script, junk(letters), letters=letters, threshold=threshold))
-        if texts := mapped(other_texts, letters, normalisation=bundle.normalisation):
-            results.append(_probe(bundle, "mapped", script, texts, letters=letters, threshold=threshold))
+        if made := _mapped(NormalisedTexts(elsewhere, bundle.normalisation), letters):
+            results.append(_probe(bundle, "mapped", script, made, letters=letters, threshold=threshold))
     return tuple(_with_lift(part, results) for part in sorted(results, key=lambda part: part.kind))
 
 
@@ -182,7 +192,7 @@ _ADVICE = "see what was trained on in it (--train), then add negatives of the sa
 
 def _lowest_threshold(bundle: Bundle, posts: Sequence[Post]) -> float:
     """Over the languages of these posts that are no rare exception; the fallback where there are none."""
-    languages = Counter(post.language for post in posts)
+    languages = Counter(field_of(posts, "language"))
     common = [name for name, number in languages.items() if number * 20 >= len(posts)]
     return min((bundle.policy.threshold(name).value for name in common), default=bundle.policy.fallback.value)
 

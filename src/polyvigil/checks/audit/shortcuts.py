@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
+from itertools import compress
 
 import numpy as np
 
@@ -12,9 +14,11 @@ from polyvigil.checks.audit.cells import FlagCell, flag_cells, negatives_gate, r
 from polyvigil.checks.audit.gate import ETA_SQUARED, LEAST_POSTS, LENGTH, Gate, Measured, gate_of
 from polyvigil.checks.audit.probing import Probe, probe, probe_gates
 from polyvigil.checks.audit.training import TrainingAudit, audit_training, record_gate
+from polyvigil.data.packed_posts import NormalisedTexts, field_of, labels_of, posts_of
+from polyvigil.data.packed_strings import CHUNK, StringColumn, pack
 from polyvigil.data.read import Reading
-from polyvigil.text.normalise import model_text
-from polyvigil.text.script import main_script
+from polyvigil.progress import report_share
+from polyvigil.text.script import main_scripts
 from polyvigil.types import Frozen, Labels, Probabilities
 
 
@@ -48,24 +52,28 @@ def audit_shortcuts(bundle: Bundle, reading: Reading, *, train: Reading | None =
 
     ``train``: the posts it was trained on, looked at for what gives labels away; else ``reading`` is, for columns only.
     """
-    items = reading.posts
-    scores = bundle.probabilities([item.post for item in items])
-    labels = np.array([item.label for item in items], dtype=np.int8)
-    languages = [item.post.language for item in items]
-    texts = [model_text(item.post.text, bundle.normalisation) for item in items]
+    posts, labels = posts_of(reading.posts), labels_of(reading.posts)
+    scores = bundle.probabilities(posts)
+    languages = list(field_of(posts, "language"))
+    texts = NormalisedTexts(posts, bundle.normalisation)
+    scripts, characters = StringColumn(), array("q")
+    for number, batch in enumerate(texts.batches()):
+        report_share("looking at scripts", number * CHUNK, len(texts))
+        scripts.add_chunk(pack(main_scripts(batch)))
+        characters.extend(map(len, batch))
     cells = flag_cells(
         labels,
         bundle.policy.flags(scores, languages),  # also where the bundle abstains: what the scores learned is judged
         languages,
-        [main_script(text) for text in texts],
+        scripts,
         dev_labels=bundle.dev.labels,
         dev_languages=bundle.dev.languages,
     )
-    probes = probe(bundle, items)
-    negatives = np.flatnonzero((labels == 0) & (scores > 0)).tolist()
-    by_language = eta_squared(scores[negatives], [languages[index] for index in negatives])
-    by_type = eta_squared(scores[negatives], [items[index].post.type for index in negatives])
-    lengths = tuple(_lengths(texts, languages, labels, scores))
+    probes = probe(bundle, posts, labels, scripts)
+    negatives = (labels == 0) & (scores > 0)
+    by_language = eta_squared(scores[negatives], list(compress(languages, negatives.tolist())))
+    by_type = eta_squared(scores[negatives], list(compress(field_of(posts, "type"), negatives.tolist())))
+    lengths = tuple(_lengths(characters, languages, labels, scores))
     training = audit_training(train or reading, is_train=train is not None)
     return ShortcutAudit(
         bundle=bundle.id,
@@ -81,8 +89,8 @@ def audit_shortcuts(bundle: Bundle, reading: Reading, *, train: Reading | None =
             *probe_gates(probes),
             rate_gate(cells),
             negatives_gate(cells),
-            _eta_squared_gate("language", by_language, len(negatives)),
-            _eta_squared_gate("type", by_type, len(negatives)),
+            _eta_squared_gate("language", by_language, int(negatives.sum())),
+            _eta_squared_gate("type", by_type, int(negatives.sum())),
             _length_gate(lengths),
         ),
     )
@@ -101,11 +109,11 @@ def _eta_squared_gate(what: str, value: float, posts: int) -> Gate:
 
 
 def _lengths(
-    texts: Sequence[str], languages: Sequence[str], labels: Labels, scores: Probabilities
+    lengths: Sequence[int], languages: Sequence[str], labels: Labels, scores: Probabilities
 ) -> Iterator[LengthCell]:
-    characters = np.array([len(text) for text in texts], dtype=np.float64)
+    characters, names = np.array(lengths, dtype=np.float64), np.array(languages)
     for language in sorted(set(languages)):
-        mask = (np.array(languages) == language) & (labels == 0) & (scores > 0)
+        mask = (names == language) & (labels == 0) & (scores > 0)
         if mask.sum() >= LEAST_POSTS:
             correlation = rank_correlation(characters[mask], scores[mask])
             yield LengthCell(language=language, posts=int(mask.sum()), correlation=correlation)

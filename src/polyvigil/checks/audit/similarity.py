@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from polyvigil.bundle.store import Bundle
+from polyvigil.data.packed_posts import field_array
 from polyvigil.decide.unlabelled import overlap
 from polyvigil.errors import DataError
 from polyvigil.types import Frozen, Post
@@ -35,7 +36,7 @@ def audit_similarity(bundle: Bundle, posts: Sequence[Post]) -> SimilarityAudit:
     """Overlaps of the histograms of logits (decide.unlabelled.overlap). Raises DataError without posts."""
     if not posts:
         raise DataError("no posts to compare languages on", hint="give a file with posts")
-    names = np.array([post.language for post in posts], dtype=np.str_)
+    names = field_array(posts, "language")
     scores = bundle.probabilities(posts)
     flags = bundle.flags(posts, scores)
     languages = np.unique(names).tolist()

@@ -8,6 +8,7 @@ from polyvigil.checks.check import script_counts
 from polyvigil.checks.check_result import ScriptCount, checked_posts
 from polyvigil.checks.findings import NEARLY_ALL, all_positive, nearly_all_positive, positives_only
 from polyvigil.checks.label_leak import GIVES_AWAY, LabelLeak, measure_columns
+from polyvigil.data.packed_strings import StringColumn
 from polyvigil.data.read import Reading
 from polyvigil.data.shown import shown_name
 from polyvigil.types import Frozen
@@ -24,11 +25,10 @@ class TrainingAudit(Frozen):
 def audit_training(reading: Reading, *, is_train: bool) -> TrainingAudit:
     """The ``origin`` and ``type`` of labelled posts as signs of the label; of training posts the languages too."""
     posts = checked_posts([reading])
-    languages = [post.language for post in posts.posts]
     columns = measure_columns(
-        {"origin": [post.origin for post in posts.posts], "type": list(posts.types)},
-        languages=languages,
-        labels=posts.labels.tolist(),
+        {"origin": StringColumn(posts.posts.values("origin")), "type": posts.types},
+        languages=StringColumn(posts.languages),
+        labels=posts.labels,
         texts=posts.texts,
     )
     scripts = script_counts(posts) if is_train else ()

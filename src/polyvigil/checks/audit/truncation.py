@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from polyvigil.bundle.store import Bundle
 from polyvigil.checks.audit.gate import LEAST_LOST, LOST, Gate, Measured, gate_of
 from polyvigil.checks.audit.tails import parts
+from polyvigil.data.packed_posts import NormalisedTexts, field_of, labels_of, posts_of
 from polyvigil.data.read import Reading
 from polyvigil.decide.policy import flagged
 from polyvigil.evaluation.intervals import Interval, f1_interval, share_interval
 from polyvigil.evaluation.lengths import LengthSlice, length_slices
 from polyvigil.metrics import count
-from polyvigil.text.normalise import model_text
 from polyvigil.types import Frozen, Labels, Post, Probabilities
 
 _BANDS = 4
@@ -62,14 +62,13 @@ class TruncationAudit(Frozen):
 
 def audit_truncation(bundle: Bundle, reading: Reading) -> TruncationAudit:
     """Of labelled posts. Later parts of the cut positives are scored by themselves, as whole posts would be."""
-    posts = [item.post for item in reading.posts]
-    labels = np.array([item.label for item in reading.posts], dtype=np.int8)
-    languages = [post.language for post in posts]
+    posts, labels = posts_of(reading.posts), labels_of(reading.posts)
+    languages = list(field_of(posts, "language"))
     scores = bundle.probabilities(posts)
     flags = bundle.flags(posts, scores)
     lengths = bundle.lengths(posts)
     sizes = (
-        np.array([len(model_text(post.text, bundle.normalisation)) for post in posts])
+        np.fromiter(map(len, NormalisedTexts(posts, bundle.normalisation)), dtype=np.int64, count=len(posts))
         if lengths is None
         else lengths.tokens
     )
