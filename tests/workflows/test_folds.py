@@ -259,7 +259,7 @@ def test_what_makes_no_sense_is_refused(files: Path, tmp_path: Path) -> None:
     write_posts(tmp_path / "few.csv", few)
     with pytest.raises(SplitError, match="posts with label 1 stand in 3 of 4 folds, and each fold needs some"):
         training.gather(recipe, train=[str(tmp_path / "few.csv")], dev=[])
-    with pytest.raises(RecipeError, match=r"data.folds: there is no such setting"):
+    with pytest.raises(RecipeError, match=r"data.folds changes nothing for model.kind = stacked; remove it"):
         load_recipe("stacked", settings=["data.folds=3"])
 
 

@@ -31,8 +31,8 @@ def folds_of(
     are learned from in each fold, after the posts of the others, unless they translate a post of the fold, belong to
     its group or have its text.
     """
-    dealt = set(posts)
-    further = [item for item in train if item not in dealt]
+    in_folds = set(posts)
+    further = [item for item in train if item not in in_folds]
     further_keys = group_keys(further)
     folds = []
     for fold in range(int(fold_of.max()) + 1):

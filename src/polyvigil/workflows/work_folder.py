@@ -56,8 +56,8 @@ def _has_other_folds(inside: Sequence[str], folds: int | None) -> bool:
     """Whether a file that stands ``inside`` a seed's folder is of a run with other folds."""
     if folds is None or not inside:
         return False
-    own = {f"fold-{fold}" for fold in range(folds)}
-    return inside[0] not in own if folds else inside[0].startswith("fold-")
+    names = {f"fold-{fold}" for fold in range(folds)}
+    return inside[0] not in names if folds else inside[0].startswith("fold-")
 
 
 def _foreign(work: Path, message: str) -> TrainingError:
