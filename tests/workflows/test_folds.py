@@ -17,6 +17,7 @@ pytest.importorskip("transformers")
 from tests.nn.tiny import tiny_folder
 
 from polyvigil.bundle.store import Bundle, load
+from polyvigil.checks.audit.training import record_gate
 from polyvigil.cli import main as program
 from polyvigil.config.load import load as load_recipe
 from polyvigil.config.recipe import EncoderRecipe, Recipe
@@ -148,6 +149,7 @@ def test_evaluation_report_and_card_say_that_scores_are_out_of_fold(
     report = report_of(measured, bundle)
     assert report.out_of_fold
     assert report.subsets == ()
+    assert record_gate(bundle).places == 2  # languages, not once more for each member
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "The dev posts are the training posts, each scored by a model that has not learned from it" in card
     assert "best epoch" not in card
