@@ -15,7 +15,7 @@ demo: .venv/ready
 test: .venv/ready-for-tests
 	$(BIN)/python -m pytest -n 2
 
-# Without what tests/slow.txt names: some of every package, in about a seventh of the time.
+# Without what tests/slow.txt names: some of every package, in about a tenth of the time.
 test-fast: .venv/ready-for-tests
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 

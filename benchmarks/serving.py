@@ -1,6 +1,7 @@
 """How fast the scoring service is, beside a plain FastAPI endpoint and LitServe, and how it behaves under load.
 
-    python benchmarks/serving.py [--bundle FOLDER] [--seconds 5] [--rounds 2] [--soak 60] [--stops 20] [--json FILE]
+    python benchmarks/serving.py [--bundle FOLDER] [--seconds 5] [--rounds 2] [--soak 60] [--overload 10]
+                                  [--stops 20] [--json FILE]
 
 Needs fastapi, litserve and uvicorn. All servers score the same posts by the same bundle with ``score_posts``; each runs
 alone, one after the other, in turns, on 127.0.0.1 beside the clients, so that on a machine with few cores the clients
@@ -14,6 +15,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import statistics
@@ -102,6 +104,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--soak", type=float, default=60.0, help="seconds of 200 clients")
+    parser.add_argument("--overload", type=float, default=10.0, help="seconds of each rate beyond capacity")
     parser.add_argument("--stops", type=int, default=20, help="times that SIGTERM is sent under load")
     parser.add_argument("--json", help="write what was measured here")
     arguments = parser.parse_args()
@@ -113,7 +116,8 @@ def main() -> None:
         results: dict[str, object] = {"loads": [asdict(load) for load in loads]}
         if arguments.soak:
             results["soak"] = soak(folder, arguments.soak)
-            results["overload"] = overload(folder, min(arguments.soak, 15.0))
+        if arguments.overload:
+            results["overload"] = overload(folder, arguments.overload)
         if arguments.stops:
             results["stops"] = stops(folder, arguments.stops)
     if arguments.json:
@@ -179,7 +183,7 @@ def measure(server: str, port: int, clients: int, seconds: float) -> Load:
     return Load(server, clients, len(seen) / seconds, times[len(times) // 2], times[int(0.99 * len(times))], statuses)
 
 
-async def _score_some(port: int, clients: int, end: float, seen: list[tuple[int, float]], *, posts: int = 1) -> None:
+async def _score_some(port: int, clients: int, end: float, seen: list[tuple[int, float]]) -> None:
     """Clients that send one request after the other until ``end``; an answer with another's id is an error."""
 
     async def client(name: int) -> None:
@@ -188,9 +192,9 @@ async def _score_some(port: int, clients: int, end: float, seen: list[tuple[int,
         try:
             while time.monotonic() < end:
                 number += 1
-                ids = [f"{name}-{number}-{index}" for index in range(posts)]
+                id = f"{name}-{number}"
                 text = f"these pills gave me a bad headache and I stopped taking them after {number} weeks"
-                body = json.dumps({"posts": [{"id": id, "text": text, "language": "en"} for id in ids]}).encode()
+                body = json.dumps({"posts": [{"id": id, "text": text, "language": "en"}]}).encode()
                 started = time.perf_counter()
                 writer.write(f"{_HEAD}Content-Length: {len(body)}\r\n\r\n".encode() + body)
                 answer = await reader.readuntil(b"\r\n\r\n")
@@ -199,7 +203,7 @@ async def _score_some(port: int, clients: int, end: float, seen: list[tuple[int,
                 status = int(answer[9:12])
                 seen.append((status, time.perf_counter() - started))
                 if status == 200:
-                    assert [record["id"] for record in json.loads(content)["data"]] == ids, "answers were swapped"
+                    assert [record["id"] for record in json.loads(content)["data"]] == [id], "answers were swapped"
                 if b"connection: close" in answer.lower():
                     return
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -225,22 +229,126 @@ def soak(folder: Path, seconds: float) -> dict[str, object]:
 
 
 def overload(folder: Path, seconds: float) -> dict[str, object]:
-    """64 clients, then 640 with 32 posts a request where 0.5 s is the longest wait: who is refused hears it soon."""
+    """Requests at the rate that it can answer, and at ten times it, by clients that do not wait for each other.
+
+    Half of them have one post and half 64; 0.5 s is the longest wait. Who is refused should hear it soon, who is taken
+    should wait no longer than at the first rate, and both sizes should be refused alike.
+    """
     port = _free_port()
     command = [sys.executable, "-m", "polyvigil", "serve", str(folder), "--port", str(port), "-q", "--max-wait", "0.5"]
+    results: dict[str, object] = {}
     with running(command, port):
-        capacity, beyond = [], []
-        asyncio.run(_score_some(port, 64, time.monotonic() + seconds / 3, capacity, posts=32))
-        asyncio.run(_score_some(port, 640, time.monotonic() + seconds, beyond, posts=32))
-    result = {
-        "refused": sum(status == 429 for status, _ in beyond),
-        "answered": sum(status == 200 for status, _ in beyond),
-        "refused_p50": _milliseconds(beyond, 429, 0.5),
-        "answered_p99": _milliseconds(beyond, 200, 0.99),
-        "answered_p99_at_capacity": _milliseconds(capacity, 200, 0.99),
+        asyncio.run(_offer(port, 20, 1.0))  # so that it knows its pace
+        rate = _closed_rate(port, seconds)
+        for times in (1, 10):
+            offered = asyncio.run(_offer(port, times * rate, seconds))
+            results[f"x{times}"] = one = _overload_row(offered)
+            print(f"{times} times {rate:,.0f} requests/s:", ", ".join(f"{k} {v:,.3g}" for k, v in one.items()))
+    return results
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """One request of an open load: its posts, what it got, seconds from when it was sent, and how late that was."""
+
+    posts: int
+    status: int
+    seconds: float
+    late: float
+
+
+_SIZES = (1, 64)
+
+
+def _closed_rate(port: int, seconds: float) -> float:
+    """Requests per second of both sizes in turn that eight clients have answered; who is refused waits a little."""
+
+    async def client(end: float) -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        answered = 0
+        while time.monotonic() < end:
+            writer.write(_request(_SIZES[answered % 2], answered))
+            if (await _status(reader))[0] == 200:
+                answered += 1
+            else:
+                await asyncio.sleep(0.05)
+        writer.close()
+        return answered
+
+    async def clients() -> int:
+        end = time.monotonic() + seconds
+        return sum(await asyncio.gather(*(client(end) for _ in range(8))))
+
+    return asyncio.run(clients()) / seconds
+
+
+async def _offer(port: int, rate: float, seconds: float) -> list[Offered]:
+    """Poisson arrivals at ``rate`` requests per second, each on a connection of its own or on one that is free."""
+    draws, free, seen = random.Random(0), [], list[Offered]()
+
+    async def one(posts: int, number: int, due: float) -> None:
+        sent = due
+        try:
+            reader, writer = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
+            sent = time.perf_counter()
+            writer.write(_request(posts, number))
+            status, stays = await _status(reader)
+            if stays:
+                free.append((reader, writer))
+            else:
+                writer.close()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            status = 0
+        seen.append(Offered(posts, status, time.perf_counter() - sent, sent - due))
+
+    started, due, number = time.perf_counter(), 0.0, 0
+    tasks: list[asyncio.Task[None]] = []
+    while due < seconds:
+        due += draws.expovariate(rate)
+        await asyncio.sleep(max(started + due - time.perf_counter(), 0))
+        tasks.append(asyncio.create_task(one(_SIZES[number % 2], number, started + due)))
+        number += 1
+    await asyncio.gather(*tasks)
+    for _, writer in free:
+        writer.close()
+    return seen
+
+
+def _request(posts: int, number: int) -> bytes:
+    text = f"these pills gave me a bad headache and I stopped taking them after {number} weeks"
+    items = [{"id": f"{number}-{index}", "text": f"{text} {index}", "language": "en"} for index in range(posts)]
+    body = json.dumps({"posts": items}).encode()
+    return f"{_HEAD}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def _status(reader: asyncio.StreamReader) -> tuple[int, bool]:
+    """The status of the next response, and whether the connection stays."""
+    answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+    await reader.readexactly(int(answer.split(b"content-length: ")[1].split(b"\r\n")[0]))
+    return int(answer[9:12]), b"connection: close" not in answer
+
+
+def _overload_row(offered: list[Offered]) -> dict[str, float]:
+    """Requests, shares and milliseconds of an open load."""
+
+    def milliseconds(status: int, share: float) -> float:
+        times = sorted(one.seconds for one in offered if one.status == status)
+        return 1000 * times[int(share * len(times))] if times else float("nan")
+
+    def refused(posts: int) -> float:
+        return statistics.fmean(one.status == 429 for one in offered if one.posts == posts)
+
+    return {
+        "requests": len(offered),
+        "neither answered nor refused": sum(one.status not in (200, 429) for one in offered),
+        "sent late p99 ms": 1000 * sorted(one.late for one in offered)[int(0.99 * len(offered))],
+        "refused of 1 post": refused(1),
+        "refused of 64 posts": refused(64),
+        "refused p50 ms": milliseconds(429, 0.5),
+        "refused p99 ms": milliseconds(429, 0.99),
+        "answered p50 ms": milliseconds(200, 0.5),
+        "answered p99 ms": milliseconds(200, 0.99),
     }
-    print("ten times the clients:", ", ".join(f"{name} {value:,.0f}" for name, value in result.items()))
-    return result
 
 
 def stops(folder: Path, rounds: int) -> dict[str, object]:
@@ -278,11 +386,6 @@ def print_table(loads: list[Load]) -> None:
         cells = [f"{rate:,.0f}/s p99 {median(server, clients, 'p99'):,.0f} ms" for server, rate in rates.items()]
         ratios = [rates["polyvigil"] / rates[other] for other in ("fastapi", "litserve")]
         print(f"{clients:>8} " + " ".join(f"{cell:>20}" for cell in cells) + "".join(f"{r:>11.2f}" for r in ratios))
-
-
-def _milliseconds(seen: list[tuple[int, float]], status: int, share: float) -> float:
-    times = sorted(spent for one, spent in seen if one == status)
-    return 1000 * times[int(share * len(times))] if times else float("nan")
 
 
 def _megabytes(pid: int) -> float:

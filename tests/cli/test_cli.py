@@ -291,6 +291,7 @@ def test_version_doctor_and_recipes(polyvigil) -> None:  # type: ignore[no-untyp
     assert healthy.code == 0
     states = {check["name"]: check["state"] for check in healthy.json["data"]["checks"]}
     assert states["main job"] == "ok"
+    assert {"devices", "disk", "extra encoders", "numba"} <= states.keys()
     listed = polyvigil("recipes").out
     assert "\nlinear " in listed
     assert max(map(len, listed.splitlines())) <= 80

@@ -10,6 +10,7 @@ import typer
 from polyvigil.cli.command import command
 from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, Replace
 from polyvigil.cli.output import Answer, Output
+from polyvigil.cli.views.paper import PaperFormat, check_table
 
 if TYPE_CHECKING:
     from polyvigil.evaluation.compare import Comparison
@@ -29,6 +30,7 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write everything as JSON, every flip included.")
     ] = None,
+    table: PaperFormat = None,
     posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
     device: Device = "auto",
@@ -36,10 +38,12 @@ def compare(
     """Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, flips."""
     from polyvigil.bundle.outputs import check_output
     from polyvigil.bundle.store import load
+    from polyvigil.cli.views.paper import comparison_table, table_answer
     from polyvigil.data.atomic import write_whole
     from polyvigil.evaluation.compare import COMPARISON
     from polyvigil.evaluation.compare import compare as compared
 
+    check_table(out, table)
     if output:
         check_output(output, COMPARISON, replace=replace, inputs=[first, second, file])
     bundles = load(first, device=device), load(second, device=device)
@@ -49,9 +53,10 @@ def compare(
     comparison = compared(*bundles, reading)
     if output:
         write_whole(output, comparison.model_dump_json(indent=2) + "\n", replace=replace)
-    return Answer(
+    answer = Answer(
         comparison.model_dump(mode="json") | {"verdict": comparison.verdict}, comparison_lines(comparison, output)
     )
+    return table_answer(out, answer, [comparison_table(comparison)], table)
 
 
 def comparison_lines(comparison: Comparison, output: Path | None) -> list[str]:

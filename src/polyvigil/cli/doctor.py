@@ -2,39 +2,74 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import re
 import shutil
+import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+import typer
+
 from polyvigil.cli.command import command
-from polyvigil.cli.output import Answer, Output
+from polyvigil.cli.output import Answer, Output, escaped
 from polyvigil.types import Frozen
 
-_NEEDED = (
-    *("numpy", "scipy", "scikit-learn", "pyarrow", "pydantic", "typer", "rich", "jinja2"),
-    *("ftfy", "regex", "py3langid", "safetensors", "threadpoolctl", "tomli-w"),
-)
 _LEAST_DISK_GB = 1.0
+_PATIENCE = 60.0  # seconds for torch to say what it sees
+_TORCH = """
+import json, torch
+cuda = torch.cuda.is_available()
+names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())] if cuda else []
+names += ["Apple GPU"] * torch.backends.mps.is_available()
+print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda, "devices": names}))
+"""
 
 
 class Check(Frozen):
-    """One thing that was looked at: ``ok``, ``warn`` or ``fail``."""
+    """One thing that was looked at: ``ok``, ``warn``, ``fail``; ``off`` for an extra that is not installed."""
 
     name: str
     state: str
     found: str
 
+    @property
+    def line(self) -> str:
+        """As the terminal shows it."""
+        return f"{self.state:<5} {self.name:<18} {self.found}"
+
 
 @command(examples=("polyvigil doctor", "polyvigil doctor --json"))
-def doctor(out: Output) -> Answer:  # noqa: ARG001
-    """Look at this machine and installation: versions, cores, disk, and a small bundle trained, saved and loaded."""
-    checks = [_python(), *map(_library, _NEEDED), _cores(), _disk(), _encoding(), _main_job()]
-    lines = [f"{check.state:<5} {check.name:<14} {check.found}" for check in checks]
+def doctor(out: Output) -> Answer:
+    """Look at this machine and installation: versions, extras, devices, disk, and a small bundle trained and loaded.
+
+    Each line is shown as soon as it is known. Exit code 1 where something fails.
+    """
+    checks: list[Check] = []
+    for check in _checks():
+        checks.append(check)
+        if not out.json:
+            typer.echo(escaped(check.line))
     failed = any(check.state == "fail" for check in checks)
-    return Answer({"checks": [check.model_dump() for check in checks]}, lines, 1 if failed else 0)
+    return Answer({"checks": [check.model_dump() for check in checks]}, exit_code=1 if failed else 0)
+
+
+def _checks() -> Iterator[Check]:
+    """All of them, the quick ones first; torch looks for devices meanwhile."""
+    devices = _devices()
+    yield _python()
+    base, extras = _requirements()
+    yield from map(_library, base)
+    yield from (_extra(name, extras) for name in extras)
+    yield Check(name="cores", state="ok", found=str(os.cpu_count()))
+    yield _disk()
+    yield _encoding()
+    yield _main_job()
+    yield devices()
 
 
 def _python() -> Check:
@@ -42,15 +77,42 @@ def _python() -> Check:
     return Check(name="python", state="ok" if good else "warn", found=f"{platform.python_version()} (3.11 to 3.13)")
 
 
-def _library(name: str) -> Check:
+def _requirements() -> tuple[list[str], dict[str, list[str]]]:
+    """The libraries of the base installation and of each extra, as the installed package names them."""
+    base: list[str] = []
+    extras: dict[str, list[str]] = {}
+    for requirement in requires("polyvigil") or ():
+        match = re.match(r"([A-Za-z0-9._-]+)", requirement)
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
+        if not match or match[1] == "polyvigil" or (extra and extra[1] == "dev"):
+            continue
+        (extras.setdefault(extra[1], []) if extra else base).append(match[1])
+    return base, extras
+
+
+def _version(name: str) -> str:
+    """Of an installed library; empty where it is not there."""
     try:
-        return Check(name=name, state="ok", found=version(name))
+        return version(name)
     except PackageNotFoundError:
-        return Check(name=name, state="fail", found="missing: pip install polyvigil again")
+        return ""
 
 
-def _cores() -> Check:
-    return Check(name="cores", state="ok", found=str(os.cpu_count()))
+def _library(name: str) -> Check:
+    there = _version(name)
+    return Check(name=name, state="ok" if there else "fail", found=there or "missing: pip install polyvigil again")
+
+
+def _extra(name: str, extras: dict[str, list[str]]) -> Check:
+    """Whether an extra's libraries are there; those of another extra that is part of it stand under its name."""
+    missing = [library for library in extras[name] if not _version(library)]
+    if missing:
+        advice = f"pip install 'polyvigil[{name}]'"
+        return Check(name=f"extra {name}", state="off", found=f"not there: {', '.join(missing)}; {advice}")
+    parts = [other for other, libraries in extras.items() if set(libraries) < set(extras[name])]
+    shown = {library for part in parts for library in extras[part]}
+    alone = [f"{library} {_version(library)}" for library in extras[name] if library not in shown]
+    return Check(name=f"extra {name}", state="ok", found=", ".join([*parts, *alone]))
 
 
 def _disk() -> Check:
@@ -61,6 +123,32 @@ def _disk() -> Check:
 def _encoding() -> Check:
     encoding = os.environ.get("PYTHONIOENCODING") or sys.getfilesystemencoding()
     return Check(name="file names", state="ok" if encoding.lower().startswith("utf") else "warn", found=encoding)
+
+
+def _devices() -> Callable[[], Check]:
+    """Begin to ask torch, in a process of its own: it takes a second to load, and a broken build may end its process.
+    Gives what waits for its answer."""
+    if not _version("torch"):
+        return lambda: Check(name="devices", state="off", found="torch is not installed: the linear default needs none")
+    process = subprocess.Popen(
+        [sys.executable, "-c", _TORCH], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+    def answer() -> Check:
+        try:
+            out, err = process.communicate(timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return Check(name="devices", state="warn", found=f"torch was not loaded in {_PATIENCE:g} s")
+        if process.returncode:
+            last = (err.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+            return Check(name="devices", state="fail", found=f"torch cannot be loaded: {last}; install it again")
+        seen = json.loads(out)
+        build = f"torch {seen['version']}, " + (f"CUDA {seen['cuda']}" if seen["cuda"] else "built without CUDA")
+        return Check(name="devices", state="ok", found=f"{', '.join(seen['devices']) or 'CPU alone'} ({build})")
+
+    return answer
 
 
 def _main_job() -> Check:

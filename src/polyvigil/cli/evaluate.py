@@ -19,6 +19,7 @@ from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, endpoint_permission, report_judge_usage
 from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, PostsInput, Replace
 from polyvigil.cli.output import Answer, Output
+from polyvigil.cli.views.paper import PaperFormat, TableFormat, check_table
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
@@ -74,6 +75,7 @@ class _ReportOptions:
     older: str
     show_errors: int
     slice_columns: Sequence[str] = ()
+    table: TableFormat | None = None
     replace: bool = False
     device: str = "auto"
 
@@ -107,6 +109,7 @@ def evaluate(
     budget: Budget = None,
     prevalence: Prevalence = None,
     slice_columns: SliceColumns = None,
+    table: PaperFormat = None,
     posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
     device: Device = "auto",
@@ -123,9 +126,11 @@ def evaluate(
         older=older,
         show_errors=show_errors,
         slice_columns=slice_columns or (),
+        table=table,
         replace=replace,
         device=device,
     )
+    check_table(out, table)
     _check_options(options, paths, predictions=bool(predictions), leave_one_out=leave_one_out)
     if predictions:
         return _official(predictions, paths[0], output, posts, replace=replace)
@@ -234,20 +239,21 @@ def _evaluate_dev(out: Output, folder: str, options: _ReportOptions) -> Answer:
     bundle = load(folder, device=options.device)
     out.log(f"reading the stored scores of {len(bundle.dev.labels):,} dev posts")
     result = measured_on_dev(bundle, budgets=options.budgets, prevalence=options.prevalence)
-    answer = _report_answer if options.output else _evaluation_answer
+    answer = _report_answer if options.output and not options.table else _evaluation_answer
     return answer(out, result, bundle, options)
 
 
 def _evaluation_answer(out: Output, result: Measured, bundle: Bundle, options: _ReportOptions) -> Answer:
     """The evaluation as tables; a report beside it where one was asked for."""
     from polyvigil.cli.views.evaluation import dev_lines, evaluation_lines, slice_lines, workload_lines
+    from polyvigil.cli.views.paper import evaluation_table, table_answer
 
     evaluation = result.evaluation
     lines = [*evaluation_lines(evaluation), *dev_lines(evaluation), *slice_lines(evaluation)]
     lines += workload_lines(evaluation.workload)
     if options.output:
         lines += _write_report(out, result, bundle, options)[1]
-    return Answer(evaluation, lines)
+    return table_answer(out, Answer(evaluation, lines), [evaluation_table(evaluation)], options.table)
 
 
 def _report_answer(out: Output, result: Measured, bundle: Bundle, options: _ReportOptions) -> Answer:
@@ -335,6 +341,8 @@ def _check_options(options: _ReportOptions, paths: Sequence[str], *, predictions
     _check_prevalence(options.prevalence)
     if (options.older or options.show_errors) and not options.output:
         raise typer.BadParameter("these are parts of the report: give its folder", param_hint="-o FOLDER")
+    if options.table and (predictions or leave_one_out):
+        raise typer.BadParameter("a table is of a bundle's own metrics", param_hint="--table")
     if options.slice_columns and (predictions or leave_one_out):
         raise typer.BadParameter("slices are of a bundle's own metrics on a file", param_hint="--by")
     if predictions and len(paths) != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from pathlib import Path
 from typing import Annotated
@@ -36,12 +37,22 @@ class RecipeSummary(Frozen):
         return (name, f"{self.parameters / 1e6:,.0f}M", self.languages, f"{self.memory / 1e9:.1f} GB", self.licence)
 
 
-@command(examples=("polyvigil recipes", "polyvigil recipes linear > my.toml"))
+@command(
+    examples=(
+        "polyvigil recipes linear > my.toml",
+        "polyvigil recipes --schema > recipe.schema.json",
+    )
+)
 def recipes(
     out: Output,  # noqa: ARG001
     name: Annotated[str, typer.Argument(help="Show this one whole, every setting with its meaning.")] = "",
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Write the JSON Schema by which an editor checks and completes recipes.")
+    ] = False,
 ) -> Answer:
     """List the shipped recipes, or show one with every setting resolved and explained."""
+    if schema:
+        return _schema(name)
     from polyvigil.cli.views.table import WIDTH, table
     from polyvigil.config.load import find, load, shipped, to_toml
 
@@ -64,6 +75,15 @@ def recipes(
         },
         lines,
     )
+
+
+def _schema(name: str) -> Answer:
+    from polyvigil.config.schema import recipe_schema
+
+    if name:
+        raise typer.BadParameter("one schema is for all recipes: leave the name out", param_hint="--schema")
+    schema = recipe_schema()
+    return Answer({"schema": schema}, json.dumps(schema, indent=2).splitlines())
 
 
 def _comments(path: Path) -> list[str]:

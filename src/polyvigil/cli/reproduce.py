@@ -12,6 +12,7 @@ from polyvigil.cli.command import command
 from polyvigil.cli.options import Device, ForDevice, Offline, needs_dry_run
 from polyvigil.cli.output import Answer, Output, training_options
 from polyvigil.cli.together import local_device, together
+from polyvigil.cli.views.paper import PaperFormat, TableFormat, check_table
 from polyvigil.errors import require
 from polyvigil.learn.launch import launched
 
@@ -68,6 +69,7 @@ def reproduce(
     device: Device = "auto",
     for_device: ForDevice = "",
     offline: Offline = False,
+    form: PaperFormat = None,
 ) -> Answer:
     """Run the paper's approaches again: train what is missing, and print its values beside the measured ones.
 
@@ -79,6 +81,7 @@ def reproduce(
     from polyvigil_gladiators.posts import Files
     from polyvigil_gladiators.reproduce import plan_reproduction
 
+    check_table(out, form)
     needs_dry_run(for_device, dry_run=dry_run)
     files = Files(tuple(data or ()), tuple(train or ()), tuple(dev or ()), tuple(test or ()))
     plan = plan_reproduction(
@@ -91,7 +94,7 @@ def reproduce(
     if models and not models.is_dir():
         models.mkdir(parents=True, exist_ok=True)
         out.note(f"{models} is made, and is empty: put folders of models there, or let them be fetched")
-    return _run(out, plan, partial=partial, device=device)
+    return _run(out, plan, partial=partial, device=device, form=form)
 
 
 def _warn(out: Output, plan: ReproductionPlan) -> None:
@@ -121,9 +124,10 @@ def _dry_run(out: Output, plan: ReproductionPlan, *, device: str, for_device: st
     return plan_answer(plan, costs(plan.statuses, plan.environment, options=options, log=out.log))
 
 
-def _run(out: Output, plan: ReproductionPlan, *, partial: bool, device: str) -> Answer:
+def _run(out: Output, plan: ReproductionPlan, *, partial: bool, device: str, form: TableFormat | None) -> Answer:
     """Do what is missing, unless a row cannot run; the paper's values beside the measured ones."""
-    from polyvigil.cli.views.reproduction import obstacle_lines, reproduction_lines
+    from polyvigil.cli.views.paper import table_answer
+    from polyvigil.cli.views.reproduction import obstacle_lines, reproduction_lines, reproduction_tables
     from polyvigil_gladiators.reproduce import measure_plan, not_begun, open_models, run_plan
     from polyvigil_gladiators.run import StepOptions
 
@@ -140,4 +144,5 @@ def _run(out: Output, plan: ReproductionPlan, *, partial: bool, device: str) -> 
     if launched().rank:
         return Answer({})
     result = measure_plan(plan, done, log=out.log)
-    return Answer(result, reproduction_lines(result, plan.environment.output), 1 if result.failed else 0)
+    answer = Answer(result, reproduction_lines(result, plan.environment.output), 1 if result.failed else 0)
+    return table_answer(out, answer, reproduction_tables(result, form), form)

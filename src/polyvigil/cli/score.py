@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from pydantic import ValidationError
@@ -73,6 +73,13 @@ ProcessCount = Annotated[
     int | None,
     typer.Option("--processes", min=1, max=4096, help="How many score at a time, each with the bundle loaded (1)."),
 ]
+Mask = Annotated[
+    bool,
+    typer.Option(
+        "--mask", help="Write the text without links, addresses, mentions, dates and numbers; names in it stay."
+    ),
+]
+DropText = Annotated[bool, typer.Option("--drop-text", help="Leave the text of posts out of the output.")]
 Top = Annotated[
     int | None,
     typer.Option(
@@ -104,6 +111,8 @@ def score(
     raw_csv: RawCsv = False,
     excel: ForExcel = False,
     evidence: Evidence = False,
+    mask: Mask = False,
+    drop_text: DropText = False,
     ask_endpoint: AskEndpoint = False,
     offline: FromDisk = False,
     dedup: WhatIsAlike = Dedup.off,
@@ -121,7 +130,14 @@ def score(
     to_stdout = out.writes_to_stdout(output)
     listed = _worklist_beside(output, replace=replace) if top else None
     spec = _score_spec(
-        part_posts, dedup, evidence=evidence, raw_csv=raw_csv, excel=excel, ask_endpoint=ask_endpoint, posts=posts
+        part_posts,
+        dedup,
+        text=_text_in_output(mask=mask, drop_text=drop_text, evidence=evidence, top=top),
+        evidence=evidence,
+        raw_csv=raw_csv,
+        excel=excel,
+        ask_endpoint=ask_endpoint,
+        posts=posts,
     )
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     inputs = _inputs(bundle, sources, server=server)
@@ -300,10 +316,24 @@ def _remote_bundle(
     return Client(server).remote_bundle()
 
 
+def _text_in_output(
+    *, mask: bool, drop_text: bool, evidence: bool, top: int | None
+) -> Literal["whole", "masked", "dropped"]:
+    """Raises RecipeError for options that need the text as it was written."""
+    if mask and drop_text:
+        raise RecipeError("the text is masked or left out", where="--mask", hint="leave one of the two out")
+    if mask and evidence:
+        raise RecipeError("offsets are of the text as it was written", where="--evidence", hint="leave --mask out")
+    if drop_text and top:
+        raise RecipeError("who reads a worklist needs the text", where="--top", hint="--mask in place of --drop-text")
+    return "masked" if mask else "dropped" if drop_text else "whole"
+
+
 def _score_spec(
     part_posts: int | None,
     dedup: Dedup,
     *,
+    text: Literal["whole", "masked", "dropped"],
     evidence: bool,
     raw_csv: bool,
     excel: bool,
@@ -315,6 +345,7 @@ def _score_spec(
         return ScoreSpec(
             part_posts=rows,
             dedup=dedup.value,
+            text=text,
             evidence=evidence,
             raw_csv=raw_csv,
             excel=excel,

@@ -24,6 +24,9 @@ class ScoreSpec(Spec):
         "also those that differ in case, spaces, punctuation, digits, links, mentions or emoji alone",
     )
     evidence: bool = Field(default=False, description="add the columns that say where a flagged post's score is from")
+    text: Literal["whole", "masked", "dropped"] = Field(
+        default="whole", description="of the posts in the output: as it was written, masked (text.mask), or left out"
+    )
     raw_csv: bool = Field(default=False, description="leave cells that a spreadsheet would run as they are")
     excel: bool = Field(
         default=False, description="begin CSV with a byte order mark, by which Excel knows that it is UTF-8"

@@ -49,6 +49,7 @@ from polyvigil.scoring.job import (
     part_name,
     total,
 )
+from polyvigil.scoring.private import OutputText
 from polyvigil.scoring.remote import RemoteBundle
 from polyvigil.scoring.stream import CHUNK_CHARACTERS, CHUNK_POSTS, Hashed, chunked, prefetch
 from polyvigil.scoring.wire import (
@@ -282,8 +283,9 @@ class PartScorer:
         self._table = table
         self._report = report
         self._columns = columns_of(self._facts, job)
+        self._text = OutputText(job.how, self._facts.columns, self._columns, where=shown(self._facts))
         renamed = dict(job.renamed)
-        self._names = {column: renamed.get(column, column) for column in self._facts.columns}
+        self._names = {column: renamed.get(column, column) for column in self._text.kept(self._facts.columns)}
         self._late_columns: list[str] = []
         self._rows = PieceBuffer(_with_keys(pieces_of(table.rows), dict(self._facts.partition)))
         self._from_start = from_start
@@ -331,7 +333,8 @@ class PartScorer:
         for given, rows in block.languages_given.items():
             part.spellings.add(given, rows=rows)
         decisions = decision_columns(self._bundle, block.posts, detected=block.language_detected)
-        write.columns({**{self._names[name]: cells for name, cells in block.cells.items()}, **decisions})
+        kept = self._text.of_rows(block.cells)
+        write.columns({**{self._names[name]: cells for name, cells in kept.items()}, **decisions})
         part.running.add(decisions)
         self._report_counts(len(block.posts), 0)
 
@@ -390,7 +393,8 @@ class PartScorer:
 
     def _block(self, pieces: Sequence[Piece]) -> ReadBlock | None:
         block = read_block(pieces, self._columns, self._languages)
-        if block and block.cells.keys() <= self._names.keys() and block.characters < CHUNK_CHARACTERS:
+        known = {*self._names, self._text.column}
+        if block and block.cells.keys() <= known and block.characters < CHUNK_CHARACTERS:
             return block
         return None
 
@@ -422,7 +426,7 @@ class PartScorer:
 
     def _input_cells(self, item: ReadPost) -> dict[str, Any]:
         """The cells of a row by the names of their columns in the output."""
-        cells, names = item.row.cells, self._names
+        cells, names = self._text.of_row(item.row.cells), self._names
         if not cells.keys() <= names.keys():
             self._add_late_columns(cells)
         return {names[column]: value for column, value in cells.items()}

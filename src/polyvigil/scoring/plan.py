@@ -25,6 +25,7 @@ from polyvigil.data.streams import COMPRESSION, STDIN
 from polyvigil.errors import DataError, RecipeError
 from polyvigil.scoring.job import InputFacts, Job, WorkItem
 from polyvigil.scoring.part import columns_of, our_columns, output_columns, renamed_notes, shown
+from polyvigil.scoring.private import OutputText, text_notes
 from polyvigil.scoring.stream import stem
 from polyvigil.scoring.wire import ARROW_TYPES
 from polyvigil.scoring.workbook import check_columns
@@ -151,6 +152,7 @@ def plan(
     schemas: list[pa.Schema] = []
     fields: dict[str, pa.DataType] = {}
     notes: list[str] = []
+    texts: list[OutputText] = []
     added = our_columns(spec)
     provisional = Job(
         libraries=_libraries(),
@@ -166,14 +168,16 @@ def plan(
         with _opened(given, stdin, data) as table:
             input_facts = _facts(given, table)
             mapping = columns_of(input_facts, provisional)
+            texts.append(OutputText(spec, input_facts.columns, mapping, where=shown(input_facts)))
             schemas.append(table.schema or pa.schema([]))
         notes.extend(table.notes)
         notes.extend(f"{shown(input_facts)}: {guess}" if len(inputs) > 1 else guess for guess in mapping.guesses)
         facts.append(input_facts)
-    names = output_columns(tuple(dict.fromkeys(column for one in facts for column in one.columns)), added)
-    for input_facts, schema in zip(facts, schemas, strict=True):
+    kept = [text.kept(one.columns) for text, one in zip(texts, facts, strict=True)]
+    names = output_columns(tuple(dict.fromkeys(column for columns in kept for column in columns)), added)
+    for columns, schema in zip(kept, schemas, strict=True):
         types = {field.name: field.type for field in schema}
-        for column in input_facts.columns:
+        for column in columns:
             kind, name = types.get(column, pa.string()), names[column]
             held = fields.setdefault(name, kind)
             if held != kind:
@@ -190,7 +194,8 @@ def plan(
             else "",
         }
     )
-    return Plan(job, (*_fewer(notes), *renamed_notes(job.renamed)))
+    about_text = text_notes(spec, [text.column for text in texts])
+    return Plan(job, (*_fewer(notes), *renamed_notes(job.renamed), *about_text))
 
 
 def work_items(job: Job, *, workers: int) -> Iterator[WorkItem]:
@@ -251,7 +256,8 @@ def _pandas_metadata(
     first = schemas[0]
     if any(schema.names != first.names for schema in schemas):
         return {}
-    copied = {field.name: names[field.name] for field in first if fields[names[field.name]] == field.type}
+    held = [field for field in first if field.name in names]
+    copied = {field.name: names[field.name] for field in held if fields[names[field.name]] == field.type}
     return pandas_metadata(first, copied)
 
 

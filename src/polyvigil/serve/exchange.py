@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from polyvigil.config.serve import ServeSpec
@@ -47,14 +47,18 @@ class Exchange:
             raise RefusalError("usage", message, hint="for example 2.5", where=TIMEOUT_HEADER)
         return seconds
 
-    async def json(self) -> Any:
-        """The document in the body. Raises RefusalError for any other body; ClientGoneError."""
+    async def json(self, *, admit: Callable[[], None] = lambda: None) -> Any:
+        """The document in the body. ``admit`` is asked once the body is there, before it is parsed, and may refuse it.
+
+        Raises RefusalError for any other body; ClientGoneError.
+        """
         kind = self.header(b"content-type").partition(b";")[0].strip().lower()
         if kind != b"application/json":
             raise RefusalError(
                 "encoding", "the body is not application/json", hint="send Content-Type: application/json"
             )
         body = await read_body(self._receive, self._headers, self._spec)
+        admit()
         return read_json(body, max_depth=self._spec.max_depth)
 
     def gone(self) -> asyncio.Task[None]:

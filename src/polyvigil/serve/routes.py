@@ -89,28 +89,28 @@ class Handlers:
 
     async def score(self, exchange: Exchange) -> Reply:
         """POST /v1/score."""
-        with self._service.admitted():
-            posts = read_posts(await exchange.json(), most=self._spec.max_posts)
+        with self._service.admitted() as admit:
+            posts = read_posts(await exchange.json(admit=admit), most=self._spec.max_posts)
             return self._results(posts, await self._scored(exchange, posts))
 
     async def explain(self, exchange: Exchange) -> Reply:
         """POST /v1/explain."""
-        with self._service.admitted(EXPLAIN):
-            posts = read_posts(await exchange.json(), most=self._spec.max_explained)
+        with self._service.admitted(EXPLAIN) as admit:
+            posts = read_posts(await exchange.json(admit=admit), most=self._spec.max_explained)
             exchange.note(posts)
             results = await self._service.explain(posts, limit=exchange.limit, gone=exchange.gone)
             return self._results(posts, results)
 
     async def predict(self, exchange: Exchange) -> Reply:
         """POST /predict."""
-        with self._service.admitted():
-            posts, alone = tei.read_inputs(await exchange.json(), most=self._spec.max_posts)
+        with self._service.admitted() as admit:
+            posts, alone = tei.read_inputs(await exchange.json(admit=admit), most=self._spec.max_posts)
             return json_reply(tei.predictions(await self._scored(exchange, posts), alone=alone))
 
     async def infer(self, exchange: Exchange) -> Reply:
         """POST /v2/models/polyvigil/infer."""
-        with self._service.admitted():
-            document = await exchange.json()
+        with self._service.admitted() as admit:
+            document = await exchange.json(admit=admit)
             posts = kserve.read_infer(document, most=self._spec.max_posts)
             return json_reply(kserve.infer_response(document, await self._scored(exchange, posts)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from polyvigil.config.serve import ServeSpec
 from polyvigil.errors import PolyvigilError
 from polyvigil.judge.endpoint import EndpointPermission
 from polyvigil.serve.batching import ScoringQueue, Ticket, weight_of
+from polyvigil.serve.lag import LoopLag
 from polyvigil.serve.loaded import SMOKE_POSTS, IndexedPost, LoadedBundle, Result
 from polyvigil.serve.metrics import Metrics
 from polyvigil.serve.requests import PostError, RequestPost
@@ -26,6 +28,7 @@ from polyvigil.web.refusal import RefusalError
 
 LOG = logging.getLogger("polyvigil.serve")
 _PROBE_TIME = 5.0  # seconds in which a readiness check must have its post scored
+_LAG_SHARE = 0.1  # of the longest wait: more than a turn of the event loop may take before requests are refused
 SCORE, EXPLAIN = 0, 1
 """Lanes of the queue: explanations wait behind scores, and what they cost says nothing of what those do."""
 
@@ -54,12 +57,14 @@ class Service:
         self.draining = False
         self._reloading = False
         self._probe: asyncio.Task[bool] | None = None
+        self._lag = LoopLag()
         self.open_requests = 0
         """Requests of posts that were admitted and have no end yet."""
         self.metrics.gauge(
             "queue_posts", "Weight of the posts that wait or are being scored", lambda: self.queue.waiting
         )
         self.metrics.gauge("expected_wait_seconds", "Wait of a post that came now", self.queue.expected_wait)
+        self.metrics.gauge("loop_lag_seconds", "Time of a turn of the event loop under load", lambda: self._lag.seconds)
         self.metrics.gauge("scoring_thread_deaths", "Threads that died while they scored", lambda: self.queue.deaths)
         self.metrics.gauge("draining", "1 while no new post is taken", lambda: self.draining)
         self.metrics.gauge("endpoint_posts", "Posts that were put to the chat endpoint", self._endpoint_posts)
@@ -94,28 +99,33 @@ class Service:
     # requests of posts
 
     @contextlib.contextmanager
-    def admitted(self, lane: int = SCORE) -> Iterator[None]:
-        """Around a request of posts, from before its body is read.
+    def admitted(self, lane: int = SCORE) -> Iterator[Callable[[], None]]:
+        """Around a request of posts, from before its body is read. Gives what asks again once the body is there: others
+        may have come meanwhile, and to parse what is then refused would take the time of those that are not.
 
         Raises RefusalError where it would wait too long, too many are open, or the service is stopping.
         """
         if self.draining:
             raise RefusalError("draining", "the service is stopping", hint="send it to another", retry_after=1)
+        self._lag.measure()
         self._check_wait(lane)
         if self.open_requests >= self.spec.max_open:
             message = f"{self.open_requests:,} requests are open; the limit is {self.spec.max_open:,}"
             raise RefusalError("busy", message, hint="send it again after Retry-After seconds", retry_after=1)
         self.open_requests += 1
         try:
-            yield
+            yield functools.partial(self._check_wait, lane)
         finally:
             self.open_requests -= 1
 
     def _check_wait(self, lane: int) -> None:
-        wait = self.queue.expected_wait(lane)
-        if wait > self.spec.max_wait:
-            message = f"a post would wait {wait:.1f} s; the limit is {self.spec.max_wait:g} s"
+        wait, most = self.queue.expected_wait(lane), self.spec.max_wait
+        if wait > most:
+            message = f"a post would wait {wait:.1f} s; the limit is {most:g} s"
             raise RefusalError("busy", message, hint="send it again after Retry-After seconds", retry_after=wait)
+        if self._lag.seconds > _LAG_SHARE * most:
+            message = "more requests come than can be read"
+            raise RefusalError("busy", message, hint="send it again after Retry-After seconds", retry_after=most)
 
     async def score(
         self, posts: Sequence[RequestPost], *, limit: float | None, gone: Callable[[], asyncio.Task[None]]
@@ -140,7 +150,6 @@ class Service:
         limit: float | None,
         gone: Callable[[], asyncio.Task[None]],
     ) -> list[Result]:
-        self._check_wait(lane)  # again: others may have come while the body was read
         errors = loaded.errors(posts)
         good = [(index, post) for index, post in enumerate(posts) if index not in errors]
         scored: list[Result] = []

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from polyvigil.cli.output import Answer
+from polyvigil.cli.views.paper import Cell, Estimate, PaperTable, TableFormat
 from polyvigil.cli.views.table import duration, size, table
+from polyvigil.evaluation.intervals import Interval
 from polyvigil_gladiators.cost import Cost
 from polyvigil_gladiators.plan import Step, users
 from polyvigil_gladiators.report import LEFT, cautions, columns, report_files, title
 from polyvigil_gladiators.reproduce import ReproductionPlan
-from polyvigil_gladiators.result import VERDICTS, Reproduction
+from polyvigil_gladiators.result import VERDICTS, Metric, Reproduction
 
 
 def plan_answer(plan: ReproductionPlan, costs: Mapping[Step, Cost]) -> Answer:
@@ -82,6 +84,35 @@ def reproduction_lines(reproduction: Reproduction, folder: Path) -> list[str]:
     there = {metric.verdict for metric in reproduction.figures}
     lines += [f"{name}: {what}" for name, what in VERDICTS.items() if name in there]
     return [*lines, "", *(f"-> {path}" for path in report_files(folder))]
+
+
+def reproduction_tables(reproduction: Reproduction, form: TableFormat | None) -> list[PaperTable]:
+    """Each table of the paper with ours beside; as CSV one table of all metrics, numbers as numbers."""
+    remarks = cautions(reproduction)
+    if form is TableFormat.csv:
+        rows = [(metric.table, metric.row, metric.what, *_values(metric)) for metric in reproduction.figures]
+        return [PaperTable("", ("table", "row", "metric", "paper", "ours", "cross-fitted", "verdict"), rows)]
+    tables = []
+    for name in dict.fromkeys(metric.table for metric in reproduction.figures):
+        shown = columns(reproduction, name)
+        notes = [*remarks, *(f"({number}) {note}" for number, note in enumerate(shown.notes, start=1))]
+        tables.append(PaperTable(title(name), shown.header, shown.rows, notes))
+    return tables
+
+
+def _values(metric: Metric) -> tuple[Cell, ...]:
+    """The paper's value, what was measured, the same cross-fitted, and the verdict."""
+    paper = None if metric.paper is None else Estimate(metric.paper)
+    measured, crossed = metric.ours, None
+    if measured is None:
+        return (paper, None, None, metric.verdict)
+    if measured.cross_fitted is not None:
+        crossed = _estimate(measured.cross_fitted, measured.cross_fitted_interval)
+    return (paper, _estimate(measured.value, measured.interval), crossed, metric.verdict)
+
+
+def _estimate(value: float, interval: Interval | None) -> Estimate:
+    return Estimate(value, interval.low, interval.high) if interval else Estimate(value)
 
 
 def _cells(cost: Cost | None) -> tuple[str, ...]:
