@@ -122,6 +122,10 @@ def train(
     )
     load_weights(encoder.model, state.best)
     encoder.model.eval()
+    return _training_log(state, schedule, posts, encoder)
+
+
+def _training_log(state: ResumeState, schedule: StepSchedule, posts: TrainSet, encoder: Encoder) -> TrainingLog:
     return TrainingLog(
         epochs=state.progress.records,
         steps_per_epoch=schedule.steps_per_epoch,

@@ -111,29 +111,9 @@ def gather(
     if dev_posts:
         _refuse_folds(recipe, dev=len(dev_posts), where=where)
     fold_of = None
-    if not dev_posts and recipe.folds:
-        dev_posts = _representative(train_posts, chosen, train_readings, notes)
-        fold_of = assign_folds(
-            dev_posts,
-            folds=recipe.folds,
-            seed=recipe.seed,
-            setting="data.folds",
-            both_classes=recipe.encoder is not None,
-        )
-        notes.append(
-            f"no dev file given: thresholds are tuned on {'' if chosen else 'all '}{len(dev_posts):,} posts, each "
-            f"scored by a {'model' if recipe.encoder is None else 'member'} that has not learned from it "
-            f"({recipe.folds} folds)"
-        )
-    elif not dev_posts:
-        written = _representative(train_posts, chosen, train_readings, notes)
-        split = split_off(written, dev_share=recipe.data.dev_share, seed=recipe.seed)
-        kept_apart = {id(post) for post in written}
-        train_posts = [*split.train, *(post for post in train_posts if id(post) not in kept_apart)]
-        dev_posts = list(split.dev)
-        notes.append(f"no dev file given: {len(dev_posts):,} of the training posts are held out for tuning")
-        if isinstance(recipe, EncoderRecipe | HybridRecipe):
-            notes.append("to hold none out: --set data.folds=5 trains five members and tunes on all posts")
+    if not dev_posts:
+        parts = _without_dev(recipe, train_posts, chosen, train_readings, notes)
+        train_posts, dev_posts, fold_of = parts.train, parts.dev, parts.fold_of
     kept = train_posts if fold_of is not None else without_translations_of(train_posts, dev_posts)
     if len(kept) < len(train_posts):
         notes.append(f"{len(train_posts) - len(kept):,} training posts are left out: translations of dev posts")
@@ -151,6 +131,36 @@ def gather(
         further.posts,
         fold_of,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The posts of a run without dev posts; ``fold_of`` as in TrainingData."""
+
+    train: list[LabelledPost]
+    dev: list[LabelledPost]
+    fold_of: NDArray[np.int64] | None = None
+
+
+def _without_dev(
+    recipe: Recipe, posts: list[LabelledPost], chosen: set[int], readings: Sequence[Reading], notes: list[str]
+) -> _Parts:
+    """All training posts in folds, where the recipe has folds; else some of them held out."""
+    written = _representative(posts, chosen, readings, notes)
+    if not recipe.folds:
+        split = split_off(written, dev_share=recipe.data.dev_share, seed=recipe.seed)
+        kept_apart = {id(post) for post in written}
+        notes.append(f"no dev file given: {len(split.dev):,} of the training posts are held out for tuning")
+        if isinstance(recipe, EncoderRecipe | HybridRecipe):
+            notes.append("to hold none out: --set data.folds=5 trains five members and tunes on all posts")
+        return _Parts([*split.train, *(post for post in posts if id(post) not in kept_apart)], list(split.dev))
+    encoder = recipe.encoder is not None
+    fold_of = assign_folds(written, folds=recipe.folds, seed=recipe.seed, setting="data.folds", both_classes=encoder)
+    notes.append(
+        f"no dev file given: thresholds are tuned on {'' if chosen else 'all '}{len(written):,} posts, each scored by "
+        f"a {'member' if encoder else 'model'} that has not learned from it ({recipe.folds} folds)"
+    )
+    return _Parts(posts, written, fold_of)
 
 
 def _refuse_folds(recipe: Recipe, *, dev: int, where: str) -> None:
