@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast nightly lint coverage reproduce-tiny multilingual clean
+.PHONY: demo test test-fast nightly lint coverage docs reproduce-tiny multilingual clean
 
 demo: .venv/ready
 	@$(BIN)/polyvigil demo -o demo --replace
@@ -45,6 +45,10 @@ lint: .venv/ready-for-tests
 coverage: .venv/ready-for-tests
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing
 
+# The documentation site, built strictly by MkDocs Material and by Zensical; open build/site/index.html.
+docs: .venv/ready-for-docs
+	$(BIN)/python -m website.build
+
 .venv/bin/python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	  || { echo "Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=/path/to/python3.11 demo"; exit 1; }
@@ -58,7 +62,12 @@ coverage: .venv/ready-for-tests
 .venv/ready-for-tests: .venv/ready
 	@echo "installing what the tests need (once, a few minutes) ..."
 	@test -z "$(TORCH)" || $(PIP) $(TORCH)
-	@$(PIP) --editable ".[dev$(if $(TORCH),$(comma)encoders$(comma)ja$(comma)zero-shot$(comma)onnx)$(comma)ray$(comma)ray-serve$(comma)serve$(comma)review$(comma)postgres]"
+	@$(PIP) --editable ".[dev$(if $(TORCH),$(comma)encoders$(comma)ja$(comma)zero-shot$(comma)onnx)$(comma)ray$(comma)ray-serve$(comma)serve$(comma)review$(comma)postgres$(comma)docs]"
+	@touch $@
+
+.venv/ready-for-docs: .venv/ready
+	@echo "installing what the documentation site needs (once) ..."
+	@$(PIP) --editable ".[docs]"
 	@touch $@
 
 comma := ,

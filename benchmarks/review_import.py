@@ -1,10 +1,11 @@
 """How long a million scored posts take into a review store, how large it becomes, and how long reviewers wait beside.
 
-    python benchmarks/review_import.py STORE [--posts 1000000] [--beside]
+    python benchmarks/review_import.py STORE [--posts 1000000] [--beside] [--minutes 0]
 
 STORE is a new file or an empty database, postgresql://user@host/name. One row in ten is flagged. ``--beside``: twenty
 people decide meanwhile, one decision a second each, in a store that has a hundred thousand tasks already; their waits
-are printed. The file of posts is made in a temporary folder first.
+are printed, and what went wrong. They go on until ``--minutes`` are over. The file of posts is made in a temporary
+folder first.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from polyvigil.config.review import ReviewSpec
 from polyvigil.errors import ReviewError
@@ -52,6 +56,7 @@ def main() -> None:
     parser.add_argument("store")
     parser.add_argument("--posts", type=int, default=1_000_000)
     parser.add_argument("--beside", action="store_true")
+    parser.add_argument("--minutes", type=float, default=0.0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, open_store(options.store, create=True) as store:
         scored = Path(folder) / "scored.csv"
@@ -59,15 +64,17 @@ def main() -> None:
             write_scored_posts(Path(folder) / "before.csv", 100_000, flagged=1.0, seed=1)
             add_file(store, Path(folder) / "before.csv", spec=ReviewSpec(audit=0))
         write_scored_posts(scored, options.posts)
-        stop, waits = threading.Event(), []
+        stop, waits, faults = threading.Event(), list[float](), Counter[str]()
         people = [
-            threading.Thread(target=_review, args=(store, n, stop, waits)) for n in range(PEOPLE * options.beside)
+            threading.Thread(target=_review, args=(store, n, stop, waits, faults))
+            for n in range(PEOPLE * options.beside)
         ]
         for thread in people:
             thread.start()
         started = time.perf_counter()
         result, _ = add_file(store, scored)
         spent = time.perf_counter() - started
+        time.sleep(max(60 * options.minutes - spent, 0))
         stop.set()
         for thread in people:
             thread.join()
@@ -78,12 +85,13 @@ def main() -> None:
         waits.sort()
         print(
             f"{len(waits):,} decisions beside: {1000 * statistics.median(waits):.1f} ms median, "
-            f"{1000 * waits[int(0.99 * len(waits))]:.1f} ms p99, {1000 * waits[-1]:.1f} ms at most"
+            f"{1000 * waits[int(0.99 * len(waits))]:.1f} ms p99, {1000 * waits[-1]:.1f} ms at most; "
+            f"{sum(faults.values())} went wrong {dict(faults) or ''}"
         )
 
 
-def _review(store: Store, number: int, stop: threading.Event, waits: list[float]) -> None:
-    """One person: a decision a second, and the next posts."""
+def _review(store: Store, number: int, stop: threading.Event, waits: list[float], faults: Counter[str]) -> None:
+    """One person: a decision a second, and the next posts. What goes wrong is counted, a locked database too."""
     person = store.add_person(f"person {number}")[0].id
     time.sleep(number / PEOPLE)
     cards = store.lease_next(person)
@@ -91,9 +99,9 @@ def _review(store: Store, number: int, stop: threading.Event, waits: list[float]
         started = time.perf_counter()
         try:
             store.decide(person, cards[0].task, "ade", key=str(uuid.uuid4()))
-        except ReviewError as refusal:
-            print(refusal)
-        cards = store.lease_next(person)
+            cards = store.lease_next(person)
+        except (ReviewError, sa.exc.SQLAlchemyError) as error:
+            faults[f"{type(error).__name__}: {str(error).splitlines()[0]}"] += 1
         waits.append(time.perf_counter() - started)
 
 

@@ -25,7 +25,7 @@ from polyvigil.config.score import ScoreSpec
 from polyvigil.data.read import read_labelled
 from polyvigil.scoring.write import header, row_writer
 
-PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
+PAGE = Path(__file__).parents[2] / "src" / "polyvigil" / "help" / "formats.md"
 BEGIN, END = "<!-- begin: formats -->", "<!-- end: formats -->"
 Rows = Sequence[tuple[str, str, int, str]]
 _SPECIAL = (

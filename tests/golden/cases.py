@@ -137,6 +137,7 @@ CASES = (
     Case("estimate", "estimate posts/scored.csv --reviewed posts/reviewed.csv --looks 2"),
     # the rest
     Case("recipes", "recipes"),
+    Case("help", "help flags judged"),
     Case("recipes-linear", "recipes linear"),
     Case(
         "reproduce-dry-run",

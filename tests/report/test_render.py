@@ -224,12 +224,12 @@ def test_reproduce_box(html: str, report_evaluation: Evaluation, report_bundle: 
 @pytest.mark.parametrize(
     ("same_set", "cautions", "word"), [(False, (), "Pass"), (False, ("x",), "Warning"), (True, (), "Fail")]
 )
-def test_verdict_stands_first(
+def test_advice_stands_first_and_then_the_verdict(
     clean_measured: Measured, report_bundle: Bundle, same_set: bool, cautions: tuple[str, ...], word: str
 ) -> None:
     html = _page(clean_measured, report_bundle, same_set=same_set, cautions=cautions)
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", html)
-    assert headings[0] == f'<span class="unseen">Verdict: </span>{word}'
+    assert headings[:2] == ["What to do", f'<span class="unseen">Verdict: </span>{word}']
     assert ("<h3>Cautions</h3>" in html) == bool(cautions)
 
 

@@ -201,7 +201,12 @@ COMMANDS: Mapping[str, Entry | Group] = {
     "recipes": Entry("recipes", "List the shipped recipes, or show one with every setting resolved and explained."),
     "doctor": Entry(
         "doctor",
-        "Look at this machine and installation: versions, cores, disk, and a small bundle trained, saved and loaded.",
+        "Look at this machine and installation: versions, extras, devices, disk, and a small bundle trained and "
+        "loaded.",
+    ),
+    "help": Entry(
+        "help",
+        "Print a page of help: columns, flags, exit codes, formats, the files of a bundle, the first questions.",
     ),
 }
 """In the order of help."""

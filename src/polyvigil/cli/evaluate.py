@@ -260,7 +260,8 @@ def _report_answer(out: Output, result: Measured, bundle: Bundle, options: _Repo
     """The report itself, for people its verdict and why."""
     made, lines = _write_report(out, result, bundle, options)
     findings = [f"{finding.level}: {finding.sentence}" for finding in made.verdict.findings]
-    return Answer(made, [f"verdict: {made.verdict.level}", *findings, *lines])
+    advice = [f"{finding.level}: {finding.sentence}" for finding in made.advice]
+    return Answer(made, [f"verdict: {made.verdict.level}", *findings, "", "what to do", "", *advice, *lines])
 
 
 def _write_report(out: Output, result: Measured, bundle: Bundle, options: _ReportOptions) -> tuple[Report, list[str]]:

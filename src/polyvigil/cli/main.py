@@ -67,6 +67,8 @@ def _show_version(requested: bool) -> None:
 @app.callback(
     help="\b\nExamples:\n  polyvigil demo\n  polyvigil score BUNDLE posts.csv -o scored.csv\n\n"
     "Find adverse drug events in posts of many languages. A triage aid, never a medical or regulatory decision.\n\n"
+    "New here? polyvigil help questions; what the columns and flags of a scored file mean: polyvigil help columns, "
+    "polyvigil help flags.\n\n"
     "Exit codes: 0 ok, 1 run-time failure, 2 usage, recipe or data, 3 a gate said no, 4 bad bundle, "
     "5 rows set aside (with --fail-on-quarantine), 130 interrupted (143 by SIGTERM, 129 by SIGHUP)."
 )

@@ -17,8 +17,9 @@ from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.lengths import LengthSlice, length_slices
 from polyvigil.evaluation.measure import Measured
 from polyvigil.evaluation.subsets import MemberSubset, member_subsets
+from polyvigil.report.advice import advice
 from polyvigil.report.chart_data import ChartData, Mistake, chart_data, mistakes
-from polyvigil.report.verdict import Verdict, verdict
+from polyvigil.report.verdict import Finding, Verdict, verdict
 from polyvigil.types import Frozen, Probabilities
 
 
@@ -51,6 +52,8 @@ class Report(Frozen):
     command: str
     """The command line that makes the same report; may be empty."""
     verdict: Verdict
+    advice: tuple[Finding, ...] = ()
+    """What to do with it; empty in a report from before this was said."""
     evaluation: Evaluation
     pictures: ChartData
     manifest: Manifest
@@ -96,6 +99,7 @@ def report_of(
         note=note,
         command=command,
         verdict=verdict(evaluation),
+        advice=advice(evaluation),
         evaluation=evaluation,
         pictures=chart_data(
             gold.labels, measured.probabilities, languages, dev=bundle.dev_scores(), abstained=measured.abstained

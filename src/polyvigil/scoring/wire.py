@@ -48,9 +48,8 @@ class Decision:
     """The window of a long post that carried the score, ``start-end`` in characters of the post as it was written (or
     ``tokens start-end``, where a tokenizer does not tell characters); empty where the post was read whole."""
     flags: tuple[str, ...]
-    """What to know about this row; files join them by ``;``: no_text:REASON, language_not_trained, ABSTAINED,
-    threshold_doubtful (it carries a warning), language_detected, lone_surrogate, near_duplicate (scoring.dedup), one
-    of JUDGING where a second stage was to decide, and in CSV cell_protected (data.protection)."""
+    """What to know about this row; files join them by ``;``: those of FLAGS, and in files ``near_duplicate``
+    (scoring.dedup) and ``cell_protected`` (data.protection). ``polyvigil help flags`` explains each."""
     bundle: str
     """Id of the bundle that decided."""
 
@@ -61,6 +60,13 @@ JUDGING = (JUDGED, SKIPPED, FAILED)
 
 ABSTAINED = "abstained"
 """Not flagged because nothing says what a linear model's P means there: see bundle.store.Bundle.abstains."""
+
+NO_TEXT = "no_text"
+"""Nothing to read; ``no_text:REASON`` in a row, with a reason of text.normalise.no_text_reason."""
+NOT_TRAINED, DOUBTFUL = "language_not_trained", "threshold_doubtful"
+DETECTED, SURROGATE = "language_detected", "lone_surrogate"
+FLAGS = (NO_TEXT, NOT_TRAINED, DOUBTFUL, ABSTAINED, DETECTED, SURROGATE, *JUDGING)
+"""Every flag that a decision may have, by its name; the threshold of DOUBTFUL carries a warning."""
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Decision))
 ARROW_TYPES = {
@@ -204,8 +210,8 @@ class DecidingBundle(Protocol):
 def flags_of_group(bundle: DecidingBundle, language: str) -> list[str]:
     """The flags that every post of a language group has."""
     conditions = {
-        "language_not_trained": not bundle.is_trained_on(language),
-        "threshold_doubtful": bool(bundle.policy.threshold(language).warnings),
+        NOT_TRAINED: not bundle.is_trained_on(language),
+        DOUBTFUL: bool(bundle.policy.threshold(language).warnings),
     }
     return [flag for flag, holds in conditions.items() if holds]
 
@@ -219,11 +225,11 @@ def flags_of(post: Post, text: str, of_group: Sequence[str], *, detected: bool, 
 def _all_flags(
     reason: str, of_group: Sequence[str], *, detected: bool, surrogate: bool, judging: str
 ) -> tuple[str, ...]:
-    flags = [f"no_text:{reason}", *of_group] if reason else [*of_group]
+    flags = [f"{NO_TEXT}:{reason}", *of_group] if reason else [*of_group]
     if detected:
-        flags.append("language_detected")
+        flags.append(DETECTED)
     if surrogate:
-        flags.append("lone_surrogate")
+        flags.append(SURROGATE)
     if judging:
         flags.append(judging)
     return tuple(flags)
