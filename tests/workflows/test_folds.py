@@ -277,7 +277,7 @@ def test_a_cascade_needs_other_posts(unbroken: tuple[Path, training.Trained], bu
     plan = Plan(decide, cascade=CascadeOptions(0.01))
     with pytest.raises(RecipeError, match="has the score of one fold alone") as raised:
         tune_bundle(folder, bundle, plan, output=tmp_path / "tuned")
-    assert "--dev" in str(raised.value.hint)
+    assert "polyvigil tune BUNDLE DEV.csv --cascade" in str(raised.value.hint)
     plan = dataclasses.replace(plan, dev=tuple(posts_of(48, "dev")))
     tuned = tune_bundle(folder, bundle, plan, output=tmp_path / "tuned").bundle
     assert tuned.combination.cascade is not None

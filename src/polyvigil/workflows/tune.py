@@ -144,7 +144,7 @@ def tune_bundle(
             raise RecipeError(
                 "of each stored dev post the bundle has the score of one fold alone, which tells nothing of agreement",
                 where="--cascade",
-                hint="give labelled posts that no member was trained on: --dev DEV.csv",
+                hint="give labelled posts that no member was trained on: polyvigil tune BUNDLE DEV.csv --cascade ...",
             )
     dev = bundle.dev
     gold = stored_gold(dev, fingerprint=bundle.policy.dev_fingerprint)
