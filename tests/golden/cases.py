@@ -135,6 +135,10 @@ CASES = (
         "--quota de=5 --seed 3",
     ),
     Case("estimate", "estimate posts/scored.csv --reviewed posts/reviewed.csv --looks 2"),
+    # over the weeks
+    Case("monitor-add", "monitor add out/monitor.jsonl posts/monday.csv --week 2026-W12"),
+    Case("monitor-report", "monitor report posts/monitor.jsonl -o out/drift.html"),
+    Case("monitor-report-early", "monitor report posts/monitor.jsonl --start 2026-W09"),
     # the rest
     Case("recipes", "recipes"),
     Case("help", "help flags judged"),

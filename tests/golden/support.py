@@ -31,7 +31,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tests.review.made import many_rows, reviewed_worklist
+from tests.monitor.made import made_monitor
+from tests.review.made import many_rows, reviewed_worklist, write_rows
 
 import polyvigil
 from polyvigil.cli import main as program
@@ -247,6 +248,10 @@ def document(case: Case, folder: Path) -> dict[str, Any]:
             pickle_model(folder)
         if "reviewed.csv" in case.line:
             reviewed_worklist(Path("posts"), many_rows(900), budget=300, audit=150)
+        if "monitor" in case.line:
+            write_rows(Path("posts/monday.csv"), [row | {"source": "forum"} for row in many_rows(60, bundle="b1")])
+            streams = {("en", "forum"): 400, ("de", "forum"): 60, ("de", "tweet"): 40, ("ja", "tweet"): 5}
+            made_monitor(Path("posts/monitor.jsonl"), 11, streams=streams, change=_more_in_spring)
         before = set(Path().rglob("*"))
         code, out, _ = run_program([*case.line.split(), "--json"])
         new = sorted(path for path in set(Path().rglob("*")) - before if path.is_file() and path.parts[0] != "cache")
@@ -254,6 +259,11 @@ def document(case: Case, folder: Path) -> dict[str, Any]:
         written = {path.as_posix(): _content(path) for path in new}
     result = {"line": case.line, "exit_code": code, "answer": answer, "written": written}
     return masked(result, str(folder), MASKED_KEYS.union(case.hidden))
+
+
+def _more_in_spring(week: int, language: str, _source: str) -> dict[str, float]:
+    """A change for tests.monitor.made: more ADEs in English."""
+    return {"prevalence": 0.3} if week > 9 and language == "en" else {}
 
 
 def _content(path: Path) -> Any:

@@ -95,6 +95,18 @@ REVIEWS = {
     ),
 }
 
+MONITORS = {
+    "add": Entry(
+        "monitor_add",
+        "Count scored posts into a monitor, by week, language and source; it keeps counts alone, no text and no id.",
+    ),
+    "report": Entry(
+        "monitor_report",
+        "Say what changed in scored posts over the weeks: rates, scores, languages, lengths. Exit 3 while an alarm "
+        "holds.",
+    ),
+}
+
 COMMANDS: Mapping[str, Entry | Group] = {
     "demo": Entry(
         "demo", "Do the main job once on synthetic posts in seven languages: check, train, evaluate, score, report."
@@ -177,6 +189,14 @@ COMMANDS: Mapping[str, Entry | Group] = {
         "Put scored posts before people: a store on SQLite or PostgreSQL, who reads what, every decision in an "
         "append-only log, labels and metrics back. Read docs/reviewing.md first.",
         REVIEWS,
+    ),
+    "monitor": Group(
+        "Watch scored posts over the weeks: counts kept without texts, alarms when a stream changes.",
+        "\b\nExamples:\n  polyvigil monitor add monitor.jsonl scored.csv --week 2026-W12\n"
+        "  polyvigil monitor report monitor.jsonl -o drift.html\n\n"
+        "Watch scored posts over the weeks: counts kept without texts, alarms when a stream changes. Read "
+        "docs/monitor.md first.",
+        MONITORS,
     ),
     "explain": Entry(
         "explain",

@@ -280,6 +280,10 @@ SourcePosts = Annotated[
 """Of translating, whose --from is a language."""
 AllPosts = Annotated[PostsInput, PostsOptions(("split", *_COLUMNS))]
 """Of a command in which every row counts: none is set aside."""
+ScoredPosts = Annotated[
+    PostsInput, PostsOptions(tuple(field for field in _COLUMNS if field not in ("no_header", "language")))
+]
+"""Of files that scoring wrote, which have a header and a language; every row counts."""
 QuarantinedPosts = Annotated[PostsInput, PostsOptions((*_COLUMNS, "on_error", "fail_on_quarantine"))]
 """Of a command that says by its exit code that rows were set aside."""
 DEFAULT_POSTS = PostsInput()

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, FromDisk, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import DEFAULT_POSTS, Address, Device, EngineOption, PostsInput, QuarantinedPosts, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, Address, Device, EngineOption, QuarantinedPosts, Replace
 from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.config.score import ScoreSpec
 from polyvigil.errors import InterruptError, RecipeError, name_list
@@ -129,38 +129,21 @@ def score(
 
     to_stdout = out.writes_to_stdout(output)
     listed = _worklist_beside(output, replace=replace) if top else None
-    spec = _score_spec(
-        part_posts,
-        dedup,
-        text=_text_in_output(mask=mask, drop_text=drop_text, evidence=evidence, top=top),
-        evidence=evidence,
-        raw_csv=raw_csv,
-        excel=excel,
-        ask_endpoint=ask_endpoint,
-        posts=posts,
-    )
+    text = _text_in_output(mask=mask, drop_text=drop_text, evidence=evidence, top=top)
+    choices = {"evidence": evidence, "raw_csv": raw_csv, "excel": excel, "ask_endpoint": ask_endpoint}
+    spec = _score_spec(part_posts, dedup=dedup.value, text=text, on_error=posts.on_row_error, **choices)
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     inputs = _inputs(bundle, sources, server=server)
     data = posts.spec(bundle="" if server else bundle)
+    by: Engine | None = None
     if server:
         remote = _remote_bundle(server, engine, processes=processes, evidence=evidence, ask_endpoint=ask_endpoint)
-        by: Engine = ThisProcess(remote)
-        data = data.model_copy(update={"trained_columns": dict(remote.trained_columns)})
-    else:
-        by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
+        data, by = data.model_copy(update={"trained_columns": dict(remote.trained_columns)}), ThisProcess(remote)
+    by = by or _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
     started = time.monotonic()
     with _hint_to_resume(out, output, replace=replace):
-        summary = _score(
-            out,
-            by,
-            inputs,
-            output,
-            data,
-            spec,
-            output_format=output_format,
-            resume=resume,
-            replace=replace,
-        )
+        resumed = {"resume": resume, "replace": replace}
+        summary = _score(out, by, inputs, output, data, spec, output_format=output_format, **resumed)
     _warn(out, summary)
     lines = _lines(summary, output, seconds=max(time.monotonic() - started, 1e-9), dedup=dedup)
     if top and listed:
@@ -329,29 +312,11 @@ def _text_in_output(
     return "masked" if mask else "dropped" if drop_text else "whole"
 
 
-def _score_spec(
-    part_posts: int | None,
-    dedup: Dedup,
-    *,
-    text: Literal["whole", "masked", "dropped"],
-    evidence: bool,
-    raw_csv: bool,
-    excel: bool,
-    ask_endpoint: bool,
-    posts: PostsInput,
-) -> ScoreSpec:
+def _score_spec(part_posts: int | None, **choices: Any) -> ScoreSpec:
+    """Raises RecipeError for a number of rows that is none."""
     rows = ScoreSpec().part_posts if part_posts is None else part_posts
     try:
-        return ScoreSpec(
-            part_posts=rows,
-            dedup=dedup.value,
-            text=text,
-            evidence=evidence,
-            raw_csv=raw_csv,
-            excel=excel,
-            ask_endpoint=ask_endpoint,
-            on_error=posts.on_row_error,
-        )
+        return ScoreSpec(part_posts=rows, **choices)
     except ValidationError as error:
         raise RecipeError(f"{part_posts}: {error.errors()[0]['msg'].lower()}", where="--part-posts") from error
 

@@ -101,9 +101,12 @@ def steps(recall: Sequence[float], precision: Sequence[float]) -> str:
     return path
 
 
-def bars(counts: Sequence[int], *, upward: bool) -> str:
-    """A path of bars from the middle line, the tallest of them half a panel high; empty for no posts at all."""
-    tallest, middle, half = max(counts), (TOP + BOTTOM) / 2, (BOTTOM - TOP) / 2
+def bars(counts: Sequence[int], *, upward: bool, tallest: int = 0) -> str:
+    """A path of bars from the middle line; ``tallest``, by default the largest count, is half a panel high.
+
+    Empty for no posts at all.
+    """
+    tallest, middle, half = tallest or max(counts), (TOP + BOTTOM) / 2, (BOTTOM - TOP) / 2
     width = (RIGHT - LEFT) / len(counts)
     path = ""
     for index, number in enumerate(counts):

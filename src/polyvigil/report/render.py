@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from polyvigil.bundle.outputs import OutputKind, check_output
 from polyvigil.data.atomic import whole_folder
@@ -64,7 +64,7 @@ def report_html(report: Report) -> str:
     """The page: one self-contained HTML document, no script, nothing fetched, nothing but what ``report`` holds."""
     evaluation = report.evaluation
     return (
-        _environment()
+        html_environment()
         .get_template("report.html.j2")
         .render(
             report=report,
@@ -83,9 +83,11 @@ def report_html(report: Report) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def html_environment(*packages: str) -> Environment:
+    """The templates of these packages, and after them those of the report with its style: escaped, hidden characters
+    made visible, numbers formatted alike."""
     environment = Environment(
-        loader=PackageLoader("polyvigil.report"),
+        loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "polyvigil.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=visible,

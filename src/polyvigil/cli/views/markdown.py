@@ -51,11 +51,11 @@ def plain_lines(markdown: str) -> list[str]:
 
 def entries(markdown: str) -> dict[str, str]:
     """Each heading of the third level, without its quotes, with the Markdown that stands below it."""
-    found: dict[str, str] = {}
+    matched: dict[str, str] = {}
     for part in re.split(r"^(?=#+ )", markdown, flags=re.MULTILINE):
         if part.startswith("### "):
-            found[_inline(part.partition("\n")[0][4:])] = part
-    return found
+            matched[_inline(part.partition("\n")[0][4:])] = part
+    return matched
 
 
 def _is_entry(lines: Sequence[str], indent: int) -> bool:
