@@ -185,8 +185,9 @@ def train(
     """Learn from the posts ``train``, tune one threshold per language on ``dev``, and give the bundle.
 
     ``recipe``: the name of a shipped recipe (``linear``), a recipe file, or a Recipe; ``settings`` change it. Without
-    ``dev`` a linear model is tuned on folds of the training posts (``data.folds``), any other one on a share of them
-    that is held out (``data.dev_share``). ``output``: the bundle's folder; without one it stands in a temporary folder
+    ``dev`` a recipe with ``data.folds``, as a linear one, is tuned on folds of the training posts, any other one on a
+    share of them that is held out (``data.dev_share``). ``output``: the bundle's folder; without one it stands in a
+    temporary folder
     until ``Bundle.save``. ``text``, ``label`` and ``language`` name columns;
     further ones are named by settings such as ``data.columns.group``. ``on_error``: raise at the first bad row
     (``fail``), or set bad rows aside with a DataWarning (``quarantine``). ``log`` is given each stage as a line.

@@ -135,6 +135,7 @@ def test_settings_change_a_recipe(setting: str, check: object) -> None:
         ("model.C", "is not section.key=value"),
         ("=2", "is not section.key=value"),
         ("decide.rule=none", "Input should be 'fixed', 'paper-grid', 'argmax'"),
+        ("model.max_tokens=9", "model.max_tokens changes nothing for model.kind = linear; remove it"),
         ("seed.x=1", "there is no such setting|Input should be"),
         ("model.C.x=1", "Input should be a valid number"),
         ("model.kind=2", r"model.kind: must be one of linear, encoder, nli, ner, stacked, hybrid \(it is 2\)"),
@@ -157,6 +158,7 @@ def test_bad_settings_are_refused(setting: str, message: str) -> None:
         ("gliner", "seeds=[1, 2]", "seeds changes nothing for model.kind = ner; remove it"),
         ("nli", "training.epochs=2", r"\[training\] changes nothing for model.kind = nli; remove it"),
         ("stacked", "distil.teacher=b", r"\[distil\] changes nothing for model.kind = stacked; remove it"),
+        ("stacked", "data.folds=3", "data.folds changes nothing for model.kind = stacked; remove it"),
         (
             "stacked",
             "model.base={kind = 'linear'}",

@@ -188,11 +188,11 @@ def test_the_chosen_pooling_is_reported_stored_and_used(windows: EncoderDetector
     assert choice.long_posts > 40
     assert choice.figures[choice.chosen] == max(choice.figures.values())
     assert windows.config.pooling == choice.chosen
-    told = epoch_lines(7, windows.log)[-2]
+    told = epoch_lines("7", windows.log)[-2]
     assert told.startswith("windows are pooled by max, by cross-fitted dev metrics: max 1.000, mean ")
     assert told.endswith(f"; {choice.long_posts} dev posts of several windows, {choice.long_positives} with an ADE")
     few = choice.model_copy(update={"figures": {}})
-    assert epoch_lines(7, windows.log.model_copy(update={"pooling": few}))[-2] == (
+    assert epoch_lines("7", windows.log.model_copy(update={"pooling": few}))[-2] == (
         f"windows are pooled by max, as trained; {choice.long_posts} dev posts of several windows, "
         f"{choice.long_positives} with an ADE: too few to choose"
     )

@@ -100,8 +100,9 @@ def stopping(rank: int) -> Callable[[], bool]:
     return lambda: next(asked) == 3 and rank == 1
 
 
-def command(folder: Path, output: str, *, train: str = "train.csv", recipe: str = "quick") -> list[str]:
-    line = ["train", recipe, "--train", str(folder / train), "--dev", str(folder / "dev.csv")]
+def command(folder: Path, output: str, *, train: str = "train.csv", recipe: str = "quick", folds: int = 0) -> list[str]:
+    line = ["train", recipe, "--train", str(folder / train)]
+    line += ["--set", f"data.folds={folds}"] if folds else ["--dev", str(folder / "dev.csv")]
     line += ["-o", str(folder / output), "--device", "cpu", "--offline", "--json"]
     return (
         line if recipe == "linear" else [*line, "--set", f"model.name={folder}/model", "--set", "model.max_tokens=32"]
@@ -129,6 +130,7 @@ def main(folder: Path) -> dict[str, object]:
         "unlike": both(
             folder / "h", lambda rank: program.run(command(folder, "o", train=("train", "other")[rank] + ".csv"))
         ),
+        "folds": both(folder / "i", lambda _: program.run(command(folder, "folds", folds=2))),
     }
 
 

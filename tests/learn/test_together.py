@@ -66,6 +66,15 @@ def test_a_stop_of_one_process_stops_all(crowd: dict[str, Any]) -> None:
     assert crowd["disks"] == [True, False]
 
 
+def test_members_of_folds_are_trained_together(crowd: dict[str, Any]) -> None:
+    first, second = crowd["folds"]
+    assert told(crowd["folds"]) == [0, 0]
+    document = json.loads(first["out"])["data"]
+    assert [len(log["epochs"]) for log in document["training"]] == [2, 2]
+    assert document["dev"]["data"] == "train.csv, out of 2 folds"
+    assert second["out"] == second["err"] == ""
+
+
 def one_message(pair: list[dict[str, Any]]) -> tuple[int, dict[str, str]]:
     """Which process told the error, and the error; the other wrote nothing."""
     teller = next(rank for rank in (0, 1) if pair[rank]["out"])

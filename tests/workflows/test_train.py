@@ -103,7 +103,7 @@ def test_translations_learn_in_other_folds_alone(corpus: tuple[LabelledPost, ...
         seen.append({item.post.id for item in rest})
         return LinearLearner(LinearSpec(), BalanceSpec()).fit(rest, (), seed=1).probabilities
 
-    out_of_fold(posts, fold_of, fit, further=translated)
+    out_of_fold(posts, fold_of, fit, train=[*posts, *translated])
     for fold, ids in enumerate(seen):
         others = [n for n in range(60) if n % 4 != fold]
         assert ids == {posts[n].post.id for n in others} | {f"t{n}" for n in others}

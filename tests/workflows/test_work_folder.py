@@ -56,6 +56,21 @@ def test_anything_else_is_refused(tmp_path: Path, name: str) -> None:
         check_work_folder(tmp_path, seeds=SEEDS)
 
 
+@pytest.mark.parametrize(("name", "folds"), [("seed-1/fold-2/finished/finished.json", (3, None)),
+                                             ("seed-1/finished/finished.json", (0, None))])  # fmt: skip
+def test_members_of_other_folds_are_not_taken_for_these(
+    tmp_path: Path, name: str, folds: tuple[int | None, ...]
+) -> None:
+    """A stack has folders of its own inside that of a seed (None)."""
+    _put(tmp_path, name)
+    for count in (0, 2, 3, None):
+        if count in folds:
+            check_work_folder(tmp_path, seeds=SEEDS, folds=count)
+            continue
+        with pytest.raises(TrainingError, match="which no earlier run of this recipe has put there"):
+            check_work_folder(tmp_path, seeds=SEEDS, folds=count)
+
+
 def test_a_link_or_a_file_is_no_work_folder(tmp_path: Path) -> None:
     (tmp_path / "file.work").write_text("mine", encoding="utf-8")
     (tmp_path / "link.work").symlink_to(tmp_path)

@@ -60,6 +60,12 @@ class Seen:
     train: NDArray[np.uint64]
     dev: NDArray[np.uint64]
 
+    @property
+    def out_of_fold(self) -> bool:
+        """Whether the dev posts are training posts, each scored by a model of other folds (learn.folds): nothing else
+        may be tuned on posts of which half or more were learned from (workflows.ensemble.leaks)."""
+        return len(self.dev) > 0 and 2 * int(np.isin(self.dev, self.train).sum()) >= len(self.dev)
+
 
 @dataclass(frozen=True, slots=True)
 class BundleScores:

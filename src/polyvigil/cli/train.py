@@ -161,12 +161,13 @@ def _lines(trained: Trained, output: Path) -> list[str]:
     from polyvigil.cli.views.training import epoch_lines
 
     bundle = trained.bundle
+    named = zip(trained.names, bundle.members, strict=True)
     return [
         f"bundle {bundle.id} -> {output}",
         "",
         *evaluation_lines(trained.evaluation),
         "",
-        *(line for member in bundle.members if member.log for line in epoch_lines(member.fit_record.seed, member.log)),
+        *(line for name, member in named if member.log for line in epoch_lines(name, member.log)),
         *subset_lines(trained.subsets, what="seeds"),
         *stack_lines(stacks(bundle.members)),
         f"next: polyvigil evaluate {output} TEST.csv",

@@ -97,6 +97,18 @@ class FoldedDataSpec(DataSpec):
     )
 
 
+class EncoderDataSpec(DataSpec):
+    """Of a model whose training takes long: folds are trained where they are asked for, and are then the members."""
+
+    folds: int = Field(
+        default=0,
+        ge=0,
+        le=20,
+        description="without a dev file: so many members, each trained on all folds but one; thresholds are tuned on "
+        "all posts, each scored by the member that has not learned from it; below 2: dev_share is held out instead",
+    )
+
+
 def names_file(name: str, file: str) -> bool:
     """Whether a file is called ``name``: that is its path or the end of it, as ``train.csv`` of ``data/train.csv``."""
     parts = PurePath(name).parts

@@ -214,6 +214,8 @@ def _message(problem: Any, kind: Any) -> str:
         if any(path in recipe_kind.model_fields for recipe_kind in RECIPE_KINDS):
             section = path if path == "seeds" else f"[{path}]"
             return f"{section} changes nothing for model.kind = {kind}{_base_of(problem)}; remove it"
+        if path in known_keys():
+            return f"{path} changes nothing for model.kind = {kind}{_base_of(problem)}; remove it"
         close = difflib.get_close_matches(path, known_keys(), n=1, cutoff=0.5)
         return f"{path}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
     return f"{path}: {message} (it is {shown})"

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from polyvigil.config.base import Spec
-from polyvigil.config.data import DataSpec, FoldedDataSpec
+from polyvigil.config.data import DataSpec, EncoderDataSpec, FoldedDataSpec
 from polyvigil.config.decide import DecideSpec
 from polyvigil.config.model import EncoderSpec, HybridSpec, LinearSpec, NerSpec, NliSpec, StackedSpec
 from polyvigil.config.training import AdaptSpec, BalanceSpec, DistilSpec, LoraSpec, TrainingSpec
@@ -65,6 +65,20 @@ class BaseRecipe(Spec):
         """Whether the members' weights are fitted to the dev posts; if not, all weigh the same."""
         return False
 
+    @property
+    def folds(self) -> int:
+        """In how many folds the training posts are dealt where there are no dev posts; 0: some are held out instead."""
+        return 0
+
+    @property
+    def members(self) -> int:
+        """How many members of the kind that takes longest are made."""
+        return len(self.member_seeds)
+
+
+def _folds(data: FoldedDataSpec | EncoderDataSpec) -> int:
+    return data.folds if data.folds > 1 else 0
+
 
 class LinearRecipe(BaseRecipe):
     """A linear model on n-grams. It has one optimum, whatever the seed, so there is one member."""
@@ -74,12 +88,17 @@ class LinearRecipe(BaseRecipe):
     balance: BalanceSpec = BalanceSpec()
     decide: DecideSpec = DecideSpec()
 
+    @property
+    def folds(self) -> int:
+        """``data.folds``, unless it asks for none."""
+        return _folds(self.data)
+
 
 class EncoderRecipe(BaseRecipe):
-    """A fine-tuned encoder, one member for each seed. It has every section there is."""
+    """A fine-tuned encoder, one member for each seed, or each seed and fold. It has every section there is."""
 
     seeds: Seeds = ()
-    data: DataSpec = DataSpec()
+    data: EncoderDataSpec = EncoderDataSpec()
     model: EncoderSpec = EncoderSpec()
     adapt: AdaptSpec = AdaptSpec()
     training: TrainingSpec = TrainingSpec()
@@ -102,6 +121,16 @@ class EncoderRecipe(BaseRecipe):
     def teacher(self) -> DistilSpec | None:
         """``[distil]`` where it names a bundle."""
         return self.distil if self.distil.teacher else None
+
+    @property
+    def folds(self) -> int:
+        """``data.folds``, unless it asks for none."""
+        return _folds(self.data)
+
+    @property
+    def members(self) -> int:
+        """How many encoders are trained: one for each seed, with folds one for each seed and fold."""
+        return len(self.member_seeds) * (self.folds or 1)
 
 
 class ZeroShotRecipe(BaseRecipe):
@@ -175,7 +204,7 @@ class HybridRecipe(BaseRecipe):
     """
 
     seeds: Seeds = ()
-    data: DataSpec = DataSpec()
+    data: EncoderDataSpec = EncoderDataSpec()
     model: HybridSpec = HybridSpec()
     adapt: AdaptSpec = AdaptSpec()
     training: TrainingSpec = TrainingSpec()
@@ -204,6 +233,16 @@ class HybridRecipe(BaseRecipe):
     def fits_weights(self) -> bool:
         """Always."""
         return True
+
+    @property
+    def folds(self) -> int:
+        """``data.folds``, unless it asks for none."""
+        return _folds(self.data)
+
+    @property
+    def members(self) -> int:
+        """How many encoders are trained: one for each seed, with folds one for each seed and fold."""
+        return len(self.member_seeds) * (self.folds or 1)
 
     @property
     def parts(self) -> tuple[LinearRecipe, EncoderRecipe]:

@@ -40,7 +40,7 @@ def split_off(items: Sequence[LabelledPost], *, dev_share: float, seed: int) -> 
     Raises SplitError when a side would be left without positives or without negatives.
     """
     folds = max(2, round(1 / dev_share))
-    groups = _groups(items)
+    groups = group_keys(items)
     if len(set(groups)) < folds:
         raise SplitError(
             f"{len(set(groups))} groups of posts are too few to hold {dev_share:.0%} out", hint="give a dev file: --dev"
@@ -57,14 +57,20 @@ def split_off(items: Sequence[LabelledPost], *, dev_share: float, seed: int) -> 
 
 
 def assign_folds(
-    items: Sequence[LabelledPost], *, folds: int, seed: int, setting: str = "model.folds"
+    items: Sequence[LabelledPost],
+    *,
+    folds: int,
+    seed: int,
+    setting: str = "model.folds",
+    both_classes: bool = False,
 ) -> NDArray[np.int64]:
     """The fold of each post, from 0, (n_posts,): stratified by language x label, groups whole; the seed decides.
 
     Raises SplitError, which names the ``setting`` of the folds, when there are fewer groups than folds, or when all
-    posts of a class stand in one fold, so that the others hold one class only.
+    posts of a class stand in one fold, so that the others hold one class only. ``both_classes``: raises it as well
+    when a fold holds one class only.
     """
-    groups = _groups(items)
+    groups = group_keys(items)
     if len(set(groups)) < folds:
         raise SplitError(
             f"{len(set(groups))} groups of posts are too few for {folds} folds", hint=f"set {setting} lower"
@@ -82,10 +88,16 @@ def assign_folds(
                 f"all posts with label {label} belong to one group or stand in one fold: none to learn from without it",
                 hint="give a dev file, or more posts of that label",
             )
+        if both_classes and len(where) < folds:
+            raise SplitError(
+                f"posts with label {label} stand in {len(where)} of {folds} folds, and each fold needs some to score",
+                hint=f"set {setting} to {len(where)} or less" if len(where) > 1 else "give a dev file",
+            )
     return fold_of
 
 
-def _groups(items: Sequence[LabelledPost]) -> list[str]:
+def group_keys(items: Sequence[LabelledPost]) -> list[str]:
+    """``group_key`` of each post, in their order."""
     hashes = post_hashes(item.post for item in items)
     return [group_key(item.post, int(text)) for item, text in zip(items, hashes, strict=True)]
 

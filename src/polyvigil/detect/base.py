@@ -48,7 +48,8 @@ class EpochRecord(Frozen):
     dev_f1: float
     """Pooled F1 on the dev posts at thresholds tuned on them, CADEC groups left out; in [0, 1], optimistic."""
     best: bool
-    """Whether its dev F1 is above that of every epoch before it."""
+    """Whether its weights took the place of those kept before: its dev F1 is above that of every epoch before it. A
+    model of a fold keeps every epoch's, so that it ends with the last."""
     seconds: float
     posts_per_second: float
     """Training posts, time of training and scoring together; both are sums over interrupted runs."""
@@ -89,8 +90,8 @@ class TrainingLog(Frozen):
 
     @property
     def best(self) -> EpochRecord:
-        """The epoch whose weights are kept: the first of the highest dev F1."""
-        return max(self.epochs, key=lambda record: record.dev_f1)
+        """The epoch whose weights are kept: the first of the highest dev F1; the last of a model of a fold."""
+        return next(record for record in reversed(self.epochs) if record.best)
 
     @property
     def seconds(self) -> float:

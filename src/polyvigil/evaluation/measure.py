@@ -132,7 +132,8 @@ def measured_on_dev(bundle: Bundle, *, budgets: Sequence[int] = (), prevalence: 
         calibration=bundle.calibration,
         trained_languages=bundle.manifest.trained_languages,
         bundle=bundle.id,
-        data="the dev posts, by stored scores",
+        data="the dev posts, by stored scores"
+        + (", each by a model that has not learned from it" if bundle.seen.out_of_fold else ""),
         budgets=budgets,
         prevalence=prevalence,
     )

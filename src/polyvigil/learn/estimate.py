@@ -74,7 +74,7 @@ def estimate_training(
     disk = DiskUse(
         trained=fitted,
         member=4 * shape.parameters + _TOKENIZER_BYTES,
-        members=len(recipe.member_seeds),
+        members=recipe.members,
         trainings=trainings,
         overhead=_OVERHEAD_BYTES,
     )

@@ -1,7 +1,8 @@
 """Fine-tuning of an encoder on labelled posts: dev posts scored after each epoch, the best epoch's weights kept.
 
-In: an encoder, tokenised train and dev posts, settings, a seed. Out: the encoder with the weights of its best epoch,
-and a log. The loop itself is ``learn.loop.fit_epochs``; here is what an epoch of fine-tuning ends with.
+In: an encoder, tokenised train and dev posts, settings, a seed. Out: the encoder with the weights of its best epoch, or
+of its last one, and a log. The loop itself is ``learn.loop.fit_epochs``; here is what an epoch of fine-tuning ends
+with.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,6 +38,10 @@ from polyvigil.learn.step import OVERFLOW
 from polyvigil.nn.encoder import Encoder
 from polyvigil.nn.windows import TokenIds
 from polyvigil.types import Labels
+
+KeptEpoch = Literal["best", "last"]
+"""Which epoch's weights a training ends with: of the best dev F1, or of the last epoch. A model of a fold keeps the
+last: an epoch chosen on the posts that thresholds are tuned on would flatter them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +80,22 @@ def train(
     work: Path | None,
     callbacks: TrainingCallbacks,
     pooling: Pooling = TRAINED_POOLING,
+    keep: KeptEpoch = "best",
 ) -> TrainingLog:
     """Train ``encoder`` in place; it ends with the weights of the epoch of the best dev F1 (the first on ties).
 
-    ``work``: folder of checkpoints; run again with the same arguments, the training goes on from the last one and ends
-    with the weights it would have had (on a CPU with the same number of threads, bit by bit). ``source`` names the
-    pretrained model; ``pooling`` makes a post of its windows. Raises TrainingError (no memory, no disk, numbers that
-    overflow, checkpoints of another run).
+    ``keep`` = last: with those of the last epoch, whatever the dev posts say. ``work``: folder of checkpoints; run
+    again with the same arguments, the training goes on from the last one and ends with the weights it would have had
+    (on a CPU with the same number of threads, bit by bit). ``source`` names the pretrained model; ``pooling`` makes a
+    post of its windows. Raises TrainingError (no memory, no disk, numbers that overflow, checkpoints of another run).
     """
     ranks = this_rank()
     callbacks = callbacks if ranks.rank == 0 else TrainingCallbacks(stop=callbacks.stop)
     if spec.gradient_checkpointing:
         encoder.checkpoint_layers()
     stepper = post_stepper(encoder, spec=spec, ranks=ranks, pooling=pooling)
-    identity = _start_alike(encoder, posts, dev, spec, decide, seed, source + pooling, ranks=ranks)
+    source += pooling if keep == "best" else f"{pooling} {keep}"
+    identity = _start_alike(encoder, posts, dev, spec, decide, seed, source, ranks=ranks)
     schedule = _schedule(posts, spec)
     state = fit_epochs(
         stepper,
@@ -103,6 +111,7 @@ def train(
             pooling=pooling,
             schedule=schedule,
             callbacks=callbacks,
+            keep=keep,
         ),
         checkpoints=CheckpointManager(
             work, stepper, fingerprint=identity, minutes=spec.checkpoint_minutes, log=callbacks.log
@@ -113,6 +122,10 @@ def train(
     )
     load_weights(encoder.model, state.best)
     encoder.model.eval()
+    return _training_log(state, schedule, posts, encoder)
+
+
+def _training_log(state: ResumeState, schedule: StepSchedule, posts: TrainSet, encoder: Encoder) -> TrainingLog:
     return TrainingLog(
         epochs=state.progress.records,
         steps_per_epoch=schedule.steps_per_epoch,
@@ -146,8 +159,10 @@ def _evaluate_epoch(
     pooling: Pooling,
     schedule: StepSchedule,
     callbacks: TrainingCallbacks,
+    keep: KeptEpoch,
 ) -> ResumeState:
-    """Score the dev posts after an epoch, and keep the weights if no epoch before was as good; see loop.fit_epochs."""
+    """Score the dev posts after an epoch, and keep the weights if no epoch before was as good, or in any case; see
+    loop.fit_epochs."""
     progress, best = state.progress, state.best
     epoch = progress.epoch + 1
     if progress.loss == 0.0:
@@ -168,23 +183,23 @@ def _evaluate_epoch(
         loss=progress.loss / progress.posts,
         learning_rate=schedule.rate(epoch * schedule.steps_per_epoch),
         dev_f1=verdict.f1,
-        best=all(verdict.f1 > earlier.dev_f1 for earlier in progress.records),
+        best=keep == "last" or all(verdict.f1 > earlier.dev_f1 for earlier in progress.records),
         seconds=elapsed,
         posts_per_second=progress.posts / elapsed,
         peak_memory=peak_memory(encoder.device),
         warnings=verdict.warnings,
     )
-    callbacks.log(_epoch_message(record, schedule.epochs))
+    callbacks.log(_epoch_message(record, schedule.epochs, chosen=record.best and keep == "best"))
     if record.best:  # a copy on the CPU: the device has no room for the weights twice
         best = {name: p.detach().to("cpu", copy=True) for name, p in trained(encoder.model).items()}
     records = (*progress.records, record)
     return ResumeState(Progress(epoch=epoch, micro_tokens=progress.micro_tokens, records=records), best)
 
 
-def _epoch_message(record: EpochRecord, epochs: int) -> str:
+def _epoch_message(record: EpochRecord, epochs: int, *, chosen: bool) -> str:
     text = (
         f"epoch {record.epoch}/{epochs}: loss {record.loss:.4f}, lr {record.learning_rate:.1e}, "
-        f"dev F1 {record.dev_f1:.3f}{' (best)' if record.best else ''}, {record.seconds:.0f} s, "
+        f"dev F1 {record.dev_f1:.3f}{' (best)' if chosen else ''}, {record.seconds:.0f} s, "
         f"{record.posts_per_second:.1f} posts/s, {record.peak_memory / 1e9:.1f} GB"
     )
     return "; ".join((text, *record.warnings))

@@ -22,7 +22,7 @@ from polyvigil.learn.checkpoint_manager import trained
 from polyvigil.learn.dev import DevSet
 from polyvigil.learn.disk import DiskUse
 from polyvigil.learn.distil import TeacherTargets, soft_targets
-from polyvigil.learn.fine_tune import TrainSet
+from polyvigil.learn.fine_tune import KeptEpoch, TrainSet
 from polyvigil.learn.head import start_head
 from polyvigil.learn.loop import TrainingCallbacks
 from polyvigil.learn.lora import Adapters, adapt
@@ -60,9 +60,10 @@ class EncoderLearner:
     """Learner of ``EncoderDetector``. ``work``: folder of checkpoints, resumed from where it holds some of this run.
 
     ``members`` and ``trainings``: how many members are still to be made, and in how many trainings each (learn.disk).
-    ``lora``: adapters, none by default; ``teacher_targets``: what a teacher says of the very posts that ``fit`` is
-    given. ``decide`` is the rule by which the dev F1 of an epoch is found; ``log``, ``progress``, ``counted`` and
-    ``stop`` are those of loop.TrainingCallbacks.
+    ``keep``: which epoch's weights it ends with; with the last one the dev posts choose nothing, the pooling of windows
+    included. ``lora``: adapters, none by default; ``teacher_targets``: what a teacher says of the very posts that
+    ``fit`` is given. ``decide`` is the rule by which the dev F1 of an epoch is found; ``log``, ``progress``,
+    ``counted`` and ``stop`` are those of loop.TrainingCallbacks.
     """
 
     spec: EncoderSpec
@@ -72,6 +73,7 @@ class EncoderLearner:
     work: Path | None = None
     members: int = 1
     trainings: int = 1
+    keep: KeptEpoch = "best"
     offline: bool = False
     device: str = "auto"
     lora: LoraSpec = _EVERY_WEIGHT
@@ -83,8 +85,9 @@ class EncoderLearner:
     stop: Callable[[], bool] = _SILENT.stop
 
     def fit(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> EncoderDetector:
-        """Fit on ``train``; ``dev`` chooses the epoch. The same posts in the same order, settings and seed: the same.
+        """Fit on ``train``; ``dev`` chooses the epoch, unless the last is kept.
 
+        The same posts in the same order, settings and seed: the same detector.
         Raises DataError (posts of one class), RecipeError (no such model or device), BundleError (a damaged model),
         TrainingError (see fine_tune.train) and InterruptError (``stop``).
         """
@@ -107,10 +110,11 @@ class EncoderLearner:
             work=self.work,
             callbacks=TrainingCallbacks(self.log, self.progress, self.counted, self.stop),
             pooling=self.spec.trained_pooling,
+            keep=self.keep,
         )
         if self.work is not None and first:
             checkpoint.keep_best_alone(self.work)
-        if self.spec.long_posts == "windows" and self.spec.pooling == "auto":
+        if self.spec.long_posts == "windows" and self.spec.pooling == "auto" and self.keep == "best":
             log = log.model_copy(update={"pooling": self._pooling(encoder, trimmed.dev, budget=log.micro_tokens)})
         trimmed.expand(encoder)
         log = log.model_copy(update={"parameters": log.parameters + trimmed.left_out})

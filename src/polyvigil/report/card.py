@@ -46,6 +46,8 @@ class CardFacts:
     calibration: Calibration
     members: Sequence[FitRecord]
     """Of the members of both stages, those of the second last, as the manifest lists them."""
+    out_of_fold: bool = False
+    """Whether the dev posts are the training posts, each scored by a model that has not learned from it."""
 
 
 def model_card(manifest: Manifest, facts: CardFacts) -> str:
@@ -63,6 +65,7 @@ def model_card(manifest: Manifest, facts: CardFacts) -> str:
             languages=iso_codes(manifest.trained_languages),
             hashes={name: entry.sha256 for name, entry in manifest.files.items() if decides(name)},
             few_positives=FEW_POSITIVES,
+            out_of_fold=facts.out_of_fold,
         )
     )
 

@@ -62,7 +62,9 @@ class Report(Frozen):
     calibration: Calibration
     members: tuple[MemberSummary, ...]
     subsets: tuple[MemberSubset, ...]
-    """Dev F1 of every set of members; empty for one member."""
+    """Dev F1 of every set of members; empty for one member, and for members of folds."""
+    out_of_fold: bool
+    """Whether the dev posts are the training posts, each scored by a model that has not learned from it."""
     lengths: tuple[LengthSlice, ...]
     """Empty where no member counts tokens, or no posts were given."""
     since: Changes | None
@@ -108,6 +110,7 @@ def report_of(
         calibration=bundle.calibration,
         members=_members(bundle),
         subsets=_subsets(bundle),
+        out_of_fold=bundle.seen.out_of_fold,
         lengths=length_slices(lengths, languages) if lengths else (),
         since=None if older is None else _changes(measured, bundle, older),
         mistakes=mistakes(
@@ -143,8 +146,9 @@ def _names(bundle: Bundle) -> Sequence[str]:
 
 def _subsets(bundle: Bundle) -> tuple[MemberSubset, ...]:
     """On the stored dev scores, by the rule and the weights that the bundle has; none with a second stage, whose
-    members do not stand beside those of the first."""
-    if bundle.second_stage:
+    members do not stand beside those of the first, and none of members of folds, which have one score of a post
+    together."""
+    if bundle.second_stage or bundle.seen.out_of_fold:
         return ()
     dev = bundle.dev
     return member_subsets(

@@ -128,7 +128,14 @@ def assemble_bundle(bundle_draft: BundleDraft, *, output: Path, replace: bool, d
         data=bundle_draft.data,
     )
     record = store.combination_record(bundle_draft.combination, len(bundle_draft.members), second)
-    facts = CardFacts(evaluation, bundle_draft.decided.policy, record, bundle_draft.decided.calibration, records)
+    facts = CardFacts(
+        evaluation,
+        bundle_draft.decided.policy,
+        record,
+        bundle_draft.decided.calibration,
+        records,
+        bundle_draft.seen.out_of_fold,
+    )
     bundle = store.save(
         output,
         members=bundle_draft.members,

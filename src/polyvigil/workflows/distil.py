@@ -94,7 +94,8 @@ def score_with_teacher(
         raise SplitError(
             f"the teacher was trained on {known:,} of {len(dev):,} dev posts; thresholds tuned on them are worthless",
             where=spec.teacher,
-            hint="give teacher and student the same train posts, and the same dev posts",
+            hint="give teacher and student the same train posts, and the same dev posts; with data.folds all posts are "
+            "dev posts, so the teacher must be one of other posts",
         )
     if known:
         log(f"{known:,} of {len(dev):,} dev posts are training posts of the teacher: metrics on them are flattered")

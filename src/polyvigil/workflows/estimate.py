@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from polyvigil.errors import RecipeError
 from polyvigil.learn.devices import DeviceRate, measured_device, named_device
 from polyvigil.learn.distil import TeacherTargets
 from polyvigil.learn.estimate import estimate_scoring, estimate_training
+from polyvigil.learn.folds import folds_of
 from polyvigil.nn.shapes import ModelShape, Precision, shape_of
 from polyvigil.nn.source import model_folder, needs_fetching
 from polyvigil.workflows.learners import Log, RunOptions, learner_of
@@ -32,18 +34,21 @@ def estimate_cost(
     not known or cannot be used.
     """
     recipe = member_recipes(recipe)[-1]  # the linear member of a hybrid takes seconds
+    if recipe.encoder and data.fold_of is not None:
+        first = folds_of(data.dev, data.fold_of, train=data.train)[0]
+        data = replace(data, train=tuple(first.rest), dev=tuple(first.held_out), fold_of=None)
     models = () if _is_stack_over_linear(recipe) else models_of(recipe)
     if models and (options.for_device or any(map(_has_to_be_fetched, models))):
         return _estimated(recipe, data, options=options, log=log)
     teacher_targets = _placeholder_targets(recipe.teacher, data) if recipe.teacher else None
-    learner = learner_of(recipe, Path(), options, lambda _: None, teacher_targets, members=len(recipe.member_seeds))
+    learner = learner_of(recipe, Path(), options, lambda _: None, teacher_targets, members=recipe.members)
     measured = learner.estimate_cost(data.train, data.dev, seed=recipe.member_seeds[0])
     if measured is None or not isinstance(recipe.model, StackedSpec):
         return measured
     further = models_of(recipe)[-1]
     folder = model_folder(further.name, offline=True, revision=further.revision, fetched=further.files)
     weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    return _with_further(measured, weights, members=len(recipe.member_seeds), download=0)
+    return _with_further(measured, weights, members=recipe.members, download=0)
 
 
 def _estimated(recipe: MemberRecipe, data: TrainingData, *, options: RunOptions, log: Log) -> CostEstimate | None:
@@ -67,7 +72,7 @@ def _estimated(recipe: MemberRecipe, data: TrainingData, *, options: RunOptions,
     estimate = estimate_training(recipe, known[0], rate, data.train, data.dev, unlabelled=data.unlabelled)
     for model, shape in zip(models[1:], known[1:], strict=True):
         download = shape.download if _has_to_be_fetched(model) else 0
-        estimate = _with_further(estimate, 4 * shape.parameters, members=len(recipe.member_seeds), download=download)
+        estimate = _with_further(estimate, 4 * shape.parameters, members=recipe.members, download=download)
         estimate = estimate.model_copy(update={"peak_memory": estimate.peak_memory + 4 * shape.parameters})
     if not _has_to_be_fetched(models[0]):
         estimate = estimate.model_copy(update={"download": estimate.download - known[0].download})

@@ -50,8 +50,10 @@ def learner_of(
     teacher_targets: TeacherTargets | None,
     *,
     members: int = 1,
+    of_fold: bool = False,
 ) -> Learner[Detector]:
-    """What makes a member. ``members``: how many are still to be made, this one counted.
+    """What makes a member. ``members``: how many are still to be made, this one counted. ``of_fold``: an encoder is to
+    score the very posts that it is given as dev posts, so they choose nothing.
 
     Raises RecipeError for a kind whose library is not installed.
     """
@@ -61,7 +63,7 @@ def learner_of(
         if isinstance(recipe, LinearRecipe):
             return LinearLearner(recipe.model, recipe.balance, _paced(log))
         if isinstance(recipe, EncoderRecipe):
-            return _fine_tuned(recipe, work, options, log, teacher_targets, members=members)
+            return _fine_tuned(recipe, work, options, log, teacher_targets, members=members, of_fold=of_fold)
         return _stacked(recipe, work, options, log, members=members)
     except ModuleNotFoundError as error:
         needed_by = _DISPLAY_NAMES[recipe.model.kind]
@@ -101,6 +103,7 @@ def _fine_tuned(
     teacher_targets: TeacherTargets | None,
     *,
     members: int,
+    of_fold: bool = False,
 ) -> Learner[Detector]:
     """An encoder with a head: the whole of a member, or the base of a stack."""
     from polyvigil.learn.transformer import EncoderLearner
@@ -112,6 +115,7 @@ def _fine_tuned(
         work=work,
         members=members,
         trainings=recipe.model.folds + 1 if isinstance(recipe, StackedRecipe) else 1,
+        keep="last" if of_fold else "best",
         offline=options.offline,
         device=options.device,
         lora=recipe.lora,

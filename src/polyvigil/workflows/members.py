@@ -4,6 +4,9 @@ In: a recipe, its posts, a folder for work. Out: a finished member for each seed
 files. An encoder is written to ``WORK/seed-N/finished`` as soon as it is trained and has scored the dev posts; then it
 is dropped, and its checkpoints with it. A run that was interrupted takes a finished member from there, its hashes
 checked, and neither loads nor trains it again. The bundle is made of these files.
+
+Without dev posts (``Run.fold_of``) a linear member is fitted once more for each fold, to score it; of an encoder the
+models of the folds are the members (docs/decisions/0024-folds-of-encoders.md).
 """
 
 from __future__ import annotations
@@ -28,16 +31,16 @@ from polyvigil.bundle import store
 from polyvigil.config.recipe import FineTunedRecipe, Recipe, member_recipes
 from polyvigil.config.training import RESUMABLE_SETTINGS, TrainingSpec
 from polyvigil.data.atomic import whole_folder
-from polyvigil.data.translated import is_translated
-from polyvigil.detect.base import Detector, FitRecord, TrainingLog
+from polyvigil.detect.base import NGRAM_KINDS, Detector, FitRecord, TrainingLog
 from polyvigil.errors import TrainingError
 from polyvigil.learn.distil import TeacherTargets
-from polyvigil.learn.folds import out_of_fold
+from polyvigil.learn.folds import folds_of, out_of_fold
 from polyvigil.learn.launch import launched
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Frozen, LabelledPost, Post, Probabilities
 from polyvigil.workflows.learners import Log, RunOptions, learner_of
 from polyvigil.workflows.models import models_of
+from polyvigil.workflows.work_folder import member_folder
 
 COMPLETED = "finished"
 _MEMBER, _DEV, _RECORD = "member", "dev.safetensors", "finished.json"
@@ -67,10 +70,16 @@ class CompletedMember:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A member and its P(ADE) of the dev posts, (n_dev,)."""
+    """A member and its P(ADE) of the dev posts, (n_dev,).
+
+    Members of one ``model`` that were trained on folds have one row together: P of each post is of the member that has
+    not learned from it. ``name``: what the member is called among the others.
+    """
 
     member: Made
     dev: Probabilities
+    name: str
+    model: str
 
 
 class _Record(Frozen):
@@ -106,8 +115,30 @@ class Run:
         return whole.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One member to make: what it learns from, and the posts that it scores.
+
+    ``fold``: the one that it scores, and ``indices``: where its posts stand among the dev posts; None and all of them
+    where there are dev posts that no member learns from.
+    """
+
+    name: str
+    seed: int
+    folder: Path
+    train: Sequence[LabelledPost]
+    dev: Sequence[LabelledPost]
+    teacher_targets: TeacherTargets | None
+    fold: int | None = None
+    indices: Sequence[int] = ()
+
+    def key(self, run: Run) -> str:
+        """A hash of all that moves this member's weights."""
+        return f"{run.key} {self.seed}" if self.fold is None else f"{run.key} {self.seed} fold {self.fold}"
+
+
 def make_members(run: Run) -> tuple[Scored, ...]:
-    """The members of each kind, one for each seed, in their order.
+    """The members of each kind in their order: one for each seed, or of an encoder one for each seed and fold.
 
     Of several processes (learn.ranks) the first has them, the others none. Raises what the learner raises, and
     TrainingError where a finished member there is another run's.
@@ -116,38 +147,86 @@ def make_members(run: Run) -> tuple[Scored, ...]:
     if len(parts) > 1:
         return tuple(scored for part in parts for scored in make_members(replace(run, recipe=part)))
     made = []
-    seeds = run.recipe.member_seeds
-    for number, seed in enumerate(seeds):
-        folder = run.work / f"seed-{seed}"
-        completed = _completed(folder, seed, run) if run.recipe.encoder else None
+    jobs = [job for seed in run.recipe.member_seeds for job in _jobs(run, seed)]
+    for number, job in enumerate(jobs):
+        completed = _completed(job, run) if run.recipe.encoder else None
         if not _first_has(completed):
+            if job.fold is not None:
+                run.log(f"{job.name}: learning from {len(job.train):,} posts, to score the other {len(job.dev):,}")
             learner = learner_of(
-                parts[0], folder, run.options, run.log, run.teacher_targets, members=len(seeds) - number
+                parts[0],
+                job.folder,
+                run.options,
+                run.log,
+                job.teacher_targets,
+                members=len(jobs) - number,
+                of_fold=job.fold is not None,
             )
-            detector = learner.fit(run.train, run.dev, seed=seed)
+            detector = learner.fit(job.train, job.dev, seed=job.seed)
             if not launched().rank:
-                completed = _scored(detector, folder, seed, run)
+                completed = _scored(detector, job, run)
             del detector
             gc.collect()  # a model may hang in a cycle of references; the next one needs its memory
         made += [completed] if completed else []
-    return tuple(made)
+    return tuple(made) if launched().rank else _with_whole_rows(made, jobs, n_dev=len(run.dev))
 
 
-def _scored(detector: Detector, folder: Path, seed: int, run: Run) -> Scored:
+def _jobs(run: Run, seed: int) -> list[_Job]:
+    """The members of a seed: one, or of an encoder without dev posts one for each fold."""
+    name = f"seed {seed}"
+    if run.recipe.encoder is None or run.fold_of is None:
+        folder = member_folder(run.work, seed, None)
+        return [_Job(name, seed, folder, run.train, run.dev, run.teacher_targets)]
+    folds = folds_of(run.dev, run.fold_of, train=run.train)
+    return [
+        _Job(
+            f"{name}, fold {number + 1} of {len(folds)}",
+            seed,
+            member_folder(run.work, seed, number),
+            fold.rest,
+            fold.held_out,
+            _targets_of(run, fold.rest),
+            number,
+            fold.indices,
+        )
+        for number, fold in enumerate(folds)
+    ]
+
+
+def _targets_of(run: Run, posts: Sequence[LabelledPost]) -> TeacherTargets | None:
+    """What the teacher says of some of the training posts, and of the unlabelled ones."""
+    if run.teacher_targets is None:
+        return None
+    index_of = {item: index for index, item in enumerate(run.train)}
+    return replace(run.teacher_targets, of_train=run.teacher_targets.of_train[[index_of[item] for item in posts]])
+
+
+def _with_whole_rows(made: Sequence[Scored], jobs: Sequence[_Job], *, n_dev: int) -> tuple[Scored, ...]:
+    """Each member with P of all dev posts, where the members of a seed have scored a fold each."""
+    rows: dict[int, Probabilities] = {}
+    for scored, job in zip(made, jobs, strict=True):
+        if job.fold is not None:
+            rows.setdefault(job.seed, np.full(n_dev, np.nan))[job.indices] = scored.dev
+    return tuple(replace(scored, dev=rows.get(job.seed, scored.dev)) for scored, job in zip(made, jobs, strict=True))
+
+
+def _scored(detector: Detector, job: _Job, run: Run) -> Scored:
     """``detector`` on the dev posts; an encoder is then written to ``folder`` instead of its checkpoints."""
-    if run.recipe.encoder:
-        run.log(f"seed {seed}: scoring the {len(run.dev):,} dev posts")
-    dev = _probabilities(detector, [item.post for item in run.dev]) if run.fold_of is None else _out_of_fold(run, seed)
     if run.recipe.encoder is None:  # learned in seconds, or taken as it is
-        return Scored(detector, dev)
-    target = folder / COMPLETED
+        posts = [item.post for item in job.dev]
+        dev = _probabilities(detector, posts) if run.fold_of is None else _out_of_fold(run, job.seed)
+        name = "linear" if detector.kind in NGRAM_KINDS else str(job.seed)
+        return Scored(detector, dev, name, name)
+    run.log(f"{job.name}: scoring the {len(job.dev):,} {'dev posts' if job.fold is None else 'posts of the fold'}")
+    dev = _probabilities(detector, [item.post for item in job.dev])
+    target = job.folder / COMPLETED
     try:
         with whole_folder(target, replace=True) as partial:
             (partial / _MEMBER).mkdir()
             detector.save(partial / _MEMBER)
             save_file({"p": dev}, partial / _DEV)
             record = _Record(
-                key=f"{run.key} {seed}",
+                key=job.key(run),
                 kind=detector.kind,
                 fit_record=detector.fit_record,
                 log=detector.log,
@@ -160,8 +239,13 @@ def _scored(detector: Detector, folder: Path, seed: int, run: Run) -> Scored:
             where=str(target),
             hint="free some disk and run the same command again: nothing is trained again",
         ) from error
-    _remove_checkpoints(folder)
-    return Scored(CompletedMember(target / _MEMBER, record.kind, record.fit_record, record.log), dev)
+    _remove_checkpoints(job.folder)
+    return _completed_member(job, record, dev)
+
+
+def _completed_member(job: _Job, record: _Record, dev: Probabilities) -> Scored:
+    member = CompletedMember(job.folder / COMPLETED / _MEMBER, record.kind, record.fit_record, record.log)
+    return Scored(member, dev, job.name.removeprefix("seed "), str(job.seed))
 
 
 def _probabilities(detector: Detector, posts: Sequence[Post]) -> Probabilities:
@@ -174,24 +258,23 @@ def _out_of_fold(run: Run, seed: int) -> Probabilities:
     """P(ADE) of each dev post by a detector like the member that has not learned from its fold, (n_dev,)."""
     assert run.fold_of is not None
     learner = learner_of(member_recipes(run.recipe)[0], run.work, run.options, run.log, None)
-    further = [item for item in run.train if is_translated(item.post)]
     n_folds = int(run.fold_of.max()) + 1
 
     def fit(fold: int, rest: Sequence[LabelledPost]) -> Callable[[Sequence[Post]], Probabilities]:
         run.log(f"fold {fold + 1} of {n_folds}: learning from {len(rest):,} posts, to score the others")
         return partial(_probabilities, learner.fit(rest, (), seed=seed))
 
-    return out_of_fold(run.dev, run.fold_of, fit, further=further)
+    return out_of_fold(run.dev, run.fold_of, fit, train=run.train)
 
 
-def _completed(folder: Path, seed: int, run: Run) -> Scored | None:
+def _completed(job: _Job, run: Run) -> Scored | None:
     """The member that an earlier run has finished; None where there is none, or where a byte of it is damaged."""
-    target = folder / COMPLETED
+    target = job.folder / COMPLETED
     if launched().rank or not target.is_dir():
         return None
     try:
         record = _Record.model_validate_json((target / _RECORD).read_bytes())
-        if record.key != f"{run.key} {seed}":
+        if record.key != job.key(run):
             raise TrainingError(
                 "the finished member there is another run's: its settings, posts, models or seed differ",
                 where=str(target),
@@ -201,12 +284,12 @@ def _completed(folder: Path, seed: int, run: Run) -> Scored | None:
             raise ValueError("another hash")
         dev = load_file(target / _DEV)["p"]
     except (OSError, ValidationError, ValueError, SafetensorError, KeyError):
-        run.log(f"seed {seed}: the finished member in {target} is damaged and is made again")
+        run.log(f"{job.name}: the finished member in {target} is damaged and is made again")
         shutil.rmtree(target, ignore_errors=True)
         return None
-    run.log(f"seed {seed} is finished: its member stands in {target}")
-    _remove_checkpoints(folder)
-    return Scored(CompletedMember(target / _MEMBER, record.kind, record.fit_record, record.log), dev)
+    run.log(f"{job.name} is finished: its member stands in {target}")
+    _remove_checkpoints(job.folder)
+    return _completed_member(job, record, dev)
 
 
 def _first_has(completed: Scored | None) -> bool:
@@ -219,7 +302,7 @@ def _first_has(completed: Scored | None) -> bool:
 
 
 def _remove_checkpoints(folder: Path) -> None:
-    """All of a seed's folder but the finished member."""
+    """All of a member's folder but the finished member."""
     for path in folder.iterdir():
         if path.name != COMPLETED:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -236,6 +319,8 @@ def _parts_of_key(run: Run) -> Iterator[bytes]:
         yield b"posts"
         for item in part:
             yield _text_of(item.post) + bytes([item.label])
+    if run.fold_of is not None:
+        yield b"folds" + run.fold_of.tobytes()
     for version in _model_versions(recipe):
         yield version.encode()
     if run.teacher_targets:

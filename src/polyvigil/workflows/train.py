@@ -15,7 +15,7 @@ from polyvigil.bundle import store
 from polyvigil.bundle.coverage import member_coverage
 from polyvigil.bundle.dev import StoredDev, stored
 from polyvigil.bundle.outputs import BUNDLE, check_output
-from polyvigil.config.recipe import LinearRecipe, Recipe
+from polyvigil.config.recipe import EncoderRecipe, HybridRecipe, Recipe, StackedRecipe
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import RowError, Table
 from polyvigil.data.read import SPLIT_ROLES, OnError, Reading, read_labelled
@@ -24,8 +24,8 @@ from polyvigil.data.shown import shown_value
 from polyvigil.data.split import assign_folds, split_off
 from polyvigil.data.translated import is_translated, refuse_translated, without_translations_of
 from polyvigil.decide.combine import Combination
-from polyvigil.decide.weights import mean_weights
-from polyvigil.detect.base import NGRAM_KINDS
+from polyvigil.decide.rules import DevScores
+from polyvigil.decide.weights import mean_weights, regime_weights
 from polyvigil.errors import DataError, RecipeError, SplitError
 from polyvigil.evaluation.evaluate import Evaluation, gold_of
 from polyvigil.evaluation.subsets import MemberSubset, member_subsets
@@ -63,7 +63,9 @@ class Trained:
     bundle: store.Bundle
     evaluation: Evaluation
     subsets: tuple[MemberSubset, ...] = ()
-    """Dev F1 of each set of seeds, when there are several (the paper's appendix B)."""
+    """Dev F1 of each set of seeds, when there are several (the paper's appendix B); none of members of folds."""
+    names: tuple[str, ...] = ()
+    """What each member is called: its seed, and its fold where it has one."""
 
 
 def gather(
@@ -78,8 +80,8 @@ def gather(
 
     A file with a split column gives its train rows to ``train`` and its dev rows to ``dev``.
 
-    Without dev files the dev rows of the train files are used. Without any, a linear model is tuned on all posts, each
-    scored by a model of other folds (``data.folds``), and any other one on ``data.dev_share`` of them, which are held
+    Without dev files the dev rows of the train files are used. Without any, a recipe with ``data.folds`` is tuned on
+    all posts, each scored by a model of other folds, and any other one on ``data.dev_share`` of them, which are held
     out, groups whole. Translated posts (data.translated) only train, and not where their source is a dev post.
     ``unlabelled``: files for a teacher to judge (workflows.distil). Raises SplitError when one set of posts plays both
     parts or translations are to be dev posts, and RecipeError when there is nothing to learn from and the model is no
@@ -106,21 +108,12 @@ def gather(
         if dev_posts:
             notes.append(f"no dev file given: the {len(dev_posts):,} rows of split dev are used")
     refuse_translated(dev_posts, part="dev", where=where)
-    fold_of, folds = None, recipe.data.folds if isinstance(recipe, LinearRecipe) else 0
-    if not dev_posts and folds > 1:
-        dev_posts = _representative(train_posts, chosen, train_readings, notes)
-        fold_of = assign_folds(dev_posts, folds=folds, seed=recipe.seed, setting="data.folds")
-        notes.append(
-            f"no dev file given: thresholds are tuned on {'' if chosen else 'all '}{len(dev_posts):,} posts, each "
-            f"scored by a model that has not learned from it ({folds} folds)"
-        )
-    elif not dev_posts:
-        written = _representative(train_posts, chosen, train_readings, notes)
-        split = split_off(written, dev_share=recipe.data.dev_share, seed=recipe.seed)
-        kept_apart = {id(post) for post in written}
-        train_posts = [*split.train, *(post for post in train_posts if id(post) not in kept_apart)]
-        dev_posts = list(split.dev)
-        notes.append(f"no dev file given: {len(dev_posts):,} of the training posts are held out for tuning")
+    if dev_posts:
+        _refuse_folds(recipe, dev=len(dev_posts), where=where)
+    fold_of = None
+    if not dev_posts:
+        parts = _without_dev(recipe, train_posts, chosen, train_readings, notes)
+        train_posts, dev_posts, fold_of = parts.train, parts.dev, parts.fold_of
     kept = train_posts if fold_of is not None else without_translations_of(train_posts, dev_posts)
     if len(kept) < len(train_posts):
         notes.append(f"{len(train_posts) - len(kept):,} training posts are left out: translations of dev posts")
@@ -132,7 +125,7 @@ def gather(
         tuple(train_posts),
         tuple(dev_posts),
         ", ".join(Path(reading.name).name for reading in (dev_readings or train_readings))
-        + (f", out of {folds} folds" if fold_of is not None else ""),
+        + (f", out of {recipe.folds} folds" if fold_of is not None else ""),
         (*row_errors, *further.row_errors),
         (*notes, *further.notes),
         further.posts,
@@ -144,6 +137,46 @@ def _read(path: str | Path | Table, recipe: Recipe, *, on_error: OnError | None)
     """The posts of a file as objects that stay the same: training knows each by its identity, and reads it often."""
     reading = read_labelled(path, recipe.data, on_error=on_error, keep_cells=False)
     return dataclasses.replace(reading, posts=tuple(reading.posts))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The posts of a run without dev posts; ``fold_of`` as in TrainingData."""
+
+    train: list[LabelledPost]
+    dev: list[LabelledPost]
+    fold_of: NDArray[np.int64] | None = None
+
+
+def _without_dev(
+    recipe: Recipe, posts: list[LabelledPost], chosen: set[int], readings: Sequence[Reading], notes: list[str]
+) -> _Parts:
+    """All training posts in folds, where the recipe has folds; else some of them held out."""
+    written = _representative(posts, chosen, readings, notes)
+    if not recipe.folds:
+        split = split_off(written, dev_share=recipe.data.dev_share, seed=recipe.seed)
+        kept_apart = {id(post) for post in written}
+        notes.append(f"no dev file given: {len(split.dev):,} of the training posts are held out for tuning")
+        if isinstance(recipe, EncoderRecipe | HybridRecipe):
+            notes.append("to hold none out: --set data.folds=5 trains five members and tunes on all posts")
+        return _Parts([*split.train, *(post for post in posts if id(post) not in kept_apart)], list(split.dev))
+    encoder = recipe.encoder is not None
+    fold_of = assign_folds(written, folds=recipe.folds, seed=recipe.seed, setting="data.folds", both_classes=encoder)
+    notes.append(
+        f"no dev file given: thresholds are tuned on {'' if chosen else 'all '}{len(written):,} posts, each scored by "
+        f"a {'member' if encoder else 'model'} that has not learned from it ({recipe.folds} folds)"
+    )
+    return _Parts(posts, written, fold_of)
+
+
+def _refuse_folds(recipe: Recipe, *, dev: int, where: str) -> None:
+    """Raise RecipeError where encoders are to be trained on folds and there are dev posts; a linear one uses those."""
+    if recipe.folds and isinstance(recipe, EncoderRecipe | HybridRecipe):
+        raise RecipeError(
+            f"{recipe.folds} folds are for training without dev posts, and there are {dev:,} ({where})",
+            where="data.folds",
+            hint="leave them out, give them with --train to learn from them too, or set data.folds=0",
+        )
 
 
 def _without_test_posts(reading: Reading, notes: list[str]) -> Reading:
@@ -234,7 +267,7 @@ def train(
     posts = [item.post for item in data.dev]
     dev = stored(learned.dev, data.dev)
     gold = gold_of(data.dev)
-    combination = _combination(recipe, members, dev, posts, log)
+    combination = _combination(recipe, learned, dev, posts, log)
     decided = decisions(dev, combination, gold, recipe.decide)
     log(f"writing {output}")
     seen = store.Seen(learned.seen, np.unique(post_hashes(posts)))
@@ -245,32 +278,33 @@ def train(
         dev.by_member,
         dev.labels,
         gold.languages.tolist(),
-        names=[member_name(member) for member in members],
+        names=learned.names,
         seconds=[member.log.seconds if member.log else 0.0 for member in members],
         spec=recipe.decide,
         combination=combination,
         groups=gold.groups,
     )
-    return Trained(assembled.bundle, assembled.evaluation, subsets)
+    # the members of folds have one score of a post together: a set of some of them has none for every post
+    return Trained(assembled.bundle, assembled.evaluation, subsets if data.fold_of is None else (), learned.names)
 
 
-def member_name(member: Made) -> str:
-    """What a member of a run is called beside the others: its seed, of which a linear one makes no use."""
-    return "linear" if member.kind in NGRAM_KINDS else str(member.fit_record.seed)
+def _combination(recipe: Recipe, learned: Learned, dev: StoredDev, posts: Sequence[Post], log: Log) -> Combination:
+    """Which members count where, and how much: the same, unless the recipe asks for fitted weights.
 
-
-def _combination(
-    recipe: Recipe, members: Sequence[Made], dev: StoredDev, posts: Sequence[Post], log: Log
-) -> Combination:
-    """Which members count where, and how much: the same, unless the recipe asks for fitted weights."""
-    coverage = member_coverage(members, posts, least_known=recipe.decide.least_known)
+    A weight is fitted to each model, and dealt out evenly over the members that it has, one for each fold.
+    """
+    coverage = member_coverage(learned.members, posts, least_known=recipe.decide.least_known)
     combination = Combination(coverage=coverage)
     if not recipe.fits_weights:
         return combination
-    weights = mean_weights(dev.counted(combination), dev.scores(combination), groups=dev.group_names).tolist()
-    shares = ", ".join(f"{member_name(member)} {share:.2f}" for member, share in zip(members, weights, strict=True))
+    models = list(dict.fromkeys(learned.models))
+    rows = [learned.models.index(model) for model in models]
+    scores = DevScores(combination.mean_of(rows, dev.by_member, dev.languages.tolist()), dev.labels, dev.languages)
+    weights = mean_weights(dev.counted(combination)[rows], scores, groups=dev.group_names).tolist()
+    shares = ", ".join(f"{model} {share:.2f}" for model, share in zip(models, weights, strict=True))
     log(f"weights, the mean of those fitted on all folds but one: {shares}")
-    return Combination(weights=tuple(weights), coverage=coverage)
+    within = [(1.0,) * learned.models.count(model) for model in models]
+    return Combination(weights=regime_weights(weights, within), coverage=coverage)
 
 
 def train_in_this_process(
@@ -295,9 +329,14 @@ def train_in_this_process(
 @dataclass(frozen=True, slots=True)
 class Learned:
     """``seen``: sorted 64-bit hashes of all posts that the members learned from, a teacher's included; none of a
-    zero-shot model's. ``dev``: P(ADE) of the dev posts by each member, (n_members, n_dev)."""
+    zero-shot model's. ``dev``: P(ADE) of the dev posts by each member, (n_members, n_dev); with folds by members that
+    have not learned from them."""
 
     members: tuple[Made, ...]
+    names: tuple[str, ...]
+    """What each member is called beside the others: its seed, and its fold where it has one."""
+    models: tuple[str, ...]
+    """Of which model each member is: the members of folds are one model, whose row of ``dev`` they share."""
     dev: NDArray[np.float64]
     seen: NDArray[np.uint64]
 
@@ -305,9 +344,10 @@ class Learned:
 def learn(
     recipe: Recipe, data: TrainingData, *, output: Path, options: RunOptions = _HERE, log: Log = lambda _: None
 ) -> Learned:
-    """One member for each seed; of several processes (learn.ranks) only the first gets them."""
+    """One member for each seed, or each seed and fold; of several processes (learn.ranks) only the first gets them."""
     work, train, dev = work_folder(output), data.train, data.dev
-    check_work_folder(work, seeds=recipe.member_seeds if recipe.encoder else ())
+    folds = None if isinstance(recipe, StackedRecipe) else recipe.folds if data.fold_of is not None else 0
+    check_work_folder(work, seeds=recipe.member_seeds if recipe.encoder else (), folds=folds)
     teacher_result = distil.score_with_teacher(
         recipe.teacher, train, data.unlabelled, dev=dev, work=work, device=options.device, log=log
     )
@@ -316,7 +356,11 @@ def learn(
     scores = np.array([one.dev for one in made]).reshape(len(made), len(dev))
     seen = np.unique(post_hashes(item.post for item in train if recipe.learns))
     return Learned(
-        tuple(one.member for one in made), scores, np.union1d(seen, teacher_result.seen) if teacher_result else seen
+        tuple(one.member for one in made),
+        tuple(one.name for one in made),
+        tuple(one.model for one in made),
+        scores,
+        np.union1d(seen, teacher_result.seen) if teacher_result else seen,
     )
 
 

@@ -141,6 +141,12 @@ def tune_bundle(
     bundle = without_judge(source, bundle)
     if plan.cascade:
         check(plan.cascade, members=len(bundle.members))
+        if bundle.seen.out_of_fold and not plan.dev:
+            raise RecipeError(
+                "of each stored dev post the bundle has the score of one fold alone, which tells nothing of agreement",
+                where="--cascade",
+                hint="give labelled posts that no member was trained on: polyvigil tune BUNDLE DEV.csv --cascade ...",
+            )
     dev = bundle.dev
     gold = stored_gold(dev, fingerprint=bundle.policy.dev_fingerprint)
     if plan.dev:

@@ -4,6 +4,7 @@
 
     seed-42/checkpoint-0001-00000000/     train: a member under way (learn.checkpoint); of a stack, one folder deeper
     seed-42/finished/                     a finished member (workflows.members)
+    seed-42/fold-0/finished/              of members that are trained on folds
     teacher-0123456789abcdef.safetensors  what a teacher made of posts (workflows.distil)
     checkpoint-0001-00000000/             adapt
 
@@ -27,10 +28,17 @@ def work_folder(output: Path) -> Path:
     return output.with_name(output.name + ".work")
 
 
-def check_work_folder(work: Path, *, seeds: Sequence[int] | None) -> None:
+def member_folder(work: Path, seed: int, fold: int | None) -> Path:
+    """Where the checkpoints of a member stand, and the member once it is finished."""
+    return work / f"seed-{seed}" if fold is None else work / f"seed-{seed}" / f"fold-{fold}"
+
+
+def check_work_folder(work: Path, *, seeds: Sequence[int] | None, folds: int | None = None) -> None:
     """Raise TrainingError where a work folder holds a file that no run has put there which makes these members.
 
     ``seeds``: of the members whose checkpoints are kept, no one of those that are made in seconds; None for ``adapt``.
+    ``folds``: how many members there are of each seed, each in a folder of its own; 0: one alone; None: a stack, which
+    has folders of its own.
     """
     if work.is_symlink() or (work.exists() and not work.is_dir()):
         raise _foreign(work, "is no folder, and checkpoints are to be kept there")
@@ -40,8 +48,16 @@ def check_work_folder(work: Path, *, seeds: Sequence[int] | None) -> None:
         if (path.is_dir() and not path.is_symlink()) or (len(parts) == 1 and _TEACHER.fullmatch(parts[0])):
             continue
         inside = parts[:1] if seeds is None else parts[1:-1] if parts[0] in folders else ()
-        if len(parts) == 1 or not any(map(_KNOWN.fullmatch, inside)):
+        if len(parts) == 1 or _has_other_folds(inside, folds) or not any(map(_KNOWN.fullmatch, inside)):
             raise _foreign(work, f"holds {'/'.join(parts)}, which no earlier run of this recipe has put there")
+
+
+def _has_other_folds(inside: Sequence[str], folds: int | None) -> bool:
+    """Whether a file that stands ``inside`` a seed's folder is of a run with other folds."""
+    if folds is None or not inside:
+        return False
+    names = {f"fold-{fold}" for fold in range(folds)}
+    return inside[0] not in names if folds else inside[0].startswith("fold-")
 
 
 def _foreign(work: Path, message: str) -> TrainingError:

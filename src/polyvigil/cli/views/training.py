@@ -32,7 +32,7 @@ def dry_run_lines(recipe: Recipe, estimate: CostEstimate | None) -> list[str]:
         stack = f", learned {recipe.model.folds + 1} times" if isinstance(recipe.model, StackedSpec) else ""
         return [f"one linear model{stack}: no steps, no checkpoints, seconds to a minute", ""]
     encoder = recipe.encoder
-    members, epochs = len(recipe.member_seeds), recipe.training.epochs
+    members, epochs = recipe.members, recipe.training.epochs
     if estimate is None:
         return [
             f"{encoder.name} is not on this machine and its shape is not known here: it is fetched when training "
@@ -46,7 +46,7 @@ def dry_run_lines(recipe: Recipe, estimate: CostEstimate | None) -> list[str]:
     disk += f"{size(members * estimate.member_bytes)} after it"
     in_all = f"{duration(members * estimate.seconds)} in all"
     rows = [
-        ("members", f"{members}, one for each seed"),
+        ("members", _members(recipe)),
         ("parameters", f"{estimate.parameters / 1e6:,.1f}M, {estimate.trained / 1e6:,.1f}M of them trained"),
         ("epochs", f"{epochs} of {estimate.posts_per_epoch:,} posts, {estimate.tokens_per_epoch:,} tokens, {steps}"),
         ("full length", f"{estimate.full:,} posts fill all {encoder.max_tokens} tokens; {_LONG[encoder.long_posts]}"),
@@ -66,13 +66,13 @@ def dry_run_lines(recipe: Recipe, estimate: CostEstimate | None) -> list[str]:
 
 def estimate_lines(recipe: Recipe, estimate: CostEstimate) -> list[str]:
     """What was estimated from a model's shape, with nothing fetched or run."""
-    members, encoder = len(recipe.member_seeds), recipe.encoder
+    members, encoder = recipe.members, recipe.encoder
     rows = [("models", ", ".join(model.name for model in models_of(recipe)))]
     if encoder and isinstance(recipe, FineTunedRecipe):
         steps = f"{estimate.steps_per_epoch:,} steps"
         of = f"{estimate.posts_per_epoch:,} posts, about {estimate.tokens_per_epoch:,} tokens, {steps}"
         rows += [
-            ("members", f"{members}, one for each seed"),
+            ("members", _members(recipe)),
             ("parameters", f"{estimate.parameters / 1e6:,.1f}M, {estimate.trained / 1e6:,.1f}M of them trained"),
             ("epochs", f"{recipe.training.epochs} of {of}"),
             ("full length", f"about {estimate.full:,} posts fill all {encoder.max_tokens} tokens"),
@@ -106,6 +106,15 @@ def estimate_lines(recipe: Recipe, estimate: CostEstimate) -> list[str]:
     return [*(f"{name:<12} {value}" for name, value in rows), "nothing was fetched or run", ""]
 
 
+def _members(recipe: FineTunedRecipe) -> str:
+    """How many encoders are trained, and for what."""
+    if not recipe.folds:
+        return f"{recipe.members}, one for each seed"
+    seeds = len(recipe.member_seeds)
+    of = f"{recipe.folds} folds" if seeds == 1 else f"{recipe.folds} folds and {seeds} seeds"
+    return f"{recipe.members}, one for each of {of}; each learns from all folds but its own"
+
+
 def _fit(estimate: CostEstimate) -> str:
     """Whether an estimate's memory fits its device, or the paper's card where the device's memory is not known."""
     room = estimate.device_memory or _PAPER_CARD
@@ -113,8 +122,9 @@ def _fit(estimate: CostEstimate) -> str:
     return f"{'fits' if estimate.peak_memory <= room else 'does not fit'} the {room / 1e9:.1f} GB of {card}"
 
 
-def epoch_lines(seed: int, log: TrainingLog) -> list[str]:
-    """A training, epoch by epoch: the table of the paper's appendix A, and what each epoch cost."""
+def epoch_lines(name: str, log: TrainingLog) -> list[str]:
+    """The training of the member of a seed, and of a fold: the table of the paper's appendix A, and what each epoch
+    cost."""
     rows = [
         (
             f"{record.epoch}{' *' if record is log.best else ''}",
@@ -128,7 +138,7 @@ def epoch_lines(seed: int, log: TrainingLog) -> list[str]:
         for record in log.epochs
     ]
     header = ("epoch", "loss", "lr", "dev F1 (same set)", "time", "posts/s", "memory")
-    lines = [f"seed {seed}, {log.device}; * the epoch that is kept", "", table(header, rows), ""]
+    lines = [f"seed {name}, {log.device}; * the epoch that is kept", "", table(header, rows), ""]
     return [*lines, *_pooling_lines(log.pooling), ""] if log.pooling else lines
 
 
