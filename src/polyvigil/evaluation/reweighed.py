@@ -90,7 +90,7 @@ def reweighed(reading: Reading, first: Bundle, second: Bundle) -> ReweighedPosts
     if not len(indices):
         reason = "no post is left to compare the bundles on"
         raise DataError(reason, where=reading.name, hint="; ".join(notes) or "give posts that neither was made from")
-    items = tuple(reading.posts[index] for index in indices)
+    items = tuple(reading.posts[index] for index in indices.tolist())
     labels = np.array([item.label for item in items], dtype=np.int8)
     of_queue = purposes == QUEUE
     unknown = np.isin(languages, [*unaudited])
