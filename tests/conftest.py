@@ -27,6 +27,12 @@ SLOW = tuple(
 OPEN_ADE = Path(__file__).parents[2] / "shared" / "data" / "open_ade" / "sentences.csv"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without slow tests, files that hold no others are not even imported."""
+    path = collection_path.relative_to(Path(__file__).parents[1]).as_posix()
+    return True if config.option.markexpr == "not slow" and path in SLOW else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what tests/slow.txt names: whole files, and single tests with all their parameters."""
     for item in items:

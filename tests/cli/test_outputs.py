@@ -39,6 +39,7 @@ WRITERS = {
     "worklist": ("worklist in/scored.csv --budget 20 -o {}", "w.csv"),
     "review export": ("review export in/review.db -o {} --labels none", "x.csv"),
     "review metrics": ("review metrics in/review.db -o {}", "m.json"),
+    "monitor report": ("monitor report in/monitor.jsonl -o {}", "m.html"),
     "augment translate": ("augment translate in/train.csv -o {} --to fa --mapping arabic --max 9", "fa.csv"),
 }
 """Command lines that write, and the name of what they write. Those that need torch are tried in tests/workflows."""
@@ -63,6 +64,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         program.run(["score", str(folder / "bundle"), str(folder / "test.csv"), "-o", str(folder / "scored.csv")]) == 0
     )
     assert program.run(["review", "add", str(folder / "review.db"), str(folder / "scored.csv"), "-q"]) == 0
+    week = ["--week", "2026-W12", "-q"]
+    assert program.run(["monitor", "add", str(folder / "monitor.jsonl"), str(folder / "scored.csv"), *week]) == 0
     return folder
 
 
@@ -127,7 +130,7 @@ def test_an_input_is_no_output_through_whatever_link(ran: Ran, place: Path, name
     source = "in/bundle" if folder and name not in {"train"} else "in/train.csv" if name == "augment translate" else ""
     source = source or ("in/train.csv" if name == "train" else "in/bundle/recipe.toml" if name == "card" else "")
     source = source or next(
-        word for word in line.split() if word.startswith("in/") and word.endswith((".csv", "dle", ".db"))
+        word for word in line.split() if word.startswith("in/") and word.endswith((".csv", "dle", ".db", ".jsonl"))
     )
     Path(f"link{Path(output).suffix}").symlink_to(source)
     targets = [f"link{Path(output).suffix}", source]
@@ -248,8 +251,8 @@ _ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def test_a_kill_leaves_the_old_or_the_new(place_with_encoder: Path) -> None:
-    """25 kills at file-system calls of the commands that write; ``make nightly`` does 500."""
-    kills = int(os.environ.get("POLYVIGIL_KILLS", "25"))
+    """13 kills at file-system calls of the commands that write; ``make nightly`` does 500."""
+    kills = int(os.environ.get("POLYVIGIL_KILLS", "13"))
     script = Path(__file__).with_name("killer.py")
     line = [sys.executable, str(script), str(place_with_encoder), str(kills)]
     done = subprocess.run(line, capture_output=True, check=False, text=True, env=_ONE_THREAD)
@@ -270,8 +273,8 @@ def test_every_file_of_a_bundle_follows_the_umask(ran: Ran, place: Path) -> None
 
 
 def test_a_full_disk_leaves_the_old(place_with_encoder: Path) -> None:
-    """A real disk in memory, full before a command is done: 12 points; ``make nightly`` does 100."""
-    points = int(os.environ.get("POLYVIGIL_FULL_DISKS", "12"))
+    """A real disk in memory, full before a command is done: 6 points; ``make nightly`` does 100."""
+    points = int(os.environ.get("POLYVIGIL_FULL_DISKS", "6"))
     apart = ["unshare", "--user", "--map-root-user", "--mount"]
     if not shutil.which("unshare") or subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
         pytest.skip("a disk can be mounted here by nobody but the administrator")

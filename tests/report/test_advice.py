@@ -45,10 +45,10 @@ def test_each_kind_of_language_is_named_once(clean_evaluation: Evaluation) -> No
 
 
 def test_chance_is_the_share_that_is_flagged(clean_evaluation: Evaluation) -> None:
-    """In 300 worlds of random flags the recall is told from chance about as rarely as a 95% interval allows."""
+    """In 100 worlds of random flags the recall is told from chance about as rarely as a 95% interval allows."""
     random = np.random.default_rng(5)
     told_apart = []
-    for _ in range(300):
+    for _ in range(100):
         labels = (random.random(400) < 0.1).astype(np.int64)
         scores = random.random(400)
         outcomes = Outcomes(labels, np.full(400, "x"), scores > 0.85, scores)

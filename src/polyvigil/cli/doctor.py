@@ -17,6 +17,7 @@ import typer
 
 from polyvigil.cli.command import command
 from polyvigil.cli.output import Answer, Output, escaped
+from polyvigil.errors import install_command
 from polyvigil.types import Frozen
 
 _LEAST_DISK_GB = 1.0
@@ -107,7 +108,7 @@ def _extra(name: str, extras: dict[str, list[str]]) -> Check:
     """Whether an extra's libraries are there; those of another extra that is part of it stand under its name."""
     missing = [library for library in extras[name] if not _version(library)]
     if missing:
-        advice = f"pip install 'polyvigil[{name}]'"
+        advice = install_command(name)
         return Check(name=f"extra {name}", state="off", found=f"not there: {', '.join(missing)}; {advice}")
     parts = [other for other, libraries in extras.items() if set(libraries) < set(extras[name])]
     shown = {library for part in parts for library in extras[part]}
