@@ -11,7 +11,7 @@ import typer
 from polyvigil.cli.command import command
 from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, Replace
 from polyvigil.cli.output import Answer, Output
-from polyvigil.cli.views.paper import PaperFormat, check_table
+from polyvigil.cli.views.paper import PaperFormat, check_table, comparison_table, table_answer
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
@@ -62,10 +62,7 @@ def compare(
     from polyvigil.bundle.outputs import check_output
     from polyvigil.bundle.store import load
     from polyvigil.checks.replacement_gate import REPLACEMENT
-    from polyvigil.cli.views.paper import comparison_table, table_answer
-    from polyvigil.data.atomic import write_whole
     from polyvigil.evaluation.compare import COMPARISON
-    from polyvigil.evaluation.compare import compare as compared
 
     _check_gate_options(gate=gate, margin=margin, rates=rates, table=bool(table))
     check_table(out, table)
@@ -78,13 +75,22 @@ def compare(
     if gate:
         rate_posts = posts.read_unlabelled(rates).posts if rates else ()
         return _gate_answer(bundles, reading, rate_posts, margin=margin, output=output, replace=replace)
+    comparison, answer = _paired_answer(bundles, reading, output=output, replace=replace)
+    return table_answer(out, answer, [comparison_table(comparison)], table)
+
+
+def _paired_answer(
+    bundles: tuple[Bundle, Bundle], reading: Reading, *, output: Path | None, replace: bool
+) -> tuple[Comparison, Answer]:
+    """The paired comparison, which ``output`` gets whole."""
+    from polyvigil.data.atomic import write_whole
+    from polyvigil.evaluation.compare import compare as compared
+
     comparison = compared(*bundles, reading)
     if output:
         write_whole(output, comparison.model_dump_json(indent=2) + "\n", replace=replace)
-    answer = Answer(
-        comparison.model_dump(mode="json") | {"verdict": comparison.verdict}, comparison_lines(comparison, output)
-    )
-    return table_answer(out, answer, [comparison_table(comparison)], table)
+    document = comparison.model_dump(mode="json") | {"verdict": comparison.verdict}
+    return comparison, Answer(document, comparison_lines(comparison, output))
 
 
 def _gate_answer(

@@ -125,8 +125,6 @@ def score(
     top: Top = None,
 ) -> Answer:
     """Score posts: P(ADE) and a decision for each, in the order of the input, its columns kept."""
-    from polyvigil.scoring.engine import ThisProcess
-
     to_stdout = out.writes_to_stdout(output)
     listed = _worklist_beside(output, replace=replace) if top else None
     text = _text_in_output(mask=mask, drop_text=drop_text, evidence=evidence, top=top)
@@ -135,11 +133,11 @@ def score(
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     inputs = _inputs(bundle, sources, server=server)
     data = posts.spec(bundle="" if server else bundle)
-    by: Engine | None = None
     if server:
         remote = _remote_bundle(server, engine, processes=processes, evidence=evidence, ask_endpoint=ask_endpoint)
-        data, by = data.model_copy(update={"trained_columns": dict(remote.trained_columns)}), ThisProcess(remote)
-    by = by or _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
+        data, by = _at_server(remote, data)
+    else:
+        by = _engine(bundle, engine, processes=processes, address=address, device=device, allowed=allowed)
     started = time.monotonic()
     with _hint_to_resume(out, output, replace=replace):
         resumed = {"resume": resume, "replace": replace}
@@ -149,6 +147,13 @@ def score(
     if top and listed:
         lines += ["", *_worklist(out, output, listed, top, data, replace=replace)]
     return Answer(summary, lines, posts.exit_code(set_aside=summary.set_aside), stdout_is_data=to_stdout)
+
+
+def _at_server(remote: RemoteBundle, data: DataSpec) -> tuple[DataSpec, Engine]:
+    """How files are read and scored by the bundle of a service."""
+    from polyvigil.scoring.engine import ThisProcess
+
+    return data.model_copy(update={"trained_columns": dict(remote.trained_columns)}), ThisProcess(remote)
 
 
 def _worklist_beside(output: str, *, replace: bool) -> Path:
