@@ -12,9 +12,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: .venv/ready
 	@$(BIN)/polyvigil demo -o demo --replace
 
-# Three processes on two cores: many tests wait for processes of their own.
 test: .venv/ready-for-tests
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 2
 
 # Without what tests/slow.txt names: some of every package, in about a tenth of the time.
 test-fast: .venv/ready-for-tests
