@@ -14,6 +14,7 @@ from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
+    from polyvigil.config.data import DataSpec
     from polyvigil.monitor.counts import CountedFile, CountOptions
 
 MonitorPath = Annotated[Path, typer.Argument(metavar="STORE", help="The monitor: a file, made by the first add.")]
@@ -54,31 +55,33 @@ def add(
     """
     from polyvigil.bundle.outputs import check_output
     from polyvigil.data.inputs import find_inputs
-    from polyvigil.monitor.counts import count_file
     from polyvigil.monitor.store import MONITOR, add_files
 
     options = _options(bundle=bundle, week=week, date=date, source=source)
     check_output(store, MONITOR, replace=True, inputs=scored)
     inputs, spec = find_inputs(scored, output=[store], scored=True), posts.spec()
     out.notes(inputs.notes)
-    files = []
-    for given in inputs.files:
-        started = time.monotonic()
-        file = count_file(
-            given.path,
-            spec,
-            options=options,
-            progress=lambda done, aside, share, started=started: out.progress(  # type: ignore[misc]
-                "counting", started, done, aside, share
-            ),
-        )
-        out.end_progress()
-        out.notes(file.notes)
-        files.append(file)
+    files = [_counted(out, given.path, spec, options) for given in inputs.files]
     result = add_files(store, files, replace=replace)
     out.notes(result.notes)
     data: dict[str, Any] = {"monitor": str(store), "files": [_facts(file) for file in files]}
     return Answer(data, [_sentence(file) for file in files] + [f"then: polyvigil monitor report {store}"])
+
+
+def _counted(out: Output, path: str, spec: DataSpec, options: CountOptions) -> CountedFile:
+    """One file, counted."""
+    from polyvigil.monitor.counts import count_file
+
+    started = time.monotonic()
+    file = count_file(
+        path,
+        spec,
+        options=options,
+        progress=lambda done, aside, share: out.progress("counting", started, done, aside, share),
+    )
+    out.end_progress()
+    out.notes(file.notes)
+    return file
 
 
 def _options(*, bundle: str, week: str, date: str, source: str) -> CountOptions:

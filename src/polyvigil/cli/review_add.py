@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, QuarantinedPosts
+from polyvigil.cli.options import DEFAULT_POSTS, PostsInput, QuarantinedPosts
 from polyvigil.cli.output import Answer, Output
 from polyvigil.cli.review_store import StoreLocation, opened_store
 from polyvigil.config.review import ReviewSpec
@@ -17,6 +17,8 @@ from polyvigil.errors import RecipeError
 
 if TYPE_CHECKING:
     from polyvigil.review.importing import BatchResult
+    from polyvigil.review.labels_in import LabelsResult
+    from polyvigil.review.store import Store
 
 _DEFAULTS = ReviewSpec()
 
@@ -51,37 +53,47 @@ def add(
     posts: QuarantinedPosts = DEFAULT_POSTS,
 ) -> Answer:
     """Put scored posts into a review store (made if need be), and choose which are read, audited and read twice."""
-    from polyvigil.review.importing import add_file
-
     spec = review_spec(audit=audit, double=double, blind_share=blind_share)
     if bool(labels_from) != bool(labels_by):
         raise RecipeError("--labels-from and --labels-by go together", where="--labels-from")
-    results, labels = [], None
     with opened_store(store, create=True) as opened:
-        for path in scored:
-            started = time.monotonic()
-            result, notes = add_file(
-                opened,
-                path,
-                data=posts.spec(),
-                spec=spec,
-                keep_text=not ids_only,
-                fail_at_bad_row=posts.on_row_error == "fail",
-                progress=lambda rows, started=started: out.progress("adding", started, rows, 0, None),  # type: ignore[misc]
-            )
-            out.end_progress()
-            out.notes(notes)
-            results.append(result)
-        if labels_from:
-            from polyvigil.review.labels_in import import_labels
-
-            labels, notes = import_labels(opened, labels_from, name=labels_by, data=posts.spec())
-            out.notes(notes)
+        results = [_added(out, opened, path, posts, spec, keep_text=not ids_only) for path in scored]
+        labels = _labels(out, opened, labels_from, posts, name=labels_by) if labels_from else None
     data: dict[str, Any] = {"store": store, "files": [result.model_dump() for result in results]}
     data |= {"labels": labels.model_dump()} if labels else {}
     lines = [line for result in results for line in _lines(result)]
     lines += [f"{labels.decided:,} decisions of {labels.rows:,} labels"] if labels else []
     return Answer(data, lines, posts.exit_code(set_aside=sum(result.set_aside for result in results)))
+
+
+def _added(
+    out: Output, opened: Store, path: str, posts: PostsInput, spec: ReviewSpec, *, keep_text: bool
+) -> BatchResult:
+    """What came of one file."""
+    from polyvigil.review.importing import add_file
+
+    started = time.monotonic()
+    result, notes = add_file(
+        opened,
+        path,
+        data=posts.spec(),
+        spec=spec,
+        keep_text=keep_text,
+        fail_at_bad_row=posts.on_row_error == "fail",
+        progress=lambda rows: out.progress("adding", started, rows, 0, None),
+    )
+    out.end_progress()
+    out.notes(notes)
+    return result
+
+
+def _labels(out: Output, opened: Store, file: str, posts: PostsInput, *, name: str) -> LabelsResult:
+    """The decisions of a file, as those of a person."""
+    from polyvigil.review.labels_in import import_labels
+
+    labels, notes = import_labels(opened, file, name=name, data=posts.spec())
+    out.notes(notes)
+    return labels
 
 
 def _lines(result: BatchResult) -> list[str]:
