@@ -21,6 +21,7 @@ from polyvigil.errors import install_command
 from polyvigil.types import Frozen
 
 _LEAST_DISK_GB = 1.0
+_FOR_DEVELOPERS = frozenset({"dev", "docs"})
 _PATIENCE = 60.0  # seconds for torch to say what it sees
 _TORCH = """
 import json, torch
@@ -85,7 +86,7 @@ def _requirements() -> tuple[list[str], dict[str, list[str]]]:
     for requirement in requires("polyvigil") or ():
         match = re.match(r"([A-Za-z0-9._-]+)", requirement)
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
-        if not match or match[1] == "polyvigil" or (extra and extra[1] == "dev"):
+        if not match or match[1] == "polyvigil" or (extra and extra[1] in _FOR_DEVELOPERS):
             continue
         (extras.setdefault(extra[1], []) if extra else base).append(match[1])
     return base, extras
