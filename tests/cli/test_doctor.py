@@ -13,7 +13,7 @@ import pytest
 from polyvigil.cli import doctor
 
 
-def _without(*names: str):  # type: ignore[no-untyped-def]
+def _without(*names: str) -> Callable[[str], str]:
     def installed(name: str) -> str:
         if name in names:
             raise PackageNotFoundError(name)

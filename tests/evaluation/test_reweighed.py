@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +30,14 @@ def rows(texts: list[str], purpose: str, inclusion: float, *, language: str = "e
     ]
 
 
-def made_from(train: list[str], dev: list[str] = []) -> Bundle:  # noqa: B006
+def made_from(train: Sequence[str], dev: Sequence[str] = ()) -> Bundle:
     """A bundle that says it was made from these texts."""
     bundle = load(BUNDLE)
     hashes = [np.unique(post_hashes(Post(id="", text=text) for text in texts)) for texts in (train, dev)]
     return Bundle(**{name: getattr(bundle, name) for name in Bundle.__dataclass_fields__} | {"seen": Seen(*hashes)})
 
 
-def measured(path: Path, some: list[Cells], train: list[str] = [], dev: list[str] = []) -> ReweighedPosts:  # noqa: B006
+def measured(path: Path, some: list[Cells], train: Sequence[str] = (), dev: Sequence[str] = ()) -> ReweighedPosts:
     return reweighed(read_labelled(write_rows(path / "reviewed.csv", some)), made_from([]), made_from(train, dev))
 
 

@@ -44,6 +44,18 @@ def test_each_kind_of_language_is_named_once(clean_evaluation: Evaluation) -> No
     assert found[-1][1].startswith(NOT_FOR)
 
 
+def test_what_is_not_proven_is_not_relied_on(clean_evaluation: Evaluation) -> None:
+    """F1 no better than flagging every post; thresholds tuned on these very posts, without cross-fitting."""
+    weak = _language(clean_evaluation, "aa", f1_interval=Interval(low=0.1, high=0.9))
+    good = _language(clean_evaluation, "bb", f1_interval=Interval(low=0.6, high=0.9))
+    ((level, sentence), (_, second), *_) = reversed(_advised(clean_evaluation, weak, good)[:2])
+    assert (level, "aa" in sentence, "flagging every post" in sentence) == ("fail", True, True)
+    assert "bb (recall" in second
+    pooled = clean_evaluation.pooled.model_copy(update={"cross_fitted": None})
+    found = advice(clean_evaluation.model_copy(update={"same_set": True, "pooled": pooled, "languages": (good,)}))
+    assert (found[0].level, "tuned on these very posts" in found[0].sentence) == ("fail", True)
+
+
 def test_chance_is_the_share_that_is_flagged(clean_evaluation: Evaluation) -> None:
     """In 100 worlds of random flags the recall is told from chance about as rarely as a 95% interval allows."""
     random = np.random.default_rng(5)

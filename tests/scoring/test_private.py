@@ -62,19 +62,33 @@ def test_the_text_is_masked_or_left_out_and_nothing_else_changes(
 def test_inputs_with_texts_in_different_columns(bundle: Bundle, tmp_path: Path) -> None:
     """A column that is text in one file and another thing in the other is left out of the first one's rows alone."""
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
-    first.write_text("id,text,language\n1,my head hurts since the new pill,en\n", encoding="utf-8")
-    second.write_text("id,text,body,language\n2,a title,call me at 555 123 4567,en\n", encoding="utf-8")
-    data = DataSpec(file_columns={"second.csv": {"text": "body"}})
+    first.write_text("id,title,language\n1,my head hurts since the new pill,en\n", encoding="utf-8")
+    second.write_text("id,title,body,language\n2,a title,call me at 555 123 4567,en\n", encoding="utf-8")
+    data = DataSpec(file_columns={"first.csv": {"text": "title"}, "second.csv": {"text": "body"}})
     rows = {}
     for how in ("masked", "dropped"):
         output = tmp_path / f"{how}.jsonl"
         score_files(ThisProcess(bundle), [str(first), str(second)], str(output), data=data, spec=ScoreSpec(text=how))
         rows[how] = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
-    assert [row["text"] for row in rows["masked"]] == ["my head hurts since the new pill", "a title"]
+    assert [row["title"] for row in rows["masked"]] == ["my head hurts since the new pill", "a title"]
     assert rows["masked"][1]["body"] == "call me at [PHONE]"
     assert "my head" not in json.dumps(rows["dropped"])
-    assert rows["dropped"][1]["text"] == "a title"
+    assert rows["dropped"][1]["title"] == "a title"
     assert "body" not in rows["dropped"][1]
+
+
+def test_a_second_column_of_text_is_no_way_out(bundle: Bundle, tmp_path: Path) -> None:
+    """A tweet has its text twice, whole and cut."""
+    source = tmp_path / "tweets.csv"
+    source.write_text("id,text,full_text,language\n1,mail a.b@ex…,mail a.b@example.com now,en\n", encoding="utf-8")
+    written = {}
+    for how in ("masked", "dropped"):
+        output = tmp_path / f"{how}.jsonl"
+        score_file(bundle, str(source), str(output), spec=ScoreSpec(text=how))
+        written[how] = json.loads(output.read_text(encoding="utf-8"))
+    assert written["masked"]["full_text"] == "mail [EMAIL] now"
+    assert written["masked"]["text"] == mask("mail a.b@ex…")
+    assert not {"text", "full_text"} & written["dropped"].keys()
 
 
 def test_text_inside_another_column_is_refused(bundle: Bundle, tmp_path: Path) -> None:

@@ -132,8 +132,8 @@ def _devices() -> Callable[[], Check]:
     Gives what waits for its answer."""
     if not _version("torch"):
         return lambda: Check(name="devices", state="off", found="torch is not installed: the linear default needs none")
-    process = subprocess.Popen(
-        [sys.executable, "-c", _TORCH], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    process = subprocess.Popen(  # -P: nothing is imported from the folder that the user is in
+        [sys.executable, "-P", "-c", _TORCH], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
     def answer() -> Check:

@@ -7,6 +7,7 @@ What always holds: a sequence of them is equal to the tuple of the same posts, a
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
@@ -88,13 +89,13 @@ class _Selected(Sequence[T_co]):
     def __getitem__(self, index: int | slice) -> T_co | Sequence[T_co]:
         return self._part(index) if isinstance(index, slice) else self._item(index)
 
+    @abstractmethod
     def _item(self, index: int) -> T_co:
         """What stands at an index, which may be negative."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _part(self, index: slice) -> Sequence[T_co]:
         """What stands at some of the indices."""
-        raise NotImplementedError
 
     def _spans(self) -> Iterator[range]:
         """The indices in runs without a gap, none longer than a chunk."""

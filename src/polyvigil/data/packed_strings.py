@@ -6,6 +6,7 @@ Python strings of 480 characters take a gigabyte and more (four bytes a characte
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,9 +40,9 @@ class FrozenStrings(Sequence[str]):
             raise IndexError(index)
         return self._string(number)
 
+    @abstractmethod
     def _string(self, index: int) -> str:
         """The string at an index from 0."""
-        raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))

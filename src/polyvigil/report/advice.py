@@ -12,6 +12,7 @@ from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.slices import CrossFitted, Slice
 from polyvigil.evaluation.workload import ReadingShare
+from polyvigil.metrics import f1
 from polyvigil.report.verdict import Finding
 
 _RECALL = 0.8
@@ -21,7 +22,7 @@ _PER = 1000  # posts that the amount of reading is given for
 
 def advice(evaluation: Evaluation) -> tuple[Finding, ...]:
     """At least two findings: what is said of the languages, and what it is not for."""
-    relied, chance, few, unlearned, empty = _sorted(evaluation.languages)
+    relied, chance, few, unlearned, empty, unproven = _sorted(evaluation.languages, same_set=evaluation.same_set)
     findings = []
     if relied:
         findings.append(Finding("pass", f"Rely on its flags, as a triage aid, in {_recalls(relied)}."))
@@ -37,6 +38,11 @@ def advice(evaluation: Evaluation) -> tuple[Finding, ...]:
         findings.append(
             Finding("warn", f"In {_names(few)} fewer than {FEW_POSITIVES} ADEs were there: too few to rely on it yet.")
         )
+    if unproven:
+        optimistic = evaluation.same_set and evaluation.pooled.cross_fitted is None
+        why = "the thresholds were tuned on these very posts"
+        why = why if optimistic else "its F1 cannot be told from that of flagging every post"
+        findings.append(Finding("fail", f"Do not rely on it in {_names(unproven)}: {why}."))
     if empty:
         findings.append(Finding("warn", f"In {_names(empty)} no ADE was there: nothing can be said."))
     findings += [_reading(one, evaluation) for one in evaluation.workload.pooled.reading if one.recall == _RECALL]
@@ -57,9 +63,14 @@ def is_chance(part: Slice) -> bool:
     return part.positives > 0 and rates.recall_interval.low <= flagged / part.posts
 
 
-def _sorted(languages: Sequence[Slice]) -> tuple[list[Slice], ...]:
-    """Relied on, at chance, too few positives, without a member that learned them, without positives."""
-    kinds: tuple[list[Slice], ...] = ([], [], [], [], [])
+def beats_flagging_all(part: Slice) -> bool:
+    """Whether the interval of F1 begins above the F1 of flagging every post, as in the verdict."""
+    return (part.cross_fitted or part).f1_interval.low > float(f1(part.positives, part.posts - part.positives, 0))
+
+
+def _sorted(languages: Sequence[Slice], *, same_set: bool) -> tuple[list[Slice], ...]:
+    """Relied on, at chance, too few positives, without a member that learned them, without positives, not proven."""
+    kinds: tuple[list[Slice], ...] = ([], [], [], [], [], [])
     for part in languages:
         if not part.positives:
             kinds[4].append(part)
@@ -69,6 +80,8 @@ def _sorted(languages: Sequence[Slice]) -> tuple[list[Slice], ...]:
             kinds[3].append(part)
         elif part.positives < FEW_POSITIVES:
             kinds[2].append(part)
+        elif (same_set and part.cross_fitted is None) or not beats_flagging_all(part):
+            kinds[5].append(part)
         else:
             kinds[0].append(part)
     return kinds

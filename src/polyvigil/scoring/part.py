@@ -393,7 +393,7 @@ class PartScorer:
 
     def _block(self, pieces: Sequence[Piece]) -> ReadBlock | None:
         block = read_block(pieces, self._columns, self._languages)
-        known = {*self._names, self._text.column}
+        known = {*self._names, *self._text.columns}
         if block and block.cells.keys() <= known and block.characters < CHUNK_CHARACTERS:
             return block
         return None

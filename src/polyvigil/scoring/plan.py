@@ -194,7 +194,7 @@ def plan(
             else "",
         }
     )
-    about_text = text_notes(spec, [text.column for text in texts])
+    about_text = text_notes(spec, [column for text in texts for column in text.columns])
     return Plan(job, (*_fewer(notes), *renamed_notes(job.renamed), *about_text))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from polyvigil.config.score import ScoreSpec
-from polyvigil.data.columns import ColumnMap
+from polyvigil.data.columns import NAMES_OF, ColumnMap
 from polyvigil.data.shown import shown_column
 from polyvigil.errors import RecipeError
 from polyvigil.text.mask import mask
@@ -18,7 +18,8 @@ OPTIONS = {"masked": "--mask", "dropped": "--drop-text"}
 
 
 class OutputText:
-    """What becomes of the text column of one input."""
+    """What becomes of the text of one input: of its column, and of others that have the name of a text, such as the cut
+    ``text`` beside a ``full_text``."""
 
     def __init__(self, spec: ScoreSpec, columns: Sequence[str], mapping: ColumnMap, *, where: str) -> None:
         """``columns``: of the input, whose text is in the one that ``mapping`` says.
@@ -26,10 +27,12 @@ class OutputText:
         Raises RecipeError where the text lies inside another column, which the output would hold as it was.
         """
         self._form = spec.text
-        self.column = mapping.columns["text"]
-        if spec.text != "whole" and self.column not in columns:
+        text, parts = mapping.columns["text"], set(mapping.columns.values())
+        alike = (column for column in columns if column.lower() in NAMES_OF["text"] and column not in parts)
+        self.columns = (text, *alike)
+        if spec.text != "whole" and text not in columns:
             raise RecipeError(
-                f"{where}: the text lies inside a column with other things ({shown_column(self.column)})",
+                f"{where}: the text lies inside a column with other things ({shown_column(text)})",
                 where=OPTIONS[spec.text],
                 hint="write it as a column of its own first",
             )
@@ -41,7 +44,7 @@ class OutputText:
 
     def kept(self, columns: Sequence[str]) -> tuple[str, ...]:
         """The columns of the input that the output has."""
-        return tuple(column for column in columns if self._form != "dropped" or column != self.column)
+        return tuple(column for column in columns if self._form != "dropped" or column not in self.columns)
 
     def of_row(self, cells: Mapping[str, Any]) -> Mapping[str, Any]:
         """The cells of a row as the output holds them."""
@@ -52,11 +55,11 @@ class OutputText:
         return self._changed(cells, lambda texts: [_masked(text) for text in texts])
 
     def _changed(self, cells: Mapping[str, T], masked: Callable[[T], T]) -> Mapping[str, T]:
-        if self.is_whole or self.column not in cells:
+        if self.is_whole:
             return cells
         if self._form == "dropped":
-            return {name: value for name, value in cells.items() if name != self.column}
-        return {**cells, self.column: masked(cells[self.column])}
+            return {name: value for name, value in cells.items() if name not in self.columns}
+        return {name: masked(value) if name in self.columns else value for name, value in cells.items()}
 
 
 def _masked(cell: Any) -> Any:

@@ -221,8 +221,8 @@ def _markdown(table: PaperTable) -> list[str]:
 def _csv(table: PaperTable) -> list[str]:
     """Numbers in full, the bounds of an interval in columns of their own; no caption and no remarks."""
     bounded = [
-        any(isinstance(row[index], Estimate) and row[index].low is not None for row in table.rows)  # type: ignore[union-attr]
-        for index in range(len(table.header))
+        any(isinstance(cell, Estimate) and cell.low is not None for cell in column)
+        for column in zip(*table.rows, strict=True)
     ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

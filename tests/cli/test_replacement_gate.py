@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Ran, ran  # noqa: F401
+from tests.cli.conftest import Ran
 from tests.review.made import Cells, read_csv, write_rows
 
 from polyvigil.bundle.store import load
@@ -54,7 +54,7 @@ def test_too_few_posts_say_nothing() -> None:
 
 
 @pytest.fixture
-def reviewed(tmp_path: Path, ran: Ran) -> Path:  # noqa: F811
+def reviewed(tmp_path: Path, ran: Ran) -> Path:
     """A worklist of the word bundle with its audit, decided by the labels of the posts."""
     scored, worklist = tmp_path / "scored.csv", tmp_path / "list.csv"
     assert ran("score", WORDS, GOLDEN / "posts" / "test.csv", "-o", scored)[0] == 0
@@ -62,7 +62,7 @@ def reviewed(tmp_path: Path, ran: Ran) -> Path:  # noqa: F811
     return write_rows(tmp_path / "reviewed.csv", [row | {"label": row["input_label"]} for row in read_csv(worklist)])
 
 
-def test_a_better_bundle_may_replace_and_a_worse_one_may_not(ran: Ran, reviewed: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_better_bundle_may_replace_and_a_worse_one_may_not(ran: Ran, reviewed: Path, tmp_path: Path) -> None:
     code, out, err = ran("compare", WORDS, LINEAR, reviewed, "--gate", "--json", "-o", tmp_path / "gate.json")
     data = json.loads(out)["data"]
     assert data["pooled"]["f1"]["difference"] > 0, err
@@ -77,7 +77,7 @@ def test_a_better_bundle_may_replace_and_a_worse_one_may_not(ran: Ran, reviewed:
     assert "f1-not-kept: pooled: F1 -" in out
 
 
-def test_posts_that_were_all_labelled(ran: Ran) -> None:  # noqa: F811
+def test_posts_that_were_all_labelled(ran: Ran) -> None:
     posts = GOLDEN / "posts" / "test.csv"
     code, out, _ = ran("compare", LINEAR, WORDS, posts, "--gate", "--margin", 0.9, "--rates", posts)
     assert "flagged before" in out
@@ -89,7 +89,7 @@ def test_posts_that_were_all_labelled(ran: Ran) -> None:  # noqa: F811
     assert result.pooled.f1.first == pytest.approx(whole.second, abs=0.02)  # seen posts are left out here
 
 
-def test_what_is_refused(ran: Ran, reviewed: Path) -> None:  # noqa: F811
+def test_what_is_refused(ran: Ran, reviewed: Path) -> None:
     with pytest.raises(SplitError, match="cannot be compared on as if they were all posts"):
         compare(load(WORDS), load(LINEAR), read_labelled(reviewed))
     with pytest.raises(DataError, match="both bundles are the same"):
