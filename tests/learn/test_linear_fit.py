@@ -210,13 +210,30 @@ def test_on_disk_in_memory_and_twice_it_is_the_same_model(
     monkeypatch.setattr(linear_rows, "_BLOCK", 50_000)
     monkeypatch.setattr(linear_rows, "_BATCH_CHARACTERS", 5_000)
     stored = []
-    for place, in_memory in (("memory", 1 << 30), ("disk", 100_000), ("again", 1 << 30)):
+    for place, in_memory, ngrams in (("memory", 1 << 30, 1 << 30), ("disk", 100_000, 0), ("again", 1 << 30, 100_000)):
         monkeypatch.setattr(linear_rows, "IN_MEMORY", in_memory)
+        monkeypatch.setattr(linear_rows, "NGRAMS_IN_MEMORY", ngrams)
         folder = tmp_path / place
         folder.mkdir()
         _fit(train, LinearSpec(), monkeypatch, worth=0).save(folder)
         stored.append((folder / "weights.safetensors").read_bytes() + (folder / "config.json").read_bytes())
     assert stored[0] == stored[1] == stored[2]
+
+
+def test_ngrams_are_kept_for_the_next_pass_where_all_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    posts = [Post(str(at), f"a post {at} " + "ha" * (at * 60 % 500)) for at in range(30)]  # counts below and above 255
+    monkeypatch.setattr(linear_rows, "_BATCH_CHARACTERS", 2_000)
+    passes = []
+    for room in (1 << 20, 1_000, 0):
+        monkeypatch.setattr(linear_rows, "NGRAMS_IN_MEMORY", room)
+        texts = Texts(posts, SPACE, True)
+        passes += [list(texts.ngrams()), list(texts.ngrams())]
+        assert bool(texts._held) == (room > 1_000)
+    assert max(int(counts.max()) for _, _, counts, _ in passes[0]) > 255
+    for one in passes[1:]:
+        assert [first for first, *_ in one] == [first for first, *_ in passes[0]]
+        for (_, *mine), (_, *first_read) in zip(one, passes[0], strict=True):
+            assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(mine, first_read, strict=True))
 
 
 def test_the_largest_weights_are_kept() -> None:

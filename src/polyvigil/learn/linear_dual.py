@@ -49,8 +49,9 @@ def solve(
             hapax_scales[block.first : block.first + block.n_posts], frequency, texts.sublinear,
             inverse[halves], alone[halves], diagonal[halves],
         )  # fmt: skip
-    state = np.zeros((len(columns.hashes), 3))
-    state[:, 2] = idf * idf * scales * scales
+    n_domains = 2 if problem.translated.any() else 1  # with one, a column's numbers stand in one cache line
+    state = np.zeros((len(columns.hashes), 1 + n_domains))
+    state[:, 0] = idf * idf * scales * scales
     bias, dual = np.zeros(1), np.zeros(n_posts)
     signs, domains = np.where(problem.labels == 1, 1.0, -1.0), problem.translated.astype(np.uint8)
     random, steps = np.random.default_rng(seed), np.ones(n_posts)
@@ -69,7 +70,8 @@ def solve(
         progress(f"fitting, epoch {epoch}", n_posts, n_posts)
         if whole and moved / n_posts < stop:
             break
-    weights = ((state[:, 0] + problem.likeness * state[:, 1]) / idf).astype(np.float32)
+    shared = problem.likeness * state[:, 2] if n_domains == 2 else 0.0
+    weights = ((state[:, 1] + shared) / idf).astype(np.float32)
     likeness = np.where(problem.translated, problem.likeness, 1.0)
     factors = dual * signs * likeness * hapax_idf * hapax_scales**2
     kept = Largest(most_ngrams)

@@ -287,6 +287,7 @@ def _dot(
 ) -> float:  # fmt: skip
     """Sum over the entries of frequency x (this domain + likeness x the other) of their columns."""
     total = 0.0
+    two_domains = state.shape[1] == 3
     at = start
     while at < end:
         column, count = entries[at] >> _SHIFT, entries[at] & _MASK
@@ -296,7 +297,10 @@ def _dot(
         else:
             value = frequency[count]
         at += 1
-        total += value * (state[column, domain] + likeness * state[column, 1 - domain])
+        if two_domains:
+            total += value * (state[column, 1 + domain] + likeness * state[column, 2 - domain])
+        else:
+            total += value * state[column, 1]
     return total
 
 
@@ -315,7 +319,7 @@ def _add(
         else:
             value = frequency[count]
         at += 1
-        state[column, domain] += factor * value * state[column, 2]
+        state[column, 1 + domain] += factor * value * state[column, 0]
 
 
 @compiled
@@ -346,9 +350,9 @@ def descend(
 
     Minimises |w|^2 / 2 + sum of C_i log(1 + exp(-y_i w.x_i)) by its dual, alpha_i in (0, C_i) (Yu, Huang and Lin 2011,
     algorithm 5). ``signs`` y, ``most`` C, ``dual`` alpha, ``domains`` 0 or 1: (n_posts,) of the block. ``state``
-    (n_columns, 3): idf x weight of each domain's posts, and idf^2 x scale^2. A hapax is no column: only its own post
-    moves its weight, so it stands in the margin and the curvature of that post. ``steps`` (n_posts,): how far each
-    moved when it was last looked at; those that moved less than ``least_step`` are passed over.
+    (n_columns, 2 or 3): idf^2 x scale^2, and idf x weight of the posts of each domain. A hapax is no column: only its
+    own post moves its weight, so it stands in the margin and the curvature of that post. ``steps`` (n_posts,): how far
+    each moved when it was last looked at; those that moved less than ``least_step`` are passed over.
     """
     moved = 0.0
     for rank in range(len(order)):

@@ -27,6 +27,8 @@ from polyvigil.types import Post
 
 IN_MEMORY = 1 << 28
 """Bytes of rows that are held in memory; more go to a file: about 200,000 short posts."""
+NGRAMS_IN_MEMORY = 1 << 28
+"""Bytes of n-grams that are kept from the first pass for the others: those of 70,000 short posts. Of more, none are."""
 MOST_COLUMNS = 1 << 23
 """Above so many n-grams only the more frequent ones are columns, at 60 bytes each while they are counted."""
 _BLOCK = 1 << 23  # entries
@@ -39,13 +41,20 @@ Progress = Callable[[str, int, int], None]
 """Called with what is done, how many posts are done, and how many there are."""
 
 
+_Batch = tuple[int, NDArray[np.uint64], NDArray[np.uint32], NDArray[np.int64]]
+
+
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The posts to learn from, read anew in each pass, and how their n-grams are counted."""
+    """The posts to learn from, and how their n-grams are counted.
+
+    Each pass reads the posts anew, unless the n-grams of all of them fit in ``NGRAMS_IN_MEMORY`` bytes.
+    """
 
     posts: Sequence[Post]
     space: NgramSpace
     sublinear: bool
+    _held: list[_Batch] = field(default_factory=list, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.posts)
@@ -56,8 +65,26 @@ class Texts:
         counts = np.arange(1, _FREQUENCIES, dtype=np.float64)
         return np.append(0.0, 1.0 + np.log(counts) if self.sublinear else counts)
 
-    def ngrams(self) -> Iterator[tuple[int, NDArray[np.uint64], NDArray[np.uint32], NDArray[np.int64]]]:
+    def ngrams(self) -> Iterator[_Batch]:
         """Batches of posts: the index of the first, and kernel.distinct_ngrams of them."""
+        if self._held:
+            for first, hashes, counts, ends in self._held:
+                yield first, hashes, counts.astype(np.uint32, copy=False), ends
+            return
+        held: list[_Batch] = []
+        room = NGRAMS_IN_MEMORY
+        for first, hashes, counts, ends in self._read():
+            yield first, hashes, counts, ends
+            if room > 0:
+                narrow = counts.astype(np.min_scalar_type(counts.max(initial=0)))
+                held.append((first, hashes.copy(), narrow, ends))
+                room -= hashes.nbytes + narrow.nbytes + ends.nbytes
+                if room <= 0:
+                    held.clear()
+        if room > 0:
+            self._held.extend(held)
+
+    def _read(self) -> Iterator[_Batch]:
         words = (*self.space.word_ngrams, self.space.skip_words)
         first = 0
         for batch in batches(self.posts, characters=_BATCH_CHARACTERS):
