@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -159,12 +161,30 @@ def test_numpy_is_used_without_numba(detector: LinearDetector, monkeypatch: pyte
 def test_compiles_without_a_writable_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     from polyvigil.detect import ngram_kernel
 
-    compiling = ngram_kernel.njit
+    def cache(_: object) -> None:
+        raise RuntimeError("cannot cache function: no locator available")
 
-    def njit(**options: object) -> object:
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function: no locator available")
-        return compiling(**options)
-
-    monkeypatch.setattr(ngram_kernel, "njit", njit)
+    monkeypatch.setattr(ngram_kernel, "_Cache", cache)
     assert ngram_kernel.compiled(lambda number: number + 1)(1) == 2
+
+
+ON_A_FULL_DISK = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file can grow
+import numpy as np
+from polyvigil.detect.ngram_kernel import mix
+assert mix(np.uint64(1)) == mix.py_func(np.array([1], dtype=np.uint64))[0]
+assert sum(mix.stats.cache_misses.values()) == 1
+"""
+
+
+def test_compiles_on_a_full_disk(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ON_A_FULL_DISK],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not any(path.stat().st_size for path in tmp_path.rglob("*.nb*"))

@@ -8,10 +8,12 @@ Importing this module imports numba.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import TypeVar
 
 import numpy as np
 from numba import njit
+from numba.core.caching import FunctionCache
 from numpy.typing import NDArray
 
 from polyvigil.detect.ngram_features import GRID, Table
@@ -24,12 +26,18 @@ _ONE = np.uint64(1)
 _ROOT = np.sqrt(GRID)
 
 
+class _Cache(FunctionCache):
+    """Compiled code on disk: where it cannot be written or read, this process compiles for itself alone."""
+
+    def _guard_against_spurious_io_errors(self) -> AbstractContextManager[None]:
+        return suppress(OSError)
+
+
 def compiled(function: _Function) -> _Function:
     """Compiled at its first call, and kept on disk for later processes where there is a folder to keep it in."""
-    try:
-        made: _Function = njit(nogil=True, error_model="numpy", cache=True)(function)
-    except RuntimeError:  # no such folder
-        made = njit(nogil=True, error_model="numpy")(function)
+    made: _Function = njit(nogil=True, error_model="numpy")(function)
+    with suppress(RuntimeError):  # no such folder
+        made._cache = _Cache(function)  # type: ignore[attr-defined]
     return made
 
 
