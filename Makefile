@@ -13,11 +13,11 @@ demo: .venv/ready
 	@$(BIN)/polyvigil demo -o demo --replace
 
 test: .venv/ready-for-tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # Without what tests/slow.txt names: some of every package, in about a tenth of the time.
 test-fast: .venv/ready-for-tests
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 # What takes too long for every day: 500 kills at file-system calls of the commands that write, 100 full disks, 20,000
 # files at random, 5,000 damaged ones.

@@ -84,7 +84,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = place / "in"
     folder.mkdir()
     corpus = [item for item in sample_corpus() if item.post.language == "en"]
-    for split, most in (("train", 200), ("dev", 120), ("test", 60)):
+    for split, most in (("train", 100), ("dev", 60), ("test", 60)):
         write_posts(folder / f"{split}.csv", [item for item in corpus if item.post.split == split][:most])
     test = [item for item in corpus if item.post.split == "test"][:60]
     lines = [f"{item.post.id},{item.label}" for item in test]

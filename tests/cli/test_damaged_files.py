@@ -25,7 +25,7 @@ from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import write_posts
 
 Ran = Callable[..., tuple[int, str, str]]
-N_BLOCKS, N_FILES = (50, 100) if os.environ.get("POLYVIGIL_NIGHTLY") else (4, 60)
+N_BLOCKS, N_FILES = (50, 100) if os.environ.get("POLYVIGIL_NIGHTLY") else (4, 40)
 DIGITS = "9" * 5000
 DEEP = "[" * 3000 + "]" * 3000
 LINES = (
