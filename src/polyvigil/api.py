@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyvigil.bundle import store
+from polyvigil.bundle.hub import bundle_folder
 from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.temporary import output_folder
 from polyvigil.bundle.trained import as_trained, recipe_as_trained
@@ -157,12 +158,18 @@ class Bundle(store.Bundle):
         return _reload, (str(self.folder.resolve()), self.id, self.device)
 
 
-def load(folder: str | Path, *, device: str = "auto", permission: EndpointPermission | None = None) -> Bundle:
+def load(
+    folder: str | Path, *, revision: str = "", device: str = "auto", permission: EndpointPermission | None = None
+) -> Bundle:
     """Load a bundle from its folder, every hash checked.
 
+    ``folder``: may be the name of a bundle on the Hugging Face hub, as ``hf://org/name`` or ``hf://org/name@revision``,
+    which is fetched; ``revision`` says the same apart: a branch, tag or commit. Nothing else uses the network.
     ``device``: where encoders run: auto, cpu, cuda, cuda:1. Only with a ``permission`` are posts near a threshold sent
-    to a chat endpoint that the bundle names. Raises BundleError when it is missing, damaged or of another version.
+    to a chat endpoint that the bundle names. Raises BundleError when it is missing, damaged or of another version;
+    HubError when it cannot be fetched.
     """
+    folder = bundle_folder(folder, revision=revision)
     return _in_folder(store.load(folder, device=device, permission=permission), Path(folder), device=device)
 
 
@@ -251,6 +258,7 @@ def tune(
     """
     from polyvigil.workflows.tune import Plan, recipe_of, tune_bundle
 
+    bundle = _local(bundle)
     loaded = _with_folder(bundle, device=device, stale=True)
     if wrong := [key for key in settings or () if not key.startswith(("data.", "decide."))]:
         raise RecipeError(f"{wrong[0]!r}: only data.* and decide.* can be set here; members stay as they are")
@@ -305,6 +313,7 @@ def evaluate(
     ``split``: read only the rows of that split. Raises SplitError when most posts were trained on, DataError for rows
     that cannot be used.
     """
+    bundle = _local(bundle)
     loaded = _loaded(bundle)
     if posts is None:
         return measured_on_dev(loaded, budgets=budgets, prevalence=prevalence).evaluation
@@ -341,6 +350,7 @@ def compare(
     Differences are the second's metrics less the first's; ``Comparison.verdict`` says it in a sentence. Raises
     SplitError when one was trained on most of the posts, DataError when both are the same.
     """
+    first, second = _local(first), _local(second)
     bundles = _loaded(first), _loaded(second)
     spec = _data_spec(text, label, language, settings, bundle=second)
     reading = read_labelled(source_of(posts, name="posts"), spec, split=split, on_error=on_error, keep_cells=False)
@@ -367,6 +377,7 @@ def explain(
     are not flagged. ``drugs``, ``reactions``: files of terms to find in the posts. Raises DataError for a row or a
     term that cannot be used.
     """
+    bundle = _local(bundle)
     loaded, compiled = _loaded(bundle), lexicon(terms_of(drugs=drugs, reactions=reactions))
     records: list[dict[str, Any]] = []
     spec = _data_spec(text, "", language, settings, bundle=bundle)
@@ -402,6 +413,7 @@ def score(
     is detected. ``evidence``: add where the sentence is that carries the score of a flagged post. With
     ``on_error="quarantine"`` bad rows are left out with a DataWarning, else the first raises DataError.
     """
+    bundle = _local(bundle)
     spec = _data_spec(text, "", language, settings, bundle=bundle)
     return score_table(_loaded(bundle), posts, languages=languages, spec=spec, on_error=on_error, evidence=evidence)
 
@@ -439,6 +451,11 @@ def _report_reading(reading: Reading | Unlabelled | None, log: Log) -> None:
 
 def _loaded(bundle: store.Bundle | str | Path) -> store.Bundle:
     return bundle if isinstance(bundle, store.Bundle) else load(bundle)
+
+
+def _local(bundle: store.Bundle | str | Path) -> store.Bundle | str | Path:
+    """A bundle as it is given; the folder of one that is named on the hub, fetched if need be."""
+    return bundle if isinstance(bundle, store.Bundle) else bundle_folder(bundle)
 
 
 def _with_folder(bundle: store.Bundle | str | Path, *, device: str, stale: bool) -> Bundle:

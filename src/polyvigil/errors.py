@@ -15,6 +15,7 @@
     ├── ServiceError         service      1  the scoring service cannot start, or cannot be asked
     ├── TrainingError        training     1  a training run cannot go on: no memory, no disk, numbers that overflow
     ├── EndpointError        endpoint     1  a chat endpoint cannot be asked
+    ├── HubError             hub          1  the Hugging Face hub cannot be reached, or refuses
     └── InterruptError       interrupted 130  the user pressed Ctrl-C (143: SIGTERM, 129: SIGHUP)
 
 A message says what is wrong, where, and what to do. The exit codes are used by the command line alone, which has 3 for
@@ -125,6 +126,13 @@ class EndpointError(PolyvigilError):
     """A chat endpoint gives no answer that can be used."""
 
     code = "endpoint"
+    exit_code = 1
+
+
+class HubError(PolyvigilError):
+    """The Hugging Face hub cannot be reached, refuses, or has no such bundle."""
+
+    code = "hub"
     exit_code = 1
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
 Listener = Callable[[str, float], None]
 """Is told what is done, such as ``scoring``, and the share of it that is done, in [0, 1]."""
+MetricsLog = Callable[[int, Mapping[str, float]], None]
+"""Is told, at a step of a training, values by their names: ``loss``, ``learning_rate``."""
 T = TypeVar("T")
 _EVERY = 1000  # items
 _LISTENER: ContextVar[Listener | None] = ContextVar("polyvigil_progress", default=None)

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from types import MappingProxyType
 
+import langcodes
 import pytest
 
 from polyvigil.bundle.layout import CARD, CombinationRecord, FileEntry, decides, is_bundle_file
@@ -14,6 +15,8 @@ from polyvigil.detect.base import LanguageCount
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.measure import Measured
 from polyvigil.report.card import CardFacts, iso_codes, markdown_text, model_card, yaml_text
+
+LANGUAGE_CODE = re.compile("[a-z]{2,3}")  # ISO 639, as the hub takes them
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -62,6 +65,17 @@ def test_the_hub_reads_the_metadata(card: str, report_bundle: Bundle, facts: Car
         assert told[part.name, "f1"] == pytest.approx(part.cross_fitted.f1, abs=1e-6)
         assert told[part.name, "average_precision"] == pytest.approx(part.average_precision, abs=1e-6)
     assert {result.dataset_revision for result in data.eval_results} == {"d1e2" * 8}
+    assert set(data.metrics) == {result.metric_type for result in data.eval_results}
+    assert all(LANGUAGE_CODE.fullmatch(code) and langcodes.tag_is_valid(code) for code in data.language)
+    for result in data.eval_results:  # what the hub needs to show a result: task, data set, metric, a finite value
+        assert (result.task_type, result.dataset_type, result.dataset_split) == (
+            data.pipeline_tag,
+            "private-posts",
+            "validation",
+        )
+        assert result.dataset_name
+        assert 0 <= result.metric_value <= 1
+    assert len({(r.dataset_config, r.metric_type) for r in data.eval_results}) == len(data.eval_results)
     again = hub.ModelCardData(**{**data.to_dict(), "eval_results": data.eval_results, "model_name": data.model_name})
     assert again.to_dict()["model-index"] == data.to_dict()["model-index"]
 

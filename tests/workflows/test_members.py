@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ pytest.importorskip("transformers")
 from tests.nn.tiny import tiny_folder
 
 from polyvigil.bundle import store
+from polyvigil.bundle.run_metrics import read_metrics
 from polyvigil.config.load import load
 from polyvigil.config.recipe import Recipe
 from polyvigil.data.write import write_posts
@@ -201,6 +203,17 @@ def test_a_real_kill_in_the_second_seed_changes_no_bit(
     training.train(recipe, training_data, output=tmp_path / "b", options=HERE, log=lines.append)
     assert sum("seed 1 is finished" in line for line in lines) == 1
     _same(tmp_path / "b", unbroken)
+    values, expected = (_measured(folder) for folder in (tmp_path / "b", unbroken))
+    assert values == expected
+    losses = [key for key in expected if key[2] == "loss"]
+    assert losses == [(f"seed {seed}", step, "loss") for seed in SEEDS for step in range(1, 7)]
+    assert {key[1] for key in expected if key[2] == "dev_f1"} == {3, 6}
+
+
+def _measured(folder: Path) -> dict[tuple[str, int, str], float]:
+    """What the training of a bundle measured, without what it took."""
+    kept = [metric for metric in read_metrics(folder) if not re.search("second|memory", metric.name)]
+    return {(metric.member, metric.step, metric.name): metric.value for metric in sorted(kept, key=lambda m: m.member)}
 
 
 def test_a_damaged_completed_member_is_trained_again(

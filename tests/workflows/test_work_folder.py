@@ -20,6 +20,7 @@ OURS = (
     "seed-42/finished/finished.json",
     "seed-42/base/fold-1/checkpoint-0000-00000001/checkpoint.json",
     "teacher-0123456789abcdef.safetensors",
+    "metrics.jsonl",
 )
 FOREIGN = (
     "thesis.tex",

@@ -16,6 +16,7 @@
                             stage its members' below those of the first
     seen.safetensors        64-bit hashes of the posts used for training and for tuning; no text
     evaluation.json         metrics on the dev posts, same-set and cross-fitted
+    metrics.jsonl           what the training measured while it went on; holds times, so it is no part of the id
     recipe.toml             the resolved recipe: every setting of the run
     README.md               the model card: Markdown with the front matter of the Hugging Face hub
     sources.json            of an ensemble: the bundles its members come from, each with its recipe
@@ -48,6 +49,7 @@ CALIBRATION = "calibration.json"
 DEV = "dev.safetensors"
 SEEN = "seen.safetensors"
 EVALUATION = "evaluation.json"
+METRICS = "metrics.jsonl"
 RECIPE = "recipe.toml"
 SOURCES = "sources.json"
 PARITY = "parity.json"

@@ -62,12 +62,19 @@ def _verify_file(folder: Path, name: str, entry: FileEntry) -> None:
         raise BundleError(f"file name {name!r} is not allowed", where=str(folder / layout.MANIFEST), hint=AGAIN)
     path = folder / name
     for part in (path, *path.parents[: name.count("/")]):
-        if part.is_symlink():
+        if part.is_symlink() and not (part is path and _is_hub_blob(folder, path)):
             raise BundleError("is a link, which a bundle may not hold", where=str(part), hint=AGAIN)
     if not path.is_file():
         raise BundleError("is missing", where=str(path), hint=AGAIN)
     if path.stat().st_size != entry.bytes or _entry(path) != entry:
         raise BundleError("was changed or damaged after the bundle was saved", where=str(path), hint=AGAIN)
+
+
+def _is_hub_blob(folder: Path, path: Path) -> bool:
+    """Whether a link is one of the hub's cache, which leads from ``REPOSITORY/snapshots/COMMIT/`` to a file right in
+    ``REPOSITORY/blobs/``; its contents are hashed as those of any other file."""
+    snapshots = folder.absolute().parent
+    return snapshots.name == "snapshots" and path.resolve().parent == (snapshots.parent / "blobs").resolve()
 
 
 def entries(folder: Path) -> dict[str, FileEntry]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts
+from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, OrOnHub
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 )
 def augmentation(
     out: Output,
-    before: Annotated[str, typer.Argument(help="The bundle trained without the added posts.")],
-    after: Annotated[str, typer.Argument(help="The bundle trained with them.")],
+    before: Annotated[str, typer.Argument(help="The bundle trained without the added posts."), OrOnHub],
+    after: Annotated[str, typer.Argument(help="The bundle trained with them."), OrOnHub],
     file: Annotated[str, typer.Argument(help="Labelled posts that neither has seen.")],
     posts: LabelledPosts = DEFAULT_POSTS,
     device: Device = "auto",

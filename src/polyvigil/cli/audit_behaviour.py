@@ -9,7 +9,7 @@ import typer
 
 from polyvigil.checks.behaviour_suite import LANGUAGES, MAX_FAILURE
 from polyvigil.cli.command import command
-from polyvigil.cli.options import GATE, Device, Replace
+from polyvigil.cli.options import GATE, Device, OrOnHub, Replace
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 def behaviour(
     out: Output,
-    bundle: Annotated[Path, typer.Argument(help="The bundle to test.")],
+    bundle: Annotated[str, typer.Argument(help="The bundle to test."), OrOnHub],
     language: Annotated[
         list[str] | None,
         typer.Option("--language", help=f"Test in this language only: {' '.join(LANGUAGES)}. Repeatable."),

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, Posts
+from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, OrOnHub, Posts
 from polyvigil.cli.output import Answer, Output
 
-OldBundle = Annotated[str, typer.Argument(help="The bundle in use.")]
-NewBundle = Annotated[str, typer.Argument(help="The bundle that is to follow it.")]
+OldBundle = Annotated[str, typer.Argument(help="The bundle in use."), OrOnHub]
+NewBundle = Annotated[str, typer.Argument(help="The bundle that is to follow it."), OrOnHub]
 PostsFile = Annotated[str, typer.Argument(help="Posts to score with both; labels are not looked at.")]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts
+from polyvigil.cli.options import DEFAULT_POSTS, GATE, BundleFolder, Device, LabelledPosts
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 def shortcuts(
     out: Output,
-    bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
+    bundle: BundleFolder,
     file: Annotated[str, typer.Argument(help="Labelled posts that it has not seen.")],
     train: Annotated[str, typer.Option("--train", help="The posts it was trained on, to be looked at too.")] = "",
     posts: LabelledPosts = DEFAULT_POSTS,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, Posts
+from polyvigil.cli.options import DEFAULT_POSTS, BundleFolder, Device, Posts
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 def similarity(
     out: Output,
-    bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
+    bundle: BundleFolder,
     file: Annotated[str, typer.Argument(help="Posts; labels are not looked at.")],
     posts: Posts = DEFAULT_POSTS,
     device: Device = "auto",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts
+from polyvigil.cli.options import DEFAULT_POSTS, GATE, BundleFolder, Device, LabelledPosts
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 def truncation(
     out: Output,
-    bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
+    bundle: BundleFolder,
     file: Annotated[str, typer.Argument(help="Labelled posts that it was not trained on.")],
     posts: LabelledPosts = DEFAULT_POSTS,
     device: Device = "auto",

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import Replace
+from polyvigil.cli.options import BundleFolder, Replace
 from polyvigil.cli.output import Answer, Output
 
 
 @command(examples=("polyvigil card BUNDLE", "polyvigil card BUNDLE -o MODEL_CARD.md"))
 def card(
     out: Output,
-    folder: Annotated[str, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")],
+    folder: BundleFolder,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it there in place of printing.")] = None,
     replace: Replace = False,
 ) -> Answer:

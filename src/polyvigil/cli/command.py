@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 
-from polyvigil.cli.options import POSTS_OPTIONS, PostsInput, PostsOptions
+from polyvigil.cli.options import POSTS_OPTIONS, OrOnHub, PostsInput, PostsOptions
 from polyvigil.cli.output import Answer, Output, command_line
 from polyvigil.errors import InterruptError
 from polyvigil.progress import listening
@@ -89,7 +89,7 @@ def _runner(function: Callable[..., Answer], name: str, *, heartbeat: bool) -> C
         out = Output(json=json_, quiet=quiet, command_line=command_line(context))
         try:  # here, since typer has its own mind about these two
             with out.heartbeat() if heartbeat else nullcontext(), listening(out.listen):
-                answer = function(out, **_arguments(parameters, options))
+                answer = function(out, **_arguments(parameters, _with_folders(parameters, options, out)))
             out.give(name, answer)
         except KeyboardInterrupt as error:
             message = "interrupted; nothing half-written is left behind"
@@ -125,6 +125,19 @@ def _expanded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
     if fields is None:
         return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
     return [_keyword(field, *POSTS_OPTIONS[field]) for field in fields]
+
+
+def _with_folders(parameters: list[inspect.Parameter], options: dict[str, Any], out: Output) -> dict[str, Any]:
+    """``options`` in which each bundle that is named on the hub is its folder, fetched if need be."""
+    names = [parameter.name for parameter in parameters if OrOnHub in get_args(parameter.annotation)]
+    if not names:
+        return options
+    from polyvigil.bundle.hub import bundle_folder
+
+    def local(value: Any) -> Any:
+        return [local(each) for each in value] if isinstance(value, list) else bundle_folder(value, log=out.log)
+
+    return options | {name: local(options[name]) for name in names if options[name]}
 
 
 def _arguments(parameters: list[inspect.Parameter], options: dict[str, Any]) -> dict[str, Any]:

@@ -210,6 +210,9 @@ COMMANDS: Mapping[str, Entry | Group] = {
         "export",
         "Write a bundle's encoders as int8, bf16 or ONNX, if they decide as before on labelled posts. Exit 3 if not.",
     ),
+    "push": Entry(
+        "push", "Push a bundle to the Hugging Face hub, as one commit; it is read from there as hf://ORG/NAME@REVISION."
+    ),
     "inspect": Entry(
         "inspect",
         "Check every hash of a bundle, then show what is in it: members, languages, thresholds, settings, versions.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, OrOnHub, Replace
 from polyvigil.cli.output import Answer, Output
 from polyvigil.cli.views.paper import PaperFormat, check_table, comparison_table, table_answer
 
@@ -28,8 +28,10 @@ _SHOWN = 10
 )
 def compare(
     out: Output,
-    first: Annotated[str, typer.Argument(help="A bundle.")],
-    second: Annotated[str, typer.Argument(help="Another; differences are this one's metrics less the first's.")],
+    first: Annotated[str, typer.Argument(help="A bundle."), OrOnHub],
+    second: Annotated[
+        str, typer.Argument(help="Another; differences are this one's metrics less the first's."), OrOnHub
+    ],
     file: Annotated[
         str,
         typer.Argument(

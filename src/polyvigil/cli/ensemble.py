@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, PostsInput, Replace, numbers
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, OrOnHub, PostsInput, Replace, numbers
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 )
 def ensemble(
     out: Output,
-    bundles: Annotated[list[Path], typer.Argument(help="The bundles whose members are put into one. Two or more.")],
+    bundles: Annotated[
+        list[str], typer.Argument(help="The bundles whose members are put into one. Two or more."), OrOnHub
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the joined bundle goes.")],
     weights: Annotated[
         str, typer.Option("--weights", help="One for each bundle, or one for each member: 1.0,0.7. Else all the same.")
@@ -54,8 +56,8 @@ def ensemble(
     check_output(output, BUNDLE, replace=replace, inputs=[*bundles, dev])
     given = numbers(weights, option="--weights")
     chosen = posts.tuning_settings()
-    sources = [Source(folder, load(folder, device=device)) for folder in bundles]
-    recipe = load_text(to_toml(recipe_of(bundles[0])), settings=chosen, where="options")
+    sources = [Source(Path(folder), load(folder, device=device)) for folder in bundles]
+    recipe = load_text(to_toml(recipe_of(Path(bundles[0]))), settings=chosen, where="options")
     plan = EnsemblePlan(recipe.decide, weights=given, fit=fit_weights)
     if dev:
         reading = _read_dev(out, dev, posts, recipe.data, bundles[0])
@@ -63,7 +65,7 @@ def ensemble(
     return _answer(out, build_ensemble(sources, plan, output=output, replace=replace, log=out.log), output)
 
 
-def _read_dev(out: Output, dev: str, posts: PostsInput, spec: DataSpec, bundle: Path) -> Reading:
+def _read_dev(out: Output, dev: str, posts: PostsInput, spec: DataSpec, bundle: str) -> Reading:
     """The posts to tune on, read as those of the first bundle were. Raises DataError for translated or chosen
     ones."""
     from polyvigil.bundle.trained import recipe_as_trained

@@ -17,7 +17,7 @@ import typer
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, PostsInput, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, BundleFolder, Device, LabelledPosts, OrOnHub, PostsInput, Replace
 from polyvigil.cli.output import Answer, Output
 from polyvigil.cli.views.paper import PaperFormat, TableFormat, check_table
 
@@ -43,7 +43,7 @@ ShowErrors = Annotated[
     ),
 ]
 OlderBundle = Annotated[
-    str, typer.Option("--since", metavar="OLD", help="An older bundle: what its thresholds were, and are now.")
+    str, typer.Option("--since", metavar="OLD", help="An older bundle: what its thresholds were, and are now."), OrOnHub
 ]
 SliceColumns = Annotated[
     list[str] | None,
@@ -95,6 +95,7 @@ def evaluate(
             help="A bundle and a labelled file; the bundle alone: its stored dev scores; a gold file alone with "
             "--predictions.",
         ),
+        OrOnHub,
     ],
     predictions: Predictions = "",
     output: Annotated[
@@ -149,7 +150,7 @@ def evaluate(
 @command(examples=("polyvigil report BUNDLE", "polyvigil report BUNDLE test.csv -o report --since OLD"))
 def report(
     out: Output,
-    folder: Annotated[str, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")],
+    folder: BundleFolder,
     file: Annotated[
         str, typer.Argument(help="Labelled posts that it was not trained on; without, its stored dev scores.")
     ] = "",

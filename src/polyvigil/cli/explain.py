@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, PostsInput, QuarantinedPosts, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, BundleFolder, Device, PostsInput, QuarantinedPosts, Replace
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 def explain(
     out: Output,
-    bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
+    bundle: BundleFolder,
     source: Annotated[
         str, typer.Argument(metavar="FILE", help="csv, tsv, jsonl, parquet, also .gz or .zst; - is stdin.")
     ],

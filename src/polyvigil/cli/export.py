@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, OrOnHub, Replace
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class FormOption(StrEnum):
 )
 def export(
     out: Output,
-    bundle: Annotated[str, typer.Argument(help="The bundle; it is not changed.")],
+    bundle: Annotated[str, typer.Argument(help="The bundle; it is not changed."), OrOnHub],
     file: Annotated[
         str, typer.Argument(help="Labelled posts for the gate: the dev posts, or others it was not trained on.")
     ],

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from polyvigil.cli.command import command
+from polyvigil.cli.options import BundleFolder
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @command(examples=("polyvigil inspect BUNDLE", "polyvigil inspect BUNDLE --json"))
-def inspect(out: Output, bundle: Annotated[str, typer.Argument(help="The bundle's folder.")]) -> Answer:  # noqa: ARG001
+def inspect(out: Output, bundle: BundleFolder) -> Answer:  # noqa: ARG001
     """Check every hash of a bundle, then show what is in it: members, languages, thresholds, settings, versions."""
     from polyvigil.bundle import layout, store
     from polyvigil.cli.views.bundle import stacks

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, PostsInput, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, OrOnHub, PostsInput, Replace
 from polyvigil.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ _MOST_SHOWN = 20
 )
 def judge(
     out: Output,
-    bundle: Annotated[Path, typer.Argument(help="The first stage: it decides all posts but those near a threshold.")],
+    bundle: Annotated[
+        str, typer.Argument(help="The first stage: it decides all posts but those near a threshold."), OrOnHub
+    ],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where the judged bundle goes.")] = None,
-    with_: Annotated[Path | None, typer.Option("--with", help="The second stage: a bundle, asked here.")] = None,
+    with_: Annotated[str, typer.Option("--with", help="The second stage: a bundle, asked here."), OrOnHub] = "",
     endpoint: Annotated[
         Path | None,
         typer.Option(help="The second stage: a chat endpoint (TOML). Dev posts near the threshold are sent, masked."),
@@ -74,13 +76,13 @@ def judge(
     plan = _plan(out, bundle, dev, posts, at_most)
     if spec and dry_run:
         return _dry_run(loaded, spec, plan.dev, at_most, show_masked)
-    second = _second_stage(loaded, spec, with_ or bundle, offline=offline, device=device)
-    return _judge(out, Source(bundle, loaded), second, plan, output=output or bundle, replace=replace)
+    second = _second_stage(loaded, spec, Path(with_ or bundle), offline=offline, device=device)
+    return _judge(out, Source(Path(bundle), loaded), second, plan, output=output or Path(bundle), replace=replace)
 
 
-def _check_options(other: Path | None, endpoint: Path | None, dev: str, output: Path | None, *, dry_run: bool) -> None:
+def _check_options(other: str, endpoint: Path | None, dev: str, output: Path | None, *, dry_run: bool) -> None:
     """Raises a usage error for options that do not go together."""
-    if (other is None) == (endpoint is None):
+    if (not other) == (endpoint is None):
         raise typer.BadParameter("name the second stage by one of the two", param_hint="--with, --endpoint")
     if endpoint and not dev:
         raise typer.BadParameter("an endpoint is asked about posts; name them", param_hint="--dev")

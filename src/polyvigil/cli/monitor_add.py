@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Replace, ScoredPosts
+from polyvigil.cli.options import DEFAULT_POSTS, OrOnHub, Replace, ScoredPosts
 from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import RecipeError
 
@@ -35,7 +35,7 @@ def add(
         typer.Argument(metavar="SCORED...", help="Outputs of polyvigil score: files, folders, globs."),
     ],
     bundle: Annotated[
-        str, typer.Option("--bundle", help="The bundle that must have scored all rows: its folder or its id.")
+        str, typer.Option("--bundle", help="The bundle that must have scored all rows: its folder or its id."), OrOnHub
     ] = "",
     week: Annotated[str, typer.Option("--week", help="The ISO week of all posts: 2026-W12.")] = "",
     date: Annotated[str, typer.Option("--date", help="The column of dates, in place of --week: created_at.")] = "",

@@ -56,6 +56,16 @@ GATE = 3
 """Exit code of a command that looked for faults and found one beyond its limit."""
 
 
+class OrOnHub:
+    """Marks a parameter that names a bundle: one written as ``hf://ORG/NAME@REVISION`` is fetched, and the command is
+    given its folder (cli.command)."""
+
+
+BundleFolder = Annotated[
+    str, typer.Argument(metavar="BUNDLE", help="The bundle's folder, or hf://ORG/NAME@REVISION."), OrOnHub
+]
+
+
 def needs_dry_run(for_device: str, *, dry_run: bool) -> None:
     """Raise RecipeError for a --for-device that is not known, or would be left unheard."""
     from polyvigil.learn.devices import named_device

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, FromDisk, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import DEFAULT_POSTS, Address, Device, EngineOption, QuarantinedPosts, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, Address, Device, EngineOption, OrOnHub, QuarantinedPosts, Replace
 from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.config.score import ScoreSpec
 from polyvigil.errors import InterruptError, RecipeError, name_list
@@ -99,7 +99,11 @@ PartPosts = Annotated[
 )
 def score(
     out: Output,
-    bundle: Annotated[str, typer.Argument(help="The bundle's folder; with --server it is left out.")],
+    bundle: Annotated[
+        str,
+        typer.Argument(help="The bundle's folder, or hf://ORG/NAME@REVISION; with --server it is left out."),
+        OrOnHub,
+    ],
     output: OutputName,
     sources: Sources = None,
     output_format: OutputFormat = "",

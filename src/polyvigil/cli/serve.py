@@ -10,12 +10,19 @@ from pydantic import BaseModel, ValidationError
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint
-from polyvigil.cli.options import Address, Device, EngineOption
+from polyvigil.cli.options import Address, Device, EngineOption, OrOnHub
 from polyvigil.cli.output import Answer, Output
 from polyvigil.config.serve import ReplicaSpec, ServeSpec
 from polyvigil.errors import RecipeError, require
 
 _DEFAULTS = ServeSpec()
+
+
+ServedBundle = Annotated[
+    str,
+    typer.Argument(help="The bundle's folder, which SIGHUP or POST /v1/reload reads again; or hf://ORG/NAME@REVISION."),
+    OrOnHub,
+]
 
 
 @command(
@@ -27,7 +34,7 @@ _DEFAULTS = ServeSpec()
 )
 def serve(
     out: Output,
-    bundle: Annotated[str, typer.Argument(help="The bundle's folder; SIGHUP or POST /v1/reload reads it again.")],
+    bundle: ServedBundle,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = _DEFAULTS.host,
     port: Annotated[int, typer.Option("--port", help="The port; 0 is a free one.")] = _DEFAULTS.port,
     token_file: Annotated[

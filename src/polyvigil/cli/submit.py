@@ -10,7 +10,7 @@ import typer
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import DEFAULT_POSTS, AllPosts, Device, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, AllPosts, BundleFolder, Device, Replace
 from polyvigil.cli.output import Answer, Output
 
 
@@ -22,7 +22,7 @@ from polyvigil.cli.output import Answer, Output
 )
 def submit(
     out: Output,
-    bundle: Annotated[str, typer.Argument(help="The bundle's folder.")],
+    bundle: BundleFolder,
     source: Annotated[str, typer.Argument(metavar="TEST", help="The test file: every id in it gets an answer.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The zip to write.")] = Path("submission.zip"),
     posts: AllPosts = DEFAULT_POSTS,

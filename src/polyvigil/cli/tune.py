@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, PostsInput, Replace, numbers
+from polyvigil.cli.options import DEFAULT_POSTS, Device, LabelledPosts, OrOnHub, PostsInput, Replace, numbers
 from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import RecipeError
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 def tune(
     out: Output,
-    bundle: Annotated[str, typer.Argument(help="The bundle whose members stay as they are.")],
+    bundle: Annotated[str, typer.Argument(help="The bundle whose members stay as they are."), OrOnHub],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the bundle with the new thresholds goes.")],
     dev: Annotated[
         str | None,
@@ -43,7 +43,9 @@ def tune(
         list[str] | None, typer.Option("--prior", help="A known prevalence among those: fa=0.05. Repeatable.")
     ] = None,
     like: Annotated[
-        str, typer.Option("--like", help="An older bundle: flag as many of DEV, in each language, as it does.")
+        str,
+        typer.Option("--like", help="An older bundle: flag as many of DEV, in each language, as it does."),
+        OrOnHub,
     ] = "",
     cascade: Annotated[
         float | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, Posts, PostsInput, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, Device, OrOnHub, Posts, PostsInput, Replace
 from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import RecipeError, name_list
 
@@ -49,7 +49,7 @@ def worklist(
         list[str] | None, typer.Option("--quota-type", help="How many are of a type: tweet=50. Repeatable.")
     ] = None,
     bundle: Annotated[
-        str, typer.Option("--bundle", help="Score the posts by this bundle first, into OUTPUT.scored.csv.")
+        str, typer.Option("--bundle", help="Score the posts by this bundle first, into OUTPUT.scored.csv."), OrOnHub
     ] = "",
     seed: Annotated[int, typer.Option("--seed", help="By which the audit is sampled.")] = 0,
     posts: Posts = DEFAULT_POSTS,

@@ -190,6 +190,9 @@ def _evaluate_epoch(
         warnings=verdict.warnings,
     )
     callbacks.log(_epoch_message(record, schedule.epochs, chosen=record.best and keep == "best"))
+    values = ("dev_f1", "posts_per_second", "peak_memory", "seconds")
+    epoch_values = {"epoch": epoch, "epoch_loss": record.loss, **{name: getattr(record, name) for name in values}}
+    callbacks.metrics(epoch * schedule.steps_per_epoch, epoch_values)
     if record.best:  # a copy on the CPU: the device has no room for the weights twice
         best = {name: p.detach().to("cpu", copy=True) for name, p in trained(encoder.model).items()}
     records = (*progress.records, record)

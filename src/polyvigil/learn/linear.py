@@ -21,6 +21,7 @@ from polyvigil.learn import linear_exact
 from polyvigil.learn.balance import language_counts, trained_languages, training_weights
 from polyvigil.learn.linear_problem import Problem, Weights
 from polyvigil.learn.linear_scale import Scale
+from polyvigil.progress import MetricsLog
 from polyvigil.text.language import is_cadec
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import LabelledPost, Labels, Post
@@ -31,11 +32,13 @@ WORTH_CHARACTERS = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class LinearLearner:
-    """Learner of ``LinearDetector``; deterministic. ``progress``: called with what is done and posts of how many."""
+    """Learner of ``LinearDetector``; deterministic. ``progress``: called with what is done and posts of how many;
+    ``metrics``: with values of each epoch of the compiled fit (linear_dual)."""
 
     spec: LinearSpec
     balance: BalanceSpec
     progress: Callable[[str, int, int], None] = lambda *_: None
+    metrics: MetricsLog = lambda *_: None
 
     def estimate_cost(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> None:  # noqa: ARG002
         """None: it takes no steps, and seconds."""
@@ -108,7 +111,15 @@ class LinearLearner:
             rows = linear_rows.rows_of(
                 texts, problem, min_posts=self.spec.min_posts, store=store, progress=self.progress
             )
-            return solve(texts, rows, problem, seed=seed, most_ngrams=self.spec.most_ngrams, progress=self.progress)
+            return solve(
+                texts,
+                rows,
+                problem,
+                seed=seed,
+                most_ngrams=self.spec.most_ngrams,
+                progress=self.progress,
+                metrics=self.metrics,
+            )
         finally:
             store.close()
 

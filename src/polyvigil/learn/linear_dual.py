@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from polyvigil.learn import linear_kernel as kernel
 from polyvigil.learn.linear_problem import Largest, Problem, Weights, idf_of
 from polyvigil.learn.linear_rows import Progress, Rows, Texts
+from polyvigil.progress import MetricsLog
 
 STOP = 1e-4
 """Epochs end when a post's dual variable moves by less than this share of C, on average."""
@@ -30,11 +31,13 @@ def solve(
     most_ngrams: int,
     stop: float = STOP,
     progress: Progress = lambda *_: None,
+    metrics: MetricsLog = lambda *_: None,
 ) -> Weights:
     """Fit on ``rows``, then read ``texts`` once more for the n-grams of a single post.
 
     Of more than ``most_ngrams`` n-grams those with the largest weights are kept. Deterministic: the same posts in the
-    same order and the same ``seed`` give the same bytes, wherever the rows are.
+    same order and the same ``seed`` give the same bytes, wherever the rows are. ``metrics`` gets of each epoch
+    ``change``, which ends the fit below ``stop``.
     """
     n_posts, frequency = len(texts), texts.frequency
     columns = rows.columns
@@ -68,6 +71,7 @@ def solve(
                 0.0 if whole else stop / 10,
             )  # fmt: skip
         progress(f"fitting, epoch {epoch}", n_posts, n_posts)
+        metrics(epoch, {"change": moved / n_posts})
         if whole and moved / n_posts < stop:
             break
     shared = problem.likeness * state[:, 2] if n_domains == 2 else 0.0

@@ -25,11 +25,13 @@ from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.sampling import step_seed
 from polyvigil.learn.schedule import StepSchedule
 from polyvigil.learn.step import B, Stepper, StepResult
+from polyvigil.progress import MetricsLog
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingCallbacks:
     """Functions that the loop calls. ``progress`` gets steps done, steps in all, posts per second, seconds left;
+    ``metrics`` the optimiser steps taken and values by name;
     ``counted`` what is done to posts beside the steps, to how many it was done, and how many there are."""
 
     log: Callable[[str], None] = lambda _: None
@@ -38,6 +40,7 @@ class TrainingCallbacks:
     stop: Callable[[], bool] = lambda: False
     """Asked after each step, in every process; True in any of them saves a checkpoint, and all end with InterruptError.
     The other functions are called in the first process alone."""
+    metrics: MetricsLog = lambda *_: None
 
 
 def _never(_: Progress) -> bool:
@@ -97,6 +100,9 @@ def fit_epochs(
             if is_enough(progress):
                 return state
             callbacks.progress(taken + 1, schedule.steps, clock.rate, clock.seconds_left)
+            if schedule.is_logged(taken + 1):
+                rate = schedule.rate(taken + 1)
+                callbacks.metrics(taken + 1, {"loss": result.loss / len(chosen), "learning_rate": rate})
             _save_or_stop(state, checkpoints, stepper.ranks, callbacks.stop, activity)
 
         state = end_epoch(state, partial(clock.seconds_after, progress.seconds))

@@ -55,6 +55,10 @@ class StepSchedule:
         """Of all epochs."""
         return self.epochs * self.steps_per_epoch
 
+    def is_logged(self, step: int) -> bool:
+        """Whether values are logged after this many steps: after about every hundredth of an epoch."""
+        return step % max(1, self.steps_per_epoch // 100) == 0
+
     def rate(self, step: int) -> float:
         """Learning rate of the step with ``step`` steps before it; 0 at ``steps``."""
         return self.peak_rate * warmup_cosine(step, steps=self.steps, warmup=self.warmup)

@@ -33,6 +33,7 @@ from polyvigil.learn.trim import Trimmed, trim
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.source import needs_fetching, settings_bytes
 from polyvigil.nn.windows import LongRule, TokenIds
+from polyvigil.progress import MetricsLog
 from polyvigil.text.normalise import NORMALISATION, model_text, no_text_reason
 from polyvigil.types import LabelledPost, Labels
 
@@ -63,7 +64,7 @@ class EncoderLearner:
     ``keep``: which epoch's weights it ends with; with the last one the dev posts choose nothing, the pooling of windows
     included. ``lora``: adapters, none by default; ``teacher_targets``: what a teacher says of the very posts that
     ``fit`` is given. ``decide`` is the rule by which the dev F1 of an epoch is found; ``log``, ``progress``,
-    ``counted`` and ``stop`` are those of loop.TrainingCallbacks.
+    ``counted``, ``stop`` and ``metrics`` are those of loop.TrainingCallbacks.
     """
 
     spec: EncoderSpec
@@ -83,6 +84,7 @@ class EncoderLearner:
     progress: Callable[[int, int, float, float], None] = _SILENT.progress
     counted: Callable[[str, int, int], None] = _SILENT.counted
     stop: Callable[[], bool] = _SILENT.stop
+    metrics: MetricsLog = _SILENT.metrics
 
     def fit(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> EncoderDetector:
         """Fit on ``train``; ``dev`` chooses the epoch, unless the last is kept.
@@ -108,7 +110,7 @@ class EncoderLearner:
             seed=seed,
             source=self.spec.model_dump_json() + self.lora.model_dump_json() + trimmed.digest,
             work=self.work,
-            callbacks=TrainingCallbacks(self.log, self.progress, self.counted, self.stop),
+            callbacks=TrainingCallbacks(self.log, self.progress, self.counted, self.stop, self.metrics),
             pooling=self.spec.trained_pooling,
             keep=self.keep,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from polyvigil.bundle import layout, store
 from polyvigil.bundle.dev import StoredDev
+from polyvigil.bundle.run_metrics import RunMetric, as_lines, metrics_now
 from polyvigil.config.decide import DecideSpec
 from polyvigil.config.load import to_toml
 from polyvigil.config.recipe import Recipe
@@ -96,6 +97,8 @@ class BundleDraft:
     recipe: Recipe
     documents: Mapping[str, str] = field(default_factory=dict)
     """Further text files by name."""
+    metrics: Sequence[RunMetric] | None = None
+    """What was measured in training; None where nothing was trained, and so nothing is kept of it."""
     second_stage: store.UnsavedSecondStage | None = None
     scores: Probabilities | None = None
     """What is evaluated of the dev posts, where it is not the combination of all members."""
@@ -147,6 +150,7 @@ def assemble_bundle(bundle_draft: BundleDraft, *, output: Path, replace: bool, d
         documents={
             layout.EVALUATION: evaluation.model_dump_json(indent=2) + "\n",
             layout.RECIPE: to_toml(bundle_draft.recipe),
+            **_metrics_document(bundle_draft.metrics, evaluation),
             **bundle_draft.documents,
         },
         second_stage=second,
@@ -155,3 +159,23 @@ def assemble_bundle(bundle_draft: BundleDraft, *, output: Path, replace: bool, d
         device=device,
     )
     return AssembledBundle(bundle, evaluation)
+
+
+def _metrics_document(measured: Sequence[RunMetric] | None, evaluation: Evaluation) -> dict[str, str]:
+    """``metrics.jsonl``: what was measured in training and, last, what the bundle reaches on the dev posts."""
+    if measured is None:
+        return {}
+    return {layout.METRICS: as_lines([*measured, *metrics_now("", 0, _dev_values(evaluation))])}
+
+
+def _dev_values(evaluation: Evaluation) -> dict[str, float]:
+    """Metrics of the dev posts by name, ``dev/f1`` and ``dev/de/f1``; cross-fitted where thresholds were tuned on
+    them."""
+    values: dict[str, float] = {}
+    for prefix, part in (("dev", evaluation.pooled), *((f"dev/{part.name}", part) for part in evaluation.languages)):
+        if not part.positives:
+            continue
+        stated = part.cross_fitted or part
+        values |= {f"{prefix}/{name}": getattr(stated, name) for name in ("f1", "precision", "recall")}
+        values[f"{prefix}/average_precision"] = part.average_precision
+    return values

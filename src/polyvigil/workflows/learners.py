@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polyvigil.config.model import NerSpec, NliSpec
@@ -22,6 +22,7 @@ from polyvigil.detect.stacked import Featured
 from polyvigil.errors import not_installed
 from polyvigil.learn.distil import TeacherTargets
 from polyvigil.learn.linear import LinearLearner
+from polyvigil.progress import MetricsLog
 
 Log = Callable[[str], None]
 
@@ -40,6 +41,7 @@ class RunOptions:
     progress: Callable[[int, int, float, float], None] = lambda *_: None
     counted: Callable[[str, int, int], None] = lambda *_: None
     stop: Callable[[], bool] = lambda: False
+    metrics: MetricsLog = lambda *_: None
 
 
 def learner_of(
@@ -61,7 +63,7 @@ def learner_of(
         if isinstance(recipe, ZeroShotRecipe):
             return _zero_shot(recipe.model, options)
         if isinstance(recipe, LinearRecipe):
-            return LinearLearner(recipe.model, recipe.balance, _paced(log))
+            return LinearLearner(recipe.model, recipe.balance, _paced(log), options.metrics)
         if isinstance(recipe, EncoderRecipe):
             return _fine_tuned(recipe, work, options, log, teacher_targets, members=members, of_fold=of_fold)
         return _stacked(recipe, work, options, log, members=members)
@@ -84,6 +86,11 @@ def _paced(log: Log) -> Callable[[str, int, int], None]:
             log(stage if done == posts else f"{stage}: {done:,} of {posts:,} posts")
 
     return progress
+
+
+def _named(metrics: MetricsLog, part: str) -> MetricsLog:
+    """``metrics`` of a part of a member, whose values have its name in theirs."""
+    return lambda step, values: metrics(step, {f"{part}/{name}": value for name, value in values.items()})
 
 
 _DISPLAY_NAMES = {
@@ -125,6 +132,7 @@ def _fine_tuned(
         progress=options.progress,
         counted=options.counted,
         stop=options.stop,
+        metrics=options.metrics,
     )
 
 
@@ -143,7 +151,8 @@ def _stacked(
 
     def base(part: str) -> Learner[Detector]:
         if isinstance(recipe, StackedRecipe):
-            return _fine_tuned(recipe, work / part, options, log, None, members=members)
+            of_part = replace(options, metrics=_named(options.metrics, part))
+            return _fine_tuned(recipe, work / part, of_part, log, None, members=members)
         return LinearLearner(recipe.base, recipe.balance)
 
     base("all")  # a library that is missing is an error now

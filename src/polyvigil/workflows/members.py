@@ -15,7 +15,7 @@ import gc
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,6 +28,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from polyvigil.bundle import store
+from polyvigil.bundle.layout import METRICS
+from polyvigil.bundle.run_metrics import RunMetric, append_metrics, metrics_now, read_metrics
 from polyvigil.config.recipe import FineTunedRecipe, Recipe, member_recipes
 from polyvigil.config.training import RESUMABLE_SETTINGS, TrainingSpec
 from polyvigil.data.atomic import whole_folder
@@ -43,6 +45,7 @@ from polyvigil.workflows.models import models_of
 from polyvigil.workflows.work_folder import member_folder
 
 COMPLETED = "finished"
+_LINEAR = "linear"
 _MEMBER, _DEV, _RECORD = "member", "dev.safetensors", "finished.json"
 
 
@@ -103,6 +106,8 @@ class Run:
     options: RunOptions
     log: Log
     teacher_targets: TeacherTargets | None = field(default=None)
+    metrics: list[RunMetric] = field(default_factory=list)
+    """What members that are fitted in seconds have measured; encoders write to ``metrics.jsonl`` in ``work``."""
     fold_of: NDArray[np.int64] | None = None
     """The fold of each dev post, (n_dev,), where those are the training posts (workflows.train.TrainingData)."""
 
@@ -156,7 +161,7 @@ def make_members(run: Run) -> tuple[Scored, ...]:
             learner = learner_of(
                 parts[0],
                 job.folder,
-                run.options,
+                _measuring(run, job),
                 run.log,
                 job.teacher_targets,
                 members=len(jobs) - number,
@@ -169,6 +174,31 @@ def make_members(run: Run) -> tuple[Scored, ...]:
             gc.collect()  # a model may hang in a cycle of references; the next one needs its memory
         made += [completed] if completed else []
     return tuple(made) if launched().rank else _with_whole_rows(made, jobs, n_dev=len(run.dev))
+
+
+def _measuring(run: Run, job: _Job) -> RunOptions:
+    """The options of the run, by which a member's values are kept; those of the first of several processes alone."""
+
+    def log(step: int, values: Mapping[str, float]) -> None:
+        measured = metrics_now(_LINEAR if run.recipe.encoder is None else job.name, step, values)
+        if run.recipe.encoder is None:
+            run.metrics.extend(measured)
+        else:
+            append_metrics(run.work / METRICS, measured)
+
+    return run.options if launched().rank else replace(run.options, metrics=log)
+
+
+def measured_in(run: Run) -> list[RunMetric]:
+    """All that the members have measured."""
+    path = run.work / METRICS
+    return [*(read_metrics(path) if run.recipe.encoder and path.is_file() else ()), *run.metrics]
+
+
+def drop_stale_metrics(work: Path) -> None:
+    """Remove what a run has measured of which nothing else is left to go on from."""
+    if not launched().rank and not any((*work.rglob("checkpoint-*"), *work.rglob(COMPLETED))):
+        (work / METRICS).unlink(missing_ok=True)
 
 
 def _jobs(run: Run, seed: int) -> list[_Job]:
@@ -215,7 +245,7 @@ def _scored(detector: Detector, job: _Job, run: Run) -> Scored:
     if run.recipe.encoder is None:  # learned in seconds, or taken as it is
         posts = [item.post for item in job.dev]
         dev = _probabilities(detector, posts) if run.fold_of is None else _out_of_fold(run, job.seed)
-        name = "linear" if detector.kind in NGRAM_KINDS else str(job.seed)
+        name = _LINEAR if detector.kind in NGRAM_KINDS else str(job.seed)
         return Scored(detector, dev, name, name)
     run.log(f"{job.name}: scoring the {len(job.dev):,} {'dev posts' if job.fold is None else 'posts of the fold'}")
     dev = _probabilities(detector, [item.post for item in job.dev])

@@ -15,6 +15,7 @@ from polyvigil.bundle import store
 from polyvigil.bundle.coverage import member_coverage
 from polyvigil.bundle.dev import StoredDev, stored
 from polyvigil.bundle.outputs import BUNDLE, check_output
+from polyvigil.bundle.run_metrics import RunMetric
 from polyvigil.config.recipe import EncoderRecipe, HybridRecipe, Recipe, StackedRecipe
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.data.formats import RowError, Table
@@ -34,7 +35,7 @@ from polyvigil.types import LabelledPost, Post
 from polyvigil.workflows import distil
 from polyvigil.workflows.assemble import BundleDraft, assemble_bundle, decisions
 from polyvigil.workflows.learners import Log, RunOptions
-from polyvigil.workflows.members import Made, Run, make_members
+from polyvigil.workflows.members import Made, Run, drop_stale_metrics, make_members, measured_in
 from polyvigil.workflows.work_folder import check_work_folder, work_folder
 
 
@@ -271,7 +272,9 @@ def train(
     decided = decisions(dev, combination, gold, recipe.decide)
     log(f"writing {output}")
     seen = store.Seen(learned.seen, np.unique(post_hashes(posts)))
-    bundle_draft = BundleDraft(members, combination, decided, dev, gold, data=data.data, seen=seen, recipe=recipe)
+    bundle_draft = BundleDraft(
+        members, combination, decided, dev, gold, data=data.data, seen=seen, recipe=recipe, metrics=learned.metrics
+    )
     assembled = assemble_bundle(bundle_draft, output=output, replace=replace, device="cpu")
     shutil.rmtree(work_folder(output), ignore_errors=True)
     subsets = member_subsets(
@@ -339,6 +342,8 @@ class Learned:
     """Of which model each member is: the members of folds are one model, whose row of ``dev`` they share."""
     dev: NDArray[np.float64]
     seen: NDArray[np.uint64]
+    metrics: tuple[RunMetric, ...]
+    """What was measured while they learned."""
 
 
 def learn(
@@ -348,11 +353,13 @@ def learn(
     work, train, dev = work_folder(output), data.train, data.dev
     folds = None if isinstance(recipe, StackedRecipe) else recipe.folds if data.fold_of is not None else 0
     check_work_folder(work, seeds=recipe.member_seeds if recipe.encoder else (), folds=folds)
+    drop_stale_metrics(work)
     teacher_result = distil.score_with_teacher(
         recipe.teacher, train, data.unlabelled, dev=dev, work=work, device=options.device, log=log
     )
     teacher_targets = teacher_result.targets if teacher_result else None
-    made = make_members(Run(recipe, train, dev, work, options, log, teacher_targets, data.fold_of))
+    run = Run(recipe, train, dev, work, options, log, teacher_targets, fold_of=data.fold_of)
+    made = make_members(run)
     scores = np.array([one.dev for one in made]).reshape(len(made), len(dev))
     seen = np.unique(post_hashes(item.post for item in train if recipe.learns))
     return Learned(
@@ -361,6 +368,7 @@ def learn(
         tuple(one.model for one in made),
         scores,
         np.union1d(seen, teacher_result.seen) if teacher_result else seen,
+        () if launched().rank else tuple(measured_in(run)),
     )
 
 

@@ -4,6 +4,7 @@
 
     seed-42/checkpoint-0001-00000000/     train: a member under way (learn.checkpoint); of a stack, one folder deeper
     seed-42/finished/                     a finished member (workflows.members)
+    metrics.jsonl                         what was measured so far (bundle.run_metrics)
     seed-42/fold-0/finished/              of members that are trained on folds
     teacher-0123456789abcdef.safetensors  what a teacher made of posts (workflows.distil)
     checkpoint-0001-00000000/             adapt
@@ -17,6 +18,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from polyvigil.bundle.layout import METRICS
 from polyvigil.errors import TrainingError
 
 _KNOWN = re.compile(r"\.?(checkpoint-\d+-\d+|finished)(\..*)?")
@@ -45,11 +47,15 @@ def check_work_folder(work: Path, *, seeds: Sequence[int] | None, folds: int | N
     folders = {f"seed-{seed}" for seed in seeds or ()}
     for path in sorted(work.rglob("*")):
         parts = path.relative_to(work).parts
-        if (path.is_dir() and not path.is_symlink()) or (len(parts) == 1 and _TEACHER.fullmatch(parts[0])):
+        if (path.is_dir() and not path.is_symlink()) or (len(parts) == 1 and _of_all_members(parts[0])):
             continue
         inside = parts[:1] if seeds is None else parts[1:-1] if parts[0] in folders else ()
         if len(parts) == 1 or _has_other_folds(inside, folds) or not any(map(_KNOWN.fullmatch, inside)):
             raise _foreign(work, f"holds {'/'.join(parts)}, which no earlier run of this recipe has put there")
+
+
+def _of_all_members(name: str) -> bool:
+    return _TEACHER.fullmatch(name) is not None or name == METRICS
 
 
 def _has_other_folds(inside: Sequence[str], folds: int | None) -> bool:
