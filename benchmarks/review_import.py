@@ -11,6 +11,7 @@ folder first.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import statistics
 import tempfile
@@ -71,14 +72,15 @@ def main() -> None:
         ]
         for thread in people:
             thread.start()
-        started = time.perf_counter()
+        started, worked, load = time.perf_counter(), time.process_time(), os.getloadavg()[0]
         result, _ = add_file(store, scored)
-        spent = time.perf_counter() - started
+        spent, worked = time.perf_counter() - started, time.process_time() - worked
         time.sleep(max(60 * options.minutes - spent, 0))
         stop.set()
         for thread in people:
             thread.join()
     print(f"{result.posts:,} posts, {result.tasks:,} tasks in {spent:.1f} s: {result.posts / spent:,.0f} posts/s")
+    print(f"{worked:.1f} s of CPU in this process, at a load of {load:.1f} before and {os.getloadavg()[0]:.1f} behind")
     if Path(options.store).is_file():
         print(f"{Path(options.store).stat().st_size / 1e6:,.0f} MB")
     if waits:

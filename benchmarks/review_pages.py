@@ -1,6 +1,6 @@
 """What a reviewer waits for on the review pages with many posts queued: key to next post, first paint, page weight.
 
-    python benchmarks/review_pages.py [--tasks 100000] [--keys 60]
+    python benchmarks/review_pages.py [--tasks 100000] [--keys 200]
 
 A store with so many tasks is made, ``polyvigil review open`` serves it as a process of its own, and headless Chromium
 (playwright) signs in by the link, loads the pages and presses keys. Times are read in the page, by ``performance.now``
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import statistics
@@ -100,11 +101,15 @@ def served(path: Path) -> Iterator[dict[str, Any]]:
         process.wait(60)
 
 
+def find_chromium() -> str | None:
+    """The Chromium that is installed; None: that of playwright."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 def measure(link: str, url: str, *, keys: int) -> dict[str, Any]:
     """Times in milliseconds and sizes in bytes, by what they are of."""
-    binary = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"])
         tab = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
         sizes: dict[str, int] = {}
         tab.on("response", lambda answer: sizes.__setitem__(answer.url.removeprefix(url), _size(answer)))
@@ -118,9 +123,9 @@ def measure(link: str, url: str, *, keys: int) -> dict[str, Any]:
         results: dict[str, Any] = {}
         tab.goto(url + "/post")
         for name, pause in (("1 s apart", 1000), ("no pause", 0)):
-            count = keys if pause == 0 else min(keys, 40)
+            count = keys if pause == 0 else min(keys, 60)
             waited = tab.evaluate(_KEY.replace("PAUSE", str(pause)), count)
-            results[name] = _summary(waited)
+            results[name] = summary(waited)
         tab.wait_for_timeout(1000)
         sent = tab.evaluate(
             "performance.getEntriesByType('resource').filter((e) => e.name.includes('/decide')).map((e) => e.duration)"
@@ -128,7 +133,7 @@ def measure(link: str, url: str, *, keys: int) -> dict[str, Any]:
         browser.close()
     return {
         "key to next post": results,
-        "decision sent and answered": _summary(sent),
+        "decision sent and answered": summary(sent),
         "first paint": {path: round(statistics.median(values)) for path, values in paints.items()},
         "bytes": {path: size for path, size in sizes.items() if path in paints or path.startswith("/static")},
     }
@@ -150,12 +155,13 @@ def _first_paint(tab: Any) -> float:
     raise RuntimeError("nothing was painted")
 
 
-def _summary(values: Sequence[float]) -> dict[str, float]:
+def summary(values: Sequence[float]) -> dict[str, float]:
     ordered = sorted(values)
     return {
         "n": len(ordered),
         "median": round(statistics.median(ordered), 1),
         "p95": round(ordered[int(0.95 * (len(ordered) - 1))], 1),
+        "p99": round(ordered[int(0.99 * (len(ordered) - 1))], 1),
         "worst": round(ordered[-1], 1),
     }
 
@@ -163,7 +169,7 @@ def _summary(values: Sequence[float]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", type=int, default=100_000)
-    parser.add_argument("--keys", type=int, default=60)
+    parser.add_argument("--keys", type=int, default=200)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "review.db"
@@ -172,7 +178,8 @@ def main() -> None:
         with served(path) as document:
             results = measure(document["link"], document["url"], keys=options.keys)
     print(json.dumps(results, indent=1))
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {options.tasks:,} tasks, {platform.processor() or platform.machine()}")
+    machine = platform.processor() or platform.machine()
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {options.tasks:,} tasks, {machine}, load {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

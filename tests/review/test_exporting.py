@@ -17,7 +17,7 @@ from polyvigil.config.review import ReviewSpec
 from polyvigil.data.read import read_labelled
 from polyvigil.data.selection import is_held_out
 from polyvigil.errors import DataError, RecipeError, ReviewError
-from polyvigil.review.annotation_formats import FORMATS
+from polyvigil.review.annotation_formats import FORMATS, Annotator, annotators
 from polyvigil.review.exporting import ExportOptions, export
 from polyvigil.review.importing import add_file
 from polyvigil.review.labels_in import import_labels
@@ -116,6 +116,54 @@ def test_labels_come_home_from_every_tool(kind: str, read: Store, tmp_path: Path
     assert (again.decided, again.again) == (0, len(taken))
     after = {row["task"]: row["label"] for row in _jsonl(read, tmp_path)}
     assert after == labels
+
+
+def test_who_labelled_and_how_long_goes_through_label_studio(tmp_path: Path) -> None:
+    """Two stores of the same posts: the second gets the first one's decisions, each as its person's, in their time."""
+    posts = write_scored(tmp_path / "scored.csv", scored_rows(30, flagged=0.5))
+    stores = []
+    for name in ("first", "second"):
+        one = open_store(tmp_path / f"{name}.db", create=True)
+        for person, role in (("ana@example.org", "reviewer"), ("bo@example.org", "reviewer"), ("cy", "lead")):
+            one.add_person(person, role=role)  # type: ignore[arg-type]
+        add_file(one, posts, spec=ReviewSpec(audit=5, double=0.4))
+        stores.append(one)
+    first, second = stores
+    for person in (ANA, BO):
+        while cards := first.lease_next(person):
+            verdict = "ade" if cards[0].task % 2 else "not"
+            first.decide(person, cards[0].task, verdict, key=key(), seconds=cards[0].task + person / 4)
+    export(first, tmp_path / "tasks.json", ExportOptions(format="label-studio", raw=True))
+    tasks = json.loads((tmp_path / "tasks.json").read_text(encoding="utf-8"))
+    annotations = [annotation for one in tasks for annotation in one["annotations"]]
+    assert {one["completed_by"]["email"] for one in annotations} == {"ana@example.org", "bo@example.org"}
+    assert max(len(one["annotations"]) for one in tasks) == 2
+    result, _ = import_labels(second, tmp_path / "tasks.json", name="cy")
+    assert result.rows == len(tasks) < result.decided == len(annotations)
+    assert _decided(second) == _decided(first)
+    for annotation in annotations:
+        annotation["completed_by"] = 17
+    (tmp_path / "by-number.json").write_text(json.dumps(tasks), encoding="utf-8")
+    third = open_store(tmp_path / "third.db", create=True)
+    third.add_person("cy", role="lead")
+    add_file(third, posts, spec=ReviewSpec(audit=5, double=0))
+    import_labels(third, tmp_path / "by-number.json", name="cy")
+    assert {(task, 1) for task, *_ in _decided(third)} == {(task, person) for task, person, *_ in _decided(third)}
+    for one in (*stores, third):
+        one.close()
+
+
+def _decided(store: Store) -> set[tuple[int | None, int, str, str]]:
+    events = [event for event in store.newest_events(limit=1000) if event.kind == "decide"]
+    bodies = [(event, event.fields()) for event in events]
+    return {(event.task, event.reviewer, body["verdict"], body["seconds"]) for event, body in bodies}
+
+
+@pytest.mark.parametrize("time", ["1.5", True, float("nan"), -1, None])
+def test_a_time_that_is_none_is_left_out(time: object) -> None:
+    cells = {"annotations": [{"lead_time": time, "completed_by": [3]}, {"was_cancelled": True}, "x"]}
+    assert annotators(cells) == [Annotator("", None)]
+    assert annotators({"annotations": "x"}) == annotators({}) == []
 
 
 def _jsonl(store: Store, folder: Path) -> list[dict[str, object]]:

@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.axe import axe_path
 from tests.website.conftest import ROOT
 
 SITES = {"site": ("index.html", "tutorial.html", "reference/flags.html", "measured.html", "python.html")}
@@ -22,7 +22,7 @@ MODES: dict[str, dict[str, Any]] = {
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
     "narrow": {"viewport": {"width": 360, "height": 740}},
 }
-AXE = Path(os.environ.get("POLYVIGIL_AXE", "/tmp/axe/node_modules/axe-core/axe.min.js"))
+AXE = axe_path()
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 REQUIRED = os.environ.get("POLYVIGIL_REQUIRE", "").split(",")
 """Of ``browser`` and ``axe`` what must be there, so that nothing is left out unseen."""
@@ -39,7 +39,7 @@ def test_the_site_is_built_and_reads_well() -> None:
         [sys.executable, "-m", "website.build"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert built.returncode == 0, built.stdout + built.stderr
-    assert AXE.is_file() or "axe" not in REQUIRED
+    assert AXE or "axe" not in REQUIRED
     if CHROMIUM is None:
         assert "browser" not in REQUIRED
         pytest.skip("no chromium, chromium-browser or google-chrome on this machine")
@@ -67,7 +67,7 @@ def _looked_at(browser: Any, site: str, mode: str) -> Iterator[str]:
         widths = tab.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
         if widths[0] > widths[1]:
             wrong.append(f"{widths[0]} wide on {widths[1]}")
-        if AXE.is_file():
+        if AXE:
             tab.evaluate(AXE.read_text(encoding="utf-8"))
             options = {"runOnly": TAGS, "resultTypes": ["violations"], "preload": False}
             for violation in tab.evaluate(f"axe.run(document, {json.dumps(options)})")["violations"]:

@@ -6,7 +6,9 @@ Each writes the store and the task beside the text, by which labels find their w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from polyvigil.errors import RecipeError
@@ -15,6 +17,16 @@ ADE, NOT_ADE = "ADE", "not ADE"
 LABEL_WORDS = {ADE: 1, NOT_ADE: 0}
 """What our labels mean in these tools."""
 Cells = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotator:
+    """Who has given a label in Label Studio: an e-mail address (empty: not known) and how long they took."""
+
+    email: str
+    seconds: float | None
+
+
 _META = ("id", "language", "type", "purpose", "mode", "bundle", "task", "store")
 LABEL_CONFIG = """<View>
   <Text name="text" value="$text"/>
@@ -42,12 +54,36 @@ def _choice(word: str) -> dict[str, Any]:
 
 
 def label_studio(row: Cells) -> dict[str, Any]:
-    """A task of Label Studio, with its annotation where there is a label, and a prediction unless it is blind."""
+    """A task of Label Studio, with a prediction unless it is blind, and an annotation of each of ``annotators``.
+
+    Label Studio takes ``completed_by`` by the e-mail address of a member alone, so other names are left out.
+    """
     word, predicted = _word(row), ADE if row["decision"] else NOT_ADE
-    annotations = [{"result": [_choice(word)], "was_cancelled": False}] if word else []
+    annotators: Sequence[Annotator] = row.get("annotators") or (Annotator("", None),)
+    annotations = [_annotation(word, one) for one in annotators] if word else []
     prediction = {"model_version": row["bundle"], "score": row["p"], "result": [_choice(predicted)]}
     predictions = [] if row["mode"] == "blind" or row["p"] is None else [prediction]
     return {"data": {"text": row["text"], **_meta(row)}, "annotations": annotations, "predictions": predictions}
+
+
+def _annotation(word: str, one: Annotator) -> dict[str, Any]:
+    by = {"completed_by": {"email": one.email}} if "@" in one.email else {}
+    time = {} if one.seconds is None else {"lead_time": one.seconds}
+    return {"result": [_choice(word)], "was_cancelled": False, **by, **time}
+
+
+def annotators(cells: Cells) -> list[Annotator]:
+    """Who has labelled a row of a Label Studio export, in its order; empty for any other row."""
+    given = cells.get("annotations") or cells.get("completions")
+    listed = given if isinstance(given, list) else []
+    return [_annotator(one) for one in listed if isinstance(one, Mapping) and not one.get("was_cancelled")]
+
+
+def _annotator(annotation: Mapping[str, Any]) -> Annotator:
+    by, time = annotation.get("completed_by"), annotation.get("lead_time")
+    email = by.get("email") if isinstance(by, Mapping) else by
+    is_time = isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time) and time >= 0
+    return Annotator(email if isinstance(email, str) else "", float(time) if is_time else None)
 
 
 def doccano(row: Cells) -> dict[str, Any]:

@@ -7,6 +7,7 @@ manifest beside it with the head of the log. The export itself is an event.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,9 +24,9 @@ from polyvigil.data.inputs import MANIFEST
 from polyvigil.data.recognise import format_of
 from polyvigil.data.selection import AUDIT, QUEUE, is_held_out
 from polyvigil.errors import DataError, RecipeError
-from polyvigil.review.annotation_formats import FORMATS, LABEL_CONFIG, document
+from polyvigil.review.annotation_formats import FORMATS, LABEL_CONFIG, Annotator, document
 from polyvigil.review.event_log import Head, append, head
-from polyvigil.review.schema import LABELS, SECOND_FOR_ADE, TWO_REVIEWS, decision, post, scoring, task
+from polyvigil.review.schema import LABELS, SECOND_FOR_ADE, TWO_REVIEWS, decision, event, person, post, scoring, task
 from polyvigil.review.scored_rows import file_sha256
 from polyvigil.review.store import Store
 from polyvigil.scoring.write import header, row_writer
@@ -125,6 +126,8 @@ def export(store: Store, output: Path, options: ExportOptions, *, replace: bool 
     with store.read() as connection, whole_file(output, replace=replace) as stream:
         at: Head = head(connection)
         rows = _counted(_rows(connection, store, options), counts, bundles)
+        if kind == "label-studio":
+            rows = _with_annotators(connection, rows)
         _write(stream, kind, output, rows, options)
         if not counts["rows"]:
             raise DataError(
@@ -203,6 +206,23 @@ def _rows(connection: sa.Connection, store: Store, options: ExportOptions) -> It
     result = connection.execution_options(yield_per=_CHUNK).execute(query)
     for row in result:
         yield _row(row, store.id, options)
+
+
+def _with_annotators(connection: sa.Connection, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows with the people whose decisions are their label, and how long each took."""
+    query = (
+        sa.select(decision.c.task, decision.c.verdict, person.c.name, event.c.body)
+        .join(person, person.c.id == decision.c.reviewer)
+        .join(event, event.c.seq == decision.c.seq)
+        .order_by(decision.c.seq)
+    )
+    made: dict[tuple[int, int | None], list[Annotator]] = {}
+    for one in connection.execute(query):
+        seconds = json.loads(one.body).get("seconds")
+        annotator = Annotator(one.name, float(seconds) if seconds else None)
+        made.setdefault((one.task, LABELS.get(one.verdict)), []).append(annotator)
+    for row in rows:
+        yield row | {"annotators": made.get((row["task"], row["label"]), [])}
 
 
 def _query(*, of_decisions: bool) -> sa.Select[Any]:

@@ -21,7 +21,7 @@ from polyvigil.config.review import ReviewSpec
 from polyvigil.data.read import RowErrorCounts, row_error
 from polyvigil.data.table import RowError
 from polyvigil.errors import DataError
-from polyvigil.review.bulk import insert_rows, next_id
+from polyvigil.review.bulk import enlarge_cache, insert_rows, next_id
 from polyvigil.review.choosing import (
     Choice,
     MadeTasks,
@@ -35,6 +35,7 @@ from polyvigil.review.choosing import (
 )
 from polyvigil.review.event_log import Event, keyed_hash
 from polyvigil.review.frames import AuditRound
+from polyvigil.review.known_posts import KnownPosts, NewTexts, known_posts, scored_already
 from polyvigil.review.schema import batch, event, post, scoring, utc_text
 from polyvigil.review.scored_rows import ScoredFile, ScoredRow, as_shown, open_scored
 from polyvigil.review.store import Store
@@ -42,9 +43,10 @@ from polyvigil.types import Frozen
 
 _ROWS_BESIDE, _PAUSE = 2_000, 0.02
 """Rows of a transaction, and seconds between two, where people review meanwhile: their p99 stayed below 100 ms."""
-_ROWS_ALONE = 20_000
-"""Of an empty store, which nobody uses yet."""
-_LOOKED_UP = 500
+_ROWS_ALONE = 50_000
+"""Of an empty store, which nobody uses yet: the index of texts is in random order, so each transaction writes most of
+its pages anew, and fewer transactions write less."""
+_ROWS_READ = 500
 
 
 class BatchResult(Frozen):
@@ -159,12 +161,12 @@ def _listed(store: Store, path: str | Path, data: DataSpec | None) -> list[Choic
     """The rows of a worklist as choices, each post once, but for those that are tasks already."""
     listed: dict[int, Choice] = {}
     with open_scored(path, data, needs_text=False) as file, store.read() as connection:
-        for _, chunk in _chunks(file, _LOOKED_UP):
+        for _, chunk in _chunks(file, _ROWS_READ):
             rows = [row for row in chunk if isinstance(row, ScoredRow) and row.purpose]
             macs = [keyed_hash(store.mac_key, row.text or row.source_id) for row in rows]
-            known, roots = _known_posts(connection, macs)
+            known = known_posts(connection, macs)
             for row, mac in zip(rows, macs, strict=True):
-                number = roots.get((mac, row.language)) or known[mac, row.source_id]
+                number = known.first.get((mac, row.language)) or known.by_source[mac, row.source_id]
                 choice = Choice(number, row.language, row.p_calibrated, row.purpose, row.inclusion_p, row.scored_posts)
                 listed.setdefault(number, choice)
         taken = posts_with_tasks(connection)
@@ -194,23 +196,28 @@ def _was_there(file: ScoredFile, known: _Batch) -> BatchResult:
 def _load(
     store: Store,
     file: ScoredFile,
-    known: _Batch | None,
+    earlier: _Batch | None,
     counts: _Counts,
     errors: RowErrorCounts,
     options: _LoadOptions,
 ) -> _Batch | None:
     """Put the rows into the store, from where an earlier run stopped. None where no row can be used."""
-    is_alone = known is None and _is_empty(store)
-    start, reached = known.n_rows if known else 0, known
+    is_alone = earlier is None and _is_empty(store)
+    new_texts = NewTexts() if is_alone else None
+    start, reached = earlier.n_rows if earlier else 0, earlier
     for first, chunk in _chunks(file, _ROWS_ALONE if is_alone else _ROWS_BESIDE):
         _count_errors(file, chunk, errors, options)
         fresh = [row for row in chunk[max(start - first, 0) :] if isinstance(row, ScoredRow)]
         counts.rows = first + len(chunk)
         if counts.rows <= start or (reached is None and not fresh):
             continue
+        macs = [keyed_hash(store.mac_key, row.text or row.source_id) for row in fresh]
         with store.database.write() as connection:
+            if is_alone:
+                enlarge_cache(connection)
             reached = reached or _begin_batch(connection, store, file, fresh[0].bundle)
-            n_posts = _store_rows(connection, store.mac_key, reached, fresh, counts, keep_text=options.keep_text)
+            known = known_posts(connection, new_texts.take(macs) if new_texts else macs)
+            n_posts = _store_rows(connection, reached, fresh, macs, known, counts, keep_text=options.keep_text)
             values = {"n_rows": counts.rows, "n_posts": batch.c.n_posts + n_posts}
             connection.execute(sa.update(batch).where(batch.c.id == reached.number).values(values))
         if options.progress:
@@ -262,26 +269,25 @@ def _begin_batch(connection: sa.Connection, store: Store, file: ScoredFile, bund
 
 def _store_rows(
     connection: sa.Connection,
-    mac_key: bytes,
     reached: _Batch,
     rows: Sequence[ScoredRow],
+    macs: Sequence[bytes],
+    known: KnownPosts,
     counts: _Counts,
     *,
     keep_text: bool,
 ) -> int:
     """Insert what is new of some rows: posts, and scores by this bundle. Returns how many posts are new."""
-    macs = [keyed_hash(mac_key, row.text or row.source_id) for row in rows]
-    known, roots = _known_posts(connection, macs)
-    scored = _scored_already(connection, [known[pair] for pair in known], reached.bundle)
+    scored = scored_already(connection, list(known.by_source.values()), reached.bundle)
     number = next_id(connection, post.c.id)
     posts: list[tuple[Any, ...]] = []
     scores: list[tuple[Any, ...]] = []
     for row, mac in zip(rows, macs, strict=True):
-        identity = known.get((mac, row.source_id))
+        identity = known.by_source.get((mac, row.source_id))
         if identity is None:
             identity, number = number, number + 1
-            known[mac, row.source_id] = identity
-            root = roots.setdefault((mac, row.language), identity)
+            known.by_source[mac, row.source_id] = identity
+            root = known.first.setdefault((mac, row.language), identity)
             counts.copies += root != identity
             posts.append(_post_cells(identity, reached.number, row, mac, root, keep_text=keep_text))
         else:
@@ -320,31 +326,6 @@ def _result(
         resumed_at=resumed_at,
         was_there=False,
     )
-
-
-def _known_posts(
-    connection: sa.Connection, macs: Sequence[bytes]
-) -> tuple[dict[tuple[bytes, str], int], dict[tuple[bytes, str], int]]:
-    """Posts of these texts that are there: by text and id, and by text and language the first of them."""
-    known: dict[tuple[bytes, str], int] = {}
-    roots: dict[tuple[bytes, str], int] = {}
-    columns = (post.c.id, post.c.text_mac, post.c.source_id, post.c.language, post.c.copy_of)
-    for start in range(0, len(macs), _LOOKED_UP):
-        query = sa.select(*columns).where(post.c.text_mac.in_(macs[start : start + _LOOKED_UP]))
-        for row in connection.execute(query):
-            mac = bytes(row.text_mac)
-            known[mac, row.source_id] = row.id
-            if row.copy_of is None:
-                roots[mac, row.language] = row.id
-    return known, roots
-
-
-def _scored_already(connection: sa.Connection, numbers: Sequence[int], bundle: str) -> set[int]:
-    scored: set[int] = set()
-    for start in range(0, len(numbers), _LOOKED_UP):
-        chosen = scoring.c.post.in_(numbers[start : start + _LOOKED_UP])
-        scored.update(connection.execute(sa.select(scoring.c.post).where(chosen, scoring.c.bundle == bundle)).scalars())
-    return scored
 
 
 def _post_cells(

@@ -2,6 +2,8 @@
 
 A row belongs to a task by the store and task that our export wrote beside it, else by its text, else by its id. Each
 decision's key follows from the file, the row and the person, so that a file that is read twice decides once.
+Of Label Studio the annotators are known: whose e-mail address is the name of a person here has decided as that person,
+in the time that it took them.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from polyvigil.config.data import DataSpec
 from polyvigil.data.read import read_labelled
 from polyvigil.data.table import Row, cell_at
 from polyvigil.errors import DataError, ReviewError
-from polyvigil.review.annotation_formats import LABEL_WORDS
+from polyvigil.review.annotation_formats import LABEL_WORDS, annotators
 from polyvigil.review.decisions import decide
 from polyvigil.review.event_log import append, keyed_hash
 from polyvigil.review.people import DECIDING, active_person, person_of_name
@@ -67,20 +69,41 @@ def import_labels(
         with store.database.write() as connection:
             numbers = _tasks_of(connection, store, reading.posts[chunk], reading.rows[chunk])
             for offset, (item, number) in enumerate(zip(reading.posts[chunk], numbers, strict=True)):
-                key = hashlib.sha256(f"{digest}:{person.id}:{start + offset}".encode()).hexdigest()[:32]
-                counts[_decide(connection, store, person.id, number, item.label, key)] += 1
+                for who, seconds in _deciders(connection, reading.rows[start + offset], person.id).items():
+                    key = hashlib.sha256(f"{digest}:{who}:{start + offset}".encode()).hexdigest()[:32]
+                    counts[_decide(connection, store, who, number, item.label, key, seconds)] += 1
     result = LabelsResult(rows=len(reading.posts), **counts)
     body = {"file_sha256": digest, "person": person.id, **result.model_dump()}
     store.write(lambda connection: append(connection, now=store.clock(), reviewer=0, kind="import", body=body))
     return result, list(reading.notes)
 
 
-def _decide(connection: sa.Connection, store: Store, person: int, number: int | None, label: int, key: str) -> str:
+def _deciders(connection: sa.Connection, row: Row, person: int) -> dict[int, float | None]:
+    """Who has decided on a row, each with the seconds it took: ``person`` for whoever is not known."""
+    deciders: dict[int, float | None] = {}
+    for one in annotators(row.cells):
+        known = person_of_name(connection, one.email) if one.email else None
+        decides = known is not None and known.role in DECIDING and not known.revoked_at
+        deciders.setdefault(known.id if known and decides else person, one.seconds)
+    return deciders or {person: None}
+
+
+def _decide(
+    connection: sa.Connection,
+    store: Store,
+    person: int,
+    number: int | None,
+    label: int,
+    key: str,
+    seconds: float | None,
+) -> str:
     if number is None:
         return "unknown"
     verdict = "ade" if label else "not"
     try:
-        made = decide(connection, now=store.clock(), reviewer=person, number=number, verdict=verdict, key=key)
+        made = decide(
+            connection, now=store.clock(), reviewer=person, number=number, verdict=verdict, key=key, seconds=seconds
+        )
     except ReviewError:  # it was refused before anything was written
         return "not_due"
     return "again" if made.again else "decided"

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from tests.axe import axe_path
 
 pytest.importorskip("sqlalchemy", reason="pip install 'polyvigil[review]'")
 pytest.importorskip("starlette", reason="pip install 'polyvigil[review]'")
@@ -173,11 +174,7 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The source of axe-core."""
-    given = os.environ.get("POLYVIGIL_AXE", "")
-    folders = (Path("/tmp/axe"), Path.cwd())
-    paths = [Path(given)] if given else [folder / "node_modules/axe-core/axe.min.js" for folder in folders]
-    for path in paths:
-        if path.is_file():
-            return path.read_text(encoding="utf-8")
-    absent("axe", "no axe-core: npm install --prefix /tmp/axe axe-core, or set POLYVIGIL_AXE to its axe.min.js")
+    if path := axe_path():
+        return path.read_text(encoding="utf-8")
+    absent("axe", "no axe-core: pip install axe-playwright-python, or set POLYVIGIL_AXE to its axe.min.js")
     raise AssertionError

@@ -457,8 +457,11 @@ def test_axe_finds_nothing(worked_on: Served, visit: Callable[..., Any], axe: st
         else:
             tab.goto(worked_on.url + path)
         tab.evaluate(axe)
-        result = tab.evaluate(f"axe.run(document, {{runOnly: {json.dumps(tags)}, resultTypes: ['violations']}})")
-        found += [f"{path} {one['id']} {one['nodes'][0]['html'][:200]}" for one in result["violations"]]
+        for size in (WIDE, NARROW):
+            tab.set_viewport_size(size)
+            result = tab.evaluate(f"axe.run(document, {{runOnly: {json.dumps(tags)}, resultTypes: ['violations']}})")
+            where = f"{path} at {size['width']}"
+            found += [f"{where}: {one['id']} {one['nodes'][0]['html'][:200]}" for one in result["violations"]]
     assert found == []
 
 
