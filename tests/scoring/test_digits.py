@@ -48,4 +48,7 @@ def test_six_digits_are_the_nearest(value: float) -> None:
 @given(st.lists(st.one_of(UNIT, st.integers(0, 10**7).map(lambda n: n / 10**7), st.floats(0, 1e-15)), min_size=1))
 @example([0.0, 1.0, 0.1, 1e-5, 0.9999995, 0.99999949999, 5e-324, 0.30000045, 0.1234565, 1e-17])
 def test_many_numbers_are_rounded_as_each_is(values: list[float]) -> None:
-    assert rounded_all(np.array(values)).tolist() == [rounded(value) for value in values]
+    expected = [rounded(value) for value in values]
+    assert rounded_all(np.array(values)).tolist() == expected
+    many = [value for value in values for _ in range(40)]  # few are rounded another way
+    assert rounded_all(np.array(many)).tolist() == [value for value in expected for _ in range(40)]

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from polyvigil.bundle.store import Bundle
 from polyvigil.cli import main as program
 from polyvigil.config.serve import ServeSpec
 from polyvigil.serve.app import ScoringApp, create_app
+from polyvigil.serve.service import Service
 from polyvigil.web.server import DrainingServer, listening_socket, server_config
 
 JSON = {"Content-Type": "application/json"}
@@ -149,6 +151,21 @@ def process(folder: Path, *options: str, environment: dict[str, str] | None = No
         assert started.stdout
         started.stdout.close()
         started.stderr.close()
+
+
+@contextlib.contextmanager
+def stopped(service: Service) -> Iterator[int]:
+    """Inside, the process that scores for a service does not run; gives its id."""
+    scoring = service.serving.process
+    assert scoring
+    pid = scoring.pid
+    assert pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield pid
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")

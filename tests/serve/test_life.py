@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.serve.conftest import Running, check_counts, process, serving
+from tests.scoring.conftest import wait_for
+from tests.serve.conftest import Running, check_counts, process, serving, stopped
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.serve import ServeSpec
@@ -221,19 +221,17 @@ def test_a_bundle_is_replaced_under_load(bundle_folder: Path, other_folder: Path
 
 
 def test_a_request_is_scored_by_the_bundle_that_served_when_it_came(
-    bundle_folder: Path, other_folder: Path, tmp_path: Path, post: MakePost, monkeypatch: pytest.MonkeyPatch
+    bundle_folder: Path, other_folder: Path, tmp_path: Path, post: MakePost
 ) -> None:
     link = tmp_path / "bundle"
     link.symlink_to(bundle_folder)
     with serving(link) as running, ThreadPoolExecutor(2) as clients:
         assert running.app
         service, before = running.app.service, running.app.service.serving.bundle.id
-        monkeypatch.setattr(LoadedBundle, "smoke_score", lambda _: None)
-        with slow(monkeypatch, 1.0) as began:
+        with stopped(service) as pid:
             first = clients.submit(running.score, post("a"))
-            assert began.wait(5)
             second = clients.submit(running.score, post("b"))
-            time.sleep(0.1)
+            wait_for(lambda: service.serving.open_requests == 2)
             link.unlink()
             link.symlink_to(other_folder)
             after = running.request("POST", "/v1/reload", {}).json["data"]["bundle"]
@@ -242,6 +240,7 @@ def test_a_request_is_scored_by_the_bundle_that_served_when_it_came(
         assert {first.result().json["bundle"], second.result().json["bundle"]} == {before}
         assert running.score(post()).json["bundle"] == after
         assert service.bundle_states().keys() == {(after, "serving")}
+        wait_for(lambda: not Path(f"/proc/{pid}").exists())  # with its last request its process has ended
 
 
 def test_a_bad_bundle_changes_nothing(bundle_folder: Path, tmp_path: Path, post: MakePost) -> None:
@@ -262,12 +261,7 @@ def test_a_bundle_that_cannot_score_is_not_swapped_in(
 ) -> None:
     with serving(bundle_folder) as running:
         with monkeypatch.context() as patched:
-            patched.setattr(
-                loaded_module,
-                "score_posts",
-                lambda *_, **__: [replace(decision, p=float("nan")) for decision in scored],
-            )
-            scored: list[Any] = []
+            patched.setattr(LoadedBundle, "score_without_endpoint", lambda *_: 2 * [b'{"p":NaN}'])
             assert running.request("POST", "/v1/reload", {}).code == "bundle"
         assert running.score(post()).status == 200
 

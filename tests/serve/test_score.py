@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.serve.conftest import Running
+from tests.serve.conftest import Running, check_counts, serving
 
 from polyvigil import __version__
 from polyvigil.bundle.store import Bundle
@@ -18,6 +18,14 @@ from polyvigil.scoring.wire import COLUMNS, as_cells, flags_text, score_posts
 from polyvigil.types import LabelledPost
 
 MakePost = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def running(bundle_folder: Path) -> Iterator[Running]:
+    """As that of conftest, and scored by a process of its own."""
+    with serving(bundle_folder) as one:
+        yield one
+        check_counts(one)
 
 
 def test_server_file_and_python_decide_alike(

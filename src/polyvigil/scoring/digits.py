@@ -16,6 +16,7 @@ DIGITS = 6
 _POWERS = np.array([10.0**n for n in range(23)])
 """Those that a float holds exactly."""
 _NEAR_A_TIE = 1e-4
+_FEW = 32  # values: to round as many one by one takes as long as the first of many
 _CONTEXT = Context(prec=DIGITS)
 
 
@@ -28,8 +29,10 @@ def rounded_all(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """``rounded`` of numbers in [0, 1], (n,).
 
     A whole number of six digits over a power of ten is the float nearest to that decimal, since both are exact. What is
-    too near to the middle of two such numbers, too small, or not of six digits so, is rounded as text.
+    too near to the middle of two such numbers, too small, or not of six digits so, is rounded as text; so are few.
     """
+    if len(values) <= _FEW:
+        return np.array([rounded(value) for value in values.tolist()])
     with np.errstate(divide="ignore"):
         power = DIGITS - 1 - np.floor(np.log10(values))
     scale = _POWERS[np.clip(np.nan_to_num(power, posinf=0), 0, len(_POWERS) - 1).astype(np.int64)]

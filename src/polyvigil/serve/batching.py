@@ -4,7 +4,7 @@ In come tickets, the posts of one request each, from the event loop; out go thei
 idle thread begins at once. A busy one then takes what waits, as much as it can score in a quarter of a second, a few
 posts of each request in turn, so that a request of one post does not wait for all of one of 256. Always holds: a ticket
 ends exactly once; no post's result depends on which others are in its batch; a batch that raises is scored again post
-by post, so that one post fails alone; a thread that dies takes the requests of its batch with it and no others.
+by post, so that one post fails alone; a thread or process that dies takes the requests of its batch with it and no others.
 """
 
 from __future__ import annotations
@@ -102,6 +102,10 @@ class BatchEvent:
     """Seconds that each request whose first post is in it has waited."""
 
 
+class ScoringStoppedError(Exception):
+    """What scores has ended with the posts that it was given: they fail together, none of them is tried again."""
+
+
 class ScoringQueue(Generic[P, R]):
     """The queue and its thread. All methods but ``start`` and ``stop`` may be used from the event loop."""
 
@@ -116,7 +120,7 @@ class ScoringQueue(Generic[P, R]):
         self._paces = (_Pace(rate), _Pace(rate))
         self._batch: list[tuple[Ticket[P, R], int]] = []
         self.deaths = 0
-        """Threads that have died."""
+        """Of the thread, or of the process that scores for it."""
         self.last_scored = float("-inf")
         """When a post was last scored without an error, by ``time.monotonic``."""
 
@@ -178,7 +182,7 @@ class ScoringQueue(Generic[P, R]):
             for ticket, index in batch:
                 self._paces[ticket.lane].waiting -= ticket.weights[index]
         for ticket in tickets:
-            message = "the thread that scores has died while this request was in it"
+            message = "what scores has died while it had this request"
             _fail(ticket, RefusalError("scoring_stopped", message, hint="send it again", retry_after=1))
         self._thread = threading.Thread(target=self._run, args=(_RESTART_PAUSE,), name="polyvigil-scoring", daemon=True)
         self._thread.start()
@@ -260,6 +264,8 @@ class ScoringQueue(Generic[P, R]):
         """A result for each post, and how many of them failed: all of them together, else one by one."""
         try:
             return score(posts), 0
+        except ScoringStoppedError:
+            raise
         except Exception as error:
             LOG.error("%d posts could not be scored together: %s", len(posts), type(error).__name__)
             results: list[R] = []
@@ -267,6 +273,8 @@ class ScoringQueue(Generic[P, R]):
             for (ticket, index), post in zip(batch, posts, strict=True):
                 try:
                     results.extend(score([post]))
+                except ScoringStoppedError:
+                    raise
                 except Exception:
                     failed += 1
                     results.append(ticket.failed(index))

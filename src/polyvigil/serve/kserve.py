@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from polyvigil.serve.requests import PostError, RequestPost, check_count
+from polyvigil.serve.requests import PostError, RequestPost, Result, check_count
 from polyvigil.serve.tei import refusal_of
 from polyvigil.web.refusal import RefusalError
 
@@ -96,12 +96,12 @@ def _check_outputs(outputs: Any) -> None:
         raise _usage(f"outputs are {', '.join(OUTPUTS)}", where="outputs")
 
 
-def infer_response(document: Mapping[str, Any], results: Sequence[dict[str, object] | PostError]) -> dict[str, object]:
+def infer_response(document: Mapping[str, Any], results: Sequence[Result]) -> dict[str, object]:
     """The response to ``document``. Raises RefusalError for the first post without a decision."""
     for result in results:
         if isinstance(result, PostError):
             raise refusal_of(result)
-    records = [result for result in results if isinstance(result, dict)]
+    records = [json.loads(result) for result in results if isinstance(result, bytes)]
     names = [output["name"] for output in document.get("outputs", [])] or list(OUTPUTS)
     outputs = [
         {

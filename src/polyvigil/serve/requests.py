@@ -62,6 +62,14 @@ class PostError:
         return error_fields(self.code, self.message, self.hint, self.where)
 
 
+Record = bytes
+"""What a response holds about one post, beside its id, as a JSON object: the columns of scored files. Encoded where it
+is scored, so that the event loop need not."""
+Result = Record | PostError
+IndexedPost = tuple[int, RequestPost]
+"""A post and its index in the request, by which errors are named."""
+
+
 class ReadPost(NamedTuple):
     """A post ready to be scored."""
 

@@ -11,9 +11,8 @@ from polyvigil.serve import kserve, openapi, tei
 from polyvigil.serve.bundle_facts import bundle_facts
 from polyvigil.serve.exchange import Exchange
 from polyvigil.serve.gate import RouteRules
-from polyvigil.serve.loaded import Result
 from polyvigil.serve.metrics import CONTENT_TYPE
-from polyvigil.serve.requests import PostError, RequestPost, check_keys, read_posts
+from polyvigil.serve.requests import PostError, RequestPost, Result, check_keys, read_posts
 from polyvigil.serve.service import EXPLAIN, Service
 from polyvigil.web.asgi import Reply
 from polyvigil.web.refusal import RefusalError
@@ -162,15 +161,18 @@ class Handlers:
 
     def _results(self, posts: list[RequestPost], results: list[Result]) -> Reply:
         """The response of /v1: a record or an error for each post."""
-        bundle: object = None
-        data: list[dict[str, object]] = []
-        for post, result in zip(posts, results, strict=True):
-            if isinstance(result, PostError):
-                data.append({"id": post.id, "ok": False, "error": result.fields()})
-            else:
-                bundle = result["bundle"]
-                data.append({"id": post.id, "ok": True, **result})
-        return json_reply({"ok": True, "bundle": bundle or self._service.serving.bundle.id, "data": data})
+        record = next((result for result in results if isinstance(result, bytes)), None)
+        bundle = json.loads(record)["bundle"] if record else self._service.serving.bundle.id
+        data = b",".join(map(_result, posts, results))
+        return Reply(b'{"ok":true,"bundle":%b,"data":[%b]}' % (json.dumps(bundle).encode(), data))
+
+
+def _result(post: RequestPost, result: Result) -> bytes:
+    """The id of a post, then its record or its error."""
+    if isinstance(result, PostError):
+        document = {"id": post.id, "ok": False, "error": result.fields()}
+        return json.dumps(document, separators=(",", ":")).encode()
+    return b'{"id":%b,"ok":true,%b' % (json.dumps(post.id).encode(), result[1:])
 
 
 def _static(name: str, kind: bytes) -> Handler:

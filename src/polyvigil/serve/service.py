@@ -16,13 +16,13 @@ from pathlib import Path
 
 from polyvigil.bundle.store import Bundle, load
 from polyvigil.config.serve import ServeSpec
-from polyvigil.errors import PolyvigilError
+from polyvigil.errors import BundleError, PolyvigilError
 from polyvigil.judge.endpoint import EndpointPermission
 from polyvigil.serve.batching import ScoringQueue, Ticket, weight_of
 from polyvigil.serve.lag import LoopLag
-from polyvigil.serve.loaded import SMOKE_POSTS, IndexedPost, LoadedBundle, Result
+from polyvigil.serve.loaded import SMOKE_POSTS, LoadedBundle
 from polyvigil.serve.metrics import Metrics
-from polyvigil.serve.requests import PostError, RequestPost
+from polyvigil.serve.requests import IndexedPost, PostError, RequestPost, Result
 from polyvigil.web.asgi import ClientGoneError
 from polyvigil.web.refusal import RefusalError
 
@@ -65,18 +65,23 @@ class Service:
         )
         self.metrics.gauge("expected_wait_seconds", "Wait of a post that came now", self.queue.expected_wait)
         self.metrics.gauge("loop_lag_seconds", "Time of a turn of the event loop under load", lambda: self._lag.seconds)
-        self.metrics.gauge("scoring_thread_deaths", "Threads that died while they scored", lambda: self.queue.deaths)
+        self.metrics.gauge("scoring_thread_deaths", "Times that the thread or process that scores has died", lambda: self.queue.deaths)
         self.metrics.gauge("draining", "1 while no new post is taken", lambda: self.draining)
         self.metrics.gauge("endpoint_posts", "Posts that were put to the chat endpoint", self._endpoint_posts)
 
     def _loaded(self, bundle: Bundle | str | Path) -> LoadedBundle:
-        if not isinstance(bundle, Bundle):
-            bundle = load(bundle, device=self._device, permission=self._permission)
-        return LoadedBundle(bundle, self.spec)
+        if isinstance(bundle, Bundle):
+            return LoadedBundle(bundle, self.spec)
+        folder = Path(bundle).resolve()  # a link may be of another bundle when a process loads it again
+        return LoadedBundle(load(folder, device=self._device, permission=self._permission), self.spec, folder=folder)
 
     def _tried(self, folder: Path) -> LoadedBundle:
         loaded = self._loaded(folder)
-        loaded.smoke_score()
+        try:
+            loaded.smoke_score()
+        except BundleError:
+            loaded.close()
+            raise
         return loaded
 
     def _endpoint_posts(self) -> int:
@@ -84,13 +89,15 @@ class Service:
         return usage.posts if usage else 0
 
     def start(self) -> None:
-        """Begin to score, in a thread of this process: after any fork."""
+        """Begin to score, in a thread of this process, or in a process that it starts: after any fork."""
         self.queue.start()
 
     def stop(self) -> None:
-        """End the thread; what waits is refused."""
+        """End thread and processes; what waits is refused."""
         self.draining = True
         self.queue.stop()
+        for loaded in (self.serving, *self._retiring):
+            loaded.close()
 
     def begin_draining(self) -> None:
         """Take no more posts; what is queued is answered."""
@@ -155,20 +162,26 @@ class Service:
         scored: list[Result] = []
         if good:
             ticket = self._ticket(good, score, limit)
-            loaded.open_requests += 1
-            try:
+            with self._used(loaded, ticket):
                 self.queue.add(ticket, lane=lane)
                 scored = await _wait(ticket, limit=limit, gone=gone)
-            finally:
-                ticket.cancelled = True
-                loaded.open_requests -= 1
-                self._let_go()
         results = iter(scored)
         every = [errors[index] if index in errors else next(results) for index in range(len(posts))]
         for result in every:
             if isinstance(result, PostError):
                 self.metrics.post_error(result.code)
         return every
+
+    @contextlib.contextmanager
+    def _used(self, loaded: LoadedBundle, ticket: Ticket[IndexedPost, Result]) -> Iterator[None]:
+        """Around a ticket's time in the queue: its bundle stays as long."""
+        loaded.open_requests += 1
+        try:
+            yield
+        finally:
+            ticket.cancelled = True
+            loaded.open_requests -= 1
+            self._let_go()
 
     def _ticket(
         self,
@@ -195,7 +208,7 @@ class Service:
         """Whether posts are taken and one was scored lately; if none was, one is scored now."""
         if self.draining:
             return False
-        if time.monotonic() - self.queue.last_scored <= self.spec.ready_age:
+        if self.serving.is_alive and time.monotonic() - self.queue.last_scored <= self.spec.ready_age:
             return True
         if self._probe is None or self._probe.done():  # checks that come together share one post
             self._probe = asyncio.create_task(self._scores_a_post())
@@ -204,13 +217,13 @@ class Service:
     async def _scores_a_post(self) -> bool:
         post = SMOKE_POSTS[0]
         ticket = self._ticket([(0, post)], self.serving.score_without_endpoint, _PROBE_TIME)
-        self.queue.add(ticket, first=True)
-        try:
-            async with asyncio.timeout(_PROBE_TIME):
-                (result,) = await ticket.done
-        except (TimeoutError, RefusalError):
-            ticket.cancelled = True
-            return False
+        with self._used(self.serving, ticket):
+            self.queue.add(ticket, first=True)
+            try:
+                async with asyncio.timeout(_PROBE_TIME):
+                    (result,) = await ticket.done
+            except (TimeoutError, RefusalError):
+                return False
         return not isinstance(result, PostError)
 
     # replacing the bundle
@@ -246,8 +259,9 @@ class Service:
         return {"bundle": loaded.bundle.id, "before": before.bundle.id}
 
     def _let_go(self) -> None:
-        if self._retiring:
-            self._retiring = [loaded for loaded in self._retiring if loaded.open_requests]
+        for loaded in [loaded for loaded in self._retiring if not loaded.open_requests]:
+            self._retiring.remove(loaded)
+            asyncio.get_running_loop().run_in_executor(None, loaded.close)
 
     def bundle_states(self) -> dict[tuple[str, str], int]:
         """Open requests by (bundle id, serving or retiring)."""

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from polyvigil.serve.requests import PostError, RequestPost, check_count, check_keys
+from polyvigil.serve.requests import PostError, RequestPost, Result, check_count, check_keys
 from polyvigil.web.refusal import RefusalError
 
 LABELS = ("noADE", "ADE")
@@ -44,15 +44,16 @@ def read_inputs(document: Any, *, most: int) -> tuple[list[RequestPost], bool]:
     return [RequestPost(str(index), item[0]) for index, item in enumerate(inputs)], False
 
 
-def predictions(results: Sequence[dict[str, object] | PostError], *, alone: bool) -> object:
+def predictions(results: Sequence[Result], *, alone: bool) -> object:
     """The labels of each post. Raises RefusalError for the first post without a decision."""
     predicted = []
     for result in results:
         if isinstance(result, PostError):
             raise refusal_of(result)
-        p = float(str(result["p"]))
+        record = json.loads(result)
+        p = record["p"]
         labels = [{"label": "ADE", "score": p}, {"label": "noADE", "score": 1 - p}]
-        predicted.append(labels if result["decision"] else labels[::-1])
+        predicted.append(labels if record["decision"] else labels[::-1])
     return predicted[0] if alone else predicted
 
 
