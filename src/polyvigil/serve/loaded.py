@@ -10,6 +10,7 @@ from polyvigil.config.serve import ServeSpec
 from polyvigil.errors import BundleError
 from polyvigil.judge.endpoint import Endpoint
 from polyvigil.scoring.explain import explain_posts, explanation_fields
+from polyvigil.scoring.facts import output_facts
 from polyvigil.scoring.wire import Decision, as_cells, flags_text, score_posts
 from polyvigil.serve.requests import PostError, PostReader, ReadPost, RequestPost
 from polyvigil.text.mentions import lexicon
@@ -26,9 +27,9 @@ SMOKE_POSTS = (  # one without a language, so that what detects it is loaded too
 )
 
 
-def record_of(decision: Decision) -> Record:
-    """The record of a decision by the names of the files, its flags as one text."""
-    return as_cells(decision) | {"flags": flags_text(decision.flags)}
+def record_of(decision: Decision, columns: Sequence[str]) -> Record:
+    """The record of a decision by the names of the files, of which these are filled; its flags as one text."""
+    return as_cells(decision, columns) | {"flags": flags_text(decision.flags)}
 
 
 class LoadedBundle:
@@ -36,6 +37,7 @@ class LoadedBundle:
 
     def __init__(self, bundle: Bundle, spec: ServeSpec) -> None:
         self.bundle = bundle
+        self.facts = output_facts(bundle)
         self.open_requests = 0
         self._closed = without_endpoint(bundle)
         self._endpoint_budget = spec.endpoint_posts
@@ -80,14 +82,15 @@ class LoadedBundle:
                 self._terms,
                 detected=[item.language_detected for item in good],
             )
-            return [record_of(row.decision) | explanation_fields(row.explanation) for row in rows]
+            return [record_of(row.decision, self.facts.columns) | explanation_fields(row.explanation) for row in rows]
 
         return self._of_good(posts, explained)
 
     def _decided(self, bundle: Bundle, posts: Sequence[IndexedPost]) -> list[Result]:
         def decided(good: Sequence[ReadPost]) -> list[Record]:
             detected = [item.language_detected for item in good]
-            return [record_of(one) for one in score_posts(bundle, [item.post for item in good], detected=detected)]
+            decisions = score_posts(bundle, [item.post for item in good], detected=detected)
+            return [record_of(one, self.facts.columns) for one in decisions]
 
         return self._of_good(posts, decided)
 
