@@ -29,8 +29,11 @@ from polyvigil.data.write import write_posts
 from polyvigil.errors import BundleError, DataError, RecipeError
 from polyvigil.scoring.batch import score_file
 from polyvigil.scoring.explain import ExplainOptions, explain_file, terms_of
-from polyvigil.scoring.wire import COLUMNS
+from polyvigil.scoring.wire import COLUMNS, SEVERAL_MEMBERS, TOKENS
 from polyvigil.types import LabelledPost
+
+FILLED = tuple(name for name in COLUMNS if name not in (*SEVERAL_MEMBERS, *TOKENS))
+"""The columns of a bundle of one linear member."""
 
 KINDS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
     "dicts": list,
@@ -80,7 +83,7 @@ def test_posts_without_a_language_are_decided_as_on_the_command_line(
     _write(tmp_path / "posts.csv", [{"text": text} for text in texts])
     score_file(bundle, str(tmp_path / "posts.csv"), str(tmp_path / "scored.jsonl"))
     lines = [json.loads(line) for line in (tmp_path / "scored.jsonl").read_text(encoding="utf-8").splitlines()]
-    expected = {column: [line[column] for line in lines] for column in ("text", *COLUMNS)}
+    expected = {column: [line[column] for line in lines] for column in ("text", *FILLED)}
     for posts in (
         texts,
         pd.Series(texts),
@@ -107,7 +110,7 @@ def test_a_table_of_decisions_is_of_the_kind_of_the_posts(
         "input_language",
         "type",
         "label",
-        *COLUMNS,
+        *FILLED,
         "evidence_start",
         "evidence_end",
     ]
@@ -166,7 +169,7 @@ def test_values_are_taken_or_refused_as_on_the_command_line(
         return
     expected = json.loads((tmp_path / "scored.jsonl").read_text(encoding="utf-8"))
     columns = _columns(bundle.decide(make(rows)))
-    assert {name: columns[name] for name in COLUMNS} == {name: [expected[name]] for name in COLUMNS}
+    assert {name: columns[name] for name in FILLED} == {name: [expected[name]] for name in FILLED}
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), 2, "yes", b"\xff", "", True, 1.0, "0"])
@@ -209,8 +212,8 @@ def test_columns_are_named_and_missing_ones_refused(bundle: Bundle, rows: list[d
 
 def test_languages_stand_beside_texts(bundle: Bundle, rows: list[dict[str, Any]]) -> None:
     texts, languages = [row["text"] for row in rows], [row["language"] for row in rows]
-    expected = polyvigil.score(bundle, rows).select(COLUMNS)
-    assert bundle.decide(texts, languages).select(COLUMNS) == expected
+    expected = polyvigil.score(bundle, rows).select(FILLED)
+    assert bundle.decide(texts, languages).select(FILLED) == expected
     lang = pd.DataFrame({"text": texts, "lang": "fa"})
     assert bundle.decide(lang, np.array(languages))["language"].tolist() == languages
     theirs = [{"text": text, "language": "fa"} for text in texts]

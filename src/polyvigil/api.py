@@ -400,6 +400,7 @@ def score(
     languages: Iterable[object] | None = None,
     *,
     evidence: bool = False,
+    prevalence: float | Mapping[str, float] | None = None,
     text: str = "",
     language: str = "",
     settings: Settings | None = None,
@@ -410,12 +411,17 @@ def score(
     Gives a DataFrame of the library that ``posts`` are of, a pandas index kept; a pyarrow.Table for a list or a file.
     As in the command's output, an input column named as one of ours, ``language`` too, is kept as ``input_NAME``, or
     ``input_NAME_2``, ... where that is taken. ``languages``: a code for each post, in place of a column; a missing one
-    is detected. ``evidence``: add where the sentence is that carries the score of a flagged post. With
-    ``on_error="quarantine"`` bad rows are left out with a DataWarning, else the first raises DataError.
+    is detected. ``evidence``: add where the sentence is that carries the score of a flagged post. ``prevalence``: the
+    share of ADEs among all posts, or among those of each language, to which ``p_calibrated`` is re-based. Columns in
+    which the bundle can say nothing are left out, as in files. With ``on_error="quarantine"`` bad rows are left out
+    with a DataWarning, else the first raises DataError.
     """
     bundle = _local(bundle)
     spec = _data_spec(text, "", language, settings, bundle=bundle)
-    return score_table(_loaded(bundle), posts, languages=languages, spec=spec, on_error=on_error, evidence=evidence)
+    shares = {"": prevalence} if isinstance(prevalence, int | float) else prevalence
+    return score_table(
+        _loaded(bundle), posts, languages=languages, spec=spec, on_error=on_error, evidence=evidence, prevalence=shares
+    )
 
 
 def _values(text: str, label: str, language: str, settings: Settings | None) -> dict[str, object]:

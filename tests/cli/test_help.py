@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 from rich.cells import cell_len
 
 import polyvigil.errors
 from polyvigil.augment.translate import FURTHER
 from polyvigil.bundle import layout
+from polyvigil.bundle.store import load
 from polyvigil.cli import signals
 from polyvigil.cli.help import TOPICS, page
 from polyvigil.cli.main import run
@@ -25,7 +27,11 @@ from polyvigil.data import protection
 from polyvigil.data.write import COLUMNS as SCHEMA
 from polyvigil.decide.policy import ThresholdSource
 from polyvigil.errors import PolyvigilError
+from polyvigil.evaluation.measure import measured_on_dev
 from polyvigil.evaluation.official import LABEL_COLUMN
+from polyvigil.glossary import meaning
+from polyvigil.report.render import report_html
+from polyvigil.report.report import report_of
 from polyvigil.review import exporting
 from polyvigil.review.worklist import PURPOSES, WORKLIST_COLUMNS
 from polyvigil.scoring import dedup
@@ -175,6 +181,49 @@ def test_the_questions_of_a_newcomer_are_answered(
     text = capsys.readouterr().out
     below = text.partition(f"\n{question}\n")[2].partition("\n\n")[2].partition("?\n")[0]
     assert answer in " ".join(below.split())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "p: What the model believes, from 0 to 1",
+        "Which column do I sort by? By p_calibrated, largest first",
+        "flags: What else to know about the row, joined by semicolons; empty: nothing. 'polyvigil help flags' explains",
+        "What happens to my file? Nothing: input files are only read.",
+        "How do I stop, and go on? Press Ctrl-C once.",
+    ],
+)
+def test_the_questions_are_answered_by_the_help_of_score_alone(answer: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["score", "--help"]) == 0
+    assert answer in " ".join(capsys.readouterr().out.split())
+
+
+def test_words_are_explained_alike_everywhere(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence, in --help, in what is printed, in the report and on the page."""
+
+    def printed(*arguments: str) -> str:
+        assert run([*arguments]) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    for word in ("p", "p_calibrated", "threshold_source", "flags"):
+        assert f"{word}: {meaning(word)}" in printed("score", "--help")
+        assert f"{word}: {meaning(word)}" in printed("evaluate", "--help")
+        assert meaning(word) in printed("help", "columns", word)
+    evaluated, made = printed("evaluate", str(bundle_folder)), report_html_of(bundle_folder)
+    for word in ("same set", "cross-fitted"):
+        assert f"{word}: {meaning(word)}" in printed("evaluate", "--help")
+        assert f"{word}: {meaning(word)}" in evaluated
+        assert meaning(word) in printed("help", "metrics", word)
+        assert meaning(word) in made
+    for word in ("p", "p_calibrated", "threshold_source"):
+        assert escape(meaning(word)) in made
+    with pytest.raises(KeyError):
+        meaning("weather")
+
+
+def report_html_of(folder: Path) -> str:
+    bundle = load(folder)
+    return report_html(report_of(measured_on_dev(bundle), bundle))
 
 
 def test_one_entry_alone(capsys: pytest.CaptureFixture[str]) -> None:

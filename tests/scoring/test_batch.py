@@ -26,13 +26,17 @@ from polyvigil.data.inputs import find_inputs
 from polyvigil.data.read import read_unlabelled
 from polyvigil.errors import DataError
 from polyvigil.scoring.batch import score_file
+from polyvigil.scoring.facts import output_facts
 from polyvigil.scoring.part import score_work_item
 from polyvigil.scoring.plan import Target, plan, work_items
 from polyvigil.scoring.submission import write_submission
 from polyvigil.scoring.table import open_posts, score_rows
-from polyvigil.scoring.wire import COLUMNS, score_posts
+from polyvigil.scoring.wire import COLUMNS, SEVERAL_MEMBERS, TOKENS, score_posts
 from polyvigil.scoring.work import Work
 from polyvigil.types import LabelledPost, Post
+
+FILLED = tuple(name for name in COLUMNS if name not in (*SEVERAL_MEMBERS, *TOKENS))
+"""The columns of a bundle of one linear member."""
 
 POSTS = [
     {"id": "a", "text": "these pills gave me a terrible headache", "language": "en", "note": "=cmd()"},
@@ -63,13 +67,13 @@ def test_every_format_holds_the_same_values(bundle: Bundle, source: str, tmp_pat
     summary = score_file(bundle, source, str(tmp_path / name))
     rows = _read(tmp_path / name)
     assert [row["id"] for row in rows] == ["a", "b", "c", "d", "e"]
-    assert list(rows[0]) == ["id", "text", "input_language", "note", *COLUMNS]
+    assert list(rows[0]) == ["id", "text", "input_language", "note", *FILLED]
     expected = score_posts(bundle, [Post(r["id"], r["text"], r["language"]) for r in POSTS])
     for row, decision in zip(rows, expected, strict=True):
         assert float(row["p"]) == decision.p  # bit-equal through text
         assert int(row["decision"]) == decision.decision  # type: ignore[call-overload]
         assert (float(row["p"]) >= float(row["threshold"])) == bool(int(row["decision"]))  # type: ignore[call-overload]
-        for column in ("p", "p_calibrated", "threshold", "spread"):
+        for column in ("p", "p_calibrated", "threshold"):
             assert float(row[column]) == getattr(decision, column) == float(f"{float(row[column]):.6g}")  # type: ignore[arg-type]
         assert (row["flags"] or "") == ";".join(decision.flags)  # an empty cell of a workbook is none
         assert row["bundle"] == bundle.id
@@ -85,9 +89,9 @@ def test_flags_and_threshold_sources(bundle: Bundle) -> None:
     found = score_posts(bundle, [Post(r["id"], r["text"], r["language"]) for r in POSTS])
     assert [decision.flags for decision in found] == [
         (),
-        ("threshold_doubtful",),  # Japanese: few positives among the dev posts
+        (),  # Japanese has few positives among the dev posts: a fact of its threshold, said once
         ("no_text:empty",),
-        ("no_text:url_only", "threshold_doubtful"),
+        ("no_text:url_only",),
         ("language_not_trained", "abstained"),
     ]
     assert [decision.threshold_source for decision in found] == ["own", "own", "own", "own", "abstained"]
@@ -120,7 +124,7 @@ def test_input_columns_of_our_names_are_renamed(bundle: Bundle, source: str, tmp
         {name: value for name, value in row.items() if name not in COLUMNS} for row in twice
     ]
     assert [row["input_p_2"] for row in thrice] == [row["p"] for row in twice]
-    assert len(thrice[0]) == len(POSTS[0]) + 3 * len(COLUMNS)
+    assert len(thrice[0]) == len(POSTS[0]) + 3 * len(FILLED)
     assert [note for note in summary.notes if "'p' is 'input_p_2'" in note] == [summary.notes[-1]]
 
 
@@ -363,7 +367,7 @@ def test_languages_are_detected_alike_whole_and_in_parts(bundle: Bundle, tmp_pat
         files.append((tmp_path / name).read_bytes())
     assert files[0] == files[1]
     target = Target.of(str(tmp_path / "c.csv"))
-    job = plan(bundle.id, find_inputs([source]).files, target, data=DataSpec(), spec=spec).job
+    job = plan(bundle.id, output_facts(bundle), find_inputs([source]).files, target, data=DataSpec(), spec=spec).job
     work = Work(target.work, target.ending)
     work.begin(job, resume=False)
     items = list(work_items(job, workers=4))

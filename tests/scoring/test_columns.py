@@ -29,8 +29,11 @@ from polyvigil.data.write import csv_columns_text, csv_text
 from polyvigil.errors import DataError
 from polyvigil.scoring.batch import score_file
 from polyvigil.scoring.part import output_columns
-from polyvigil.scoring.wire import COLUMNS, as_cells, score_posts
+from polyvigil.scoring.wire import COLUMNS, SEVERAL_MEMBERS, TOKENS, as_cells, score_posts
 from polyvigil.scoring.write import header, row_writer
+
+FILLED = tuple(name for name in COLUMNS if name not in (*SEVERAL_MEMBERS, *TOKENS))
+"""The columns of a bundle of one linear member."""
 
 ODD_CELLS = (
     "plain words", "", " ", '"', '""', 'say "ah"', "a,b", "a\nb", "a\r\nb", "a\rb", "'", "'=1+1", "=1+1", "+1", "-",
@@ -52,17 +55,17 @@ def scored_by_row(bundle: Bundle, source: Path, *, ending: str, raw: bool = Fals
     with open_table(source) as table:
         columns = map_columns(table.columns, DataSpec(), required=("text",), where="")
         names = output_columns(table.columns, COLUMNS)
-        out.write(header((*names.values(), *COLUMNS), ending=ending, spec=ScoreSpec()))
+        out.write(header((*names.values(), *FILLED), ending=ending, spec=ScoreSpec()))
         rows = rows_in(list(table.rows))
         good = [
             item
             for item in read_rows(replace(table, rows=rows), columns, DataSpec(), labelled=False)
             if isinstance(item, ReadPost)
         ]
-    with row_writer(out, (*names.values(), *COLUMNS), ending=ending, schema=None, raw=raw) as write:
+    with row_writer(out, (*names.values(), *FILLED), ending=ending, schema=None, raw=raw) as write:
         decisions = score_posts(bundle, [i.post for i in good], detected=[i.language_detected for i in good])
         cells = [{names[name]: cell for name, cell in item.row.cells.items()} for item in good]
-        write.rows([row | as_cells(decision) for row, decision in zip(cells, decisions, strict=True)])
+        write.rows([row | as_cells(decision, FILLED) for row, decision in zip(cells, decisions, strict=True)])
     return out.getvalue()
 
 

@@ -18,10 +18,13 @@ from polyvigil.data.formats import open_table
 from polyvigil.errors import DataError
 from polyvigil.scoring.batch import score_file
 from polyvigil.scoring.explain import ExplainOptions, explain_file, marked
-from polyvigil.scoring.wire import COLUMNS, score_posts
+from polyvigil.scoring.wire import COLUMNS, SEVERAL_MEMBERS, TOKENS, score_posts
 from polyvigil.text.legible import LegibleText
 from polyvigil.text.mentions import Mention, Term, lexicon, mentions
 from polyvigil.types import Post
+
+FILLED = tuple(name for name in COLUMNS if name not in (*SEVERAL_MEMBERS, *TOKENS))
+"""The columns of a bundle of one linear member."""
 
 XSS = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><b>&lt;"
 POSTS = [
@@ -197,11 +200,11 @@ def test_bad_outputs_are_refused(bundle: Bundle, source: str, tmp_path: Path, ou
 def test_scoring_adds_evidence_columns_with_the_option(bundle: Bundle, source: str, tmp_path: Path, name: str) -> None:
     score_file(bundle, source, str(tmp_path / "plain.csv"))
     with open_table(tmp_path / "plain.csv") as table:
-        assert table.columns == ("id", "text", "input_language", *COLUMNS)
+        assert table.columns == ("id", "text", "input_language", *FILLED)
     score_file(bundle, source, str(tmp_path / name), spec=ScoreSpec(evidence=True))
     with open_table(tmp_path / name) as table:
         rows = [dict(row.cells) for row in table.rows]
-    assert list(rows[0]) == ["id", "text", "input_language", *COLUMNS, "evidence_start", "evidence_end"]
+    assert list(rows[0]) == ["id", "text", "input_language", *FILLED, "evidence_start", "evidence_end"]
     found = explain(bundle, [Post(row["id"], row["text"], row["language"]) for row in POSTS])
     cells = [(row["evidence_start"], row["evidence_end"]) for row in rows]
     expected = [

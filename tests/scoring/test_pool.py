@@ -20,6 +20,7 @@ from polyvigil.config.score import ScoreSpec
 from polyvigil.data.inputs import find_inputs
 from polyvigil.errors import BundleError, DataError, ScoringError
 from polyvigil.scoring.batch import score_files
+from polyvigil.scoring.facts import output_facts
 from polyvigil.scoring.plan import Target, plan, work_items
 from polyvigil.scoring.pool import Processes, load_as
 
@@ -40,7 +41,9 @@ def test_two_processes_write_the_bytes_of_one(bundle_folder: Path, many: Path, a
 
 
 def test_only_large_inputs_are_split(bundle: Bundle, many: Path) -> None:
-    job = plan(bundle.id, find_inputs([str(many)]).files, Target.of("o.csv"), data=DataSpec(), spec=HOW).job
+    job = plan(
+        bundle.id, output_facts(bundle), find_inputs([str(many)]).files, Target.of("o.csv"), data=DataSpec(), spec=HOW
+    ).job
     found = [(stretch.input, stretch.whole, stretch.part, stretch.last) for stretch in work_items(job, workers=2)]
     assert found == [(0, False, part, part == 7) for part in range(8)] + [(1, True, 0, False), (2, True, 0, False)]
     assert sum(stretch.bytes for stretch in work_items(job, workers=2)) == sum(facts.bytes for facts in job.inputs)

@@ -22,6 +22,7 @@ import typer
 from polyvigil.cli.options import POSTS_OPTIONS, OrOnHub, PostsInput, PostsOptions
 from polyvigil.cli.output import Answer, Output, command_line
 from polyvigil.errors import InterruptError
+from polyvigil.glossary import meanings
 from polyvigil.progress import listening
 
 Function = TypeVar("Function", bound=Callable[..., Answer])
@@ -47,11 +48,14 @@ _registered: dict[str, RegisteredCommand] = {}
 """Of each command whose module is imported, by its full name, as ``audit drift``."""
 
 
-def command(*, examples: tuple[str, str], group: str = "", heartbeat: bool = True) -> Callable[[Function], Function]:
+def command(
+    *, examples: tuple[str, str], group: str = "", heartbeat: bool = True, explains: tuple[str, ...] = ()
+) -> Callable[[Function], Function]:
     """Register ``function(out, ...) -> Answer`` as a command of its name, with the shared options and two examples.
 
-    ``group``: the group of commands it belongs to, as ``audit``; empty for none. ``heartbeat``: whether a long silence
-    is broken (Output.heartbeat); not where a command waits for others, as a service does.
+    ``explains``: words and questions whose meaning (glossary) its help gives below the rest. ``group``: the group of
+    commands it belongs to, as ``audit``; empty for none. ``heartbeat``: whether a long silence is broken
+    (Output.heartbeat); not where a command waits for others, as a service does.
     """
 
     def register(function: Function) -> Function:
@@ -62,7 +66,7 @@ def command(*, examples: tuple[str, str], group: str = "", heartbeat: bool = Tru
             name=function.__name__,
             run=_runner(function, name, heartbeat=heartbeat),
             summary=description.split("\n", maxsplit=1)[0],
-            help=f"\b\nExamples:\n{shown}\n\n{description}",
+            help="\n\n".join([f"\b\nExamples:\n{shown}", description, *meanings(*explains)]),
         )
         return function
 

@@ -84,7 +84,8 @@ class _ReportOptions:
     examples=(
         "polyvigil evaluate BUNDLE test.csv --by type -o report",
         "polyvigil evaluate --predictions predictions.csv gold.csv -o scores.json",
-    )
+    ),
+    explains=("same set", "cross-fitted", "p", "p_calibrated", "threshold_source", "flags"),
 )
 def evaluate(
     out: Output,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from importlib.resources import files
 from typing import Annotated
 
 import typer
 
+from polyvigil import glossary
 from polyvigil.cli.command import command
 from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import RecipeError
@@ -16,6 +16,7 @@ TOPICS = {
     "questions": "Five of a newcomer: p, sorting, flags, your file, how to stop.",
     "columns": "Every column that polyvigil writes.",
     "flags": "Every word in the column flags.",
+    "metrics": "Same set and cross-fitted: which metric to stand by.",
     "exit-codes": "What a command leaves for scripts.",
     "formats": "Which files are read and written, and how they are recognised.",
     "bundle": "The files of a bundle.",
@@ -50,7 +51,7 @@ def page(topic: str) -> str:
     """The page of a topic, as Markdown. Raises RecipeError for a topic that there is not."""
     if topic not in TOPICS:
         raise RecipeError(f"{topic!r} is no topic", where="help", hint=_nearest(topic, TOPICS, "polyvigil help"))
-    return (files("polyvigil") / "help" / f"{topic}.md").read_text(encoding="utf-8")
+    return glossary.page(topic)
 
 
 def _nearest(name: str, known: dict[str, str], see: str) -> str:

@@ -17,6 +17,7 @@ def inspect(out: Output, bundle: BundleFolder) -> Answer:  # noqa: ARG001
     """Check every hash of a bundle, then show what is in it: members, languages, thresholds, settings, versions."""
     from polyvigil.bundle import layout, store
     from polyvigil.cli.views.bundle import stacks
+    from polyvigil.scoring.facts import output_facts
 
     loaded = store.load(bundle)
     manifest = loaded.manifest
@@ -25,6 +26,7 @@ def inspect(out: Output, bundle: BundleFolder) -> Answer:  # noqa: ARG001
         "manifest": manifest.model_dump(mode="json"),
         "combination": loaded.combination_record.model_dump(mode="json"),
         "policy": loaded.policy.model_dump(mode="json"),
+        "prevalence": dict(output_facts(loaded).prevalence),
         "members": [member.fit_record.model_dump(mode="json") for member in loaded.all_members],
         "stacked": [stack.model_dump(mode="json") for stack in stacks(loaded.all_members)],
         "recipe": recipe,
@@ -37,10 +39,12 @@ def _lines(loaded: Bundle, recipe: str) -> list[str]:
         cascade_lines,
         coverage_lines,
         judge_lines,
+        prevalence_lines,
         stack_lines,
         stacks,
         threshold_lines,
     )
+    from polyvigil.scoring.facts import output_facts
 
     manifest, combination = loaded.manifest, loaded.combination_record
     weights = [f", weight {weight:.4g}" for weight in combination.weights] or [""] * len(loaded.all_members)
@@ -65,6 +69,7 @@ def _lines(loaded: Bundle, recipe: str) -> list[str]:
         f"trained languages: {', '.join(manifest.trained_languages) or 'none'}",
         "",
         *threshold_lines(loaded.policy),
+        *prevalence_lines(output_facts(loaded)),
         "",
         recipe.rstrip(),
     ]

@@ -35,6 +35,13 @@ class OnErrorOption(StrEnum):
 Replace = Annotated[
     bool, typer.Option("--replace", help="Replace what an earlier run of this command has put there; nothing else.")
 ]
+PostPrevalence = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prevalence",
+        help="Re-base p_calibrated to this share of ADEs among the posts: 0.02, or of a language fa=0.01.",
+    ),
+]
 Address = Annotated[
     str, typer.Option("--address", help="Of the Ray cluster: auto, HOST:PORT; without it one is started here.")
 ]

@@ -15,7 +15,17 @@ from pydantic import ValidationError
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, FromDisk, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import DEFAULT_POSTS, Address, Device, EngineOption, OrOnHub, QuarantinedPosts, Replace
+from polyvigil.cli.named import prevalences
+from polyvigil.cli.options import (
+    DEFAULT_POSTS,
+    Address,
+    Device,
+    EngineOption,
+    OrOnHub,
+    PostPrevalence,
+    QuarantinedPosts,
+    Replace,
+)
 from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.config.score import ScoreSpec
 from polyvigil.errors import InterruptError, RecipeError, name_list
@@ -29,6 +39,8 @@ if TYPE_CHECKING:
 
 
 _NO_TEXT_SHARE = 0.1  # of the posts; more are worth a warning
+_EXPLAINED = ("p", "p_calibrated", "threshold_source", "flags")
+_QUESTIONS = ("Which column do I sort by?", "What happens to my file?", "How do I stop, and go on?")
 
 
 class Dedup(StrEnum):
@@ -96,6 +108,7 @@ PartPosts = Annotated[
         "polyvigil score BUNDLE posts.csv -o scored.csv",
         "polyvigil score BUNDLE data/ 'more/*.jsonl.gz' -o scored/ --column text=body",
     ),
+    explains=(*_EXPLAINED, *_QUESTIONS),
 )
 def score(
     out: Output,
@@ -117,6 +130,7 @@ def score(
     evidence: Evidence = False,
     mask: Mask = False,
     drop_text: DropText = False,
+    prevalence: PostPrevalence = None,
     ask_endpoint: AskEndpoint = False,
     offline: FromDisk = False,
     dedup: WhatIsAlike = Dedup.off,
@@ -132,7 +146,8 @@ def score(
     to_stdout = out.writes_to_stdout(output)
     listed = _worklist_beside(output, replace=replace) if top else None
     text = _text_in_output(mask=mask, drop_text=drop_text, evidence=evidence, top=top)
-    choices = {"evidence": evidence, "raw_csv": raw_csv, "excel": excel, "ask_endpoint": ask_endpoint}
+    choices: dict[str, Any] = {"evidence": evidence, "raw_csv": raw_csv, "excel": excel, "ask_endpoint": ask_endpoint}
+    choices["prevalence"] = prevalences(prevalence)
     spec = _score_spec(part_posts, dedup=dedup.value, text=text, on_error=posts.on_row_error, **choices)
     allowed = endpoint_permission(ask_endpoint, offline=offline)
     inputs = _inputs(bundle, sources, server=server)
@@ -250,7 +265,32 @@ def _lines(summary: ScoreSummary, output: str, *, seconds: float, dedup: Dedup) 
         lines.append(f"{summary.copied:,} posts ({share:.1%}) read like one before them and were not scored again")
     if summary.set_aside:
         lines.append(f"{summary.set_aside:,} rows set aside -> {summary.rejects}")
-    return lines
+    return [*lines, *_threshold_lines(summary), *_prevalence_lines(summary), *_word_lines(summary)]
+
+
+def _threshold_lines(summary: ScoreSummary) -> list[str]:
+    """What is doubtful of the thresholds, once for the languages of which it is the same."""
+    languages: dict[str, list[str]] = {}
+    for counts in summary.languages:
+        for warning in counts.threshold_warnings:
+            languages.setdefault(warning, []).append(counts.language)
+    return [f"doubtful threshold ({name_list(names)}): {warning}" for warning, names in languages.items()]
+
+
+def _prevalence_lines(summary: ScoreSummary) -> list[str]:
+    """At which prevalence p_calibrated holds; nothing where there is no such column, or it is not known."""
+    from polyvigil.cli.views.bundle import prevalence_sentence
+
+    return prevalence_sentence(
+        {one.language: one.prevalence for one in summary.languages if one.prevalence is not None}
+    )
+
+
+def _word_lines(summary: ScoreSummary) -> list[str]:
+    """What the columns mean that a reader looks at first."""
+    from polyvigil.cli.views.markdown import word_lines
+
+    return ["", *word_lines(*(word for word in _EXPLAINED if word in summary.added))]
 
 
 def _engine(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, Device, OrOnHub, Posts, PostsInput, Replace
+from polyvigil.cli.named import named_values, prevalences
+from polyvigil.cli.options import DEFAULT_POSTS, Device, OrOnHub, PostPrevalence, Posts, PostsInput, Replace
 from polyvigil.cli.output import Answer, Output
 from polyvigil.errors import RecipeError, name_list
 
@@ -37,10 +38,7 @@ def worklist(
         float,
         typer.Option("--audit", help="A random sample of the rest: a share of the budget (0.2), or how many posts."),
     ] = 0.2,
-    prevalence: Annotated[
-        list[str] | None,
-        typer.Option("--prevalence", help="The share of ADEs among all posts: 0.02, or of a language fa=0.01."),
-    ] = None,
+    prevalence: PostPrevalence = None,
     quota: Annotated[
         list[str] | None,
         typer.Option("--quota", help="How many posts of the queue are of a language: de=50. Repeatable."),
@@ -66,11 +64,9 @@ def worklist(
     options = WorklistOptions(
         budget=budget,
         audit=audit,
-        prevalence={
-            name: _share(name, value) for name, value in _named(prevalence, "--prevalence", alone=True).items()
-        },
-        quotas={name: _number(value) for name, value in _named(quota, "--quota").items()},
-        type_quotas={name: _number(value) for name, value in _named(quota_type, "--quota-type").items()},
+        prevalence=prevalences(prevalence),
+        quotas={name: _number(value) for name, value in named_values(quota, "--quota").items()},
+        type_quotas={name: _number(value) for name, value in named_values(quota_type, "--quota-type").items()},
         seed=seed,
     )
     check_worklist_output(output, replace=replace, inputs=scored)
@@ -172,27 +168,6 @@ def worklist_lines(summary: WorklistSummary) -> list[str]:
         "What is there, the labels will say: fill in label, and label_2 for audited ADEs; then",
         f"  polyvigil estimate {scored} --reviewed {summary.output}",
     ]
-
-
-def _named(given: Sequence[str] | None, option: str, *, alone: bool = False) -> dict[str, str]:
-    """``NAME=VALUE`` by name; with ``alone`` a value by itself too, under an empty name."""
-    values: dict[str, str] = {}
-    for one in given or ():
-        name, equals, value = one.rpartition("=")
-        if not value or (not name and (equals or not alone)):
-            raise RecipeError(
-                f"{one!r} is not NAME=VALUE", where=option, hint="as de=50" if not alone else "as fa=0.01"
-            )
-        values[name] = value
-    return values
-
-
-def _share(name: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError as error:
-        given = f"{name}={value}" if name else value
-        raise RecipeError(f"{given!r}: {value!r} is no number", where="--prevalence", hint="as 0.02") from error
 
 
 def _number(value: str) -> int:

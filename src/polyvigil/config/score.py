@@ -27,6 +27,10 @@ class ScoreSpec(Spec):
     text: Literal["whole", "masked", "dropped"] = Field(
         default="whole", description="of the posts in the output: as it was written, masked (text.mask), or left out"
     )
+    prevalence: dict[str, float] = Field(
+        default={},
+        description="re-base p_calibrated to these shares of ADEs, by language; under an empty name that of the others",
+    )
     raw_csv: bool = Field(default=False, description="leave cells that a spreadsheet would run as they are")
     excel: bool = Field(
         default=False, description="begin CSV with a byte order mark, by which Excel knows that it is UTF-8"

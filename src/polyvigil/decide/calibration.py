@@ -156,6 +156,21 @@ class Calibration(RootModel[Annotated[_Map, Field(discriminator="kind")]]):
         return float(np.int64(reached).view(np.float64))
 
 
+def shifted(calibrated: Probabilities, shift: float | NDArray[np.float64]) -> Probabilities:
+    """Calibrated P with ``shift`` added to its logit, one for all posts or one for each: (n_posts,), order kept within
+    a shift; 0 stays 0 and 1 stays 1."""
+    factor = np.exp(shift)
+    result: Probabilities = calibrated * factor / (calibrated * factor + (1 - calibrated))
+    return result
+
+
+def prior_shift(share: float, prevalence: float) -> float:
+    """What is added to the logit of a P that holds where ``share`` of the posts are positive, for it to hold where
+    ``prevalence`` are: Bayes' rule, where posts of each class look as they did (Saerens et al. 2002). Both in (0, 1).
+    """
+    return math.log(prevalence / (1 - prevalence)) - math.log(share / (1 - share))
+
+
 def _mapped(by: _Map, probabilities: Probabilities, languages: Sequence[str]) -> Probabilities:
     """P of p above 0: (n,), order kept."""
     match by:

@@ -184,6 +184,8 @@ class Scores(Protocol):
 
 NGRAM_KINDS = frozenset({"linear"})
 """Kinds of detectors that know nothing of a language but the n-grams of their training posts."""
+TOKEN_KINDS = frozenset({"encoder", "nli"})
+"""Kinds of detectors that count tokens, and may cut a post or read it in windows; a stacked one does as its base."""
 
 
 @runtime_checkable

@@ -25,7 +25,7 @@ from polyvigil.data.shown import is_showable, shown_column, shown_name, shown_va
 from polyvigil.data.table import Row
 from polyvigil.errors import DataError
 from polyvigil.monitor.weeks import DATE_COLUMNS, parse_week, week_of_cell
-from polyvigil.review.scored_posts import Progress, check_scored, group_of, number_in
+from polyvigil.review.scored_posts import Progress, calibrated_column, check_scored, group_of, number_in
 from polyvigil.scoring.wire import ABSTAINED
 from polyvigil.text.script import main_script
 from polyvigil.types import Frozen
@@ -251,7 +251,7 @@ class _Counter:
         flags = cell_text(row.cells.get("flags")).split(";")
         if any(flag.startswith(_NO_TEXT) for flag in flags):
             return
-        p, decision = (number_in(row, column, self.name, most=1.0) for column in ("p_calibrated", "decision"))
+        p, decision = (number_in(row, column, self.name, most=1.0) for column in (calibrated_column(row), "decision"))
         if decision not in (0.0, 1.0):
             raise self._error(row, "decision", f"{decision:g} is not 0 or 1", _AS_WRITTEN)
         text = cell_text(row.cell(self.roles.columns["text"]))

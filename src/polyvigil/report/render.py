@@ -10,6 +10,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from polyvigil.bundle.outputs import OutputKind, check_output
 from polyvigil.data.atomic import whole_folder
 from polyvigil.decide.tune import FEW_POSITIVES
+from polyvigil.glossary import meaning
 from polyvigil.report import charts
 from polyvigil.report.chart_data import PII_WARNING
 from polyvigil.report.report import Report
@@ -85,7 +86,7 @@ def report_html(report: Report) -> str:
 @cache
 def html_environment(*packages: str) -> Environment:
     """The templates of these packages, and after them those of the report with its style: escaped, hidden characters
-    made visible, numbers formatted alike."""
+    made visible, numbers formatted alike; ``meaning`` gives what the help pages say of a word."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "polyvigil.report")]),
         autoescape=True,
@@ -94,6 +95,7 @@ def html_environment(*packages: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["meaning"] = meaning
     environment.filters.update(
         count=_count,
         rate=_rate,

@@ -28,11 +28,11 @@ from polyvigil.errors import DataError
 from polyvigil.evaluation.audit_estimate import AuditPart
 from polyvigil.evaluation.rate_curve import logits
 from polyvigil.review.sampling import inclusion_probabilities, representatives
-from polyvigil.review.scored_posts import ScoredPosts, fingerprint_text, number_in
+from polyvigil.review.scored_posts import ScoredPosts, calibrated_column, fingerprint_text, number_in
 from polyvigil.review.worklist import AUDIT, LABELS, PURPOSES, QUEUE
 from polyvigil.scoring.digits import rounded
 
-_NEEDED = ("label", "purpose", "inclusion_p", "p_calibrated", "decision", "language", "bundle", "scored_posts")
+_NEEDED = ("label", "purpose", "inclusion_p", "p", "decision", "language", "bundle", "scored_posts")
 _TOLERANCE = 1e-4  # of inclusion probabilities, which are written with six digits
 
 
@@ -123,7 +123,7 @@ def _reviewed(row: Row, name: str, labels: Sequence[int | None]) -> ReviewedRow:
         line=row.line,
         language=cell_text(row.cells.get("language")),
         bundle=cell_text(row.cells.get("bundle")),
-        calibrated=number_in(row, "p_calibrated", name, most=1.0),
+        calibrated=number_in(row, calibrated_column(row), name, most=1.0),
         flagged=number_in(row, "decision", name, most=1.0) == 1,
         purpose=purpose,
         inclusion=number_in(row, "inclusion_p", name, most=1.0) if purpose == AUDIT else 1.0,

@@ -26,13 +26,13 @@ from polyvigil.data.shown import shown_column, shown_value
 from polyvigil.data.table import Row
 from polyvigil.errors import DataError
 from polyvigil.review.sampling import representatives
-from polyvigil.scoring.wire import ABSTAINED, Decision
+from polyvigil.scoring.wire import ABSTAINED, CALIBRATED, Decision
 from polyvigil.text.normalise import model_text
 from polyvigil.text.shingles import canonical
 from polyvigil.types import Post, Probabilities
 
-NEEDED = ("p", "p_calibrated", "decision", "language", "threshold", "flags", "bundle")
-"""Columns by which an output of ``polyvigil score`` is known (scoring.wire.Decision)."""
+NEEDED = ("p", "decision", "language", "threshold", "flags", "bundle")
+"""Columns by which an output of ``polyvigil score`` is known (scoring.wire.Decision), whatever bundle scored it."""
 assert set(NEEDED) <= set(Decision.__dataclass_fields__)
 _NO_TEXT = "no_text:"
 _PROGRESS_ROWS = 20_000
@@ -182,7 +182,7 @@ class _Reader:
         if any(flag.startswith(_NO_TEXT) for flag in flags):
             self._left_out += 1
             return 0
-        calibrated = number_in(row, "p_calibrated", name, most=1.0)
+        calibrated = number_in(row, calibrated_column(row), name, most=1.0)
         decision = number_in(row, "decision", name, most=1.0)
         language = cell_text(row.cells.get("language"))
         group = group_of(cell_text(row.cell(roles.columns["text"])), language)
@@ -226,6 +226,11 @@ def group_of(text: str, language: str) -> int:
 def _hash(key: str) -> int:
     digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
+
+
+def calibrated_column(row: Row) -> str:
+    """The column of calibrated P: ``p`` in a file of a bundle without a calibration, which has no other."""
+    return CALIBRATED if CALIBRATED in row.cells else "p"
 
 
 def number_in(row: Row, column: str, name: str, *, most: float) -> float:

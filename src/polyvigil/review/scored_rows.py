@@ -25,7 +25,7 @@ from polyvigil.errors import DataError
 from polyvigil.review.schema import PURPOSES
 from polyvigil.text.normalise import replace_lone_surrogates
 
-_NEEDED = ("p", "p_calibrated", "threshold", "decision", "bundle")
+_NEEDED = ("p", "threshold", "decision", "bundle")
 _ROW_ID = re.compile(r"row-\d+")
 """An id that scoring gave to a row without one: it is the same in every file."""
 _BLOCK = 1 << 20
@@ -44,6 +44,7 @@ class ScoredRow:
     bundle: str
     p: float
     p_calibrated: float
+    """``p`` in a file of a bundle without a calibration, which has no other."""
     threshold: float
     threshold_source: str
     decision: int
@@ -167,7 +168,7 @@ def _scored_row(row: Row, columns: Mapping[str, str], digest: str) -> ScoredRow 
             type=_shown(_cell(row.cell(columns["type"]))) if "type" in columns else "",
             bundle=_bundle(_cell(cells["bundle"])),
             p=_share("p", cells["p"]),
-            p_calibrated=_share("p_calibrated", cells["p_calibrated"]),
+            p_calibrated=_share("p_calibrated", cells.get("p_calibrated", cells["p"])),
             threshold=_number("threshold", cells["threshold"]),
             threshold_source=_shown(_cell(cells.get("threshold_source"))),
             decision=_decision(cells["decision"]),

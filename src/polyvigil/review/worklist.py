@@ -32,11 +32,13 @@ from polyvigil.data.formats import Row, format_of, open_table
 from polyvigil.data.inputs import MANIFEST
 from polyvigil.data.read import cell_text
 from polyvigil.data.shown import shown_value
+from polyvigil.decide.calibration import shifted
 from polyvigil.errors import DataError, RecipeError
 from polyvigil.evaluation.rate_curve import logits
 from polyvigil.review.sampling import sample_audit
 from polyvigil.review.scored_posts import ScoredFile, ScoredPosts, posts_at, rows_at
 from polyvigil.scoring.digits import rounded
+from polyvigil.scoring.facts import check_prevalence
 from polyvigil.scoring.part import output_columns
 from polyvigil.scoring.stream import stem
 from polyvigil.scoring.wire import COLUMNS
@@ -81,10 +83,7 @@ class WorklistOptions:
                 where="--audit",
                 hint="as 0.2 or 60",
             )
-        for language, share in self.prevalence.items():
-            if not 0 < share < 1:
-                where = f"--prevalence {language}={share:g}" if language else f"--prevalence {share:g}"
-                raise RecipeError("a prevalence is between 0 and 1", where=where, hint="as 0.02 or fa=0.01")
+        check_prevalence(self.prevalence)
         if self.quotas and self.type_quotas:
             raise RecipeError("quotas are of languages or of types, not of both", where="--quota", hint="leave one out")
         quotas = {**self.quotas, **self.type_quotas}
@@ -214,7 +213,7 @@ def _expected(posts: ScoredPosts, distinct: NDArray[np.bool_], options: Worklist
             continue
         mask = posts.languages == language
         shift = rebasing(posts.calibrated[mask & distinct], prevalence)
-        expected[mask] = expit(logits(posts.calibrated[mask]) + shift)
+        expected[mask] = shifted(posts.calibrated[mask], shift)
     return expected
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,12 +21,22 @@ from polyvigil.data.inputs import find_inputs
 from polyvigil.data.languages import LanguageSpellings
 from polyvigil.data.read import RowErrorCounts
 from polyvigil.data.streams import STDIN
-from polyvigil.errors import DataError, InterruptError
+from polyvigil.errors import DataError, InterruptError, name_list
 from polyvigil.scoring.engine import Engine, ThisProcess
-from polyvigil.scoring.job import Job, LanguageCounts, PartRecord, ProgressEvent, total
+from polyvigil.scoring.facts import ALL
+from polyvigil.scoring.job import Counts, Job, LanguageCounts, PartRecord, ProgressEvent, total
 from polyvigil.scoring.judge_counts import JudgeCounts, judge_counts
 from polyvigil.scoring.output import OutputFile, check_complete, write_output
-from polyvigil.scoring.part import LateFile, PartScorer, check_some_text, late_notes, left_out_notes, open_input, shown
+from polyvigil.scoring.part import (
+    LateFile,
+    PartScorer,
+    check_some_text,
+    late_notes,
+    left_out_notes,
+    open_input,
+    our_columns,
+    shown,
+)
 from polyvigil.scoring.plan import Target, plan, work_items
 from polyvigil.scoring.stream import Hashed
 from polyvigil.scoring.work import Work, locked
@@ -62,6 +72,8 @@ class ScoreSummary(Frozen):
     """Posts that took the decision of one like them and were not scored (``dedup``)."""
     set_aside: int
     rejects: str | None
+    added: tuple[str, ...] = ()
+    """The columns that the output has beside those of the inputs."""
     languages: tuple[LanguageCounts, ...]
     judge: JudgeCounts | None = None
     """None where no post was near enough to a threshold for a judge."""
@@ -129,7 +141,13 @@ def score_files(
                 stdin = stack.enter_context(open_table(STDIN, data))
                 engine = dataclasses.replace(engine, stdin=stdin)
         planned = plan(
-            engine.manifest.id, inputs.files, target, data=data or DataSpec(), spec=spec or ScoreSpec(), stdin=stdin
+            engine.manifest.id,
+            engine.facts,
+            inputs.files,
+            target,
+            data=data or DataSpec(),
+            spec=spec or ScoreSpec(),
+            stdin=stdin,
         )
         given = [facts.path for facts in planned.job.inputs]
         replace = target.check_free(
@@ -252,6 +270,7 @@ class _Run:
             notes.extend(spellings.messages(shown(facts), default=self.job.data.language))
             notes.extend(left_out_notes(shown(facts), input_records))
         all_counts = total(record.counts for record in records)
+        notes.extend(_unused_prevalence(self.job.how, all_counts))
         if self.job.kind == "xlsx" and not self.job.folder:
             notes.extend(sheets_note(all_counts.posts))
         return ScoreSummary(
@@ -267,12 +286,20 @@ class _Run:
             copied=all_counts.copied,
             set_aside=all_counts.set_aside,
             rejects=str(rejects or self.target.rejects) if all_counts.set_aside else None,
+            added=our_columns(self.job.how, self.job.facts),
             languages=all_counts.languages,
             judge=judge_counts(all_counts, usage=self.engine.usage if isinstance(self.engine, ThisProcess) else None),
             how=self.job.how,
             libraries=self.job.libraries,
             notes=tuple(notes[:_NOTES]),
         )
+
+
+def _unused_prevalence(spec: ScoreSpec, counts: Counts) -> Iterator[str]:
+    """A line of languages that --prevalence names and no post has."""
+    unused = set(spec.prevalence) - {part.language for part in counts.languages} - {ALL}
+    if unused:
+        yield f"--prevalence names {name_list(sorted(unused))}, and no post is of it"
 
 
 class _Watch:

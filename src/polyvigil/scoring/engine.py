@@ -11,9 +11,10 @@ from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.formats import Table
 from polyvigil.judge.endpoint import Usage
+from polyvigil.scoring.facts import OutputFacts
 from polyvigil.scoring.job import Job, PartRecord, WorkItem
 from polyvigil.scoring.part import ProgressCallback, score_work_item
-from polyvigil.scoring.remote import RemoteBundle
+from polyvigil.scoring.remote import RemoteBundle, facts_of
 from polyvigil.scoring.work import Work
 
 
@@ -23,6 +24,11 @@ class Engine(Protocol):
     @property
     def manifest(self) -> Manifest:
         """Of the bundle that scores."""
+        ...
+
+    @property
+    def facts(self) -> OutputFacts:
+        """Of that bundle."""
         ...
 
     @property
@@ -48,6 +54,10 @@ class ThisProcess:
     @property
     def manifest(self) -> Manifest:
         return self.bundle.manifest
+
+    @property
+    def facts(self) -> OutputFacts:
+        return facts_of(self.bundle)
 
     @property
     def workers(self) -> int:

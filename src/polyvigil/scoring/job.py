@@ -16,6 +16,7 @@ from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import format_of
 from polyvigil.data.languages import LanguageSpelling
 from polyvigil.data.read import RowErrorKind
+from polyvigil.scoring.facts import OutputFacts
 from polyvigil.types import Frozen
 
 
@@ -43,6 +44,8 @@ class Job(Frozen):
     """Of each output file, ``.csv.gz`` say."""
     folder: bool
     """Whether each part is a file of its own in a folder; else they are joined."""
+    facts: OutputFacts
+    """Of the bundle."""
     columns: tuple[str, ...]
     """Of the output: the inputs', by their names in the output, then ours."""
     renamed: tuple[tuple[str, str], ...] = ()
@@ -96,6 +99,10 @@ class LanguageCounts(Frozen):
     threshold: float
     threshold_source: str
     trained: bool
+    threshold_warnings: tuple[str, ...] = ()
+    """What is doubtful of the threshold, such as too few ADEs to tune on."""
+    prevalence: float | None = None
+    """The share of ADEs at which ``p_calibrated`` of the language holds; None where there is no such column."""
     abstained: int = 0
     """Posts that were not flagged whatever their P (wire.ABSTAINED)."""
 

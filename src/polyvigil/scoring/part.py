@@ -38,6 +38,7 @@ from polyvigil.data.table import Piece, PieceBuffer, RowBlock, pieces_of, rows_i
 from polyvigil.errors import DataError
 from polyvigil.scoring.dedup import DUPLICATE_COLUMNS, Deduplicated
 from polyvigil.scoring.evidence import EVIDENCE_COLUMNS, evidence_cells
+from polyvigil.scoring.facts import OutputFacts, rebased, rebased_decisions
 from polyvigil.scoring.job import (
     Counts,
     InputFacts,
@@ -77,22 +78,31 @@ Chunk: TypeAlias = ReadBlock | list[ReadPost | RowError]
 Opening = Callable[[WorkItem], AbstractContextManager[Table]]
 
 
-def our_columns(spec: ScoreSpec) -> tuple[str, ...]:
+def our_columns(spec: ScoreSpec, facts: OutputFacts) -> tuple[str, ...]:
     """The columns that scoring adds."""
-    evidence = EVIDENCE_COLUMNS if spec.evidence else ()
-    return (*COLUMNS, *evidence) if spec.dedup == "off" else (*COLUMNS, *DUPLICATE_COLUMNS, *evidence)
+    return (*facts.columns, *_requested_columns(spec))
 
 
-def output_columns(input_columns: tuple[str, ...], added: tuple[str, ...]) -> Mapping[str, str]:
+def reserved_columns(spec: ScoreSpec) -> tuple[str, ...]:
+    """Names that a column of an input does not keep, since it would be taken for ours, whether the bundle of the day
+    fills that one or leaves it out."""
+    return (*COLUMNS, *_requested_columns(spec))
+
+
+def _requested_columns(spec: ScoreSpec) -> tuple[str, ...]:
+    return (*(() if spec.dedup == "off" else DUPLICATE_COLUMNS), *(EVIDENCE_COLUMNS if spec.evidence else ()))
+
+
+def output_columns(input_columns: tuple[str, ...], reserved: tuple[str, ...]) -> Mapping[str, str]:
     """Input column -> its name in the output; none is lost and no two become one.
 
-    A column with one of the names that are ``added`` becomes ``input_NAME``, or ``input_NAME_2``, ``_3``, ... where the
-    input has a column of that name already, as a file has that is scored again.
+    A column with one of the names that are ``reserved`` becomes ``input_NAME``, or ``input_NAME_2``, ``_3``, ... where
+    the input has a column of that name already, as a file has that is scored again.
     """
-    taken = {*input_columns, *added}
+    taken = {*input_columns, *reserved}
     names: dict[str, str] = {}
     for column in input_columns:
-        names[column] = unused_name(f"input_{column}", taken) if column in added else column
+        names[column] = unused_name(f"input_{column}", taken) if column in reserved else column
         taken.add(names[column])
     return names
 
@@ -279,6 +289,7 @@ class PartScorer:
         self.input = input
         self._bundle = bundle
         self._job = job
+        self._fields = job.facts.columns
         self._facts = job.inputs[input]
         self._table = table
         self._report = report
@@ -305,7 +316,9 @@ class PartScorer:
 
     def score(self, stream: IO[bytes], reject: Callable[[bytes], None]) -> Counts:
         """Score the next part into ``stream``, without a header; ``reject`` takes a line for each bad row."""
-        part = _OnePart(_RunningCounts(self._bundle), Deduplicated(self._bundle, self._job.how.dedup), reject)
+        part = _OnePart(
+            _RunningCounts(self._bundle, self._job), Deduplicated(self._bundle, self._job.how.dedup), reject
+        )
         with (
             _seldom_collected(),
             row_writer(
@@ -333,8 +346,10 @@ class PartScorer:
         for given, rows in block.languages_given.items():
             part.spellings.add(given, rows=rows)
         decisions = decision_columns(self._bundle, block.posts, detected=block.language_detected)
+        decisions = rebased(decisions, self._job.facts, self._job.how.prevalence)
         kept = self._text.of_rows(block.cells)
-        write.columns({**{self._names[name]: cells for name, cells in kept.items()}, **decisions})
+        fields = {name: decisions[name] for name in self._fields}
+        write.columns({**{self._names[name]: cells for name, cells in kept.items()}, **fields})
         part.running.add(decisions)
         self._report_counts(len(block.posts), 0)
 
@@ -356,6 +371,7 @@ class PartScorer:
             decisions = part.alike.decide(
                 [item.post for item in good], detected=[item.language_detected for item in good]
             )
+        decisions = rebased_decisions(decisions, self._job.facts, self._job.how.prevalence)
         self._write(good, decisions, part.alike.cells(), write)
         part.running.add(columns_of_decisions(decisions))
         self._report_counts(len(good), len(bad))
@@ -411,7 +427,10 @@ class PartScorer:
         duplicates: Sequence[dict[str, object]],
         write: RowWriter,
     ) -> None:
-        rows = [as_cells(decision) | duplicate for decision, duplicate in zip(decisions, duplicates, strict=True)]
+        rows = [
+            as_cells(decision, self._fields) | duplicate
+            for decision, duplicate in zip(decisions, duplicates, strict=True)
+        ]
         if self._job.how.evidence and isinstance(self._bundle, Bundle):
             evidence = evidence_cells(self._bundle, [item.post for item in good], decisions)
             rows = [row | more for row, more in zip(rows, evidence, strict=True)]
@@ -437,7 +456,7 @@ class PartScorer:
             if column in self._names:
                 continue
             taken = {*self._names.values(), *self._job.columns}
-            is_reserved = column in our_columns(self._job.how)
+            is_reserved = column in reserved_columns(self._job.how)
             self._names[column] = unused_name(f"input_{column}" if is_reserved else column, taken)
             self._late_columns.append(column)
 
@@ -506,8 +525,9 @@ class _OnePart:
 class _RunningCounts:
     """Running counts of decisions."""
 
-    def __init__(self, bundle: Bundle | RemoteBundle) -> None:
+    def __init__(self, bundle: Bundle | RemoteBundle, job: Job) -> None:
         self._bundle = bundle
+        self._output_facts = job.facts.at(job.how.prevalence)
         self._posts: Counter[str] = Counter()
         self._flagged: Counter[str] = Counter()
         self._abstained: Counter[str] = Counter()
@@ -554,5 +574,7 @@ class _RunningCounts:
             threshold=threshold.value,
             threshold_source=threshold.source,
             trained=self._bundle.is_trained_on(language),
+            threshold_warnings=threshold.warnings,
+            prevalence=self._output_facts.prevalence_of(language),
             abstained=self._abstained[language],
         )

@@ -23,8 +23,9 @@ from polyvigil.data.inputs import FOLDER_MANIFEST, MANIFEST, REJECTS, Input
 from polyvigil.data.offsets import is_splittable, split_positions
 from polyvigil.data.streams import COMPRESSION, STDIN
 from polyvigil.errors import DataError, RecipeError
+from polyvigil.scoring.facts import OutputFacts
 from polyvigil.scoring.job import InputFacts, Job, WorkItem
-from polyvigil.scoring.part import columns_of, our_columns, output_columns, renamed_notes, shown
+from polyvigil.scoring.part import columns_of, our_columns, output_columns, renamed_notes, reserved_columns, shown
 from polyvigil.scoring.private import OutputText, text_notes
 from polyvigil.scoring.stream import stem
 from polyvigil.scoring.wire import ARROW_TYPES
@@ -133,6 +134,7 @@ class Plan:
 
 def plan(
     bundle: str,
+    facts: OutputFacts,
     inputs: Sequence[Input],
     target: Target,
     *,
@@ -140,7 +142,9 @@ def plan(
     spec: ScoreSpec,
     stdin: Table | None = None,
 ) -> Plan:
-    """Open every input for its columns. Raises DataError for one that cannot be read.
+    """Open every input for its columns; ``facts``: of the bundle of this id.
+
+    Raises DataError for an input that cannot be read, RecipeError for a prevalence to which nothing can be re-based.
 
     The output has the columns of all inputs, in the order in which they are met, then ours; what an input lacks is
     empty. In Parquet a column that has two types is made text.
@@ -148,15 +152,17 @@ def plan(
     output_kind = format_of(f"x{target.ending}")
     if spec.excel and output_kind not in ("csv", "tsv", "xlsx"):
         raise RecipeError(f"Excel does not open {output_kind}", where="--excel", hint="write .csv or .xlsx")
-    facts: list[InputFacts] = []
+    facts.at(spec.prevalence)
+    opened: list[InputFacts] = []
     schemas: list[pa.Schema] = []
     fields: dict[str, pa.DataType] = {}
     notes: list[str] = []
     texts: list[OutputText] = []
-    added = our_columns(spec)
+    added = our_columns(spec, facts)
     provisional = Job(
         libraries=_libraries(),
         bundle=bundle,
+        facts=facts,
         inputs=(),
         ending=target.ending,
         folder=target.folder,
@@ -172,9 +178,11 @@ def plan(
             schemas.append(table.schema or pa.schema([]))
         notes.extend(table.notes)
         notes.extend(f"{shown(input_facts)}: {guess}" if len(inputs) > 1 else guess for guess in mapping.guesses)
-        facts.append(input_facts)
-    kept = [text.kept(one.columns) for text, one in zip(texts, facts, strict=True)]
-    names = output_columns(tuple(dict.fromkeys(column for columns in kept for column in columns)), added)
+        opened.append(input_facts)
+    kept = [text.kept(one.columns) for text, one in zip(texts, opened, strict=True)]
+    names = output_columns(
+        tuple(dict.fromkeys(column for columns in kept for column in columns)), reserved_columns(spec)
+    )
     for columns, schema in zip(kept, schemas, strict=True):
         types = {field.name: field.type for field in schema}
         for column in columns:
@@ -186,7 +194,7 @@ def plan(
         check_columns((*fields, *added), where=target.name)
     job = provisional.model_copy(
         update={
-            "inputs": tuple(facts),
+            "inputs": tuple(opened),
             "columns": (*fields, *added),
             "renamed": tuple((column, name) for column, name in names.items() if column != name),
             "arrow_schema": _schema(fields, added, _pandas_metadata(schemas, fields, names))

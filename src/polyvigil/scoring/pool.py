@@ -21,6 +21,7 @@ from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle, load
 from polyvigil.bundle.verify import verify
 from polyvigil.errors import BundleError, ScoringError
+from polyvigil.scoring.facts import OutputFacts, read_output_facts
 from polyvigil.scoring.job import Job, PartRecord, ProgressEvent, WorkItem
 from polyvigil.scoring.part import ProgressCallback, score_work_item
 from polyvigil.scoring.work import Work
@@ -51,6 +52,10 @@ class Processes:
     def of(cls, folder: str, *, count: int, device: str = "auto") -> Processes:
         """Raises BundleError for a bundle that is missing or damaged."""
         return cls(folder, count, verify(folder), device)
+
+    @property
+    def facts(self) -> OutputFacts:
+        return read_output_facts(self.folder, self.manifest)
 
     @property
     def workers(self) -> int:

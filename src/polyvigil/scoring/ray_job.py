@@ -22,6 +22,7 @@ from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle
 from polyvigil.bundle.verify import verify
 from polyvigil.errors import BundleError, DataError, PolyvigilError, ScoringError
+from polyvigil.scoring.facts import OutputFacts, read_output_facts
 from polyvigil.scoring.job import Job, PartRecord, ProgressEvent, WorkItem
 from polyvigil.scoring.part import ProgressCallback, score_work_item
 from polyvigil.scoring.pool import load_as
@@ -53,6 +54,10 @@ class OnRay:
         """Raises BundleError for a bundle that is missing or damaged, RecipeError without Ray."""
         import_ray()
         return cls(str(Path(folder).resolve()), verify(folder), address, count, device)
+
+    @property
+    def facts(self) -> OutputFacts:
+        return read_output_facts(self.folder, self.manifest)
 
     @property
     def workers(self) -> int:

@@ -9,6 +9,7 @@ from polyvigil.bundle.layout import Manifest
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.data import Role
 from polyvigil.decide.policy import DecisionPolicy
+from polyvigil.scoring.facts import OutputFacts, output_facts
 from polyvigil.scoring.wire import Decision, score_posts
 from polyvigil.types import Post
 
@@ -21,6 +22,7 @@ class RemoteBundle:
     policy: DecisionPolicy
     decide: Callable[[Sequence[Post], Sequence[bool]], list[Decision]]
     """Posts, and whose language was detected -> a decision for each, in order."""
+    facts: OutputFacts
     trained_columns: Mapping[Role, str]
     """Which columns played which part when it was trained."""
 
@@ -36,6 +38,11 @@ class RemoteBundle:
     def is_trained_on(self, language: str) -> bool:
         """See Bundle.is_trained_on."""
         return language in self.manifest.trained_languages
+
+
+def facts_of(bundle: Bundle | RemoteBundle) -> OutputFacts:
+    """What is said once of all that a bundle scores; here, or where it serves."""
+    return bundle.facts if isinstance(bundle, RemoteBundle) else output_facts(bundle)
 
 
 def decide_posts(

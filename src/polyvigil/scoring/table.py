@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -19,8 +20,9 @@ from polyvigil.data.frames import Posts, column_array, extended, frame_of, sourc
 from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, row_error
 from polyvigil.errors import DataWarning
 from polyvigil.scoring.evidence import evidence_cells
-from polyvigil.scoring.part import our_columns, output_columns, unused_name
-from polyvigil.scoring.remote import RemoteBundle, decide_posts
+from polyvigil.scoring.facts import rebased_decisions
+from polyvigil.scoring.part import our_columns, output_columns, reserved_columns, unused_name
+from polyvigil.scoring.remote import RemoteBundle, decide_posts, facts_of
 from polyvigil.scoring.stream import chunked
 from polyvigil.scoring.wire import ARROW_TYPES, as_cells, flags_text
 
@@ -97,6 +99,7 @@ def score_table(
     spec: DataSpec,
     on_error: OnError,
     evidence: bool = False,
+    prevalence: Mapping[str, float] | None = None,
 ) -> Any:
     """Decide on posts: a table of the library that they are of (api.score says how its columns are named).
 
@@ -104,7 +107,7 @@ def score_table(
     """
     frame = frame_of(posts, name="posts")
     with open_posts(posts if frame is None else frame, languages=languages, spec=spec, on_error=on_error) as read:
-        scored = score_rows(bundle, read, evidence=evidence)
+        scored = score_rows(bundle, read, evidence=evidence, prevalence=prevalence or {})
         schema = read.table.schema
     warn_of(read.table.name, scored.row_errors, stacklevel=4)
     if frame is not None:
@@ -130,9 +133,17 @@ def warn_of(name: str, row_errors: Sequence[RowError], *, stacklevel: int = 3) -
     warnings.warn(message, DataWarning, stacklevel=stacklevel)
 
 
-def score_rows(bundle: Bundle | RemoteBundle, opened: OpenPosts, *, evidence: bool) -> ScoredTable:
+def score_rows(
+    bundle: Bundle | RemoteBundle,
+    opened: OpenPosts,
+    *,
+    evidence: bool,
+    prevalence: Mapping[str, float] = MappingProxyType({}),
+) -> ScoredTable:
     """Score every row of an open table, as ``score_file`` scores a file: same chunks, same decisions."""
-    added = our_columns(ScoreSpec(evidence=evidence))
+    facts, spec = facts_of(bundle), ScoreSpec(evidence=evidence, prevalence=dict(prevalence))
+    facts.at(prevalence)
+    added = our_columns(spec, facts)
     cells: list[dict[str, object]] = []
     posts: list[ReadPost] = []
     kept: list[int] = []
@@ -143,7 +154,8 @@ def score_rows(bundle: Bundle | RemoteBundle, opened: OpenPosts, *, evidence: bo
         decisions = decide_posts(
             bundle, [item.post for item in good], detected=[item.language_detected for item in good]
         )
-        rows = [as_cells(decision) for decision in decisions]
+        decisions = rebased_decisions(decisions, facts, prevalence)
+        rows = [as_cells(decision, facts.columns) for decision in decisions]
         if evidence and isinstance(bundle, Bundle):
             more = evidence_cells(bundle, [item.post for item in good], decisions)
             rows = [row | further for row, further in zip(rows, more, strict=True)]
@@ -156,7 +168,7 @@ def score_rows(bundle: Bundle | RemoteBundle, opened: OpenPosts, *, evidence: bo
         pa.table({name: _column(cells, name) for name in added}),
         tuple(posts),
         tuple(kept),
-        dict(output_columns(opened.input_columns, added)),
+        dict(output_columns(opened.input_columns, reserved_columns(spec))),
         tuple(row_errors),
     )
 

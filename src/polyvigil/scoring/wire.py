@@ -12,7 +12,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from polyvigil.bundle.store import Bundle, BundleScores
-from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.detect.base import Window
 from polyvigil.scoring.digits import rounded, rounded_all, rounded_probabilities
 from polyvigil.text.memo import memoised
@@ -30,7 +29,8 @@ class Decision:
     p: float
     """P(ADE), combined over the members, in [0, 1]; 0 where there is nothing to read. Thresholds are on it."""
     p_calibrated: float
-    """The share of posts like this one, in its language, that mention an ADE, as far as the dev posts tell."""
+    """The share of posts like this one, in its language, that mention an ADE, as far as the dev posts tell; ``p`` of a
+    bundle without a calibration."""
     decision: int
     """1: flagged as mentioning an ADE; 0: not flagged, which is not the same as harmless (see ``flags``)."""
     language: str
@@ -63,12 +63,19 @@ ABSTAINED = "abstained"
 
 NO_TEXT = "no_text"
 """Nothing to read; ``no_text:REASON`` in a row, with a reason of text.normalise.no_text_reason."""
-NOT_TRAINED, DOUBTFUL = "language_not_trained", "threshold_doubtful"
+NOT_TRAINED = "language_not_trained"
 DETECTED, SURROGATE = "language_detected", "lone_surrogate"
-FLAGS = (NO_TEXT, NOT_TRAINED, DOUBTFUL, ABSTAINED, DETECTED, SURROGATE, *JUDGING)
-"""Every flag that a decision may have, by its name; the threshold of DOUBTFUL carries a warning."""
+FLAGS = (NO_TEXT, NOT_TRAINED, ABSTAINED, DETECTED, SURROGATE, *JUDGING)
+"""Every flag that a decision may have, by its name."""
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Decision))
+CALIBRATED = "p_calibrated"
+SEVERAL_MEMBERS = ("spread",)
+TOKENS = ("n_tokens", "truncated", "window")
+"""Columns that are left out where the bundle can say nothing in them (scoring.facts): it has no calibration, and
+CALIBRATED would repeat ``p``; it has one member; no member counts tokens."""
+NOTHING = {"spread": 0.0, "n_tokens": None, "truncated": False, "window": ""}
+"""What a Decision holds where such a column was left out."""
 ARROW_TYPES = {
     "p": pa.float64(),
     "p_calibrated": pa.float64(),
@@ -89,9 +96,10 @@ def flags_text(flags: Sequence[str]) -> str:
     return ";".join(flags)
 
 
-def as_cells(decision: Decision) -> dict[str, object]:
-    """The record by column name, in the order of COLUMNS; ``flags`` as a tuple, which a writer joins."""
-    return dict(zip(COLUMNS, _values(decision), strict=True))
+def as_cells(decision: Decision, columns: Sequence[str] = COLUMNS) -> dict[str, object]:
+    """The record by column name, in the order of ``columns``; ``flags`` as a tuple, which a writer joins."""
+    cells = zip(COLUMNS, _values(decision), strict=True)
+    return dict(cells) if columns == COLUMNS else {name: cell for name, cell in cells if name in columns}
 
 
 DecisionColumns = Mapping[str, Sequence[Any]]
@@ -201,19 +209,12 @@ def judging_in(flags: Sequence[str]) -> str:
 class DecidingBundle(Protocol):
     """What of a bundle the flags of a language group follow from."""
 
-    @property
-    def policy(self) -> DecisionPolicy: ...
-
     def is_trained_on(self, language: str) -> bool: ...
 
 
 def flags_of_group(bundle: DecidingBundle, language: str) -> list[str]:
     """The flags that every post of a language group has."""
-    conditions = {
-        NOT_TRAINED: not bundle.is_trained_on(language),
-        DOUBTFUL: bool(bundle.policy.threshold(language).warnings),
-    }
-    return [flag for flag, holds in conditions.items() if holds]
+    return [] if bundle.is_trained_on(language) else [NOT_TRAINED]
 
 
 def flags_of(post: Post, text: str, of_group: Sequence[str], *, detected: bool, judging: str = "") -> tuple[str, ...]:

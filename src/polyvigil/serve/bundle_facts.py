@@ -10,12 +10,13 @@ from polyvigil.bundle import layout
 from polyvigil.bundle.store import Bundle, read_document
 from polyvigil.bundle.trained import trained_columns
 from polyvigil.errors import BundleError
-from polyvigil.scoring.wire import COLUMNS
+from polyvigil.scoring.facts import OutputFacts
 
 
-def bundle_facts(bundle: Bundle, folder: Path | None) -> dict[str, object]:
+def bundle_facts(bundle: Bundle, filled: OutputFacts, folder: Path | None) -> dict[str, object]:
     """Facts of a bundle as data. ``folder``: where it was loaded from; without it card and metrics are null.
 
+    ``filled``: its ``fields``, those that a record of this bundle has, and at which ``prevalence`` p_calibrated holds.
     ``columns``: those it was trained with, by their part, so that files are read as there.
     """
     evaluation = _document(bundle, folder, layout.EVALUATION)
@@ -24,7 +25,8 @@ def bundle_facts(bundle: Bundle, folder: Path | None) -> dict[str, object]:
         "polyvigil": version("polyvigil"),
         "manifest": bundle.manifest.model_dump(mode="json"),
         "policy": bundle.policy.model_dump(mode="json"),
-        "fields": list(COLUMNS),
+        "fields": list(filled.columns),
+        "prevalence": dict(filled.prevalence),
         "endpoint": bundle.has_endpoint,
         "evaluation": json.loads(evaluation) if evaluation else None,
         "card": _document(bundle, folder, layout.CARD),

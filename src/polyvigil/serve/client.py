@@ -29,9 +29,10 @@ from polyvigil.data.frames import Posts
 from polyvigil.data.read import OnError
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.errors import BundleError, RecipeError, ServiceError
+from polyvigil.scoring.facts import OutputFacts
 from polyvigil.scoring.remote import RemoteBundle
 from polyvigil.scoring.table import score_table
-from polyvigil.scoring.wire import Decision
+from polyvigil.scoring.wire import CALIBRATED, NOTHING, Decision
 from polyvigil.types import Post
 
 TOKEN_VARIABLE = "POLYVIGIL_TOKEN"
@@ -92,6 +93,7 @@ class Client:
             manifest = Manifest.model_validate(facts["manifest"])
             policy = DecisionPolicy.model_validate_json(json.dumps(facts["policy"]))
             columns = DataSpec(trained_columns=facts.get("columns") or {}).trained_columns
+            filled = OutputFacts(columns=tuple(facts["fields"]), prevalence=facts.get("prevalence") or {})
         except (KeyError, ValidationError) as error:
             raise self._unexpected() from error
 
@@ -101,7 +103,7 @@ class Client:
                 raise BundleError("was replaced by another meanwhile", where=self.url, hint="score everything anew")
             return decisions
 
-        return RemoteBundle(manifest, policy, decide, columns)
+        return RemoteBundle(manifest, policy, decide, filled, columns)
 
     def score_posts(self, posts: Sequence[Post], *, detected: Sequence[bool] | None = None) -> list[Decision]:
         """A decision for each post, in order, as ``polyvigil.score_posts``. A post without a language has it detected.
@@ -149,7 +151,8 @@ class Client:
 
     def _decision(self, record: dict[str, Any]) -> Decision:
         try:
-            values = {name: record[name] for name in _DECISION_FIELDS}
+            whole = {CALIBRATED: record["p"], **NOTHING, **record}
+            values = {name: whole[name] for name in _DECISION_FIELDS}
         except KeyError as error:
             raise self._unexpected() from error
         return Decision(**values | {"flags": tuple(filter(None, values["flags"].split(";")))})

@@ -1,7 +1,8 @@
 """The Open Inference Protocol (KServe v2) over HTTP, for clients and platforms that speak it.
 
 One model, ``polyvigil``. Inputs: a tensor ``text`` of BYTES, shape [n] or [n, 1], and, if languages are known, one
-``language`` of the same kind. Outputs: ``decision``, ``p``, ``p_calibrated``, ``threshold``, ``language``, ``flags``.
+``language`` of the same kind. Outputs: ``decision``, ``p``, ``p_calibrated`` of a bundle with a calibration,
+``threshold``, ``language``, ``flags``.
 """
 
 from __future__ import annotations
@@ -34,14 +35,16 @@ def server_metadata() -> dict[str, object]:
     return {"name": "polyvigil", "version": version("polyvigil"), "extensions": []}
 
 
-def model_metadata(bundle: str) -> dict[str, object]:
-    """GET /v2/models/polyvigil."""
+def model_metadata(bundle: str, columns: Sequence[str]) -> dict[str, object]:
+    """GET /v2/models/polyvigil. ``columns``: those that the bundle fills."""
     return {
         "name": MODEL,
         "versions": [bundle],
         "platform": "polyvigil",
         "inputs": [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in INPUTS],
-        "outputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in OUTPUTS.items()],
+        "outputs": [
+            {"name": name, "datatype": kind, "shape": [-1]} for name, kind in OUTPUTS.items() if name in columns
+        ],
     }
 
 
@@ -97,12 +100,16 @@ def _check_outputs(outputs: Any) -> None:
 
 
 def infer_response(document: Mapping[str, Any], results: Sequence[Result]) -> dict[str, object]:
-    """The response to ``document``. Raises RefusalError for the first post without a decision."""
+    """The response to ``document``. Raises RefusalError for the first post without a decision, and for an output that
+    this bundle does not fill."""
     for result in results:
         if isinstance(result, PostError):
             raise refusal_of(result)
     records = [json.loads(result) for result in results if isinstance(result, bytes)]
-    names = [output["name"] for output in document.get("outputs", [])] or list(OUTPUTS)
+    filled = [name for name in OUTPUTS if name in records[0]]
+    names = [output["name"] for output in document.get("outputs", [])] or filled
+    if unfilled := [name for name in names if name not in filled]:
+        raise _usage(f"this bundle has no {unfilled[0]}; its outputs are {', '.join(filled)}", where="outputs")
     outputs = [
         {
             "name": name,

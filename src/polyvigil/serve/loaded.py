@@ -14,6 +14,7 @@ from polyvigil.config.serve import ServeSpec
 from polyvigil.errors import BundleError
 from polyvigil.judge.endpoint import Endpoint
 from polyvigil.scoring.explain import explain_posts, explanation_fields
+from polyvigil.scoring.facts import output_facts
 from polyvigil.scoring.wire import Decision, as_cells, flags_text, score_posts
 from polyvigil.serve.batching import ScoringStoppedError
 from polyvigil.serve.requests import IndexedPost, PostError, PostReader, ReadPost, Record, RequestPost, Result
@@ -26,9 +27,9 @@ SMOKE_POSTS = (  # one without a language, so that what detects it is loaded too
 )
 
 
-def columns_of(decision: Decision) -> dict[str, object]:
-    """A decision by the names of the files, its flags as one text."""
-    return as_cells(decision) | {"flags": flags_text(decision.flags)}
+def columns_of(decision: Decision, columns: Sequence[str]) -> dict[str, object]:
+    """A decision by the names of the files, of which these are filled; its flags as one text."""
+    return as_cells(decision, columns) | {"flags": flags_text(decision.flags)}
 
 
 def record_of(columns: dict[str, object]) -> Record:
@@ -46,6 +47,7 @@ class LoadedBundle:
         """``folder``: where a process may load it again; without one it is scored by this process."""
         self.bundle = bundle
         self.process = ScoringProcess(folder, bundle.id) if folder and bundle.reads_ngrams_alone else None
+        self.facts = output_facts(bundle)
         self.open_requests = 0
         self._closed = without_endpoint(bundle)
         self._endpoint_budget = spec.endpoint_posts
@@ -108,7 +110,10 @@ class LoadedBundle:
                 self._terms,
                 detected=[item.language_detected for item in good],
             )
-            return [record_of(columns_of(row.decision) | explanation_fields(row.explanation)) for row in rows]
+            return [
+                record_of(columns_of(row.decision, self.facts.columns) | explanation_fields(row.explanation))
+                for row in rows
+            ]
 
         return self._of_good(posts, explained)
 
@@ -116,7 +121,7 @@ class LoadedBundle:
         def decided(good: Sequence[ReadPost]) -> list[Record]:
             detected = [item.language_detected for item in good]
             decisions = score_posts(bundle, [item.post for item in good], detected=detected)
-            return [record_of(columns_of(decision)) for decision in decisions]
+            return [record_of(columns_of(decision, self.facts.columns)) for decision in decisions]
 
         return self._of_good(posts, decided)
 

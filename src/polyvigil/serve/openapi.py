@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from polyvigil.config.serve import ServeSpec
-from polyvigil.scoring.wire import COLUMNS
+from polyvigil.scoring.wire import CALIBRATED, COLUMNS, SEVERAL_MEMBERS, TOKENS
 from polyvigil.serve import kserve, tei
 from polyvigil.serve.exchange import TIMEOUT_HEADER
 from polyvigil.serve.requests import POST_FIELDS, TYPE_NAMES
@@ -27,6 +27,8 @@ _RECORD_TYPES: dict[str, Json] = {
     "truncated": {"type": "boolean"},
 }
 """Of the columns of scored files; the others are strings."""
+_NOT_ALWAYS = frozenset({CALIBRATED, *SEVERAL_MEMBERS, *TOKENS})
+"""Left out by a bundle that can say nothing in them."""
 _EXPLAINED: Json = {
     "sentence_start": {"type": ["integer", "null"]},
     "sentence_end": {"type": ["integer", "null"]},
@@ -158,7 +160,8 @@ def _schemas(spec: ServeSpec) -> Json:
         return _object({"posts": posts}, closed=True)
 
     def response(fields: Json) -> Json:
-        good = _object({"id": _STRING, "ok": {"const": True}, **fields})
+        known = {"id": _STRING, "ok": {"const": True}, **fields}
+        good = _object(known, tuple(name for name in known if name not in _NOT_ALWAYS))
         return _object({"ok": {"const": True}, "bundle": _STRING, "data": _list({"oneOf": [good, failed]})})
 
     return {

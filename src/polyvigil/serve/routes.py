@@ -123,7 +123,8 @@ class Handlers:
 
     async def bundle(self, _: Exchange) -> Reply:
         """GET /v1/bundle."""
-        return json_reply({"ok": True, "data": bundle_facts(self._service.serving.bundle, self._service.folder)})
+        serving = self._service.serving
+        return json_reply({"ok": True, "data": bundle_facts(serving.bundle, serving.facts, self._service.folder)})
 
     async def live(self, _: Exchange) -> Reply:
         """GET /livez."""
@@ -153,7 +154,8 @@ class Handlers:
 
     async def kserve_model(self, _: Exchange) -> Reply:
         """GET /v2/models/polyvigil."""
-        return json_reply(kserve.model_metadata(self._service.serving.bundle.id))
+        serving = self._service.serving
+        return json_reply(kserve.model_metadata(serving.bundle.id, serving.facts.columns))
 
     async def _scored(self, exchange: Exchange, posts: list[RequestPost]) -> list[Result]:
         exchange.note(posts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from polyvigil.cli.views.table import duration, table
 from polyvigil.decide.cascade import Cascade, CascadeCounts
@@ -14,6 +14,7 @@ from polyvigil.detect.stacked import StackedConfig, StackedDetector
 from polyvigil.evaluation.intervals import share_interval
 from polyvigil.evaluation.paired import Paired, PairedSlice
 from polyvigil.evaluation.subsets import MemberSubset
+from polyvigil.scoring.facts import ALL, OutputFacts
 from polyvigil.types import Frozen
 
 PAPER_P, PAPER_FURTHER = 7.01, 0.23
@@ -38,6 +39,23 @@ def threshold_lines(policy: DecisionPolicy) -> list[str]:
     return [
         table(("language", "threshold", "95%", "source", "rule", "dev posts", "positives"), rows),
         *(f"{name}: {warning}" for name, one in thresholds for warning in one.warnings),
+    ]
+
+
+def prevalence_lines(facts: OutputFacts) -> list[str]:
+    """At which share of ADEs p_calibrated holds, by language; nothing without a calibration."""
+    named = {name: share for name, share in sorted(facts.prevalence.items()) if name != ALL}
+    return prevalence_sentence({**named, **({"any other": facts.prevalence[ALL]} if ALL in facts.prevalence else {})})
+
+
+def prevalence_sentence(shares: Mapping[str, float]) -> list[str]:
+    """The same of shares by the name of a language: one line, or none."""
+    if not shares:
+        return []
+    values = {f"{share:.1%}" for share in shares.values()}
+    by_language = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+    return [
+        f"p_calibrated holds where so many posts mention an ADE: {values.pop() if len(values) == 1 else by_language}"
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from polyvigil.cli.views.markdown import word_lines
 from polyvigil.cli.views.table import table
 from polyvigil.decide.tune import FEW_POSITIVES
 from polyvigil.evaluation.dev_comparison import DevComparison, DevDifference
@@ -33,6 +34,7 @@ def evaluation_lines(evaluation: Evaluation, *, warned: Sequence[str] = ()) -> l
         table(header, rows),
         "",
         f"macro F1 {_macro(evaluation)} over the languages; pooled leaves the CADEC groups out, as the task does",
+        *(word_lines("same set", "cross-fitted") if evaluation.same_set else ()),
         *(f"caution: {caution}" for caution in evaluation.cautions if not _is_repeated(caution, warned)),
     ]
 

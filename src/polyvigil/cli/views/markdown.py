@@ -12,13 +12,11 @@ from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 
+from polyvigil.glossary import meanings, plain
+
 WIDTH = 79
 _INDENT = 4
 _FENCE = "```"
-_LINK = re.compile(r"!?\[([^]]*)]\([^)]*\)")
-_BOLD = re.compile(r"\*\*([^*]+)\*\*")
-_CODE = re.compile(r"`([^`]+)`")
-_SEVERAL_WORDS = re.compile(r"^[\w.-]+ [^'\"]*$")
 _BLOCK = re.compile(r"(#+ |- |\||```|<!--)")
 
 
@@ -37,16 +35,21 @@ def plain_lines(markdown: str) -> list[str]:
         if first.startswith("#"):
             level, _, title = first.partition(" ")
             indent = _INDENT if len(level) > 2 else 0
-            lines += [_inline(title)] if indent else [_inline(title), "─" * cell_len(_inline(title))]
+            lines += [plain(title)] if indent else [plain(title), "─" * cell_len(plain(title))]
         elif first.startswith(_FENCE):
             lines += [" " * (indent + _INDENT) + line for line in block[1:-1]]
         elif first.startswith("|"):
             lines += _table(block, indent)
         elif first.startswith("- "):
-            lines += _wrapped(_inline(" ".join(block)[2:]), indent, "- ")
+            lines += _wrapped(plain(" ".join(block)[2:]), indent, "- ")
         else:
-            lines += _wrapped(_inline(" ".join(block)), indent)
+            lines += _wrapped(plain(" ".join(block)), indent)
     return [line.rstrip() for line in lines]
+
+
+def word_lines(*words: str) -> list[str]:
+    """What these words mean (glossary), each wrapped under itself."""
+    return [line for text in meanings(*words) for line in textwrap.wrap(text, WIDTH, subsequent_indent="  ")]
 
 
 def entries(markdown: str) -> dict[str, str]:
@@ -54,7 +57,7 @@ def entries(markdown: str) -> dict[str, str]:
     matched: dict[str, str] = {}
     for part in re.split(r"^(?=#+ )", markdown, flags=re.MULTILINE):
         if part.startswith("### "):
-            matched[_inline(part.partition("\n")[0][4:])] = part
+            matched[plain(part.partition("\n")[0][4:])] = part
     return matched
 
 
@@ -86,12 +89,6 @@ def _blocks(markdown: str) -> Iterator[list[str]]:
         yield block
 
 
-def _inline(text: str) -> str:
-    """A text without the signs of Markdown; code of several words stands in quotes."""
-    text = _BOLD.sub(r"\1", _LINK.sub(r"\1", text)).replace("\\|", "|")
-    return _CODE.sub(lambda code: f"'{code[1]}'" if _SEVERAL_WORDS.search(code[1]) else code[1], text)
-
-
 def _wrapped(text: str, indent: int, marker: str = "") -> list[str]:
     first, rest = " " * indent + marker, " " * (indent + len(marker))
     return textwrap.wrap(
@@ -119,7 +116,7 @@ def _table(block: Sequence[str], indent: int) -> list[str]:
 
 
 def _cells(line: str) -> list[str]:
-    return [_inline(cell.strip()) for cell in re.split(r"(?<!\\)\|", line.strip("|"))]
+    return [plain(cell.strip()) for cell in re.split(r"(?<!\\)\|", line.strip("|"))]
 
 
 def _padded(text: str, width: int) -> str:
