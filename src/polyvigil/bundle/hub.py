@@ -4,7 +4,7 @@ In comes such a name, or a bundle's folder and ``ORG/NAME``; out goes the folder
 or what was pushed. What always holds: the network is used for a name that begins with ``hf://`` and by ``push``, for
 nothing else; of a repository only the files that its bundle.json lists are fetched; a branch or tag is looked up each
 time, so that no older bundle stands in for it unnoticed; HF_HUB_OFFLINE is obeyed. Token, cache and address are those
-of huggingface_hub (HF_TOKEN, HF_HUB_CACHE, HF_ENDPOINT). The reasons stand in docs/decisions/0027-hub.md.
+of huggingface_hub (HF_TOKEN, HF_HUB_CACHE, HF_ENDPOINT). The reasons stand in docs/decisions/0028-hub.md.
 """
 
 from __future__ import annotations
