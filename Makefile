@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast nightly lint coverage docs reproduce-tiny multilingual clean
+.PHONY: demo test test-fast test-core nightly lint coverage docs reproduce-tiny multilingual clean
 
 demo: .venv/ready
 	@$(BIN)/polyvigil demo -o demo --replace
@@ -18,6 +18,19 @@ test: .venv/ready-for-tests
 # Without what tests/slow.txt names: some of every package, in about a tenth of the time.
 test-fast: .venv/ready-for-tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+
+# The core's tests in an environment of its own: on the newest versions allowed, or with RESOLUTION=lowest-direct on the
+# lowest. Needs uv. Left out are files that need torch, or write types that older versions of pyarrow refuse.
+RESOLUTION ?= highest
+test-core:
+	rm -rf .venv-core && "$(PYTHON)" -m venv .venv-core
+	uv pip install --quiet --python .venv-core/bin/python --resolution $(RESOLUTION) .
+	uv pip freeze --python .venv-core/bin/python | grep -v '^polyvigil' > .venv-core/constraints.txt
+	uv pip install --quiet --python .venv-core/bin/python -c .venv-core/constraints.txt pytest hypothesis pandas polars
+	PYTHONPATH=src:. .venv-core/bin/python -m pytest -q -W ignore::DeprecationWarning -W ignore::FutureWarning -m "not slow" \
+	  tests/config tests/text tests/data tests/decide tests/bundle tests/scoring tests/report tests/test_api.py \
+	  tests/test_metrics.py tests/test_sklearn.py --ignore tests/scoring/test_prefetch.py \
+	  --ignore tests/scoring/test_parquet_types.py
 
 # What takes too long for every day: 500 kills at file-system calls of the commands that write, 100 full disks, 20,000
 # files at random, 5,000 damaged ones.
@@ -73,4 +86,4 @@ docs: .venv/ready-for-docs
 comma := ,
 
 clean:
-	rm -rf .venv demo reproduction dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-core demo reproduction dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

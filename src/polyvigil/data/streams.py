@@ -146,8 +146,7 @@ def decompressed(raw: BinaryIO, container: str, *, name: str) -> Iterator[Readab
         elif container == ".xz":
             unpacked = stack.enter_context(lzma.LZMAFile(raw))
         elif container == ".zst":
-            from backports import zstd
-
+            zstd = _zstd()
             options: dict[int, int] = {int(zstd.DecompressionParameter.window_log_max): _LARGEST_WINDOW_LOG}
             unpacked = stack.enter_context(zstd.ZstdFile(raw, options=options))
         elif container == ".zip":
@@ -161,18 +160,25 @@ def decompressed(raw: BinaryIO, container: str, *, name: str) -> Iterator[Readab
         yield _Unpacked(unpacked)
 
 
+def _zstd() -> Any:
+    """The library for zstd: Python's own from 3.14 on, else the same one from PyPI."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
+
+
 @contextmanager
 def _translated_damages() -> Iterator[None]:
     """What the libraries raise for damaged data as EOFError. An error of the disk, which has a number, stays one."""
-    from backports.zstd import ZstdError
-
     try:
         yield
     except OSError as error:
         if error.errno not in (None, errno.EINVAL):  # EINVAL: a ZIP archive whose index leads before its beginning
             raise
         raise EOFError(error.strerror or str(error)) from error
-    except (ZstdError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
+    except (_zstd().ZstdError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
         raise EOFError(str(error)) from error
     except (
         NotImplementedError,
