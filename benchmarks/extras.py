@@ -3,8 +3,8 @@
     python benchmarks/extras.py [EXTRA ...] [--wheel dist/polyvigil-0.1.0-py3-none-any.whl] [--torch torch==2.13.0+cpu]
 
 ``base`` is the wheel alone. Each environment is made, measured and removed, one after the other; what a download takes
-counts in the seconds, unless uv is installed, which is taken in place of pip and keeps what it has fetched. Megabytes are
-those of site-packages on the disk, without pip. ``--torch`` is installed first where an extra needs torch.
+counts in the seconds, unless uv is installed, which is taken in place of pip and keeps what it has fetched. Megabytes
+are those of site-packages on the disk, without pip. ``--torch`` is installed first where an extra needs torch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ IMPORTS = {
     "review": "import polyvigil.review.pages.app",
     "postgres": "import psycopg; import polyvigil.review.engine",
     "hub": "import huggingface_hub; import polyvigil.bundle.hub",
-    "tensorboard": "from tensorboard.summary.writer.event_file_writer import EventFileWriter; import polyvigil.tracking",
+    "tensorboard": "import tensorboard.summary.writer.event_file_writer, polyvigil.tracking",
     "mlflow": "import mlflow; import polyvigil.tracking",
     "ray": "import ray; import polyvigil.scoring.ray_job",
     "ray-serve": "import ray.serve; import polyvigil.serve.ray_serve",
