@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from polyvigil.api import Bundle, compare, evaluate, explain, load, score, train, tune
     from polyvigil.api import load as load_bundle
+    from polyvigil.checks.replacement_gate import ReplacementComparison
     from polyvigil.config.recipe import Recipe
     from polyvigil.data.read import read_labelled
     from polyvigil.data.sample import sample_corpus
@@ -43,6 +44,7 @@ _PUBLIC = {
     "PolyvigilError": ("polyvigil.errors", "PolyvigilError"),
     "Post": ("polyvigil.types", "Post"),
     "Recipe": ("polyvigil.config.recipe", "Recipe"),
+    "ReplacementComparison": ("polyvigil.checks.replacement_gate", "ReplacementComparison"),
     "compare": ("polyvigil.api", "compare"),
     "evaluate": ("polyvigil.api", "evaluate"),
     "explain": ("polyvigil.api", "explain"),
@@ -70,6 +72,7 @@ __all__ = [
     "PolyvigilError",
     "Post",
     "Recipe",
+    "ReplacementComparison",
     "__version__",
     "compare",
     "evaluate",

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from polyvigil.bundle.outputs import BUNDLE, check_output
 from polyvigil.bundle.temporary import output_folder
 from polyvigil.bundle.trained import as_trained, recipe_as_trained
 from polyvigil.bundle.verify import verify
+from polyvigil.checks.replacement_gate import MARGIN, ReplacementComparison, compare_for_replacement
 from polyvigil.config.data import DataSpec
 from polyvigil.config.load import load as load_recipe
 from polyvigil.config.load import load_text, parse_values, to_toml
@@ -332,11 +333,13 @@ def evaluate(
     return measured(loaded, reading, budgets=budgets, prevalence=prevalence, columns=columns, dev=dev).evaluation
 
 
+@overload
 def compare(
     first: store.Bundle | str | Path,
     second: store.Bundle | str | Path,
     posts: Posts,
     *,
+    gate: Literal[False] = False,
     split: str = "",
     text: str = "",
     label: str = "",
@@ -344,18 +347,67 @@ def compare(
     settings: Settings | None = None,
     on_error: OnError = "fail",
     log: Log = _quiet,
-) -> Comparison:
+) -> Comparison: ...
+
+
+@overload
+def compare(
+    first: store.Bundle | str | Path,
+    second: store.Bundle | str | Path,
+    posts: Posts,
+    *,
+    gate: Literal[True],
+    margin: float = MARGIN,
+    rates: Posts | None = None,
+    split: str = "",
+    text: str = "",
+    label: str = "",
+    language: str = "",
+    settings: Settings | None = None,
+    on_error: OnError = "fail",
+    log: Log = _quiet,
+) -> ReplacementComparison: ...
+
+
+def compare(
+    first: store.Bundle | str | Path,
+    second: store.Bundle | str | Path,
+    posts: Posts,
+    *,
+    gate: bool = False,
+    margin: float = MARGIN,
+    rates: Posts | None = None,
+    split: str = "",
+    text: str = "",
+    label: str = "",
+    language: str = "",
+    settings: Settings | None = None,
+    on_error: OnError = "fail",
+    log: Log = _quiet,
+) -> Comparison | ReplacementComparison:
     """Which of two bundles is better on the same labelled posts: paired tests, calibration, changed decisions.
 
     Differences are the second's metrics less the first's; ``Comparison.verdict`` says it in a sentence. Raises
     SplitError when one was trained on most of the posts, DataError when both are the same.
+
+    ``gate``: whether the second may replace the first, as ``polyvigil compare --gate``: a ReplacementComparison, whose
+    ``holds`` is the answer. Reviewed posts (a whole worklist, or what ``review export`` wrote) count by the chance with
+    which each was chosen. ``margin``: F1 that the second may lose, in (0, 1). ``rates``: posts, labelled or not, on
+    which flag rates are compared. Both are of the gate alone. Raises RecipeError for a margin that is none.
     """
+    if not gate and (margin != MARGIN or rates is not None):
+        raise RecipeError("is of the gate alone", where="margin, rates", hint="add gate=True")
+    if not 0 < margin < 1:
+        raise RecipeError(f"{margin} is not between 0 and 1", where="margin")
     first, second = _local(first), _local(second)
     bundles = _loaded(first), _loaded(second)
     spec = _data_spec(text, label, language, settings, bundle=second)
-    reading = read_labelled(source_of(posts, name="posts"), spec, split=split, on_error=on_error, keep_cells=False)
+    reading = read_labelled(source_of(posts, name="posts"), spec, split=split, on_error=on_error, keep_cells=gate)
     _report_reading(reading, log)
-    return compare_bundles(*bundles, reading)
+    if not gate:
+        return compare_bundles(*bundles, reading)
+    rate_posts = () if rates is None else read_unlabelled(source_of(rates, name="rates"), spec, on_error=on_error).posts
+    return compare_for_replacement(*bundles, reading, margin=margin, rate_posts=rate_posts)
 
 
 def explain(

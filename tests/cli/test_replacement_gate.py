@@ -9,10 +9,11 @@ import pytest
 from tests.cli.conftest import Ran
 from tests.review.made import Cells, read_csv, write_rows
 
+import polyvigil
 from polyvigil.bundle.store import load
 from polyvigil.checks.replacement_gate import MARGIN, compare_for_replacement, decide
 from polyvigil.data.read import read_labelled
-from polyvigil.errors import DataError, SplitError
+from polyvigil.errors import DataError, RecipeError, SplitError
 from polyvigil.evaluation.compare import compare
 from polyvigil.evaluation.weighted_difference import WeightedDifference
 
@@ -75,6 +76,20 @@ def test_a_better_bundle_may_replace_and_a_worse_one_may_not(ran: Ran, reviewed:
     assert code == 3
     assert "the new bundle does not show that it may replace the old one" in out
     assert "f1-not-kept: pooled: F1 -" in out
+
+
+def test_python_says_the_same(ran: Ran, reviewed: Path) -> None:
+    rates = GOLDEN / "posts" / "test.csv"
+    code, out, err = ran("compare", WORDS, LINEAR, reviewed, "--gate", "--margin", "0.1", "--rates", rates, "--json")
+    result = polyvigil.compare(WORDS, LINEAR, reviewed, gate=True, margin=0.1, rates=rates)
+    expected = json.loads(out)["data"]
+    assert json.loads(json.dumps(result.model_dump(mode="json"))) | {"holds": result.holds} == expected, err
+    assert code == (0 if result.holds else 3)
+    for options in ({"margin": 0.1}, {"rates": rates}):
+        with pytest.raises(RecipeError, match="is of the gate alone"):
+            polyvigil.compare(WORDS, LINEAR, reviewed, **options)  # type: ignore[call-overload]
+    with pytest.raises(RecipeError, match=r"margin: 1\.5 is not between 0 and 1"):
+        polyvigil.compare(WORDS, LINEAR, reviewed, gate=True, margin=1.5)
 
 
 def test_posts_that_were_all_labelled(ran: Ran) -> None:

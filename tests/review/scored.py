@@ -11,6 +11,11 @@ from typing import Any
 BUNDLE = "0123456789abcdef"
 
 
+def letters(number: int) -> str:
+    """A word for a number, so that two texts do not read the same."""
+    return "".join("abcdefghij"[int(digit)] for digit in str(number))
+
+
 def scored_rows(
     n: int, *, seed: int = 0, flagged: float = 0.1, bundle: str = BUNDLE, **cells: Any
 ) -> Iterator[dict[str, Any]]:
@@ -21,7 +26,7 @@ def scored_rows(
         p = 0.5 + chance.random() / 2 if is_flagged else chance.random() / 2.1
         yield {
             "id": f"post-{seed}-{number}",
-            "text": f"post {number} of {seed} about a drug",
+            "text": f"post {letters(number)} of {letters(seed)} about a drug",
             "type": "tweet",
             "p": round(p, 6),
             "p_calibrated": round(p**2, 6),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from tests.review.conftest import PostgreSQL
-from tests.review.scored import scored_rows, write_scored
+from tests.review.scored import letters, scored_rows, write_scored
 from tests.review.small import Clock, key
 
 from polyvigil.config.review import ReviewSpec
@@ -27,7 +27,7 @@ DAY = 86_400.0
 @pytest.fixture
 def used(store: Store, tmp_path: Path) -> Store:
     """A store with decisions, a conflict, a note, and odd texts."""
-    rows = [row | {"text": f"half \ud83d {n} \0"} for n, row in enumerate(scored_rows(30, flagged=0.5))]
+    rows = [row | {"text": f"half \ud83d {letters(n)} \0"} for n, row in enumerate(scored_rows(30, flagged=0.5))]
     add_file(store, write_scored(tmp_path / "scored.csv", rows), spec=ReviewSpec(audit=6))
     store.decide(ANA, 1, "ade", key=key())
     store.decide(ANA, 9, "ade", key=key())
@@ -112,7 +112,9 @@ def test_old_texts_are_forgotten_and_the_log_stays_whole(used: Store, clock: Clo
 def test_nothing_of_a_text_stays_in_the_file(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "review.db"
     with open_store(path, create=True, clock=clock) as store:
-        rows = [row | {"text": f"zebrafinch {n}", "id": f"heron {n}"} for n, row in enumerate(scored_rows(200))]
+        rows = [
+            row | {"text": f"zebrafinch {letters(n)}", "id": f"heron {n}"} for n, row in enumerate(scored_rows(200))
+        ]
         add_file(store, write_scored(tmp_path / "scored.csv", rows))
         assert b"zebrafinch" in path.read_bytes() + Path(f"{path}-wal").read_bytes()
         clock.now += 2 * DAY

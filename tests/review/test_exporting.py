@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.review.scored import scored_rows, write_scored
+from tests.review.scored import letters, scored_rows, write_scored
 from tests.review.small import decide_all, key
 
 from polyvigil.cli import main as program
@@ -33,7 +33,7 @@ def read(empty_store: Store, tmp_path: Path) -> Store:
     """A store whose posts are all read but two: three people, agreements, a conflict, an audit."""
     for name, role in (("ana", "reviewer"), ("bo", "reviewer"), ("cy", "lead")):
         empty_store.add_person(name, role=role)  # type: ignore[arg-type]
-    rows = [row | {"text": f"{WRITTEN} no {n}"} for n, row in enumerate(scored_rows(40, flagged=0.4))]
+    rows = [row | {"text": f"{WRITTEN} no {letters(n)}"} for n, row in enumerate(scored_rows(40, flagged=0.4))]
     add_file(empty_store, write_scored(tmp_path / "scored.csv", rows), spec=ReviewSpec(audit=9, double=0.3))
     decide_all(empty_store, (ANA, BO), lambda card, person: "ade" if (card.task + person) % 3 else "not")
     conflicts = empty_store.conflicts(CY)

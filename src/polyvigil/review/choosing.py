@@ -1,8 +1,8 @@
 """Which posts of a batch become tasks, for what purpose, blind or not, for how many people, and in what order.
 
-Flagged posts make the queue, the likeliest first, each text once. A sample of the cleared ones is the audit, whose
-tasks are always blind. So that a blind card does not say "the model cleared this", a share of the queue is blind too,
-and all blind ones stand at random among the others. Some blind ones go to two people.
+Flagged posts make the queue, the likeliest first, those that read the same once. A sample of the cleared ones is the
+audit, whose tasks are always blind. So that a blind card does not say "the model cleared this", a share of the queue is
+blind too, and all blind ones stand at random among the others. Some blind ones go to two people.
 
 Tasks are made invisible (state ``new``), then said in the log, then opened in small transactions; a killed import goes
 on at either.
@@ -28,7 +28,7 @@ from polyvigil.review.store import Store
 _ROWS, _PAUSE = 2_000, 0.02
 _MOST_SEED = 2**31
 _FIRST_OF_TEXT = sa.func.coalesce(post.c.copy_of, post.c.id)
-"""Of posts with the same text and language the first."""
+"""Of posts that read the same the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def audit_choices(frame: AuditFrame, one: AuditRound) -> list[Choice]:
 
 
 def _flagged(connection: sa.Connection, bundle: str) -> list[Choice]:
-    """Flagged posts without a task, of posts with the same text and language the first."""
+    """Flagged posts without a task, of posts that read the same the first."""
     seen = posts_with_tasks(connection)
     query = (
         sa.select(post.c.id, _FIRST_OF_TEXT, post.c.language, scoring.c.p_calibrated)

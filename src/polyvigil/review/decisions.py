@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from polyvigil.errors import ReviewError
 from polyvigil.review import event_log
 from polyvigil.review.event_log import Event, append, event_of_key
+from polyvigil.review.known_posts import further_posts
 from polyvigil.review.people import DECIDING, active_person
 from polyvigil.review.schema import VERDICTS, decision, event, lease, parked, post, scoring
 from polyvigil.review.states import ActiveDecision, Outcome, active_decisions, adjudication, set_state, task_row
@@ -88,7 +89,7 @@ def _shown(connection: sa.Connection, row: sa.Row[Any]) -> dict[str, Any]:
     scored = connection.execute(
         sa.select(scoring.c.p, scoring.c.threshold).where(scoring.c.post == row.post, scoring.c.bundle == row.bundle)
     ).one_or_none()
-    copies = connection.execute(sa.select(sa.func.count()).where(post.c.copy_of == row.post)).scalar_one()
+    copies = connection.execute(sa.select(further_posts()).select_from(post).where(post.c.id == row.post)).scalar_one()
     return {
         "mode": row.mode,
         "bundle": row.bundle,

@@ -26,6 +26,7 @@ from polyvigil.data.selection import AUDIT, QUEUE, is_held_out
 from polyvigil.errors import DataError, RecipeError
 from polyvigil.review.annotation_formats import FORMATS, LABEL_CONFIG, Annotator, document
 from polyvigil.review.event_log import Head, append, head
+from polyvigil.review.known_posts import further_posts
 from polyvigil.review.schema import LABELS, SECOND_FOR_ADE, TWO_REVIEWS, decision, event, person, post, scoring, task
 from polyvigil.review.scored_rows import file_sha256
 from polyvigil.review.store import Store
@@ -227,8 +228,7 @@ def _with_annotators(connection: sa.Connection, rows: Iterator[dict[str, Any]]) 
 
 def _query(*, of_decisions: bool) -> sa.Select[Any]:
     """Tasks with their post and score, once, or once for each decision that stands."""
-    same_text, made = post.alias("same_text"), decision.alias("made")
-    copies = sa.select(sa.func.count()).where(same_text.c.copy_of == task.c.post).correlate(task).scalar_subquery()
+    made = decision.alias("made")
     of_task = sa.select(sa.func.count(), sa.func.max(made.c.seq), sa.func.count(sa.distinct(made.c.verdict)))
     numbers = [
         sa.select(column).where(made.c.task == task.c.id).correlate(task).scalar_subquery()
@@ -236,7 +236,7 @@ def _query(*, of_decisions: bool) -> sa.Select[Any]:
     ]
     query = (
         sa.select(
-            *(post.c.source_id, post.c.text, post.c.type, post.c.raw_text, copies.label("copies")),
+            *(post.c.source_id, post.c.text, post.c.type, post.c.raw_text, further_posts().label("copies")),
             *(task.c.id, task.c.language, task.c.label, task.c.purpose, task.c.mode, task.c.inclusion_p),
             *(task.c.stratum, task.c.reviews, task.c.bundle, numbers[0].label("reviewers"), numbers[1].label("seq")),
             *(numbers[2].label("verdicts"), scoring.c.p, scoring.c.p_calibrated, scoring.c.threshold),

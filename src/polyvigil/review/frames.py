@@ -1,4 +1,7 @@
-"""What an audit is drawn from: the posts of a batch that its bundle cleared, each text once, and the draws so far.
+"""What an audit is drawn from: the posts of a batch that its bundle cleared, and the draws so far.
+
+Posts that read the same are one unit, the first of them, and only where none of them is flagged in the batch: who reads
+the flagged one has read them all.
 
 A frame follows from stored scores alone and never changes, so the chance with which each post was drawn can be computed
 again whenever it is needed; the log holds the size and seed of each draw.
@@ -44,10 +47,17 @@ class AuditRound:
 def audit_frame(connection: sa.Connection, number: int) -> AuditFrame:
     """The frame of a batch."""
     bundle = connection.execute(sa.select(batch.c.bundle).where(batch.c.id == number)).scalar_one()
+    copy = post.alias("copy")
+    flagged_copies = (
+        sa.select(copy.c.copy_of)
+        .join(scoring, sa.and_(scoring.c.post == copy.c.id, scoring.c.bundle == bundle))
+        .where(copy.c.batch == number, copy.c.copy_of.is_not(None), scoring.c.decision == 1)
+    )
     query = (
         sa.select(post.c.id, post.c.language, scoring.c.p_calibrated)
         .join(scoring, sa.and_(scoring.c.post == post.c.id, scoring.c.bundle == bundle))
         .where(post.c.batch == number, post.c.copy_of.is_(None), scoring.c.decision == 0)
+        .where(post.c.id.not_in(flagged_copies))
         .order_by(post.c.id)
     )
     posts, codes, calibrated = [], [], []

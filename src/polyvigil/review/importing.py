@@ -35,7 +35,7 @@ from polyvigil.review.choosing import (
 )
 from polyvigil.review.event_log import Event, keyed_hash
 from polyvigil.review.frames import AuditRound
-from polyvigil.review.known_posts import KnownPosts, NewTexts, known_posts, scored_already
+from polyvigil.review.known_posts import KnownPosts, NewTexts, known_posts, reads_as, scored_already
 from polyvigil.review.schema import batch, event, post, scoring, utc_text
 from polyvigil.review.scored_rows import ScoredFile, ScoredRow, as_shown, open_scored
 from polyvigil.review.store import Store
@@ -61,7 +61,7 @@ class BatchResult(Frozen):
     rescored: int
     """Rows of posts that were there already."""
     copies: int
-    """New posts with the same text and language as another; they are decided with it."""
+    """New posts of the same language that read the same as another; they are decided with it."""
     tasks: int
     queue: int
     audit: int
@@ -81,6 +81,18 @@ class _Counts:
     posts: int = 0
     rescored: int = 0
     copies: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _HashedRow:
+    row: ScoredRow
+    mac: bytes
+    reads_as: int | None
+
+    @classmethod
+    def of(cls, row: ScoredRow, mac_key: bytes) -> _HashedRow:
+        mac = keyed_hash(mac_key, row.text or row.source_id)
+        return cls(row, mac, reads_as(mac_key, row.text, row.language))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +178,7 @@ def _listed(store: Store, path: str | Path, data: DataSpec | None) -> list[Choic
             macs = [keyed_hash(store.mac_key, row.text or row.source_id) for row in rows]
             known = known_posts(connection, macs)
             for row, mac in zip(rows, macs, strict=True):
-                number = known.first.get((mac, row.language)) or known.by_source[mac, row.source_id]
+                number = known.root[known.by_source[mac, row.source_id]]
                 choice = Choice(number, row.language, row.p_calibrated, row.purpose, row.inclusion_p, row.scored_posts)
                 listed.setdefault(number, choice)
         taken = posts_with_tasks(connection)
@@ -203,7 +215,7 @@ def _load(
 ) -> _Batch | None:
     """Put the rows into the store, from where an earlier run stopped. None where no row can be used."""
     is_alone = earlier is None and _is_empty(store)
-    new_texts = NewTexts() if is_alone else None
+    new_texts, new_readings = (NewTexts(), NewTexts()) if is_alone else (None, None)
     start, reached = earlier.n_rows if earlier else 0, earlier
     for first, chunk in _chunks(file, _ROWS_ALONE if is_alone else _ROWS_BESIDE):
         _count_errors(file, chunk, errors, options)
@@ -211,13 +223,18 @@ def _load(
         counts.rows = first + len(chunk)
         if counts.rows <= start or (reached is None and not fresh):
             continue
-        macs = [keyed_hash(store.mac_key, row.text or row.source_id) for row in fresh]
+        hashed = [_HashedRow.of(row, store.mac_key) for row in fresh]
+        macs, numbers = [one.mac for one in hashed], [one.reads_as for one in hashed if one.reads_as is not None]
         with store.database.write() as connection:
             if is_alone:
                 enlarge_cache(connection)
             reached = reached or _begin_batch(connection, store, file, fresh[0].bundle)
-            known = known_posts(connection, new_texts.take(macs) if new_texts else macs)
-            n_posts = _store_rows(connection, reached, fresh, macs, known, counts, keep_text=options.keep_text)
+            known = known_posts(
+                connection,
+                new_texts.take(macs) if new_texts else macs,
+                new_readings.take_numbers(numbers) if new_readings else numbers,
+            )
+            n_posts = _store_rows(connection, reached, hashed, known, counts, keep_text=options.keep_text)
             values = {"n_rows": counts.rows, "n_posts": batch.c.n_posts + n_posts}
             connection.execute(sa.update(batch).where(batch.c.id == reached.number).values(values))
         if options.progress:
@@ -270,8 +287,7 @@ def _begin_batch(connection: sa.Connection, store: Store, file: ScoredFile, bund
 def _store_rows(
     connection: sa.Connection,
     reached: _Batch,
-    rows: Sequence[ScoredRow],
-    macs: Sequence[bytes],
+    rows: Sequence[_HashedRow],
     known: KnownPosts,
     counts: _Counts,
     *,
@@ -282,14 +298,17 @@ def _store_rows(
     number = next_id(connection, post.c.id)
     posts: list[tuple[Any, ...]] = []
     scores: list[tuple[Any, ...]] = []
-    for row, mac in zip(rows, macs, strict=True):
-        identity = known.by_source.get((mac, row.source_id))
+    for one in rows:
+        row = one.row
+        identity = known.by_source.get((one.mac, row.source_id))
         if identity is None:
             identity, number = number, number + 1
-            known.by_source[mac, row.source_id] = identity
-            root = known.first.setdefault((mac, row.language), identity)
+            known.by_source[one.mac, row.source_id] = identity
+            root = known.first_of_text.setdefault((one.mac, row.language), identity)
+            if one.reads_as is not None:
+                root = known.first.setdefault(one.reads_as, root)
             counts.copies += root != identity
-            posts.append(_post_cells(identity, reached.number, row, mac, root, keep_text=keep_text))
+            posts.append(_post_cells(identity, reached.number, one, root, keep_text=keep_text))
         else:
             counts.rescored += 1
         if identity not in scored:
@@ -328,13 +347,12 @@ def _result(
     )
 
 
-def _post_cells(
-    identity: int, number: int, row: ScoredRow, mac: bytes, root: int, *, keep_text: bool
-) -> tuple[Any, ...]:
+def _post_cells(identity: int, number: int, one: _HashedRow, root: int, *, keep_text: bool) -> tuple[Any, ...]:
+    row = one.row
     text = as_shown(row.text) if keep_text else None
     raw = row.text.encode("utf-8", "surrogatepass") if keep_text and text != row.text else None
     copy_of = None if root == identity else root
-    return (identity, number, row.source_id, row.language, row.type, text, raw, mac, copy_of)
+    return (identity, number, row.source_id, row.language, row.type, text, raw, one.mac, copy_of, one.reads_as)
 
 
 def _score_cells(identity: int, row: ScoredRow) -> tuple[Any, ...]:

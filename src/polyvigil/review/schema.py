@@ -32,7 +32,7 @@ KINDS = (
     *("language", "policy", "person", "export", "purge", "import"),
 )
 """Of an event."""
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The newest migration."""
 
 metadata = sa.MetaData()
@@ -75,11 +75,13 @@ post = sa.Table(
     _text("text", null=True),  # NUL and lone surrogates as U+FFFD
     sa.Column("raw_text", sa.LargeBinary(), nullable=True),  # only where ``text`` differs from what was given
     sa.Column("text_mac", sa.LargeBinary(), nullable=False),  # HMAC-SHA-256 with the store's key; stays after a purge
-    sa.Column("copy_of", _Id, sa.ForeignKey("post.id"), nullable=True),  # an earlier post of same text and language
+    sa.Column("copy_of", _Id, sa.ForeignKey("post.id"), nullable=True),  # an earlier post that reads the same
+    sa.Column("reads_as", sa.BigInteger(), nullable=True),  # the same number: read the same (known_posts.reads_as)
     sa.UniqueConstraint("text_mac", "source_id"),
 )
 sa.Index("post_batch", post.c.batch)
 sa.Index("post_copy", post.c.copy_of)
+sa.Index("post_reads_as", post.c.reads_as)
 
 scoring = sa.Table(
     "scoring",

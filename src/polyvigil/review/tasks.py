@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from polyvigil.errors import ReviewError
+from polyvigil.review.known_posts import further_posts
 from polyvigil.review.schema import batch, decision, lease, parked, post, scoring, task
 
 LEASED_POSTS = 3
@@ -48,7 +49,7 @@ class Card:
     """As it may be shown (NUL and lone surrogates are U+FFFD); None where the store keeps no text."""
     added_at: str
     copies: int
-    """Further posts with the same text and language, which the decision is for too."""
+    """Further posts of the language that read the same, which the decision is for too."""
     purpose: str | None = None
     bundle: str | None = None
     p: float | None = None
@@ -161,12 +162,10 @@ def cards(connection: sa.Connection, numbers: Sequence[int], *, revealed: bool =
 
 
 def _cards_query(numbers: Sequence[int]) -> sa.Select[Any]:
-    same_text = post.alias("same_text")
-    copies = sa.select(sa.func.count()).where(same_text.c.copy_of == task.c.post).correlate(task).scalar_subquery()
     return (
         sa.select(
             *(task.c.id, task.c.post, task.c.mode, task.c.purpose, task.c.language, task.c.bundle),
-            *(post.c.source_id, post.c.type, post.c.text, batch.c.added_at, copies.label("copies")),
+            *(post.c.source_id, post.c.type, post.c.text, batch.c.added_at, further_posts().label("copies")),
             *(scoring.c.p, scoring.c.p_calibrated, scoring.c.threshold, scoring.c.decision),
             *(scoring.c.evidence_start, scoring.c.evidence_end),
         )

@@ -6,7 +6,9 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -47,6 +49,45 @@ def _process(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], dict[s
         started.wait()
         started.stdout.close()
         started.stderr.close()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate of this computer's own making for 127.0.0.1, and its key."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl on this computer")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=review"]
+        + ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )
+    return certificate, key
+
+
+def test_pages_are_served_with_tls(store: Path, certificate: tuple[Path, Path]) -> None:
+    """A client that trusts the certificate signs in, by a cookie that never goes without TLS; others get nothing."""
+    with _process(store, "--tls-cert", certificate[0], "--tls-key", certificate[1]) as (_, document):
+        assert document["url"].startswith("https://127.0.0.1:")
+        port, secret = int(document["url"].rpartition(":")[2]), document["link"].partition("#")[2]
+        trusting = ssl.create_default_context(cafile=str(certificate[0]))
+        with contextlib.closing(http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=trusting)) as tls:
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            tls.request("POST", "/sign-in", f"secret={secret}", form)
+            answer = tls.getresponse()
+            answer.read()
+            assert answer.status == 303
+            assert "Secure" in answer.headers["Set-Cookie"]
+            tls.request("GET", "/", headers={"Cookie": answer.headers["Set-Cookie"].partition(";")[0]})
+            assert tls.getresponse().status == 200
+        stranger = http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=ssl.create_default_context())
+        with contextlib.closing(stranger), pytest.raises(ssl.SSLCertVerificationError):
+            stranger.request("GET", "/sign-in")
+        plain = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        with contextlib.closing(plain), pytest.raises((http.client.HTTPException, OSError)):
+            plain.request("GET", "/sign-in")
+            plain.getresponse()
 
 
 def _signed_in(document: dict[str, Any], secret: str) -> Client:
