@@ -26,7 +26,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 _BATCH_SECONDS = 0.25
-_LARGEST_BATCH = 1024  # weight
+_LARGEST_BATCH = 256  # weight
 _TURN = 32  # weight that one request has scored before the next has its turn
 _WEIGHT_CHARACTERS = 1000
 _FORGET = 0.8  # of earlier batches in the measured rate, at each batch
