@@ -1,4 +1,4 @@
-"""A request of posts for which there is no time is refused by its head, without an ASGI request; its body is skipped."""
+"""A request of posts for which there is no time is refused by its head, before it is an ASGI request."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def test_the_refusal_is_that_of_a_request(
             assert requests.pop() == path
     early = [record.getMessage() for record in caplog.records][::2]
     assert [line.split(" 0.")[0] for line in early] == [
-        f"mine.7 {route} 429 busy 0 posts 0 characters" for route in ("/v1/score", "/v1/explain", "/predict", "/v2/infer")
+        f"mine.7 {route} 429 busy 0 posts 0 characters"
+        for route in ("/v1/score", "/v1/explain", "/predict", "/v2/infer")
     ]
     counts = check_counts(running)
     assert counts['polyvigil_requests_refused_total{reason="busy",route="/predict"}'] == 2

@@ -110,9 +110,7 @@ class Gate:
         event = RequestEvent(_request_id(headers), status=refusal.status)
         self._metrics.received(rules.name)
         self._ended(rules, event, refusal.code, started)
-        return Reply(
-            rules.error_body(refusal), refusal.status, (JSON, *refusal.headers(), (b"x-request-id", event.id))
-        )
+        return Reply(rules.error_body(refusal), refusal.status, (JSON, *refusal.headers(), (b"x-request-id", event.id)))
 
     def _ended(self, rules: RouteRules, event: RequestEvent, code: str, started: float) -> None:
         self._metrics.ended(rules.name, code)

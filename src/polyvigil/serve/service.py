@@ -66,7 +66,9 @@ class Service:
         )
         self.metrics.gauge("expected_wait_seconds", "Wait of a post that came now", self.queue.expected_wait)
         self.metrics.gauge("loop_lag_seconds", "Time of a turn of the event loop under load", lambda: self._lag.seconds)
-        self.metrics.gauge("scoring_thread_deaths", "Times that the thread or process that scores has died", lambda: self.queue.deaths)
+        self.metrics.gauge(
+            "scoring_thread_deaths", "Times that the thread or process that scores has died", lambda: self.queue.deaths
+        )
         self.metrics.gauge("draining", "1 while no new post is taken", lambda: self.draining)
         self.metrics.gauge("endpoint_posts", "Posts that were put to the chat endpoint", self._endpoint_posts)
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
 from types import FrameType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -183,16 +183,15 @@ class _BufferedTransport:
     def write(self, data: bytes) -> None:
         """Send these bytes soon."""
         if not self._parts:
-            self._loop.call_soon(self.flush)
+            self._loop.call_soon(self._flush)
         self._parts.append(data)
 
     def close(self) -> None:
         """Send what is left, then close."""
-        self.flush()
+        self._flush()
         self._transport.close()
 
-    def flush(self) -> None:
-        """Send what is left now."""
+    def _flush(self) -> None:
         if self._parts:
             parts, self._parts = self._parts, []
             self._transport.write(b"".join(parts))
@@ -260,10 +259,6 @@ def _protocol(spec: WebSpec, refuse_early: EarlyRefusal | None) -> type[HttpTool
                 self.on_response_complete()
             elif not self._refused:
                 super().on_message_complete()
-
-        def on_response_complete(self) -> None:
-            cast("_BufferedTransport", self.transport).flush()
-            super().on_response_complete()
 
         def _refuse_early(self) -> bool:
             """Answer a request by its head, where it is refused now; the connection stays for the next one."""
