@@ -1,21 +1,23 @@
 """How fast the scoring service is, beside a plain FastAPI endpoint and LitServe, and how it behaves under load.
 
     python benchmarks/serving.py [--bundle FOLDER] [--seconds 5] [--rounds 2] [--soak 60] [--overload 10]
-                                  [--stops 20] [--json FILE]
+                                  [--stops 20] [--no-kill] [--json FILE]
 
 Needs fastapi, litserve and uvicorn. All servers score the same posts by the same bundle with ``score_posts``; each runs
 alone, one after the other, in turns, on 127.0.0.1 beside the clients, so that on a machine with few cores the clients
 are a good part of what is measured: read the ratios. Then 200 clients for a minute (memory, swapped answers), ten times
-what it can do (refusals), and SIGTERM under load.
+what it can do (refusals; with Debian's ``hey`` where it is installed), a kill of what scores, and SIGTERM under load.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import csv
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import statistics
@@ -106,6 +108,7 @@ def main() -> None:
     parser.add_argument("--soak", type=float, default=60.0, help="seconds of 200 clients")
     parser.add_argument("--overload", type=float, default=10.0, help="seconds of each rate beyond capacity")
     parser.add_argument("--stops", type=int, default=20, help="times that SIGTERM is sent under load")
+    parser.add_argument("--no-kill", dest="kill", action="store_false", help="let the process that scores live")
     parser.add_argument("--json", help="write what was measured here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -118,6 +121,8 @@ def main() -> None:
             results["soak"] = soak(folder, arguments.soak)
         if arguments.overload:
             results["overload"] = overload(folder, arguments.overload)
+        if arguments.kill:
+            results["kill"] = kill(folder)
         if arguments.stops:
             results["stops"] = stops(folder, arguments.stops)
     if arguments.json:
@@ -229,57 +234,93 @@ def soak(folder: Path, seconds: float) -> dict[str, object]:
 
 
 def overload(folder: Path, seconds: float) -> dict[str, object]:
-    """Requests at the rate that it can answer, and at ten times it, by clients that do not wait for each other.
+    """Requests at the rate R that it can answer, and at ten times it: half of them with one post and half with 64.
 
-    Half of them have one post and half 64; 0.5 s is the longest wait. Who is refused should hear it soon, who is taken
-    should wait no longer than at the first rate, and both sizes should be refused alike.
+    By 200 connections of Debian's ``hey``, where that is installed: a client in Python takes longer to hear an answer
+    than the service to give it. Else by clients in Python that do not wait for each other. The longest wait is 0.5 s,
+    or half of what 200 requests take, so that 200 connections can be too many. Who is refused should hear it soon, who
+    is taken should wait no longer than at R, and both sizes should be refused alike.
     """
     port = _free_port()
-    command = [sys.executable, "-m", "polyvigil", "serve", str(folder), "--port", str(port), "-q", "--max-wait", "0.5"]
-    results: dict[str, object] = {}
+    command = [sys.executable, "-m", "polyvigil", "serve", str(folder), "--port", str(port), "-q"]
+    offer = _offer_by_hey if shutil.which("hey") else _offer_by_tasks
     with running(command, port):
-        asyncio.run(_offer(port, 20, 1.0))  # so that it knows its pace
+        _closed_rate(port, 3.0)  # so that all is compiled
         rate = _closed_rate(port, seconds)
+    longest = min(0.5, _CONNECTIONS / 2 / rate)
+    results: dict[str, object] = {"rate": rate, "max_wait": longest}
+    with running([*command, "--max-wait", f"{longest:.3f}"], port):
+        offer(port, rate, 3.0)
         for times in (1, 10):
-            offered = asyncio.run(_offer(port, times * rate, seconds))
-            results[f"x{times}"] = one = _overload_row(offered)
-            print(f"{times} times {rate:,.0f} requests/s:", ", ".join(f"{k} {v:,.3g}" for k, v in one.items()))
+            results[f"x{times}"] = one = _overload_row(offer(port, times * rate, seconds))
+            print(
+                f"{times} times {rate:,.0f} requests/s, --max-wait {longest:.2g}:",
+                ", ".join(f"{k} {v:,.3g}" for k, v in one.items()),
+                flush=True,
+            )
     return results
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """One request of an open load: its posts, what it got, seconds from when it was sent, and how late that was."""
+    """One request: its posts, what it got, seconds from when it was sent, and how late that was, if it is known."""
 
     posts: int
     status: int
     seconds: float
-    late: float
+    late: float = float("nan")
 
 
 _SIZES = (1, 64)
+_CONNECTIONS = 200
 
 
 def _closed_rate(port: int, seconds: float) -> float:
-    """Requests per second of both sizes in turn that eight clients have answered; who is refused waits a little."""
+    """Requests per second of both sizes that eight clients have answered, each one after the other."""
 
-    async def client(end: float) -> int:
+    async def client(end: float, size: int) -> int:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         answered = 0
         while time.monotonic() < end:
-            writer.write(_request(_SIZES[answered % 2], answered))
-            if (await _status(reader))[0] == 200:
-                answered += 1
-            else:
-                await asyncio.sleep(0.05)
+            writer.write(_request(size, answered))
+            answered += (await _status(reader))[0] == 200
         writer.close()
         return answered
 
     async def clients() -> int:
         end = time.monotonic() + seconds
-        return sum(await asyncio.gather(*(client(end) for _ in range(8))))
+        return sum(await asyncio.gather(*(client(end, _SIZES[number % 2]) for number in range(8))))
 
+    if shutil.which("hey"):
+        return sum(one.status == 200 for one in _hey(port, 8, 0, seconds)) / seconds
     return asyncio.run(clients()) / seconds
+
+
+def _offer_by_hey(port: int, rate: float, seconds: float) -> list[Offered]:
+    return _hey(port, _CONNECTIONS, rate, seconds)
+
+
+def _hey(port: int, connections: int, rate: float, seconds: float) -> list[Offered]:
+    """Two of ``hey`` side by side, one for each size, with half of the connections; ``rate`` 0: as fast as they can."""
+    with tempfile.TemporaryDirectory() as name:
+        started = []
+        for size in _SIZES:
+            body = Path(name) / f"{size}.json"
+            body.write_bytes(_request(size, 0).partition(b"\r\n\r\n")[2])
+            command = ["hey", "-z", f"{seconds:g}s", "-c", str(connections // 2), "-q", f"{rate / connections:.4f}"]
+            command += ["-m", "POST", "-T", "application/json", "-host", "localhost", "-o", "csv", "-D", str(body)]
+            url = f"http://127.0.0.1:{port}/v1/score"
+            started.append(subprocess.Popen([*command, url], stdout=subprocess.PIPE, text=True))
+        outputs = [process.communicate()[0] for process in started]
+    return [
+        Offered(size, int(row["status-code"]), float(row["response-time"]))
+        for size, output in zip(_SIZES, outputs, strict=True)
+        for row in csv.DictReader(output.splitlines())
+    ]
+
+
+def _offer_by_tasks(port: int, rate: float, seconds: float) -> list[Offered]:
+    return asyncio.run(_offer(port, rate, seconds))
 
 
 async def _offer(port: int, rate: float, seconds: float) -> list[Offered]:
@@ -351,6 +392,29 @@ def _overload_row(offered: list[Offered]) -> dict[str, float]:
     }
 
 
+def kill(folder: Path) -> float:
+    """Seconds from when the process that scores is killed until a readiness check succeeds again; 0 without one."""
+    port = _free_port()
+    with running([sys.executable, "-m", "polyvigil", "serve", str(folder), "--port", str(port), "-q"], port) as process:
+        if not (children := _children(process.pid)):
+            return 0.0
+        os.kill(children[0], signal.SIGKILL)
+        killed, statuses = time.monotonic(), list[int]()
+        while 503 not in statuses or statuses[-1] != 200:
+            statuses.append(asyncio.run(_ready(port)))
+        seconds = time.monotonic() - killed
+    print(f"the process that scores killed: ready again after {seconds:.1f} s, {Counter(statuses)[503]} checks said no")
+    return seconds
+
+
+async def _ready(port: int) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    status, _ = await _status(reader)
+    writer.close()
+    return status
+
+
 def stops(folder: Path, rounds: int) -> dict[str, object]:
     """SIGTERM under the load of 32 clients: every answer is 200 or 503, and the exit code 0."""
     codes, statuses = Counter[int](), Counter[int]()
@@ -389,9 +453,15 @@ def print_table(loads: list[Load]) -> None:
 
 
 def _megabytes(pid: int) -> float:
-    """Resident memory of a process."""
+    """Resident memory of a process and of those that it started."""
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6 + sum(map(_megabytes, _children(pid)))
+
+
+def _children(pid: int) -> list[int]:
+    """Processes that a process has started, by any of its threads."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for listed in lists for child in listed.read_text(encoding="ascii").split()]
 
 
 def _free_port() -> int:

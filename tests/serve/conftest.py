@@ -111,7 +111,9 @@ def serving(bundle: Bundle | Path, spec: ServeSpec | None = None, **options: Any
     app = create_app(bundle, spec, **options)
     listener = listening_socket(spec)
     ready = threading.Event()
-    server = DrainingServer(server_config(app, spec), app.service, drain=spec.drain, on_ready=ready.set)
+    server = DrainingServer(
+        server_config(app, spec, refuse_early=app.refuse_early), app.service, drain=spec.drain, on_ready=ready.set
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert ready.wait(30)

@@ -107,7 +107,7 @@ def _serve(out: Output, bundle: str, spec: ServeSpec, *, token: str, device: str
             _announce(out, url, bundle_id, spec, token=token)
 
         left_open = run_server(
-            server_config(app, spec),
+            server_config(app, spec, refuse_early=app.refuse_early),
             app.service,
             listener,
             drain=spec.drain,

@@ -25,6 +25,7 @@ from polyvigil.serve.token import check_token
 from polyvigil.web.asgi import Receive, Scope, Send, send_response
 from polyvigil.web.hosts import allowed_hosts
 from polyvigil.web.refusal import RefusalError
+from polyvigil.web.server import EarlyRefusal
 
 
 class ScoringApp:
@@ -44,6 +45,11 @@ class ScoringApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._gate(scope, receive, send)
+
+    @property
+    def refuse_early(self) -> EarlyRefusal:
+        """For a server that can refuse before it makes a request (web.server.server_config)."""
+        return self._gate.refuse_early
 
     @asynccontextmanager
     async def _lifespan(self, _: object) -> AsyncIterator[None]:

@@ -4,7 +4,7 @@ In come tickets, the posts of one request each, from the event loop; out go thei
 idle thread begins at once. A busy one then takes what waits, as much as it can score in a quarter of a second, a few
 posts of each request in turn, so that a request of one post does not wait for all of one of 256. Always holds: a ticket
 ends exactly once; no post's result depends on which others are in its batch; a batch that raises is scored again post
-by post, so that one post fails alone; a thread or process that dies takes the requests of its batch with it and no others.
+by post, so that one post fails alone; a thread or process that dies takes the requests of its batch with it, no others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 _BATCH_SECONDS = 0.25
-_LARGEST_BATCH = 1024  # weight
+_LARGEST_BATCH = 256  # weight
 _TURN = 32  # weight that one request has scored before the next has its turn
 _WEIGHT_CHARACTERS = 1000
 _FORGET = 0.8  # of earlier batches in the measured rate, at each batch

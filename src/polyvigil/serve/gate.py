@@ -14,11 +14,11 @@ import random
 import re
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from polyvigil.serve.metrics import Metrics
-from polyvigil.web.asgi import JSON, Application, ClientGoneError, Message, Receive, Scope, Send, send_response
+from polyvigil.web.asgi import JSON, Application, ClientGoneError, Message, Receive, Reply, Scope, Send, send_response
 from polyvigil.web.hosts import host_name
 from polyvigil.web.refusal import RefusalError, error_body
 
@@ -49,6 +49,8 @@ class RouteRules:
     open: bool = False
     """Whether it needs no token."""
     error_body: ErrorBody = error_body
+    admission: Callable[[], None] | None = None
+    """Of a route of posts: raises RefusalError where none is taken now."""
 
 
 class Gate:
@@ -67,9 +69,7 @@ class Gate:
             return
         rules = self._routes.get(scope["path"], _OTHER)
         headers = dict(scope["headers"])
-        given_id = headers.get(b"x-request-id", b"")
-        # Not secret, so not from the system: that is a call that lets the scoring thread in, a millisecond of waiting.
-        event = RequestEvent(given_id if _REQUEST_ID.fullmatch(given_id) else b"%016x" % random.getrandbits(64))
+        event = RequestEvent(_request_id(headers))
         scope["polyvigil.event"] = event
 
         async def send_named(message: Message) -> None:
@@ -86,13 +86,39 @@ class Gate:
             code = await self._answer(scope, receive, send_named, rules, headers)
         finally:
             if rules.counted:
-                self._metrics.ended(rules.name, code)
-                milliseconds = 1000 * (time.perf_counter() - started)
-                ACCESS.info(
-                    "%s %s %d %s %d posts %d characters %.1f ms",
-                    event.id.decode(), rules.name, event.status, code or "ok", event.posts, event.characters,
-                    milliseconds,
-                )  # fmt: skip
+                self._ended(rules, event, code, started)
+
+    def refuse_early(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Reply | None:
+        """The refusal of a request of posts for which there is no time now, by its head alone: most requests that come
+        in vain cost no more. None of any other, which then comes as an ASGI request."""
+        rules = self._routes.get(path)
+        if rules is None or rules.admission is None or method != "POST":
+            return None
+        started = time.perf_counter()
+        try:
+            rules.admission()
+        except RefusalError as error:
+            refusal = error
+        else:
+            return None
+        try:
+            self._check_rights(rules, headers)
+        except RefusalError:
+            return None
+        if refusal.closes:
+            return None
+        event = RequestEvent(_request_id(headers), status=refusal.status)
+        self._metrics.received(rules.name)
+        self._ended(rules, event, refusal.code, started)
+        return Reply(rules.error_body(refusal), refusal.status, (JSON, *refusal.headers(), (b"x-request-id", event.id)))
+
+    def _ended(self, rules: RouteRules, event: RequestEvent, code: str, started: float) -> None:
+        self._metrics.ended(rules.name, code)
+        milliseconds = 1000 * (time.perf_counter() - started)
+        ACCESS.info(
+            "%s %s %d %s %d posts %d characters %.1f ms",
+            event.id.decode(), rules.name, event.status, code or "ok", event.posts, event.characters, milliseconds,
+        )  # fmt: skip
 
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, rules: RouteRules, headers: dict[bytes, bytes]
@@ -100,9 +126,7 @@ class Gate:
         """The code of what became of a request; empty for an answer."""
         event: RequestEvent = scope["polyvigil.event"]
         try:
-            self._check_host(headers.get(b"host", b""))
-            if self._token and not rules.open:
-                self._check_token(headers.get(b"authorization", b""))
+            self._check_rights(rules, headers)
             await self._app(scope, receive, send)
         except RefusalError as refusal:
             await _send_refusal(send, refusal, rules.error_body)
@@ -121,6 +145,11 @@ class Gate:
             return "internal"
         return ""
 
+    def _check_rights(self, rules: RouteRules, headers: Mapping[bytes, bytes]) -> None:
+        self._check_host(headers.get(b"host", b""))
+        if self._token and not rules.open:
+            self._check_token(headers.get(b"authorization", b""))
+
     def _check_host(self, value: bytes) -> None:
         name = host_name(value.decode("latin-1"))
         if name not in self._hosts:
@@ -134,6 +163,12 @@ class Gate:
 
 
 _OTHER = RouteRules("other")
+
+
+def _request_id(headers: Mapping[bytes, bytes]) -> bytes:
+    """That of the client, or one at random: not secret, so not from the system, whose answer takes longer."""
+    given = headers.get(b"x-request-id", b"")
+    return given if _REQUEST_ID.fullmatch(given) else b"%016x" % random.getrandbits(64)
 
 
 async def _send_refusal(send: Send, refusal: RefusalError, body_of: ErrorBody) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from polyvigil.serve import kserve, openapi, tei
@@ -63,23 +64,33 @@ class Handlers:
     def routes(self) -> list[RouteSpec]:
         """All of them. Health and metrics are not counted; what needs no token shows nothing of the bundle."""
         health = RouteRules("health", counted=False, open=True)
+        admission = self._service.check_admission
         model = f"/v2/models/{kserve.MODEL}"
         return [
-            RouteSpec("POST", "/v1/score", self.score, RouteRules("/v1/score")),
-            RouteSpec("POST", "/v1/explain", self.explain, RouteRules("/v1/explain")),
+            RouteSpec("POST", "/v1/score", self.score, RouteRules("/v1/score", admission=admission)),
+            RouteSpec(
+                "POST", "/v1/explain", self.explain, RouteRules("/v1/explain", admission=partial(admission, EXPLAIN))
+            ),
             RouteSpec("POST", "/v1/reload", self.reload, RouteRules("/v1/reload")),
             RouteSpec("GET", "/v1/bundle", self.bundle, RouteRules("/v1/bundle")),
             RouteSpec("GET", "/livez", self.live, health),
             RouteSpec("GET", "/readyz", self.ready, health),
             RouteSpec("GET", "/metrics", self.metrics, RouteRules("/metrics", counted=False)),
             RouteSpec("GET", "/openapi.json", self.openapi, RouteRules("/openapi.json")),
-            RouteSpec("POST", "/predict", self.predict, RouteRules("/predict", error_body=tei.error_body)),
+            RouteSpec(
+                "POST", "/predict", self.predict, RouteRules("/predict", error_body=tei.error_body, admission=admission)
+            ),
             RouteSpec("GET", "/v2/health/live", self.live, health),
             RouteSpec("GET", "/v2/health/ready", self.ready, health),
             RouteSpec("GET", f"{model}/ready", self.ready, health),
             RouteSpec("GET", "/v2", self.kserve_server, RouteRules("/v2", error_body=kserve.error_body)),
             RouteSpec("GET", model, self.kserve_model, RouteRules("/v2", error_body=kserve.error_body)),
-            RouteSpec("POST", f"{model}/infer", self.infer, RouteRules("/v2/infer", error_body=kserve.error_body)),
+            RouteSpec(
+                "POST",
+                f"{model}/infer",
+                self.infer,
+                RouteRules("/v2/infer", error_body=kserve.error_body, admission=admission),
+            ),
             *(
                 RouteSpec("GET", path, _static(name, kind), RouteRules("static", open=True))
                 for path, (name, kind) in _STATIC_FILES.items()

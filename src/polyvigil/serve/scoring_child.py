@@ -27,7 +27,7 @@ def main(folder: str, bundle_id: str) -> None:
         loaded = LoadedBundle(load_as(folder, bundle_id, device="cpu"), ServeSpec())
         loaded.score_without_endpoint([(0, SMOKE_POSTS[0])])
         write_frame(output, b"")
-        # It scores with numpy until the compiled kernel is there, which takes as long as all the rest, or once much longer.
+        # It scores with numpy until the compiled kernel is there, which takes as long as all the rest, or once longer.
         threading.Thread(target=loaded.smoke_score, daemon=True).start()
         answer_frames(loaded, sys.stdin.buffer, output)
     except (EOFError, BrokenPipeError):

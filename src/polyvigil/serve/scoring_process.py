@@ -1,8 +1,8 @@
 """A process that scores for the service, so that the service's process has Python's lock to itself for HTTP and JSON.
 
-In: posts, as a JSON frame on the process's stdin. Out: a frame with one JSON document for each post, in their order; its
-first frame, an empty one, says that it has scored. A frame that is a JSON string is the name of what went wrong. Always
-holds: the process ends when its stdin closes, so it outlives no service, however that ended; no post is in its
+In: posts, as a JSON frame on the process's stdin. Out: a frame with one JSON document for each post, in their order;
+its first frame, an empty one, says that it has scored. A frame that is a JSON string is the name of what went wrong.
+Always holds: the process ends when its stdin closes, so it outlives no service, however that ended; no post is in its
 arguments, and what it writes beside frames goes nowhere. The process itself: scoring_child.
 """
 
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -122,10 +123,8 @@ class ScoringProcess:
         """Close its pipes, by which it ends."""
         assert child.stdin
         assert child.stdout
-        try:
+        with suppress(OSError):  # what could not be written to it
             child.stdin.close()
-        except OSError:  # what could not be written to it
-            pass
         try:
             child.wait(_PATIENCE)
         except subprocess.TimeoutExpired:

@@ -29,6 +29,7 @@ from polyvigil.web.refusal import RefusalError
 LOG = logging.getLogger("polyvigil.serve")
 _PROBE_TIME = 5.0  # seconds in which a readiness check must have its post scored
 _LAG_SHARE = 0.1  # of the longest wait: more than a turn of the event loop may take before requests are refused
+_LEAST_LAG = 0.05  # seconds that a turn may take whatever the longest wait: some hundred requests at the same time
 SCORE, EXPLAIN = 0, 1
 """Lanes of the queue: explanations wait behind scores, and what they cost says nothing of what those do."""
 
@@ -65,7 +66,9 @@ class Service:
         )
         self.metrics.gauge("expected_wait_seconds", "Wait of a post that came now", self.queue.expected_wait)
         self.metrics.gauge("loop_lag_seconds", "Time of a turn of the event loop under load", lambda: self._lag.seconds)
-        self.metrics.gauge("scoring_thread_deaths", "Times that the thread or process that scores has died", lambda: self.queue.deaths)
+        self.metrics.gauge(
+            "scoring_thread_deaths", "Times that the thread or process that scores has died", lambda: self.queue.deaths
+        )
         self.metrics.gauge("draining", "1 while no new post is taken", lambda: self.draining)
         self.metrics.gauge("endpoint_posts", "Posts that were put to the chat endpoint", self._endpoint_posts)
 
@@ -110,8 +113,18 @@ class Service:
         """Around a request of posts, from before its body is read. Gives what asks again once the body is there: others
         may have come meanwhile, and to parse what is then refused would take the time of those that are not.
 
-        Raises RefusalError where it would wait too long, too many are open, or the service is stopping.
+        Raises RefusalError as ``check_admission``.
         """
+        self.check_admission(lane)
+        self.open_requests += 1
+        try:
+            yield functools.partial(self._check_wait, lane)
+        finally:
+            self.open_requests -= 1
+
+    def check_admission(self, lane: int = SCORE) -> None:
+        """Raise RefusalError where a request that came now would wait too long, too many are open, or the service is
+        stopping."""
         if self.draining:
             raise RefusalError("draining", "the service is stopping", hint="send it to another", retry_after=1)
         self._lag.measure()
@@ -119,18 +132,13 @@ class Service:
         if self.open_requests >= self.spec.max_open:
             message = f"{self.open_requests:,} requests are open; the limit is {self.spec.max_open:,}"
             raise RefusalError("busy", message, hint="send it again after Retry-After seconds", retry_after=1)
-        self.open_requests += 1
-        try:
-            yield functools.partial(self._check_wait, lane)
-        finally:
-            self.open_requests -= 1
 
     def _check_wait(self, lane: int) -> None:
         wait, most = self.queue.expected_wait(lane), self.spec.max_wait
         if wait > most:
             message = f"a post would wait {wait:.1f} s; the limit is {most:g} s"
             raise RefusalError("busy", message, hint="send it again after Retry-After seconds", retry_after=wait)
-        if self._lag.seconds > _LAG_SHARE * most:
+        if self._lag.seconds > max(_LAG_SHARE * most, _LEAST_LAG):
             message = "more requests come than can be read"
             raise RefusalError("busy", message, hint="send it again after Retry-After seconds", retry_after=most)
 

@@ -13,7 +13,8 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from http import HTTPStatus
 from types import FrameType
 from typing import Any, Protocol
 
@@ -22,13 +23,18 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from polyvigil.config.web import WebSpec
 from polyvigil.errors import ServiceError
-from polyvigil.web.asgi import Application
+from polyvigil.web.asgi import JSON, Application, Reply
 from polyvigil.web.refusal import RefusalError, error_body
 
 LOG = logging.getLogger("polyvigil.web")
 _POLL = 0.05  # seconds between looks at what is still open, while draining
 _BACKLOG = 2048
+_SKIPPED_BODY = 2**16  # bytes: up to these are read to no use, so that the connection stays
 _LOGGERS = ("polyvigil.serve", "polyvigil.review", "polyvigil.web", "uvicorn.error")
+
+
+EarlyRefusal = Callable[[str, str, Mapping[bytes, bytes]], Reply | None]
+"""Given method, path and headers of a request: what it is refused with at once, or None for one to be looked at."""
 
 
 def listening_socket(spec: WebSpec) -> socket.socket:
@@ -85,13 +91,15 @@ def run_server(
     return server.left_open
 
 
-def server_config(app: Application, spec: WebSpec, **tls: str | None) -> uvicorn.Config:
+def server_config(
+    app: Application, spec: WebSpec, *, refuse_early: EarlyRefusal | None = None, **tls: str | None
+) -> uvicorn.Config:
     """uvicorn's settings for an application. ``tls``: ``ssl_certfile`` and ``ssl_keyfile``."""
     return uvicorn.Config(
         app,
         ssl_certfile=tls.get("ssl_certfile"),
         ssl_keyfile=tls.get("ssl_keyfile"),
-        http=_protocol(spec),
+        http=_protocol(spec, refuse_early),
         ws="none",
         lifespan="on",
         loop="asyncio",
@@ -192,14 +200,18 @@ class _BufferedTransport:
         return getattr(self._transport, name)
 
 
-def _protocol(spec: WebSpec) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol with limits of what comes before a request: time and bytes of headers, open connections."""
+def _protocol(spec: WebSpec, refuse_early: EarlyRefusal | None) -> type[HttpToolsProtocol]:
+    """uvicorn's protocol with limits of what comes before a request: time and bytes of headers, open connections.
+
+    A request with a small body that ``refuse_early`` refuses never becomes one: its body is skipped.
+    """
 
     class GuardedProtocol(HttpToolsProtocol):
         _header_bytes = 0
         _in_headers = False
         _refused = False
-        _header_timer: asyncio.TimerHandle | None = None
+        _skips_body = False
+        _timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(_BufferedTransport(transport, self.loop))  # type: ignore[arg-type]
@@ -208,6 +220,7 @@ def _protocol(spec: WebSpec) -> type[HttpToolsProtocol]:
                 transport.abort()
                 return
             self._expect_headers()
+            self._start_timer()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_timer()
@@ -220,6 +233,8 @@ def _protocol(spec: WebSpec) -> type[HttpToolsProtocol]:
             if self._in_headers:
                 self._header_bytes += len(data)
                 self._check_size(self._header_bytes)
+            if (self._in_headers or self._skips_body) and not self._timer:  # most requests come whole and need none
+                self._start_timer()
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
@@ -230,30 +245,57 @@ def _protocol(spec: WebSpec) -> type[HttpToolsProtocol]:
             self._in_headers = False
             self._stop_timer()
             self._check_size(len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers))
-            if not self._refused:
+            if not self._refused and not self._refuse_early():
                 super().on_headers_complete()
 
         def on_body(self, body: bytes) -> None:
-            if not self._refused:
+            if not self._refused and not self._skips_body:
                 super().on_body(body)
 
         def on_message_complete(self) -> None:
-            if not self._refused:
+            if self._skips_body:
+                self._skips_body = False
+                self._stop_timer()
+                self.on_response_complete()
+            elif not self._refused:
                 super().on_message_complete()
+
+        def _refuse_early(self) -> bool:
+            """Answer a request by its head, where it is refused now; the connection stays for the next one."""
+            if refuse_early is None or self.flow.write_paused or (self.cycle and not self.cycle.response_complete):
+                return False
+            headers = dict(self.headers)
+            length = headers.get(b"content-length", b"")
+            skips = length.isdigit() and int(length) <= _SKIPPED_BODY and not self.expect_100_continue
+            if not skips or self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
+                return False
+            reply = refuse_early(self.parser.get_method().decode(), self.url.decode("latin-1"), headers)
+            if reply is None:
+                return False
+            self._skips_body = True
+            self._write(reply)
+            return True
 
         def _expect_headers(self) -> None:
             self._in_headers, self._header_bytes = True, 0
-            message = f"the headers were not there in {spec.body_time:g} s"
-            self._header_timer = self.loop.call_later(spec.body_time, self._refuse, "slow_body", message)
+
+        def _start_timer(self) -> None:
+            self._timer = self.loop.call_later(spec.body_time, self._time_is_over)
+
+        def _time_is_over(self) -> None:
+            if self._skips_body:  # it has its answer
+                self.transport.close()
+            else:
+                self._refuse("slow_body", f"the headers were not there in {spec.body_time:g} s")
 
         def _check_size(self, size: int) -> None:
             if size > spec.header_bytes:
                 self._refuse("headers", f"the headers have more than {spec.header_bytes:,} bytes")
 
         def _stop_timer(self) -> None:
-            if self._header_timer:
-                self._header_timer.cancel()
-                self._header_timer = None
+            if self._timer:
+                self._timer.cancel()
+                self._timer = None
 
         def _refuse(self, code: str, message: str) -> None:
             """Answer before there is a request, and close."""
@@ -261,13 +303,15 @@ def _protocol(spec: WebSpec) -> type[HttpToolsProtocol]:
             if self.transport.is_closing():
                 return
             refusal = RefusalError(code, message)
-            body = error_body(refusal)
-            reason = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}[refusal.status]
-            self.transport.write(
-                b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
-                % (refusal.status, reason, len(body), body)
-            )
+            self._write(Reply(error_body(refusal), refusal.status, (JSON, (b"connection", b"close"))))
             self.transport.close()
+
+        def _write(self, reply: Reply) -> None:
+            """Send a response without an ASGI request."""
+            length = (b"content-length", b"%d" % len(reply.body))
+            headers = (*self.server_state.default_headers, *reply.headers, length)
+            start = b"HTTP/1.1 %d %s\r\n" % (reply.status, HTTPStatus(reply.status).phrase.encode())
+            self.transport.write(start + b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n" + reply.body)
 
     return GuardedProtocol
 
