@@ -311,12 +311,12 @@ def explain_file(
             *row_errors.messages(table.name),
             *table.late_notes(),
             *spellings.messages(table.name, default=spec.language),
-            *((_MASKED_PAGE[options.mask],) if is_page else ()),
+            *((_WHAT_IS_MASKED[options.mask],) if is_page else ()),
         ),
     )
 
 
-_MASKED_PAGE = {
+_WHAT_IS_MASKED = {
     False: "the page shows no links, e-mail addresses and names of users; --mask masks dates and numbers too",
     True: "the page shows no links, e-mail addresses, names of users, dates and long numbers; names in the text stay",
 }
