@@ -285,8 +285,14 @@ def _write_report(out: Output, result: Measured, bundle: Bundle, options: _Repor
 
     assert options.output is not None
     older = load(options.older, device=options.device) if options.older else None
-    shown = {"show_errors": options.show_errors, "masked": options.mask}
-    made = report_of(result, bundle, command=out.command_line, older=older, **shown)
+    made = report_of(
+        result,
+        bundle,
+        command=out.command_line,
+        older=older,
+        show_errors=options.show_errors,
+        masked=options.mask,
+    )
     path = write_report(made, options.output, replace=options.replace)
     if made.mistakes:
         out.warn(f"{path}: {PII_WARNING}")
