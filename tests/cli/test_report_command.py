@@ -126,6 +126,8 @@ def test_no_text_stands_in_a_report_that_was_not_asked_for_it(ran: Ran, made: Pa
     ("arguments", "message"),
     [
         (("evaluate", "{}/bundle", "{}/test.csv", "--show-errors", "3"), "give its folder"),
+        (("evaluate", "{}/bundle", "{}/test.csv", "--mask"), "no text but with --show-errors"),
+        (("report", "{}/bundle", "{}/test.csv", "--mask"), "no text but with --show-errors"),
         (("report", "{}/bundle", "--show-errors", "3"), "a bundle keeps no text of its dev posts"),
         (("report", "{}/bundle", "--prevalence", "2"), "a prevalence lies between 0 and 1"),
         (("report", "{}/bundle", "{}/train.csv"), "were trained on; metrics on them prove nothing"),

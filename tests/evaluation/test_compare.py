@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from polyvigil.bundle.store import Bundle
+from polyvigil.bundle.store import Bundle, load
 from polyvigil.cli import main as program
 from polyvigil.config.load import load as load_recipe
 from polyvigil.data.read import read_labelled
 from polyvigil.data.write import write_posts
 from polyvigil.errors import DataError, SplitError
-from polyvigil.evaluation.compare import compare, verdict
-from polyvigil.evaluation.paired import Difference
+from polyvigil.evaluation.compare import compare, compare_several, verdict
+from polyvigil.evaluation.paired import Difference, holm
 from polyvigil.metrics import count
+from polyvigil.text.mask import mask
 from polyvigil.types import LabelledPost
 from polyvigil.workflows import train as training
 
@@ -40,8 +41,6 @@ def test_posts(corpus: tuple[LabelledPost, ...], tmp_path_factory: pytest.TempPa
 
 
 def test_a_comparison_holds_both_evaluations(bundle: Bundle, poor: Path, test_posts: Path) -> None:
-    from polyvigil.bundle.store import load
-
     reading = read_labelled(test_posts)
     other = load(poor)
     told = compare(other, bundle, reading)
@@ -121,3 +120,85 @@ def test_training_posts_and_equal_bundles_are_refused(
         compare(bundle, bundle, read_labelled(tmp_path / "train.csv"))
     with pytest.raises(DataError, match="both bundles are the same"):
         compare(bundle, bundle, read_labelled(test_posts))
+
+
+@pytest.fixture(scope="module")
+def words(material: training.TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A third bundle."""
+    folder = tmp_path_factory.mktemp("words") / "bundle"
+    settings = ["model.word_ngrams=[1, 1]", "model.character_ngrams=[2, 3]"]
+    training.train(load_recipe("linear", settings=settings), material, output=folder)
+    return folder
+
+
+def test_several_bundles_are_compared_with_the_first_and_corrected_together(
+    bundle: Bundle, poor: Path, words: Path, test_posts: Path
+) -> None:
+    reading = read_labelled(test_posts)
+    bundles = [load(poor), bundle, load(words)]
+    several = compare_several(bundles, reading)
+    pairs = [compare(bundles[0], other, reading) for other in bundles[1:]]
+    assert [one.bundle for one in several.bundles] == [other.id for other in bundles[1:]]
+    assert [one.flips for one in several.bundles] == [pair.flips for pair in pairs]
+    p_values = [pair.paired.pooled.f1.p_randomisation for pair in pairs]
+    assert [one.paired.pooled.f1.p_holm for one in several.bundles] == pytest.approx(holm(p_values))  # type: ignore[arg-type]
+    of_languages = [part.f1 for pair in pairs for part in pair.paired.languages if part.positives]
+    corrected = [part.f1.p_holm for one in several.bundles for part in one.paired.languages if part.positives]
+    expected = holm([f1.p_randomisation for f1 in of_languages if f1.p_randomisation is not None])
+    assert corrected == pytest.approx(expected)
+    assert max(corrected) > max(f1.p_holm or 0.0 for f1 in of_languages) or max(corrected) == 1.0
+    for one, pair in zip(several.bundles, pairs, strict=True):
+        assert one.paired.pooled.f1.difference == pair.paired.pooled.f1.difference
+        assert one.verdict.startswith(("better", "worse", "not distinguishable"))
+    with pytest.raises(DataError, match="a bundle is given twice"):
+        compare_several([bundles[0], bundle, bundle], reading)
+
+
+def test_several_bundles_on_the_command_line(
+    bundle_folder: Path,
+    poor: Path,
+    words: Path,
+    test_posts: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One table of all, and the turned decisions with their texts where they are asked for."""
+    folders = [str(poor), str(bundle_folder), str(words)]
+    arguments = ["compare", *folders, str(test_posts), "-o", str(tmp_path / "c.json")]
+    assert program.run([*arguments, "--table", "csv", "--turned", str(tmp_path / "t.jsonl"), "--mask"]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0].startswith("language,bundle,posts,positives,F1,difference,difference low")
+    document = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
+    n_languages = len(document["bundles"][0]["paired"]["languages"])
+    assert len(lines) == 1 + 3 * (n_languages + 1)
+    pooled = [line.split(",") for line in lines if line.startswith("pooled,")]
+    expected = [one["paired"]["pooled"]["f1"]["difference"] for one in document["bundles"]]
+    assert [float(row[5]) for row in pooled[1:]] == expected
+    assert "t.jsonl holds masked text of posts" in err
+    texts = {item.post.id: item.post.text for item in read_labelled(test_posts).posts}
+    turned = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text(encoding="utf-8").splitlines()]
+    flips = [(one["bundle"], flip["id"]) for one in document["bundles"] for flip in one["flips"]]
+    assert [(line["bundle"], line["id"]) for line in turned] == flips
+    assert all(line["text"] == mask(texts[line["id"]]) for line in turned)
+    assert not any(
+        text in (tmp_path / "c.json").read_text(encoding="utf-8") for text in texts.values() if len(text) > 9
+    )
+    assert program.run([*arguments, "--turned", str(tmp_path / "t.jsonl")]) == 2
+    assert "a comparison stands there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["A", "posts.csv"], "give two to 10 bundles, and a file"),
+        (["A", "B", "C", "posts.csv", "--gate"], "--gate is for two bundles"),
+        (["A", "B", "posts.csv", "--gate", "--turned", "t.jsonl"], "--gate is for two bundles"),
+        (["A", "B", "posts.csv", "--mask"], "only --turned has text to mask"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.run(["compare", *arguments]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())

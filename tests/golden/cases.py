@@ -104,6 +104,9 @@ CASES = (
     Case("report", "report bundles/linear -o out/report"),
     Case("report-file", "report bundles/judged posts/test.csv -o out/report --since bundles/words"),
     Case("compare", "compare bundles/words bundles/linear posts/test.csv -o out/compare.json"),
+    Case(
+        "compare-several", "compare bundles/words bundles/linear bundles/averaged posts/test.csv --turned out/t.jsonl"
+    ),
     Case("audit-shortcuts", "audit shortcuts bundles/linear posts/test.csv --train posts/train.csv"),
     Case("audit-behaviour", "audit behaviour bundles/linear --language en --capability negation -o out/behaviour.json"),
     Case("audit-augmentation", "audit augmentation bundles/words bundles/linear posts/test.csv"),

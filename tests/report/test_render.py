@@ -157,6 +157,18 @@ def _range(interval: Interval) -> str:
     return f"{interval.low:.3f}–{interval.high:.3f}"
 
 
+def test_every_cell_is_named_after_its_column(html: str) -> None:
+    """On a narrow screen each row is a list, whose items have the names of their columns."""
+    tables = re.findall(r"<table>(.*?)</table>", html, re.DOTALL)
+    assert tables
+    for table in tables:
+        heads = re.findall(r"<th\b[^>]*>(.*?)</th>", table.partition("</thead>")[0], re.DOTALL)
+        names = [" ".join(re.sub(r"<[^>]*>", " ", head).split()) for head in heads]
+        assert all(names)
+        for row in re.findall(r"<tr\b.*?</tr>", table.partition("</thead>")[2], re.DOTALL):
+            assert re.findall(r'<t[dh] data-label="([^"]*)"', row) == names
+
+
 def test_headline_values(html: str, report_evaluation: Evaluation) -> None:
     pooled = report_evaluation.pooled
     shown = [text.strip() for text in Page(html).text]

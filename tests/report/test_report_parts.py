@@ -16,6 +16,7 @@ from polyvigil.evaluation.lengths import length_slices
 from polyvigil.evaluation.measure import Measured
 from polyvigil.report.chart_data import MOST_CHARACTERS, mistakes
 from polyvigil.report.report import report_of
+from polyvigil.text.mask import mask
 from polyvigil.types import Post
 
 
@@ -85,3 +86,15 @@ def test_stored_scores_are_compared_on_the_same_posts(dev_measured: Measured, re
     others = replace(report_bundle, dev=replace(dev, keys=dev.keys + np.uint64(1)))
     with pytest.raises(RecipeError, match="holds scores of other dev posts"):
         report_of(dev_measured, report_bundle, older=others)
+
+
+def test_mistakes_are_masked_before_they_are_cut(report_policy: DecisionPolicy) -> None:
+    text = f"@anna_b {'x ' * (MOST_CHARACTERS // 2 - 12)} https://t.co/abcdefghij call +49 170 1234567"
+    labels, p = np.array([0], dtype=np.int8), np.array([1.0])
+    (whole,), (hidden,) = (
+        mistakes([Post("a", text, "en")], labels, p, report_policy, most=1, masked=masked) for masked in (False, True)
+    )
+    assert whole.text == text[:MOST_CHARACTERS]
+    assert hidden.text == mask(text)[:MOST_CHARACTERS]
+    assert "t.co" in whole.text
+    assert "t.co" not in hidden.text

@@ -182,7 +182,7 @@ def test_bad_rows_are_set_aside_without_their_text(empty_store: Store, tmp_path:
 
 def test_what_is_no_scored_file_is_refused(empty_store: Store, tmp_path: Path) -> None:
     (tmp_path / "posts.csv").write_text("id,text\n1,it hurts\n", encoding="utf-8")
-    with pytest.raises(DataError, match="no column p, p_calibrated, threshold, decision, bundle"):
+    with pytest.raises(DataError, match="no column p, threshold, decision, bundle"):
         add_file(empty_store, tmp_path / "posts.csv")
     with pytest.raises(DataError, match="no such file"):
         add_file(empty_store, tmp_path / "none.csv")

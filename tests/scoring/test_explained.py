@@ -15,11 +15,12 @@ from polyvigil.bundle.explain import Explanation, ScoredSpan, explain
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.score import ScoreSpec
 from polyvigil.data.formats import open_table
-from polyvigil.errors import DataError
+from polyvigil.errors import DataError, RecipeError
 from polyvigil.scoring.batch import score_file
 from polyvigil.scoring.explain import ExplainOptions, explain_file, marked
 from polyvigil.scoring.wire import COLUMNS, SEVERAL_MEMBERS, TOKENS, score_posts
 from polyvigil.text.legible import LegibleText
+from polyvigil.text.mask import MaskedSpan
 from polyvigil.text.mentions import Mention, Term, lexicon, mentions
 from polyvigil.types import Post
 
@@ -115,7 +116,7 @@ class _Tags(HTMLParser):
         if ("dir", "auto") in attrs:
             self.posts.append("")
             self.framed.append("")
-        if tag not in {"meta"}:
+        if tag not in {"meta", "input"}:
             self._inside.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -132,22 +133,83 @@ def test_the_page_escapes_everything_and_shows_the_text_whole(bundle: Bundle, so
     page = (tmp_path / "o.html").read_text(encoding="utf-8")
     tags = _Tags()
     tags.feed(page)
-    assert not tags.tags & {"script", "img", "iframe", "link", "object", "a", "form"}
+    assert not tags.tags & {"script", "img", "iframe", "link", "object", "a"}
     assert not {name for name in tags.attributes if name.startswith("on")}
     assert "http://" not in page
     assert "<script" not in page.lower()
     assert "holds the text of posts" in page
-    assert tags.attributes <= {"lang", "charset", "http-equiv", "content", "name", "class", "role", "dir", "title"}
+    plain = {"lang", "charset", "http-equiv", "content", "name", "class", "role", "dir", "title"}
+    assert tags.attributes <= plain | {"id", "for", "type", "checked", "style", "aria-label"}
     assert "\u202e" not in page  # shown as a sign of its own: it would turn round what follows
     shown = "".join(tags.posts)
     for row in POSTS:
         expected = (
-            str(row["text"]).replace("\u202e", "�").replace("\u202c", "�").replace("\ud800", "�").replace("\r", "")
+            str(row["text"])
+            .replace("https://t.co/x", "[URL]")
+            .replace("\u202e", "�")
+            .replace("\u202c", "�")
+            .replace("\ud800", "�")
+            .replace("\r", "")
         )
         assert expected in shown
     assert "Tramadol gave me a terrible headache, i'm done with it!" in tags.framed
     assert page.count('class="drug"') == 1 + 3  # the legend, and three mentions
-    assert page.count("<article>") == len(POSTS)
+    assert page.count("<article ") == len(POSTS)
+    assert "no_text:url_only" in page
+    assert "(&#39;" not in page
+
+
+NAMED = (
+    "@anna_b see https://t.co/abc: tramadol gave me a terrible headache since 12.3.2024, call +49 170 1234567 or a@b.de"
+)
+
+
+def _explained_page(bundle: Bundle, folder: Path, *, mask: bool) -> str:
+    rows = [
+        {"id": "yes", "text": f"{NAMED} i'm done with it", "language": "en"},
+        {"id": "no", "text": "Lovely weather @anna_b https://t.co/abc", "language": "de"},
+        {"id": "far", "text": "ok", "language": "tlh"},
+    ]
+    (folder / "i.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    summary = explain_file(
+        bundle, str(folder / "i.jsonl"), str(folder / "o.html"), ExplainOptions(mask=mask), replace=True
+    )
+    assert ("--mask masks" in summary.notes[-1]) == (not mask)
+    return (folder / "o.html").read_text(encoding="utf-8")
+
+
+def test_the_page_masks_links_and_names_of_users(bundle: Bundle, tmp_path: Path) -> None:
+    for mask in (False, True):
+        page = _explained_page(bundle, tmp_path, mask=mask)
+        for hidden in ("anna_b", "t.co", "a@b.de"):
+            assert hidden not in page
+        assert page.count("[USER]") == page.count("[URL]") == 2
+        for number in ("12.3.2024", "+49 170 1234567"):
+            assert (number in page) == (not mask)
+        assert ("[DATE]" in page, "[PHONE]" in page) == (mask, mask)
+
+
+def test_what_is_not_flagged_has_no_frame_and_posts_are_sorted_and_filtered_by_style(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    page = _explained_page(bundle, tmp_path, mask=False)
+    yes, no, far = page.partition("<main")[2].split("<article ")[1:]
+    assert "<mark>" in yes
+    assert "framed" in yes
+    assert not [part for part in ("<mark>", "<u>", "framed") if part in no + far]
+    number = list(bundle.policy.thresholds).index("de")
+    assert yes.startswith('class="yes l')
+    assert no.startswith(f'class="not l{number}" style="--rank: ')
+    assert far.startswith('class="not others"')
+    ranks = [int(part.partition("--rank: ")[2].partition('"')[0]) for part in (yes, no, far)]
+    assert ranks[0] == min(ranks)
+    assert f".choices:has(#l{number}:checked) ~ .posts article:not(.l{number})" in page
+    assert ".choices:has(#flagged:checked) ~ .posts .not { display: none; }" in page
+
+
+def test_offsets_have_nothing_to_mask(bundle: Bundle, source: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="offsets hold no text to mask"):
+        explain_file(bundle, source, str(tmp_path / "o.jsonl"), ExplainOptions(mask=True))
 
 
 def test_the_parts_of_a_marked_text_are_the_text() -> None:
@@ -161,6 +223,9 @@ def test_the_parts_of_a_marked_text_are_the_text() -> None:
     assert "".join(part.text for part in parts if part.strong) == "Drughurts"
     assert "".join(part.text for part in parts if part.mention == found[0]) == "x. It"
     assert [part.text for part in parts if part.last] == ["It", " End"]
+    hidden = marked(text, explanation, found, [MaskedSpan(3, 10, "[URL]"), MaskedSpan(24, 26, "[USER]")])
+    shown = "".join(part.text for part in (*hidden.before, *hidden.sentence, *hidden.after))
+    assert shown == f"{text[:3]}[URL]{text[10:24]}[USER]"
     empty = marked("", Explanation(None, (), ""), ())
     assert (empty.before, empty.sentence, empty.after) == ((), (), ())
     plain = marked("no evidence", Explanation(None, (), ""), ())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyvigil.text.mask import mask
+from polyvigil.text.mask import LINKS_AND_PEOPLE, mask, masked_spans
+from polyvigil.text.normalise import clean
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,7 @@ from polyvigil.text.mask import mask
         ("٠١٢٣٤٥٦٧٨٩", "[PHONE]"),
         ("电话１３８００１３８０００，1985年3月12日", "电话[PHONE]，[DATE]"),
         ("call +49 (0)30 1234-567 now", "call [PHONE] now"),
+        ("tél 01.23.45.67.89 le 12.3.2024.", "tél [PHONE] le [DATE]."),
         ("id AB123456", "id AB[NUMBER]"),
         ("0\u200b9\u200b1\u200b2\u200b3\u200b4\u200b5\u200b6", "[PHONE]"),
         ("１２３４５６", "[NUMBER]"),
@@ -69,3 +73,25 @@ def test_hostile_runs_end(unit: str) -> None:
     """Twenty thousand characters: a pattern that takes quadratic time would not come back."""
     once = mask(unit * (20_000 // len(unit)))
     assert mask(once) == once
+
+
+def test_what_is_masked_in_place_is_what_mask_masks() -> None:
+    """Of texts put together of everything that looks like something, across hidden characters and white space."""
+    random = Random(1)
+    parts = ("@", "john", " ", "_", "https://a.de/x?y", "www.x.org", "a@b.de", "+49 170 123 4567", "12.3.2024",
+             "\u200b", "\n", "\u202e", "123456789", "u/some_one", "2024年3月2日", "頭痛", "é", "e\u0301", "ＷＷＷ．",
+             ".", "/", ".com", "Anna", " Smith", ")", "(", " 5", "0", "7-", "[URL]", "<user>", "\ud800")  # fmt: skip
+    for _ in range(1500):
+        text = "".join(random.choice(parts) for _ in range(random.randint(1, 12)))
+        shown, at = "", 0
+        for span in masked_spans(text):
+            assert at <= span.start < span.end <= len(text)
+            shown, at = f"{shown}{text[at : span.start]}{span.token}", span.end
+        assert " ".join(clean(shown + text[at:]).split()) == mask(text)
+
+
+def test_of_some_shapes_alone() -> None:
+    text = "@anna_b wrote on 12.3.2024: https://t.co/x"
+    assert masked_spans(text, LINKS_AND_PEOPLE) == [(0, 7, "[USER]"), (28, 42, "[URL]")]
+    assert [span.token for span in masked_spans(text)] == ["[USER]", "[DATE]", "[URL]"]
+    assert masked_spans("") == []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +12,13 @@ import typer
 from polyvigil.cli.command import command
 from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, OrOnHub, Replace
 from polyvigil.cli.output import Answer, Output
-from polyvigil.cli.views.paper import PaperFormat, check_table, comparison_table, table_answer
+from polyvigil.cli.views.paper import PaperFormat, check_table, comparison_table, several_table, table_answer
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
+    from polyvigil.cli.views.paper import PaperTable
     from polyvigil.data.read import Reading
-    from polyvigil.evaluation.compare import Comparison
+    from polyvigil.evaluation.compare import Comparison, Flip
     from polyvigil.evaluation.paired import Difference, PairedSlice
     from polyvigil.types import Post
 
@@ -24,19 +26,22 @@ _SHOWN = 10
 
 
 @command(
-    examples=("polyvigil compare OLD NEW test.csv", "polyvigil compare OLD NEW reviewed.csv --gate"),
+    examples=(
+        "polyvigil compare BASELINE A B C test.csv --table latex",
+        "polyvigil compare OLD NEW reviewed.csv --gate",
+    ),
 )
 def compare(
     out: Output,
-    first: Annotated[str, typer.Argument(help="A bundle."), OrOnHub],
-    second: Annotated[
-        str, typer.Argument(help="Another; differences are this one's metrics less the first's."), OrOnHub
-    ],
-    file: Annotated[
-        str,
+    paths: Annotated[
+        list[str],
         typer.Argument(
-            help="Labelled posts that neither was trained on; or a whole reviewed worklist, or review export."
+            metavar="FIRST OTHER... FILE",
+            show_default=False,
+            help="Bundles, of which each further one is compared with the first; then labelled posts that none of them "
+            "was trained on, with --gate a whole reviewed worklist or review export.",
         ),
+        OrOnHub,
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write everything as JSON, every flip included.")
@@ -51,6 +56,14 @@ def compare(
     rates: Annotated[
         str, typer.Option("--rates", help="With --gate: compare flag rates on these posts, labelled or not.")
     ] = "",
+    turned: Annotated[
+        Path | None,
+        typer.Option("--turned", help="Write the posts that are decided otherwise, with their text, as JSON Lines."),
+    ] = None,
+    mask: Annotated[
+        bool,
+        typer.Option("--mask", help="In --turned: mask links, addresses, mentions, dates and numbers; names stay."),
+    ] = False,
     table: PaperFormat = None,
     posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
@@ -58,41 +71,110 @@ def compare(
 ) -> Answer:
     """Say which of two bundles is better on the same posts: paired tests, thresholds, calibration, flips.
 
+    Of more than two each is compared with the first, and p-values are corrected by Holm over all of them.
+
     With --gate reviewed posts (a whole worklist, or what review export writes) count by the chance with which each was
     chosen, and those that either bundle was made from are left out.
     """
-    from polyvigil.bundle.outputs import check_output
     from polyvigil.bundle.store import load
-    from polyvigil.checks.replacement_gate import REPLACEMENT
-    from polyvigil.evaluation.compare import COMPARISON
 
-    _check_gate_options(gate=gate, margin=margin, rates=rates, table=bool(table))
+    *folders, file = paths
+    _check_options(folders, gate=gate, margin=margin, rates=rates, table=bool(table), turned=turned, mask=mask)
     check_table(out, table)
-    if output:
-        check_output(output, REPLACEMENT if gate else COMPARISON, replace=replace, inputs=[first, second, file, rates])
-    bundles = load(first, device=device), load(second, device=device)
-    reading = posts.read_labelled(file, bundle=second)
+    _check_outputs(output, turned, gate=gate, n_bundles=len(folders), replace=replace, inputs=[*paths, rates])
+    bundles = [load(folder, device=device) for folder in folders]
+    reading = posts.read_labelled(file, bundle=folders[1])
     out.notes(reading.notes)
-    out.log(f"scoring {len(reading.posts):,} posts with both bundles")
+    out.log(f"scoring {len(reading.posts):,} posts with {'both' if len(bundles) == 2 else len(bundles)} bundles")
     if gate:
         rate_posts = posts.read_unlabelled(rates).posts if rates else ()
-        return _gate_answer(bundles, reading, rate_posts, margin=margin, output=output, replace=replace)
-    comparison, answer = _paired_answer(bundles, reading, output=output, replace=replace)
-    return table_answer(out, answer, [comparison_table(comparison)], table)
+        return _gate_answer(
+            (bundles[0], bundles[1]), reading, rate_posts, margin=margin, output=output, replace=replace
+        )
+    written = _Written(output, turned, mask=mask, replace=replace)
+    if len(bundles) == 2:
+        answer, tables = _paired_answer((bundles[0], bundles[1]), reading, written)
+    else:
+        answer, tables = _several_answer(bundles, folders, reading, written)
+    if turned:
+        out.warn(f"{turned} holds {'masked ' if mask else ''}text of posts; keep it as you keep the posts")
+    return table_answer(out, answer, tables, table)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Where the whole comparison goes, and where its turned decisions with their texts."""
+
+    output: Path | None
+    turned: Path | None
+    mask: bool
+    replace: bool
+
+    def write(self, document: str, flips: Mapping[str, Sequence[Flip]], reading: Reading) -> None:
+        """Write what is to be written; ``flips`` by the id of the bundle."""
+        from polyvigil.data.atomic import write_whole
+        from polyvigil.evaluation.compare import turned_lines
+
+        if self.turned:
+            lines = [
+                line for bundle, some in flips.items() for line in turned_lines(bundle, some, reading, masked=self.mask)
+            ]
+            write_whole(self.turned, "".join(lines), replace=self.replace)
+        if self.output:
+            write_whole(self.output, document + "\n", replace=self.replace)
+
+
+def _check_outputs(
+    output: Path | None, turned: Path | None, *, gate: bool, n_bundles: int, replace: bool, inputs: Sequence[str]
+) -> None:
+    """Raises DataError where one of them may not be written, before anything is scored."""
+    from polyvigil.bundle.outputs import check_output
+    from polyvigil.checks.replacement_gate import REPLACEMENT
+    from polyvigil.evaluation.compare import COMPARISON, SEVERAL, TURNED
+
+    if output:
+        kind = REPLACEMENT if gate else COMPARISON if n_bundles == 2 else SEVERAL
+        check_output(output, kind, replace=replace, inputs=inputs)
+    if turned:
+        check_output(turned, TURNED, replace=replace, inputs=inputs)
 
 
 def _paired_answer(
-    bundles: tuple[Bundle, Bundle], reading: Reading, *, output: Path | None, replace: bool
-) -> tuple[Comparison, Answer]:
-    """The paired comparison, which ``output`` gets whole."""
-    from polyvigil.data.atomic import write_whole
+    bundles: tuple[Bundle, Bundle], reading: Reading, written: _Written
+) -> tuple[Answer, list[PaperTable]]:
+    """The paired comparison, which the output gets whole, and its table."""
     from polyvigil.evaluation.compare import compare as compared
 
     comparison = compared(*bundles, reading)
-    if output:
-        write_whole(output, comparison.model_dump_json(indent=2) + "\n", replace=replace)
+    written.write(comparison.model_dump_json(indent=2), {comparison.second: comparison.flips}, reading)
     document = comparison.model_dump(mode="json") | {"verdict": comparison.verdict}
-    return comparison, Answer(document, comparison_lines(comparison, output))
+    return Answer(document, comparison_lines(comparison, written.output)), [comparison_table(comparison)]
+
+
+def _several_answer(
+    bundles: Sequence[Bundle], folders: Sequence[str], reading: Reading, written: _Written
+) -> tuple[Answer, list[PaperTable]]:
+    """Each bundle against the first one, and the tables of it."""
+    from polyvigil.cli.views.paper import plain_lines
+    from polyvigil.evaluation.compare import compare_several
+
+    comparison = compare_several(bundles, reading)
+    flips = {compared.bundle: compared.flips for compared in comparison.bundles}
+    written.write(comparison.model_dump_json(indent=2), flips, reading)
+    names = [Path(folder).name for folder in folders]
+    names = names if len({*names}) == len(names) else list(folders)
+    table = several_table(comparison, names)
+    lines = [
+        *plain_lines(table),
+        "",
+        *(
+            f"{name}: {one.verdict}; {len(one.flips):,} decisions turned, {one.mended:,} to right"
+            for name, one in zip(names[1:], comparison.bundles, strict=True)
+        ),
+    ]
+    lines += [f"caution: {caution}" for caution in comparison.cautions]
+    lines += [f"everything, with all flips: {written.output}"] if written.output else []
+    return Answer(comparison, lines), [table]
 
 
 def _gate_answer(
@@ -117,14 +199,30 @@ def _gate_answer(
     return Answer(document, replacement_lines(result), 0 if result.holds else GATE)
 
 
-def _check_gate_options(*, gate: bool, margin: float | None, rates: str, table: bool) -> None:
+def _check_options(
+    folders: Sequence[str],
+    *,
+    gate: bool,
+    margin: float | None,
+    rates: str,
+    table: bool,
+    turned: Path | None,
+    mask: bool,
+) -> None:
     """Raise BadParameter for options that do not go together, and for a margin that is none."""
+    from polyvigil.evaluation.compare import MOST_BUNDLES
+
+    if not 2 <= len(folders) <= MOST_BUNDLES:
+        raise typer.BadParameter(f"give two to {MOST_BUNDLES} bundles, and a file", param_hint="FIRST OTHER... FILE")
     if (margin is not None or rates) and not gate:
         raise typer.BadParameter("give it with --gate", param_hint="--rates" if rates else "--margin")
     if margin is not None and not 0 < margin < 1:
         raise typer.BadParameter(f"{margin} is not between 0 and 1", param_hint="--margin")
-    if gate and table:
-        raise typer.BadParameter("goes without --gate", param_hint="--table")
+    if gate and (table or turned or len(folders) > 2):
+        hint = "--table" if table else "--turned" if turned else "--gate"
+        raise typer.BadParameter("--gate is for two bundles, without --table and --turned", param_hint=hint)
+    if mask and not turned:
+        raise typer.BadParameter("only --turned has text to mask", param_hint="--mask")
 
 
 def comparison_lines(comparison: Comparison, output: Path | None) -> list[str]:

@@ -57,6 +57,10 @@ Predictions = Annotated[
         "polyvigil score wrote (a file of any kind, a folder).",
     ),
 ]
+MaskErrors = Annotated[
+    bool,
+    typer.Option("--mask", help="Mask links, addresses, mentions, dates and numbers of --show-errors; names stay."),
+]
 LeaveOneOut = Annotated[
     bool,
     typer.Option(
@@ -74,6 +78,7 @@ class _ReportOptions:
     prevalence: float | None
     older: str
     show_errors: int
+    mask: bool = False
     slice_columns: Sequence[str] = ()
     table: TableFormat | None = None
     replace: bool = False
@@ -108,6 +113,7 @@ def evaluate(
     leave_one_out: LeaveOneOut = False,
     older: OlderBundle = "",
     show_errors: ShowErrors = 0,
+    mask: MaskErrors = False,
     budget: Budget = None,
     prevalence: Prevalence = None,
     slice_columns: SliceColumns = None,
@@ -127,6 +133,7 @@ def evaluate(
         prevalence=prevalence,
         older=older,
         show_errors=show_errors,
+        mask=mask,
         slice_columns=slice_columns or (),
         table=table,
         replace=replace,
@@ -160,6 +167,7 @@ def report(
     ] = Path("report"),
     older: OlderBundle = "",
     show_errors: ShowErrors = 0,
+    mask: MaskErrors = False,
     budget: Budget = None,
     prevalence: Prevalence = None,
     posts: LabelledPosts = DEFAULT_POSTS,
@@ -176,9 +184,11 @@ def report(
         prevalence=prevalence,
         older=older,
         show_errors=show_errors,
+        mask=mask,
         replace=replace,
         device=device,
     )
+    _check_mask(options)
     _check_output(options, folder, file)
     if not file:
         return _evaluate_dev(out, folder, options)
@@ -275,7 +285,14 @@ def _write_report(out: Output, result: Measured, bundle: Bundle, options: _Repor
 
     assert options.output is not None
     older = load(options.older, device=options.device) if options.older else None
-    made = report_of(result, bundle, command=out.command_line, older=older, show_errors=options.show_errors)
+    made = report_of(
+        result,
+        bundle,
+        command=out.command_line,
+        older=older,
+        show_errors=options.show_errors,
+        masked=options.mask,
+    )
     path = write_report(made, options.output, replace=options.replace)
     if made.mistakes:
         out.warn(f"{path}: {PII_WARNING}")
@@ -344,6 +361,7 @@ def _check_gold(reading: Reading) -> None:
 def _check_options(options: _ReportOptions, paths: Sequence[str], *, predictions: bool, leave_one_out: bool) -> None:
     """Raises a usage error for options of evaluate that do not go together."""
     _check_prevalence(options.prevalence)
+    _check_mask(options)
     if (options.older or options.show_errors) and not options.output:
         raise typer.BadParameter("these are parts of the report: give its folder", param_hint="-o FOLDER")
     if options.table and (predictions or leave_one_out):
@@ -357,6 +375,12 @@ def _check_options(options: _ReportOptions, paths: Sequence[str], *, predictions
     needs_file = "--by" if options.slice_columns else "--leave-one-language-out" if leave_one_out else ""
     if len(paths) == 1 and needs_file:
         raise typer.BadParameter("needs a file of labelled posts", param_hint=needs_file)
+
+
+def _check_mask(options: _ReportOptions) -> None:
+    """Raises a usage error where there is no text to mask."""
+    if options.mask and not options.show_errors:
+        raise typer.BadParameter("a report has no text but with --show-errors", param_hint="--mask")
 
 
 def _check_prevalence(prevalence: float | None) -> None:

@@ -35,6 +35,9 @@ def explain(
     flagged_only: Annotated[bool, typer.Option("--flagged-only", help="Leave out posts that are not flagged.")] = False,
     drugs: Annotated[str, typer.Option("--drugs", help="Your list of drugs: a column term, and maybe code.")] = "",
     reactions: Annotated[str, typer.Option("--reactions", help="Your list of reactions: the same.")] = "",
+    mask: Annotated[
+        bool, typer.Option("--mask", help="Of a page: mask dates, phone numbers and long numbers too; names stay.")
+    ] = False,
     test_deletion: Annotated[
         bool, typer.Option("--faithfulness", help="Test the explanations by deletion, and write none.")
     ] = False,
@@ -46,15 +49,15 @@ def explain(
     from polyvigil.bundle.store import load
     from polyvigil.scoring.explain import ExplainOptions, explain_file, terms_of
 
-    if test_deletion and (output != "-" or flagged_only or drugs or reactions):
+    if test_deletion and (output != "-" or flagged_only or drugs or reactions or mask):
         hint = "--faithfulness"
-        raise typer.BadParameter("goes with none of -o, --flagged-only, --drugs, --reactions", param_hint=hint)
+        raise typer.BadParameter("goes with none of -o, --flagged-only, --drugs, --reactions, --mask", param_hint=hint)
     spec = posts.spec(bundle=bundle)
     if test_deletion:
         return _deletion_test(out, load(bundle, device=device), source, posts, spec)
     to_stdout = out.writes_to_stdout(output)
     terms = terms_of(drugs=drugs, reactions=reactions)
-    options = ExplainOptions(spec, terms, flagged_only=flagged_only, on_error=posts.on_row_error)
+    options = ExplainOptions(spec, terms, flagged_only=flagged_only, on_error=posts.on_row_error, mask=mask)
     started, inputs = time.monotonic(), [path for path in (bundle, drugs, reactions) if path]
     summary = explain_file(load(bundle, device=device), source, output, options, replace=replace, inputs=inputs)
     _warn(out, summary, output)

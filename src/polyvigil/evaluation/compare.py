@@ -1,22 +1,26 @@
-"""Two bundles on the same labelled posts: which is better, what moved, and which decisions turned."""
+"""Two or more bundles on the same labelled posts: which is better, what moved, and which decisions turned."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from polyvigil.bundle.outputs import json_document
+from polyvigil.bundle.outputs import json_document, json_lines
 from polyvigil.bundle.store import Bundle
 from polyvigil.data.packed_posts import posts_of
 from polyvigil.data.read import Reading
 from polyvigil.decide.shift import Shift, Side, shifts
 from polyvigil.errors import DataError, SplitError
 from polyvigil.evaluation.evaluate import Gold, gold_of, seen_before
-from polyvigil.evaluation.paired import Difference, Paired, System, compare_systems
+from polyvigil.evaluation.paired import Difference, Paired, System, compare_systems, correct_together
 from polyvigil.evaluation.reliability import ReliabilitySlice, reliability
-from polyvigil.types import Frozen, Probabilities
+from polyvigil.text.mask import mask
+from polyvigil.types import Frozen, Post, Probabilities
 
 _SURE = 0.05
 
@@ -76,47 +80,173 @@ def compare(first: Bundle, second: Bundle, reading: Reading) -> Comparison:
 
     Raises SplitError when one was trained on them, and for posts that were chosen to be read.
     """
+    scored = _scored((first, second), reading)
+    (one, other), gold, languages = scored.sides, scored.gold, scored.gold.languages.tolist()
+    return Comparison(
+        first=first.id,
+        second=second.id,
+        data=Path(reading.name).name,
+        paired=_paired(scored, one, other),
+        shifts=shifts(one.side, other.side, languages),
+        calibration=_calibration((first, second), (one.side.probabilities, other.side.probabilities), gold),
+        flips=_flips(scored, one, other),
+        cautions=scored.cautions,
+    )
+
+
+class ComparedBundle(Frozen):
+    """A bundle beside the first one."""
+
+    bundle: str
+    paired: Paired
+    """Differences are its metrics less the first's. Holm's correction of the pooled metrics is over all bundles, that
+    of the languages over all bundles and languages."""
+    flips: tuple[Flip, ...]
+    """Posts that it decides otherwise than the first, in their order; it is the ``second``."""
+
+    @property
+    def mended(self) -> int:
+        """How many of them it decides rightly."""
+        return sum(flip.mended for flip in self.flips)
+
+    @property
+    def verdict(self) -> str:
+        """What its pooled F1 allows to say, all bundles considered."""
+        f1 = self.paired.pooled.f1
+        size = f"pooled F1 {f1.difference:+.3f} ({f1.low:+.3f} to {f1.high:+.3f})"
+        if f1.p_holm is None:
+            return f"not distinguishable from the first: {size}"
+        if f1.p_holm >= _SURE or f1.low * f1.high <= 0:
+            return f"not distinguishable from the first: {size}, p by Holm {f1.p_holm:.2f}"
+        return f"{'better' if f1.difference > 0 else 'worse'} than the first: {size}, p by Holm {f1.p_holm:.3f}"
+
+
+class SeveralComparison(Frozen):
+    """``compare.json`` of more than two bundles, each compared with the first."""
+
+    first: str
+    data: str
+    bundles: tuple[ComparedBundle, ...]
+    """All but the first, in the order in which they were given."""
+    cautions: tuple[str, ...]
+
+
+def compare_several(bundles: Sequence[Bundle], reading: Reading) -> SeveralComparison:
+    """Score the posts with each bundle once, and compare each with the first of them, as a baseline.
+
+    p-values are corrected by Holm over all pairs: of pooled metrics over the bundles, of languages over bundles and
+    languages, so that the chance of any false alarm in the whole table stays under the level. Raises what ``compare``
+    raises.
+    """
+    scored = _scored(bundles, reading)
+    first, *further = scored.sides
+    paired = correct_together([_paired(scored, first, side) for side in further])
+    return SeveralComparison(
+        first=bundles[0].id,
+        data=Path(reading.name).name,
+        bundles=tuple(
+            ComparedBundle(bundle=bundle.id, paired=pair, flips=_flips(scored, first, side))
+            for bundle, pair, side in zip(bundles[1:], paired, further, strict=True)
+        ),
+        cautions=scored.cautions,
+    )
+
+
+SEVERAL = json_document("comparison", ("first", "bundles", "data"))
+
+
+@dataclass(frozen=True, slots=True)
+class _ScoredSide:
+    """What one bundle says of the posts: its scores and policy, and its flags, (n_posts,)."""
+
+    side: Side
+    flags: NDArray[np.bool_]
+
+    @property
+    def system(self) -> System:
+        return System(self.flags, self.side.probabilities)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """The same posts scored by several bundles."""
+
+    gold: Gold
+    posts: Sequence[Post]
+    sides: tuple[_ScoredSide, ...]
+    cautions: tuple[str, ...]
+
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+MOST_BUNDLES = len(_ORDINALS)
+
+
+def _scored(bundles: Sequence[Bundle], reading: Reading) -> _Scored:
+    """Score the posts with each bundle. Raises SplitError when one was trained on them, and for posts that were chosen
+    to be read; DataError for a bundle that is given twice."""
     if any(reading.selection.chosen):
         raise SplitError(
             f"cannot be compared on as if they were all posts: {reading.selection.reason}",
             where=reading.name,
             hint="polyvigil compare OLD NEW FILE --gate weighs a whole worklist, and what review export writes",
         )
-    seen = [
-        seen_before(reading.posts, bundle.seen.train, bundle.seen.dev, data=reading.name) for bundle in (first, second)
-    ]
-    cautions = [f"either bundle: {caution}" for caution in seen[0] if caution in seen[1]]
-    for side, side_cautions, other in (("first", *seen), ("second", *reversed(seen))):
-        cautions += [f"{side} bundle: {caution}" for caution in side_cautions if caution not in other]
-    if first.id == second.id:
-        raise DataError("both bundles are the same", where=first.id, hint="give two different ones")
+    seen = [seen_before(reading.posts, bundle.seen.train, bundle.seen.dev, data=reading.name) for bundle in bundles]
+    ids = [bundle.id for bundle in bundles]
+    if twice := next((bundle_id for bundle_id in ids if ids.count(bundle_id) > 1), ""):
+        what = "both bundles are the same" if len(ids) == 2 else "a bundle is given twice"
+        raise DataError(what, where=twice, hint="give different ones")
     gold = gold_of(reading.posts)
     languages = gold.languages.tolist()
     posts = posts_of(reading.posts)
-    scores = (first.probabilities(posts), second.probabilities(posts))
-    sides = [Side(b.policy, p, b.abstains(posts)) for b, p in zip((first, second), scores, strict=True)]
-    flags = [side.flags(languages) for side in sides]
-    turned = np.flatnonzero(flags[0] != flags[1])
-    return Comparison(
-        first=first.id,
-        second=second.id,
-        data=Path(reading.name).name,
-        paired=compare_systems(gold.labels, languages, System(flags[1], scores[1]), System(flags[0], scores[0])),
-        shifts=shifts(sides[0], sides[1], languages),
-        calibration=_calibration((first, second), scores, gold),
-        flips=tuple(
-            Flip(
-                id=posts[index].id,
-                language=posts[index].language,
-                label=int(gold.labels[index]),
-                first_p=float(scores[0][index]),
-                second_p=float(scores[1][index]),
-                flagged_by="first" if flags[0][index] else "second",
-            )
-            for index in turned.tolist()
-        ),
-        cautions=tuple(cautions),
+    sides = [Side(bundle.policy, bundle.probabilities(posts), bundle.abstains(posts)) for bundle in bundles]
+    return _Scored(
+        gold, posts, tuple(_ScoredSide(side, side.flags(languages)) for side in sides), tuple(_cautions(seen))
     )
+
+
+def _cautions(seen: Sequence[Sequence[str]]) -> list[str]:
+    """What is to be known of each bundle and the posts, said once where it is so of all."""
+    shared = [caution for caution in seen[0] if all(caution in cautions for cautions in seen)]
+    every = "either bundle" if len(seen) == 2 else "every bundle"
+    return [
+        *(f"{every}: {caution}" for caution in shared),
+        *(
+            f"{ordinal} bundle: {caution}"
+            for ordinal, cautions in zip(_ORDINALS, seen, strict=False)
+            for caution in cautions
+            if caution not in shared
+        ),
+    ]
+
+
+def _paired(scored: _Scored, first: _ScoredSide, second: _ScoredSide) -> Paired:
+    return compare_systems(scored.gold.labels, scored.gold.languages.tolist(), second.system, first.system)
+
+
+def _flips(scored: _Scored, first: _ScoredSide, second: _ScoredSide) -> tuple[Flip, ...]:
+    return tuple(
+        Flip(
+            id=scored.posts[index].id,
+            language=scored.posts[index].language,
+            label=int(scored.gold.labels[index]),
+            first_p=float(first.side.probabilities[index]),
+            second_p=float(second.side.probabilities[index]),
+            flagged_by="first" if first.flags[index] else "second",
+        )
+        for index in np.flatnonzero(first.flags != second.flags).tolist()
+    )
+
+
+def turned_lines(bundle: str, flips: Sequence[Flip], reading: Reading, *, masked: bool) -> Iterator[str]:
+    """A line of JSON for each post that ``bundle`` decides otherwise than the first, with its text, maybe masked."""
+    texts = {item.post.id: item.post.text for item in reading.posts}
+    for flip in flips:
+        text = texts[flip.id]
+        line = {"bundle": bundle, **flip.model_dump(mode="json"), "text": mask(text) if masked else text}
+        yield json.dumps(line) + "\n"
+
+
+TURNED = json_lines("file of turned decisions", ("bundle", "id", "flagged_by", "text"))
 
 
 def verdict(difference: Difference) -> str:

@@ -269,6 +269,14 @@ def _with_holm(differences: Sequence[Difference]) -> Iterator[Difference]:
         yield difference.model_copy(update={"p_holm": p_value})
 
 
+def correct_together(pairs: Sequence[Paired]) -> list[Paired]:
+    """Several comparisons that are read together, with Holm's correction over all of them: that of the pooled metrics
+    over the pairs, that of the languages with positives over pairs and languages."""
+    pooled = iter(_corrected(tuple(pair.pooled for pair in pairs)))
+    parts = iter(_corrected(tuple(part for pair in pairs for part in pair.languages)))
+    return [Paired(pooled=next(pooled), languages=tuple(next(parts) for _ in pair.languages)) for pair in pairs]
+
+
 def _of(system: System, mask: NDArray[np.bool_]) -> System:
     return System(system.flags[mask], None if system.probabilities is None else system.probabilities[mask])
 

@@ -16,6 +16,7 @@ from polyvigil.decide.policy import DecisionPolicy, flagged
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.thresholds import paper_grid
 from polyvigil.metrics import count, f1
+from polyvigil.text.mask import mask
 from polyvigil.types import Frozen, Labels, Post, Probabilities
 
 MOST_LANGUAGES = 24
@@ -142,7 +143,7 @@ class Mistake(Frozen):
     p: float
     threshold: float
     text: str
-    """As it was read, or its first 500 characters."""
+    """As it was read, or masked (text.mask); of a longer one the first 500 characters."""
     shortened: bool
 
 
@@ -154,10 +155,12 @@ def mistakes(
     *,
     most: int,
     abstained: NDArray[np.bool_] | None = None,
+    masked: bool = False,
 ) -> tuple[Mistake, ...]:
     """In each language ``most`` false positives of the highest p, then as many false negatives of the lowest.
 
     ``abstained`` (n_posts,): posts that are not flagged whatever their p; their threshold is given as 1, as by scoring.
+    ``masked``: the texts are.
     Languages by name; of equal p the first in the file. Raises ValueError when ``most`` is not 1 to MOST.
     """
     if not 1 <= most <= MOST:
@@ -168,7 +171,7 @@ def mistakes(
     if abstained is not None:
         flags, thresholds = flags & ~abstained, np.where(abstained, 1.0, thresholds)
     return tuple(
-        _mistake(posts[index], kind, float(probabilities[index]), float(thresholds[index]))
+        _mistake(posts[index], kind, float(probabilities[index]), float(thresholds[index]), masked=masked)
         for name in sorted(set(names.tolist()))
         for kind, index in _mistake_indices(names == name, labels, probabilities, flags, most)
     )
@@ -189,7 +192,8 @@ def _mistake_indices(
         yield "false negative", index
 
 
-def _mistake(post: Post, kind: _Kind, p: float, threshold: float) -> Mistake:
+def _mistake(post: Post, kind: _Kind, p: float, threshold: float, *, masked: bool) -> Mistake:
+    text = mask(post.text) if masked else post.text  # before it is cut, which might leave half of a name
     return Mistake(
         kind=kind,
         id=post.id,
@@ -197,6 +201,6 @@ def _mistake(post: Post, kind: _Kind, p: float, threshold: float) -> Mistake:
         type=post.type,
         p=p,
         threshold=threshold,
-        text=post.text[:MOST_CHARACTERS],
-        shortened=len(post.text) > MOST_CHARACTERS,
+        text=text[:MOST_CHARACTERS],
+        shortened=len(text) > MOST_CHARACTERS,
     )

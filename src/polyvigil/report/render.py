@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from polyvigil.bundle.outputs import OutputKind, check_output
 from polyvigil.data.atomic import whole_folder
@@ -107,8 +109,26 @@ def html_environment(*packages: str) -> Environment:
         language_name=_language_name,
         across=charts.across,
         down=charts.down,
+        labelled=_labelled,
     )
     return environment
+
+
+_ROW, _CELL, _TAG = re.compile(r"<tr\b.*?</tr>", re.DOTALL), re.compile(r"<t[dh]\b"), re.compile(r"<[^>]*>")
+
+
+def _labelled(rows: Markup) -> Markup:
+    """The rows of a table, each cell with the heading of its column as ``data-label``: what a narrow screen, on which
+    each row is a list of its own, shows before it."""
+    head, end, body = str(rows).partition("</thead>")
+    heads = re.findall(r"<th\b[^>]*>(.*?)</th>", head, re.DOTALL)
+    labels = [" ".join(_TAG.sub(" ", text).split()) for text in heads]
+
+    def row(match: re.Match[str]) -> str:
+        left = iter(labels)
+        return _CELL.sub(lambda cell: f'{cell[0]} data-label="{next(left, "")}"', match[0])
+
+    return Markup(head + end + _ROW.sub(row, body))
 
 
 def _count(number: int) -> str:

@@ -69,7 +69,9 @@ class Report(Frozen):
     """Empty where no member counts tokens, or no posts were given."""
     since: Changes | None
     mistakes: tuple[Mistake, ...]
-    """Posts word for word: empty unless they were asked for."""
+    """Posts word for word, or masked: empty unless they were asked for."""
+    masked: bool = False
+    """Whether links, addresses, mentions, dates and numbers in ``mistakes`` are masked (text.mask)."""
 
 
 def report_of(
@@ -81,6 +83,7 @@ def report_of(
     command: str = "",
     older: Bundle | None = None,
     show_errors: int = 0,
+    masked: bool = False,
 ) -> Report:
     """The report on what was measured of ``bundle``.
 
@@ -119,10 +122,12 @@ def report_of(
             measured.probabilities,
             bundle.policy,
             most=show_errors,
+            masked=masked,
             abstained=measured.abstained,
         )
         if show_errors
         else (),
+        masked=masked,
     )
 
 

@@ -39,11 +39,12 @@ from polyvigil.data.languages import LanguageSpellings
 from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, reject_line, row_error
 from polyvigil.data.streams import STDIN
 from polyvigil.data.terms import read_terms
-from polyvigil.errors import DataError
+from polyvigil.errors import DataError, RecipeError
 from polyvigil.scoring.stream import Hashed, chunked, compressed
 from polyvigil.scoring.wire import Decision, flags_text, score_posts
 from polyvigil.scoring.write import json_writer
 from polyvigil.text.legible import LegibleText
+from polyvigil.text.mask import LINKS_AND_PEOPLE, TOKENS, MaskedSpan, masked_spans
 from polyvigil.text.mentions import Lexicon, Mention, Term, lexicon, mentions
 from polyvigil.types import Frozen, Post
 
@@ -138,24 +139,33 @@ class MarkedPost:
     after: tuple[Marked, ...]
 
 
-def marked(text: str, explanation: Explanation, marked_mentions: Sequence[Mention]) -> MarkedPost:
-    """``text`` cut wherever a sentence, a span or one of the mentions, which do not overlap, begins or ends."""
+def marked(
+    text: str, explanation: Explanation, marked_mentions: Sequence[Mention], masks: Sequence[MaskedSpan] = ()
+) -> MarkedPost:
+    """``text`` cut wherever a sentence, a span or one of the mentions, which do not overlap, begins or ends; in place
+    of each of the ``masks`` stands its token."""
     sentence = explanation.sentence
     start, end = (sentence.start, sentence.end) if sentence else (0, 0)
     intervals = [*((span.start, span.end) for span in explanation.spans), *((m.start, m.end) for m in marked_mentions)]
+    intervals += [(masked.start, masked.end) for masked in masks]
     edges = sorted({0, start, end, len(text), *(edge for interval in intervals for edge in interval)})
-    spans, mentions = iter(explanation.spans), iter(marked_mentions)
-    span, mention = next(spans, None), next(mentions, None)
+    spans, mentions, masked_parts = iter(explanation.spans), iter(marked_mentions), iter(masks)
+    span, mention, masked = next(spans, None), next(mentions, None), next(masked_parts, None)
     parts: tuple[list[Marked], list[Marked], list[Marked]] = ([], [], [])
     for left, right in pairwise(edges):
         while span is not None and span.end <= left:
             span = next(spans, None)
         while mention is not None and mention.end <= left:
             mention = next(mentions, None)
+        while masked is not None and masked.end <= left:
+            masked = next(masked_parts, None)
         here = mention if mention is not None and mention.start <= left else None
         strong = span is not None and span.start <= left
         which = 0 if right <= start else 1 if right <= end else 2
-        parts[which].append(Marked(text[left:right], strong, here, here is not None and here.end == right))
+        shown = text[left:right]
+        if masked is not None and masked.start <= left:
+            shown = masked.token if masked.start == left else ""
+        parts[which].append(Marked(shown, strong, here, here is not None and here.end == right))
     return MarkedPost(*map(tuple, parts))
 
 
@@ -163,9 +173,23 @@ def marked(text: str, explanation: Explanation, marked_mentions: Sequence[Mentio
 _HIDDEN = regex.compile(r"[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069--[\n\t]]", regex.V1)
 
 
-def render_html(rows: Iterator[ExplainedPost], *, bundle: str) -> Iterator[bytes]:
-    """The page in pieces, in UTF-8; memory does not grow with the number of ``rows``, which are taken as it goes."""
-    for piece in _environment().get_template("explained.html.j2").generate(rows=rows, bundle=bundle, marked=marked):
+def render_html(
+    rows: Iterator[ExplainedPost], *, bundle: str, languages: Sequence[str] = (), mask: bool = False
+) -> Iterator[bytes]:
+    """The page in pieces, in UTF-8; memory does not grow with the number of ``rows``, which are taken as it goes.
+
+    Links, e-mail addresses and names of users are masked, and with ``mask`` all that text.mask masks. ``languages``:
+    those by which the page can be filtered, posts of all others together. A post that is not flagged has no frame.
+    """
+    tokens = TOKENS if mask else LINKS_AND_PEOPLE
+
+    def shown(row: ExplainedPost) -> MarkedPost:
+        explanation = row.explanation if row.decision.decision else Explanation(None, (), "")
+        return marked(row.post.text, explanation, row.mentions, masked_spans(row.post.text, tokens))
+
+    groups = {language: number for number, language in enumerate(languages)}
+    template = _environment().get_template("explained.html.j2")
+    for piece in template.generate(rows=rows, bundle=bundle, groups=groups, shown=shown, mask=mask):
         yield piece.encode()
 
 
@@ -214,6 +238,8 @@ class ExplainOptions:
     terms: Sequence[Term] = ()
     flagged_only: bool = False
     on_error: OnError = "quarantine"
+    mask: bool = False
+    """Of a page: mask all that text.mask masks, beside links, addresses and names of users."""
 
 
 _DEFAULTS = ExplainOptions()
@@ -241,7 +267,11 @@ def explain_file(
     never one of the further ``inputs``. Raises DataError for a file or, with ``on_error="fail"``, a row that cannot be
     read; nothing is then left behind.
     """
-    spec, fails = options.spec, options.on_error == "fail"
+    spec, fails, is_page = options.spec, options.on_error == "fail", output.lower().endswith(HTML_SUFFIX)
+    if options.mask and not is_page:
+        raise RecipeError(
+            "offsets hold no text to mask", where="--mask", hint="leave it out, or write a page: -o x.html"
+        )
     rejects_path = free_rejects("explained") if output == STDIN else rejects_of(output)
     _check(output, rejects_path, replace=replace, inputs=(source, *inputs), sets_aside=not fails)
     row_errors, spellings, counts = RowErrorCounts(), LanguageSpellings(), Counter[str]()
@@ -256,8 +286,9 @@ def explain_file(
         rejects = _Rejects(rejects_path, table.name, stack, fail=fails, replace=replace)
         chunks = _good_rows(table, columns, spec, row_errors, rejects, spellings)
         rows = _explained_rows(bundle, chunks, lexicon(options.terms), counts, flagged_only=options.flagged_only)
-        if output.lower().endswith(HTML_SUFFIX):
-            stream.writelines(render_html(rows, bundle=bundle.id))
+        if is_page:
+            languages = tuple(bundle.policy.thresholds)
+            stream.writelines(render_html(rows, bundle=bundle.id, languages=languages, mask=options.mask))
         else:
             write = json_writer(stream)
             for row in rows:
@@ -280,8 +311,15 @@ def explain_file(
             *row_errors.messages(table.name),
             *table.late_notes(),
             *spellings.messages(table.name, default=spec.language),
+            *((_WHAT_IS_MASKED[options.mask],) if is_page else ()),
         ),
     )
+
+
+_WHAT_IS_MASKED = {
+    False: "the page shows no links, e-mail addresses and names of users; --mask masks dates and numbers too",
+    True: "the page shows no links, e-mail addresses, names of users, dates and long numbers; names in the text stay",
+}
 
 
 class _Rejects:

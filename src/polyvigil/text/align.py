@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from polyvigil.text.html import Change, html_changes
 from polyvigil.text.normalise import AFTER_NFC, CLEANING, FIRST_NORMALISATION, NORMALISING
 
+_SPACES = ((regex.compile(r"\A\s+|\s+\Z"), ""), (regex.compile(r"\s+"), " "))
 # A letter with the marks and the Hangul vowels and finals after it: NFC composes nothing across such borders, since
 # everything that composes with a character before it is a mark or a Hangul vowel or final (UAX 15).
 _COMPOSED = regex.compile(r"[^\p{M}\u1160-\u11ff]?[\p{M}\u1160-\u11ff]*", regex.DOTALL)
@@ -42,6 +43,20 @@ class Alignment:
         indices = np.arange(int(sizes.sum())) + np.repeat(self.starts - before, sizes)
         result = np.bincount(indices, weights=np.repeat(values / sizes, sizes), minlength=length)
         return np.asarray(result, dtype=np.float64)
+
+
+def align_clean(original: str) -> Alignment:
+    """``clean(original)`` with single spaces and none at the ends, and where each of its characters is from."""
+    alignment = Alignment(original, np.arange(len(original)), np.arange(1, len(original) + 1))
+    if not (original.isascii() and original.isprintable()):
+        alignment = _replaced(alignment, CLEANING)
+        alignment = _replaced(_composed(alignment), AFTER_NFC)
+    return _replaced(alignment, _SPACES)
+
+
+def replaced_by(alignment: Alignment, spans: Sequence[tuple[int, int]], new: str) -> Alignment:
+    """The alignment with ``new`` in place of each of these spans of its text, which are in order and do not overlap."""
+    return _changed(alignment, [Change(start, end, new) for start, end in spans]) if spans else alignment
 
 
 def align(original: str, normalisation: str = FIRST_NORMALISATION) -> Alignment:

@@ -1,4 +1,4 @@
-"""A post without what most plainly points at a person, for the one case in which a post leaves the machine.
+"""A post without what most plainly points at a person, for one that leaves the machine or that more people see.
 
 Shapes are masked: links, e-mail addresses, mentions, dates in numbers, telephone numbers, long runs of digits; digits
 of all scripts, full-width signs too. A name in running text has no shape and stays.
@@ -6,8 +6,12 @@ of all scripts, full-width signs too. A name in running text has no shape and st
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import NamedTuple
+
 import regex
 
+from polyvigil.text.align import align_clean, replaced_by
 from polyvigil.text.normalise import clean
 
 _AT, _DOT, _SLASH = "[@＠﹫]", "[.．｡。]", "[/／]"
@@ -46,9 +50,9 @@ _MASKS = (
     (
         "[DATE]",
         regex.compile(
-            rf"(?<![\p{{Nd}}])(?:\p{{Nd}}{{1,2}}\s?(?:{_DOT}|{_SLASH}|{_DASH})\s?\p{{Nd}}{{1,2}}\s?(?:{_DOT}|{_SLASH}|{_DASH})"
+            rf"(?<!\p{{Nd}})(?<!\p{{Nd}}{_DOT})(?:\p{{Nd}}{{1,2}}\s?(?:{_DOT}|{_SLASH}|{_DASH})\s?\p{{Nd}}{{1,2}}\s?(?:{_DOT}|{_SLASH}|{_DASH})"
             rf"\s?\p{{Nd}}{{2,4}}|\p{{Nd}}{{4}}(?:{_DOT}|{_SLASH}|{_DASH})\p{{Nd}}{{1,2}}(?:{_DOT}|{_SLASH}|{_DASH})\p{{Nd}}{{1,2}}"
-            r"|\p{Nd}{2,4}\s?年\s?\p{Nd}{1,2}\s?月(?:\s?\p{Nd}{1,2}\s?[日号])?)(?!\p{Nd})",
+            rf"|\p{{Nd}}{{2,4}}\s?年\s?\p{{Nd}}{{1,2}}\s?月(?:\s?\p{{Nd}}{{1,2}}\s?[日号])?)(?!{_DOT}?\p{{Nd}})",
             regex.V1,
         ),
     ),
@@ -72,6 +76,37 @@ def mask(text: str) -> str:
     while (after := _masking_pass(text)) != text:  # what a mask leaves bare may have a shape too; signs only grow fewer
         text = after
     return text
+
+
+class MaskedSpan(NamedTuple):
+    """A part of a post as it was written, and the token that stands for it."""
+
+    start: int
+    end: int
+    token: str
+
+
+TOKENS = tuple(dict.fromkeys(token for token, _ in _MASKS))
+"""What can stand in a masked text, for what it looks like."""
+LINKS_AND_PEOPLE = ("[URL]", "[EMAIL]", "[USER]")
+
+
+def masked_spans(text: str, tokens: Collection[str] = TOKENS) -> list[MaskedSpan]:
+    """What ``mask`` masks, as parts of the text as it was written, in order and apart; of these ``tokens`` alone."""
+    alignment, spans = align_clean(text), list[MaskedSpan]()
+    while True:
+        before = alignment.text
+        for token, pattern in _MASKS:
+            if token not in tokens:
+                continue
+            matches = [match.span() for match in pattern.finditer(alignment.text) if match.group() != token]
+            for start, end in matches:
+                whole = MaskedSpan(int(alignment.starts[start]), int(alignment.ends[end - 1]), token)
+                spans = [span for span in spans if span.end <= whole.start or span.start >= whole.end]
+                spans.append(whole)
+            alignment = replaced_by(alignment, matches, token)
+        if alignment.text == before:
+            return sorted(spans)
 
 
 def _masking_pass(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,9 +14,10 @@ import typer
 
 if TYPE_CHECKING:
     from polyvigil.cli.output import Answer, Output
-    from polyvigil.evaluation.compare import Comparison
+    from polyvigil.evaluation.compare import Comparison, SeveralComparison
     from polyvigil.evaluation.evaluate import Evaluation
     from polyvigil.evaluation.intervals import Interval
+    from polyvigil.evaluation.paired import Difference
     from polyvigil.evaluation.slices import Slice
 
 
@@ -93,6 +95,15 @@ def paper_lines(table: PaperTable, form: TableFormat) -> list[str]:
     return {TableFormat.latex: _latex, TableFormat.markdown: _markdown, TableFormat.csv: _csv}[form](table)
 
 
+def plain_lines(table: PaperTable) -> list[str]:
+    """The table for a terminal; its first two columns are names."""
+    from polyvigil.cli.views.table import table as aligned
+
+    rows = [tuple(map(_text, row)) for row in table.rows]
+    notes = [line for note in table.notes for line in textwrap.wrap(note, 79)]
+    return [table.caption, "", aligned(tuple(table.header), rows, left=2), "", *notes]
+
+
 def evaluation_table(evaluation: Evaluation) -> PaperTable:
     """Precision, recall, F1 and average precision by language, pooled, and macro F1."""
     crossed = any(part.cross_fitted for part in (*evaluation.languages, evaluation.pooled))
@@ -157,6 +168,51 @@ def comparison_table(comparison: Comparison) -> PaperTable:
         rows,
         ("p: approximate randomisation; Holm: corrected over the languages",),
     )
+
+
+def several_table(comparison: SeveralComparison, names: Sequence[str]) -> PaperTable:
+    """F1 of each bundle by language and pooled, and its difference to the first. ``names``: of all, in their order."""
+    first, *further = names
+    parts = [compared.paired for compared in comparison.bundles]
+    rows: list[Sequence[Cell]] = []
+    for index, of_first in enumerate((*parts[0].languages, parts[0].pooled)):
+        rows.append(
+            (of_first.name, first, of_first.posts, of_first.positives, Estimate(of_first.f1.second), *[None] * 4)
+        )
+        for name, paired in zip(further, parts, strict=True):
+            part = (*paired.languages, paired.pooled)[index]
+            f1, ap = part.f1, part.average_precision
+            rows.append(
+                (
+                    part.name,
+                    name,
+                    part.posts,
+                    part.positives,
+                    Estimate(f1.first),
+                    _difference(f1),
+                    _p(f1.p_randomisation),
+                    _p(f1.p_holm),
+                    None if ap is None else _difference(ap),
+                )
+            )
+    n_tests = sum(bool(part.positives) for part in parts[0].languages) * len(further)
+    return PaperTable(
+        f"Each bundle less {first} on {comparison.data}; 95% intervals.",
+        ("language", "bundle", "posts", "positives", "F1", "difference", "p", "p (Holm)", "AP difference"),
+        rows,
+        (
+            f"p: approximate randomisation; Holm: of pooled over the {len(further)} bundles, of languages over the "
+            f"{n_tests} pairs of a bundle and a language with positives",
+        ),
+    )
+
+
+def _difference(difference: Difference) -> Estimate:
+    return Estimate(difference.difference, difference.low, difference.high, signed=True)
+
+
+def _p(value: float | None) -> Estimate | None:
+    return None if value is None else Estimate(value)
 
 
 def _text(cell: Cell) -> str:
