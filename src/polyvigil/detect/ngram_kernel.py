@@ -26,7 +26,7 @@ _ONE = np.uint64(1)
 _ROOT = np.sqrt(GRID)
 
 
-class _Cache(FunctionCache):
+class _Cache(FunctionCache):  # type: ignore[misc] # numba is not looked into
     """Compiled code on disk: where it cannot be written or read, this process compiles for itself alone."""
 
     def _guard_against_spurious_io_errors(self) -> AbstractContextManager[None]:
