@@ -39,6 +39,7 @@ WRITERS = {
     "worklist": ("worklist in/scored.csv --budget 20 -o {}", "w.csv"),
     "review export": ("review export in/review.db -o {} --labels none", "x.csv"),
     "review metrics": ("review metrics in/review.db -o {}", "m.json"),
+    "review metrics page": ("review metrics in/review.db -o {}", "m.html"),
     "monitor report": ("monitor report in/monitor.jsonl -o {}", "m.html"),
     "augment translate": ("augment translate in/train.csv -o {} --to fa --mapping arabic --max 9", "fa.csv"),
 }

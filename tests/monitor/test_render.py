@@ -76,6 +76,19 @@ def test_every_chart_and_alarm_is_on_the_page(report: MonitorReport) -> None:
     assert "0.750" in html
 
 
+def test_the_volume_of_each_stream_is_drawn(report: MonitorReport) -> None:
+    html = monitor_html(report).partition('id="volume"')[2].partition("</section>")[0]
+    assert html.count("<svg") == len(report.streams)
+    for stream in report.streams:
+        rows = {row.week: row for row in stream.weeks}
+        posts = [rows[week].posts if week in rows else 0 for week in report.weeks]
+        words = f"{min(posts):,} to {max(posts):,} posts a week, {posts[-1]:,} in the newest;"
+        assert html.count(f">{words}") >= 1
+    drawn = sum(row.posts > 0 for stream in report.streams for row in stream.weeks)
+    paths = re.findall(r'<path class="bars" d="([^"]*)"', html)
+    assert sum(path.count("M") for path in paths) == drawn
+
+
 def test_of_very_many_streams_the_page_shows_those_with_an_alarm_and_the_largest(tmp_path: Path) -> None:
     streams = {("en", f"feed{number}"): 60 + number for number in range(45)} | {("en", "small"): 59}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,6 +146,26 @@ def test_metrics_say_why_recall_is_not_estimated(ran: Ran, review: Path, tmp_pat
     data = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert data == json.loads(ran("review", "metrics", review, "--json")[1])["data"]
     assert {one["name"] for one in data["languages"]} == {"all", "de", "en", "ja"}
+
+
+def test_metrics_as_a_page(ran: Ran, review: Path, tmp_path: Path) -> None:
+    """Whole without a script or a request, without a text or a name, and with the values that the table has."""
+    read_some(review, 30)
+    page = tmp_path / "metrics.html"
+    code, stdout, _ = ran("review", "metrics", review, "-o", page, "--looks", 4)
+    assert code == 0
+    html = page.read_text(encoding="utf-8")
+    for absent in ("<script", "<link", "src=", "http:", CANARY, "ana"):
+        assert absent not in html.replace("Content-Security", "").replace("language", "").replace("analys", ""), absent
+    assert "looked at 4 times" in html
+    row = next(line for line in stdout.splitlines() if line.strip().startswith("all"))
+    for cell in row.split()[1:5]:
+        assert f">{cell}<" in html
+    assert f"head {re.search('[0-9a-f]{64}', html)[0]}" in stdout  # type: ignore[index]
+    assert ran("review", "metrics", review, "-o", page)[0] == 2
+    assert ran("review", "metrics", review, "-o", page, "--replace")[0] == 0
+    page.write_text("<p>somebody's", encoding="utf-8")
+    assert ran("review", "metrics", review, "-o", page, "--replace")[0] == 2
 
 
 def test_more_posts_are_chosen(ran: Ran, review: Path) -> None:

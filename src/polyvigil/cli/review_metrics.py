@@ -13,6 +13,7 @@ from polyvigil.cli.options import Replace
 from polyvigil.cli.output import Answer, Output
 from polyvigil.cli.review_store import StoreLocation, opened_store
 from polyvigil.cli.views.table import table
+from polyvigil.errors import require
 
 if TYPE_CHECKING:
     from polyvigil.evaluation.agreement import Agreement
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     group="review",
     examples=(
         "polyvigil review metrics review.db",
-        "polyvigil review metrics review.db -o metrics.json --looks 4",
+        "polyvigil review metrics review.db -o metrics.html --looks 4",
     ),
 )
 def metrics(
-    _out: Output,
+    out: Output,
     store: StoreLocation,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write them as JSON too.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write them too: as a page (.html), else as JSON.")
+    ] = None,
     looks: Annotated[
         int, typer.Option("--looks", min=1, help="How often you look while the audit grows: intervals widen by it.")
     ] = 1,
@@ -40,15 +43,20 @@ def metrics(
     from polyvigil.bundle.outputs import check_output, json_document
     from polyvigil.data.atomic import write_whole
 
+    is_page = output is not None and output.suffix.lower() in (".html", ".htm")
+    require("sqlalchemy", extra="review", needed_by="polyvigil review metrics")
     if output is not None:
+        from polyvigil.review.metrics_page import METRICS_HTML, metrics_html
+
         kind = json_document("file of metrics of a review store", ("head_seq", "languages", "reading"))
-        check_output(output, kind, replace=replace, inputs=[store])
+        check_output(output, METRICS_HTML if is_page else kind, replace=replace, inputs=[store])
     with opened_store(store) as opened:
         from polyvigil.review.measuring import measure
 
         result = measure(opened, looks=looks)
     if output is not None:
-        write_whole(output, result.model_dump_json(indent=2) + "\n", replace=replace)
+        page = metrics_html(result, looks=looks, command=out.command_line) if is_page else ""
+        write_whole(output, page or result.model_dump_json(indent=2) + "\n", replace=replace)
     return Answer(result, list(_lines(result)))
 
 

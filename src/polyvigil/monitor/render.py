@@ -76,6 +76,16 @@ class _Histogram:
     words: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Volume:
+    """Bars by week: all posts up, those flagged down, each on its scale."""
+
+    name: str
+    posts: str
+    flagged: str
+    words: str
+
+
 def monitor_html(report: MonitorReport, *, command: str = "") -> str:
     """The page as text."""
     shown = _shown_streams(report)
@@ -93,6 +103,7 @@ def monitor_html(report: MonitorReport, *, command: str = "") -> str:
         absent=", ".join(absent),
         panels=_panels(report, {(one.language, one.source) for one in shown}),
         shown=shown,
+        volumes=[_volume(report.weeks, one) for one in shown],
         most_shown=_MOST_SHOWN,
         histograms=[
             (one, _histograms(report, one, row))
@@ -204,6 +215,19 @@ def _reach(last: Point, shown: object) -> str:
 
 def _path(points: Sequence[tuple[str, str]]) -> str:
     return "M" + "L".join(f"{x} {y}" for x, y in points)
+
+
+def _volume(weeks: Sequence[str], stream: Stream) -> _Volume:
+    rows = {row.week: row for row in stream.weeks}
+    posts = [rows[week].posts if week in rows else 0 for week in weeks]
+    flagged = [rows[week].flagged if week in rows else 0 for week in weeks]
+    return _Volume(
+        name=stream_name(stream.language, stream.source),
+        posts=charts.bars(posts, upward=True, tallest=max(*posts, 1)),
+        flagged=charts.bars(flagged, upward=False, tallest=max(*flagged, 1)),
+        words=f"{min(posts):,} to {max(posts):,} posts a week, {posts[-1]:,} in the newest; {min(flagged):,} to "
+        f"{max(flagged):,} flagged, {flagged[-1]:,} in the newest",
+    )
 
 
 def _histograms(report: MonitorReport, stream: Stream, row: WeekRow) -> list[_Histogram]:

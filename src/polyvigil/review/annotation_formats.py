@@ -82,8 +82,9 @@ def annotators(cells: Cells) -> list[Annotator]:
 def _annotator(annotation: Mapping[str, Any]) -> Annotator:
     by, time = annotation.get("completed_by"), annotation.get("lead_time")
     email = by.get("email") if isinstance(by, Mapping) else by
-    is_time = isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time) and time >= 0
-    return Annotator(email if isinstance(email, str) else "", float(time) if is_time else None)
+    seconds = float(time) if isinstance(time, int | float) and not isinstance(time, bool) else math.nan
+    is_time = math.isfinite(seconds) and seconds >= 0
+    return Annotator(email if isinstance(email, str) else "", seconds if is_time else None)
 
 
 def doccano(row: Cells) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-_CACHE_KIB = 65_536
+_CACHE_KIB = 131_072
 
 
 def enlarge_cache(connection: sa.Connection) -> None:
-    """Let this connection to SQLite keep 64 MB of pages in memory: indexes in random order touch most of theirs."""
+    """Let this connection to SQLite keep 128 MB of pages in memory: indexes in random order touch most of theirs."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"PRAGMA cache_size=-{_CACHE_KIB}")
 

@@ -15,6 +15,8 @@ from tests.review.pages.conftest import Served, served
 from tests.review.pages.reading import TEXTS, fill_posts
 
 from polyvigil.config.review_keys import ReviewKeys
+from polyvigil.review.measuring import measure
+from polyvigil.review.metrics_page import metrics_html
 from polyvigil.review.pages.visit import DisplayOptions
 from polyvigil.review.schema import event, task
 from polyvigil.review.store import Store
@@ -463,6 +465,19 @@ def test_axe_finds_nothing(worked_on: Served, visit: Callable[..., Any], axe: st
             where = f"{path} at {size['width']}"
             found += [f"{where}: {one['id']} {one['nodes'][0]['html'][:200]}" for one in result["violations"]]
     assert found == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_metrics_is_readable_for_all(worked_on: Served, chromium: Any, axe: str, scheme: str) -> None:
+    html = metrics_html(measure(worked_on.store), looks=2, command="polyvigil review metrics review.db")
+    context = chromium.new_context(color_scheme=scheme, viewport=NARROW)
+    tab = context.new_page()
+    tab.set_content(re.sub(r"<meta http-equiv=[^>]*>", "", html))  # without its own ban on scripts: axe-core is one
+    assert tab.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
+    tab.evaluate(axe)
+    violations = tab.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    context.close()
+    assert [one["id"] for one in violations if one["impact"] in ("serious", "critical")] == []
 
 
 def test_every_page_fits_a_telephone(worked_on: Served, visit: Callable[..., Any]) -> None:
