@@ -105,7 +105,7 @@ class NewTexts:
         return [numbers[number] for number in self._take(index)]
 
     def _take(self, index: NDArray[np.uint32]) -> list[int]:
-        index = index & ((1 << _BITS) - 1)
+        index = index & np.uint32((1 << _BITS) - 1)
         byte, bit = index >> 3, (1 << (index & 7)).astype(np.uint8)
         maybe = np.flatnonzero(self._bitmap[byte] & bit)
         np.bitwise_or.at(self._bitmap, byte, bit)
