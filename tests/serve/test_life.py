@@ -257,13 +257,36 @@ def test_a_bad_bundle_changes_nothing(bundle_folder: Path, tmp_path: Path, post:
 
 
 def test_a_bundle_that_cannot_score_is_not_swapped_in(
-    bundle_folder: Path, post: MakePost, monkeypatch: pytest.MonkeyPatch
+    bundle_folder: Path, other_folder: Path, tmp_path: Path, post: MakePost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with serving(bundle_folder) as running:
+    link = tmp_path / "bundle"
+    link.symlink_to(bundle_folder)
+    with serving(link) as running:
+        link.unlink()
+        link.symlink_to(other_folder)
         with monkeypatch.context() as patched:
             patched.setattr(LoadedBundle, "score_without_endpoint", lambda *_: 2 * [b'{"p":NaN}'])
             assert running.request("POST", "/v1/reload", {}).code == "bundle"
         assert running.score(post()).status == 200
+
+
+def test_the_same_bundle_goes_on_and_is_loaded_from_where_it_stands_by_then(
+    bundle_folder: Path, bundle: Bundle, tmp_path: Path, post: MakePost
+) -> None:
+    link, copy = tmp_path / "bundle", tmp_path / "copy"
+    link.symlink_to(bundle_folder)
+    shutil.copytree(bundle_folder, copy)
+    with serving(link) as running:
+        assert running.app
+        before = running.app.service.serving
+        assert before.process
+        pid = before.process.pid
+        link.unlink()
+        link.symlink_to(copy)
+        assert running.request("POST", "/v1/reload", {}).json["data"] == {"bundle": bundle.id, "before": bundle.id}
+        assert running.app.service.serving is before
+        assert (before.process.pid, before.process.folder) == (pid, copy)
+        assert check_counts(running)['polyvigil_reloads_total{result="same"}'] == 1
 
 
 def test_a_loaded_bundle_has_no_folder_to_read_again(running: Running) -> None:
@@ -284,7 +307,7 @@ def test_sighup_loads_the_folder_again_and_a_hanging_request_holds_no_stop(
         link.unlink()
         link.symlink_to(other_folder)
         running.process.send_signal(signal.SIGHUP)
-        for _ in range(100):
+        for _ in range(600):
             after = running.request("GET", "/v1/bundle").json["data"]["bundle"]
             if after != before:
                 break

@@ -37,8 +37,8 @@ class ScoringProcess:
     """The process of one bundle, started by the first call. Calls come from one thread at a time, or wait."""
 
     def __init__(self, folder: Path, bundle_id: str) -> None:
-        """``folder`` must still hold the bundle of this id whenever a process is started."""
-        self._folder, self._bundle_id = folder, bundle_id
+        """``folder`` must hold the bundle of this id whenever a process is started."""
+        self.folder, self._bundle_id = folder, bundle_id
         self._child: subprocess.Popen[bytes] | None = None
         self._has_scored = self._closed = False
         self._lock = threading.Lock()
@@ -92,7 +92,7 @@ class ScoringProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._has_scored = False
-        command = [sys.executable, "-P", "-m", "polyvigil.serve.scoring_child", str(self._folder), self._bundle_id]
+        command = [sys.executable, "-P", "-m", "polyvigil.serve.scoring_child", str(self.folder), self._bundle_id]
         self._child = subprocess.Popen(  # in a session of its own: Ctrl-C is for the service
             command,
             stdin=subprocess.PIPE,

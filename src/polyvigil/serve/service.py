@@ -80,6 +80,8 @@ class Service:
 
     def _tried(self, folder: Path) -> LoadedBundle:
         loaded = self._loaded(folder)
+        if loaded.bundle.id == self.serving.bundle.id:  # its bytes are those that score already
+            return loaded
         try:
             loaded.smoke_score()
         except BundleError:
@@ -237,7 +239,8 @@ class Service:
     # replacing the bundle
 
     async def reload(self) -> dict[str, str]:
-        """Load the folder again, try it, and let it serve: the ids of the new bundle and of the one before.
+        """Load the folder again, try it, and let it serve: the ids of the new bundle and of the one before. The same
+        bundle goes on as it is.
 
         Raises RefusalError where it is not good, and the old one goes on.
         """
@@ -259,12 +262,18 @@ class Service:
         finally:
             self._reloading = False
         before = self.serving
-        self.metrics.reload("same" if loaded.bundle.id == before.bundle.id else "swapped")
+        result = {"bundle": loaded.bundle.id, "before": before.bundle.id}
+        if loaded.bundle.id == before.bundle.id:
+            self.metrics.reload("same")
+            if before.process and loaded.process:
+                before.process.folder = loaded.process.folder
+            return result
+        self.metrics.reload("swapped")
         self._retiring.append(before)
         self.serving = loaded
         self._let_go()
         LOG.info("bundle %s serves in place of %s", loaded.bundle.id, before.bundle.id)
-        return {"bundle": loaded.bundle.id, "before": before.bundle.id}
+        return result
 
     def _let_go(self) -> None:
         for loaded in [loaded for loaded in self._retiring if not loaded.open_requests]:
