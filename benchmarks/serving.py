@@ -379,10 +379,11 @@ def _overload_row(offered: list[Offered]) -> dict[str, float]:
     def refused(posts: int) -> float:
         return statistics.fmean(one.status == 429 for one in offered if one.posts == posts)
 
+    late = sorted(one.late for one in offered if one.late == one.late)
     return {
         "requests": len(offered),
         "neither answered nor refused": sum(one.status not in (200, 429) for one in offered),
-        "sent late p99 ms": 1000 * sorted(one.late for one in offered)[int(0.99 * len(offered))],
+        **({"sent late p99 ms": 1000 * late[int(0.99 * len(late))]} if late else {}),
         "refused of 1 post": refused(1),
         "refused of 64 posts": refused(64),
         "refused p50 ms": milliseconds(429, 0.5),
