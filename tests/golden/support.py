@@ -270,6 +270,8 @@ def _content(path: Path) -> Any:
     """Of a table or a zip all of it; of other files that they are there."""
     if "members" in path.parts or "reproduction" in path.parts or path.suffix == ".safetensors":
         return None
+    if path.name == "metrics.jsonl":  # times and sizes of memory
+        return None
     if path.suffix == ".csv":
         return read_cells(path.read_text(encoding="utf-8"))
     if path.suffix == ".jsonl":
@@ -326,15 +328,20 @@ def masked(value: Any, folder: str, keys: frozenset[str]) -> Any:
 _ID = re.compile(r"\b[0-9a-f]{10}(?:[0-9a-f]{6})?\b")
 
 
-def differences(golden: Any, now: Any, *, relative: float, ids: bool, where: str = "") -> list[str]:
-    """Where two documents differ: in keys, in order, in values; floats within ``relative``; ``ids``: those too."""
+def differences(
+    golden: Any, now: Any, *, relative: float, absolute: float = 1e-12, ids: bool, where: str = ""
+) -> list[str]:
+    """Where two documents differ: in keys, in order, in values; floats by more than both ``relative`` and ``absolute``
+    allow; ``ids``: those too."""
     if isinstance(golden, dict) and isinstance(now, dict):
         if list(golden) != list(now):
             return [f"{where}: keys {sorted(set(golden) ^ set(now)) or 'in another order'}"]
         return [
             line
             for key in golden
-            for line in differences(golden[key], now[key], relative=relative, ids=ids, where=f"{where}/{key}")
+            for line in differences(
+                golden[key], now[key], relative=relative, absolute=absolute, ids=ids, where=f"{where}/{key}"
+            )
         ]
     if isinstance(golden, list) and isinstance(now, list):
         if len(golden) != len(now):
@@ -343,21 +350,21 @@ def differences(golden: Any, now: Any, *, relative: float, ids: bool, where: str
         return [
             line
             for n, (old, new) in pairs
-            for line in differences(old, new, relative=relative, ids=ids, where=f"{where}/{n}")
+            for line in differences(old, new, relative=relative, absolute=absolute, ids=ids, where=f"{where}/{n}")
         ]
-    return [] if _same(golden, now, relative, ids=ids) else [f"{where}: {golden!r}, now {now!r}"]
+    return [] if _same(golden, now, relative, absolute, ids=ids) else [f"{where}: {golden!r}, now {now!r}"]
 
 
-def _same(golden: Any, now: Any, relative: float, *, ids: bool) -> bool:
+def _same(golden: Any, now: Any, relative: float, absolute: float, *, ids: bool) -> bool:
     if type(golden) is not type(now):
         return False
     if isinstance(golden, float):
-        return golden == now or abs(golden - now) <= relative * max(abs(golden), abs(now)) + 1e-12
+        return golden == now or abs(golden - now) <= relative * max(abs(golden), abs(now)) + absolute
     if isinstance(golden, str) and golden != now:
         if not ids and _ID.sub("", golden) == _ID.sub("", now):
             return True
         with contextlib.suppress(ValueError):  # a cell of a table
-            return "." in golden and _same(float(golden), float(now), max(relative, 1e-6), ids=ids)
+            return "." in golden and _same(float(golden), float(now), max(relative, 1e-6), absolute, ids=ids)
         return False
     return bool(golden == now)
 
