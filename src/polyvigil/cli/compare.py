@@ -24,6 +24,31 @@ if TYPE_CHECKING:
 
 _SHOWN = 10
 
+ComparedPaths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FIRST OTHER... FILE",
+        show_default=False,
+        help="Bundles, of which each further one is compared with the first; then labelled posts that none of them "
+        "was trained on, with --gate a whole reviewed worklist or review export.",
+    ),
+    OrOnHub,
+]
+ReplacementGate = Annotated[
+    bool,
+    typer.Option(
+        "--gate", help="May the second replace the first? Exit 3 unless it is not worse, and flags about as much."
+    ),
+]
+Turned = Annotated[
+    Path | None,
+    typer.Option("--turned", help="Write the posts that are decided otherwise, with their text, as JSON Lines."),
+]
+MaskTurned = Annotated[
+    bool,
+    typer.Option("--mask", help="In --turned: mask links, addresses, mentions, dates and numbers; names stay."),
+]
+
 
 @command(
     examples=(
@@ -33,37 +58,17 @@ _SHOWN = 10
 )
 def compare(
     out: Output,
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FIRST OTHER... FILE",
-            show_default=False,
-            help="Bundles, of which each further one is compared with the first; then labelled posts that none of them "
-            "was trained on, with --gate a whole reviewed worklist or review export.",
-        ),
-        OrOnHub,
-    ],
+    paths: ComparedPaths,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write everything as JSON, every flip included.")
     ] = None,
-    gate: Annotated[
-        bool,
-        typer.Option(
-            "--gate", help="May the second replace the first? Exit 3 unless it is not worse, and flags about as much."
-        ),
-    ] = False,
+    gate: ReplacementGate = False,
     margin: Annotated[float | None, typer.Option("--margin", help="F1 that the second may lose; else 0.05.")] = None,
     rates: Annotated[
         str, typer.Option("--rates", help="With --gate: compare flag rates on these posts, labelled or not.")
     ] = "",
-    turned: Annotated[
-        Path | None,
-        typer.Option("--turned", help="Write the posts that are decided otherwise, with their text, as JSON Lines."),
-    ] = None,
-    mask: Annotated[
-        bool,
-        typer.Option("--mask", help="In --turned: mask links, addresses, mentions, dates and numbers; names stay."),
-    ] = False,
+    turned: Turned = None,
+    mask: MaskTurned = False,
     table: PaperFormat = None,
     posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,

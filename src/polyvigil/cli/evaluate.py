@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 
 _MOST_ERRORS = 20  # report.mistakes.MOST, which help must not import
 
+MeasuredPaths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[BUNDLE] [FILE]",
+        help="A bundle and a labelled file; the bundle alone: its stored dev scores; a gold file alone with "
+        "--predictions.",
+    ),
+    OrOnHub,
+]
 Budget = Annotated[
     list[int] | None, typer.Option(min=1, help="Posts that can be read: the recall they reach. Repeatable.")
 ]
@@ -94,15 +103,7 @@ class _ReportOptions:
 )
 def evaluate(
     out: Output,
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[BUNDLE] [FILE]",
-            help="A bundle and a labelled file; the bundle alone: its stored dev scores; a gold file alone with "
-            "--predictions.",
-        ),
-        OrOnHub,
-    ],
+    paths: MeasuredPaths,
     predictions: Predictions = "",
     output: Annotated[
         Path | None,
