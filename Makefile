@@ -13,11 +13,11 @@ demo: .venv/ready
 	@$(BIN)/polyvigil demo -o demo --replace
 
 test: .venv/ready-for-tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 # Without what tests/slow.txt names: some of every package, in about a tenth of the time.
 test-fast: .venv/ready-for-tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 # The core's tests in an environment of its own: on the newest versions allowed, or with RESOLUTION=lowest-direct on the
 # lowest. Needs uv. Left out are files that need torch, or write types that older versions of pyarrow refuse.

@@ -33,20 +33,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == "not slow" and path in SLOW else None
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what tests/slow.txt names: whole files, and single tests with all their parameters.
-
-    With ``--dist loadgroup``, tests of a file that share what is made for all of them are run by one process, so that
-    it is made there alone.
-    """
+    """Mark what tests/slow.txt names: whole files, and single tests with all their parameters."""
     for item in items:
         path = item.path.relative_to(Path(__file__).parents[1]).as_posix()
         if {path, f"{path}::{item.name.partition('[')[0]}"} & set(SLOW):
             item.add_marker("slow")
-        fixtures = getattr(item, "_fixtureinfo", None)
-        if fixtures and any(one.scope == "module" for made in fixtures.name2fixturedefs.values() for one in made):
-            item.add_marker(pytest.mark.xdist_group(path))
 
 
 @pytest.fixture(scope="session")
