@@ -21,7 +21,6 @@ from polyvigil.decide.calibration import Calibration, HierarchicalPlatt, Identit
 from polyvigil.errors import RecipeError
 from polyvigil.monitor.counts import CountOptions, count_file
 from polyvigil.review.scored_posts import read_scored
-from polyvigil.review.scored_rows import ScoredRow, open_scored
 from polyvigil.scoring.batch import score_file
 from polyvigil.scoring.facts import ALL, OutputFacts, output_facts, read_output_facts, rebased
 from polyvigil.scoring.wire import COLUMNS, NOTHING, as_cells, decision_columns, score_posts
@@ -134,6 +133,9 @@ def test_rows_and_columns_are_re_based_alike(bundle: Bundle, source: str, tmp_pa
 
 def test_old_files_and_new_ones_are_read_back(bundle: Bundle, source: str, tmp_path: Path) -> None:
     """A file without p_calibrated is read as one whose p_calibrated is p: for worklists, the store and the monitor."""
+    pytest.importorskip("sqlalchemy")
+    from polyvigil.review.scored_rows import ScoredRow, open_scored
+
     score_file(uncalibrated(bundle), source, str(tmp_path / "new.csv"))
     with open_table(tmp_path / "new.csv") as opened:
         assert "p_calibrated" not in opened.columns
