@@ -28,7 +28,8 @@ from polyvigil.types import Post
 IN_MEMORY = 1 << 28
 """Bytes of rows that are held in memory; more go to a file: about 200,000 short posts."""
 NGRAMS_IN_MEMORY = 1 << 28
-"""Bytes of n-grams that are kept from the first pass for the others: those of 70,000 short posts. Of more, none are."""
+"""Bytes of n-grams that are kept from the first pass for the others: those of 50,000 short posts. Of more, none are."""
+_NGRAM_BYTES = 32  # a character, about: 3 n-grams of 8 bytes for the hash and one for the count
 MOST_COLUMNS = 1 << 23
 """Above so many n-grams only the more frequent ones are columns, at 60 bytes each while they are counted."""
 _BLOCK = 1 << 23  # entries
@@ -72,7 +73,8 @@ class Texts:
                 yield first, hashes, counts.astype(np.uint32, copy=False), ends
             return
         held: list[_Batch] = []
-        room = NGRAMS_IN_MEMORY
+        expected = _NGRAM_BYTES * sum(len(post.text) for post in self.posts)
+        room = NGRAMS_IN_MEMORY if expected <= NGRAMS_IN_MEMORY else 0
         for first, hashes, counts, ends in self._read():
             yield first, hashes, counts, ends
             if room > 0:
