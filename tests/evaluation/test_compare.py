@@ -186,6 +186,9 @@ def test_several_bundles_on_the_command_line(
     )
     assert program.run([*arguments, "--turned", str(tmp_path / "t.jsonl")]) == 2
     assert "a comparison stands there already" in capsys.readouterr().err
+    assert program.run([*arguments, "--turned", str(tmp_path / "c.json"), "--replace"]) == 2
+    assert "c.json: is the file of --output too" in capsys.readouterr().err
+    assert json.loads((tmp_path / "c.json").read_text(encoding="utf-8")) == document
 
 
 @pytest.mark.parametrize(

@@ -135,12 +135,15 @@ def _check_outputs(
     """Raises DataError where one of them may not be written, before anything is scored."""
     from polyvigil.bundle.outputs import check_output
     from polyvigil.checks.replacement_gate import REPLACEMENT
+    from polyvigil.errors import DataError
     from polyvigil.evaluation.compare import COMPARISON, SEVERAL, TURNED
 
     if output:
         kind = REPLACEMENT if gate else COMPARISON if n_bundles == 2 else SEVERAL
         check_output(output, kind, replace=replace, inputs=inputs)
     if turned:
+        if output and output.resolve() == turned.resolve():
+            raise DataError("is the file of --output too", where=f"--turned {turned}", hint="name another file")
         check_output(turned, TURNED, replace=replace, inputs=inputs)
 
 
