@@ -86,4 +86,4 @@ docs: .venv/ready-for-docs
 comma := ,
 
 clean:
-	rm -rf .venv .venv-core demo reproduction dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-core demo reproduction multilingual dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,6 @@
 """Does `polyvigil audit shortcuts` find a language of positives alone, and is it quiet without one?
 
-    python benchmarks/shortcuts.py [--first 1] [--worlds 100] [--json FILE]
+    python benchmarks/shortcuts.py [--first 1] [--worlds 100] [--json FILE] [--encoder FOLDER --share 0.2]
 
 Each world is the synthetic sample corpus of another seed, a linear model with the recipe's defaults trained on its
 train posts and thresholds tuned on its dev posts; the audit sees its test posts. The arms of a world:
@@ -10,7 +10,7 @@ train posts and thresholds tuned on its dev posts; the audit sees its test posts
 - both labels, in every fifth world: as many such posts, with as few positives among them as elsewhere: no shortcut.
 
 The audit is run without the training posts, its look at what the bundle says of its own training set aside, and on the
-training posts alone.
+training posts alone. With --encoder the model is an encoder by recipe `quick`; --share draws that share of the posts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -32,7 +32,9 @@ from polyvigil.bundle.store import Bundle, Seen, member_probabilities
 from polyvigil.checks.audit.shortcuts import ShortcutAudit, audit_shortcuts
 from polyvigil.checks.audit.training import audit_training
 from polyvigil.config.decide import DecideSpec
+from polyvigil.config.load import load
 from polyvigil.config.model import LinearSpec
+from polyvigil.config.recipe import EncoderRecipe
 from polyvigil.config.training import BalanceSpec
 from polyvigil.data.formats import Row
 from polyvigil.data.read import Reading
@@ -40,6 +42,7 @@ from polyvigil.data.sample import sample_corpus
 from polyvigil.decide.calibration import Calibration, Identity
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.tune import tune
+from polyvigil.detect.base import Detector
 from polyvigil.learn.linear import LinearLearner
 from polyvigil.text.normalise import model_text
 from polyvigil.text.script import main_script
@@ -61,14 +64,21 @@ class World:
     test: Reading
 
 
-def world(seed: int, arm: Arm, *, languages: Sequence[str] = ()) -> World:
-    """One arm of one world, of some languages of the corpus or of all."""
+def world(
+    seed: int, arm: Arm, *, languages: Sequence[str] = (), learner: Learner | None = None, share: float = 1.0
+) -> World:
+    """One arm of one world, of some languages of the corpus or of all, and that share of its posts, drawn."""
     corpus = [item for item in sample_corpus(seed=seed) if not languages or item.post.language in languages]
     parts = {name: [item for item in corpus if item.post.split == name] for name in ("train", "dev", "test")}
+    if share < 1:
+        draw = random.Random(seed)
+        parts = {name: draw.sample(items, round(share * len(items))) for name, items in parts.items()}
     train, dev = parts["train"], parts["dev"]
     if arm != "clean":
         train = train + planted(train, seed=seed, positives=1.0 if arm == "planted" else POSITIVES)
-    return World(trained(train, dev), reading("train.csv", train), reading("test.csv", parts["test"]))
+    return World(
+        trained(train, dev, learner or LINEAR), reading("train.csv", train), reading("test.csv", parts["test"])
+    )
 
 
 def planted(train: Sequence[LabelledPost], *, seed: int, positives: float) -> list[LabelledPost]:
@@ -94,12 +104,29 @@ def planted(train: Sequence[LabelledPost], *, seed: int, positives: float) -> li
     ]
 
 
+class Learner(Protocol):
+    """What makes a member."""
+
+    def fit(self, train: Sequence[LabelledPost], dev: Sequence[LabelledPost], *, seed: int) -> Detector: ...
+
+
 PLAIN = LinearSpec(C=4.0, scale="none", skip_words=0, translated_likeness=1.0)
+LINEAR = LinearLearner(PLAIN, BalanceSpec())
+"""The model that the limits of the audits were set on."""
 
 
-def trained(train: Sequence[LabelledPost], dev: Sequence[LabelledPost]) -> Bundle:
-    """A linear model, the one that the limits of the audits were set on, and its thresholds, in memory only."""
-    member = LinearLearner(PLAIN, BalanceSpec()).fit(train, dev, seed=42)
+def encoder_learner(folder: str, settings: Sequence[str]) -> Learner:
+    """An encoder by recipe `quick`."""
+    from polyvigil.learn.transformer import EncoderLearner
+
+    recipe = load("quick", settings=[f"model.name={folder}", *settings])
+    assert isinstance(recipe, EncoderRecipe)
+    return EncoderLearner(recipe.model, recipe.training, recipe.balance, offline=True, device="cpu")
+
+
+def trained(train: Sequence[LabelledPost], dev: Sequence[LabelledPost], learner: Learner = LINEAR) -> Bundle:
+    """A model and its thresholds, in memory only."""
+    member = learner.fit(train, dev, seed=42)
     by_member = member_probabilities([member], [item.post for item in dev], normalisation=member.normalisation)
     kept = stored(by_member, dev)
     policy = tune(
@@ -115,7 +142,7 @@ def trained(train: Sequence[LabelledPost], dev: Sequence[LabelledPost]) -> Bundl
         normalisation=member.normalisation,
         trained_languages=member.fit_record.languages,
         tuned_languages=tuple(policy.thresholds),
-        members=(MemberEntry(folder="members/00-linear", kind="linear"),),
+        members=(MemberEntry(folder=f"members/00-{member.kind}", kind=member.kind),),
         libraries={},
         created="",
         files={},
@@ -140,12 +167,16 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, help="the seed of the first world")
     parser.add_argument("--worlds", type=int, default=100)
     parser.add_argument("--json", help="write the numbers here too")
+    parser.add_argument("--encoder", help="a folder: an encoder instead of the linear model")
+    parser.add_argument("--share", type=float, default=1.0, help="of the posts of each world, drawn")
+    parser.add_argument("--set", dest="settings", action="append", default=[], help="a setting of recipe quick")
     arguments = parser.parse_args()
+    learner = encoder_learner(arguments.encoder, arguments.settings) if arguments.encoder else LINEAR
     refused: dict[Arm, list[dict[str, object]]] = {arm: [] for arm in ARMS}
     gates: dict[Arm, Counter[str]] = {arm: Counter() for arm in ARMS}
     for seed in range(arguments.first, arguments.first + arguments.worlds):
         for arm in ARMS if seed % 5 == 0 else ARMS[:2]:
-            made = world(seed, arm)
+            made = world(seed, arm, learner=learner, share=arguments.share)
             audit = audit_shortcuts(made.bundle, made.test)
             training = audit_training(made.train, is_train=True)
             by_scores = refusing(audit) - {"trained-on-positives"}
