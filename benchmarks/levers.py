@@ -73,6 +73,8 @@ ARMS = {
     "layers .9, rate 2e-4": Arm(("training.learning_rate=2e-4",), layers=0.9),
     "warm-up .3": Arm(("training.warmup=0.3",)),
     "positives 3 times": Arm(("balance.oversample=3",)),
+    "3 epochs, positives 3 times": Arm(("training.epochs=3", "balance.oversample=3")),
+    "focal, positives 3 times": Arm(("training.loss=focal", "balance.oversample=3")),
     "focal": Arm(("training.loss=focal",)),
     "weights by group": Arm(("balance.weights=group",)),
     "drawn by language": Arm(("training.sampling=language",)),

