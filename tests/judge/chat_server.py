@@ -26,8 +26,10 @@ class Said:
 
 @dataclass
 class Server:
-    """``requests``: every body received, with the post in it under ``_post`` and the key under ``_key``; ``bodies``: the
-    same as they came."""
+    """``requests``: every body received, with the post in it under ``_post`` and the key under ``_key``.
+
+    ``bodies``: the same as they came.
+    """
 
     url: str
     requests: list[dict[str, Any]] = field(default_factory=list)

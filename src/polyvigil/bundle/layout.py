@@ -39,7 +39,7 @@ from polyvigil.decide.cascade import Cascade
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.coverage import MemberCoverage
 from polyvigil.decide.judge import Judge
-from polyvigil.judge.messages import EXAMPLES_FILE
+from polyvigil.judge.messages import DRUGS_FILE, EXAMPLES_FILE
 from polyvigil.types import Frozen
 
 SCHEMA = 2
@@ -57,6 +57,7 @@ RECIPE = "recipe.toml"
 SOURCES = "sources.json"
 PARITY = "parity.json"
 CARD = "README.md"
+EXAMPLES, DRUGS = EXAMPLES_FILE, DRUGS_FILE  # of a chat endpoint, which writes them
 MEMBERS = "members"
 SECOND_STAGE = "second_stage"
 TRAINING_LOG = "training.json"
@@ -163,7 +164,7 @@ class Manifest(Frozen):
     @property
     def files_with_posts(self) -> tuple[str, ...]:
         """The files that hold texts of posts: none but the examples of a chat endpoint."""
-        return tuple(name for name in self.files if name.rpartition("/")[2] == EXAMPLES_FILE)
+        return tuple(name for name in self.files if name.rpartition("/")[2] == EXAMPLES)
 
 
 def member_folder(index: int, kind: str, *, stage: str = MEMBERS) -> str:

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from polyvigil.workflows.judge import EndpointEstimate, Judged, JudgePlan
 
 _MOST_SHOWN = 20
+Examples = Annotated[
+    str,
+    typer.Option(
+        "--examples",
+        help="Labelled posts, no dev posts: the nearest go along with each post, masked. The bundle keeps them.",
+    ),
+]
+Drugs = Annotated[
+    str, typer.Option("--drugs", help="Your drugs, columns term and ingredient: what names in a post stand for.")
+]
 
 
 @command(
@@ -57,19 +67,8 @@ def judge(
     show_masked: Annotated[
         int, typer.Option("--show-masked", min=0, max=_MOST_SHOWN, help="With --dry-run: so many posts as masked.")
     ] = 0,
-    examples: Annotated[
-        str,
-        typer.Option(
-            "--examples",
-            help="Labelled posts, no dev posts: the nearest go along with each post, masked. The bundle keeps them.",
-        ),
-    ] = "",
-    drugs: Annotated[
-        str,
-        typer.Option(
-            "--drugs", help="Your list of drugs, columns term and ingredient: what names in a post stand for."
-        ),
-    ] = "",
+    examples: Examples = "",
+    drugs: Drugs = "",
     posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
     device: Device = "auto",
@@ -248,7 +247,8 @@ def estimate_lines(estimate: EndpointEstimate, spec: ChatSpec, *, dev: int, at_m
     return [
         f"would ask {spec.model} at {spec.base_url} about {estimate.posts:,} of {dev:,} dev posts, once; later about"
         f" {at_most:.1%} of the posts that are scored, or fewer",
-        f"about {estimate.tokens_in:,} tokens in and {estimate.tokens_out:,} out; {cost}",
+        f"about {estimate.tokens_in:,} tokens in and {estimate.tokens_out:,} out, at most"
+        f" {estimate.posts * spec.answer_tokens:,} (answer_tokens = {spec.answer_tokens}); {cost}",
         "",
         "as it would be sent, with a synthetic post in place of a real one:",
         "",

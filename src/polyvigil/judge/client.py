@@ -1,7 +1,8 @@
 """What a chat model is sent, one request over HTTP, and how its answer is read.
 
-A message (judge.messages) goes out behind a shipped prompt; one number in [0, 1] comes back, or nothing. are files that never change: a new wording is a new version. The standard library's client follows no redirect and uses
-no proxy, so the post and the key go where the configuration says or nowhere. Errors name what happened in the project's
+A message (judge.messages) goes out behind a shipped prompt; one number in [0, 1] comes back, or nothing. Prompts are
+files that never change: a new wording is a new version. The standard library's client follows no redirect and uses no
+proxy, so the post and the key go where the configuration says or nowhere. Errors name what happened in the project's
 own words; nothing of an answer's text is kept or repeated, reasons included.
 """
 

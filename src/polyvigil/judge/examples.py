@@ -60,8 +60,8 @@ def keep_examples(
     dev_hashes: Sequence[int] | NDArray[np.uint64] = (),
     where: str = "--examples",
 ) -> KeptExamples:
-    """At most ``spec.kept_examples`` of the labelled posts, in the order of a hash of ``spec.seed`` and their text: half
-    of them with an ADE and of each language as many, as far as there are.
+    """At most ``spec.kept_examples`` of the labelled posts, in the order of the hashes of their texts: half of them
+    with an ADE and of each language as many, as far as there are, sampled by ``spec.seed``.
 
     ``dev``: posts that are never kept, nor any of their text or group; ``dev_hashes``: of the texts of further ones
     (data.fingerprint). A text that stands there more than once is kept once, one with both labels not at all. Raises
@@ -69,16 +69,7 @@ def keep_examples(
     those of dev posts. ``where``: what the posts are called in these.
     """
     texts = _distinct_texts(items)
-    held_out = {f"{value:016x}" for value in [*post_hashes(dev).tolist(), *(int(value) for value in dev_hashes)]}
-    groups = {group_hash(name) for post in dev for name in (post.group, post.id) if name}
-    rest = [text for text in texts if text.hash not in held_out and not groups.intersection(text.groups)]
-    n_dev = sum(text.hash in held_out for text in texts)
-    if 2 * n_dev >= max(len(texts), 1) and n_dev:
-        raise SplitError(
-            f"{n_dev:,} of its {len(texts):,} texts are those of dev posts, which would be judged by their own labels",
-            where=where,
-            hint="give the posts that the bundle was trained on: --examples TRAIN.csv",
-        )
+    rest = _without_dev(texts, dev, dev_hashes, where=where)
     clear = [text for text in rest if text.label is not None]
     masked_examples = _masked(_sample(clear, spec), spec, normalisation)
     dev_readings = {reading_of(text) for text in _masked_dev(dev, spec, normalisation)}
@@ -109,7 +100,7 @@ class _Text:
 
 
 def _distinct_texts(items: Sequence[LabelledPost]) -> list[_Text]:
-    """The texts of the posts, each once, in the order of their hashes; those without a letter, digit or sign apart."""
+    """The texts of the posts, each once, in the order of their hashes."""
     rows: dict[str, list[int]] = defaultdict(list)
     posts, labels = posts_of(items), labels_of(items).tolist()
     for index, value in enumerate(post_hashes(posts).tolist()):
@@ -123,6 +114,22 @@ def _distinct_texts(items: Sequence[LabelledPost]) -> list[_Text]:
         groups = sorted({group_hash(post.group) for post in copies if post.group})
         texts.append(_Text(first, given.pop() if len(given) == 1 else None, name, tuple(groups)))
     return texts
+
+
+def _without_dev(
+    texts: Sequence[_Text], dev: Sequence[Post], dev_hashes: Sequence[int] | NDArray[np.uint64], *, where: str
+) -> list[_Text]:
+    """The texts, without those of dev posts and their groups. Raises SplitError where half of them are such."""
+    held_out = {f"{int(value):016x}" for value in [*post_hashes(dev), *dev_hashes]}
+    groups = {group_hash(name) for post in dev for name in (post.group, post.id) if name}
+    n_dev = sum(text.hash in held_out for text in texts)
+    if n_dev and 2 * n_dev >= len(texts):
+        raise SplitError(
+            f"{n_dev:,} of its {len(texts):,} texts are those of dev posts, which would be judged by their own labels",
+            where=where,
+            hint="give the posts that the bundle was trained on: --examples TRAIN.csv",
+        )
+    return [text for text in texts if text.hash not in held_out and not groups.intersection(text.groups)]
 
 
 def _sample(texts: Sequence[_Text], spec: ChatSpec) -> list[_Text]:

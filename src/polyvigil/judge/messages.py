@@ -65,13 +65,12 @@ def read_context(folder: Path) -> Context:
 def _records(path: Path, record: type[R]) -> list[R]:
     if not path.exists():
         return []
-    number = 0
-    records = []
+    records: list[R] = []
     try:
-        for number, line in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), start=1):
+        for line in path.read_bytes().removesuffix(b"\n").split(b"\n"):
             records.append(record.model_validate_json(line))
     except (OSError, ValidationError) as error:
-        raise unreadable(path.parent, error, what=f"chat judge: {path.name}, line {number}") from None
+        raise unreadable(path.parent, error, what=f"chat judge: {path.name}, line {len(records) + 1}") from None
     return records
 
 

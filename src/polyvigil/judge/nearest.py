@@ -26,7 +26,7 @@ from polyvigil.types import Post
 
 NGRAMS = (2, 4)
 """Characters inside words: so short that Chinese words of two are compared."""
-_AT_ONCE = 256  # posts that are compared with all examples
+_CHUNK = 256  # posts that are compared with all examples
 _DECIMALS = 9  # of a cosine: what is smaller hangs on the order in which it was summed
 
 
@@ -54,8 +54,8 @@ class NearestExamples:
         """
         hashes = [f"{value:016x}" for value in post_hashes(posts).tolist()]
         nearest: list[tuple[Example, ...]] = []
-        for start in range(0, len(posts), _AT_ONCE):
-            stop = min(start + _AT_ONCE, len(posts))
+        for start in range(0, len(posts), _CHUNK):
+            stop = min(start + _CHUNK, len(posts))
             similarity = self.similarity(masked_texts[start:stop])
             for index in range(start, stop):
                 allowed = self._allowed(posts[index], masked_texts[index], hashes[index])

@@ -57,8 +57,8 @@ _SYNTHETIC_CONTEXT = Context(
 )
 _ANSWER = '{"ade": 0.25}'
 _REASON = (  # as long as prompt 2 allows
-    "The author took the medicine for three days, could not sleep on any of them, and holds the new pills to be the"
-    " cause of it, not stress.\n"
+    "The author took the medicine for three days, could not sleep on any of them, and holds the pills to be the"
+    " cause, not stress.\n"
 )
 
 

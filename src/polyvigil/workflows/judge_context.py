@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.judge import ChatSpec
 from polyvigil.data.packed_posts import posts_of
@@ -35,8 +37,8 @@ def endpoint_context(
     drugs: str | Path = "",
     dev: Sequence[LabelledPost] = (),
 ) -> ContextResult:
-    """``examples``: labelled posts that are no dev posts, of this command (``dev``) or of the bundle ``first``; posts
-    that are kept for measuring (data.selection) are left out. ``drugs``: a file of drugs and their ingredients.
+    """``examples``: labelled posts that are no dev posts, of this command (``dev``) or of the bundle ``first``, but
+    for those that it learned from too (data.folds); posts that are kept for measuring (data.selection) are left out. ``drugs``: a file of drugs and their ingredients.
 
     Raises DataError for a list that cannot be read; RecipeError and SplitError for posts that cannot be examples.
     """
@@ -50,7 +52,8 @@ def endpoint_context(
             spec,
             normalisation=first.normalisation,
             dev=posts_of(dev),
-            dev_hashes=first.seen.dev,
+            # of a bundle that was tuned out of fold, the dev posts are the training posts
+            dev_hashes=np.setdiff1d(first.seen.dev, first.seen.train),
             where=examples.name,
         )
         kept, notes = result.examples, [*notes, *result.notes]
