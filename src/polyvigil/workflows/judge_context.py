@@ -38,7 +38,8 @@ def endpoint_context(
     dev: Sequence[LabelledPost] = (),
 ) -> ContextResult:
     """``examples``: labelled posts that are no dev posts, of this command (``dev``) or of the bundle ``first``, but
-    for those that it learned from too (data.folds); posts that are kept for measuring (data.selection) are left out. ``drugs``: a file of drugs and their ingredients.
+    for those that it learned from too (data.folds); posts that are kept for measuring (data.selection) are left out.
+    ``drugs``: a file of drugs and their ingredients.
 
     Raises DataError for a list that cannot be read; RecipeError and SplitError for posts that cannot be examples.
     """
