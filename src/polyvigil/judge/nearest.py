@@ -66,7 +66,7 @@ class NearestExamples:
     def similarity(self, masked_texts: Sequence[str]) -> NDArray[np.float64]:
         """Cosine of each text with each example, (n_texts, n_examples), in [0, 1], to nine decimals."""
         rows = _unit_rows(_ngram_counts(masked_texts), self._vocabulary)
-        return np.round((rows @ self._matrix.T).toarray(), _DECIMALS)
+        return np.asarray(np.round((rows @ self._matrix.T).toarray(), _DECIMALS), dtype=np.float64)
 
     def _allowed(self, post: Post, masked_text: str, text_hash: str) -> NDArray[np.bool_]:
         """Which examples may go along with a post: none of its text, of its group, or that reads the same."""
