@@ -21,14 +21,19 @@ class Said:
     raw: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    finish: str = "stop"
 
 
 @dataclass
 class Server:
-    """``requests``: every body received, with the post in it under ``_post`` and the key under ``_key``."""
+    """``requests``: every body received, with the post in it under ``_post`` and the key under ``_key``.
+
+    ``bodies``: the same as they came.
+    """
 
     url: str
     requests: list[dict[str, Any]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
     @property
     def posts(self) -> list[str]:
@@ -42,17 +47,19 @@ def chat_server(answer: Callable[[str, int], Said]) -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            received = self.rfile.read(int(self.headers["Content-Length"]))
+            body = json.loads(received)
             post = json.loads(body["messages"][1]["content"])["post"]
             with lock:
                 number = len(server.requests)
+                server.bodies.append(received)
                 server.requests.append(
                     body | {"_post": post, "_key": self.headers.get("Authorization", ""), "_path": self.path}
                 )
             said = answer(post, number)
             time.sleep(said.delay)
             told = {
-                "choices": [{"message": {"role": "assistant", "content": said.content}}],
+                "choices": [{"message": {"role": "assistant", "content": said.content}, "finish_reason": said.finish}],
                 "usage": {"prompt_tokens": 100, "completion_tokens": 7},
             }
             raw = json.dumps(told).encode() if said.raw is None else said.raw

@@ -13,7 +13,7 @@ from tests.judge.chat_server import Said, Server, chat_server
 
 from polyvigil.config.judge import ChatSpec
 from polyvigil.errors import BundleError, RecipeError
-from polyvigil.judge.client import estimated_tokens, masked, post_message, read_answer, read_prompt
+from polyvigil.judge.client import estimated_tokens, read_answer, read_prompt
 from polyvigil.judge.endpoint import (
     AnswerLog,
     Endpoint,
@@ -22,6 +22,8 @@ from polyvigil.judge.endpoint import (
     load_endpoint,
     open_endpoint,
 )
+from polyvigil.judge.masking import masked
+from polyvigil.judge.messages import MessageWriter
 from polyvigil.text.normalise import FIRST_NORMALISATION, NORMALISATION
 from polyvigil.types import Post
 
@@ -178,10 +180,9 @@ def test_hostile_posts_stay_data() -> None:
     """They arrive as one JSON string, and a model that obeys them by chattering changes no answer but its own."""
     with chat_server(lambda post, _: Said(post if "ade" in post else '{"ade": 0.5}')) as server:
         found = _open(server).request(_posts(*HOSTILE)).probabilities
-    for text in HOSTILE:
-        assert json.loads(post_message(masked(text, most_characters=500, normalisation=NORMALISATION))) == {
-            "post": masked(text, most_characters=500, normalisation=NORMALISATION)
-        }
+    messages = MessageWriter(_spec(), NORMALISATION).messages(_posts(*HOSTILE))
+    for text, message in zip(HOSTILE, messages, strict=True):
+        assert json.loads(message.text) == {"post": masked(text, most_characters=500, normalisation=NORMALISATION)}
     sent = [masked(text, most_characters=500, normalisation=NORMALISATION) for text in HOSTILE]
     assert sorted(server.posts) == sorted(sent)
     assert np.isnan(found[:2]).all()

@@ -146,12 +146,19 @@ def push(folder: Path, repository: str, *, public: bool = False, replace: bool =
     The repository is made if there is none, private unless ``public``; the visibility of one that exists is left as it
     is, and to one that everybody can read nothing is sent unless ``public``. Raises BundleError for a damaged bundle,
     and for a repository that holds a bundle, unless ``replace`` is set, or that holds anything else; RecipeError for a
-    wrong name; HubError where the repository is public unasked, or the hub cannot be reached or refuses.
+    wrong name; HubError where the repository is public unasked, where a bundle with texts of posts would be public, or
+    where the hub cannot be reached or refuses.
     """
     repository = repository.removeprefix(PREFIX)
     if not re.fullmatch(_REPOSITORY, repository):
         raise RecipeError("no name of a repository", where=repository, hint="write it as ORG/NAME")
     manifest = verify(folder)
+    if public and manifest.files_with_posts:
+        raise HubError(
+            f"holds texts of posts ({manifest.files_with_posts[0]}), which are not for everybody to read",
+            where=str(folder),
+            hint="push it without --public, or judge again without --examples",
+        )
     _require("pushing a bundle", where=repository)
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, constants, get_token
 

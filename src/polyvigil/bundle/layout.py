@@ -8,7 +8,9 @@
     members/00-nli/         zero-shot: a Hugging Face folder and polyvigil.json; 00-ner/: with encoder_config/ in it
     members/00-stacked/     config.json, and two members in it: base/ and further/
     second_stage/00-linear/ the members of a second stage, which decides the posts near a threshold; as those above
-    second_stage/00-chat/   config.json: a second stage that is a chat endpoint, never a key
+    second_stage/00-chat/   config.json: a second stage that is a chat endpoint, never a key; examples.jsonl: posts that
+                            go along with each that is sent, masked, with labels; drugs.jsonl: names of drugs and their
+                            ingredients; both only where the user gave such files
     combination.json        how the members' probabilities become one, and which posts the second stage decides
     policy.json             thresholds, and how each was found
     calibration.json        the map from the mean of the members to a calibrated P; moves no decision
@@ -37,6 +39,7 @@ from polyvigil.decide.cascade import Cascade
 from polyvigil.decide.combine import Combination
 from polyvigil.decide.coverage import MemberCoverage
 from polyvigil.decide.judge import Judge
+from polyvigil.judge.messages import DRUGS_FILE, EXAMPLES_FILE
 from polyvigil.types import Frozen
 
 SCHEMA = 2
@@ -54,6 +57,7 @@ RECIPE = "recipe.toml"
 SOURCES = "sources.json"
 PARITY = "parity.json"
 CARD = "README.md"
+EXAMPLES, DRUGS = EXAMPLES_FILE, DRUGS_FILE  # of a chat endpoint, which writes them
 MEMBERS = "members"
 SECOND_STAGE = "second_stage"
 TRAINING_LOG = "training.json"
@@ -156,6 +160,11 @@ class Manifest(Frozen):
     def all_members(self) -> tuple[MemberEntry, ...]:
         """The members of both stages, those of the second last."""
         return (*self.members, *self.second_stage)
+
+    @property
+    def files_with_posts(self) -> tuple[str, ...]:
+        """The files that hold texts of posts: none but the examples of a chat endpoint."""
+        return tuple(name for name in self.files if name.rpartition("/")[2] == EXAMPLES)
 
 
 def member_folder(index: int, kind: str, *, stage: str = MEMBERS) -> str:

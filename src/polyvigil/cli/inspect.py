@@ -62,6 +62,7 @@ def _lines(loaded: Bundle, recipe: str) -> list[str]:
             f" {member.fit_record.positives:,} positive{weight}"
             for entry, member, weight in zip(manifest.all_members, loaded.all_members, weights, strict=True)
         ),
+        *(f"{name}: masked texts of posts, for whoever has the bundle to read" for name in manifest.files_with_posts),
         *coverage,
         *cascade,
         *judge,

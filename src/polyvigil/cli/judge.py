@@ -16,12 +16,24 @@ from polyvigil.cli.output import Answer, Output
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
     from polyvigil.config.judge import ChatSpec
+    from polyvigil.data.read import Reading
     from polyvigil.judge.endpoint import Endpoint
+    from polyvigil.judge.messages import Context
     from polyvigil.types import LabelledPost
     from polyvigil.workflows.ensemble import Source
     from polyvigil.workflows.judge import EndpointEstimate, Judged, JudgePlan
 
 _MOST_SHOWN = 20
+Examples = Annotated[
+    str,
+    typer.Option(
+        "--examples",
+        help="Labelled posts, no dev posts: the nearest go along with each post, masked. The bundle keeps them.",
+    ),
+]
+Drugs = Annotated[
+    str, typer.Option("--drugs", help="Your drugs, columns term and ingredient: what names in a post stand for.")
+]
 
 
 @command(
@@ -55,28 +67,35 @@ def judge(
     show_masked: Annotated[
         int, typer.Option("--show-masked", min=0, max=_MOST_SHOWN, help="With --dry-run: so many posts as masked.")
     ] = 0,
+    examples: Examples = "",
+    drugs: Drugs = "",
     posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
     device: Device = "auto",
 ) -> Answer:
     """Give a bundle a second stage, which decides the posts near the threshold: another bundle or a chat endpoint.
 
-    Scoring with an endpoint sends nothing unless that very command says --ask-endpoint.
+    Scoring with an endpoint sends nothing unless that very command says --ask-endpoint. --examples and --drugs are for
+    an endpoint whose file says prompt = "2".
     """
     from polyvigil.bundle.outputs import BUNDLE, check_output
     from polyvigil.bundle.store import load
     from polyvigil.workflows.ensemble import Source
-    from polyvigil.workflows.judge import read_chat_spec
 
     _check_options(with_, endpoint, dev, output, dry_run=dry_run)
-    spec = read_chat_spec(endpoint) if endpoint else None
+    spec = _chat_spec(endpoint, examples=examples, drugs=drugs)
     if output and not dry_run:
-        check_output(output, BUNDLE, replace=replace, inputs=[bundle, with_, endpoint, dev])
+        check_output(output, BUNDLE, replace=replace, inputs=[bundle, with_, endpoint, dev, examples, drugs])
     loaded = load(bundle, device=device)
     plan = _plan(out, bundle, dev, posts, at_most)
-    if spec and dry_run:
-        return _dry_run(loaded, spec, plan.dev, at_most, show_masked)
-    second = _second_stage(loaded, spec, Path(with_ or bundle), offline=offline, device=device)
+    if not spec:
+        second: Source | Endpoint = Source(Path(with_), load(with_, device=device))
+    else:
+        teaching = posts.read_labelled(examples, bundle=bundle) if examples else None
+        context = _context(out, loaded, spec, teaching, drugs, plan.dev)
+        if dry_run:
+            return _dry_run(loaded, spec, context, plan.dev, at_most, show_masked)
+        second = _endpoint(loaded, spec, context, offline=offline)
     return _judge(out, Source(Path(bundle), loaded), second, plan, output=output or Path(bundle), replace=replace)
 
 
@@ -90,6 +109,23 @@ def _check_options(other: str, endpoint: Path | None, dev: str, output: Path | N
         raise typer.BadParameter("it says what an endpoint would be sent", param_hint="--dry-run")
     if output is None and not dry_run:
         raise typer.BadParameter("say where the judged bundle goes", param_hint="-o")
+
+
+def _chat_spec(endpoint: Path | None, *, examples: str, drugs: str) -> ChatSpec | None:
+    """The configuration of an endpoint, if one is named. Raises a usage error for examples or drugs without it, and
+    RecipeError where its prompt does not know them."""
+    from polyvigil.judge.endpoint import check_takes_context
+    from polyvigil.workflows.judge import read_chat_spec
+
+    given = [option for option, value in (("--examples", examples), ("--drugs", drugs)) if value]
+    if not endpoint:
+        if given:
+            raise typer.BadParameter("goes along with posts to an endpoint: --endpoint", param_hint=given[0])
+        return None
+    spec = read_chat_spec(endpoint)
+    if given:
+        check_takes_context(spec, where=str(endpoint))
+    return spec
 
 
 def _plan(out: Output, bundle: str | Path, dev: str, posts: PostsInput, at_most: float) -> JudgePlan:
@@ -107,18 +143,26 @@ def _plan(out: Output, bundle: str | Path, dev: str, posts: PostsInput, at_most:
     return JudgePlan(at_most, dev=reading.posts, data=Path(reading.name).name)
 
 
-def _second_stage(
-    first: Bundle, spec: ChatSpec | None, folder: Path, *, offline: bool, device: str
-) -> Source | Endpoint:
-    """The endpoint of ``spec``, which reads posts as ``first`` does; without one the bundle in ``folder``."""
-    from polyvigil.bundle.store import load
-    from polyvigil.judge.endpoint import EndpointPermission, open_endpoint
-    from polyvigil.workflows.ensemble import Source
+def _context(
+    out: Output, first: Bundle, spec: ChatSpec, examples: Reading | None, drugs: str, dev: Sequence[LabelledPost]
+) -> Context:
+    """What goes along with posts; what of it the bundle keeps is said, even with -q where it is texts of posts."""
+    from polyvigil.workflows.judge_context import endpoint_context
 
-    if spec:
-        permission = EndpointPermission(offline=offline)
-        return open_endpoint(spec, permission=permission, normalisation=first.normalisation)
-    return Source(folder, load(folder, device=device))
+    out.notes(examples.notes if examples else ())
+    result = endpoint_context(first, spec, examples=examples, drugs=drugs, dev=dev)
+    out.notes(result.notes)
+    if result.kept_posts:
+        out.warn(result.kept_posts)
+    return result.context
+
+
+def _endpoint(first: Bundle, spec: ChatSpec, context: Context, *, offline: bool) -> Endpoint:
+    """The endpoint of ``spec``, which reads posts as ``first`` does."""
+    from polyvigil.judge.endpoint import EndpointPermission, open_endpoint
+
+    permission = EndpointPermission(offline=offline)
+    return open_endpoint(spec, permission=permission, normalisation=first.normalisation, context=context)
 
 
 def _judge(
@@ -140,16 +184,16 @@ def _judge(
     return _answer(out, made, output)
 
 
-def _dry_run(bundle: Bundle, spec: ChatSpec, dev: Sequence[LabelledPost], at_most: float, show: int) -> Answer:
-    from polyvigil.judge.client import masked
+def _dry_run(
+    bundle: Bundle, spec: ChatSpec, context: Context, dev: Sequence[LabelledPost], at_most: float, show: int
+) -> Answer:
+    from polyvigil.judge.messages import MessageWriter
     from polyvigil.workflows.judge import estimate, near
 
     posts = near(bundle, dev, at_most=at_most)
-    normalisation = bundle.normalisation
-    expected = estimate(spec, posts, normalisation=normalisation)
-    shown = [
-        masked(post.text, most_characters=spec.most_characters, normalisation=normalisation) for post in posts[:show]
-    ]
+    expected = estimate(spec, posts, normalisation=bundle.normalisation, context=context)
+    writer = MessageWriter(spec, bundle.normalisation, context)
+    shown = [message.key for message in writer.messages(posts[:show])]
     lines = [*estimate_lines(expected, spec, dev=len(dev), at_most=at_most)]
     lines += [f"masked: {text}" for text in shown]
     return Answer(expected.model_dump(mode="json") | {"masked": shown}, lines)
@@ -203,7 +247,8 @@ def estimate_lines(estimate: EndpointEstimate, spec: ChatSpec, *, dev: int, at_m
     return [
         f"would ask {spec.model} at {spec.base_url} about {estimate.posts:,} of {dev:,} dev posts, once; later about"
         f" {at_most:.1%} of the posts that are scored, or fewer",
-        f"about {estimate.tokens_in:,} tokens in and {estimate.tokens_out:,} out; {cost}",
+        f"about {estimate.tokens_in:,} tokens in and {estimate.tokens_out:,} out, at most"
+        f" {estimate.posts * spec.answer_tokens:,} (answer_tokens = {spec.answer_tokens}); {cost}",
         "",
         "as it would be sent, with a synthetic post in place of a real one:",
         "",

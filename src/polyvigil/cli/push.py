@@ -28,8 +28,9 @@ def push(
     """Push a bundle to the Hugging Face hub, as one commit; it is read from there as hf://ORG/NAME@REVISION.
 
     Every hash is checked first. A token is needed: hf auth login, or HF_TOKEN. With --replace the bundle that the
-    repository holds is replaced; its older commits stay. No text of any post is in a bundle, but whoever has a text can
-    see by seen.safetensors whether it was among the posts.
+    repository holds is replaced; its older commits stay. No text of any post is in a bundle but the examples of a
+    judge, and a bundle with such is pushed to no public repository; whoever has a text can see by seen.safetensors
+    whether it was among the posts.
     """
     from polyvigil.bundle.hub import HubName, local_names
     from polyvigil.bundle.hub import push as push_bundle

@@ -1,9 +1,9 @@
 """What a chat model is sent, one request over HTTP, and how its answer is read.
 
-A post goes out masked and cut, as a JSON string, behind a shipped prompt; one number in [0, 1] comes back, or nothing.
-Prompts are files that never change: a new wording is a new version. The standard library's client follows no redirect
-and uses no proxy, so the post and the key go where the configuration says or nowhere. Errors name what happened in the
-project's own words; nothing of an answer's text is repeated.
+A message (judge.messages) goes out behind a shipped prompt; one number in [0, 1] comes back, or nothing. Prompts are
+files that never change: a new wording is a new version. The standard library's client follows no redirect and uses no
+proxy, so the post and the key go where the configuration says or nowhere. Errors name what happened in the project's
+own words; nothing of an answer's text is kept or repeated, reasons included.
 """
 
 from __future__ import annotations
@@ -21,11 +21,8 @@ from urllib.parse import urlsplit
 
 from polyvigil.config.judge import ChatSpec
 from polyvigil.judge.deadline import Deadline
-from polyvigil.text.mask import mask
-from polyvigil.text.normalise import without_html
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
-_MASKED_FACTOR = 5  # times the characters that are sent: enough to mask, and bounded
 _LONGEST_ANSWER = 4_000_000  # bytes
 _LONGEST_WAIT = 60.0  # seconds, whatever Retry-After says
 _BUSY = {408, 409, 425, 429, 500, 502, 503, 504, 529}
@@ -38,6 +35,8 @@ class Reply:
     content: object
     tokens_in: int
     tokens_out: int
+    truncated: bool = False
+    """Whether the endpoint says that the answer ended because it had its most tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class ChatClient:
         self._url = urlsplit(spec.base_url)
         self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
         self._headers |= {"Authorization": f"Bearer {key}"} if key else {}
-        self._json_mode = True
+        self._json_mode = spec.prompt == "1"  # which allows an answer no sentence before its object
         self.stop = threading.Event()
 
     def request(self, system: str, user: str) -> Reply | Failure:
@@ -145,18 +144,19 @@ def _refusal(response: http.client.HTTPResponse) -> Failure:
 def _reply(raw: bytes) -> Reply | Failure:
     try:
         payload = json.loads(raw)
-        content = payload["choices"][0]["message"]["content"]
+        choice = payload["choices"][0]
+        content = choice["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return Failure("an answer that is no chat completion")
     usage = payload.get("usage")
     counts = [usage.get(name) if isinstance(usage, dict) else 0 for name in ("prompt_tokens", "completion_tokens")]
     tokens = [count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0 for count in counts]
-    return Reply(content, tokens[0], tokens[1])
+    return Reply(content, tokens[0], tokens[1], truncated=choice.get("finish_reason") == "length")
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A shipped prompt. ``text`` is the system's message; the user's is the post, as JSON."""
+    """A shipped prompt. ``text`` is the system's message; the user's is JSON (judge.messages)."""
 
     version: str
     text: str
@@ -171,17 +171,6 @@ def read_prompt(version: str) -> Prompt:
     """The prompt of a version (specs.ChatSpec.prompt)."""
     path = files("polyvigil.judge") / "prompts" / f"{version}.txt"
     return Prompt(version, path.read_text(encoding="utf-8").strip())
-
-
-def masked(text: str, *, most_characters: int, normalisation: str) -> str:
-    """What of a post is sent: HTML undone where the ``normalisation`` does that, masked (text.mask), then cut."""
-    text = without_html(text, normalisation)
-    return mask(text[: _MASKED_FACTOR * most_characters])[:most_characters].rstrip()
-
-
-def post_message(masked_text: str) -> str:
-    """The user's message: a JSON string holds the post, so nothing in it can end it."""
-    return json.dumps({"post": masked_text}, ensure_ascii=False)
 
 
 def read_answer(content: object) -> float | None:
@@ -204,6 +193,18 @@ def read_answer(content: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         return None
     return float(value)
+
+
+def read_last_answer(reply: Reply) -> float | None:
+    """The P(ADE) of a reply that ends in such an object, whatever sentence stands before it; None for anything else.
+
+    A reply that had its most tokens is none: its last object may be one that it was quoting.
+    """
+    if not isinstance(reply.content, str) or reply.truncated:
+        return None
+    ending = reply.content.rstrip().removesuffix("```").rstrip()
+    start = ending.rfind("{")
+    return None if start < 0 else read_answer(ending[start:])
 
 
 class _KeyValues(list[tuple[str, Any]]):

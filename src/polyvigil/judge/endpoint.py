@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -23,16 +23,8 @@ from polyvigil.data.fingerprint import fingerprint
 from polyvigil.detect.base import FitRecord
 from polyvigil.detect.reading import read_config
 from polyvigil.errors import BundleError, RecipeError
-from polyvigil.judge.client import (
-    ChatClient,
-    Failure,
-    Prompt,
-    Reply,
-    masked,
-    post_message,
-    read_answer,
-    read_prompt,
-)
+from polyvigil.judge.client import ChatClient, Failure, Prompt, Reply, read_answer, read_last_answer, read_prompt
+from polyvigil.judge.messages import NO_CONTEXT, Context, MessageWriter, UserMessage, read_context
 from polyvigil.text.normalise import NORMALISATION
 from polyvigil.types import Frozen, Post, Probabilities
 
@@ -89,11 +81,13 @@ class EndpointResult:
 class EndpointSession:
     """An open session with one endpoint. ``usage`` adds up all requests since it was opened."""
 
-    def __init__(self, config: EndpointConfig, prompt: Prompt, permission: EndpointPermission) -> None:
+    def __init__(
+        self, config: EndpointConfig, prompt: Prompt, permission: EndpointPermission, *, context: Context = NO_CONTEXT
+    ) -> None:
         """Raises RecipeError where the key's environment variable is empty."""
         self._spec = spec = config.spec
         self.usage = total_usage(spec, ())
-        self._normalisation = config.normalisation
+        self._writer = MessageWriter(spec, config.normalisation, context)
         self._prompt = prompt
         self._answers = AnswerLog(answers_path(), model=spec.model, prompt=prompt.sha256)
         self._client = None if permission.offline else ChatClient(spec, key=_key(spec))
@@ -101,50 +95,49 @@ class EndpointSession:
         self._given_up = ""
 
     def request(self, posts: Sequence[Post]) -> EndpointResult:
-        """P(ADE) of each post, in their order. The same masked text is sent once."""
-        texts = [
-            masked(post.text, most_characters=self._spec.most_characters, normalisation=self._normalisation)
-            for post in posts
-        ]
-        by_text = {text: self._answers.get(text) for text in texts}
-        cached = sum(by_text[text] is not None for text in texts)
-        unknown = [text for text, answer in by_text.items() if answer is None]
+        """P(ADE) of each post, in their order. The same message is sent once."""
+        messages = self._writer.messages(posts)
+        by_key = {message.key: self._answers.get(message.key) for message in messages}
+        cached = sum(by_key[message.key] is not None for message in messages)
+        unknown = list({message.key: message for message in messages if by_key[message.key] is None}.values())
         usages = [Usage(posts=len(posts), cached=cached)]
         if unknown and self._client is None:
             usages.append(Usage(reasons=("offline, and not answered before",)))
         elif unknown and self._client is not None:
-            by_text |= self._send_all(self._client, unknown, usages)
-        answers = [by_text[text] for text in texts]
+            by_key |= self._send_all(self._client, unknown, usages)
+        answers = [by_key[message.key] for message in messages]
         usages.append(Usage(failed=answers.count(None)))
         usage = total_usage(self._spec, usages)
         self.usage = total_usage(self._spec, (self.usage, usage))
         filled = [np.nan if answer is None else answer for answer in answers]
         return EndpointResult(np.array(filled, dtype=np.float64), usage)
 
-    def _send_all(self, client: ChatClient, texts: Sequence[str], usages: list[Usage]) -> dict[str, float | None]:
+    def _send_all(
+        self, client: ChatClient, messages: Sequence[UserMessage], usages: list[Usage]
+    ) -> dict[str, float | None]:
         """Send several at once; each answer is on disk before the next is looked at. What each took goes to
         ``usages``."""
-        by_text: dict[str, float | None] = dict.fromkeys(texts)
+        by_key: dict[str, float | None] = {message.key: None for message in messages}
         workers = ThreadPoolExecutor(self._spec.concurrency, thread_name_prefix="endpoint")
         try:
-            waiting = {workers.submit(self._send, client, text): text for text in texts}
+            waiting = {workers.submit(self._send, client, message.text): message.key for message in messages}
             for future in as_completed(waiting):
-                text = waiting[future]
+                key = waiting[future]
                 answer, usage = self._read(future.result())
                 usages.append(usage)
                 if answer is not None:
-                    self._answers.add(text, answer)
-                    by_text[text] = answer
+                    self._answers.add(key, answer)
+                    by_key[key] = answer
         finally:  # Ctrl-C too: nothing more is sent
             if not all(future.done() for future in waiting):
                 client.stop.set()
             workers.shutdown(wait=True, cancel_futures=True)
-        return by_text
+        return by_key
 
     def _send(self, client: ChatClient, text: str) -> Reply | Failure:
         if self._given_up:
             return Failure(self._given_up)
-        return client.request(self._prompt.text, post_message(text))
+        return client.request(self._prompt.text, text)
 
     def _read(self, reply: Reply | Failure) -> tuple[float | None, Usage]:
         """The answer in what came back, if there is one, and what it took."""
@@ -154,8 +147,11 @@ class EndpointSession:
                 self._given_up = reply.reason
             return None, Usage(reasons=(reply.reason,))
         self._failures_in_a_row = 0
-        answer = read_answer(reply.content)
-        reasons = () if answer is not None else ("an answer that is not the JSON asked for",)
+        answer = read_answer(reply.content) if self._prompt.version == "1" else read_last_answer(reply)
+        reason = "an answer that is not the JSON asked for"
+        if reply.truncated:
+            reason = f"an answer that ends after answer_tokens = {self._spec.answer_tokens}; set it higher"
+        reasons = () if answer is not None else (reason,)
         return answer, Usage(tokens_in=reply.tokens_in, tokens_out=reply.tokens_out, reasons=reasons)
 
 
@@ -187,6 +183,7 @@ class Endpoint:
 
     config: EndpointConfig
     session: EndpointSession | None = None
+    context: Context = field(default=NO_CONTEXT, repr=False)
 
     kind: ClassVar[str] = KIND
 
@@ -210,21 +207,37 @@ class Endpoint:
         return self.session.request(posts)
 
     def save(self, folder: Path) -> None:
-        """Write the configuration into an existing folder; ``load_endpoint`` reads it back."""
+        """Write configuration and context into an existing folder; ``load_endpoint`` reads them back."""
         (folder / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        self.context.save(folder)
 
 
 def open_endpoint(
-    spec: ChatSpec, *, permission: EndpointPermission | None, normalisation: str = NORMALISATION
+    spec: ChatSpec,
+    *,
+    permission: EndpointPermission | None,
+    normalisation: str = NORMALISATION,
+    context: Context = NO_CONTEXT,
 ) -> Endpoint:
-    """The endpoint of a configuration, for a bundle with this normalisation.
+    """The endpoint of a configuration, for a bundle with this normalisation; ``context`` goes along with posts.
 
-    Raises RecipeError where posts are to be sent and the key is missing.
+    Raises RecipeError where posts are to be sent and the key is missing, and for a context under prompt 1.
     """
+    if context != NO_CONTEXT:
+        check_takes_context(spec, where=spec.base_url)
     prompt = read_prompt(spec.prompt)
     nothing = FitRecord(seed=spec.seed, posts=0, positives=0, languages=(), train_fingerprint=fingerprint([]))
     config = EndpointConfig(normalisation=normalisation, spec=spec, prompt_sha256=prompt.sha256, fit_record=nothing)
-    return Endpoint(config, EndpointSession(config, prompt, permission) if permission else None)
+    session = EndpointSession(config, prompt, permission, context=context) if permission else None
+    return Endpoint(config, session, context)
+
+
+def check_takes_context(spec: ChatSpec, *, where: str) -> None:
+    """Raises RecipeError where examples or ingredients cannot go along with a post."""
+    if spec.prompt == "1":
+        raise RecipeError(
+            "its prompt 1 knows no examples and no ingredients", where=where, hint='write prompt = "2" into it'
+        )
 
 
 def load_endpoint(folder: Path, *, permission: EndpointPermission | None = None) -> Endpoint:
@@ -240,7 +253,9 @@ def load_endpoint(folder: Path, *, permission: EndpointPermission | None = None)
             where=str(folder / CONFIG_FILE),
             hint="run polyvigil judge again",
         )
-    return Endpoint(config, EndpointSession(config, prompt, permission) if permission else None)
+    context = read_context(folder)
+    session = EndpointSession(config, prompt, permission, context=context) if permission else None
+    return Endpoint(config, session, context)
 
 
 def _key(spec: ChatSpec) -> str:
@@ -262,7 +277,8 @@ def answers_path() -> Path:
 
 
 class AnswerLog:
-    """The answers of one model to one prompt: hashes and numbers in a file that only grows (data.append_log).
+    """The answers of one model to one prompt: hashes and numbers in a file that only grows (data.append_log); each by
+    the ``key`` of its message (judge.messages).
 
     A line that cannot be read, such as one that a kill tore, is passed over: its post is sent again.
     """
@@ -277,16 +293,16 @@ class AnswerLog:
             if isinstance(key, str) and isinstance(value, int | float) and 0 <= value <= 1:
                 self._known[key] = float(value)
 
-    def get(self, masked_text: str) -> float | None:
-        """The answer to a masked post, or None."""
-        return self._known.get(self._key(masked_text))
+    def get(self, key: str) -> float | None:
+        """The answer to a message, or None."""
+        return self._known.get(self._hash(key))
 
-    def add(self, masked_text: str, answer: float) -> None:
+    def add(self, key: str, answer: float) -> None:
         """Keep an answer, on disk when it returns."""
-        key = self._key(masked_text)
-        self._known[key] = answer
-        append_entries(self._path, [{"key": key, "ade": answer}], mode=0o600)
+        hashed = self._hash(key)
+        self._known[hashed] = answer
+        append_entries(self._path, [{"key": hashed, "ade": answer}], mode=0o600)
 
-    def _key(self, masked_text: str) -> str:
-        keyed = f"{self._identity}\0{masked_text}"
+    def _hash(self, key: str) -> str:
+        keyed = f"{self._identity}\0{key}"
         return hashlib.blake2b(keyed.encode(errors="surrogatepass"), digest_size=16).hexdigest()

@@ -17,6 +17,7 @@ from itertools import pairwise
 from polyvigil.text.sentences import units
 
 _IGNORED = dict.fromkeys(map(ord, "\u00ad\u200c\u200d"))  # soft hyphen and joiners: not everybody types them
+_AS_PERSIAN = {ord("\u0643"): "\u06a9", ord("\u064a"): "\u06cc"}  # kaf and yeh of Arabic keyboards look the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ def _parts(term: str) -> Iterator[tuple[str, str]]:
 def _folded(unit: str) -> str:
     if unit.isascii():
         return unit.lower()
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", unit.translate(_IGNORED)).casefold())
+    composed = unicodedata.normalize("NFKC", unit.translate(_IGNORED)).casefold()
+    return unicodedata.normalize("NFKC", composed).translate(_AS_PERSIAN)
 
 
 def _gap(between: str) -> str:

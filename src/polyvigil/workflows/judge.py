@@ -31,8 +31,11 @@ from polyvigil.decide.rules import DevScores
 from polyvigil.errors import EndpointError, RecipeError
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.paired import Paired, System, compare_systems
-from polyvigil.judge.client import estimated_tokens, masked, post_message, read_prompt
+from polyvigil.judge.client import estimated_tokens, read_prompt
 from polyvigil.judge.endpoint import Endpoint, EndpointResult, Usage, price, total_usage
+from polyvigil.judge.examples import Example
+from polyvigil.judge.messages import NO_CONTEXT, Context, MessageWriter
+from polyvigil.text.mentions import Term
 from polyvigil.types import Frozen, LabelledPost, Post, Probabilities
 from polyvigil.workflows.assemble import BundleDraft, Decisions, assemble_bundle
 from polyvigil.workflows.ensemble import EnsemblePlan, Source, check_read_alike, dev_of, ensemble_sources, leaks
@@ -44,7 +47,19 @@ _ENDPOINT = "endpoint"  # in sources.json, instead of a bundle's id
 SYNTHETIC = Post(
     "synthetic", "@Anna Muster three days on the new pills and I cannot sleep, mail me: anna@example.org", "en"
 )
+_SYNTHETIC_2 = dataclasses.replace(SYNTHETIC, text=SYNTHETIC.text.replace("the new pills", "Examplan"))
+_SYNTHETIC_CONTEXT = Context(
+    (
+        Example(post="Examplan did nothing for my back, sadly.", ade=0, language="en", hash="0" * 16),
+        Example(post="two weeks of Examplan and my hands shake", ade=1, language="en", hash="1" * 16),
+    ),
+    (Term("Examplan", "drug", "examplamide"),),
+)
 _ANSWER = '{"ade": 0.25}'
+_REASON = (  # as long as prompt 2 allows
+    "The author took the medicine for three days, could not sleep on any of them, and holds the pills to be the"
+    " cause, not stress.\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +80,7 @@ class EndpointEstimate(Frozen):
     tokens_out: int
     cost: float | None
     example: str
-    """The two messages as they would be sent, of a synthetic post."""
+    """The two messages as they would be sent, of a synthetic post; two synthetic examples stand for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +143,7 @@ def judge(
         dev,
         gold,
         data=plan.data,
-        seen=Seen(train, np.union1d(first.bundle.seen.dev, fresh)),
+        seen=Seen(np.union1d(train, _example_hashes(second)), np.union1d(first.bundle.seen.dev, fresh)),
         recipe=recipe_of(first.folder),
         documents={layout.SOURCES: _stage_sources(sources, second).model_dump_json(indent=2) + "\n"},
         second_stage=stage,
@@ -165,6 +180,12 @@ def _endpoint_scores(endpoint: Endpoint, posts: Sequence[Post], progress: Callab
             hint="check its address, the model's name and the key, then run the same command again",
         )
     return EndpointResult(answers, usage)
+
+
+def _example_hashes(second: Source | Endpoint) -> NDArray[np.uint64]:
+    """Hashes of the texts that an endpoint learns from, sent along with posts."""
+    examples = second.context.examples if isinstance(second, Endpoint) else ()
+    return np.array([int(example.hash, 16) for example in examples], dtype=np.uint64)
 
 
 def _with_second_stage(dev: StoredDev, chosen: NDArray[np.bool_], answers: Probabilities) -> StoredDev:
@@ -266,23 +287,32 @@ def check(first: Source, second: Source | Endpoint | None, plan: JudgePlan) -> N
         )
 
 
-def estimate(spec: ChatSpec, posts: Sequence[Post], *, normalisation: str) -> EndpointEstimate:
-    """What sending these posts to an endpoint would take; ``normalisation`` is that of the first stage."""
-
-    def message(text: str) -> str:
-        return post_message(masked(text, most_characters=spec.most_characters, normalisation=normalisation))
-
+def estimate(
+    spec: ChatSpec, posts: Sequence[Post], *, normalisation: str, context: Context = NO_CONTEXT
+) -> EndpointEstimate:
+    """What sending these posts to an endpoint would take, each different message once, with the examples, reasons and
+    ingredients that go along; ``normalisation`` is that of the first stage."""
     prompt = read_prompt(spec.prompt).text
-    each = [message(post.text) for post in posts]
-    sent = len(each) * estimated_tokens(prompt) + sum(map(estimated_tokens, each))
-    answered = len(each) * estimated_tokens(_ANSWER)
+    messages = MessageWriter(spec, normalisation, context).messages(posts)
+    texts = {message.key: message.text for message in messages}.values()
+    sent = len(texts) * estimated_tokens(prompt) + sum(map(estimated_tokens, texts))
+    answered = len(texts) * estimated_tokens(_ANSWER if spec.prompt == "1" else _REASON + _ANSWER)
     return EndpointEstimate(
-        posts=len(each),
+        posts=len(posts),
         tokens_in=sent,
         tokens_out=answered,
         cost=price(spec, sent, answered),
-        example=f"system:\n{prompt}\n\nuser:\n{message(SYNTHETIC.text)}",
+        example=f"system:\n{prompt}\n\nuser:\n{_synthetic_message(spec, normalisation, context)}",
     )
+
+
+def _synthetic_message(spec: ChatSpec, normalisation: str, context: Context) -> str:
+    """The user's message about a synthetic post, with what ``context`` would add to a real one's."""
+    shown = Context(
+        _SYNTHETIC_CONTEXT.examples if context.examples else (), _SYNTHETIC_CONTEXT.drugs if context.drugs else ()
+    )
+    post = SYNTHETIC if spec.prompt == "1" else _SYNTHETIC_2
+    return MessageWriter(spec, normalisation, shown).messages([post])[0].text
 
 
 def near(bundle: Bundle, dev: Sequence[LabelledPost], *, at_most: float) -> list[Post]:

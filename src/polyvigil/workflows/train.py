@@ -95,7 +95,7 @@ def gather(
     notes = [note for reading in (*train_readings, *dev_readings) for note in reading.notes]
     for reading in dev_readings:
         refuse_selected(reading.selection, part="dev", where=reading.name)
-    train_readings = [_without_test_posts(reading, notes) for reading in train_readings]
+    train_readings = [without_test_posts(reading, notes) for reading in train_readings]
     chosen = _chosen(train_readings)
     train_posts = [post for reading in train_readings for post in _role(reading, "train", notes)]
     if dev_readings:
@@ -180,7 +180,7 @@ def _refuse_folds(recipe: Recipe, *, dev: int, where: str) -> None:
         )
 
 
-def _without_test_posts(reading: Reading, notes: list[str]) -> Reading:
+def without_test_posts(reading: Reading, notes: list[str]) -> Reading:
     """A file of training posts without those that are kept for measuring: audited ones, and a fifth of a queue."""
     purposes = reading.selection.purposes
     audited = [purpose == AUDIT for purpose in purposes]
