@@ -1,8 +1,8 @@
-# Two commands do everything: `make demo` and `make test`. They need Python 3.11 to 3.13 and make.
+# Two commands do everything: `make demo` and `make test`. They need Python 3.11 to 3.14 and make.
 #
 #   make test TORCH=torch            on a machine with a GPU: the ordinary build
 #   make test TORCH=                 without torch; the tests of encoders are skipped
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3.14 || command -v python3)
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -63,8 +63,8 @@ docs: .venv/ready-for-docs
 	$(BIN)/python -m website.build
 
 .venv/bin/python:
-	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-	  || { echo "Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=/path/to/python3.11 demo"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
+	  || { echo "Python 3.11 to 3.14 is needed; name one: make PYTHON=/path/to/python3.11 demo"; exit 1; }
 	"$(PYTHON)" -m venv .venv
 
 .venv/ready: .venv/bin/python pyproject.toml

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from polyvigil.data.read import read_labelled
     from polyvigil.data.sample import sample_corpus
     from polyvigil.errors import DataWarning, PolyvigilError
-    from polyvigil.evaluation.compare import Comparison
+    from polyvigil.evaluation.compare import Comparison, SeveralComparison
     from polyvigil.evaluation.evaluate import Evaluation
     from polyvigil.evaluation.measure import measure
     from polyvigil.scoring.batch import score_file
@@ -45,6 +45,7 @@ _PUBLIC = {
     "Post": ("polyvigil.types", "Post"),
     "Recipe": ("polyvigil.config.recipe", "Recipe"),
     "ReplacementComparison": ("polyvigil.checks.replacement_gate", "ReplacementComparison"),
+    "SeveralComparison": ("polyvigil.evaluation.compare", "SeveralComparison"),
     "compare": ("polyvigil.api", "compare"),
     "evaluate": ("polyvigil.api", "evaluate"),
     "explain": ("polyvigil.api", "explain"),
@@ -73,6 +74,7 @@ __all__ = [
     "Post",
     "Recipe",
     "ReplacementComparison",
+    "SeveralComparison",
     "__version__",
     "compare",
     "evaluate",

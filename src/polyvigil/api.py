@@ -37,7 +37,7 @@ from polyvigil.data.selection import refuse_selected
 from polyvigil.data.translated import refuse_translated
 from polyvigil.errors import BundleError, DataWarning, RecipeError
 from polyvigil.evaluation.columns import columns_to_slice
-from polyvigil.evaluation.compare import Comparison
+from polyvigil.evaluation.compare import MOST_BUNDLES, Comparison, SeveralComparison, compare_several
 from polyvigil.evaluation.compare import compare as compare_bundles
 from polyvigil.evaluation.evaluate import Evaluation
 from polyvigil.evaluation.measure import cross_fitted_dev, measured, measured_on_dev
@@ -49,6 +49,8 @@ from polyvigil.text.mentions import lexicon
 Log = Callable[[str], None]
 Settings = Mapping[str, object]
 """Settings of a recipe by their path, as ``{"model.C": 2.0, "data.labels": {"yes": 1, "no": 0}}``."""
+Several = Sequence[store.Bundle | Path] | list[str] | list[store.Bundle | str | Path]
+"""Bundles that ``compare`` compares with the first, loaded or by their folders."""
 
 
 def _quiet(_: str) -> None:
@@ -353,6 +355,23 @@ def compare(
 @overload
 def compare(
     first: store.Bundle | str | Path,
+    second: Several,
+    posts: Posts,
+    *,
+    gate: Literal[False] = False,
+    split: str = "",
+    text: str = "",
+    label: str = "",
+    language: str = "",
+    settings: Settings | None = None,
+    on_error: OnError = "fail",
+    log: Log = _quiet,
+) -> SeveralComparison: ...
+
+
+@overload
+def compare(
+    first: store.Bundle | str | Path,
     second: store.Bundle | str | Path,
     posts: Posts,
     *,
@@ -371,7 +390,7 @@ def compare(
 
 def compare(
     first: store.Bundle | str | Path,
-    second: store.Bundle | str | Path,
+    second: store.Bundle | str | Path | Several,
     posts: Posts,
     *,
     gate: bool = False,
@@ -384,30 +403,51 @@ def compare(
     settings: Settings | None = None,
     on_error: OnError = "fail",
     log: Log = _quiet,
-) -> Comparison | ReplacementComparison:
+) -> Comparison | SeveralComparison | ReplacementComparison:
     """Which of two bundles is better on the same labelled posts: paired tests, calibration, changed decisions.
 
     Differences are the second's metrics less the first's; ``Comparison.verdict`` says it in a sentence. Raises
-    SplitError when one was trained on most of the posts, DataError when both are the same.
+    SplitError when one was trained on most of the posts, DataError when two are the same.
+
+    ``second``: a bundle, or a list of up to nine, each of which is compared with the first: a SeveralComparison, as of
+    ``polyvigil compare BASELINE A B C FILE``, whose p-values are corrected by Holm over all of them.
 
     ``gate``: whether the second may replace the first, as ``polyvigil compare --gate``: a ReplacementComparison, whose
     ``holds`` is the answer. Reviewed posts (a whole worklist, or what ``review export`` wrote) count by the chance with
     which each was chosen. ``margin``: F1 that the second may lose, in (0, 1). ``rates``: posts, labelled or not, on
-    which flag rates are compared. Both are of the gate alone. Raises RecipeError for a margin that is none.
+    which flag rates are compared. Both are of the gate alone. Raises RecipeError for a margin that is none, for the
+    gate of several bundles, and for too many of them.
     """
     if not gate and (margin != MARGIN or rates is not None):
         raise RecipeError("is of the gate alone", where="margin, rates", hint="add gate=True")
     if not 0 < margin < 1:
         raise RecipeError(f"{margin} is not between 0 and 1", where="margin")
-    first, second = _local(first), _local(second)
-    bundles = _loaded(first), _loaded(second)
-    spec = _data_spec(text, label, language, settings, bundle=second)
+    further = _further(second, gate=gate)
+    local = [_local(bundle) for bundle in (first, *further)]
+    baseline, *compared = (_loaded(bundle) for bundle in local)
+    spec = _data_spec(text, label, language, settings, bundle=local[1])
     reading = read_labelled(source_of(posts, name="posts"), spec, split=split, on_error=on_error, keep_cells=gate)
     _report_reading(reading, log)
+    if not isinstance(second, store.Bundle | str | Path):
+        return compare_several([baseline, *compared], reading)
     if not gate:
-        return compare_bundles(*bundles, reading)
+        return compare_bundles(baseline, compared[0], reading)
     rate_posts = () if rates is None else read_unlabelled(source_of(rates, name="rates"), spec, on_error=on_error).posts
-    return compare_for_replacement(*bundles, reading, margin=margin, rate_posts=rate_posts)
+    return compare_for_replacement(baseline, compared[0], reading, margin=margin, rate_posts=rate_posts)
+
+
+def _further(second: store.Bundle | str | Path | Several, *, gate: bool) -> Sequence[store.Bundle | str | Path]:
+    """The bundles that ``compare`` compares with the first. Raises RecipeError for none, for too many, and for several
+    at the gate."""
+    if isinstance(second, store.Bundle | str | Path):
+        return [second]
+    if gate:
+        raise RecipeError("is for two bundles", where="gate", hint="compare with one bundle at a time")
+    if not 1 <= len(second) < MOST_BUNDLES:
+        raise RecipeError(
+            f"{len(second)} bundles to compare with the first; give one to {MOST_BUNDLES - 1}", where="second"
+        )
+    return second
 
 
 def explain(

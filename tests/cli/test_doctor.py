@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
 
 import pytest
@@ -43,6 +43,22 @@ def test_the_libraries_are_those_of_the_package() -> None:
     assert {"numpy", "numba", "pydantic"} <= set(base)
     assert "torch" in extras["encoders"]
     assert not {"dev", "docs"} & extras.keys()
+
+
+@pytest.mark.parametrize(("python", "needed"), [((3, 13, 5), True), ((3, 14, 0), False)])
+def test_a_library_of_older_pythons_is_asked_for_there_alone(
+    monkeypatch: pytest.MonkeyPatch, python: tuple[int, ...], needed: bool
+) -> None:
+    monkeypatch.setattr(doctor.sys, "version_info", python)
+    base, _ = doctor._requirements()
+    assert ("backports-zstd" in base or "backports.zstd" in base) == needed
+
+
+@pytest.mark.parametrize(("minor", "state"), [(10, "warn"), (11, "ok"), (14, "ok"), (15, "warn")])
+def test_the_pythons_are_those_that_the_package_allows(monkeypatch: pytest.MonkeyPatch, minor: int, state: str) -> None:
+    assert metadata("polyvigil")["Requires-Python"] == "<3.15,>=3.11"
+    monkeypatch.setattr(doctor.sys, "version_info", (3, minor))
+    assert doctor._python().state == state
 
 
 @pytest.fixture

@@ -113,8 +113,15 @@ def test_evaluate_of_a_bundle_alone_is_its_report(ran: Ran, made: Path, tmp_path
         assert f"{option[0]}: needs a file of labelled posts" in err
 
 
-def test_no_text_stands_in_a_report_that_was_not_asked_for_it(ran: Ran, made: Path, tmp_path: Path) -> None:
-    assert ran("evaluate", made / "bundle", made / "test.csv", "-o", tmp_path, "-q")[0] == 0
+@pytest.mark.parametrize("options", [(), ("--show-errors", 3, "--drop-text")])
+def test_no_text_stands_in_a_report_that_was_not_asked_for_it(
+    ran: Ran, made: Path, tmp_path: Path, options: tuple[object, ...]
+) -> None:
+    code, _, err = ran("evaluate", made / "bundle", made / "test.csv", "-o", tmp_path, *options)
+    assert (code, "posts word for word" in err) == (0, False)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ("The texts are left out; the ids say which posts" in page) == bool(options)
+    assert "and no text of any post" in page
     long_ones = [text for text in _texts(made / "test.csv") if len(text) > 30]
     assert len(long_ones) > 100
     for name in ("report.html", "report.json", "evaluation.json"):
@@ -128,6 +135,8 @@ def test_no_text_stands_in_a_report_that_was_not_asked_for_it(ran: Ran, made: Pa
         (("evaluate", "{}/bundle", "{}/test.csv", "--show-errors", "3"), "give its folder"),
         (("evaluate", "{}/bundle", "{}/test.csv", "--mask"), "no text but with --show-errors"),
         (("report", "{}/bundle", "{}/test.csv", "--mask"), "no text but with --show-errors"),
+        (("report", "{}/bundle", "{}/test.csv", "--drop-text"), "no text but with --show-errors"),
+        (("report", "{}/bundle", "--show-errors", "3", "--mask", "--drop-text"), "the text is masked or left out"),
         (("report", "{}/bundle", "--show-errors", "3"), "a bundle keeps no text of its dev posts"),
         (("report", "{}/bundle", "--prevalence", "2"), "a prevalence lies between 0 and 1"),
         (("report", "{}/bundle", "{}/train.csv"), "were trained on; metrics on them prove nothing"),

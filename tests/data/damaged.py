@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 import xlsxwriter  # type: ignore[import-untyped]
-from backports import zstd
+
+from polyvigil.data import streams
 
 HEADER = ("id", "text", "label", "language")
 _TEXTS = {
@@ -148,7 +149,7 @@ def _zipped(data: bytes) -> bytes:
 
 _PACKED: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
-    ".zst": zstd.compress,
+    ".zst": streams._zstd().compress,
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
     ".zip": _zipped,

@@ -19,12 +19,13 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
-from backports import zstd
 
 from polyvigil.config.score import ScoreSpec
+from polyvigil.data import streams
 from polyvigil.data.read import read_labelled
 from polyvigil.scoring.write import header, row_writer
 
+zstd = streams._zstd()
 PAGE = Path(__file__).parents[2] / "src" / "polyvigil" / "help" / "formats.md"
 BEGIN, END = "<!-- begin: formats -->", "<!-- end: formats -->"
 Rows = Sequence[tuple[str, str, int, str]]

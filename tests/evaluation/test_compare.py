@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import polyvigil
 from polyvigil.bundle.store import Bundle, load
 from polyvigil.cli import main as program
 from polyvigil.config.load import load as load_recipe
 from polyvigil.data.read import read_labelled
 from polyvigil.data.write import write_posts
-from polyvigil.errors import DataError, SplitError
+from polyvigil.errors import DataError, RecipeError, SplitError
 from polyvigil.evaluation.compare import compare, compare_several, verdict
 from polyvigil.evaluation.paired import Difference, holm
 from polyvigil.metrics import count
@@ -189,6 +190,25 @@ def test_several_bundles_on_the_command_line(
     assert program.run([*arguments, "--turned", str(tmp_path / "c.json"), "--replace"]) == 2
     assert "c.json: is the file of --output too" in capsys.readouterr().err
     assert json.loads((tmp_path / "c.json").read_text(encoding="utf-8")) == document
+    assert program.run([*arguments, "--replace", "--turned", str(tmp_path / "t.jsonl"), "--drop-text"]) == 0
+    assert "t.jsonl holds no text of posts" in capsys.readouterr().err
+    dropped = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert dropped == [{name: value for name, value in line.items() if name != "text"} for line in turned]
+    of_python = polyvigil.compare(poor, [bundle_folder, load(words)], test_posts)
+    assert of_python.model_dump(mode="json") == document
+
+
+@pytest.mark.parametrize(
+    ("n_bundles", "gate", "message"),
+    [
+        (0, False, "second: 0 bundles to compare with the first; give one to 9"),
+        (10, False, "second: 10 bundles to compare with the first; give one to 9"),
+        (2, True, "gate: is for two bundles"),
+    ],
+)
+def test_a_list_of_bundles_that_cannot_be_compared(n_bundles: int, gate: bool, message: str, poor: Path) -> None:
+    with pytest.raises(RecipeError, match=message):
+        polyvigil.compare(poor, [poor] * n_bundles, [], gate=gate)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +217,9 @@ def test_several_bundles_on_the_command_line(
         (["A", "posts.csv"], "give two to 10 bundles, and a file"),
         (["A", "B", "C", "posts.csv", "--gate"], "--gate is for two bundles"),
         (["A", "B", "posts.csv", "--gate", "--turned", "t.jsonl"], "--gate is for two bundles"),
-        (["A", "B", "posts.csv", "--mask"], "only --turned has text to mask"),
+        (["A", "B", "posts.csv", "--mask"], "only --turned has text of posts"),
+        (["A", "B", "posts.csv", "--drop-text"], "only --turned has text of posts"),
+        (["A", "B", "posts.csv", "--turned", "t", "--mask", "--drop-text"], "the text is masked or left out"),
     ],
 )
 def test_options_that_do_not_go_together(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.score import TextForm
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.detect.base import Lengths
 from polyvigil.errors import RecipeError
@@ -91,9 +92,11 @@ def test_stored_scores_are_compared_on_the_same_posts(dev_measured: Measured, re
 def test_mistakes_are_masked_before_they_are_cut(report_policy: DecisionPolicy) -> None:
     text = f"@anna_b {'x ' * (MOST_CHARACTERS // 2 - 12)} https://t.co/abcdefghij call +49 170 1234567"
     labels, p = np.array([0], dtype=np.int8), np.array([1.0])
-    (whole,), (hidden,) = (
-        mistakes([Post("a", text, "en")], labels, p, report_policy, most=1, masked=masked) for masked in (False, True)
+    forms: tuple[TextForm, ...] = ("whole", "masked", "dropped")
+    (whole,), (hidden,), (dropped,) = (
+        mistakes([Post("a", text, "en")], labels, p, report_policy, most=1, form=form) for form in forms
     )
+    assert (dropped.text, dropped.shortened, dropped.id) == ("", False, "a")
     assert whole.text == text[:MOST_CHARACTERS]
     assert hidden.text == mask(text)[:MOST_CHARACTERS]
     assert "t.co" in whole.text

@@ -133,6 +133,10 @@ def test_the_way_out_and_back(ran: Ran, review: Path, tmp_path: Path) -> None:
     assert ran("review", "export", review, "-o", tmp_path / "out.csv")[0] == 2
     assert ran("review", "export", review, "-o", tmp_path / "out.csv", "--replace", "--raw")[0] == 0
     assert ran("review", "export", review, "-o", tmp_path / "x.csv", "--labels", "some")[0] == 2
+    assert ran("review", "export", review, "-o", tmp_path / "x.csv", "--raw", "--drop-text")[0] == 2
+    code, _, stderr = ran("review", "export", review, "-o", tmp_path / "x.csv", "--drop-text")
+    assert (code, "texts are left out" in stderr) == (0, True)
+    assert "text" not in (tmp_path / "x.csv").read_text(encoding="utf-8").partition("\n")[0].split(",")
     ran("review", "person", review, "bo")
     again = ["--labels-from", tmp_path / "out.csv", "--labels-by", "bo"]
     code, stdout, _ = ran("review", "add", review, tmp_path / "scored.csv", *again)

@@ -74,10 +74,30 @@ def test_a_row_says_how_it_was_chosen(read: Store, tmp_path: Path) -> None:
 def test_texts_are_masked_unless_raw(read: Store, tmp_path: Path) -> None:
     export(read, tmp_path / "masked.csv", ExportOptions())
     assert "zebrafinch" not in (tmp_path / "masked.csv").read_text(encoding="utf-8")
-    export(read, tmp_path / "raw.csv", ExportOptions(raw=True))
+    export(read, tmp_path / "raw.csv", ExportOptions(text="whole"))
     assert {row["text"].partition(" no ")[0] for row in cells(tmp_path / "raw.csv")} == {"'" + WRITTEN}
     reading = read_labelled(tmp_path / "raw.csv")
     assert {item.post.text.partition(" no ")[0] for item in reading.posts} == {WRITTEN}
+
+
+def test_texts_can_be_left_out_of_tables(read: Store, tmp_path: Path) -> None:
+    """All other columns stay; tools that show a text to people get none without it."""
+    export(read, tmp_path / "masked.parquet", ExportOptions())
+    result = export(read, tmp_path / "dropped.parquet", ExportOptions(text="dropped"))
+    assert (result.has_text, result.masked) == (False, False)
+    expected = pq.read_table(tmp_path / "masked.parquet").drop_columns(["text"])
+    assert pq.read_table(tmp_path / "dropped.parquet").equals(expected)
+    (event,) = read.newest_events(limit=1)
+    assert (event.fields()["has_text"], event.fields()["masked"]) == (False, False)
+    with read.read() as connection:
+        assert verify(connection, store="", mac_key=read.mac_key).breaks == ()
+    export(read, tmp_path / "dropped.csv", ExportOptions(text="dropped"))
+    assert "text" not in cells(tmp_path / "dropped.csv")[0]
+    with pytest.raises(DataError, match="text"):
+        read_labelled(tmp_path / "dropped.csv")
+    for kind in FORMATS:
+        with pytest.raises(RecipeError, match=f"{kind} shows texts to people"):
+            export(read, tmp_path / "tasks.json", ExportOptions(format=kind, text="dropped"))
 
 
 def test_every_table_holds_the_same_rows(read: Store, tmp_path: Path) -> None:
@@ -133,7 +153,7 @@ def test_who_labelled_and_how_long_goes_through_label_studio(tmp_path: Path) -> 
         while cards := first.lease_next(person):
             verdict = "ade" if cards[0].task % 2 else "not"
             first.decide(person, cards[0].task, verdict, key=key(), seconds=cards[0].task + person / 4)
-    export(first, tmp_path / "tasks.json", ExportOptions(format="label-studio", raw=True))
+    export(first, tmp_path / "tasks.json", ExportOptions(format="label-studio", text="whole"))
     tasks = json.loads((tmp_path / "tasks.json").read_text(encoding="utf-8"))
     annotations = [annotation for one in tasks for annotation in one["annotations"]]
     assert {one["completed_by"]["email"] for one in annotations} == {"ana@example.org", "bo@example.org"}
@@ -195,7 +215,7 @@ def test_blind_posts_go_out_without_what_the_model_says(read: Store, tmp_path: P
 
 def test_what_waits_can_go_to_another_tool(store: Store, tmp_path: Path) -> None:
     store.decide(ANA, 1, "ade", key=key())
-    result = export(store, tmp_path / "tasks.jsonl", ExportOptions(format="prodigy", labels="none", raw=True))
+    result = export(store, tmp_path / "tasks.jsonl", ExportOptions(format="prodigy", labels="none", text="whole"))
     lines = [json.loads(line) for line in (tmp_path / "tasks.jsonl").read_text(encoding="utf-8").splitlines()]
     assert (result.rows, len(lines)) == (11, 11)
     for line in lines:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 import pytest
@@ -52,6 +53,23 @@ def test_a_frame_is_decided_as_by_the_bundle(client: Client, bundle: Bundle) -> 
     pd.testing.assert_frame_equal(client.score(frame), polyvigil.score(bundle, frame))
     texts = ["these pills gave me a headache"]
     assert client.score(texts, ["en"]).equals(polyvigil.score(bundle, texts, ["en"]))
+
+
+@pytest.mark.parametrize("prevalence", [0.02, {"de": 0.3}, MappingProxyType({"de": 0.3, "": 0.5})])
+def test_decisions_are_re_based_as_by_the_bundle(
+    client: Client, bundle: Bundle, prevalence: float | Mapping[str, float]
+) -> None:
+    posts = [Post("a", "these pills gave me a headache", "en"), Post("b", "davon wurde mir schlecht", "de")]
+    frame = pd.DataFrame({"text": [post.text for post in posts], "language": [post.language for post in posts]})
+    expected = polyvigil.score(bundle, frame, prevalence=prevalence)
+    pd.testing.assert_frame_equal(client.score(frame, prevalence=prevalence), expected)
+    decisions = client.score_posts(posts, prevalence=prevalence)
+    assert [decision.p_calibrated for decision in decisions] == expected["p_calibrated"].tolist()
+    assert [decision.p_calibrated for decision in client.score_posts(posts)] != expected["p_calibrated"].tolist()
+    with pytest.raises(ServiceError, match=r"a prevalence is between 0 and 1 \(422, usage\)"):
+        client.score_posts(posts, prevalence=2)
+    with pytest.raises(RecipeError, match="a prevalence is between 0 and 1"):
+        client.score(frame, prevalence=2)
 
 
 def test_files_come_out_byte_by_byte(

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scoring.test_facts import uncalibrated
 from tests.serve.conftest import Running, check_counts, serving
 
 from polyvigil import __version__
 from polyvigil.bundle.store import Bundle
+from polyvigil.data.write import write_posts
 from polyvigil.scoring.batch import score_file
 from polyvigil.scoring.wire import COLUMNS, SEVERAL_MEMBERS, TOKENS, as_cells, flags_text, score_posts
 from polyvigil.types import LabelledPost
@@ -62,6 +64,56 @@ def test_server_file_and_python_decide_alike(
     assert len(lines) == len(posts)
     for row in map(json.loads, lines):
         assert {name: row[name] for name in FILLED} == {name: records[row["id"]][name] for name in FILLED}
+
+
+@pytest.mark.parametrize("prevalence", [0.02, {"ja": 0.5, "": 0.02}, {"de": 0.3}])
+def test_server_and_file_re_base_alike(
+    running: Running,
+    bundle_folder: Path,
+    corpus: tuple[LabelledPost, ...],
+    tmp_path: Path,
+    ran: Callable[..., tuple[int, str, str]],
+    prevalence: float | dict[str, float],
+) -> None:
+    """Bit for bit with ``score --prevalence``, here and at the service, in requests beside others without it."""
+    labelled = corpus[:: len(corpus) // 200][:200]
+    posts = [item.post for item in labelled]
+    items = [{"id": p.id, "text": p.text, "language": p.language} for p in posts]
+    write_posts(tmp_path / "posts.csv", labelled)
+    shares = prevalence if isinstance(prevalence, dict) else {"": prevalence}
+    options = [word for name, share in shares.items() for word in ("--prevalence", f"{name}={share}".lstrip("="))]
+    files = {}
+    for name, where in {"here": [bundle_folder], "there": ["--server", running.url]}.items():
+        code, _, err = ran("score", *where, tmp_path / "posts.csv", "-o", tmp_path / f"{name}.jsonl", *options)
+        assert code == 0, err
+        files[name] = (tmp_path / f"{name}.jsonl").read_bytes()
+    assert files["here"] == files["there"]
+    rows = {row["id"]: row for row in map(json.loads, files["here"].splitlines())}
+    plain = {record["id"]: record for record in running.score(*items).json["data"]}
+    body = {"posts": items, "prevalence": prevalence}
+    records = running.request("POST", "/v1/score", body).json["data"]
+    assert [tuple(record) for record in records] == [tuple(plain[p.id]) for p in posts]
+    for record in records:
+        assert {name: record[name] for name in FILLED} == {name: rows[record["id"]][name] for name in FILLED}
+        assert record == plain[record["id"]] | {"p_calibrated": record["p_calibrated"]}
+    moved = {p.language for p in posts if rows[p.id]["p_calibrated"] != plain[p.id]["p_calibrated"]}
+    assert moved == ({"de"} if prevalence == {"de": 0.3} else {p.language for p in posts})
+
+
+def test_a_post_with_an_error_stands_beside_those_that_are_re_based(running: Running, post: MakePost) -> None:
+    items = [post(id="a"), post(id="a"), post(id="b", text="")]
+    body = {"posts": items, "prevalence": 0.01}
+    first, twice, empty = running.request("POST", "/v1/score", body).json["data"]
+    assert (first["ok"], twice["error"]["code"], empty["ok"]) == (True, "duplicate_id", True)
+    assert first["p_calibrated"] < running.score(items[0]).json["data"][0]["p_calibrated"]
+
+
+def test_a_bundle_without_p_calibrated_is_not_re_based(bundle: Bundle, post: MakePost) -> None:
+    with serving(uncalibrated(bundle)) as running:
+        answered = running.request("POST", "/v1/score", {"posts": [post()], "prevalence": 0.02})
+        assert (answered.status, answered.code) == (422, "usage")
+        assert answered.json["error"]["message"].startswith("this bundle has no p_calibrated")
+        assert running.request("POST", "/v1/score", {"posts": [post()], "prevalence": {}}).status == 200
 
 
 def test_the_response_has_the_ids_of_bundle_and_request(running: Running, bundle: Bundle, post: MakePost) -> None:
@@ -134,6 +186,13 @@ def test_a_language_that_the_sender_detected_is_flagged(running: Running, post: 
         (b'{"posts": [{"id": 1, "text": "x"}]}', 422, "usage", "posts[0].id"),
         (b'{"posts": [{"id": "a", "text": null}]}', 422, "usage", "posts[0].text"),
         (b'{"posts": [{"id": "a", "text": "x", "language_detected": 1}]}', 422, "usage", "posts[0].language_detected"),
+        (b'{"posts": [{"id": "a", "text": "x"}], "prevalence": 1}', 422, "usage", "prevalence"),
+        (b'{"posts": [{"id": "a", "text": "x"}], "prevalence": 0.0}', 422, "usage", "prevalence"),
+        (b'{"posts": [{"id": "a", "text": "x"}], "prevalence": -1' + b"0" * 400 + b"}", 422, "usage", "prevalence"),
+        (b'{"posts": [{"id": "a", "text": "x"}], "prevalence": true}', 422, "usage", "prevalence"),
+        (b'{"posts": [{"id": "a", "text": "x"}], "prevalence": null}', 422, "usage", "prevalence"),
+        (b'{"posts": [{"id": "a", "text": "x"}], "prevalence": {"fa": 1.5}}', 422, "usage", "prevalence['fa']"),
+        (b'{"posts": [{"id": "a", "text": "x"}], "prevalence": {"fa": "1"}}', 422, "usage", "prevalence['fa']"),
         (b'{"posts": [' + b",".join([b"{}"] * 257) + b"]}", 422, "too_many", "posts"),
     ],
 )

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyvigil.cli.command import command
-from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, OrOnHub, Replace
+from polyvigil.cli.options import DEFAULT_POSTS, GATE, Device, LabelledPosts, OrOnHub, Replace, text_form
 from polyvigil.cli.output import Answer, Output
 from polyvigil.cli.views.paper import PaperFormat, check_table, comparison_table, several_table, table_answer
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
     from polyvigil.cli.views.paper import PaperTable
+    from polyvigil.config.score import TextForm
     from polyvigil.data.read import Reading
     from polyvigil.evaluation.compare import Comparison, Flip
     from polyvigil.evaluation.paired import Difference, PairedSlice
@@ -48,6 +49,7 @@ MaskTurned = Annotated[
     bool,
     typer.Option("--mask", help="In --turned: mask links, addresses, mentions, dates and numbers; names stay."),
 ]
+DropTurned = Annotated[bool, typer.Option("--drop-text", help="In --turned: leave the text of the posts out.")]
 
 
 @command(
@@ -69,6 +71,7 @@ def compare(
     ] = "",
     turned: Turned = None,
     mask: MaskTurned = False,
+    drop_text: DropTurned = False,
     table: PaperFormat = None,
     posts: LabelledPosts = DEFAULT_POSTS,
     replace: Replace = False,
@@ -84,7 +87,8 @@ def compare(
     from polyvigil.bundle.store import load
 
     *folders, file = paths
-    _check_options(folders, gate=gate, margin=margin, rates=rates, table=bool(table), turned=turned, mask=mask)
+    form = text_form(mask=mask, drop_text=drop_text)
+    _check_options(folders, gate=gate, margin=margin, rates=rates, table=bool(table), turned=turned, form=form)
     check_table(out, table)
     _check_outputs(output, turned, gate=gate, n_bundles=len(folders), replace=replace, inputs=[*paths, rates])
     bundles = [load(folder, device=device) for folder in folders]
@@ -96,13 +100,15 @@ def compare(
         return _gate_answer(
             (bundles[0], bundles[1]), reading, rate_posts, margin=margin, output=output, replace=replace
         )
-    written = _Written(output, turned, mask=mask, replace=replace)
+    written = _Written(output, turned, form=form, replace=replace)
     if len(bundles) == 2:
         answer, tables = _paired_answer((bundles[0], bundles[1]), reading, written)
     else:
         answer, tables = _several_answer(bundles, folders, reading, written)
-    if turned:
+    if turned and not drop_text:
         out.warn(f"{turned} holds {'masked ' if mask else ''}text of posts; keep it as you keep the posts")
+    elif turned:
+        out.note(f"{turned} holds no text of posts; their ids say which they are")
     return table_answer(out, answer, tables, table)
 
 
@@ -112,7 +118,7 @@ class _Written:
 
     output: Path | None
     turned: Path | None
-    mask: bool
+    form: TextForm
     replace: bool
 
     def write(self, document: str, flips: Mapping[str, Sequence[Flip]], reading: Reading) -> None:
@@ -121,9 +127,7 @@ class _Written:
         from polyvigil.evaluation.compare import turned_lines
 
         if self.turned:
-            lines = [
-                line for bundle, some in flips.items() for line in turned_lines(bundle, some, reading, masked=self.mask)
-            ]
+            lines = [line for bundle, some in flips.items() for line in turned_lines(bundle, some, reading, self.form)]
             write_whole(self.turned, "".join(lines), replace=self.replace)
         if self.output:
             write_whole(self.output, document + "\n", replace=self.replace)
@@ -215,7 +219,7 @@ def _check_options(
     rates: str,
     table: bool,
     turned: Path | None,
-    mask: bool,
+    form: TextForm,
 ) -> None:
     """Raise BadParameter for options that do not go together, and for a margin that is none."""
     from polyvigil.evaluation.compare import MOST_BUNDLES
@@ -229,8 +233,9 @@ def _check_options(
     if gate and (table or turned or len(folders) > 2):
         hint = "--table" if table else "--turned" if turned else "--gate"
         raise typer.BadParameter("--gate is for two bundles, without --table and --turned", param_hint=hint)
-    if mask and not turned:
-        raise typer.BadParameter("only --turned has text to mask", param_hint="--mask")
+    if form != "whole" and not turned:
+        hint = "--mask" if form == "masked" else "--drop-text"
+        raise typer.BadParameter("only --turned has text of posts", param_hint=hint)
 
 
 def comparison_lines(comparison: Comparison, output: Path | None) -> list[str]:

@@ -75,18 +75,21 @@ def _checks() -> Iterator[Check]:
 
 
 def _python() -> Check:
-    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    return Check(name="python", state="ok" if good else "warn", found=f"{platform.python_version()} (3.11 to 3.13)")
+    good = (3, 11) <= sys.version_info[:2] <= (3, 14)
+    return Check(name="python", state="ok" if good else "warn", found=f"{platform.python_version()} (3.11 to 3.14)")
 
 
 def _requirements() -> tuple[list[str], dict[str, list[str]]]:
-    """The libraries of the base installation and of each extra, as the installed package names them."""
+    """The libraries of the base installation and of each extra, as the installed package names them for this Python."""
     base: list[str] = []
     extras: dict[str, list[str]] = {}
     for requirement in requires("polyvigil") or ():
         match = re.match(r"([A-Za-z0-9._-]+)", requirement)
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
+        older = re.search(r"python_version < ['\"]3\.(\d+)['\"]", requirement)
         if not match or match[1] == "polyvigil" or (extra and extra[1] in _FOR_DEVELOPERS):
+            continue
+        if older and sys.version_info[:2] >= (3, int(older[1])):
             continue
         (extras.setdefault(extra[1], []) if extra else base).append(match[1])
     return base, extras

@@ -17,12 +17,22 @@ import typer
 
 from polyvigil.cli.command import command
 from polyvigil.cli.judging import AskEndpoint, endpoint_permission, report_judge_usage
-from polyvigil.cli.options import DEFAULT_POSTS, BundleFolder, Device, LabelledPosts, OrOnHub, PostsInput, Replace
+from polyvigil.cli.options import (
+    DEFAULT_POSTS,
+    BundleFolder,
+    Device,
+    LabelledPosts,
+    OrOnHub,
+    PostsInput,
+    Replace,
+    text_form,
+)
 from polyvigil.cli.output import Answer, Output
 from polyvigil.cli.views.paper import PaperFormat, TableFormat, check_table
 
 if TYPE_CHECKING:
     from polyvigil.bundle.store import Bundle
+    from polyvigil.config.score import TextForm
     from polyvigil.data.read import Reading
     from polyvigil.evaluation.leave_out import LeftOut
     from polyvigil.evaluation.measure import Measured
@@ -70,6 +80,9 @@ MaskErrors = Annotated[
     bool,
     typer.Option("--mask", help="Mask links, addresses, mentions, dates and numbers of --show-errors; names stay."),
 ]
+DropErrors = Annotated[
+    bool, typer.Option("--drop-text", help="Of --show-errors: leave the text of the posts out; ids and P stay.")
+]
 LeaveOneOut = Annotated[
     bool,
     typer.Option(
@@ -87,7 +100,7 @@ class _ReportOptions:
     prevalence: float | None
     older: str
     show_errors: int
-    mask: bool = False
+    form: TextForm = "whole"
     slice_columns: Sequence[str] = ()
     table: TableFormat | None = None
     replace: bool = False
@@ -115,6 +128,7 @@ def evaluate(
     older: OlderBundle = "",
     show_errors: ShowErrors = 0,
     mask: MaskErrors = False,
+    drop_text: DropErrors = False,
     budget: Budget = None,
     prevalence: Prevalence = None,
     slice_columns: SliceColumns = None,
@@ -134,7 +148,7 @@ def evaluate(
         prevalence=prevalence,
         older=older,
         show_errors=show_errors,
-        mask=mask,
+        form=text_form(mask=mask, drop_text=drop_text),
         slice_columns=slice_columns or (),
         table=table,
         replace=replace,
@@ -169,6 +183,7 @@ def report(
     older: OlderBundle = "",
     show_errors: ShowErrors = 0,
     mask: MaskErrors = False,
+    drop_text: DropErrors = False,
     budget: Budget = None,
     prevalence: Prevalence = None,
     posts: LabelledPosts = DEFAULT_POSTS,
@@ -185,7 +200,7 @@ def report(
         prevalence=prevalence,
         older=older,
         show_errors=show_errors,
-        mask=mask,
+        form=text_form(mask=mask, drop_text=drop_text),
         replace=replace,
         device=device,
     )
@@ -292,10 +307,10 @@ def _write_report(out: Output, result: Measured, bundle: Bundle, options: _Repor
         command=out.command_line,
         older=older,
         show_errors=options.show_errors,
-        masked=options.mask,
+        form=options.form,
     )
     path = write_report(made, options.output, replace=options.replace)
-    if made.mistakes:
+    if made.mistakes and made.has_text:
         out.warn(f"{path}: {PII_WARNING}")
     return made, ["", f"report: {path} ({path.stat().st_size / 1000:,.0f} kB)"]
 
@@ -379,9 +394,10 @@ def _check_options(options: _ReportOptions, paths: Sequence[str], *, predictions
 
 
 def _check_mask(options: _ReportOptions) -> None:
-    """Raises a usage error where there is no text to mask."""
-    if options.mask and not options.show_errors:
-        raise typer.BadParameter("a report has no text but with --show-errors", param_hint="--mask")
+    """Raises a usage error where there is no text to mask or to leave out."""
+    if options.form != "whole" and not options.show_errors:
+        hint = "--mask" if options.form == "masked" else "--drop-text"
+        raise typer.BadParameter("a report has no text but with --show-errors", param_hint=hint)
 
 
 def _check_prevalence(prevalence: float | None) -> None:

@@ -85,6 +85,13 @@ def needs_dry_run(for_device: str, *, dry_run: bool) -> None:
         named_device(for_device, precision="fp32")
 
 
+def text_form(*, mask: bool, drop_text: bool) -> Literal["whole", "masked", "dropped"]:
+    """What ``--mask`` and ``--drop-text`` make of the text of posts in an output. Raises RecipeError for both."""
+    if mask and drop_text:
+        raise RecipeError("the text is masked or left out", where="--mask", hint="leave one of the two out")
+    return "masked" if mask else "dropped" if drop_text else "whole"
+
+
 def numbers(given: str, *, option: str) -> tuple[float, ...]:
     """``1.0,0.7`` as numbers, none of an empty text. Raises RecipeError for anything else."""
     try:

@@ -25,6 +25,7 @@ from polyvigil.cli.options import (
     PostPrevalence,
     QuarantinedPosts,
     Replace,
+    text_form,
 )
 from polyvigil.cli.output import Answer, Output, graceful_stop
 from polyvigil.config.score import ScoreSpec
@@ -352,13 +353,12 @@ def _text_in_output(
     *, mask: bool, drop_text: bool, evidence: bool, top: int | None
 ) -> Literal["whole", "masked", "dropped"]:
     """Raises RecipeError for options that need the text as it was written."""
-    if mask and drop_text:
-        raise RecipeError("the text is masked or left out", where="--mask", hint="leave one of the two out")
+    form = text_form(mask=mask, drop_text=drop_text)
     if mask and evidence:
         raise RecipeError("offsets are of the text as it was written", where="--evidence", hint="leave --mask out")
     if drop_text and top:
         raise RecipeError("who reads a worklist needs the text", where="--top", hint="--mask in place of --drop-text")
-    return "masked" if mask else "dropped" if drop_text else "whole"
+    return form
 
 
 def _score_spec(part_posts: int | None, **choices: Any) -> ScoreSpec:

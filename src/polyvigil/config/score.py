@@ -8,6 +8,9 @@ from pydantic import Field
 
 from polyvigil.config.base import Spec
 
+TextForm = Literal["whole", "masked", "dropped"]
+"""The text of posts in an output: as it was written, masked (text.mask), or left out."""
+
 
 class ScoreSpec(Spec):
     """How files of posts are scored: what moves the bytes of the output."""
@@ -24,7 +27,7 @@ class ScoreSpec(Spec):
         "also those that differ in case, spaces, punctuation, digits, links, mentions or emoji alone",
     )
     evidence: bool = Field(default=False, description="add the columns that say where a flagged post's score is from")
-    text: Literal["whole", "masked", "dropped"] = Field(
+    text: TextForm = Field(
         default="whole", description="of the posts in the output: as it was written, masked (text.mask), or left out"
     )
     prevalence: dict[str, float] = Field(

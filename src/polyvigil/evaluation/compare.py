@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from polyvigil.bundle.outputs import json_document, json_lines
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.score import TextForm
 from polyvigil.data.packed_posts import posts_of
 from polyvigil.data.read import Reading
 from polyvigil.decide.shift import Shift, Side, shifts
@@ -237,16 +238,17 @@ def _flips(scored: _Scored, first: _ScoredSide, second: _ScoredSide) -> tuple[Fl
     )
 
 
-def turned_lines(bundle: str, flips: Sequence[Flip], reading: Reading, *, masked: bool) -> Iterator[str]:
-    """A line of JSON for each post that ``bundle`` decides otherwise than the first, with its text, maybe masked."""
-    texts = {item.post.id: item.post.text for item in reading.posts}
+def turned_lines(bundle: str, flips: Sequence[Flip], reading: Reading, form: TextForm) -> Iterator[str]:
+    """A line of JSON for each post that ``bundle`` decides otherwise than the first, with its text in that form."""
+    texts = {} if form == "dropped" else {item.post.id: item.post.text for item in reading.posts}
     for flip in flips:
-        text = texts[flip.id]
-        line = {"bundle": bundle, **flip.model_dump(mode="json"), "text": mask(text) if masked else text}
+        line = {"bundle": bundle, **flip.model_dump(mode="json")}
+        if form != "dropped":
+            line["text"] = mask(texts[flip.id]) if form == "masked" else texts[flip.id]
         yield json.dumps(line) + "\n"
 
 
-TURNED = json_lines("file of turned decisions", ("bundle", "id", "flagged_by", "text"))
+TURNED = json_lines("file of turned decisions", ("bundle", "id", "flagged_by", "first_p", "second_p"))
 
 
 def verdict(difference: Difference) -> str:

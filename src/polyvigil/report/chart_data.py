@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from polyvigil.config.score import TextForm
 from polyvigil.decide.policy import DecisionPolicy, flagged
 from polyvigil.decide.rules import DevScores
 from polyvigil.decide.thresholds import paper_grid
@@ -143,7 +144,7 @@ class Mistake(Frozen):
     p: float
     threshold: float
     text: str
-    """As it was read, or masked (text.mask); of a longer one the first 500 characters."""
+    """As it was read, or masked (text.mask); of a longer one the first 500 characters. Empty where it is left out."""
     shortened: bool
 
 
@@ -155,12 +156,12 @@ def mistakes(
     *,
     most: int,
     abstained: NDArray[np.bool_] | None = None,
-    masked: bool = False,
+    form: TextForm = "whole",
 ) -> tuple[Mistake, ...]:
     """In each language ``most`` false positives of the highest p, then as many false negatives of the lowest.
 
     ``abstained`` (n_posts,): posts that are not flagged whatever their p; their threshold is given as 1, as by scoring.
-    ``masked``: the texts are.
+    ``form``: of the texts.
     Languages by name; of equal p the first in the file. Raises ValueError when ``most`` is not 1 to MOST.
     """
     if not 1 <= most <= MOST:
@@ -171,7 +172,7 @@ def mistakes(
     if abstained is not None:
         flags, thresholds = flags & ~abstained, np.where(abstained, 1.0, thresholds)
     return tuple(
-        _mistake(posts[index], kind, float(probabilities[index]), float(thresholds[index]), masked=masked)
+        _mistake(posts[index], kind, float(probabilities[index]), float(thresholds[index]), form)
         for name in sorted(set(names.tolist()))
         for kind, index in _mistake_indices(names == name, labels, probabilities, flags, most)
     )
@@ -192,8 +193,9 @@ def _mistake_indices(
         yield "false negative", index
 
 
-def _mistake(post: Post, kind: _Kind, p: float, threshold: float, *, masked: bool) -> Mistake:
-    text = mask(post.text) if masked else post.text  # before it is cut, which might leave half of a name
+def _mistake(post: Post, kind: _Kind, p: float, threshold: float, form: TextForm) -> Mistake:
+    # Masked before it is cut, which might leave half of a name.
+    text = "" if form == "dropped" else mask(post.text) if form == "masked" else post.text
     return Mistake(
         kind=kind,
         id=post.id,

@@ -8,6 +8,7 @@ import numpy as np
 
 from polyvigil.bundle.layout import CombinationRecord, Manifest
 from polyvigil.bundle.store import Bundle
+from polyvigil.config.score import TextForm
 from polyvigil.decide.calibration import Calibration
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.decide.shift import Shift, Side, shifts
@@ -69,9 +70,11 @@ class Report(Frozen):
     """Empty where no member counts tokens, or no posts were given."""
     since: Changes | None
     mistakes: tuple[Mistake, ...]
-    """Posts word for word, or masked: empty unless they were asked for."""
+    """Posts word for word, masked or without their texts: empty unless they were asked for."""
     masked: bool = False
     """Whether links, addresses, mentions, dates and numbers in ``mistakes`` are masked (text.mask)."""
+    has_text: bool = True
+    """False: the texts in ``mistakes`` are left out."""
 
 
 def report_of(
@@ -83,12 +86,13 @@ def report_of(
     command: str = "",
     older: Bundle | None = None,
     show_errors: int = 0,
-    masked: bool = False,
+    form: TextForm = "whole",
 ) -> Report:
     """The report on what was measured of ``bundle``.
 
-    ``older``: a bundle to compare thresholds with. ``show_errors``: mistakes of each kind and language to list with
-    their text (0: none). Raises RecipeError where posts are needed for these and only stored dev scores were measured.
+    ``older``: a bundle to compare thresholds with. ``show_errors``: mistakes of each kind and language to list (0:
+    none), with their text in this ``form``. Raises RecipeError where posts are needed for these and only stored dev
+    scores were measured.
     """
     evaluation, gold = measured.evaluation, measured.gold
     languages = gold.languages.tolist()
@@ -122,12 +126,13 @@ def report_of(
             measured.probabilities,
             bundle.policy,
             most=show_errors,
-            masked=masked,
+            form=form,
             abstained=measured.abstained,
         )
         if show_errors
         else (),
-        masked=masked,
+        masked=form == "masked",
+        has_text=form != "dropped",
     )
 
 

@@ -1,8 +1,8 @@
 """Decisions out of a store: one row a task (or a decision), as a table or as annotation tools read it.
 
-What leaves the store is masked (text.mask) unless it is asked for raw, says how each row was chosen (``purpose``,
-``inclusion_p``), marks the audit and a fifth of the queue (``split`` is test: they measure and never train), and has a
-manifest beside it with the head of the log. The export itself is an event.
+What leaves the store is masked (text.mask) unless it is asked for whole or without texts, says how each row was chosen
+(``purpose``, ``inclusion_p``), marks the audit and a fifth of the queue (``split`` is test: they measure and never
+train), and has a manifest beside it with the head of the log. The export itself is an event.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from polyvigil.bundle.outputs import OutputKind, check_output, json_document
-from polyvigil.config.score import ScoreSpec
+from polyvigil.config.score import ScoreSpec, TextForm
 from polyvigil.data.atomic import whole_file, write_whole
 from polyvigil.data.inputs import MANIFEST
 from polyvigil.data.recognise import format_of
@@ -87,6 +87,8 @@ class ExportResult(Frozen):
     positives: int
     masked: bool
     """Whether texts are masked: links, names of users, dates, numbers."""
+    has_text: bool
+    """False: the table has no column of texts."""
     bundles: tuple[str, ...]
     store: str
     head_seq: int
@@ -101,7 +103,7 @@ class ExportOptions:
 
     format: str = ""
     labels: LabelsOption = "adjudicated"
-    raw: bool = False
+    text: TextForm = "masked"
     language: str = ""
 
 
@@ -144,7 +146,8 @@ def export(store: Store, output: Path, options: ExportOptions, *, replace: bool 
         rows=counts["rows"],
         audit_rows=counts["audit"],
         positives=counts["positives"],
-        masked=not options.raw,
+        masked=options.text == "masked",
+        has_text=options.text != "dropped",
         bundles=tuple(sorted(bundles)),
         store=store.id,
         head_seq=at.seq,
@@ -155,6 +158,7 @@ def export(store: Store, output: Path, options: ExportOptions, *, replace: bool 
     if kind == "label-studio":
         write_whole(_label_config(output), LABEL_CONFIG, replace=True)
     body = {"rows": result.rows, "masked": result.masked, "format": kind, "labels": options.labels, "sha256": digest}
+    body |= {} if result.has_text else {"has_text": False}
     store.write(lambda connection: append(connection, now=store.clock(), reviewer=0, kind="export", body=body))
     return result
 
@@ -167,6 +171,8 @@ def _kind(output: Path, options: ExportOptions) -> str:
         raise RecipeError(f"{kind!r} is no format", where="--format", hint=f"one of {', '.join((*_TABLES, *FORMATS))}")
     if kind in FORMATS and options.labels == "all":
         raise RecipeError(f"{kind} holds one label a post", where="--labels", hint="use adjudicated or none")
+    if kind in FORMATS and options.text == "dropped":
+        raise RecipeError(f"{kind} shows texts to people", where="--drop-text", hint="use csv, tsv, jsonl or parquet")
     return kind
 
 
@@ -184,7 +190,8 @@ def _write(stream: IO[bytes], kind: str, output: Path, rows: Iterator[dict[str, 
         for block in document(kind, rows):
             stream.write(block)
         return
-    names = [name for name in _SCHEMA.names if options.labels == "all" or name not in _OF_DECISIONS]
+    left_out = (*(() if options.labels == "all" else _OF_DECISIONS), *(("text",) if options.text == "dropped" else ()))
+    names = [name for name in _SCHEMA.names if name not in left_out]
     schema = pa.schema([_SCHEMA.field(name) for name in names])
     ending = f".{kind}" + "".join(suffix for suffix in output.suffixes[-1:] if suffix in (".gz", ".zst"))
     stream.write(header(names, ending=ending, spec=ScoreSpec()))
@@ -259,7 +266,7 @@ def _row(row: sa.Row[Any], store: str, options: ExportOptions) -> dict[str, Any]
     text = row.text
     if text is not None:
         original = text if row.raw_text is None else bytes(row.raw_text).decode("utf-8", "surrogatepass")
-        text = original if options.raw else mask(original)
+        text = original if options.text == "whole" else mask(original)
     is_double = row.reviews in (TWO_REVIEWS, SECOND_FOR_ADE) and row.reviewers > 1
     of_decision = options.labels == "all"
     return {

@@ -14,9 +14,10 @@ import os
 import random
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,10 +30,11 @@ from polyvigil.data.frames import Posts
 from polyvigil.data.read import OnError
 from polyvigil.decide.policy import DecisionPolicy
 from polyvigil.errors import BundleError, RecipeError, ServiceError
-from polyvigil.scoring.facts import OutputFacts
+from polyvigil.scoring.facts import ALL, OutputFacts
 from polyvigil.scoring.remote import RemoteBundle
 from polyvigil.scoring.table import score_table
 from polyvigil.scoring.wire import CALIBRATED, NOTHING, Decision
+from polyvigil.serve.requests import PREVALENCE
 from polyvigil.types import Post
 
 TOKEN_VARIABLE = "POLYVIGIL_TOKEN"
@@ -105,18 +107,29 @@ class Client:
 
         return RemoteBundle(manifest, policy, decide, filled, columns)
 
-    def score_posts(self, posts: Sequence[Post], *, detected: Sequence[bool] | None = None) -> list[Decision]:
+    def score_posts(
+        self,
+        posts: Sequence[Post],
+        *,
+        detected: Sequence[bool] | None = None,
+        prevalence: float | Mapping[str, float] | None = None,
+    ) -> list[Decision]:
         """A decision for each post, in order, as ``polyvigil.score_posts``. A post without a language has it detected.
 
-        ``detected``: whose language was detected by the caller. Raises ServiceError for a service that is not reached,
-        refuses, or cannot score one of the posts.
+        ``detected``: whose language was detected by the caller. ``prevalence``: the share of ADEs among the posts, or
+        among those of each language, to which the service re-bases ``p_calibrated``. Raises ServiceError for a service
+        that is not reached, refuses, or cannot score one of the posts.
         """
+        options: dict[str, object] = {}
+        if prevalence is not None:
+            options[PREVALENCE] = prevalence if isinstance(prevalence, int | float) else dict(prevalence)
         flags = [False] * len(posts) if detected is None else detected
         chunks = list(_chunks(list(zip(posts, flags, strict=True)), most=self._posts_per_request))
+        score = partial(self._score_chunk, options=options)
         if len(chunks) == 1:
-            return self._score_chunk(chunks[0])
+            return score(chunks[0])
         with ThreadPoolExecutor(self._concurrency, thread_name_prefix="polyvigil-client") as workers:
-            return [decision for chunk in workers.map(self._score_chunk, chunks) for decision in chunk]
+            return [decision for chunk in workers.map(score, chunks) for decision in chunk]
 
     def score(
         self,
@@ -126,19 +139,21 @@ class Client:
         text: str = "",
         language: str = "",
         on_error: OnError = "fail",
+        prevalence: float | Mapping[str, float] | None = None,
     ) -> Any:
         """A table of decisions, as ``polyvigil.score``, whose arguments these are. Raises DataError, ServiceError."""
         columns = {role: name for role, name in {"text": text, "language": language}.items() if name}
         bundle = self.remote_bundle()
         spec = DataSpec.model_validate({"columns": columns, "trained_columns": dict(bundle.trained_columns)})
-        return score_table(bundle, posts, languages=languages, spec=spec, on_error=on_error)
+        shares = {ALL: prevalence} if isinstance(prevalence, int | float) else prevalence
+        return score_table(bundle, posts, languages=languages, spec=spec, on_error=on_error, prevalence=shares)
 
-    def _score_chunk(self, chunk: Sequence[tuple[Post, bool]]) -> list[Decision]:
+    def _score_chunk(self, chunk: Sequence[tuple[Post, bool]], *, options: Mapping[str, object]) -> list[Decision]:
         items = [
             {"id": str(index), "text": post.text, "language": post.language, "language_detected": was_detected}
             for index, (post, was_detected) in enumerate(chunk)
         ]
-        document = self._request("POST", "/v1/score", {"posts": items})
+        document = self._request("POST", "/v1/score", {"posts": items, **options})
         records = document.get("data")
         if not isinstance(records, list) or [record.get("id") for record in records] != [item["id"] for item in items]:
             raise self._unexpected()

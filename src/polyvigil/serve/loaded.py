@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic_core import to_json
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.serve import ServeSpec
-from polyvigil.errors import BundleError
+from polyvigil.errors import BundleError, RecipeError
 from polyvigil.judge.endpoint import Endpoint
 from polyvigil.scoring.explain import explain_posts, explanation_fields
-from polyvigil.scoring.facts import output_facts
-from polyvigil.scoring.wire import Decision, as_cells, flags_text, score_posts
+from polyvigil.scoring.facts import output_facts, rebased
+from polyvigil.scoring.wire import CALIBRATED, Decision, as_cells, flags_text, score_posts
 from polyvigil.serve.batching import ScoringStoppedError
-from polyvigil.serve.requests import IndexedPost, PostError, PostReader, ReadPost, Record, RequestPost, Result
+from polyvigil.serve.requests import (
+    PREVALENCE,
+    IndexedPost,
+    PostError,
+    PostReader,
+    ReadPost,
+    Record,
+    RequestPost,
+    Result,
+)
 from polyvigil.serve.scoring_process import ScoringProcess
 from polyvigil.text.mentions import lexicon
+from polyvigil.web.refusal import RefusalError
 
 SMOKE_POSTS = (  # one without a language, so that what detects it is loaded too
     RequestPost("smoke-1", "These tablets gave me a terrible headache, I had to stop taking them.", "en"),
@@ -97,6 +107,26 @@ class LoadedBundle:
         if self.process:
             return self.process.results("score_without_endpoint", posts)
         return self._decided(self._closed, posts)
+
+    def check_prevalence(self, prevalence: Mapping[str, float]) -> None:
+        """Raise RefusalError where this bundle has no ``p_calibrated`` to be re-based."""
+        try:
+            self.facts.at(prevalence)
+        except RecipeError as error:
+            raise RefusalError("usage", error.message, hint=error.hint, where=PREVALENCE) from error
+
+    def rebased(self, results: list[Result], prevalence: Mapping[str, float]) -> list[Result]:
+        """The results with ``p_calibrated`` at this prevalence, as in files: from the digits that are written."""
+        if not prevalence:
+            return results
+        documents = {index: json.loads(result) for index, result in enumerate(results) if isinstance(result, bytes)}
+        columns = {name: [one[name] for one in documents.values()] for name in ("language", CALIBRATED)}
+        values = rebased(columns, self.facts, prevalence)[CALIBRATED]
+        records = dict(zip(documents, values, strict=True))
+        return [
+            record_of(documents[index] | {CALIBRATED: records[index]}) if index in records else result
+            for index, result in enumerate(results)
+        ]
 
     def explain(self, posts: Sequence[IndexedPost]) -> list[Result]:
         """The record of each post with the columns that ``polyvigil explain`` writes; no endpoint is asked."""

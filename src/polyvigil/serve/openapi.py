@@ -9,7 +9,7 @@ from polyvigil.config.serve import ServeSpec
 from polyvigil.scoring.wire import CALIBRATED, COLUMNS, SEVERAL_MEMBERS, TOKENS
 from polyvigil.serve import kserve, tei
 from polyvigil.serve.exchange import TIMEOUT_HEADER
-from polyvigil.serve.requests import POST_FIELDS, TYPE_NAMES
+from polyvigil.serve.requests import POST_FIELDS, PREVALENCE, TYPE_NAMES
 from polyvigil.web.refusal import STATUS
 
 Json = dict[str, Any]
@@ -42,6 +42,14 @@ _EXPLAINED: Json = {
         },
     },
     "method": {"type": "string"},
+}
+
+
+_SHARE: Json = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+_PREVALENCE: Json = {
+    "description": "The share of ADEs among the posts, to which p_calibrated is re-based; or one for each language by "
+    "its code, under an empty name that of the others. Without it p_calibrated holds where /v1/bundle says.",
+    "oneOf": [_SHARE, {"type": "object", "additionalProperties": _SHARE}],
 }
 
 
@@ -155,9 +163,9 @@ def _schemas(spec: ServeSpec) -> Json:
     error = _object({"code": {"type": "string"}, "message": _STRING, "hint": _STRING, "where": _STRING})
     failed = _object({"id": _STRING, "ok": {"const": False}, "error": error})
 
-    def request(most: int) -> Json:
+    def request(most: int, **options: Json) -> Json:
         posts = {"type": "array", "items": _reference("Post"), "minItems": 1, "maxItems": most}
-        return _object({"posts": posts}, closed=True)
+        return _object({"posts": posts, **options}, ("posts",), closed=True)
 
     def response(fields: Json) -> Json:
         known = {"id": _STRING, "ok": {"const": True}, **fields}
@@ -166,7 +174,7 @@ def _schemas(spec: ServeSpec) -> Json:
 
     return {
         "Post": post,
-        "ScoreRequest": request(spec.max_posts),
+        "ScoreRequest": request(spec.max_posts, **{PREVALENCE: _PREVALENCE}),
         "ScoreResponse": response(record),
         "ExplainRequest": request(spec.max_explained),
         "ExplainResponse": response(record | _EXPLAINED),

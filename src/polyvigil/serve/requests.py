@@ -117,16 +117,41 @@ def _is_deeper(document: Any, depth: int) -> bool:
     return bool(level)
 
 
-def read_posts(document: Any, *, most: int) -> list[RequestPost]:
-    """The posts of a request, up to ``most``. Raises RefusalError for a key that is missing, unknown or mistyped."""
+def read_posts(document: Any, *, most: int, options: tuple[str, ...] = ()) -> list[RequestPost]:
+    """The posts of a request, up to ``most``. ``options``: what it may hold beside them. Raises RefusalError for a key
+    that is missing, unknown or mistyped."""
     if not isinstance(document, dict):
         raise _usage("the body is no object", where="body")
-    check_keys(document, known=("posts",), required=("posts",), where="")
+    check_keys(document, known=("posts", *options), required=("posts",), where="")
     posts = document["posts"]
     if not isinstance(posts, list):
         raise _usage(f"{_json_name(posts)} stands where a list of posts was expected", where="posts")
     check_count(len(posts), most=most)
     return [_read_post(item, index) for index, item in enumerate(posts)]
+
+
+PREVALENCE = "prevalence"
+"""Of POST /v1/score, beside the posts: to which share of ADEs ``p_calibrated`` is re-based."""
+
+
+def read_prevalence(document: dict[str, Any]) -> dict[str, float]:
+    """The shares of a request by language, under an empty name that of all others; a number is that of all posts.
+
+    Raises RefusalError for what is no number, or not between 0 and 1.
+    """
+    if PREVALENCE not in document:
+        return {}
+    value = document[PREVALENCE]
+    shares = value if isinstance(value, dict) else {"": value}
+    for language, share in shares.items():
+        where = f"{PREVALENCE}[{shown_name(language)}]" if isinstance(value, dict) else PREVALENCE
+        if type(share) not in (int, float):
+            expected = "a number" if isinstance(value, dict) else "a number, or an object of numbers by language,"
+            raise _usage(f"{_json_name(share)} stands where {expected} was expected", where=where)
+        if not 0 < share < 1:
+            hint = 'as 0.02, or {"fa": 0.01, "": 0.02}'
+            raise RefusalError("usage", "a prevalence is between 0 and 1", hint=hint, where=where)
+    return {language: float(share) for language, share in shares.items()}
 
 
 def check_count(posts: int, *, most: int) -> None:

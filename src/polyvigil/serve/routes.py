@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from polyvigil.serve import kserve, openapi, tei
 from polyvigil.serve.bundle_facts import bundle_facts
 from polyvigil.serve.exchange import Exchange
 from polyvigil.serve.gate import RouteRules
 from polyvigil.serve.metrics import CONTENT_TYPE
-from polyvigil.serve.requests import PostError, RequestPost, Result, check_keys, read_posts
+from polyvigil.serve.requests import PREVALENCE, PostError, RequestPost, Result, check_keys, read_posts, read_prevalence
 from polyvigil.serve.service import EXPLAIN, Service
 from polyvigil.web.asgi import Reply
 from polyvigil.web.refusal import RefusalError
@@ -100,8 +101,9 @@ class Handlers:
     async def score(self, exchange: Exchange) -> Reply:
         """POST /v1/score."""
         with self._service.admitted() as admit:
-            posts = read_posts(await exchange.json(admit=admit), most=self._spec.max_posts)
-            return self._results(posts, await self._scored(exchange, posts))
+            document = await exchange.json(admit=admit)
+            posts = read_posts(document, most=self._spec.max_posts, options=(PREVALENCE,))
+            return self._results(posts, await self._scored(exchange, posts, read_prevalence(document)))
 
     async def explain(self, exchange: Exchange) -> Reply:
         """POST /v1/explain."""
@@ -168,9 +170,11 @@ class Handlers:
         serving = self._service.serving
         return json_reply(kserve.model_metadata(serving.bundle.id, serving.facts.columns))
 
-    async def _scored(self, exchange: Exchange, posts: list[RequestPost]) -> list[Result]:
+    async def _scored(
+        self, exchange: Exchange, posts: list[RequestPost], prevalence: Mapping[str, float] = MappingProxyType({})
+    ) -> list[Result]:
         exchange.note(posts)
-        return await self._service.score(posts, limit=exchange.limit, gone=exchange.gone)
+        return await self._service.score(posts, prevalence, limit=exchange.limit, gone=exchange.gone)
 
     def _results(self, posts: list[RequestPost], results: list[Result]) -> Reply:
         """The response of /v1: a record or an error for each post."""

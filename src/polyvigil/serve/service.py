@@ -11,7 +11,7 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from polyvigil.bundle.store import Bundle, load
@@ -145,11 +145,20 @@ class Service:
             raise RefusalError("busy", message, hint="send it again after Retry-After seconds", retry_after=most)
 
     async def score(
-        self, posts: Sequence[RequestPost], *, limit: float | None, gone: Callable[[], asyncio.Task[None]]
+        self,
+        posts: Sequence[RequestPost],
+        prevalence: Mapping[str, float],
+        *,
+        limit: float | None,
+        gone: Callable[[], asyncio.Task[None]],
     ) -> list[Result]:
-        """A record or an error for each post, in order. ``limit``: seconds until they must be there; ``gone`` begins
-        to watch for the client's leaving. Raises RefusalError."""
-        return await self._results(posts, self.serving, self.serving.score, SCORE, limit=limit, gone=gone)
+        """A record or an error for each post, in order. ``prevalence``: to which ``p_calibrated`` is re-based, by
+        language (scoring.facts). ``limit``: seconds until they must be there; ``gone`` begins to watch for the client's
+        leaving. Raises RefusalError."""
+        loaded = self.serving
+        loaded.check_prevalence(prevalence)
+        results = await self._results(posts, loaded, loaded.score, SCORE, limit=limit, gone=gone)
+        return loaded.rebased(results, prevalence)
 
     async def explain(
         self, posts: Sequence[RequestPost], *, limit: float | None, gone: Callable[[], asyncio.Task[None]]
