@@ -283,7 +283,7 @@ class ScoringQueue(Generic[P, R]):
 
 
 def _deliver(tickets: list[Ticket[P, R]]) -> None:
-    """Give the results to the event loop, with one wake-up for all; a few each turn, so that it hears others between."""
+    """Give the results to the event loop, with one wake-up for all; a few each turn, so that it hears of others."""
     if not tickets:
         return
     loop = tickets[0].done.get_loop()
