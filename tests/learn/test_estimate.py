@@ -122,7 +122,8 @@ def test_estimated_memory_is_within_30_percent(
     shape = shape_of(str(folder))
     assert measured is not None
     assert shape is not None
-    monkeypatch.setattr(estimate, "estimated_tokens", lambda texts: np.full(len(texts), measured.tokens_per_epoch / 60))
+    tokens = measured.tokens_per_epoch / measured.posts_per_epoch
+    monkeypatch.setattr(estimate, "estimated_tokens", lambda texts: np.full(len(texts), tokens))
     cpu = DeviceRate("cpu", 1e9, 1e9, 0, "", is_cpu=True)
     expected_cost = estimate_training(recipe, shape, cpu, train, posts(10, 3))
     assert expected_cost.peak_memory - CONTEXT_BYTES == pytest.approx(max(peaks), rel=0.3)
