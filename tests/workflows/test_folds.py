@@ -84,7 +84,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe_with(files: Path, *settings: str, name: str = "quick") -> Recipe:
-    return load_recipe(name, settings=[f"model.name={files}/model", *TRAINING, *settings])
+    return load_recipe(name, settings=[f"model.name={files}/model", "balance.oversample=1", *TRAINING, *settings])
 
 
 @pytest.fixture(scope="module")

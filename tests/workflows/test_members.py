@@ -38,6 +38,7 @@ from polyvigil.workflows.learners import RunOptions
 
 SEEDS = (1, 2, 3)
 TRAINING = (
+    "balance.oversample=1",
     "training.epochs=2",
     "training.learning_rate=3e-3",
     "training.posts_per_step=16",
