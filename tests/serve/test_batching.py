@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -73,29 +72,6 @@ def test_what_queued_while_it_was_busy_is_the_next_batch() -> None:
     with started() as (queue, events):
         asyncio.run(run(queue))
         assert [event.posts for event in events] == [1, 5]
-
-
-def test_between_the_answers_of_a_batch_the_event_loop_hears_others() -> None:
-    """In each turn of the loop at most 16 requests have their answers, and all have them in the end, in order."""
-
-    async def run(queue: Queue) -> None:
-        scorer = Scorer(held=True)
-        queue.add(ticket([0], scorer))
-        await asyncio.to_thread(scorer.began.wait, 5)
-        tickets = [ticket([number], scorer) for number in range(1, 101)]
-        for one in tickets:
-            queue.add(one)
-        scorer.let.set()
-        counts = [0]
-        while counts[-1] < len(tickets):
-            counts.append(sum(one.done.done() for one in tickets))
-            await asyncio.sleep(0)
-        assert max(after - before for before, after in pairwise(counts)) <= 16
-        assert [one.done.result() for one in tickets] == [[2 * number] for number in range(1, 101)]
-        assert scorer.batches[1:] == [list(range(1, 101))]
-
-    with started() as (queue, _):
-        asyncio.run(run(queue))
 
 
 def test_a_large_request_does_not_go_before_small_ones() -> None:

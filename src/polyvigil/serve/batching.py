@@ -32,7 +32,6 @@ _WEIGHT_CHARACTERS = 1000
 _FORGET = 0.8  # of earlier batches in the measured rate, at each batch
 _PATIENCE = 1.0  # seconds after which the second lane goes first
 _RESTART_PAUSE = 0.2
-_ANSWERED_TOGETHER = 16  # requests whose answers are written in one turn of the event loop
 
 
 def weight_of(text: str) -> int:
@@ -283,20 +282,16 @@ class ScoringQueue(Generic[P, R]):
 
 
 def _deliver(tickets: list[Ticket[P, R]]) -> None:
-    """Give the results to the event loop, with one wake-up for all; a few each turn, so that it hears of others."""
+    """Give the results to the event loop, with one wake-up for all."""
     if not tickets:
         return
-    loop = tickets[0].done.get_loop()
 
-    def resolve(start: int) -> None:
-        end = start + _ANSWERED_TOGETHER
-        for ticket in tickets[start:end]:
+    def resolve() -> None:
+        for ticket in tickets:
             if not ticket.done.done():
                 ticket.done.set_result([result for result in ticket.results if result is not None])
-        if end < len(tickets):
-            loop.call_soon(resolve, end)
 
-    _in_loop(loop, lambda: resolve(0))
+    _in_loop(tickets[0].done.get_loop(), resolve)
 
 
 def _fail(ticket: Ticket[P, R], error: Exception) -> None:
