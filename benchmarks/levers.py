@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,12 @@ def main() -> None:
     items = drawn(split, options.draw)
     folds = assign_folds(items, folds=options.folds, seed=0)
     known = [item.post.id for item in items]
-    linear = _cached(options.work / "linear.json", known, lambda: linear_scores(items, folds))
+    linear = _cached(options.work / "linear.json", known, partial(linear_scores, items, folds))
     results = {}
     for name in options.arms:
         begun = time.monotonic()
         encoder = adapted(options, split, items) if ARMS[name].adapted else options.encoder
-        make = lambda name=name, encoder=encoder: scores(ARMS[name], encoder, items, folds, options.settings)  # noqa: E731
+        make = partial(scores, ARMS[name], encoder, items, folds, options.settings)
         file = options.work / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.json"
         results[name] = _cached(file, known, make)
         print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -18,9 +18,11 @@ from polyvigil.config.judge import ChatSpec
 from polyvigil.detect.reading import unreadable
 from polyvigil.judge.examples import Example
 from polyvigil.judge.masking import masked
-from polyvigil.judge.nearest import NearestExamples
 from polyvigil.text.mentions import Lexicon, Term, folded, lexicon, mentions
 from polyvigil.types import Frozen, Post
+
+if TYPE_CHECKING:
+    from polyvigil.judge.nearest import NearestExamples
 
 EXAMPLES_FILE = "examples.jsonl"
 DRUGS_FILE = "drugs.jsonl"
@@ -93,6 +95,8 @@ class MessageWriter:
 
     @cached_property
     def _nearest(self) -> NearestExamples:
+        from polyvigil.judge.nearest import NearestExamples  # scipy.sparse, which nobody needs who sends no examples
+
         return NearestExamples(self.context.examples, self.spec)
 
     @cached_property
