@@ -5,12 +5,14 @@
 ENCODER is a folder (e5_folder.py writes one; its tokenizer is that of XLM-R, so the lengths are too); its head is a
 random one on the first token, which costs what a trained one does. POSTS.csv has the columns id, text, label and
 language. Of each file and language so many posts are drawn. Text in, P out, in the order given; tokenising is in every
-arm; a post is cut at 256 tokens by all. The arms, which must agree within 1e-5, stand in inference_arms.py.
+arm; a post is cut at 256 tokens by all. The arms, which must agree within 1e-5, stand in inference_arms.py. There are
+no bars: those of inference.py are of the task's mix of lengths.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,10 @@ import torch
 from transformers import AutoTokenizer
 
 import inference_arms as arms
-from inference import BARS, PIPELINE_BARS, scored
+from inference import scored
 from polyvigil.data.read import read_labelled
 from polyvigil.nn.encoder import Encoder, load_encoder
-from side_by_side import Ratio, compare, line, report
+from side_by_side import Ratio, compare, line, report, write
 from synthetic import LONGEST
 
 
@@ -40,15 +42,23 @@ def main() -> None:
     tokenizer: Any = AutoTokenizer.from_pretrained(str(options.encoder))
     ratios: list[Ratio] = []
     notes: dict[str, object] = {"torch": torch.__version__, "arithmetic": torch.backends.cpu.get_cpu_capability()}
-    for file in options.files:
+    for name, texts in drawn(options.files, options.posts).items():
+        ratios += measured(name, texts, ours, stock.model, tokenizer, options.rounds)
+        notes[name] = told(ours, texts)
+    report([], notes, None)  # the ratios were printed as they came
+    write(ratios, notes, options.json)
+
+
+def drawn(files: Sequence[Path], most: int) -> dict[str, list[str]]:
+    """Texts of each file and language, at most so many."""
+    samples = {}
+    for file in files:
         items = read_labelled(file).posts
         for language in sorted({item.post.language for item in items}):
             written = [item.post.text for item in items if item.post.language == language]
-            draw = np.random.default_rng(0).permutation(len(written))[: options.posts]
-            name = f"{file.stem}, {language}"
-            ratios += measured(name, [written[one] for one in draw], ours, stock.model, tokenizer, options.rounds)
-            notes[name] = told(ours, [written[one] for one in draw])
-    report(ratios, notes, options.json)
+            chosen = np.random.default_rng(0).permutation(len(written))[:most]
+            samples[f"{file.stem}, {language}"] = [written[index] for index in chosen]
+    return samples
 
 
 def measured(
@@ -66,8 +76,7 @@ def measured(
     for other, run in others.items():
         if (apart := np.abs(run() - expected).max()) > 1e-5:
             raise SystemExit(f"{name}, {other}: the arms disagree by {apart:.1e}; times would mean nothing")
-        bar = PIPELINE_BARS[384] if other == "pipeline, batch 1" else BARS.get(other)
-        ratios.append(compare(f"{name}, {other}", lambda: scored(ours, posts), run, rounds=rounds, warm=True, bar=bar))
+        ratios.append(compare(f"{name}, {other}", lambda: scored(ours, posts), run, rounds=rounds, warm=True))
         print(line(ratios[-1]), flush=True)
     return ratios
 
