@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
@@ -188,9 +189,18 @@ def recipes_page() -> str:
     for name, path in shipped().items():
         comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
         parts.append(f"## {name}")
-        parts.append("\n".join(line.removeprefix("#").strip() for line in comments).replace("<", "&lt;"))
+        parts.append(_prose([line.removeprefix("#").strip() for line in comments]))
         parts.append("```toml\n" + to_toml(load(str(path))).strip() + "\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def _prose(lines: Sequence[str]) -> str:
+    """What a recipe says of itself, its commands in blocks of their own."""
+    parts = []
+    for are_commands, group in itertools.groupby(lines, lambda line: line.startswith("polyvigil ")):
+        text = "\n".join(group).strip()
+        parts.append(f"```text\n{text}\n```" if are_commands else text.replace("<", "&lt;"))
+    return "\n\n".join(filter(None, parts))
 
 
 def decisions_page(root: Path, decisions: Mapping[str, str]) -> str:
