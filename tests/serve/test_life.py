@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import shutil
 import signal
 import socket
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -241,6 +243,31 @@ def test_a_request_is_scored_by_the_bundle_that_served_when_it_came(
         assert running.score(post()).json["bundle"] == after
         assert service.bundle_states().keys() == {(after, "serving")}
         wait_for(lambda: not Path(f"/proc/{pid}").exists())  # with its last request its process has ended
+
+
+class Cycle:
+    """Holds itself, as parts of an encoder do."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_a_replaced_bundle_leaves_no_cycle_in_memory(bundle_folder: Path, other_folder: Path, tmp_path: Path) -> None:
+    link = tmp_path / "bundle"
+    link.symlink_to(bundle_folder)
+    with serving(link) as running:
+        assert running.app
+        assert gc.get_freeze_count() > 10_000  # no collection walks them while it serves
+        cycle = Cycle()
+        vars(running.app.service.serving)["cycle"] = cycle
+        kept = weakref.ref(cycle)
+        gc.freeze()  # as if it had been there from the beginning
+        del cycle
+        link.unlink()
+        link.symlink_to(other_folder)
+        running.request("POST", "/v1/reload", {})
+        wait_for(lambda: kept() is None and gc.get_freeze_count() > 10_000)
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_bad_bundle_changes_nothing(bundle_folder: Path, tmp_path: Path, post: MakePost) -> None:

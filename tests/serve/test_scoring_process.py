@@ -103,7 +103,7 @@ def test_one_that_is_killed_while_idle_is_missed_by_readiness(running: Running, 
 
 def test_signals_of_the_terminal_and_of_the_service_do_not_reach_it(scoring: ScoringProcess, running: Running) -> None:
     assert scoring.pid
-    assert os.getsid(scoring.pid) != os.getsid(0)
+    assert os.getpgid(scoring.pid) != os.getpgid(0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(scoring.pid, number)
     time.sleep(0.2)

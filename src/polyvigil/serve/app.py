@@ -17,6 +17,7 @@ from starlette.routing import Route, Router
 
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.serve import ServeSpec
+from polyvigil.serve import collector
 from polyvigil.serve.exchange import Exchange
 from polyvigil.serve.gate import Gate
 from polyvigil.serve.routes import Handler, Handlers
@@ -56,9 +57,11 @@ class ScoringApp:
         await asyncio.to_thread(self.service.serving.smoke_score)  # compiles and fills caches: no client waits for that
         self.service.start()
         await self.service.is_ready()
+        collector.set_aside()
         try:
             yield
         finally:
+            collector.take_back()
             self.service.stop()
 
 

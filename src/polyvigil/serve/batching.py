@@ -167,6 +167,7 @@ class ScoringQueue(Generic[P, R]):
         try:
             while batch := self._take():
                 self._score(batch)
+                del batch  # or the last one would hold its bundle, which may have been replaced, until the next comes
         except BaseException:
             self._replace_thread()
 

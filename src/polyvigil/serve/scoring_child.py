@@ -12,20 +12,26 @@ from typing import IO
 from polyvigil.config.serve import ServeSpec
 from polyvigil.errors import PolyvigilError
 from polyvigil.scoring.pool import load_as
+from polyvigil.serve import collector
 from polyvigil.serve.loaded import SMOKE_POSTS, LoadedBundle
 from polyvigil.serve.requests import IndexedPost, PostError, RequestPost, Result
 from polyvigil.serve.scoring_process import read_frame, write_frame
+
+_NICE = 5
+"""Where cores are few, who waits for one to read or refuse a request goes first."""
 
 
 def main(folder: str, bundle_id: str) -> None:
     """Load the bundle, score a post, then answer frames until stdin closes."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # are for the service, which then closes stdin
         signal.signal(number, signal.SIG_IGN)
+    os.nice(_NICE)
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no frame
     try:
         loaded = LoadedBundle(load_as(folder, bundle_id, device="cpu"), ServeSpec())
         loaded.score_without_endpoint([(0, SMOKE_POSTS[0])])
+        collector.set_aside()
         write_frame(output, b"")
         # It scores with numpy until the compiled kernel is there, which takes as long as all the rest, or once longer.
         threading.Thread(target=loaded.smoke_score, daemon=True).start()

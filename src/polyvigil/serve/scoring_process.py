@@ -93,12 +93,12 @@ class ScoringProcess:
     def _start(self) -> subprocess.Popen[bytes]:
         self._has_scored = False
         command = [sys.executable, "-P", "-m", "polyvigil.serve.scoring_child", str(self.folder), self._bundle_id]
-        self._child = subprocess.Popen(  # in a session of its own: Ctrl-C is for the service
+        self._child = subprocess.Popen(  # in a group of its own: Ctrl-C is for the service
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            process_group=0,
         )
         return self._child
 

@@ -18,6 +18,7 @@ from polyvigil.bundle.store import Bundle, load
 from polyvigil.config.serve import ServeSpec
 from polyvigil.errors import BundleError, PolyvigilError
 from polyvigil.judge.endpoint import EndpointPermission
+from polyvigil.serve import collector
 from polyvigil.serve.batching import ScoringQueue, Ticket, weight_of
 from polyvigil.serve.lag import LoopLag
 from polyvigil.serve.loaded import SMOKE_POSTS, LoadedBundle
@@ -29,6 +30,7 @@ from polyvigil.web.refusal import RefusalError
 LOG = logging.getLogger("polyvigil.serve")
 _PROBE_TIME = 5.0  # seconds in which a readiness check must have its post scored
 _LAG_SHARE = 0.1  # of the longest wait: more than a turn of the event loop may take before requests are refused
+_GONE_AFTER = 1.0  # seconds after which nothing holds a bundle that was closed
 _LEAST_LAG = 0.05  # seconds that a turn may take whatever the longest wait: some hundred requests at the same time
 SCORE, EXPLAIN = 0, 1
 """Lanes of the queue: explanations wait behind scores, and what they cost says nothing of what those do."""
@@ -287,7 +289,9 @@ class Service:
     def _let_go(self) -> None:
         for loaded in [loaded for loaded in self._retiring if not loaded.open_requests]:
             self._retiring.remove(loaded)
-            asyncio.get_running_loop().run_in_executor(None, loaded.close)
+            loop = asyncio.get_running_loop()
+            closed = loop.run_in_executor(None, loaded.close)
+            closed.add_done_callback(lambda _: loop.call_later(_GONE_AFTER, collector.set_aside))
 
     def bundle_states(self) -> dict[tuple[str, str], int]:
         """Open requests by (bundle id, serving or retiring)."""
