@@ -70,8 +70,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(files: Path) -> Path:
     """Trained by the command line: the linear member and two encoders."""
     line = ["train", "hybrid", "--train", f"{files}/train.csv", "--dev", f"{files}/dev.csv", "-o", f"{files}/bundle"]
-    settings = ("training.epochs=2", "training.learning_rate=3e-3", "training.posts_per_step=16", "seeds=[1, 2]",
-                "decide.rule=argmax")  # fmt: skip
+    settings = ("training.epochs=2", "training.learning_rate=3e-3", "training.posts_per_step=16", "seeds=[1, 2]")
     for setting in (f"model.encoder.name={files}/model", "model.encoder.max_tokens=32", *settings):
         line += ["--set", setting]
     assert program.run([*line, "--offline", "--device", "cpu"]) == 0
