@@ -137,9 +137,10 @@ def test_killed_while_saving_best_weights_resumes(
     assert (facts(run(encoder, spec=EACH, work=tmp_path)), digest(encoder)) == unbroken[::-1]
 
 
-def test_ten_real_kills_at_random_instants_change_no_bit(tmp_path: Path) -> None:
-    result = worker("kills", str(tmp_path), os.environ.get("POLYVIGIL_KILLS", "10"), "1")
-    assert result["kills"] >= 10
+def test_real_kills_at_random_instants_change_no_bit(tmp_path: Path) -> None:
+    kills = int(os.environ.get("POLYVIGIL_KILLS", "4"))
+    result = worker("kills", str(tmp_path), str(kills), "1")
+    assert result["kills"] >= kills
     assert result["runs"]
     assert all(one == result["unbroken"] for one in result["runs"])
 

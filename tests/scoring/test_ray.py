@@ -51,15 +51,21 @@ def test_killed_actors_change_nothing(bundle_folder: Path, many: Path, alone: Pa
     wait_for(lambda: not any(Path(f"/proc/{one}").exists() for one in below))
 
 
-def test_partitions_errors_and_a_cluster_that_is_not_there(bundle_folder: Path, many: Path, tmp_path: Path) -> None:
+def test_partitions_errors_and_a_cluster_that_is_not_there(
+    bundle_folder: Path,
+    many: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def run(line: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(line, capture_output=True, text=True, check=False, timeout=180, cwd=tmp_path)
+        return subprocess.run(line, capture_output=True, text=True, check=False, timeout=180)
 
+    monkeypatch.chdir(tmp_path)
     source = Path(shutil.copy(many / "b.csv", tmp_path / "b.csv")).name  # relative, as actors must read it too
-    local = [sys.executable, "-m", "polyvigil", "score", str(bundle_folder), source, "--part-posts", "200", "-o"]
-    assert run([*local, "local/"]).returncode == 0
-    ray = [*local, "ray/", "--engine", "ray", "--processes", "1"]
-    done = run(ray)
+    local = ["score", str(bundle_folder), source, "--part-posts", "200", "-o"]
+    assert command([*local, "local/"]) == 0
+    done = run([sys.executable, "-m", "polyvigil", *local, "ray/", "--engine", "ray", "--processes", "1"])
     assert done.returncode == 0, done.stderr
     parts = sorted(path.name for path in (tmp_path / "ray").glob("part*"))
     assert len(parts) == 3
@@ -67,13 +73,13 @@ def test_partitions_errors_and_a_cluster_that_is_not_there(bundle_folder: Path, 
     assert ds.dataset(tmp_path / "ray").count_rows() == 500
     bad = tmp_path / "bad.csv"
     bad.write_text("text,language\nfine,en\nfine,not one\n")
-    line = _command(bundle_folder, bad, "o.csv", "--on-error", "fail")
+    line = [*_command(bundle_folder, bad, "o.csv", "--on-error", "fail"), "--processes", "1"]
     refused = run(line)
     assert refused.returncode == 2
     assert "bad.csv:3: column \"language\": 'not one' is not a language" in refused.stderr
-    nowhere = run([*line, "--address", "127.0.0.1:1"])
-    assert nowhere.returncode == 1
-    assert "error: --address 127.0.0.1:1: no Ray cluster can be reached or started" in nowhere.stderr
+    capsys.readouterr()
+    assert command([*line[3:], "--address", "127.0.0.1:1"]) == 1
+    assert "error: --address 127.0.0.1:1: no Ray cluster can be reached or started" in capsys.readouterr().err
 
 
 def test_without_ray_the_extra_is_named(

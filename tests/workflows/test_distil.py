@@ -27,6 +27,7 @@ from polyvigil.workflows import train as training
 WORDS = ("the", "pills", "gave", "me", "a", "day", "of", "work", "and", "sleep", "again", "with", "my", "doctor")
 SETTINGS = (
     "model.max_tokens=32",
+    "decide.rule=argmax",  # the quickest: no test here is of what is decided
     "training.epochs=4",
     "training.learning_rate=6e-3",
     "training.posts_per_step=16",
