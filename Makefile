@@ -32,11 +32,12 @@ test-core:
 	  tests/test_metrics.py tests/test_sklearn.py --ignore tests/scoring/test_prefetch.py \
 	  --ignore tests/scoring/test_parquet_types.py
 
-# What takes too long for every day: 500 kills at file-system calls of the commands that write, 100 full disks, 20,000
-# files at random, 5,000 damaged ones.
+# What takes too long for every day: 500 kills at file-system calls of the commands that write, 100 full disks, 20 kills
+# of a training, 20,000 files at random, 5,000 damaged ones.
 nightly: .venv/ready-for-tests
 	POLYVIGIL_KILLS=500 POLYVIGIL_FULL_DISKS=100 $(BIN)/python -m pytest \
 	  -k "test_a_kill_leaves_the_old_or_the_new or test_a_full_disk_leaves_the_old" tests/cli/test_outputs.py
+	POLYVIGIL_KILLS=20 $(BIN)/python -m pytest -k test_real_kills tests/learn/test_checkpoint.py
 	POLYVIGIL_NIGHTLY=1 $(BIN)/python -m pytest tests/data/test_random_files.py tests/cli/test_damaged_files.py
 
 # All eleven rows of the paper's Table 2, and Tables 3 to 5, on tiny random models and synthetic posts.
