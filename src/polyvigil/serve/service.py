@@ -287,9 +287,9 @@ class Service:
         return result
 
     def _let_go(self) -> None:
+        loop = asyncio.get_running_loop()
         for loaded in [loaded for loaded in self._retiring if not loaded.open_requests]:
             self._retiring.remove(loaded)
-            loop = asyncio.get_running_loop()
             closed = loop.run_in_executor(None, loaded.close)
             closed.add_done_callback(lambda _: loop.call_later(_GONE_AFTER, collector.set_aside))
 
