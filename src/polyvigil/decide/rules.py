@@ -147,8 +147,9 @@ def _platt(posts: DevScores, names: Sequence[str], objective: Objective) -> Fitt
     calibration = fit("hierarchical-platt", posts.probabilities, posts.labels, posts.languages.tolist())
 
     def threshold_of(some: DevScores, language: str) -> float:
-        calibrated = calibration.calibrated(some.probabilities, [language] * len(some.labels))
-        return _threshold_at(calibration, _plug_in(calibrated, objective), language)
+        apart = calibration.of(language)
+        calibrated = apart.calibrated(some.probabilities, some.languages.tolist())
+        return _threshold_at(apart, _plug_in(calibrated, objective), language)
 
     return FittedThresholds(
         {name: threshold_of(posts.of(name), name) for name in names}, threshold_of(posts, _NO_LANGUAGE)

@@ -157,5 +157,6 @@ def _sweep(scores: Array, gold: Array, weights: Array, value: Value) -> Optimum:
 
 def _last_of_each_score(scores: Array) -> NDArray[np.int64]:
     """Of scores sorted downward, the last place of each distinct one above 0."""
-    last = np.flatnonzero(np.diff(scores, append=-1.0))
-    return last[scores[last] > 0]
+    ends = scores > 0
+    ends[:-1] &= scores[:-1] != scores[1:]
+    return np.flatnonzero(ends)
