@@ -63,6 +63,9 @@ def main(folder: Path, points: int) -> dict[str, object]:
     program.run(["explain", "in/bundle", "in/few.csv", "-o", "warm.jsonl", "-q", "--json"])
     before, chance, runs = inputs(), random.Random(13), {}
     for number, (name, (line, output, older)) in enumerate((chosen := lines()).items()):
+        here = points // len(chosen) + (number < points % len(chosen))
+        if not here:
+            continue
         arguments, path = line.format(f"out/{output}").split(), Path("out") / output
         _mount(size=_ROOM)
         assert _child([*arguments, *older.split()])[0] == 0, name
@@ -72,7 +75,6 @@ def main(folder: Path, points: int) -> dict[str, object]:
         new, most = contents(path), least + _used() + 4 * _PAGE
         assert new != old, name
         _unmount()
-        here = points // len(chosen) + (number < points % len(chosen))
         seen = {"full": 0, "enough": 0}
         for _ in range(here):
             _mount(size=_ROOM)

@@ -21,8 +21,8 @@ import pytest
 from tests.data.damaged import damaged_file, whole_files
 
 from polyvigil.data.formats import open_table
-from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import write_posts
+from polyvigil.types import LabelledPost
 
 Ran = Callable[..., tuple[int, str, str]]
 N_BLOCKS, N_FILES = (50, 100) if os.environ.get("POLYVIGIL_NIGHTLY") else (4, 40)
@@ -39,14 +39,14 @@ LINES = (
     "submit bundle {} -o out.zip",
     "augment translate {} -o out.csv --to fa --mapping arabic --max 3",
 )
-TRAIN = "train linear --train {} --dev dev.csv -o out"
+TRAIN = "train linear --train {} --dev dev.csv -o out --set decide.rule=fixed"
 
 
 @pytest.fixture
-def place(bundle_folder: Path, tmp_path: Path) -> Iterator[Path]:
+def place(bundle_folder: Path, corpus: tuple[LabelledPost, ...], tmp_path: Path) -> Iterator[Path]:
     """A working folder with a bundle and dev posts."""
     (tmp_path / "bundle").symlink_to(bundle_folder)
-    dev = [item for item in sample_corpus() if item.post.split == "dev" and item.post.language == "en"]
+    dev = [item for item in corpus if item.post.split == "dev" and item.post.language == "en"]
     write_posts(tmp_path / "dev.csv", dev[:80])
     before = Path.cwd()
     os.chdir(tmp_path)

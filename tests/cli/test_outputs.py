@@ -252,8 +252,8 @@ _ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def test_a_kill_leaves_the_old_or_the_new(place_with_encoder: Path) -> None:
-    """25 kills at file-system calls of the commands that write; ``make nightly`` does 500."""
-    kills = int(os.environ.get("POLYVIGIL_KILLS", "25"))
+    """A kill of each command that writes, at one of its file-system calls; ``make nightly`` does 500."""
+    kills = int(os.environ.get("POLYVIGIL_KILLS", "12"))
     script = Path(__file__).with_name("killer.py")
     line = [sys.executable, str(script), str(place_with_encoder), str(kills)]
     done = subprocess.run(line, capture_output=True, check=False, text=True, env=_ONE_THREAD)

@@ -35,8 +35,8 @@ def _wait_for(path: Path, process: subprocess.Popen[bytes], pattern: str) -> Non
 @pytest.mark.parametrize("number", CODES)
 def test_scoring_keeps_its_parts(bundle_folder: Path, tmp_path: Path, number: signal.Signals, processes: int) -> None:
     """The whole group gets the signal, as from a terminal or a service manager."""
-    (tmp_path / "i.csv").write_text("id,text,language\n" + "".join(f"{n},pills {n} hurt,en\n" for n in range(60_000)))
-    arguments = ("score", bundle_folder, "i.csv", "-o", "o.csv", "--part-posts", "1000")
+    (tmp_path / "i.csv").write_text("id,text,language\n" + "".join(f"{n},pills {n} hurt,en\n" for n in range(20_000)))
+    arguments = ("score", bundle_folder, "i.csv", "-o", "o.csv", "--part-posts", "500")
     arguments += ("--processes", processes) if processes > 1 else ()  # type: ignore[assignment]
     process = _begun(*arguments, cwd=tmp_path)
     _wait_for(tmp_path / "o.csv.work", process, "records/part-*.json")
@@ -52,7 +52,7 @@ def test_scoring_keeps_its_parts(bundle_folder: Path, tmp_path: Path, number: si
     done = subprocess.run(
         [sys.executable, "-m", "polyvigil", *resumed, "--json"], cwd=tmp_path, capture_output=True, check=True
     )
-    assert json.loads(done.stdout)["data"]["posts"] == 60_000
+    assert json.loads(done.stdout)["data"]["posts"] == 20_000
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
