@@ -130,12 +130,16 @@ def test_a_pickle_of_a_fitted_classifier_needs_no_folder(
 
 def test_cross_validation_pipelines_and_searches(posts: pd.DataFrame) -> None:
     frame = posts[["text", "language"]]
-    pipeline = Pipeline([("same", FunctionTransformer()), ("ade", ADEClassifier())])
+    pipeline = Pipeline([("same", FunctionTransformer()), ("ade", ADEClassifier(decide__rule="argmax"))])
     folds: dict[str, Any] = {"cv": GroupKFold(2), "groups": posts.group, "scoring": "f1"}
     scores = cross_val_score(pipeline, frame, posts.label, **folds)
     assert scores.min() > 0.6
     beside = cross_val_score(
-        ADEClassifier(), posts.text, posts.label, params={"languages": posts.language, "groups": posts.group}, **folds
+        ADEClassifier(decide__rule="argmax"),
+        posts.text,
+        posts.label,
+        params={"languages": posts.language, "groups": posts.group},
+        **folds,
     )
     assert beside.min() > 0.6
     search = GridSearchCV(pipeline, {"ade__model__C": [0.5, 4.0]}, cv=2, scoring="roc_auc", n_jobs=1)
@@ -146,6 +150,7 @@ def test_cross_validation_pipelines_and_searches(posts: pd.DataFrame) -> None:
 
 def test_folds_are_fitted_by_other_processes(posts: pd.DataFrame) -> None:
     frame = posts[["text", "language"]]
-    one = cross_val_score(ADEClassifier(), frame, posts.label, cv=2, scoring="roc_auc")
-    two = cross_val_score(ADEClassifier(), frame, posts.label, cv=2, scoring="roc_auc", n_jobs=2)
+    classifier = ADEClassifier(decide__rule="argmax")
+    one = cross_val_score(classifier, frame, posts.label, cv=2, scoring="roc_auc")
+    two = cross_val_score(classifier, frame, posts.label, cv=2, scoring="roc_auc", n_jobs=2)
     assert one.tolist() == two.tolist()

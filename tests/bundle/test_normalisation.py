@@ -40,9 +40,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
         '[model]\nkind = "stacked"\nfolds = 2\n[model.base]\nkind = "linear"\nmin_posts = 2\n'
         f'[model.further]\nkind = "nli"\nname = {json.dumps(nli)}\nmax_tokens = 96\n'
     )
-    device = ["--device", "cpu", "--offline"]
+    quick = _set("decide.rule=argmax")
+    device = [*quick, "--device", "cpu", "--offline"]
     encoder = [f"model.name={BUNDLES / 'encoder' / 'members' / '00-encoder'}", "model.max_tokens=48"]
-    lines = {"linear": ["train", "linear", *data, "--set", "model.min_posts=2"]}
+    lines = {"linear": ["train", "linear", *data, "--set", "model.min_posts=2", *quick]}
     if _has_torch():
         lines |= {
             "encoder": ["train", "quick", *data, *_set(*encoder, "training.epochs=1"), *device],

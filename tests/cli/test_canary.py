@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from polyvigil.cli import main as program
-from polyvigil.data.sample import sample_corpus
 from polyvigil.data.write import write_posts
+from polyvigil.types import LabelledPost
 
 Ran = Callable[..., tuple[int, str, str]]
 CANARY = "zebrafinch"
@@ -31,8 +31,8 @@ LINES = {
     "audit drift": "audit drift in/bundle in/other {} --json",
     "audit truncation": "audit truncation in/bundle {} --json",
     "audit similarity": "audit similarity in/bundle {} --json",
-    "train": "train linear --train {} --dev in/dev.csv -o out --json",
-    "train dev": "train linear --train in/train.csv --dev {} -o out --json",
+    "train": "train linear --train {} --dev in/dev.csv -o out --json --set decide.rule=argmax",
+    "train dev": "train linear --train in/train.csv --dev {} -o out --json --set decide.rule=argmax",
     "tune": "tune in/bundle {} -o out --json",
     "ensemble": "ensemble in/bundle in/other --dev {} -o out --json",
     "judge": "judge in/bundle --with in/other --dev {} -o out --ask-at-most 0.2 --json",
@@ -78,18 +78,19 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def made(corpus: tuple[LabelledPost, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Posts, predictions and two bundles in ``in``; the working folder."""
     place = tmp_path_factory.mktemp("canary")
     folder = place / "in"
     folder.mkdir()
-    corpus = [item for item in sample_corpus() if item.post.language == "en"]
+    english = [item for item in corpus if item.post.language == "en"]
     for split, most in (("train", 100), ("dev", 60), ("test", 60)):
-        write_posts(folder / f"{split}.csv", [item for item in corpus if item.post.split == split][:most])
-    test = [item for item in corpus if item.post.split == "test"][:60]
+        write_posts(folder / f"{split}.csv", [item for item in english if item.post.split == split][:most])
+    test = [item for item in english if item.post.split == "test"][:60]
     lines = [f"{item.post.id},{item.label}" for item in test]
     (folder / "predictions.csv").write_text("\n".join(["id,predicted_label", *lines]) + "\n", encoding="utf-8")
     train = ["train", "linear", "--train", str(folder / "train.csv"), "--dev", str(folder / "dev.csv"), "-q"]
+    train += ["--set", "decide.rule=argmax"]
     assert program.run([*train, "-o", str(folder / "bundle")]) == 0
     assert program.run([*train, "-o", str(folder / "other"), "--seed", "7"]) == 0
     for name, text in FILES.items():

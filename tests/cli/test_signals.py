@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from polyvigil.scoring.work import locked
 
+Ran = Callable[..., tuple[int, str, str]]
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
@@ -33,7 +35,14 @@ def _wait_for(path: Path, process: subprocess.Popen[bytes], pattern: str) -> Non
 
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("number", CODES)
-def test_scoring_keeps_its_parts(bundle_folder: Path, tmp_path: Path, number: signal.Signals, processes: int) -> None:
+def test_scoring_keeps_its_parts(
+    ran: Ran,
+    bundle_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    processes: int,
+) -> None:
     """The whole group gets the signal, as from a terminal or a service manager."""
     (tmp_path / "i.csv").write_text("id,text,language\n" + "".join(f"{n},pills {n} hurt,en\n" for n in range(20_000)))
     arguments = ("score", bundle_folder, "i.csv", "-o", "o.csv", "--part-posts", "500")
@@ -49,14 +58,16 @@ def test_scoring_keeps_its_parts(bundle_folder: Path, tmp_path: Path, number: si
     assert not (tmp_path / "o.csv").exists()
     resumed = shlex.split(hint.partition("go on with: ")[2])[1:]
     assert "--resume" in resumed
-    done = subprocess.run(
-        [sys.executable, "-m", "polyvigil", *resumed, "--json"], cwd=tmp_path, capture_output=True, check=True
-    )
-    assert json.loads(done.stdout)["data"]["posts"] == 20_000
+    monkeypatch.chdir(tmp_path)
+    code, out, err_again = ran(*resumed, "--json")
+    assert code == 0, err_again
+    assert json.loads(out)["data"]["posts"] == 20_000
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_translating_keeps_what_is_done(tmp_path: Path, number: signal.Signals) -> None:
+def test_translating_keeps_what_is_done(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
     """A command without parts of its own: the line printed goes on from what is kept."""
     program = (
         "import os, sys; from polyvigil.augment.mapping import Mapping; from polyvigil.cli import main\n"
@@ -88,8 +99,8 @@ def test_translating_keeps_what_is_done(tmp_path: Path, number: signal.Signals) 
     assert b"go on with: polyvigil augment translate i.csv" in done.stderr
     assert (tmp_path / "fa.csv.translations.jsonl").stat().st_size
     assert not (tmp_path / "fa.csv").exists()
-    again = subprocess.run([sys.executable, "-m", "polyvigil", *line], cwd=tmp_path, capture_output=True, check=False)
-    assert again.returncode == 0
+    monkeypatch.chdir(tmp_path)
+    assert ran(*line)[0] == 0
 
 
 def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
