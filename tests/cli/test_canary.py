@@ -32,7 +32,7 @@ LINES = {
     "audit truncation": "audit truncation in/bundle {} --json",
     "audit similarity": "audit similarity in/bundle {} --json",
     "train": "train linear --train {} --dev in/dev.csv -o out --json --set decide.rule=argmax",
-    "train dev": "train linear --train in/train.csv --dev {} -o out --json --set decide.rule=argmax",
+    "train dev": "train linear --train in/train.csv --dev {} -o out --json",
     "tune": "tune in/bundle {} -o out --json",
     "ensemble": "ensemble in/bundle in/other --dev {} -o out --json",
     "judge": "judge in/bundle --with in/other --dev {} -o out --ask-at-most 0.2 --json",
