@@ -20,13 +20,15 @@ test-fast: .venv/ready-for-tests
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 # The core's tests in an environment of its own: on the newest versions allowed, or with RESOLUTION=lowest-direct on the
-# lowest. Needs uv. Left out are files that need torch, or write types that older versions of pyarrow refuse.
+# lowest. Left out are files that need torch, or write types that older versions of pyarrow refuse.
 RESOLUTION ?= highest
+UV := VIRTUAL_ENV=.venv-core .venv-core/bin/uv pip
 test-core:
 	rm -rf .venv-core && "$(PYTHON)" -m venv .venv-core
-	uv pip install --quiet --python .venv-core/bin/python --resolution $(RESOLUTION) .
-	uv pip freeze --python .venv-core/bin/python | grep -v '^polyvigil' > .venv-core/constraints.txt
-	uv pip install --quiet --python .venv-core/bin/python -c .venv-core/constraints.txt pytest hypothesis pandas polars
+	.venv-core/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) install --quiet --resolution $(RESOLUTION) .
+	$(UV) freeze | grep -v '^polyvigil' > .venv-core/constraints.txt
+	$(UV) install --quiet -c .venv-core/constraints.txt pytest hypothesis pandas polars
 	PYTHONPATH=src:. .venv-core/bin/python -m pytest -q -W ignore::DeprecationWarning -W ignore::FutureWarning -m "not slow" \
 	  tests/config tests/text tests/data tests/decide tests/bundle tests/scoring tests/report tests/test_api.py \
 	  tests/test_metrics.py tests/test_sklearn.py --ignore tests/scoring/test_prefetch.py \

@@ -2,6 +2,7 @@
 
     python benchmarks/extras.py [EXTRA ...] [--wheel dist/polyvigil-0.1.0-py3-none-any.whl] [--torch torch==2.13.0+cpu]
 
+Run it with the Python that is to be tried, 3.11 or newer; it needs nothing else.
 ``base`` is the wheel alone. Each environment is made, measured and removed, one after the other; what a download takes
 counts in the seconds, unless uv is installed, which is taken in place of pip and keeps what it has fetched. Megabytes
 are those of site-packages on the disk, without pip. ``--torch`` is installed first where an extra needs torch.
@@ -72,11 +73,17 @@ def _measured(extra: str, wheel: str, torch: str) -> tuple[str, bool]:
     """A row of the table, and whether the import went through."""
     folder = Path(tempfile.mkdtemp(prefix="extras-"))
     try:
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        uv = shutil.which("uv")
+        maker = [uv, "venv", "--quiet", "--clear", "--python", sys.executable] if uv else [sys.executable, "-m", "venv"]
+        subprocess.run([*maker, folder], check=True)
         started = time.monotonic()
         target = wheel if extra == "base" else f"{wheel}[{extra}]"
         for requirement in ([torch] if extra in NEED_TORCH else []) + [target]:
-            subprocess.run([*_installer(folder), requirement], check=True, capture_output=True)
+            install = subprocess.run([*_installer(folder), requirement], capture_output=True, text=True, check=False)
+            if install.returncode:
+                lines = install.stderr.strip().splitlines()
+                print("\n".join(lines), file=sys.stderr)
+                return f"| {extra} | | | | not installed: {lines[-1].strip()} |", False
         seconds = time.monotonic() - started
         smoke = subprocess.run(
             [folder / "bin/python", "-c", IMPORTS[extra]], capture_output=True, text=True, check=False
