@@ -28,7 +28,7 @@ from polyvigil.data.table import BlockRows, PieceBuffer, Row, RowBlock, RowError
 from polyvigil.data.write import csv_columns_text, csv_text
 from polyvigil.errors import DataError
 from polyvigil.scoring.batch import score_file
-from polyvigil.scoring.part import output_columns
+from polyvigil.scoring.columns import output_columns
 from polyvigil.scoring.wire import COLUMNS, SEVERAL_MEMBERS, TOKENS, as_cells, score_posts
 from polyvigil.scoring.write import header, row_writer
 

@@ -37,9 +37,9 @@ from polyvigil.errors import DataError, RecipeError
 from polyvigil.evaluation.rate_curve import logits
 from polyvigil.review.sampling import sample_audit
 from polyvigil.review.scored_posts import ScoredFile, ScoredPosts, posts_at, rows_at
+from polyvigil.scoring.columns import output_columns
 from polyvigil.scoring.digits import rounded
 from polyvigil.scoring.facts import check_prevalence
-from polyvigil.scoring.part import output_columns
 from polyvigil.scoring.stream import stem
 from polyvigil.scoring.wire import COLUMNS
 from polyvigil.scoring.workbook import check_cells

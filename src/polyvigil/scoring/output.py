@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from polyvigil.data.atomic import install_folder, sweep, whole_file, write_whole
 from polyvigil.errors import DataError
+from polyvigil.scoring.columns import schema_of
 from polyvigil.scoring.job import Job, PartRecord
-from polyvigil.scoring.part import schema_of
 from polyvigil.scoring.plan import Target
 from polyvigil.scoring.stream import Hashed
 from polyvigil.scoring.work import Work

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import gc
-from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import compress, count, islice
+from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-import pyarrow as pa
-
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.data import DataSpec
-from polyvigil.config.score import ScoreSpec
 from polyvigil.data.atomic import whole_file
 from polyvigil.data.columns import ColumnMap, column_list, map_columns
 from polyvigil.data.formats import FilePosition, Row, RowError, Table, open_table
@@ -32,18 +27,18 @@ from polyvigil.data.read import (
     row_error,
 )
 from polyvigil.data.read_block import ReadBlock, read_block
-from polyvigil.data.shown import shown_name
 from polyvigil.data.streams import STDIN
 from polyvigil.data.table import Piece, PieceBuffer, RowBlock, pieces_of, rows_in
 from polyvigil.errors import DataError
-from polyvigil.scoring.dedup import DUPLICATE_COLUMNS, Deduplicated
-from polyvigil.scoring.evidence import EVIDENCE_COLUMNS, evidence_cells
-from polyvigil.scoring.facts import OutputFacts, rebased, rebased_decisions
+from polyvigil.scoring.columns import reserved_columns, schema_of, unused_name
+from polyvigil.scoring.counts import RunningCounts
+from polyvigil.scoring.dedup import Deduplicated
+from polyvigil.scoring.evidence import evidence_cells
+from polyvigil.scoring.facts import rebased, rebased_decisions
 from polyvigil.scoring.job import (
     Counts,
     InputFacts,
     Job,
-    LanguageCounts,
     PartRecord,
     ProgressEvent,
     WorkItem,
@@ -54,20 +49,15 @@ from polyvigil.scoring.private import OutputText
 from polyvigil.scoring.remote import RemoteBundle
 from polyvigil.scoring.stream import CHUNK_CHARACTERS, CHUNK_POSTS, Hashed, chunked, prefetch
 from polyvigil.scoring.wire import (
-    ABSTAINED,
-    COLUMNS,
     Decision,
-    DecisionColumns,
     as_cells,
     columns_of_decisions,
     decision_columns,
-    judging_in,
 )
 from polyvigil.scoring.work import Work
 from polyvigil.scoring.workbook import check_cells
 from polyvigil.scoring.write import RowWriter, header, plain_cells, row_writer
 from polyvigil.text.memo import MemoCache, memoised
-from polyvigil.text.normalise import MISSING_TEXT
 
 _HEAD = 1000  # rows in which another column of text is looked for
 FEWEST_POSTS = 2
@@ -76,49 +66,6 @@ FEWEST_POSTS = 2
 ProgressCallback = Callable[[ProgressEvent], object]
 Chunk: TypeAlias = ReadBlock | list[ReadPost | RowError]
 Opening = Callable[[WorkItem], AbstractContextManager[Table]]
-
-
-def our_columns(spec: ScoreSpec, facts: OutputFacts) -> tuple[str, ...]:
-    """The columns that scoring adds."""
-    return (*facts.columns, *_requested_columns(spec))
-
-
-def reserved_columns(spec: ScoreSpec) -> tuple[str, ...]:
-    """Names that a column of an input does not keep, since it would be taken for ours, whether the bundle of the day
-    fills that one or leaves it out."""
-    return (*COLUMNS, *_requested_columns(spec))
-
-
-def _requested_columns(spec: ScoreSpec) -> tuple[str, ...]:
-    return (*(() if spec.dedup == "off" else DUPLICATE_COLUMNS), *(EVIDENCE_COLUMNS if spec.evidence else ()))
-
-
-def output_columns(input_columns: tuple[str, ...], reserved: tuple[str, ...]) -> Mapping[str, str]:
-    """Input column -> its name in the output; none is lost and no two become one.
-
-    A column with one of the names that are ``reserved`` becomes ``input_NAME``, or ``input_NAME_2``, ``_3``, ... where
-    the input has a column of that name already, as a file has that is scored again.
-    """
-    taken = {*input_columns, *reserved}
-    names: dict[str, str] = {}
-    for column in input_columns:
-        names[column] = unused_name(f"input_{column}", taken) if column in reserved else column
-        taken.add(names[column])
-    return names
-
-
-def unused_name(name: str, taken: Collection[str]) -> str:
-    """``name``, or the first of ``name_2``, ``name_3``, ... that is not taken."""
-    return next(one for one in (name, *(f"{name}_{n}" for n in range(2, len(taken) + 3))) if one not in taken)
-
-
-def renamed_notes(renamed: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """One line that says which columns of the input are called otherwise in the output."""
-    if not renamed:
-        return ()
-    shown_names = ", ".join(f"{shown_name(column)} is {shown_name(name)}" for column, name in renamed[:12])
-    more = f" and {len(renamed) - 12:,} more" if len(renamed) > 12 else ""
-    return (f"columns of the input with the names of ours are kept under others: {shown_names}{more}",)
 
 
 def left_out_notes(where: str, records: Sequence[PartRecord]) -> tuple[str, ...]:
@@ -140,11 +87,6 @@ def late_notes(records: Sequence[PartRecord]) -> tuple[str, ...]:
 def columns_of(facts: InputFacts, job: Job) -> ColumnMap:
     """Which column of an input plays which part. Raises DataError where none holds the text."""
     return map_columns(facts.columns, job.data, required=("text",), where=shown(facts), derived=facts.derived)
-
-
-def schema_of(job: Job) -> pa.Schema | None:
-    """Of the output, where it is Parquet."""
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(job.arrow_schema))) if job.arrow_schema else None
 
 
 def shown(facts: InputFacts) -> str:
@@ -316,9 +258,7 @@ class PartScorer:
 
     def score(self, stream: IO[bytes], reject: Callable[[bytes], None]) -> Counts:
         """Score the next part into ``stream``, without a header; ``reject`` takes a line for each bad row."""
-        part = _OnePart(
-            _RunningCounts(self._bundle, self._job), Deduplicated(self._bundle, self._job.how.dedup), reject
-        )
+        part = _OnePart(RunningCounts(self._bundle, self._job), Deduplicated(self._bundle, self._job.how.dedup), reject)
         with (
             _seldom_collected(),
             row_writer(
@@ -515,66 +455,8 @@ def _with_keys(pieces: Iterator[Piece], keys: Mapping[str, str]) -> Iterator[Pie
 class _OnePart:
     """What is counted of a part while it is scored; ``reject`` takes a line for each bad row."""
 
-    running: _RunningCounts
+    running: RunningCounts
     alike: Deduplicated
     reject: Callable[[bytes], None]
     row_errors: RowErrorCounts = field(default_factory=RowErrorCounts)
     spellings: LanguageSpellings = field(default_factory=LanguageSpellings)
-
-
-class _RunningCounts:
-    """Running counts of decisions."""
-
-    def __init__(self, bundle: Bundle | RemoteBundle, job: Job) -> None:
-        self._bundle = bundle
-        self._output_facts = job.facts.at(job.how.prevalence)
-        self._posts: Counter[str] = Counter()
-        self._flagged: Counter[str] = Counter()
-        self._abstained: Counter[str] = Counter()
-        self._no_text = 0
-        self._missing = 0
-        self._judging: Counter[str] = Counter()
-
-    def add(self, decisions: DecisionColumns) -> None:
-        """Count some decisions; without columns there are none."""
-        if not decisions:
-            return
-        languages = decisions["language"]
-        self._posts.update(languages)
-        self._flagged.update(compress(languages, decisions["decision"]))
-        self._abstained.update(compress(languages, (source == ABSTAINED for source in decisions["threshold_source"])))
-        for flags, posts in Counter(decisions["flags"]).items():
-            if judging := judging_in(flags):
-                self._judging[judging] += posts
-            reasons = [flag.removeprefix("no_text:") for flag in flags if flag.startswith("no_text")]
-            self._no_text += len(reasons) * posts
-            self._missing += sum(reason in MISSING_TEXT for reason in reasons) * posts
-
-    def counts(self, row_errors: RowErrorCounts, spellings: LanguageSpellings, *, copied: int) -> Counts:
-        """All of it, with the row errors and the spellings of languages beside."""
-        return Counts(
-            posts=self._posts.total(),
-            flagged=self._flagged.total(),
-            no_text=self._no_text,
-            missing=self._missing,
-            copied=copied,
-            set_aside=row_errors.total,
-            languages=tuple(self._language(language) for language in sorted(self._posts)),
-            faults=row_errors.kinds,
-            spellings=spellings.spellings,
-            judging=tuple(sorted(self._judging.items())),
-        )
-
-    def _language(self, language: str) -> LanguageCounts:
-        threshold = self._bundle.policy.threshold(language)
-        return LanguageCounts(
-            language=language,
-            posts=self._posts[language],
-            flagged=self._flagged[language],
-            threshold=threshold.value,
-            threshold_source=threshold.source,
-            trained=self._bundle.is_trained_on(language),
-            threshold_warnings=threshold.warnings,
-            prevalence=self._output_facts.prevalence_of(language),
-            abstained=self._abstained[language],
-        )

@@ -23,9 +23,10 @@ from polyvigil.data.inputs import FOLDER_MANIFEST, MANIFEST, REJECTS, Input
 from polyvigil.data.offsets import is_splittable, split_positions
 from polyvigil.data.streams import COMPRESSION, STDIN
 from polyvigil.errors import DataError, RecipeError
+from polyvigil.scoring.columns import our_columns, output_columns, renamed_notes, reserved_columns
 from polyvigil.scoring.facts import OutputFacts
 from polyvigil.scoring.job import InputFacts, Job, WorkItem
-from polyvigil.scoring.part import columns_of, our_columns, output_columns, renamed_notes, reserved_columns, shown
+from polyvigil.scoring.part import columns_of, shown
 from polyvigil.scoring.private import OutputText, text_notes
 from polyvigil.scoring.stream import stem
 from polyvigil.scoring.wire import ARROW_TYPES

@@ -19,9 +19,9 @@ from polyvigil.data.formats import RowError, Table, open_source
 from polyvigil.data.frames import Posts, column_array, extended, frame_of, source_of, with_cells
 from polyvigil.data.read import OnError, ReadPost, RowErrorCounts, read_rows, row_error
 from polyvigil.errors import DataWarning
+from polyvigil.scoring.columns import our_columns, output_columns, reserved_columns, unused_name
 from polyvigil.scoring.evidence import evidence_cells
 from polyvigil.scoring.facts import rebased_decisions
-from polyvigil.scoring.part import our_columns, output_columns, reserved_columns, unused_name
 from polyvigil.scoring.remote import RemoteBundle, decide_posts, facts_of
 from polyvigil.scoring.stream import chunked
 from polyvigil.scoring.wire import ARROW_TYPES, as_cells, flags_text
