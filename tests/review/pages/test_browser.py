@@ -493,10 +493,13 @@ def test_every_page_fits_a_telephone(worked_on: Served, visit: Callable[..., Any
 
 
 def test_texts_read_in_their_own_direction_and_language(make_served: Make, visit: Callable[..., Any]) -> None:
+    from playwright.sync_api import expect
+
     place = make_served(fill_posts)
     tab = visit(place, "ana")
     tab.goto(place.url + "/post")
-    for language, text, _ in TEXTS:
+    for number, (language, text, _) in enumerate(TEXTS, start=1):
+        expect(tab.locator("#meta [data-field=source_id]")).to_have_text(f"r{number}")
         assert tab.get_attribute("#text", "lang") == language
         direction = tab.evaluate("getComputedStyle(document.getElementById('text')).direction")
         assert direction == ("rtl" if language == "fa" else "ltr")
