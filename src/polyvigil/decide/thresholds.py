@@ -107,11 +107,11 @@ def _swept(scores: Array, gold: Array, weights: Array, value: Value) -> Array:
     (n,), none for a row without a positive score above 0. Rows are swept together: most are of some hundred posts."""
     last = _last_of_each_score(scores)
     tp, flagged = np.cumsum(weights * gold, axis=1)[:, last], np.cumsum(weights, axis=1)[:, last]
-    found = tp.any(axis=1)
-    if not found.any():
+    has_positive = tp.any(axis=1)
+    if not has_positive.any():
         return np.empty(0)
-    tp, flagged = tp[found], flagged[found]
-    positives = (weights[found] * gold).sum(axis=1, keepdims=True)
+    tp, flagged = tp[has_positive], flagged[has_positive]
+    positives = (weights[has_positive] * gold).sum(axis=1, keepdims=True)
     counted = np.diff(flagged, axis=1, prepend=0) > 0  # a score of no counted post is no cut
     values = np.where(counted, value(tp, flagged - tp, positives - tp), -np.inf)
     best = values.shape[1] - 1 - np.argmax(values[:, ::-1], axis=1)
