@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
+import importlib.util
 import json
 import os
 import random
@@ -111,6 +112,9 @@ def main() -> None:
     parser.add_argument("--no-kill", dest="kill", action="store_false", help="let the process that scores live")
     parser.add_argument("--json", help="write what was measured here")
     arguments = parser.parse_args()
+    lacking = [name for name in ("fastapi", "litserve") if not importlib.util.find_spec(name)]
+    if arguments.rounds and lacking:
+        parser.error(f"not installed: {', '.join(lacking)}; pip install them, or leave the comparison out: --rounds 0")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(arguments.bundle) if arguments.bundle else _train(Path(name))
         loads = [load for _ in range(arguments.rounds) for load in compare(folder, Path(name), arguments.seconds)]
