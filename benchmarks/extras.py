@@ -81,9 +81,8 @@ def _measured(extra: str, wheel: str, torch: str) -> tuple[str, bool]:
         for requirement in ([torch] if extra in NEED_TORCH else []) + [target]:
             install = subprocess.run([*_installer(folder), requirement], capture_output=True, text=True, check=False)
             if install.returncode:
-                lines = install.stderr.strip().splitlines()
-                print("\n".join(lines), file=sys.stderr)
-                return f"| {extra} | | | | not installed: {lines[-1].strip()} |", False
+                print(install.stderr, file=sys.stderr)
+                return f"| {extra} | | | | not installed: {_last_line(install.stderr)} |", False
         seconds = time.monotonic() - started
         smoke = subprocess.run(
             [folder / "bin/python", "-c", IMPORTS[extra]], capture_output=True, text=True, check=False
@@ -92,11 +91,15 @@ def _measured(extra: str, wheel: str, torch: str) -> tuple[str, bool]:
         own = [path for path in packages.iterdir() if not path.name.startswith(("pip", "_distutils", "setuptools"))]
         size = sum(file.stat().st_size for path in own for file in (path.rglob("*") if path.is_dir() else [path])
                    if file.is_file())  # fmt: skip
-        result = "ok" if smoke.returncode == 0 else smoke.stderr.strip().splitlines()[-1]
+        result = "ok" if smoke.returncode == 0 else _last_line(smoke.stderr)
         count = sum(path.suffix == ".dist-info" for path in own)
         return f"| {extra} | {count} | {size / 1e6:,.0f} | {seconds:.0f} | {result} |", smoke.returncode == 0
     finally:
         shutil.rmtree(folder)
+
+
+def _last_line(text: str) -> str:
+    return "".join(text.strip().splitlines()[-1:])
 
 
 def _installer(folder: Path) -> list[str]:

@@ -42,6 +42,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
+_FILE = pytest.StashKey[Path]()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before each file, set aside what is in memory: libraries are a million objects, and to walk them again and again
@@ -50,9 +53,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         item.session.stash[_FILE] = item.path
         gc.collect()
         gc.freeze()
-
-
-_FILE = pytest.StashKey[Path]()
 
 
 @pytest.fixture(scope="session")

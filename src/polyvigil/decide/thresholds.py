@@ -25,7 +25,6 @@ thresholds with two decimals, and so decides new posts by 0.80.
 NO_THRESHOLD = 0.5
 """The paper's threshold where none on its grid finds anything."""
 RESAMPLES = 40
-_SWEPT = 20_000  # posts of resamples that are swept together
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,33 +93,13 @@ def bootstrap_thresholds(
     order = np.lexsort((labels, -probabilities))  # one order whatever the given one, and so the same resamples
     scores, gold = probabilities[order], (labels[order] == 1).astype(np.float64)
     random = np.random.default_rng(seed)
-    together = max(1, _SWEPT // max(len(scores), 1))
-    thresholds = [np.empty(0)]
-    for start in range(0, resamples, together):
-        chunk = range(start, min(start + together, resamples))
-        thresholds.append(_swept(scores, gold, np.stack([resample_weights(gold > 0, random) for _ in chunk]), value))
-    return np.concatenate(thresholds)
-
-
-def _swept(scores: Array, gold: Array, weights: Array, value: Value) -> Array:
-    """The thresholds that ``_sweep`` finds with each row of ``weights`` (n_rows, n_posts) on the posts that it counts:
-    (n,), none for a row without a positive score above 0. Rows are swept together: most are of some hundred posts."""
-    last = _last_of_each_score(scores)
-    tp, flagged = np.cumsum(weights * gold, axis=1)[:, last], np.cumsum(weights, axis=1)[:, last]
-    has_positive = tp.any(axis=1)
-    if not has_positive.any():
-        return np.empty(0)
-    tp, flagged = tp[has_positive], flagged[has_positive]
-    positives = (weights[has_positive] * gold).sum(axis=1, keepdims=True)
-    counted = np.diff(flagged, axis=1, prepend=0) > 0  # a score of no counted post is no cut
-    values = np.where(counted, value(tp, flagged - tp, positives - tp), -np.inf)
-    best = values.shape[1] - 1 - np.argmax(values[:, ::-1], axis=1)
-    later = counted & (np.arange(len(last)) > best[:, None])
-    distinct = scores[last]
-    above, below = distinct[best], np.where(later.any(axis=1), distinct[np.argmax(later, axis=1)], 0.0)
-    middle = (above + below) / 2
-    thresholds: Array = np.where(middle > below, middle, above)
-    return thresholds
+    thresholds = []
+    for _ in range(resamples):
+        weights = resample_weights(gold > 0, random)
+        kept = weights > 0
+        if (gold[kept] * scores[kept]).any():
+            thresholds.append(_sweep(scores[kept], gold[kept], weights[kept], value).threshold)
+    return np.array(thresholds)
 
 
 def at_share(probabilities: Probabilities, share: float) -> float:

@@ -22,7 +22,7 @@ from polyvigil.data.languages import LanguageSpellings
 from polyvigil.data.read import RowErrorCounts
 from polyvigil.data.streams import STDIN
 from polyvigil.errors import DataError, InterruptError, name_list
-from polyvigil.scoring.columns import our_columns
+from polyvigil.scoring.columns import left_out_notes, our_columns
 from polyvigil.scoring.engine import Engine, ThisProcess
 from polyvigil.scoring.facts import ALL
 from polyvigil.scoring.job import Counts, Job, LanguageCounts, PartRecord, ProgressEvent, total
@@ -33,7 +33,6 @@ from polyvigil.scoring.part import (
     PartScorer,
     check_some_text,
     late_notes,
-    left_out_notes,
     open_input,
     shown,
 )

@@ -1,4 +1,4 @@
-"""Which columns an output has, and what those of the input are called in it."""
+"""Which columns an output has, and what the columns of the input are called in it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 import pyarrow as pa
 
 from polyvigil.config.score import ScoreSpec
+from polyvigil.data.columns import column_list
 from polyvigil.data.shown import shown_name
 from polyvigil.scoring.dedup import DUPLICATE_COLUMNS
 from polyvigil.scoring.evidence import EVIDENCE_COLUMNS
 from polyvigil.scoring.facts import OutputFacts
-from polyvigil.scoring.job import Job
+from polyvigil.scoring.job import Job, PartRecord
 from polyvigil.scoring.wire import COLUMNS
 
 
@@ -57,6 +58,17 @@ def renamed_notes(renamed: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     shown_names = ", ".join(f"{shown_name(column)} is {shown_name(name)}" for column, name in renamed[:12])
     more = f" and {len(renamed) - 12:,} more" if len(renamed) > 12 else ""
     return (f"columns of the input with the names of ours are kept under others: {shown_names}{more}",)
+
+
+def left_out_notes(where: str, records: Sequence[PartRecord]) -> tuple[str, ...]:
+    """One line that says which columns of an input the output lacks."""
+    columns = list(dict.fromkeys(column for record in records for column in record.counts.left_out))
+    if not columns:
+        return ()
+    return (
+        f"{where}: columns that no object at its head has are not in the output: {column_list(columns)}; give a file, "
+        "which is gone through for its columns, or write .jsonl",
+    )
 
 
 def schema_of(job: Job) -> pa.Schema | None:

@@ -1,4 +1,4 @@
-"""What is counted of a part while its posts are decided."""
+"""Counts of the posts of a part, kept while they are decided."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from polyvigil.text.normalise import MISSING_TEXT
 
 
 class RunningCounts:
-    """Of the decisions of one part; ``add`` as they come, ``counts`` at the end."""
+    """Counts of the decisions of one part: ``add`` takes them as they come, ``counts`` gives them at the end."""
 
     def __init__(self, bundle: Bundle | RemoteBundle, job: Job) -> None:
         self._bundle = bundle

@@ -14,7 +14,7 @@ from typing import IO, Any, TypeAlias
 from polyvigil.bundle.store import Bundle
 from polyvigil.config.data import DataSpec
 from polyvigil.data.atomic import whole_file
-from polyvigil.data.columns import ColumnMap, column_list, map_columns
+from polyvigil.data.columns import ColumnMap, map_columns
 from polyvigil.data.formats import FilePosition, Row, RowError, Table, open_table
 from polyvigil.data.languages import HEAD_ROWS, FileLanguages, HeadRow, LanguageSpellings
 from polyvigil.data.no_text import no_text_error
@@ -66,17 +66,6 @@ FEWEST_POSTS = 2
 ProgressCallback = Callable[[ProgressEvent], object]
 Chunk: TypeAlias = ReadBlock | list[ReadPost | RowError]
 Opening = Callable[[WorkItem], AbstractContextManager[Table]]
-
-
-def left_out_notes(where: str, records: Sequence[PartRecord]) -> tuple[str, ...]:
-    """One line that says which columns of an input the output lacks."""
-    columns = list(dict.fromkeys(column for record in records for column in record.counts.left_out))
-    if not columns:
-        return ()
-    return (
-        f"{where}: columns that no object at its head has are not in the output: {column_list(columns)}; give a file, "
-        "which is gone through for its columns, or write .jsonl",
-    )
 
 
 def late_notes(records: Sequence[PartRecord]) -> tuple[str, ...]:
