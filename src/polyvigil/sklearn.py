@@ -7,7 +7,7 @@ fitted classifier holds a bundle; its pickle holds the bundle's files, whose has
 from __future__ import annotations
 
 import io
-import tarfile
+import zipfile
 from collections.abc import Iterable
 from typing import Any
 
@@ -114,11 +114,11 @@ def _is_setting(key: str) -> bool:
 
 
 def _packed(bundle: Bundle) -> bytes:
-    """The files of a bundle as one tar archive in memory."""
+    """The files of a bundle as one zip archive in memory, stored as they are."""
     held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w") as archive:
+    with zipfile.ZipFile(held, "w", strict_timestamps=False) as archive:
         for file in sorted(bundle.files.rglob("*")):
-            archive.add(file, arcname=str(file.relative_to(bundle.files)), recursive=False)
+            archive.write(file, file.relative_to(bundle.files))
     return held.getvalue()
 
 
@@ -126,7 +126,7 @@ def _unpacked(packed: bytes) -> Bundle:
     """A bundle in a temporary folder, loaded with every hash checked."""
 
     def write(folder: Any) -> None:
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(folder, filter="data")
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            archive.extractall(folder)  # names that point out of the folder are made to stay in it
 
     return api.load_written(write)
