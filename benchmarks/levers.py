@@ -61,6 +61,9 @@ class Arm:
     adapted: bool = False
     members: int = 1
     """Above 1: the mean of so many models, each of which learns from all training posts but a fold of so many."""
+    seed: int = 42
+    mean_of: tuple[str, ...] = ()
+    """Not trained: the mean of the P of these arms."""
 
 
 ARMS = {
@@ -73,10 +76,10 @@ ARMS = {
     "layers .8": Arm(layers=0.8),
     "layers .9, rate 2e-4": Arm(("training.learning_rate=2e-4",), layers=0.9),
     "warm-up .3": Arm(("training.warmup=0.3",)),
-    "positives 3 times": Arm(("balance.oversample=3",)),
-    "3 epochs, positives 3 times": Arm(("training.epochs=3", "balance.oversample=3")),
-    "focal, positives 3 times": Arm(("training.loss=focal", "balance.oversample=3")),
+    "positives once": Arm(("balance.oversample=1",)),
+    "3 epochs, positives once": Arm(("training.epochs=3", "balance.oversample=1")),
     "focal": Arm(("training.loss=focal",)),
+    "focal, positives once": Arm(("training.loss=focal", "balance.oversample=1")),
     "weights by group": Arm(("balance.weights=group",)),
     "drawn by language": Arm(("training.sampling=language",)),
     "16 posts a step": Arm(("training.posts_per_step=16",)),
@@ -86,6 +89,9 @@ ARMS = {
     "language and type": Arm(before=lambda item: f"{item.post.language} {item.post.type}: "),
     "adapted": Arm(adapted=True),
     "5 members, each without a fifth": Arm(members=5),
+    "seed 123": Arm(seed=123),
+    "seed 456": Arm(seed=456),
+    "3 seeds": Arm(mean_of=("quick", "seed 123", "seed 456")),
     "first token, probe": Arm(("model.token_pooling=model",)),
     "no probe": Arm(("training.head=random",)),
 }
@@ -99,15 +105,19 @@ def main() -> None:
     folds = assign_folds(items, folds=options.folds, seed=0)
     known = [item.post.id for item in items]
     linear = _cached(options.work / "linear.json", known, partial(linear_scores, items, folds))
-    results = {}
-    for name in options.arms:
+
+    def scored(name: str) -> NDArray[np.float64]:
+        arm = ARMS[name]
+        if arm.mean_of:
+            return np.mean([scored(one) for one in arm.mean_of], axis=0)
         begun = time.monotonic()
-        encoder = adapted(options, split, items) if ARMS[name].adapted else options.encoder
-        make = partial(scores, ARMS[name], encoder, items, folds, options.settings)
-        file = options.work / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.json"
-        results[name] = _cached(file, known, make)
+        encoder = adapted(options, split, items) if arm.adapted else options.encoder
+        make = partial(scores, arm, encoder, items, folds, options.settings)
+        p = _cached(options.work / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.json", known, make)
         print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
-    print_table(items, linear, results)
+        return p
+
+    print_table(items, linear, {name: scored(name) for name in options.arms})
 
 
 def _options() -> argparse.Namespace:
@@ -160,7 +170,7 @@ def scores(
 
     def fit(train: Sequence[LabelledPost], held_out: Sequence[LabelledPost]) -> Mean:
         learned = [train] if arm.members == 1 else without_a_fold(train, arm.members)
-        return Mean([fitted.fit(items, held_out, seed=42) for items in learned])
+        return Mean([fitted.fit(items, held_out, seed=arm.seed) for items in learned])
 
     with layer_rates(arm.layers):
         return _out_of_fold(items, folds, fit)

@@ -1,12 +1,13 @@
 """How fast the scoring service is, beside a plain FastAPI endpoint and LitServe, and how it behaves under load.
 
     python benchmarks/serving.py [--bundle FOLDER] [--seconds 5] [--rounds 2] [--soak 60] [--overload 10]
-                                  [--stops 20] [--no-kill] [--json FILE]
+                                  [--stops 20] [--no-kill] [--apart] [--json FILE]
 
 Needs fastapi, litserve and uvicorn. All servers score the same posts by the same bundle with ``score_posts``; each runs
 alone, one after the other, in turns, on 127.0.0.1 beside the clients, so that on a machine with few cores the clients
 are a good part of what is measured: read the ratios. Then 200 clients for a minute (memory, swapped answers), ten times
 what it can do (refusals; with Debian's ``hey`` where it is installed), a kill of what scores, and SIGTERM under load.
+With --apart the clients keep to the first core and what they ask to the others (Linux).
 """
 
 from __future__ import annotations
@@ -110,11 +111,14 @@ def main() -> None:
     parser.add_argument("--overload", type=float, default=10.0, help="seconds of each rate beyond capacity")
     parser.add_argument("--stops", type=int, default=20, help="times that SIGTERM is sent under load")
     parser.add_argument("--no-kill", dest="kill", action="store_false", help="let the process that scores live")
+    parser.add_argument("--apart", action="store_true", help="clients on one core, what they ask on the others")
     parser.add_argument("--json", help="write what was measured here")
     arguments = parser.parse_args()
     lacking = [name for name in ("fastapi", "litserve") if not importlib.util.find_spec(name)]
     if arguments.rounds and lacking:
         parser.error(f"not installed: {', '.join(lacking)}; pip install them, or leave the comparison out: --rounds 0")
+    if arguments.apart:
+        keep_apart()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(arguments.bundle) if arguments.bundle else _train(Path(name))
         loads = [load for _ in range(arguments.rounds) for load in compare(folder, Path(name), arguments.seconds)]
@@ -131,6 +135,19 @@ def main() -> None:
             results["stops"] = stops(folder, arguments.stops)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+_SERVERS: set[int] = set()
+"""The cores of what clients ask; empty: any."""
+
+
+def keep_apart() -> None:
+    """This process and those that it starts keep to the first core, servers to the others."""
+    first, *rest = sorted(os.sched_getaffinity(0))
+    if not rest:
+        raise SystemExit("--apart needs two cores or more")
+    _SERVERS.update(rest)
+    os.sched_setaffinity(0, {first})
 
 
 def _train(folder: Path) -> Path:
@@ -164,6 +181,8 @@ def compare(folder: Path, scratch: Path, seconds: float) -> Iterator[Load]:
 def running(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
     """A server that answers at ``port``; it and its own processes end with the block."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    if _SERVERS:
+        os.sched_setaffinity(process.pid, _SERVERS)  # before it has begun another thread or process
     try:
         for _ in range(600):
             with suppress(OSError):
