@@ -20,7 +20,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -172,34 +172,52 @@ def main() -> None:
     parser.add_argument("--set", dest="settings", action="append", default=[], help="a setting of recipe quick")
     arguments = parser.parse_args()
     learner = encoder_learner(arguments.encoder, arguments.settings) if arguments.encoder else LINEAR
-    refused: dict[Arm, list[dict[str, object]]] = {arm: [] for arm in ARMS}
-    gates: dict[Arm, Counter[str]] = {arm: Counter() for arm in ARMS}
+    refused: dict[Arm, list[Audited]] = {arm: [] for arm in ARMS}
     for seed in range(arguments.first, arguments.first + arguments.worlds):
         for arm in ARMS if seed % 5 == 0 else ARMS[:2]:
             made = world(seed, arm, learner=learner, share=arguments.share)
-            audit = audit_shortcuts(made.bundle, made.test)
-            training = audit_training(made.train, is_train=True)
-            by_scores = refusing(audit) - {"trained-on-positives"}
-            by_training = {gate.name for gate in training.gates if not gate.passed}
-            gates[arm].update(by_scores | by_training)
-            worst = {gate.name: gate.worst for gate in (*audit.gates, *training.gates)}
-            refused[arm].append(
-                {"seed": seed, "scores": sorted(by_scores), "training": sorted(by_training), "worst": worst}
-            )
-        print(f"world {seed}: " + "; ".join(f"{arm} {refused[arm][-1]['scores']}" for arm in ARMS[:2]), flush=True)
-    told = {
+            refused[arm].append(audited(seed, made))
+        print(f"world {seed}: " + "; ".join(f"{arm} {refused[arm][-1].scores}" for arm in ARMS[:2]), flush=True)
+        if arguments.json:
+            rows = {arm: [asdict(one) for one in those] for arm, those in refused.items()}
+            Path(arguments.json).write_text(json.dumps({"summary": summary(refused), "worlds": rows}, indent=2) + "\n")
+    print(json.dumps(summary(refused), indent=2))
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """The gates that say no, by the model's scores and by its training posts, and what each gate looks at."""
+
+    seed: int
+    scores: list[str]
+    training: list[str]
+    worst: dict[str, float | None]
+
+
+def audited(seed: int, made: World) -> Audited:
+    """Both audits of a world."""
+    audit = audit_shortcuts(made.bundle, made.test)
+    training = audit_training(made.train, is_train=True)
+    return Audited(
+        seed,
+        scores=sorted(refusing(audit) - {"trained-on-positives"}),
+        training=sorted(gate.name for gate in training.gates if not gate.passed),
+        worst={gate.name: gate.worst for gate in (*audit.gates, *training.gates)},
+    )
+
+
+def summary(refused: dict[Arm, list[Audited]]) -> dict[Arm, dict[str, object]]:
+    """How many worlds of each arm were refused, and by which gates."""
+    return {
         arm: {
             "worlds": len(rows),
-            "refused by its scores": sum(bool(row["scores"]) for row in rows),
-            "refused by its training posts": sum(bool(row["training"]) for row in rows),
-            "refused by either": sum(bool(row["scores"] or row["training"]) for row in rows),
-            "by gate": dict(gates[arm].most_common()),
+            "refused by its scores": sum(bool(row.scores) for row in rows),
+            "refused by its training posts": sum(bool(row.training) for row in rows),
+            "refused by either": sum(bool(row.scores or row.training) for row in rows),
+            "by gate": dict(Counter(gate for row in rows for gate in {*row.scores, *row.training}).most_common()),
         }
         for arm, rows in refused.items()
     }
-    print(json.dumps(told, indent=2))
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps({"summary": told, "worlds": refused}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
