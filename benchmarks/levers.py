@@ -10,7 +10,8 @@ more, the same of the mean of its P and the linear default's, and its difference
 again). WORK keeps the scores, so that what stands there is not trained again.
 
 An arm is recipe `quick` with one thing changed: a setting, what is written before each text, the rates of the layers,
-or the weights that it starts from. What is no setting of the program is made here.
+the weights that it starts from, or the seed; or it is the mean of other arms. What is no
+setting of the program is made here.
 """
 
 from __future__ import annotations

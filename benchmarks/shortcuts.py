@@ -82,7 +82,8 @@ def world(
 
 
 def planted(train: Sequence[LabelledPost], *, seed: int, positives: float) -> list[LabelledPost]:
-    """Posts in the letters of the Arabic block, 5% of all training posts with them, ``positives`` of them positive.
+    """Posts in the letters of the Arabic block, 5% of all training posts with them, ``positives`` of them positive; all
+    posts of a label that has fewer.
 
     Their letters are those of Latin and Cyrillic training posts, each replaced by one of its own.
     """
@@ -93,9 +94,10 @@ def planted(train: Sequence[LabelledPost], *, seed: int, positives: float) -> li
     table = str.maketrans(dict(zip(letters, draw.sample(ARABIC, len(letters)), strict=True)))
     number = round(len(train) * SHARE / (1 - SHARE))
     wanted = {1: round(number * positives), 0: number - round(number * positives)}
-    chosen = [
-        pair for label in (1, 0) for pair in draw.sample([p for p in written if p[0].label == label], wanted[label])
-    ]
+    chosen = []
+    for label in (1, 0):
+        candidates = [pair for pair in written if pair[0].label == label]
+        chosen += draw.sample(candidates, min(wanted[label], len(candidates)))
     return [
         LabelledPost(
             replace(item.post, id=f"fa_x{place}", language="fa", group="", text=text.translate(table)), item.label

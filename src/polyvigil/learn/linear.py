@@ -77,11 +77,13 @@ class LinearLearner:
         """Each positive ``balance.oversample`` times is each with so many times the cost."""
         costs = self.spec.C * training_weights(train, self.balance)
         costs[labels == 1] *= self.balance.oversample
+        likeness = self.spec.translated_likeness
+        translated = [is_translated(item.post) or is_cadec(item.post.language) for item in train]
         return Problem(
             labels,
             costs,
-            translated=np.array([is_translated(item.post) or is_cadec(item.post.language) for item in train]),
-            likeness=self.spec.translated_likeness,
+            translated=np.array(translated, dtype=np.bool_) & (likeness < 1),  # at 1 they are posts as any
+            likeness=likeness,
             scale=Scale.over(labels, costs, naive_bayes=self.spec.scale == "naive-bayes"),
         )
 

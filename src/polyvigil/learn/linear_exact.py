@@ -43,8 +43,7 @@ def solve(
         np.concatenate([block.scale for block in blocks])
     )
     separate, shared = np.sqrt(1 - problem.likeness), np.sqrt(problem.likeness)
-    apart = problem.likeness < 1 and bool(problem.translated.any())
-    if apart:
+    if problem.translated.any():
         written = diags_array((~problem.translated).astype(np.float64)) @ features
         translated = diags_array(problem.translated.astype(np.float64)) @ features
         features = hstack([shared * features, separate * written, separate * translated], format="csr")
@@ -53,7 +52,7 @@ def solve(
         model.fit(features, problem.labels, sample_weight=problem.costs)
     n_ngrams = sum(len(block.idf) for block in blocks)
     weights = model.coef_[0][:n_ngrams]
-    if apart:
+    if problem.translated.any():
         weights = shared * weights + separate * model.coef_[0][n_ngrams : 2 * n_ngrams]
     kept, at = Largest(most_ngrams), 0
     for block, is_words in zip(blocks, (True, False), strict=True):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -157,9 +157,10 @@ class RowStore:
             self.blocks[at] = Block(block.first, block.ends, entries.copy())
 
     def close(self) -> None:
-        """Give the disk back."""
+        """Give the disk back; what a full one has not taken is not missed."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()
 
     def _append(self, entries: NDArray[np.uint32]) -> int:
         assert self._file is not None
