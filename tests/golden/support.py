@@ -195,7 +195,7 @@ class Case:
     uses: str = ""
     """``encoder``, ``ner``, ``onnx``: what must be installed, and the wider tolerance of floats; else nothing."""
     makes: bool = False
-    """A bundle is made by learning: ids in it are those of the same machine alone."""
+    """A bundle is made: its id hashes floats to the last bit, so ids are those of the same machine alone."""
     hidden: tuple[str, ...] = ()
     """Further keys whose values are masked."""
 
