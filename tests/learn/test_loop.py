@@ -23,6 +23,7 @@ from polyvigil.config.decide import DecideSpec
 from polyvigil.config.training import TrainingSpec
 from polyvigil.errors import InterruptError, TrainingError
 from polyvigil.learn import fine_tune
+from polyvigil.learn import step as stepping
 from polyvigil.learn.checkpoint import Progress
 from polyvigil.learn.checkpoint_manager import CheckpointManager, ResumeState
 from polyvigil.learn.dev import DevSet, verdict
@@ -110,6 +111,16 @@ def test_bf16_and_fp16_learn_nearly_the_same() -> None:
     exact = trained(spec(epochs=1))
     for precision in ("bf16", "fp16"):
         assert difference(exact, trained(spec(epochs=1, precision=precision))) < 0.05
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_cpu_without_the_arithmetic_says_so(monkeypatch: pytest.MonkeyPatch, has_it: bool) -> None:
+    monkeypatch.setattr(stepping, "cpu_computes", lambda precision: has_it or precision == "fp32")
+    said: list[str] = []
+    for precision in ("fp32", "bf16"):
+        run(SmallEncoder(), spec=spec(epochs=1, precision=precision), hooks=TrainingCallbacks(log=said.append))
+    told = [line for line in said if "arithmetic" in line]
+    assert told == ([] if has_it else ["this CPU has no bf16 arithmetic: fp32 is many times faster on it"])
 
 
 def test_packed_and_stock_training_are_equal(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 from tiny import PACKED, ragged, tiny_folder
 
 from polyvigil.errors import BundleError, RecipeError
-from polyvigil.nn import attention
+from polyvigil.nn import attention, bf16
 from polyvigil.nn.bf16 import Bf16Linear
 from polyvigil.nn.encoder import Encoder, load_encoder
 from polyvigil.nn.predict import probabilities
@@ -25,9 +25,12 @@ def make(tmp_path: Path, kind: str) -> Encoder:
     return load_encoder(str(folder), max_tokens=48, seed=3)
 
 
+@pytest.mark.parametrize("has_it", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_layer_by_its_definition(bias: bool) -> None:
-    """Rounded inputs and weights, exact products and sums: bfloat16 of what float64 makes of them."""
+def test_a_layer_by_its_definition(monkeypatch: pytest.MonkeyPatch, bias: bool, has_it: bool) -> None:
+    """Rounded inputs and weights, exact products and sums: bfloat16 of what float64 makes of them; by this CPU's
+    arithmetic or torch's way around it, and by products in float32."""
+    monkeypatch.setattr(bf16, "cpu_computes", lambda _: has_it)
     torch.manual_seed(1)
     source, rows = torch.nn.Linear(40, 24, bias=bias), torch.randn(7, 40)
     layer = Bf16Linear(source)
@@ -39,6 +42,9 @@ def test_a_layer_by_its_definition(bias: bool) -> None:
         expected = expected + source.bias.to(torch.bfloat16).double()
     torch.testing.assert_close(found.double(), expected, rtol=2**-7, atol=2**-7)
     assert torch.equal(layer(rows.to(torch.bfloat16)), found)
+    assert layer.weight.dtype == (torch.bfloat16 if has_it else torch.float32)
+    monkeypatch.setattr(bf16, "cpu_computes", lambda _: True)  # as on a GPU that it is moved to
+    torch.testing.assert_close(layer(rows), found, rtol=2**-7, atol=2**-7)
     assert not any(parameter.requires_grad for parameter in layer.parameters())
 
 

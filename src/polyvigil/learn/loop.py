@@ -72,6 +72,8 @@ def fit_epochs(
     Raises InterruptError where ``callbacks.stop`` says so in any process, and TrainingError as the stepper and the
     checkpoints do.
     """
+    if stepper.is_slow_here:
+        callbacks.log(f"this CPU has no {stepper.spec.precision} arithmetic: fp32 is many times faster on it")
     state = checkpoints.resume(micro_tokens=micro_tokens)
     clock = _Clock(left=schedule.posts_left(epoch=state.progress.epoch, posts=state.progress.posts))
 

@@ -17,6 +17,7 @@ from polyvigil.learn.memory import is_out_of_memory, release
 from polyvigil.learn.ranks import Ranks
 from polyvigil.learn.schedule import parameter_groups
 from polyvigil.nn.batching import token_batches
+from polyvigil.nn.bf16 import cpu_computes
 from polyvigil.nn.windows import Pieces, TokenIds, pieces
 
 _FUSED = {"cpu", "cuda", "mps", "xpu"}
@@ -105,6 +106,11 @@ class Stepper(Generic[B]):
             fused=self.device.type in _FUSED,
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=spec.precision == "fp16")
+
+    @property
+    def is_slow_here(self) -> bool:
+        """Whether this is a CPU that has no arithmetic of the precision that is asked for, only a way around it."""
+        return self.device.type == "cpu" and not cpu_computes(self.spec.precision)
 
     def step(self, batch: B, *, rate: float, seed: int, micro_tokens: int, where: str) -> StepResult:
         """Change the weights once by the mean loss of ``batch``: the same change whatever ``micro_tokens`` is.

@@ -1,11 +1,14 @@
-"""Linear layers in bfloat16, on a GPU or a CPU that has its arithmetic: products of rounded numbers, summed in float32.
+"""Linear layers in bfloat16: products of rounded numbers, summed in float32.
 
 What lies between the layers of a block (queries, keys, values, the inner half of the feed-forward network) stays in
 bfloat16, which is what torch's attention kernel for posts of all lengths takes on CUDA; the residual stream, layer
-norms, embeddings and the head stay in float32. docs/decisions/0011-int8.md has what was measured.
+norms, embeddings and the head stay in float32. A CPU without the arithmetic multiplies the rounded numbers in float32,
+which is exact, as fast as float32, and takes its memory. docs/decisions/0011-int8.md has what was measured.
 """
 
 from __future__ import annotations
+
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -23,4 +26,21 @@ class Bf16Linear(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Rounded to bfloat16 where it is not yet."""
-        return linear(rows.to(torch.bfloat16), self.weight, self.bias)
+        if rows.device.type == "cpu" and not cpu_computes("bf16"):
+            self._widen()
+            return linear(rows.to(torch.bfloat16).float(), self.weight, self.bias).to(torch.bfloat16)
+        bias = None if self.bias is None else self.bias.to(torch.bfloat16)
+        return linear(rows.to(torch.bfloat16), self.weight.to(torch.bfloat16), bias)
+
+    def _widen(self) -> None:
+        """Hold the same numbers in float32 from now on: to convert them for every pack costs more than a short pack."""
+        if self.weight.dtype != torch.float32:
+            self.weight = nn.Parameter(self.weight.float(), requires_grad=False)
+            self.bias = None if self.bias is None else nn.Parameter(self.bias.float(), requires_grad=False)
+
+
+@cache
+def cpu_computes(precision: str) -> bool:
+    """Whether torch multiplies matrices in ``precision`` (fp32, bf16, fp16) with instructions of this CPU; without them
+    it is many times slower than in float32."""
+    return precision == "fp32" or bool(getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported", bool)())
