@@ -17,6 +17,8 @@ from polyvigil.workflows import train as training
 
 for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # test processes share the cores: more threads only wait
     os.environ.setdefault(_threads, "1")
+# Ray's workers wait for whoever else uses the processor, which here is another test process all the time.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 pytest_plugins = ["tests.measured"]
 

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 from benchmarks.shortcuts import Arm, World, reading, trained, world
+from scipy.stats import median_abs_deviation
 
 from polyvigil.checks.audit import gate as gates
 from polyvigil.checks.audit import probing
@@ -18,6 +19,7 @@ from polyvigil.checks.audit.gate import Gate
 from polyvigil.checks.audit.probing import probe
 from polyvigil.checks.audit.shortcuts import ShortcutAudit, audit_shortcuts
 from polyvigil.checks.audit.training import audit_training
+from polyvigil.evaluation.intervals import share_interval
 from polyvigil.text.normalise import model_text
 from polyvigil.text.script import LETTERS, SCRIPTS, alphabet, main_script
 from polyvigil.types import LabelledPost, Post
@@ -68,7 +70,7 @@ def test_findings_state_group_value_limit_and_advice() -> None:
     assert (record.severity, record.where.language) == ("error", "fa")
     lift = gate(audit, "junk-lift").findings[0]
     assert lift.message.startswith("Arabic script: junk of random letters score ")
-    assert "above those in other scripts (limit 1.2)" in lift.message
+    assert "above those in other scripts (limit 1.2, and 8 times the deviation of the others, 0." in lift.message
     assert "leave its positives out" in lift.hint
 
 
@@ -210,6 +212,39 @@ def test_junk_and_mapped_texts() -> None:
     assert len(pairs) == len({old for old, _ in pairs}) == len({new for _, new in pairs}), "one to one"
 
 
+@pytest.mark.parametrize(
+    ("lift", "deviation", "share", "own", "refusing"),
+    [
+        (0.9, 0.0, 0.22, False, set()),  # a clean linear model: scripts that it has not learned are the same to it
+        (2.1, 0.03, 0.43, False, {"junk-lift"}),  # one that learned a script
+        (3.0, 1.8, 0.25, False, set()),  # a clean encoder: scripts lie far apart
+        (3.0, 0.37, 0.25, False, {"junk-lift"}),
+        (4.2, 0.39, 0.06, True, set()),  # all posts of the language score higher, and so its threshold does
+        (4.4, 3.5, 0.99, True, {"junk-share"}),  # one that learned that letters without a meaning are positive
+        (1.7, 0.8, 0.62, False, set()),
+        (0.0, 1.0, 0.86, False, set()),  # its interval reaches below the limit
+    ],
+)
+def test_a_script_is_refused_that_stands_out_or_is_flagged(
+    lift: float, deviation: float, share: float, own: bool, refusing: set[str]
+) -> None:
+    count = round(100 * share)
+    told = probing.Probe(
+        kind="junk",
+        script="Han",
+        letters=60,
+        texts=100,
+        threshold=0.3,
+        own_threshold=own,
+        flagged=count,
+        share=share,
+        share_interval=share_interval(count, 100),
+        lift=lift,
+        deviation=deviation,
+    )
+    assert {gate.name for gate in probing.probe_gates([told]) if not gate.passed} == refusing
+
+
 def test_letters_that_a_bundle_knows() -> None:
     """Of a script it was trained on, those it has seen; of another, all."""
     bundle = small_world(0, "clean").bundle
@@ -225,5 +260,9 @@ def test_every_script_is_probed_both_ways() -> None:
     told = probe(made.bundle, posts, labels, scripts)
     assert {(part.script, part.kind) for part in told} == {(s, k) for s in SCRIPTS for k in ("junk", "mapped")}
     for kind in ("junk", "mapped"):
-        assert np.median([part.lift for part in told if part.kind == kind]) == pytest.approx(0, abs=1e-9)
+        of_kind = [part for part in told if part.kind == kind]
+        assert np.median([part.lift for part in of_kind]) == pytest.approx(0, abs=1e-9)
+        for part in of_kind:
+            others = [other.lift for other in of_kind if other is not part]
+            assert part.deviation == pytest.approx(median_abs_deviation(others, scale="normal"), rel=1e-4, abs=1e-9)
     assert max(part.share for part in told) < gates.PROBE_SHARE / 2

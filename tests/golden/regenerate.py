@@ -11,6 +11,7 @@ format may not read the old one any more, which the changelog then says.
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
@@ -63,9 +64,13 @@ _PORT_OF_NOBODY = "http://127.0.0.1:9/v1"
 
 def main(arguments: list[str]) -> None:
     """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="documents whose names begin so alone")
+    parser.add_argument("--bundles", action="store_true", help="make posts, models and bundles anew, too")
+    asked = parser.parse_args(arguments)
+    names = asked.names
     support.one_thread()
-    names = [argument for argument in arguments if not argument.startswith("-")]
-    if "--bundles" in arguments:
+    if asked.bundles:
         make_posts()
         make_models()
         with tempfile.TemporaryDirectory() as folder:

@@ -67,18 +67,20 @@ def shortcut_lines(audit: ShortcutAudit) -> list[str]:
             probe.script,
             probe.kind,
             f"{probe.letters:,}",
-            f"{probe.threshold:.2f}",
+            f"{'own ' if probe.own_threshold else ''}{probe.threshold:.2f}",
             f"{probe.share:.0%}",
             f"{probe.share_interval.low:.0%}-{probe.share_interval.high:.0%}",
             f"{probe.lift:+.2f}",
+            f"{probe.deviation:.2f}",
         )
         for probe in audit.probes
     ]
     return [
         table(header, cells, left=2),
         "",
-        "texts that say nothing: junk is random letters, mapped are negatives with other letters; lift in logits",
-        table(("script", "text", "letters", "threshold", "flagged", "95%", "lift"), probes, left=2),
+        "texts that say nothing: junk is random letters, mapped are negatives with other letters;",
+        "lift above other scripts and the deviation of the others from their median, in logits",
+        table(("script", "text", "letters", "threshold", "flagged", "95%", "lift", "deviation"), probes, left=2),
         "",
         *gate_lines(audit.gates),
     ]

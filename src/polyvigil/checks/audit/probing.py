@@ -17,9 +17,9 @@ from typing import Literal
 import numpy as np
 
 from polyvigil.bundle.store import Bundle
-from polyvigil.checks.audit.gate import PROBE_LIFT, PROBE_SHARE, Gate, Measured, gate_of
+from polyvigil.checks.audit.gate import PROBE_DEVIATIONS, PROBE_LIFT, PROBE_SHARE, Gate, Measured, gate_of
 from polyvigil.data.packed_posts import NormalisedTexts, field_of, taken
-from polyvigil.decide.policy import flagged
+from polyvigil.decide.policy import Threshold, flagged
 from polyvigil.decide.thresholds import logit
 from polyvigil.evaluation.intervals import Interval, share_interval
 from polyvigil.progress import tracked
@@ -115,10 +115,13 @@ _SYLLABIC = {"Han", "Japanese", "Hangul"}  # too many letters to be mapped into 
 
 
 class Probe(Frozen):
-    """Texts of one kind in one script: ``threshold`` is the lowest of the script's languages, else the fallback.
+    """Texts of one kind in one script: ``threshold`` is the lowest of the script's languages, else the fallback;
+    ``own_threshold``: those languages all have one of their own, found on labelled posts, which has answered any lift.
 
     ``lift``: their mean logit less that of the same kind of text in the middle one of all scripts, most of which a
-    model has not learned anything about.
+    model has not learned anything about. ``deviation``: of those means over the other scripts, their median absolute
+    deviation times 1.4826, as far as a standard deviation; an encoder knows letters of scripts that it was not
+    fine-tuned on, and its scores of them lie far apart.
     """
 
     kind: ProbeKind
@@ -127,10 +130,12 @@ class Probe(Frozen):
     """How many different ones the texts are made of."""
     texts: int
     threshold: float
+    own_threshold: bool
     flagged: int
     share: float
     share_interval: Interval
     lift: float
+    deviation: float
 
 
 def probe(bundle: Bundle, posts: Sequence[Post], labels: Labels, scripts: Sequence[str]) -> tuple[Probe, ...]:
@@ -147,10 +152,10 @@ def probe(bundle: Bundle, posts: Sequence[Post], labels: Labels, scripts: Sequen
         seen = tracked(field_of(script_posts, "text"), f"letters of {script}", len(script_posts))
         letters = known_letters(bundle, script, seen=seen)
         elsewhere = taken(posts, np.flatnonzero(eligible & (name_of != script)).tolist())
-        threshold = _lowest_threshold(bundle, script_posts)
-        results.append(_probe(bundle, "junk", script, junk(letters), letters=letters, threshold=threshold))
+        thresholds = _common_thresholds(bundle, script_posts)
+        results.append(_probe(bundle, "junk", script, junk(letters), letters=letters, thresholds=thresholds))
         if made := _mapped(NormalisedTexts(elsewhere, bundle.normalisation), letters):
-            results.append(_probe(bundle, "mapped", script, made, letters=letters, threshold=threshold))
+            results.append(_probe(bundle, "mapped", script, made, letters=letters, thresholds=thresholds))
     return tuple(_with_lift(part, results) for part in sorted(results, key=lambda part: part.kind))
 
 
@@ -176,12 +181,14 @@ def probe_gates(results: Sequence[Probe]) -> tuple[Gate, ...]:
             Measured(
                 group=part.script,
                 value=part.lift,
-                beyond=part.lift > PROBE_LIFT,
+                beyond=part.lift > max(PROBE_LIFT, PROBE_DEVIATIONS * part.deviation),
                 message=f"{part.script} script: {name} score {part.lift:.1f} logits above those in other scripts (limit"
-                f" {PROBE_LIFT:g}), so the script itself counts as a sign of an ADE",
+                f" {PROBE_LIFT:g}, and {PROBE_DEVIATIONS:g} times the deviation of the others, {part.deviation:.2f}):"
+                " the script itself counts as a sign of an ADE",
                 advice=_ADVICE,
             )
             for part in of_kind
+            if not part.own_threshold
         ]
         gates += [gate_of(f"{kind}-share", PROBE_SHARE, shares), gate_of(f"{kind}-lift", PROBE_LIFT, lifts)]
     return tuple(gates)
@@ -190,17 +197,18 @@ def probe_gates(results: Sequence[Probe]) -> tuple[Gate, ...]:
 _ADVICE = "see what was trained on in it (--train), then add negatives of the same source or leave its positives out"
 
 
-def _lowest_threshold(bundle: Bundle, posts: Sequence[Post]) -> float:
-    """Over the languages of these posts that are no rare exception; the fallback where there are none."""
+def _common_thresholds(bundle: Bundle, posts: Sequence[Post]) -> list[Threshold]:
+    """Of the languages of these posts that are no rare exception; the fallback where there are none."""
     languages = Counter(field_of(posts, "language"))
     common = [name for name, number in languages.items() if number * 20 >= len(posts)]
-    return min((bundle.policy.threshold(name).value for name in common), default=bundle.policy.fallback.value)
+    return [bundle.policy.threshold(name) for name in common] or [bundle.policy.fallback]
 
 
 def _probe(
-    bundle: Bundle, kind: ProbeKind, script: str, texts: Sequence[str], *, letters: str, threshold: float
+    bundle: Bundle, kind: ProbeKind, script: str, texts: Sequence[str], *, letters: str, thresholds: Sequence[Threshold]
 ) -> Probe:
     scores = bundle.probabilities([Post("", text) for text in texts])
+    threshold = min(each.value for each in thresholds)
     count = int(flagged(scores, threshold).sum())
     return Probe(
         kind=kind,
@@ -208,13 +216,19 @@ def _probe(
         letters=len(letters),
         texts=len(texts),
         threshold=threshold,
+        own_threshold=all(each.source == "own" for each in thresholds),
         flagged=count,
         share=count / len(texts),
         share_interval=share_interval(count, len(texts)),
         lift=float(logit(scores).mean()),
+        deviation=0,
     )
 
 
 def _with_lift(part: Probe, results: Sequence[Probe]) -> Probe:
-    middle = float(np.median([other.lift for other in results if other.kind == part.kind]))
-    return part.model_copy(update={"lift": part.lift - middle})
+    """``part``, whose ``lift`` is a mean logit yet, beside the results of its kind, itself among them."""
+    of_kind = [other for other in results if other.kind == part.kind]
+    middle = float(np.median([other.lift for other in of_kind]))
+    rest = np.array([other.lift for other in of_kind if other.script != part.script])
+    deviation = 1.4826 * float(np.median(np.abs(rest - np.median(rest)))) if len(rest) else 0.0
+    return part.model_copy(update={"lift": part.lift - middle, "deviation": deviation})
