@@ -1,6 +1,6 @@
 """Does `polyvigil audit shortcuts` find a language of positives alone, and is it quiet without one?
 
-    python benchmarks/shortcuts.py [--first 1] [--worlds 100] [--json FILE] [--encoder FOLDER --share 0.2]
+    python benchmarks/shortcuts.py [--first 1] [--worlds 100] [--arm clean] [--json FILE] [--encoder FOLDER --share 0.2]
 
 Each world is the synthetic sample corpus of another seed, a linear model with the recipe's defaults trained on its
 train posts and thresholds tuned on its dev posts; the audit sees its test posts. The arms of a world:
@@ -168,6 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--first", type=int, default=1, help="the seed of the first world")
     parser.add_argument("--worlds", type=int, default=100)
+    parser.add_argument("--arm", dest="arms", action="append", choices=ARMS, help="these arms alone")
     parser.add_argument("--json", help="write the numbers here too")
     parser.add_argument("--encoder", help="a folder: an encoder instead of the linear model")
     parser.add_argument("--share", type=float, default=1.0, help="of the posts of each world, drawn")
@@ -176,10 +177,11 @@ def main() -> None:
     learner = encoder_learner(arguments.encoder, arguments.settings) if arguments.encoder else LINEAR
     refused: dict[Arm, list[Audited]] = {arm: [] for arm in ARMS}
     for seed in range(arguments.first, arguments.first + arguments.worlds):
-        for arm in ARMS if seed % 5 == 0 else ARMS[:2]:
+        arms = arguments.arms or (ARMS if seed % 5 == 0 else ARMS[:2])
+        for arm in arms:
             made = world(seed, arm, learner=learner, share=arguments.share)
             refused[arm].append(audited(seed, made))
-        print(f"world {seed}: " + "; ".join(f"{arm} {refused[arm][-1].scores}" for arm in ARMS[:2]), flush=True)
+        print(f"world {seed}: " + "; ".join(f"{arm} {refused[arm][-1].scores}" for arm in arms), flush=True)
         if arguments.json:
             rows = {arm: [asdict(one) for one in those] for arm, those in refused.items()}
             Path(arguments.json).write_text(json.dumps({"summary": summary(refused), "worlds": rows}, indent=2) + "\n")
