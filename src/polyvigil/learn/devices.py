@@ -89,6 +89,7 @@ def measured_device(shape: ModelShape, *, precision: Precision, device: str) -> 
             where="--dry-run",
             hint=f"name a device instead: --for-device {next(iter(CARDS))}; or install torch for this machine",
         ) from error
+    from polyvigil.nn.bf16 import cpu_computes
     from polyvigil.nn.pretrained import move
 
     layer = torch.nn.TransformerEncoderLayer(
@@ -98,7 +99,8 @@ def measured_device(shape: ModelShape, *, precision: Precision, device: str) -> 
     target = next(layer.parameters()).device
     gpu = target.type == "cuda"
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-    windows, tokens = (32, 64) if gpu else (16, 32) if half is None else (1, 16)  # halves are slow on many CPUs
+    slow = not gpu and not cpu_computes(precision)
+    windows, tokens = (32, 64) if gpu else (1, 16) if slow else (16, 32)
     batch = torch.randn(windows, tokens, shape.hidden, device=target)
 
     def train_layer() -> None:
@@ -122,7 +124,7 @@ def measured_device(shape: ModelShape, *, precision: Precision, device: str) -> 
         bytes=moved / step_seconds,
         memory=torch.cuda.get_device_properties(target).total_memory if gpu else _physical_memory(),
         basis=f"one random layer of this shape measured on it in {precision}; the training itself not measured"
-        + ("" if gpu or half is None else "; a CPU is slow in it, training.precision=fp32 is not"),
+        + ("; this CPU has no such arithmetic, and training.precision=fp32 is faster on it" if slow else ""),
         is_cpu=not gpu,
     )
 
