@@ -232,8 +232,8 @@ def test_measuring_this_machine_fetches_nothing(monkeypatch: pytest.MonkeyPatch)
 def test_a_cpu_without_the_arithmetic_is_told(monkeypatch: pytest.MonkeyPatch, has_it: bool) -> None:
     monkeypatch.setattr("polyvigil.nn.bf16.cpu_computes", lambda precision: has_it or precision == "fp32")
     monkeypatch.setattr(devices, "_ENOUGH_SECONDS", 0.1)
-    small = ModelShape(architecture="bert", layers=2, hidden=64, heads=2, intermediate=256, vocabulary=99, positions=99,
-                       types=2)  # fmt: skip
+    small = ModelShape(architecture="bert", layers=2 + has_it, hidden=64, heads=2, intermediate=256, vocabulary=99,
+                       positions=99, types=2)  # fmt: skip  # another shape: what was measured is kept
     for precision in ("fp32", "bf16"):
         told = measured_device(small, precision=precision, device="cpu").basis
         assert ("this CPU has no such arithmetic" in told) == (precision == "bf16" and not has_it)
