@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,18 @@ def test_a_layer_by_its_definition(monkeypatch: pytest.MonkeyPatch, bias: bool, 
     monkeypatch.setattr(bf16, "cpu_computes", lambda _: True)  # as on a GPU that it is moved to
     torch.testing.assert_close(layer(rows), found, rtol=2**-7, atol=2**-7)
     assert not any(parameter.requires_grad for parameter in layer.parameters())
+
+
+def test_threads_that_come_first_together_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first product on a CPU without the arithmetic makes weights and bias float32, while others may compute."""
+    monkeypatch.setattr(bf16, "cpu_computes", lambda _: False)
+    torch.manual_seed(1)
+    rows = torch.randn(3, 16)
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(100):
+            layer = Bf16Linear(torch.nn.Linear(16, 8))
+            first, *others = threads.map(layer, [rows] * 8)
+            assert all(torch.equal(first, other) for other in others)
 
 
 @pytest.mark.parametrize("kind", PACKED)

@@ -34,13 +34,14 @@ class Bf16Linear(nn.Module):
 
     def _widen(self) -> None:
         """Hold the same numbers in float32 from now on: to convert them for every pack costs more than a short pack."""
-        if self.weight.dtype != torch.float32:
-            self.weight = nn.Parameter(self.weight.float(), requires_grad=False)
+        if self.weight.dtype != torch.float32:  # the weight last: another thread that finds it wide finds all wide
             self.bias = None if self.bias is None else nn.Parameter(self.bias.float(), requires_grad=False)
+            self.weight = nn.Parameter(self.weight.float(), requires_grad=False)
 
 
 @cache
 def cpu_computes(precision: str) -> bool:
     """Whether torch multiplies matrices in ``precision`` (fp32, bf16, fp16) with instructions of this CPU; without them
     it is many times slower than in float32."""
-    return precision == "fp32" or bool(getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported", bool)())
+    supported = getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported", None)  # None in a torch without oneDNN
+    return precision == "fp32" or (supported is not None and supported())
