@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -91,6 +92,7 @@ class EndpointSession:
         self._prompt = prompt
         self._answers = AnswerLog(answers_path(), model=spec.model, prompt=prompt.sha256)
         self._client = None if permission.offline else ChatClient(spec, key=_key(spec))
+        self._counting = threading.Lock()
         self._failures_in_a_row = 0
         self._given_up = ""
 
@@ -135,18 +137,24 @@ class EndpointSession:
         return by_key
 
     def _send(self, client: ChatClient, text: str) -> Reply | Failure:
+        """Ask once, unless the endpoint was given up; the thread that asked counts the failure, so that it asks a
+        refusing endpoint no second time."""
         if self._given_up:
             return Failure(self._given_up)
-        return client.request(self._prompt.text, text)
+        reply = client.request(self._prompt.text, text)
+        with self._counting:
+            if not isinstance(reply, Failure):
+                self._failures_in_a_row = 0
+                return reply
+            self._failures_in_a_row += 1
+            if not self._given_up and (reply.final or self._failures_in_a_row >= _GIVE_UP_AFTER):
+                self._given_up = reply.reason
+        return reply
 
     def _read(self, reply: Reply | Failure) -> tuple[float | None, Usage]:
         """The answer in what came back, if there is one, and what it took."""
         if isinstance(reply, Failure):
-            self._failures_in_a_row += 1
-            if not self._given_up and (reply.final or self._failures_in_a_row >= _GIVE_UP_AFTER):
-                self._given_up = reply.reason
             return None, Usage(reasons=(reply.reason,))
-        self._failures_in_a_row = 0
         answer = read_answer(reply.content) if self._prompt.version == "1" else read_last_answer(reply)
         reason = "an answer that is not the JSON asked for"
         if reply.truncated:
