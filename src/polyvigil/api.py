@@ -197,10 +197,9 @@ def train(
     ``recipe``: the name of a shipped recipe (``linear``), a recipe file, or a Recipe; ``settings`` change it. Without
     ``dev`` a recipe with ``data.folds``, as a linear one, is tuned on folds of the training posts, any other one on a
     share of them that is held out (``data.dev_share``). ``output``: the bundle's folder; without one it stands in a
-    temporary folder
-    until ``Bundle.save``. ``text``, ``label`` and ``language`` name columns;
-    further ones are named by settings such as ``data.columns.group``. ``on_error``: raise at the first bad row
-    (``fail``), or set bad rows aside with a DataWarning (``quarantine``). ``log`` is given each stage as a line.
+    temporary folder until ``Bundle.save``. ``text``, ``label`` and ``language`` name columns; further ones are named by
+    settings such as ``data.columns.group``. ``on_error``: raise at the first bad row (``fail``), or set bad rows aside
+    with a DataWarning (``quarantine``). ``log`` is given each stage as a line.
 
     Raises RecipeError for a wrong setting, DataError for rows that cannot be used, SplitError for posts that are in
     both parts, BundleError when ``output`` exists and ``replace`` is not set.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from polyvigil.data.fingerprint import post_hashes
 from polyvigil.errors import SplitError
@@ -103,10 +103,10 @@ def group_keys(items: Sequence[LabelledPost]) -> list[str]:
 
 
 def _assign(items: Sequence[LabelledPost], groups: Sequence[str], *, folds: int, seed: int) -> NDArray[np.int64]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
     strata = [f"{item.post.language} {item.label}" for item in items]
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    import warnings
-
     with warnings.catch_warnings():  # a stratum smaller than the number of folds: it stands on one side, which is fine
         warnings.simplefilter("ignore", UserWarning)
         sides = [held_out for _, held_out in splitter.split(np.zeros(len(items)), strata, groups)]

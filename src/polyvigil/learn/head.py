@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from polyvigil.learn.fine_tune import TrainSet
 from polyvigil.nn.batching import token_batches
@@ -32,6 +31,8 @@ def start_head(
     Of a post in windows the first one is looked at. Posts count by their weights, times their copies; those without a
     label, whose weight is 0, do not. ``budget``: tokens that go through the model at once.
     """
+    from sklearn.linear_model import LogisticRegression
+
     copies = np.bincount(posts.pool, minlength=len(posts.labels))
     weights = posts.weights * copies
     chosen = np.flatnonzero(weights > 0)

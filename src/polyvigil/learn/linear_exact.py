@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags_array, hstack
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from polyvigil.detect.ngram_features import Counts, NgramSpace, Vocabulary, batches, characters_of, term_weights
@@ -36,6 +35,8 @@ def solve(
 ) -> Weights:
     """Fit on the posts; n-grams of fewer than ``min_posts`` are left out, and of more than ``most_ngrams`` those with
     the smallest weights. liblinear's primal solver draws no random numbers."""
+    from sklearn.linear_model import LogisticRegression
+
     blocks = [
         _vectorise(grams, problem, min_posts=min_posts, sublinear=sublinear) for grams in _distinct_grams(posts, space)
     ]

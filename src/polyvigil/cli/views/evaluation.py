@@ -1,7 +1,7 @@
 """An evaluation for people: metrics by language, against the dev posts, by the values of columns, and as workload.
 
-In come results of ``evaluation``; out go lines of text, at most 80 columns wide. A value is
-shown beside its 95% interval.
+In come results of ``evaluation``; out go lines of text, at most 80 columns wide. A value is shown beside its 95%
+interval.
 """
 
 from __future__ import annotations
