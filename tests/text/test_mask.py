@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyvigil.text.mask import LINKS_AND_PEOPLE, mask, masked_spans
+from polyvigil.text.mask import _SHAPES, LINKS_AND_PEOPLE, mask, masked_spans
 from polyvigil.text.normalise import clean
 
 
@@ -35,6 +35,7 @@ from polyvigil.text.normalise import clean
         ("id AB123456", "id AB[NUMBER]"),
         ("0\u200b9\u200b1\u200b2\u200b3\u200b4\u200b5\u200b6", "[PHONE]"),
         ("１２３４５６", "[NUMBER]"),
+        ("a@\u0345.c", "[EMAIL]"),
     ],
 )
 def test_personal_data_is_masked(text: str, masked: str) -> None:
@@ -88,6 +89,20 @@ def test_what_is_masked_in_place_is_what_mask_masks() -> None:
             assert at <= span.start < span.end <= len(text)
             shown, at = f"{shown}{text[at : span.start]}{span.token}", span.end
         assert " ".join(clean(shown + text[at:]).split()) == mask(text)
+
+
+def test_what_a_shape_finds_holds_its_part() -> None:
+    """So that a text without the part need not be searched: with letters that fold to others, in all cases."""
+    random, found = Random(2), 0
+    parts = ("a", "B", "é", "ſ", "K", "\u0345", "ß", "@", "＠", "﹫", ".", "．", "｡", "com", "COM", "De", "uſ", ".рф",
+             ".РФ", "-", "_", "1", " ", "/x", "田", "[URL]")  # fmt: skip
+    for _ in range(20_000):
+        text = "".join(random.choice(parts) for _ in range(random.randint(1, 9)))
+        for shape in _SHAPES:
+            if shape.part and shape.pattern.search(text):
+                assert shape.part.search(text), (shape.token, text)
+                found += 1
+    assert found > 1000
 
 
 def test_of_some_shapes_alone() -> None:

@@ -77,7 +77,7 @@ class Vocabulary:
         if len(hashes) > 1 and not bool(np.all(hashes[1:] > hashes[:-1])):
             raise ValueError("hashes must be sorted and distinct")
         tops = (hashes >> np.uint64(64 - _BUCKET_BITS)).astype(np.int64)
-        return cls(hashes, np.searchsorted(tops, np.arange((1 << _BUCKET_BITS) + 1)))
+        return cls(hashes, np.concatenate([[0], np.cumsum(np.bincount(tops, minlength=1 << _BUCKET_BITS))]))
 
     def columns(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The column of each hash, -1 for one not in the vocabulary: (n,). One look at the bucket, then along it."""

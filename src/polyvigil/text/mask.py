@@ -18,36 +18,49 @@ _AT, _DOT, _SLASH = "[@＠﹫]", "[.．｡。]", "[/／]"
 _DASH = r"[-‐‑‒–—−－]"
 _WORD = r"[\p{L}\p{M}\p{N}_]"
 _INSIDE = r"[\p{L}\p{M}\p{N}_.+%．＿＋\-]"
+_HOST = r"[\p{L}\p{N}\u0345-]"  # U+0345 was once taken for its capital, a letter, and hashes of masked texts are kept
 _UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]"  # scripts in which the text goes on behind a name
 _SPACED = rf"[[\p{{L}}\p{{M}}\p{{N}}_]--{_UNSPACED}]"
-_ENDINGS = "com|org|net|edu|gov|info|biz|io|me|app|dev|de|fr|jp|ru|рф|cn|ir|uk|us|eu|ch|at|be|ca|tv|ly|gl|be"
+_ENDINGS = "com|org|net|edu|gov|info|biz|io|me|app|dev|de|fr|jp|ru|рф|cn|ir|uk|us|eu|ch|at|be|ca|tv|ly|gl"
+_ENDING = rf"(?:{_ENDINGS})(?![\w-])"
 _FOLDED = regex.IGNORECASE | regex.V1
 
-_MASKS = (
-    ("[URL]", regex.compile(r"(?:h(?:tt|xx)ps?|ftp)[:：][/／]{2}\S+|(?<!\w)(?:www|ｗｗｗ)[.．]\S+", _FOLDED)),
-    (
+
+class _Shape(NamedTuple):
+    """What is masked: by which token, what it looks like, and a part of it that is quick to look for."""
+
+    token: str
+    pattern: regex.Pattern[str]
+    part: regex.Pattern[str] | None = None
+    """Where a text does not hold it the pattern is not tried, which of most posts it need not be."""
+
+
+_SHAPES = (
+    _Shape("[URL]", regex.compile(r"(?:h(?:tt|xx)ps?|ftp)[:：][/／]{2}\S+|(?<!\w)(?:www|ｗｗｗ)[.．]\S+", _FOLDED)),
+    _Shape(
         "[EMAIL]",
-        regex.compile(
-            rf"(?<!{_INSIDE}){_WORD}{_INSIDE}*\s?{_AT}\s?[\p{{L}}\p{{N}}-]+(?:{_DOT}[\p{{L}}\p{{N}}-]+)+", _FOLDED
-        ),
+        regex.compile(rf"(?<!{_INSIDE}){_WORD}{_INSIDE}*+\s?{_AT}\s?{_HOST}+(?:{_DOT}{_HOST}+)+", regex.V1),
+        part=regex.compile(_AT),
     ),
-    (
+    _Shape(
         "[URL]",
         regex.compile(
-            rf"(?<![\w@.])(?:[a-z\d](?:[a-z\d-]{{0,61}}[a-z\d])?\.){{1,6}}(?:{_ENDINGS})(?![\w-])(?:{_SLASH}\S*)?",
-            _FOLDED,
+            rf"(?<![\w@.])(?:[a-z\d](?:[a-z\d-]{{0,61}}[a-z\d])?\.){{1,6}}{_ENDING}(?:{_SLASH}\S*)?", _FOLDED
         ),
+        part=regex.compile(rf"\.{_ENDING}", _FOLDED),
     ),
     # A handle that is a capitalised word of letters may be a first name: the surname behind it goes too.
-    ("[USER]", regex.compile(rf"{_AT}\p{{Lu}}[\p{{Ll}}\p{{M}}]+[ \t]\p{{Lu}}[\p{{Ll}}\p{{M}}]+(?!{_WORD})", regex.V1)),
-    (
+    _Shape(
+        "[USER]", regex.compile(rf"{_AT}\p{{Lu}}[\p{{Ll}}\p{{M}}]+[ \t]\p{{Lu}}[\p{{Ll}}\p{{M}}]+(?!{_WORD})", regex.V1)
+    ),
+    _Shape(
         "[USER]",
         regex.compile(
             rf"{_AT}\s?(?:{_SPACED}(?:[{_SPACED}.\-]*{_SPACED})?|{_UNSPACED}{{1,12}})|<user>|(?<![\w/])/?u/[\w-]{{3,}}",
             regex.V1,
         ),
     ),
-    (
+    _Shape(
         "[DATE]",
         regex.compile(
             rf"(?<!\p{{Nd}})(?<!\p{{Nd}}{_DOT})(?:\p{{Nd}}{{1,2}}\s?(?:{_DOT}|{_SLASH}|{_DASH})\s?\p{{Nd}}{{1,2}}\s?(?:{_DOT}|{_SLASH}|{_DASH})"
@@ -56,13 +69,13 @@ _MASKS = (
             regex.V1,
         ),
     ),
-    (
+    _Shape(
         "[PHONE]",
         regex.compile(
             rf"[+＋]?[(（]?\p{{Nd}}(?:(?:[ \u00a0\u3000().．（）]|{_SLASH}|{_DASH}){{0,2}}\p{{Nd}}){{6,}}", regex.V1
         ),
     ),
-    ("[NUMBER]", regex.compile(r"\p{Nd}{6,}", regex.V1)),
+    _Shape("[NUMBER]", regex.compile(r"\p{Nd}{6,}", regex.V1)),
 )
 
 
@@ -86,7 +99,7 @@ class MaskedSpan(NamedTuple):
     token: str
 
 
-TOKENS = tuple(dict.fromkeys(token for token, _ in _MASKS))
+TOKENS = tuple(dict.fromkeys(shape.token for shape in _SHAPES))
 """What can stand in a masked text, for what it looks like."""
 LINKS_AND_PEOPLE = ("[URL]", "[EMAIL]", "[USER]")
 
@@ -96,8 +109,8 @@ def masked_spans(text: str, tokens: Collection[str] = TOKENS) -> list[MaskedSpan
     alignment, spans = align_clean(text), list[MaskedSpan]()
     while True:
         before = alignment.text
-        for token, pattern in _MASKS:
-            if token not in tokens:
+        for token, pattern, part in _SHAPES:
+            if token not in tokens or (part and not part.search(alignment.text)):
                 continue
             matches = [match.span() for match in pattern.finditer(alignment.text) if match.group() != token]
             for start, end in matches:
@@ -110,6 +123,7 @@ def masked_spans(text: str, tokens: Collection[str] = TOKENS) -> list[MaskedSpan
 
 
 def _masking_pass(text: str) -> str:
-    for token, pattern in _MASKS:
-        text = pattern.sub(token, text)
+    for token, pattern, part in _SHAPES:
+        if part is None or part.search(text):
+            text = pattern.sub(token, text)
     return text
