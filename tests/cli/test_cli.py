@@ -328,6 +328,18 @@ def test_starting_is_light() -> None:
         assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_scoring_and_evaluating_import_what_they_need(bundle_folder: Path, tmp_path: Path) -> None:
+    """Libraries that take longer to import than the command takes to run."""
+    (tmp_path / "posts.csv").write_text("text\nthese pills gave me a headache\n", encoding="utf-8")
+    score = ["score", str(bundle_folder), str(tmp_path / "posts.csv"), "-o", str(tmp_path / "scored.csv")]
+    for line in (score, ["evaluate", str(bundle_folder)]):
+        heavy = ("torch", "transformers", "sklearn", "pandas", "scipy.stats", "scipy.optimize")
+        check = f"import sys; from polyvigil.cli.main import run\nprint(run({line}))\n"
+        check += f"print([name for name in {heavy} if name in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-2:] == ["0", "[]"], line
+
+
 def test_imports_have_no_effects() -> None:
     """Importing every module changes no environment variable, no random state, no logging, and prints nothing.
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from polyvigil.evaluation.intervals import LEVEL, Interval, share_interval
 from polyvigil.types import Frozen
@@ -111,5 +111,5 @@ def _coefficient(value: float, shares: Floats, terms: Floats, chance: float, n: 
     observed = float(np.trace(shares))
     variance = float((shares * terms**2).sum()) - (observed - 2 * (1 - value) * chance) ** 2
     error = float(np.sqrt(max(variance, 0.0) / n)) / (1 - chance)
-    half = error * float(t.ppf((1 + level) / 2, n - 1))
+    half = error * float(stdtrit(n - 1, (1 + level) / 2))
     return Coefficient(value=value, standard_error=error, low=max(value - half, -1.0), high=min(value + half, 1.0))

@@ -27,7 +27,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import gamma
+from scipy.special import gammaincinv
 
 from polyvigil.evaluation.intervals import LEVEL
 from polyvigil.evaluation.rate_curve import RateCurve, Recalibration, fit_curve, recalibrate
@@ -190,9 +190,9 @@ def gamma_interval(weights: Floats, miss_weight: float, *, tail: float) -> tuple
     Of equal weights it is the exact interval of a Poisson count (Garwood 1936) times the weight.
     """
     total, variance = float(weights.sum()), float((weights**2).sum())
-    low = float(gamma.ppf(tail, total**2 / variance, scale=variance / total)) if total else 0.0
+    low = float(gammaincinv(total**2 / variance, tail) * (variance / total)) if total else 0.0
     above, above_variance = total + miss_weight, variance + miss_weight**2
-    high = float(gamma.ppf(1 - tail, above**2 / above_variance, scale=above_variance / above)) if above else 0.0
+    high = float(gammaincinv(above**2 / above_variance, 1 - tail) * (above_variance / above)) if above else 0.0
     return low, high
 
 

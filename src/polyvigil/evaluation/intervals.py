@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, norm, t
+from scipy.special import betaincinv, ndtri, stdtrit
 
 from polyvigil.metrics import Counts, average_precision, f1
 from polyvigil.progress import report_share
@@ -34,7 +34,7 @@ def share_interval(part: int, whole: int) -> Interval:
     if whole == 0:
         return Interval(low=0.0, high=1.0)
     tail = (1 - LEVEL) / 2
-    low, high = beta.ppf([tail, 1 - tail], part + 0.5, whole - part + 0.5)
+    low, high = betaincinv(part + 0.5, whole - part + 0.5, [tail, 1 - tail])
     return Interval(low=0.0 if part == 0 else float(low), high=1.0 if part == whole else float(high))
 
 
@@ -80,8 +80,8 @@ def average_precision_interval(
     number, bernoulli_variance = 2.0 * positives, value * (1 - value)
     if 0 < bernoulli_variance < number * variance:
         number = bernoulli_variance / variance
-    number *= (positives - 1) / positives * float(norm.ppf(_TAIL) / t.ppf(_TAIL, max(positives - 1, 1))) ** 2
-    low, high = beta.ppf([_TAIL, 1 - _TAIL], value * number + 0.5, (1 - value) * number + 0.5)
+    number *= (positives - 1) / positives * float(ndtri(_TAIL) / stdtrit(max(positives - 1, 1), _TAIL)) ** 2
+    low, high = betaincinv(value * number + 0.5, (1 - value) * number + 0.5, [_TAIL, 1 - _TAIL])
     return Interval(low=float(min(low, value)), high=1.0 if value == 1 else float(max(high, value)))
 
 

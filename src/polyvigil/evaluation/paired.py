@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from polyvigil.evaluation.decision_cells import cells_of, randomisation_p, resampled_differences
 from polyvigil.evaluation.groups import POOLED, groups_of
@@ -105,8 +105,8 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
 POWER = 0.8
 _TAIL = (1 - LEVEL) / 2
-_SIGMAS = float(-norm.ppf(_TAIL))
-_DETECTABLE = float(_SIGMAS + norm.ppf(POWER))  # 2.80 standard errors
+_SIGMAS = float(-ndtri(_TAIL))
+_DETECTABLE = float(_SIGMAS + ndtri(POWER))  # 2.80 standard errors
 _NO_VARIATION = 1e-12
 
 
@@ -162,7 +162,7 @@ def ranking_difference(
         high=min(difference + _SIGMAS * error, 1.0),
         standard_error=error,
         detectable=_DETECTABLE * error,
-        p_bootstrap=float(2 * norm.sf(abs(difference) / error)),
+        p_bootstrap=float(2 * ndtr(-abs(difference) / error)),
     )
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
 
 from polyvigil.evaluation.intervals import LEVEL
 from polyvigil.types import Frozen
@@ -49,6 +48,8 @@ def recall_p_value(labels: NDArray[np.int8], posts: int, target: float) -> float
         return 0.0
     if not len(labels):
         return 1.0
+    from scipy.stats import hypergeom
+
     windows = _windows(len(labels))
     in_window = np.cumsum(labels[::-1], dtype=np.int64)[windows - 1]
     ades = int(labels.sum())

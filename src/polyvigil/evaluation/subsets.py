@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from polyvigil.config.decide import DecideSpec
 from polyvigil.decide.combine import Combination, weighted_mean
@@ -87,7 +87,7 @@ def member_subsets(
     return tuple(rows)
 
 
-_SIGMAS = float(norm.ppf((1 + LEVEL) / 2))
+_SIGMAS = float(ndtri((1 + LEVEL) / 2))
 
 
 class WeightGain(Frozen):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
+from scipy.special import stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -141,4 +141,4 @@ def _before(values: Floats) -> Floats:
 def limit(freedom: int, *, charts: int, false_alarms: float, weeks: int = 13, sides: int = 2) -> float:
     """The statistic beyond which a chart alarms, so that ``charts`` of them together give ``false_alarms`` in so many
     weeks: a quantile of Student's distribution."""
-    return float(t.isf(false_alarms / (weeks * charts * sides), freedom))
+    return -float(stdtrit(freedom, false_alarms / (weeks * charts * sides)))
